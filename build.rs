@@ -1,0 +1,69 @@
+//! Generates `include/vconnpool.h` from the C functions in `src/ffi` and names the shared library.
+//!
+//! The header is committed. It is written only when the generated text differs from it, and never when this package
+//! is built as a dependency of another one. The version macros come from Cargo.toml alone.
+
+use std::path::Path;
+use std::{env, fs};
+
+fn main() {
+    println!("cargo:rerun-if-changed=src");
+    println!("cargo:rerun-if-changed=cbindgen.toml");
+    println!("cargo:rerun-if-changed=include/vconnpool.h");
+    name_the_library();
+    // Set by cargo, while it compiles this script, only for the packages that the user named.
+    if option_env!("CARGO_PRIMARY_PACKAGE").is_some() {
+        write_header();
+    }
+}
+
+fn version_part(name: &str) -> u32 {
+    let text = env::var(name).unwrap_or_else(|_| panic!("cargo sets {name}"));
+    text.parse()
+        .unwrap_or_else(|_| panic!("{name} is a number: {text}"))
+}
+
+fn name_the_library() {
+    // The ABI number: raised only by a change that programs linked against the old library do not survive.
+    println!("cargo:rustc-cdylib-link-arg=-Wl,-soname,libvconnpool.so.0");
+    // A background thread may be running library code at any moment, so the code must stay mapped (dlclose(3)).
+    println!("cargo:rustc-cdylib-link-arg=-Wl,-z,nodelete");
+}
+
+fn version_macros() -> String {
+    let [major, minor, patch] = [
+        "CARGO_PKG_VERSION_MAJOR",
+        "CARGO_PKG_VERSION_MINOR",
+        "CARGO_PKG_VERSION_PATCH",
+    ]
+    .map(version_part);
+    let text = env::var("CARGO_PKG_VERSION").expect("cargo sets CARGO_PKG_VERSION");
+    let number = (major << 16) | (minor << 8) | patch;
+    format!(
+        "\n/* The version this header belongs to; vcp_version_number() tells that of the library which is loaded. */\n\
+         #define VCP_VERSION_MAJOR {major}\n\
+         #define VCP_VERSION_MINOR {minor}\n\
+         #define VCP_VERSION_PATCH {patch}\n\
+         #define VCP_VERSION_NUMBER {number:#08x} /* 0xMMmmpp */\n\
+         #define VCP_VERSION_STRING \"{text}\""
+    )
+}
+
+fn write_header() {
+    let root = env::var("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR");
+    let root = Path::new(&root);
+    let mut config =
+        cbindgen::Config::from_file(root.join("cbindgen.toml")).expect("cbindgen.toml can be read");
+    config.after_includes = Some(version_macros());
+    let bindings = cbindgen::Builder::new()
+        .with_crate(root)
+        .with_config(config)
+        .generate()
+        .expect("cbindgen reads src");
+    let mut text = Vec::new();
+    bindings.write(&mut text);
+    let path = root.join("include/vconnpool.h");
+    if fs::read(&path).ok().as_deref() != Some(&text[..]) {
+        fs::write(&path, text).expect("include/vconnpool.h can be written");
+    }
+}

@@ -1,0 +1,218 @@
+//! One socket on its way to one address: made, given its options, bound, connected.
+#![forbid(unsafe_code)]
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use crate::sys::sockaddr::RawAddress;
+use crate::sys::socket::{self, Kind};
+use crate::values::clock::Time;
+use crate::values::endpoint::Endpoint;
+use crate::values::network::Network;
+use crate::values::options::{DialSettings, KeepAlive};
+
+/// A unix socket whose server's backlog is full answers EAGAIN at once (connect(2)) and cannot be polled for; the attempt
+/// is repeated after this pause, which doubles up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(1);
+const LONGEST_PAUSE: Duration = Duration::from_millis(50);
+
+/// What socket(2) is asked for to reach `endpoint` over `network`.
+pub(crate) fn kind_of(network: Network, endpoint: &Endpoint) -> Kind {
+    let domain = match endpoint {
+        Endpoint::Unix(_) => libc::AF_UNIX,
+        inet if inet.is_ipv6() => libc::AF_INET6,
+        _ => libc::AF_INET,
+    };
+    let (kind, protocol) = match network {
+        Network::Tcp(_) => (libc::SOCK_STREAM, libc::IPPROTO_TCP),
+        Network::Udp(_) => (libc::SOCK_DGRAM, libc::IPPROTO_UDP),
+        Network::Ip(_, protocol) => (libc::SOCK_RAW, protocol.into()),
+        Network::Unix => (libc::SOCK_STREAM, 0),
+        Network::Unixgram => (libc::SOCK_DGRAM, 0),
+        Network::Unixpacket => (libc::SOCK_SEQPACKET, 0),
+    };
+    Kind {
+        domain,
+        kind,
+        protocol,
+    }
+}
+
+/// The network of a connected socket, as `vcp_pool_add` files it; `None` for one that cannot be dialed here.
+pub(crate) fn network_of(kind: Kind) -> Option<Network> {
+    use crate::values::network::Family::Any;
+    let Kind {
+        domain,
+        kind,
+        protocol,
+    } = kind;
+    match (domain, kind) {
+        (libc::AF_INET | libc::AF_INET6, libc::SOCK_STREAM) => {
+            // MPTCP sockets are TCP to everyone who uses them (RFC 8684).
+            matches!(protocol, libc::IPPROTO_TCP | libc::IPPROTO_MPTCP).then_some(Network::Tcp(Any))
+        }
+        (libc::AF_INET | libc::AF_INET6, libc::SOCK_DGRAM) => {
+            (protocol == libc::IPPROTO_UDP).then_some(Network::Udp(Any))
+        }
+        (libc::AF_INET | libc::AF_INET6, libc::SOCK_RAW) => {
+            Some(Network::Ip(Any, u8::try_from(protocol).ok()?))
+        }
+        (libc::AF_UNIX, libc::SOCK_STREAM) => Some(Network::Unix),
+        (libc::AF_UNIX, libc::SOCK_DGRAM) => Some(Network::Unixgram),
+        (libc::AF_UNIX, libc::SOCK_SEQPACKET) => Some(Network::Unixpacket),
+        _ => None,
+    }
+}
+
+#[derive(Debug)]
+enum Progress {
+    Connected,
+    /// The kernel will make the socket writable.
+    Pending,
+    /// To be tried again at that time, then after that pause.
+    Busy {
+        again_at: Time,
+        pause: Duration,
+    },
+}
+
+/// A connection being made.
+#[derive(Debug)]
+pub(crate) struct Attempt {
+    fd: OwnedFd,
+    to: Endpoint,
+    progress: Progress,
+}
+
+impl Attempt {
+    /// Makes the socket and starts to connect.
+    pub(crate) fn start(
+        network: Network,
+        to: &Endpoint,
+        settings: &DialSettings,
+        now: Time,
+    ) -> io::Result<Self> {
+        let fd = socket::open(kind_of(network, to))?;
+        set_options(fd.as_fd(), network, settings)?;
+        bind(fd.as_fd(), network, to, settings)?;
+        let mut attempt = Self {
+            fd,
+            to: to.clone(),
+            progress: Progress::Busy {
+                again_at: now,
+                pause: FIRST_PAUSE,
+            },
+        };
+        attempt.try_again(now)?;
+        Ok(attempt)
+    }
+
+    /// For a busy one: connects again if its pause is over.
+    pub(crate) fn try_again(&mut self, now: Time) -> io::Result<()> {
+        let Progress::Busy { again_at, pause } = self.progress else {
+            return Ok(());
+        };
+        if again_at > now {
+            return Ok(());
+        }
+        self.progress = match socket::connect(self.fd.as_fd(), &self.to) {
+            Ok(true) => Progress::Connected,
+            Ok(false) => Progress::Pending,
+            Err(error) if self.is_backlog_full(&error) => Progress::Busy {
+                again_at: now.after(pause),
+                pause: (pause * 2).min(LONGEST_PAUSE),
+            },
+            Err(error) => return Err(error),
+        };
+        Ok(())
+    }
+
+    fn is_backlog_full(&self, error: &io::Error) -> bool {
+        matches!(self.to, Endpoint::Unix(_)) && error.kind() == io::ErrorKind::WouldBlock
+    }
+
+    pub(crate) fn is_connected(&self) -> bool {
+        matches!(self.progress, Progress::Connected)
+    }
+
+    /// The socket to poll for writability, if the kernel will tell.
+    pub(crate) fn pending(&self) -> Option<BorrowedFd<'_>> {
+        matches!(self.progress, Progress::Pending).then(|| self.fd.as_fd())
+    }
+
+    /// When to call [`Attempt::try_again`].
+    pub(crate) fn again_at(&self) -> Option<Time> {
+        match self.progress {
+            Progress::Busy { again_at, .. } => Some(again_at),
+            _ => None,
+        }
+    }
+
+    /// The socket has become writable: it is connected, or it failed with this error.
+    pub(crate) fn finish(&mut self) -> io::Result<()> {
+        match socket::take_error(self.fd.as_fd())? {
+            0 => {
+                self.progress = Progress::Connected;
+                Ok(())
+            }
+            errno => Err(io::Error::from_raw_os_error(errno)),
+        }
+    }
+
+    pub(crate) fn into_parts(self) -> (OwnedFd, Endpoint) {
+        (self.fd, self.to)
+    }
+}
+
+fn set_options(fd: BorrowedFd<'_>, network: Network, settings: &DialSettings) -> io::Result<()> {
+    if !matches!(network, Network::Tcp(_)) {
+        return Ok(());
+    }
+    let tcp = |name, value| socket::set_option(fd, libc::IPPROTO_TCP, name, value);
+    if settings.no_delay {
+        tcp(libc::TCP_NODELAY, 1)?;
+    }
+    if let Some(KeepAlive {
+        idle,
+        interval,
+        count,
+    }) = &settings.keepalive
+    {
+        socket::set_option(fd, libc::SOL_SOCKET, libc::SO_KEEPALIVE, 1)?;
+        tcp(libc::TCP_KEEPIDLE, whole_seconds(*idle))?;
+        tcp(libc::TCP_KEEPINTVL, whole_seconds(*interval))?;
+        tcp(libc::TCP_KEEPCNT, *count as i32)?;
+    }
+    if let Some(timeout) = settings.user_timeout {
+        tcp(
+            libc::TCP_USER_TIMEOUT,
+            i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX),
+        )?;
+    }
+    Ok(())
+}
+
+/// The kernel counts keep-alive in seconds (tcp(7)); a part of one is rounded up.
+fn whole_seconds(duration: Duration) -> i32 {
+    i32::try_from(duration.as_millis().div_ceil(1000)).unwrap_or(i32::MAX)
+}
+
+fn bind(
+    fd: BorrowedFd<'_>,
+    network: Network,
+    to: &Endpoint,
+    settings: &DialSettings,
+) -> io::Result<()> {
+    match &settings.local_address {
+        Some(local) => {
+            if !local.has_port && matches!(to, Endpoint::Inet(_)) {
+                socket::set_bind_address_no_port(fd)?;
+            }
+            socket::bind(fd, &RawAddress::from(&local.endpoint))
+        }
+        // Without a name of its own a datagram socket could send, but nobody could answer it (unix(7), autobind).
+        None if network == Network::Unixgram => socket::bind(fd, &RawAddress::unix_autobind()),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,7 @@
+//! From an address to a connected socket: resolve, order, race, connect. Knows nothing of pools.
+
+pub(crate) mod connect;
+pub(crate) mod drive;
+pub(crate) mod names;
+pub(crate) mod order;
+pub(crate) mod race;

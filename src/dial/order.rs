@@ -1,0 +1,66 @@
+//! In which order the addresses of a name are tried: RFC 8305 section 4.
+#![forbid(unsafe_code)]
+
+use std::net::SocketAddr;
+
+use crate::values::network::Family;
+
+/// Keeps the addresses that the network can use, and interleaves the families: the first address's family first, one of
+/// each in turn ("First Address Family Count" 1), each family in the resolver's order (RFC 6724).
+pub(crate) fn interleave(addresses: Vec<SocketAddr>, family: Family) -> Vec<SocketAddr> {
+    let usable = addresses.into_iter().filter(|address| match family {
+        Family::Any => true,
+        Family::V4 => address.is_ipv4(),
+        Family::V6 => address.is_ipv6(),
+    });
+    let mut usable = usable.peekable();
+    let first_is_v6 = usable.peek().is_some_and(SocketAddr::is_ipv6);
+    let (first, second): (Vec<_>, Vec<_>) =
+        usable.partition(|address| address.is_ipv6() == first_is_v6);
+    let (mut first, mut second) = (first.into_iter(), second.into_iter());
+    let mut ordered = Vec::new();
+    loop {
+        let pair = (first.next(), second.next());
+        if pair == (None, None) {
+            return ordered;
+        }
+        ordered.extend(pair.0);
+        ordered.extend(pair.1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addresses(text: &str) -> Vec<SocketAddr> {
+        text.split(' ')
+            .filter(|one| !one.is_empty())
+            .map(|one| SocketAddr::new(one.parse().expect("an IP"), 1))
+            .collect()
+    }
+
+    fn ordered(text: &str, family: Family) -> String {
+        let ordered = interleave(addresses(text), family);
+        let texts: Vec<_> = ordered.iter().map(|one| one.ip().to_string()).collect();
+        texts.join(" ")
+    }
+
+    #[test]
+    fn families_take_turns_and_the_first_ones_begins() {
+        assert_eq!(
+            ordered("::1 ::2 ::3 1.1.1.1 2.2.2.2", Family::Any),
+            "::1 1.1.1.1 ::2 2.2.2.2 ::3"
+        );
+        assert_eq!(ordered("1.1.1.1 ::1 ::2", Family::Any), "1.1.1.1 ::1 ::2");
+        assert_eq!(ordered("1.1.1.1 2.2.2.2", Family::Any), "1.1.1.1 2.2.2.2");
+        assert_eq!(ordered("", Family::Any), "");
+    }
+
+    #[test]
+    fn a_network_of_one_family_keeps_that_family() {
+        assert_eq!(ordered("::1 1.1.1.1 ::2", Family::V6), "::1 ::2");
+        assert_eq!(ordered("::1 1.1.1.1 ::2", Family::V4), "1.1.1.1");
+        assert_eq!(ordered("::1 ::2", Family::V4), "");
+    }
+}

@@ -1,0 +1,164 @@
+//! The types of callbacks, and what an event tells.
+
+use std::ffi::{c_char, c_int, c_void};
+
+use super::conn::vcp_conn;
+use super::guard::guard;
+use crate::values::error::{Error, Status};
+
+/// A resolve callback's answer in the making; valid until the callback returns.
+pub struct vcp_resolved {
+    _private: [u8; 0],
+}
+
+/// Where to dial instead (Go: Host). Writes the address into out, terminated; returns 0, or refuses with another number.
+/// Called for fresh dials only; the destination keeps its own name.
+pub type vcp_rewrite_fn = Option<
+    unsafe extern "C" fn(
+        user: *mut c_void,
+        network: *const c_char,
+        address: *const c_char,
+        out: *mut c_char,
+        size: usize,
+    ) -> c_int,
+>;
+
+/// Replaces getaddrinfo (Go: Resolver): adds each address with vcp_resolved_add; within a family their order is kept.
+/// timeout_ms is what is left, -1 without a deadline. Returns 0, or refuses with another number.
+pub type vcp_resolve_fn = Option<
+    unsafe extern "C" fn(
+        user: *mut c_void,
+        network: *const c_char,
+        host: *const c_char,
+        timeout_ms: i64,
+        out: *mut vcp_resolved,
+    ) -> c_int,
+>;
+
+/// Replaces resolving and connecting (Go: Dialer): returns a connected descriptor, which the pool then owns, or a negative
+/// number to refuse. timeout_ms is what is left, -1 without a deadline.
+pub type vcp_dial_fn = Option<
+    unsafe extern "C" fn(
+        user: *mut c_void,
+        network: *const c_char,
+        address: *const c_char,
+        timeout_ms: i64,
+    ) -> c_int,
+>;
+
+/// Called after socket(2), before bind(2) and connect(2) (Go: net.Dialer.Control), with the network as tcp4 or tcp6.
+/// Returns 0, or refuses with another number.
+pub type vcp_control_fn = Option<
+    unsafe extern "C" fn(
+        user: *mut c_void,
+        network: *const c_char,
+        address: *const c_char,
+        fd: c_int,
+    ) -> c_int,
+>;
+
+/// on_open, on_reuse, on_release: 0 keeps the connection, anything else closes it.
+pub type vcp_conn_hook_fn =
+    Option<unsafe extern "C" fn(user: *mut c_void, conn: *mut vcp_conn, fd: c_int) -> c_int>;
+
+/// Told what happens in the pool, on the thread that caused it.
+pub type vcp_event_fn = Option<unsafe extern "C" fn(user: *mut c_void, event: *const vcp_event)>;
+
+/// Frees what the program gave the library.
+pub type vcp_free_fn = Option<unsafe extern "C" fn(data: *mut c_void)>;
+
+/// What happened.
+pub type vcp_event_kind = i32;
+
+/// A fresh dial began.
+pub const VCP_EVENT_DIAL_START: vcp_event_kind = 0;
+/// A fresh dial succeeded.
+pub const VCP_EVENT_DIAL_DONE: vcp_event_kind = 1;
+/// A fresh dial failed.
+pub const VCP_EVENT_DIAL_FAILED: vcp_event_kind = 2;
+/// An idle connection was handed out.
+pub const VCP_EVENT_REUSED: vcp_event_kind = 3;
+/// A connection was given back, and kept or handed on.
+pub const VCP_EVENT_RELEASED: vcp_event_kind = 4;
+/// A connection was closed, for the reason told.
+pub const VCP_EVENT_CLOSED: vcp_event_kind = 5;
+/// A dial began to wait at a limit.
+pub const VCP_EVENT_WAIT_START: vcp_event_kind = 6;
+/// A dial ended its wait.
+pub const VCP_EVENT_WAIT_DONE: vcp_event_kind = 7;
+/// A connection has been borrowed for longer than leak_threshold_ms.
+pub const VCP_EVENT_LEAKED: vcp_event_kind = 8;
+/// A connection that was reported as leaked came back after all.
+pub const VCP_EVENT_LEAK_RETURNED: vcp_event_kind = 9;
+
+/// Why a connection was closed.
+pub type vcp_close_reason = i32;
+
+/// Not closed.
+pub const VCP_CLOSE_NONE: vcp_close_reason = 0;
+/// The borrower discarded it.
+pub const VCP_CLOSE_DISCARDED: vcp_close_reason = 1;
+/// Idle for idle_timeout_ms.
+pub const VCP_CLOSE_IDLE_TIMEOUT: vcp_close_reason = 2;
+/// Its lifetime ended.
+pub const VCP_CLOSE_LIFETIME: vcp_close_reason = 3;
+/// Borrowed max_uses times.
+pub const VCP_CLOSE_MAX_USES: vcp_close_reason = 4;
+/// No room to keep it.
+pub const VCP_CLOSE_IDLE_FULL: vcp_close_reason = 5;
+/// evict, close_idle, or room made for another destination.
+pub const VCP_CLOSE_EVICTED: vcp_close_reason = 6;
+/// The peer closed it.
+pub const VCP_CLOSE_PEER_CLOSED: vcp_close_reason = 7;
+/// Bytes arrived that nobody asked for.
+pub const VCP_CLOSE_DIRTY: vcp_close_reason = 8;
+/// A read or write failed.
+pub const VCP_CLOSE_FAILED: vcp_close_reason = 9;
+/// A hook refused it.
+pub const VCP_CLOSE_HOOK: vcp_close_reason = 10;
+/// The pool was closed or drained.
+pub const VCP_CLOSE_POOL_CLOSED: vcp_close_reason = 11;
+/// verify_release found another file under its number.
+pub const VCP_CLOSE_FOREIGN_FD: vcp_close_reason = 12;
+
+/// What on_event is told. Pointers are never NULL and valid during the call; fd is -1 where there is none.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct vcp_event {
+    /// sizeof this struct in the library's version.
+    pub size: usize,
+    /// A vcp_event_kind.
+    pub kind: i32,
+    /// A vcp_close_reason, for VCP_EVENT_CLOSED.
+    pub reason: i32,
+    /// The vcp_status of what failed, else VCP_OK.
+    pub status: c_int,
+    /// The destination's network.
+    pub network: *const c_char,
+    /// The destination's address.
+    pub address: *const c_char,
+    /// The borrower's label (vcp_dial_options), or "".
+    pub label: *const c_char,
+    /// The connection's descriptor, or -1.
+    pub fd: c_int,
+    /// How long it took, in microseconds.
+    pub duration_us: i64,
+    /// The destination's reuse tag, or "".
+    pub reuse_tag: *const c_char,
+    /// The peer's address, or "".
+    pub remote_address: *const c_char,
+    /// The failure's text, or "".
+    pub message: *const c_char,
+}
+
+/// Called inside a resolve callback, once per address: one literal IP each.
+#[no_mangle]
+pub unsafe extern "C" fn vcp_resolved_add(out: *mut vcp_resolved, ip: *const c_char) -> c_int {
+    guard(|| {
+        let _ = (out, ip);
+        Err(Error::new(
+            Status::InvalidHandle,
+            "vcp_resolved_add: not inside a resolve callback",
+        ))
+    })
+}

@@ -1,0 +1,216 @@
+//! `vcp_dial` and `vcp_dial_with`.
+
+use std::ffi::{c_char, c_int};
+
+use super::cancel::vcp_cancel;
+use super::conn::vcp_conn;
+use super::guard::guard;
+use super::pool::{destination_of, pool_of, vcp_pool};
+use super::records::{self, Record};
+use super::text;
+use crate::pool::state::Want;
+use crate::pool::Ask;
+use crate::sys::clock;
+use crate::values::clock::Deadline;
+use crate::values::error::{Error, Result, Status};
+
+/// A bit of vcp_dial_options.flags.
+pub type vcp_dial_flag = u32;
+
+/// Never reuse: dial a new connection (Go: PriorityContextKey).
+pub const VCP_DIAL_FRESH: vcp_dial_flag = 1;
+/// Never dial, never wait: VCP_ERR_NOT_AVAILABLE when nothing is idle.
+pub const VCP_DIAL_REUSE_ONLY: vcp_dial_flag = 2;
+/// vcp_dial_async only.
+pub const VCP_DIAL_QUEUED: vcp_dial_flag = 4;
+/// The descriptor is in non-blocking mode for this borrow.
+pub const VCP_DIAL_NONBLOCKING: vcp_dial_flag = 8;
+/// The descriptor is in blocking mode for this borrow.
+pub const VCP_DIAL_BLOCKING: vcp_dial_flag = 16;
+
+const ALL_FLAGS: u32 = VCP_DIAL_FRESH
+    | VCP_DIAL_REUSE_ONLY
+    | VCP_DIAL_QUEUED
+    | VCP_DIAL_NONBLOCKING
+    | VCP_DIAL_BLOCKING;
+
+/// The pool's own setting.
+const AS_THE_POOL: i64 = i64::MIN;
+
+/// What one dial may change. Fill it with vcp_dial_options_init; the default of each field stands in brackets.
+///
+/// Not supported yet, and refused with VCP_ERR_INVALID_ARGUMENT when set: wait_timeout_ms (but 0), cancel, label.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct vcp_dial_options {
+    /// sizeof(vcp_dial_options), set by _init.
+    pub size: usize,
+    /// [INT64_MIN: the pool's dial_timeout_ms] < 0: none; 0: passed already, the dial fails.
+    pub timeout_ms: i64,
+    /// [INT64_MIN: the pool's] < 0: as long as the dial may take; 0: not at all.
+    pub wait_timeout_ms: i64,
+    /// [NULL] Ends the dial when it fires.
+    pub cancel: *mut vcp_cancel,
+    /// [NULL = ""] Connections are reused only under the same tag (a user, a TLS configuration); at most 1,024 bytes.
+    pub reuse_tag: *const c_char,
+    /// [NULL] Names the borrower in events and leak reports.
+    pub label: *const c_char,
+    /// [0] VCP_DIAL_* bits.
+    pub flags: u32,
+}
+
+// SAFETY: repr(C), size first, integers and pointers only.
+unsafe impl Record for vcp_dial_options {
+    const NAME: &'static str = "vcp_dial_options";
+    const FIRST_SIZE: usize = size_of::<vcp_dial_options>();
+}
+
+const DEFAULTS: vcp_dial_options = vcp_dial_options {
+    size: size_of::<vcp_dial_options>(),
+    timeout_ms: AS_THE_POOL,
+    wait_timeout_ms: AS_THE_POOL,
+    cancel: std::ptr::null_mut(),
+    reuse_tag: std::ptr::null(),
+    label: std::ptr::null(),
+    flags: 0,
+};
+
+/// Fills the options with their defaults. size is sizeof *options.
+#[no_mangle]
+pub unsafe extern "C" fn vcp_dial_options_init(
+    options: *mut vcp_dial_options,
+    size: usize,
+) -> c_int {
+    // SAFETY: the program promises `size` writable bytes.
+    guard(|| unsafe { records::init(options, size, DEFAULTS) })
+}
+
+fn refuse_clash(flags: u32, one: (u32, &str), other: (u32, &str)) -> Result<()> {
+    if flags & one.0 != 0 && flags & other.0 != 0 {
+        return Err(Error::invalid_argument(format!(
+            "flags: {} and {} exclude each other",
+            one.1, other.1
+        )));
+    }
+    Ok(())
+}
+
+fn judge(raw: &vcp_dial_options) -> Result<()> {
+    let flags = raw.flags;
+    if flags & !ALL_FLAGS != 0 {
+        return Err(Error::invalid_argument(format!(
+            "flags: unknown bits {:#x}",
+            flags & !ALL_FLAGS
+        )));
+    }
+    refuse_clash(
+        flags,
+        (VCP_DIAL_FRESH, "VCP_DIAL_FRESH"),
+        (VCP_DIAL_REUSE_ONLY, "VCP_DIAL_REUSE_ONLY"),
+    )?;
+    refuse_clash(
+        flags,
+        (VCP_DIAL_BLOCKING, "VCP_DIAL_BLOCKING"),
+        (VCP_DIAL_NONBLOCKING, "VCP_DIAL_NONBLOCKING"),
+    )?;
+    if flags & VCP_DIAL_QUEUED != 0 {
+        return Err(Error::invalid_argument(
+            "flags: VCP_DIAL_QUEUED is for vcp_dial_async",
+        ));
+    }
+    let unsupported = [
+        (
+            "wait_timeout_ms",
+            raw.wait_timeout_ms != AS_THE_POOL && raw.wait_timeout_ms != 0,
+        ),
+        ("cancel", !raw.cancel.is_null()),
+        ("label", !raw.label.is_null()),
+    ];
+    match unsupported.iter().find(|(_, is_set)| *is_set) {
+        Some((field, _)) => Err(Error::invalid_argument(format!(
+            "{field}: not supported yet"
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// vcp_dial_with with all defaults.
+#[no_mangle]
+pub unsafe extern "C" fn vcp_dial(
+    pool: *mut vcp_pool,
+    network: *const c_char,
+    address: *const c_char,
+    conn: *mut *mut vcp_conn,
+) -> c_int {
+    // SAFETY: the program's promises are those of vcp_dial_with.
+    unsafe { vcp_dial_with(pool, network, address, std::ptr::null(), conn) }
+}
+
+/// Borrows a connection: an idle one of the destination that is fit, else a new one. Returns its descriptor, which is
+/// borrowed (never close(2) it), and sets *conn; a failure sets *conn to NULL.
+///
+/// Networks, as Go: tcp tcp4 tcp6 udp udp4 udp6 unix unixgram unixpacket, and raw ip ip4 ip6 with their protocol
+/// (ip4:icmp, ip6:58). Addresses: host:port, [v6%zone]:port, :port (loopback: 127.0.0.1, or ::1 for the 6 networks), service
+/// names for ports (services(5)); a path or @abstract for unix networks, at most 107 bytes; a bare host for ip networks.
+/// An empty port is invalid, port 0 is dialed as given. A literal of the wrong family (tcp4, [::1]:80) is
+/// VCP_ERR_RESOLVE. IPv4 mapped into IPv6 is IPv4, as in Go.
+///
+/// A name's addresses are tried as RFC 8305 has it: families interleaved after the system's order (RFC 6724), the next one after
+/// fallback_delay_ms or at once when one fails; the first to connect wins.
+#[no_mangle]
+pub unsafe extern "C" fn vcp_dial_with(
+    pool: *mut vcp_pool,
+    network: *const c_char,
+    address: *const c_char,
+    options: *const vcp_dial_options,
+    conn: *mut *mut vcp_conn,
+) -> c_int {
+    guard(|| {
+        if conn.is_null() {
+            return Err(Error::invalid_argument("conn is NULL"));
+        }
+        // SAFETY: not NULL, and writable by the program's promise.
+        unsafe { *conn = std::ptr::null_mut() };
+        let pool = pool_of(pool)?;
+        // SAFETY: the program's promises: a struct as big as its size field says, texts that end in NUL.
+        let (raw, destination) = unsafe {
+            let raw = if options.is_null() {
+                DEFAULTS
+            } else {
+                records::read(options, DEFAULTS)?
+            };
+            judge(&raw)?;
+            text::optional(raw.label, "label", Status::InvalidArgument)?;
+            (raw, destination_of(network, address, raw.reuse_tag)?)
+        };
+        let ask = ask(&raw, &pool);
+        let borrowed = pool.borrow(destination, ask)?;
+        let fd = borrowed.raw_fd();
+        // SAFETY: as above.
+        unsafe { *conn = borrowed.lend() as *mut vcp_conn };
+        Ok(fd)
+    })
+}
+
+fn ask(raw: &vcp_dial_options, pool: &crate::pool::Pool) -> Ask {
+    let timeout_ms = match raw.timeout_ms {
+        AS_THE_POOL => pool.options().dial.timeout_ms,
+        own => own,
+    };
+    Ask {
+        want: match raw.flags & (VCP_DIAL_FRESH | VCP_DIAL_REUSE_ONLY) {
+            0 => Want::Any,
+            VCP_DIAL_FRESH => Want::Fresh,
+            _ => Want::Idle,
+        },
+        deadline: if timeout_ms < 0 {
+            Deadline::NEVER
+        } else {
+            Deadline::from_timeout(clock::now(), timeout_ms)
+        },
+        nonblocking: match raw.flags & (VCP_DIAL_BLOCKING | VCP_DIAL_NONBLOCKING) {
+            0 => pool.options().nonblocking,
+            mode => mode == VCP_DIAL_NONBLOCKING,
+        },
+    }
+}

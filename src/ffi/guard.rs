@@ -1,0 +1,43 @@
+//! The wall between Rust and C: no panic crosses it, and every failure becomes a status and this thread's last error.
+
+use std::panic::{catch_unwind, AssertUnwindSafe};
+
+use super::error::remember;
+use super::status::vcp_status;
+use crate::sys::thread::CancellationDeferred;
+use crate::values::error::{Error, Result, Status};
+
+/// A C function's result type.
+pub(crate) trait Answer {
+    fn failure(status: vcp_status) -> Self;
+}
+
+impl Answer for i32 {
+    fn failure(status: vcp_status) -> Self {
+        status
+    }
+}
+
+impl Answer for i64 {
+    fn failure(status: vcp_status) -> Self {
+        status.into()
+    }
+}
+
+/// Runs a C function's body. pthread_cancel(3) waits meanwhile: unwinding by it through Rust frames is undefined.
+pub(crate) fn guard<T: Answer>(body: impl FnOnce() -> Result<T>) -> T {
+    let _deferred = CancellationDeferred::new();
+    // The state that a panicking body leaves behind is looked at again: locks do not poison (see `sync`).
+    let result = catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| {
+        let what = panic
+            .downcast_ref::<&str>()
+            .map(|text| (*text).to_owned())
+            .or_else(|| panic.downcast_ref::<String>().cloned())
+            .unwrap_or_default();
+        Err(Error::new(
+            Status::Internal,
+            format!("a bug in libvconnpool: {what}"),
+        ))
+    });
+    result.unwrap_or_else(|error| T::failure(remember(error)))
+}

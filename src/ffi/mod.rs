@@ -1,0 +1,36 @@
+//! The C interface: one file per C object. A body borrows, parses, calls one function and stores out; policy lives below.
+//!
+//! The doc comments of the public items are the text of `include/vconnpool.h`, so they speak to a C programmer.
+#![allow(non_camel_case_types)]
+// The header's THREADS, HANDLES and OWNERSHIP paragraphs are the safety sections of every function.
+#![allow(clippy::missing_safety_doc)]
+
+// The order of the header; blank lines keep rustfmt from sorting it.
+
+pub mod status;
+
+pub mod error;
+
+pub mod version;
+
+pub mod callbacks;
+
+pub mod options;
+
+pub mod pool;
+
+pub mod stats;
+
+pub mod describe;
+
+pub mod dial;
+
+pub mod conn;
+
+pub mod cancel;
+
+pub mod queue;
+
+pub(crate) mod guard;
+pub(crate) mod records;
+pub(crate) mod text;

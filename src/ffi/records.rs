@@ -1,0 +1,100 @@
+//! Structs that begin with their size and only grow at the end.
+
+use std::mem::{size_of, MaybeUninit};
+
+use crate::values::error::{Error, Result};
+
+/// No struct of any version will be larger; a size beyond it is garbage, and its tail is not read.
+const LARGEST: usize = 64 << 10;
+
+/// A C struct whose first field is its size, for which zeroes are valid.
+///
+/// # Safety
+/// It must be so: `repr(C)`, `size: usize` first, every field valid when zeroed.
+pub(crate) unsafe trait Record: Copy {
+    /// Its name in C.
+    const NAME: &'static str;
+    /// Its size in version 0.1: what `_init` and reading accept at the least.
+    const FIRST_SIZE: usize;
+}
+
+fn bad_size<T: Record>(size: usize) -> Error {
+    let hint = if size == 0 {
+        " (its _init function was not called)"
+    } else {
+        ""
+    };
+    Error::invalid_argument(format!("{}: bad size {size}{hint}", T::NAME))
+}
+
+/// Reads a struct of any version: what an older one lacks stays as in `defaults`.
+///
+/// # Safety
+/// `from` points to a struct whose first field tells how many bytes may be read.
+pub(crate) unsafe fn read<T: Record>(from: *const T, defaults: T) -> Result<T> {
+    // SAFETY: the first field is there, whatever the version.
+    let size = unsafe { from.cast::<usize>().read() };
+    if !(T::FIRST_SIZE..=LARGEST).contains(&size) {
+        return Err(bad_size::<T>(size));
+    }
+    let known = size.min(size_of::<T>());
+    let mut value = defaults;
+    let to: *mut T = &mut value;
+    // SAFETY: `size` bytes are readable by the caller's promise, and `known` is not more than a T has.
+    unsafe {
+        std::ptr::copy_nonoverlapping(from.cast::<u8>(), to.cast::<u8>(), known);
+        let tail = std::slice::from_raw_parts(from.cast::<u8>().add(known), size - known);
+        if tail.iter().any(|&byte| byte != 0) {
+            return Err(Error::invalid_argument(format!(
+                "{}: options that this version does not know are set",
+                T::NAME
+            )));
+        }
+    }
+    Ok(value)
+}
+
+/// Fills an options struct with its defaults, whatever version the caller was compiled for.
+///
+/// # Safety
+/// `to` has `size` writable bytes, or is NULL.
+pub(crate) unsafe fn init<T: Record>(to: *mut T, size: usize, defaults: T) -> Result<i32> {
+    if to.is_null() {
+        return Err(Error::invalid_argument(format!("{} is NULL", T::NAME)));
+    }
+    if !(T::FIRST_SIZE..=LARGEST).contains(&size) {
+        return Err(bad_size::<T>(size));
+    }
+    // SAFETY: the caller's promise.
+    unsafe { fill(to, size, defaults) };
+    Ok(0)
+}
+
+/// Fills an out struct: what fits is written, what the library does not know is zeroed.
+///
+/// # Safety
+/// `to` has `size` writable bytes, or is NULL.
+pub(crate) unsafe fn write<T: Record>(to: *mut T, size: usize, value: T) -> Result<i32> {
+    if to.is_null() {
+        return Err(Error::invalid_argument(format!("{} is NULL", T::NAME)));
+    }
+    if !(size_of::<usize>()..=LARGEST).contains(&size) {
+        return Err(bad_size::<T>(size));
+    }
+    // SAFETY: the caller's promise.
+    unsafe { fill(to, size, value) };
+    Ok(0)
+}
+
+unsafe fn fill<T: Record>(to: *mut T, size: usize, value: T) {
+    // Through zeroed memory, so that padding is never copied uninitialised.
+    let mut image = MaybeUninit::<T>::zeroed();
+    image.write(value);
+    let known = size.min(size_of::<T>());
+    // SAFETY: `to` has `size` bytes, the image has `known`; the first field is a usize.
+    unsafe {
+        std::ptr::copy_nonoverlapping(image.as_ptr().cast::<u8>(), to.cast::<u8>(), known);
+        std::ptr::write_bytes(to.cast::<u8>().add(known), 0, size - known);
+        to.cast::<usize>().write(size);
+    }
+}

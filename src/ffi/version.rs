@@ -1,0 +1,36 @@
+//! The version of the library that is loaded.
+
+use std::ffi::{c_char, CStr};
+
+const fn number(text: &str) -> u32 {
+    let bytes = text.as_bytes();
+    let mut value = 0;
+    let mut at = 0;
+    while at < bytes.len() {
+        value = value * 10 + (bytes[at] - b'0') as u32;
+        at += 1;
+    }
+    value
+}
+
+const NUMBER: u32 = number(env!("CARGO_PKG_VERSION_MAJOR")) << 16
+    | number(env!("CARGO_PKG_VERSION_MINOR")) << 8
+    | number(env!("CARGO_PKG_VERSION_PATCH"));
+
+const TEXT: &CStr =
+    match CStr::from_bytes_with_nul(concat!(env!("CARGO_PKG_VERSION"), "\0").as_bytes()) {
+        Ok(text) => text,
+        Err(_) => panic!("the version has no NUL inside"),
+    };
+
+/// The version of the library that is loaded, packed as VCP_VERSION_NUMBER (0xMMmmpp).
+#[no_mangle]
+pub extern "C" fn vcp_version_number() -> u32 {
+    NUMBER
+}
+
+/// The same as text, as VCP_VERSION_STRING. Static, never NULL.
+#[no_mangle]
+pub extern "C" fn vcp_version_string() -> *const c_char {
+    TEXT.as_ptr()
+}

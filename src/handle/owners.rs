@@ -1,0 +1,67 @@
+//! Which descriptor numbers the pools of this process own.
+//!
+//! `put` asks here before it takes a number a second time, and a close asks whether the number still is its own: if the
+//! program closed a pooled descriptor behind the library's back, the number may by now belong to a newer connection.
+
+use std::io;
+use std::os::fd::RawFd;
+
+use super::chunked::{Chunked, Zeroable};
+use super::Place;
+use crate::sync::atomic::{
+    AtomicU64,
+    Ordering::{AcqRel, Acquire},
+};
+
+/// A place with one bit added, so that 0 is nobody.
+struct Owner(AtomicU64);
+
+// SAFETY: an atomic integer.
+unsafe impl Zeroable for Owner {}
+
+/// No place: a slot index has 24 bits.
+const RESERVED: u64 = u64::MAX;
+
+static OWNERS: Chunked<Owner> = Chunked::new();
+
+fn mark(place: Place) -> u64 {
+    place.to_bits() + 1
+}
+
+fn owner(fd: RawFd) -> Option<&'static Owner> {
+    OWNERS.get(u32::try_from(fd).ok()?)
+}
+
+/// From now on `place` owns the number, whoever did before. Fails when there is no memory.
+pub(crate) fn claim(fd: RawFd, place: Place) -> io::Result<()> {
+    let index = u32::try_from(fd).map_err(|_| io::Error::from_raw_os_error(libc::EBADF))?;
+    OWNERS.get_or_map(index)?.0.swap(mark(place), AcqRel);
+    Ok(())
+}
+
+/// Ends the ownership; `false` if the number was not `place`'s any more. Called before the number is released.
+pub(crate) fn release(fd: RawFd, place: Place) -> bool {
+    owner(fd).is_some_and(|owner| {
+        owner
+            .0
+            .compare_exchange(mark(place), 0, AcqRel, Acquire)
+            .is_ok()
+    })
+}
+
+/// Keeps everybody else from claiming the number until `claim` or `unreserve`; `false` if somebody owns it.
+pub(crate) fn reserve(fd: RawFd) -> io::Result<bool> {
+    let index = u32::try_from(fd).map_err(|_| io::Error::from_raw_os_error(libc::EBADF))?;
+    let owner = OWNERS.get_or_map(index)?;
+    Ok(owner
+        .0
+        .compare_exchange(0, RESERVED, AcqRel, Acquire)
+        .is_ok())
+}
+
+/// Takes back a `reserve` that came to nothing.
+pub(crate) fn unreserve(fd: RawFd) {
+    if let Some(owner) = owner(fd) {
+        let _ = owner.0.compare_exchange(RESERVED, 0, AcqRel, Acquire);
+    }
+}

@@ -1,0 +1,12 @@
+//! libvconnpool: a connection pool and dialer with a C interface.
+//!
+//! C programs include `include/vconnpool.h`, which is generated from [`ffi`]. The layers, each of which imports only what
+//! stands before it: `sync` and `sys` (the kernel), `values`, `handle`, `dial`, `pool`, `ffi`.
+
+mod dial;
+pub mod ffi;
+mod handle;
+mod pool;
+mod sync;
+mod sys;
+mod values;

@@ -1,0 +1,357 @@
+//! One connection: the socket and what is known of it, from dial to close, in its slot of the handle table.
+//!
+//! Many threads may look at a connection at once (the borrowers', the engine), so what changes is atomic; the order
+//! between borrowers comes from the pool's lock and the slot's word. Reads and writes are in `io`.
+#![forbid(unsafe_code)]
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
+
+use super::shelf::{Held, NOWHERE};
+use super::state::DestinationId;
+use super::stats::Cause;
+use super::Pool;
+use crate::handle::{owners, Kept, Kind, Owned, Table};
+use crate::sync::atomic::{
+    AtomicU32, AtomicU64,
+    Ordering::{AcqRel, Acquire, Relaxed, Release},
+};
+use crate::sync::{Arc, Mutex};
+use crate::sys::foreign::UserData;
+use crate::sys::socket;
+use crate::values::address::Destination;
+use crate::values::clock::{Deadline, Time};
+use crate::values::endpoint::Endpoint;
+use crate::values::options::Liveness;
+
+/// The peer has hung up, or the socket failed.
+pub(crate) const HUNG_UP: u32 = 1 << 0;
+/// epoll watches for the hang-up.
+pub(crate) const WATCHED: u32 = 1 << 1;
+/// epoll watches for bytes too.
+pub(crate) const ARMED: u32 = 1 << 2;
+/// One read is one datagram, and there is no end of stream.
+pub(crate) const DATAGRAM: u32 = 1 << 3;
+/// The descriptor is in non-blocking mode, as far as the library set it.
+pub(crate) const NONBLOCKING: u32 = 1 << 4;
+/// The program gave it a pointer of its own.
+pub(crate) const HAS_DATA: u32 = 1 << 5;
+/// Liveness + 1 in two bits; 0: the pool's.
+const LIVENESS_SHIFT: u32 = 6;
+const LIVENESS: u32 = 3 << LIVENESS_SHIFT;
+/// This borrow: it came from the pool.
+pub(crate) const REUSED: u32 = 1 << 8;
+/// This borrow: the borrower wants it closed.
+pub(crate) const DISCARDED: u32 = 1 << 9;
+/// This borrow: a read, write or wait failed.
+pub(crate) const FAILED: u32 = 1 << 10;
+/// This borrow: end of stream or an I/O error, which another connection may not have.
+pub(crate) const ENDED: u32 = 1 << 11;
+/// This borrow: at least one byte was read.
+pub(crate) const READ_ANY: u32 = 1 << 12;
+/// The handle is being closed: whoever reads or writes must leave.
+pub(crate) const CLOSING: u32 = 1 << 13;
+const OF_ONE_BORROW: u32 = REUSED | DISCARDED | FAILED | ENDED | READ_ANY | CLOSING;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Conn {
+    fd: OwnedFd,
+    destination_id: DestinationId,
+    pool: Arc<Pool>,
+    destination: Arc<Destination>,
+    remote: Option<Arc<Endpoint>>,
+    retire_at: Time,
+    /// stat(2)'s inode: with sockfs's device it tells this socket from a later one under the same number.
+    inode: u64,
+    device: u64,
+    uses: AtomicU32,
+    node: AtomicU32,
+    flags: AtomicU32,
+    /// Reads, writes and waits that are running.
+    running: AtomicU32,
+    read_deadline: AtomicU64,
+    write_deadline: AtomicU64,
+    /// Guards itself alone.
+    data: Mutex<Option<UserData>>,
+}
+
+impl Kept for Conn {
+    fn table() -> &'static Table<Self> {
+        static CONNS: Table<Conn> = Table::new(Kind::Conn);
+        &CONNS
+    }
+}
+
+/// What is known of a socket that becomes a connection.
+#[derive(Debug)]
+pub(crate) struct Facts {
+    pub(crate) remote: Option<Arc<Endpoint>>,
+    pub(crate) retire_at: Time,
+    pub(crate) is_datagram: bool,
+    pub(crate) is_nonblocking: bool,
+}
+
+impl Conn {
+    pub(crate) fn new(
+        fd: OwnedFd,
+        identity: socket::Identity,
+        pool: Arc<Pool>,
+        destination_id: DestinationId,
+        destination: Arc<Destination>,
+        facts: Facts,
+    ) -> Self {
+        let flag = |is: bool, bit| if is { bit } else { 0 };
+        Self {
+            fd,
+            destination_id,
+            pool,
+            destination,
+            remote: facts.remote,
+            retire_at: facts.retire_at,
+            inode: identity.inode,
+            device: identity.device,
+            uses: AtomicU32::new(0),
+            node: AtomicU32::new(NOWHERE),
+            flags: AtomicU32::new(
+                flag(facts.is_datagram, DATAGRAM) | flag(facts.is_nonblocking, NONBLOCKING),
+            ),
+            running: AtomicU32::new(0),
+            read_deadline: AtomicU64::new(Time::NEVER.nanos()),
+            write_deadline: AtomicU64::new(Time::NEVER.nanos()),
+            data: Mutex::new(None),
+        }
+    }
+
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+
+    pub(crate) fn raw_fd(&self) -> RawFd {
+        self.fd.as_raw_fd()
+    }
+
+    pub(crate) fn into_fd(self) -> OwnedFd {
+        self.fd
+    }
+
+    pub(crate) fn pool(&self) -> &Arc<Pool> {
+        &self.pool
+    }
+
+    pub(crate) fn destination_id(&self) -> DestinationId {
+        self.destination_id
+    }
+
+    pub(crate) fn destination(&self) -> &Destination {
+        &self.destination
+    }
+
+    pub(crate) fn remote(&self) -> Option<&Endpoint> {
+        self.remote.as_deref()
+    }
+
+    pub(crate) fn uses(&self) -> u32 {
+        self.uses.load(Acquire)
+    }
+
+    pub(crate) fn node(&self) -> u32 {
+        self.node.load(Relaxed)
+    }
+
+    pub(crate) fn has(&self, flags: u32) -> bool {
+        self.flags.load(Acquire) & flags != 0
+    }
+
+    pub(crate) fn mark(&self, flags: u32) {
+        self.flags.fetch_or(flags, AcqRel);
+    }
+
+    pub(crate) fn unmark(&self, flags: u32) {
+        self.flags.fetch_and(!flags, AcqRel);
+    }
+
+    pub(crate) fn is_datagram(&self) -> bool {
+        self.has(DATAGRAM)
+    }
+
+    /// How it is looked at before it is handed out again. What cannot be watched is peeked at in every mode.
+    pub(crate) fn liveness(&self) -> Liveness {
+        let own = (self.flags.load(Relaxed) & LIVENESS) >> LIVENESS_SHIFT;
+        match own {
+            1 => Liveness::Strict,
+            2 => Liveness::AllowData,
+            3 => Liveness::Watch,
+            _ => self.pool.options().liveness,
+        }
+    }
+
+    pub(crate) fn set_liveness(&self, liveness: Liveness) {
+        let wanted = (liveness as u32 + 1) << LIVENESS_SHIFT;
+        let set = |flags| Some(flags & !LIVENESS | wanted);
+        let _ = self.flags.fetch_update(AcqRel, Acquire, set);
+    }
+
+    /// A borrow begins: what belonged to the last one is forgotten.
+    pub(crate) fn begin_borrow(&self, is_reused: bool) {
+        let mark = if is_reused { REUSED } else { 0 };
+        let flags = self.flags.load(Relaxed);
+        if flags & OF_ONE_BORROW != mark {
+            self.unmark(OF_ONE_BORROW);
+            self.mark(mark);
+        }
+        self.read_deadline.store(Time::NEVER.nanos(), Relaxed);
+        self.write_deadline.store(Time::NEVER.nanos(), Relaxed);
+        self.uses
+            .store(self.uses.load(Relaxed).saturating_add(1), Release);
+    }
+
+    /// Puts the descriptor into the mode that this borrow wants.
+    pub(crate) fn set_mode(&self, nonblocking: bool) -> std::io::Result<()> {
+        if self.has(NONBLOCKING) != nonblocking {
+            socket::set_nonblocking(self.fd(), nonblocking)?;
+            self.flags.fetch_xor(NONBLOCKING, AcqRel);
+        }
+        Ok(())
+    }
+
+    /// verify_release: `false` if the number stands for another file by now; else the mode is put back too.
+    pub(crate) fn is_still_its_socket(&self) -> bool {
+        let recorded = socket::Identity {
+            device: self.device,
+            inode: self.inode,
+        };
+        if socket::identity(self.raw_fd()).ok() != Some(recorded) {
+            return false;
+        }
+        socket::set_nonblocking(self.fd(), self.has(NONBLOCKING)).is_ok()
+    }
+
+    pub(crate) fn read_deadline(&self) -> Deadline {
+        Deadline::at(Time::from_nanos(self.read_deadline.load(Acquire)))
+    }
+
+    pub(crate) fn write_deadline(&self) -> Deadline {
+        Deadline::at(Time::from_nanos(self.write_deadline.load(Acquire)))
+    }
+
+    /// `None` leaves that direction's as it is.
+    pub(crate) fn set_deadlines(&self, read: Option<Deadline>, write: Option<Deadline>) {
+        let nanos = |deadline: Deadline| deadline.time().unwrap_or(Time::NEVER).nanos();
+        if let Some(read) = read {
+            self.read_deadline.store(nanos(read), Release);
+        }
+        if let Some(write) = write {
+            self.write_deadline.store(nanos(write), Release);
+        }
+    }
+
+    /// A read, write or wait runs for as long as the value lives.
+    pub(crate) fn run(&self) -> Running<'_> {
+        self.running.fetch_add(1, AcqRel);
+        Running(self)
+    }
+
+    pub(crate) fn is_running(&self) -> bool {
+        self.running.load(Acquire) > 0
+    }
+
+    pub(crate) fn data(&self) -> Option<*mut std::ffi::c_void> {
+        self.data.lock().as_ref().map(UserData::pointer)
+    }
+
+    /// Returns what was there before and must be freed.
+    pub(crate) fn set_data(&self, new: Option<UserData>) -> Option<UserData> {
+        let pointer = new.as_ref().map(UserData::pointer);
+        let mut data = self.data.lock();
+        if new.is_some() {
+            self.mark(HAS_DATA);
+        } else {
+            self.unmark(HAS_DATA);
+        }
+        let old = std::mem::replace(&mut *data, new);
+        old.filter(|old| Some(old.pointer()) != pointer)
+    }
+
+    /// Closing it runs code of the program.
+    pub(crate) fn has_destructor(&self) -> bool {
+        self.has(HAS_DATA)
+            && self
+                .data
+                .lock()
+                .as_ref()
+                .is_some_and(UserData::has_destructor)
+    }
+}
+
+/// See [`Conn::run`].
+#[derive(Debug)]
+pub(crate) struct Running<'a>(&'a Conn);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.running.fetch_sub(1, AcqRel);
+    }
+}
+
+impl Held for Owned<Conn> {
+    fn id(&self) -> u64 {
+        self.place().to_bits()
+    }
+
+    fn retire_at(&self) -> Time {
+        self.retire_at
+    }
+
+    fn uses(&self) -> u32 {
+        self.uses.load(Acquire)
+    }
+
+    fn wants_arming(&self) -> bool {
+        self.has(WATCHED) && !self.has(ARMED) && self.liveness() == Liveness::Strict
+    }
+
+    fn set_node(&self, node: u32) {
+        self.node.store(node, Relaxed);
+    }
+}
+
+/// Ends the watch: before the descriptor is closed or given away.
+fn unwatch(conn: &Conn) {
+    if conn.has(WATCHED) {
+        if let Some(engine) = conn.pool.engine_if_running() {
+            engine.unwatch(conn);
+        }
+    }
+}
+
+/// Really closes a connection that the pool no longer counts: the watch, the program's data, the descriptor. Called
+/// without any lock, because the program's destructor runs in here.
+pub(crate) fn close(conn: Owned<Conn>, cause: Cause) {
+    let is_foreign = cause == Cause::ForeignFd;
+    if !is_foreign {
+        unwatch(&conn);
+    }
+    if let Some(data) = conn.set_data(None) {
+        // The destructor may say good-bye to the peer (SSL_shutdown), and must not wait for it.
+        if !is_foreign && data.has_destructor() {
+            let _ = socket::set_nonblocking(conn.fd(), true);
+        }
+        data.free();
+    }
+    let (fd, is_ours) = take_fd(conn);
+    if !is_ours || is_foreign {
+        // The number belongs to somebody else by now: closing it would cut their connection.
+        let _ = fd.into_raw_fd();
+    }
+}
+
+/// Gives the descriptor to the program.
+pub(crate) fn release(conn: Owned<Conn>) -> RawFd {
+    unwatch(&conn);
+    take_fd(conn).0.into_raw_fd()
+}
+
+fn take_fd(conn: Owned<Conn>) -> (OwnedFd, bool) {
+    let is_ours = owners::release(conn.raw_fd(), conn.place());
+    (conn.into_inner().into_fd(), is_ours)
+}

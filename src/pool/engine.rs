@@ -1,0 +1,200 @@
+//! The one background thread of the process: it watches idle connections and closes what is too old.
+//!
+//! It starts with the first connection that is to be watched and ends with the last pool. It sleeps until an event or
+//! until the next moment that a pool has armed; there is no tick. Program code never runs on it (`helper` does that).
+//!
+//! Watching costs nothing per borrow: a connection is registered once, edge-triggered, for the peer's hang-up. Bytes
+//! are asked for (EPOLLIN) only when it has been idle for a while, and the first event on a borrowed one takes that back.
+#![forbid(unsafe_code)]
+
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::Weak;
+
+use super::conn::Conn;
+use super::Pool;
+use crate::handle::{Kept, Place};
+use crate::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use crate::sync::{Arc, Mutex};
+use crate::sys::clock;
+use crate::sys::epoll::{self, Epoll, Event};
+use crate::sys::eventfd::EventFd;
+use crate::sys::thread;
+use crate::values::clock::Time;
+
+/// The bell's number; no place has it, because a slot index has 24 bits.
+const BELL: u64 = u64::MAX;
+const STACK_SIZE: usize = 256 << 10;
+
+/// The running engine, if there is one.
+#[derive(Debug)]
+pub(crate) struct Engines {
+    /// Guards the start and the end of the engine, and with it who may add a pool.
+    running: Mutex<Option<Arc<Engine>>>,
+}
+
+/// What the thread and its callers share.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    epoll: Epoll,
+    bell: EventFd,
+    /// The time it sleeps until; 0 while it is awake and will look anyway.
+    sleeps_until: AtomicU64,
+    /// Guards the list of pools alone.
+    pools: Mutex<Vec<Weak<Pool>>>,
+}
+
+impl Engines {
+    pub(crate) fn new() -> Self {
+        Self {
+            running: Mutex::new(None),
+        }
+    }
+
+    /// The engine, which from now on looks after `pool`; starts it if it is not running.
+    pub(crate) fn join(&'static self, pool: &Arc<Pool>) -> io::Result<Arc<Engine>> {
+        let mut running = self.running.lock();
+        let engine = match running.as_ref() {
+            Some(engine) => engine.clone(),
+            None => {
+                let engine = Arc::new(Engine::new()?);
+                let runner = engine.clone();
+                thread::spawn("vcp-engine", STACK_SIZE, move || runner.run(self))?;
+                *running = Some(engine.clone());
+                engine
+            }
+        };
+        engine.pools.lock().push(Arc::downgrade(pool));
+        Ok(engine)
+    }
+
+    /// True when nobody needs the engine any more; then the next pool will start another one.
+    fn end(&self, engine: &Engine) -> bool {
+        let mut running = self.running.lock();
+        let is_unused = engine.pools.lock().is_empty();
+        if is_unused {
+            *running = None;
+        }
+        is_unused
+    }
+}
+
+impl Engine {
+    fn new() -> io::Result<Self> {
+        let epoll = Epoll::new()?;
+        let bell = EventFd::new()?;
+        epoll.add(bell.as_fd(), epoll::READABLE, BELL)?;
+        Ok(Self {
+            epoll,
+            bell,
+            sleeps_until: AtomicU64::new(0),
+            pools: Mutex::new(Vec::new()),
+        })
+    }
+
+    /// The pool has ended: its idle connections are gone.
+    pub(crate) fn leave(&self, pool: &Pool) {
+        let mut pools = self.pools.lock();
+        pools.retain(|one| !std::ptr::eq(one.as_ptr(), pool));
+        if pools.is_empty() {
+            self.bell.signal();
+        }
+    }
+
+    /// A pool has something to be looked at by `time`; wakes the engine if it would sleep longer.
+    pub(crate) fn look_by(&self, time: Time) {
+        if time.nanos() < self.sleeps_until.load(SeqCst) {
+            self.bell.signal();
+        }
+    }
+
+    fn base_events(conn: &Conn) -> u32 {
+        if conn.is_datagram() {
+            epoll::EDGE
+        } else {
+            epoll::PEER_HANG_UP | epoll::EDGE
+        }
+    }
+
+    /// From now on a hang-up of the peer is noticed. Fails where epoll has no room for it.
+    pub(crate) fn watch(&self, conn: &Conn, place: Place) -> io::Result<()> {
+        self.epoll
+            .add(conn.fd(), Self::base_events(conn), place.to_bits())
+    }
+
+    /// Bytes are noticed too.
+    pub(crate) fn arm(&self, conn: &Conn, place: Place) -> io::Result<()> {
+        self.epoll.modify(
+            conn.fd(),
+            Self::base_events(conn) | epoll::READABLE,
+            place.to_bits(),
+        )
+    }
+
+    /// Bytes are not noticed any more: the connection is in use.
+    pub(crate) fn disarm(&self, conn: &Conn, place: Place) -> io::Result<()> {
+        self.epoll
+            .modify(conn.fd(), Self::base_events(conn), place.to_bits())
+    }
+
+    /// Before the descriptor is closed or given away: a copy of it in a forked child would keep it registered.
+    pub(crate) fn unwatch(&self, conn: &Conn) {
+        // ENOENT and EBADF: the program closed the descriptor behind our back; there is nothing left to undo.
+        let _ = self.epoll.remove(conn.fd());
+    }
+
+    fn run(&self, engines: &'static Engines) {
+        loop {
+            let due = self.earliest();
+            self.sleeps_until.store(due.nanos(), SeqCst);
+            // A pool that armed an earlier time before the store has been seen by this second look, one that does so
+            // after it sees the store and rings.
+            let due = due.min(self.earliest());
+            let mut events = Vec::new();
+            self.epoll
+                .wait((due != Time::NEVER).then_some(due), |event| {
+                    events.push(event)
+                });
+            self.sleeps_until.store(0, SeqCst);
+            events.into_iter().for_each(|event| self.handle(event));
+            let now = clock::now();
+            self.pools_due_at(now)
+                .iter()
+                .for_each(|pool| pool.reap(now));
+            if self.pools.lock().is_empty() && engines.end(self) {
+                return;
+            }
+        }
+    }
+
+    fn earliest(&self) -> Time {
+        let pools = self.pools.lock();
+        let due = pools.iter().filter_map(|pool| Some(pool.upgrade()?.due()));
+        due.min().unwrap_or(Time::NEVER)
+    }
+
+    fn pools_due_at(&self, now: Time) -> Vec<Arc<Pool>> {
+        let pools = self.pools.lock();
+        pools
+            .iter()
+            .filter_map(Weak::upgrade)
+            .filter(|pool| pool.due() <= now)
+            .collect()
+    }
+
+    fn handle(&self, event: Event) {
+        if event.data == BELL {
+            self.bell.clear();
+            return;
+        }
+        let place = Place::from_bits(event.data);
+        let Some(conn) = Conn::table().pin_place(place) else {
+            return;
+        };
+        let pool = conn.pool().clone();
+        let effects = pool.noticed(self, &conn, place, event.events);
+        // Closing waits for every pin, this one too.
+        drop(conn);
+        pool.apply_in_background(effects);
+    }
+}

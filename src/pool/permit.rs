@@ -1,0 +1,48 @@
+//! The right to open one connection, as a value: whatever goes wrong, dropping it gives the right back.
+#![forbid(unsafe_code)]
+
+use super::conn::{self, Conn};
+use super::state::DestinationId;
+use super::stats::Cause;
+use super::Pool;
+use crate::handle::Owned;
+use crate::values::error::Result;
+
+/// See the module. Made when the state has answered `Take::Dial`.
+#[derive(Debug)]
+pub(crate) struct Permit<'a> {
+    pool: &'a Pool,
+    id: DestinationId,
+    is_open: bool,
+}
+
+impl<'a> Permit<'a> {
+    pub(crate) fn new(pool: &'a Pool, id: DestinationId) -> Self {
+        Self {
+            pool,
+            id,
+            is_open: true,
+        }
+    }
+
+    /// The dial succeeded: from now on the connection is what counts. Fails if the pool was closed meanwhile.
+    pub(crate) fn used_for(mut self, conn: Owned<Conn>) -> Result<Owned<Conn>> {
+        self.is_open = false;
+        let dialed = self.pool.state.lock().dialed(self.id, &conn);
+        match dialed {
+            Ok(()) => Ok(conn),
+            Err(refusal) => {
+                conn::close(conn, Cause::PoolClosed);
+                Err(refusal.into())
+            }
+        }
+    }
+}
+
+impl Drop for Permit<'_> {
+    fn drop(&mut self) {
+        if self.is_open {
+            self.pool.state.lock().dial_failed(self.id);
+        }
+    }
+}

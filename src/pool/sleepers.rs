@@ -1,0 +1,71 @@
+//! Who sleeps in a read, write or wait of which connection, so that a close or a new deadline can wake them.
+//!
+//! One table for all connections instead of a list in each: a connection that nobody sleeps on pays nothing.
+#![forbid(unsafe_code)]
+
+use super::bell::Bell;
+use crate::handle::Place;
+use crate::sync::{Arc, Mutex};
+
+/// A power of two; with so many locks, 64 sleeping threads rarely meet.
+const STRIPES: usize = 64;
+
+/// Sleeping threads' bells, by connection.
+#[derive(Debug)]
+pub(crate) struct Sleepers {
+    /// Each guards its own list; nothing else is locked meanwhile.
+    stripes: [Mutex<Vec<(Place, Arc<Bell>)>>; STRIPES],
+}
+
+impl Sleepers {
+    pub(crate) fn new() -> Self {
+        Self {
+            stripes: [const { Mutex::new(Vec::new()) }; STRIPES],
+        }
+    }
+
+    fn stripe(&self, place: Place) -> &Mutex<Vec<(Place, Arc<Bell>)>> {
+        &self.stripes[place.to_bits() as usize % STRIPES]
+    }
+
+    /// Announces a sleeper; it is gone when the value is dropped.
+    pub(crate) fn announce(&self, place: Place) -> Sleeper<'_> {
+        let bell = Arc::new(Bell::default());
+        self.stripe(place).lock().push((place, bell.clone()));
+        Sleeper {
+            sleepers: self,
+            place,
+            bell,
+        }
+    }
+
+    /// Wakes everyone who sleeps on that connection.
+    pub(crate) fn wake(&self, place: Place) {
+        for (_, bell) in self
+            .stripe(place)
+            .lock()
+            .iter()
+            .filter(|(at, _)| *at == place)
+        {
+            bell.ring();
+        }
+    }
+}
+
+/// One announced sleeper.
+#[derive(Debug)]
+pub(crate) struct Sleeper<'a> {
+    sleepers: &'a Sleepers,
+    place: Place,
+    pub(crate) bell: Arc<Bell>,
+}
+
+impl Drop for Sleeper<'_> {
+    fn drop(&mut self) {
+        let mut list = self.sleepers.stripe(self.place).lock();
+        list.retain(|(_, bell)| !Arc::ptr_eq(bell, &self.bell));
+        if list.is_empty() {
+            *list = Vec::new();
+        }
+    }
+}

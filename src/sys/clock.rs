@@ -1,0 +1,23 @@
+//! Reads the monotonic clock (clock_gettime(2)). Nothing else in the library asks what time it is.
+
+use crate::values::clock::Time;
+
+fn read(id: libc::clockid_t) -> Time {
+    let mut spec = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: `spec` is a valid out parameter; both clocks exist on every Linux that Rust supports.
+    unsafe { libc::clock_gettime(id, &mut spec) };
+    Time::from_nanos(spec.tv_sec as u64 * 1_000_000_000 + spec.tv_nsec as u64)
+}
+
+/// CLOCK_MONOTONIC: for deadlines and durations.
+pub(crate) fn now() -> Time {
+    read(libc::CLOCK_MONOTONIC)
+}
+
+/// CLOCK_MONOTONIC_COARSE: at most one timer tick (1 to 10 ms) behind [`now`], and several times cheaper: for ages.
+pub(crate) fn now_coarse() -> Time {
+    read(libc::CLOCK_MONOTONIC_COARSE)
+}

@@ -1,0 +1,296 @@
+//! Sockets: socket(2), connect(2), recv(2), send(2), getsockopt(2), fcntl(2).
+//!
+//! The calls that wait are made without waiting (MSG_DONTWAIT, non-blocking connect); whoever must wait polls.
+
+use std::io;
+use std::mem::{size_of, MaybeUninit};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+use super::sockaddr::RawAddress;
+use crate::values::endpoint::Endpoint;
+
+/// What socket(2) is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Kind {
+    pub(crate) domain: i32,
+    pub(crate) kind: i32,
+    pub(crate) protocol: i32,
+}
+
+impl Kind {
+    /// One datagram per read, and no hang-up to be seen (SOCK_SEQPACKET has one).
+    pub(crate) fn is_datagram(self) -> bool {
+        matches!(
+            self.kind,
+            libc::SOCK_DGRAM | libc::SOCK_RAW | libc::SOCK_RDM
+        )
+    }
+}
+
+/// Which file a descriptor stands for: stat(2)'s device and inode, which outlive the number's reuse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(crate) struct Identity {
+    pub(crate) device: u64,
+    pub(crate) inode: u64,
+}
+
+/// What a look at the receive queue found, without taking anything out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Peek {
+    /// Open, and nothing to read.
+    Quiet,
+    /// Open, and there are unread bytes (or an unread datagram).
+    Data,
+    /// End of stream.
+    End,
+    /// Failed, with this errno.
+    Failed(i32),
+}
+
+/// A new socket, non-blocking and close-on-exec.
+pub(crate) fn open(kind: Kind) -> io::Result<OwnedFd> {
+    let flags = libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+    // SAFETY: no pointers; the result is a fresh descriptor that nobody else owns.
+    unsafe {
+        let fd = syscall!(socket(kind.domain, kind.kind | flags, kind.protocol))?;
+        Ok(OwnedFd::from_raw_fd(fd))
+    }
+}
+
+/// Starts to connect; `true` when it is done already.
+pub(crate) fn connect(fd: BorrowedFd<'_>, to: &Endpoint) -> io::Result<bool> {
+    let address = RawAddress::from(to);
+    // SAFETY: the pointer and the length describe `address`.
+    match unsafe { syscall!(connect(fd.as_raw_fd(), address.as_ptr(), address.len())) } {
+        Ok(_) => Ok(true),
+        // EINTR: the connection is being made all the same (connect(2)).
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EINPROGRESS | libc::EINTR)) => {
+            Ok(false)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+pub(crate) fn bind(fd: BorrowedFd<'_>, to: &RawAddress) -> io::Result<()> {
+    // SAFETY: the pointer and the length describe `to`.
+    unsafe { syscall!(bind(fd.as_raw_fd(), to.as_ptr(), to.len())) }.map(drop)
+}
+
+pub(crate) fn shutdown(fd: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: no pointers.
+    unsafe { syscall!(shutdown(fd.as_raw_fd(), libc::SHUT_RDWR)) }.map(drop)
+}
+
+/// As recv(2), never waiting whatever the descriptor's mode. WouldBlock is an error like any other.
+pub(crate) fn receive(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
+    loop {
+        // SAFETY: the pointer and the length describe `buffer`.
+        let result = unsafe {
+            syscall!(recv(
+                fd.as_raw_fd(),
+                buffer.as_mut_ptr().cast(),
+                buffer.len(),
+                libc::MSG_DONTWAIT,
+            ))
+        };
+        match result {
+            Ok(count) => return Ok(count as usize),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// As send(2), never waiting and never raising SIGPIPE. May send a part.
+pub(crate) fn send(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
+    loop {
+        // SAFETY: the pointer and the length describe `bytes`.
+        let result = unsafe {
+            syscall!(send(
+                fd.as_raw_fd(),
+                bytes.as_ptr().cast(),
+                bytes.len(),
+                libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL,
+            ))
+        };
+        match result {
+            Ok(count) => return Ok(count as usize),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// One recv(MSG_PEEK | MSG_DONTWAIT) of one byte, by syscall(2): no cancellation point (pthreads(7)), since the hit path
+/// makes this call without deferring cancellation first.
+pub(crate) fn peek(fd: BorrowedFd<'_>, is_datagram: bool) -> Peek {
+    let mut byte = 0u8;
+    loop {
+        // SAFETY: one writable byte; recvfrom without an address is recv.
+        let count = unsafe {
+            libc::syscall(
+                libc::SYS_recvfrom,
+                fd.as_raw_fd(),
+                &mut byte as *mut u8,
+                1usize,
+                libc::MSG_PEEK | libc::MSG_DONTWAIT,
+                std::ptr::null_mut::<libc::sockaddr>(),
+                std::ptr::null_mut::<libc::socklen_t>(),
+            )
+        };
+        return match count {
+            0 if !is_datagram => Peek::End,
+            0.. => Peek::Data,
+            _ => match io::Error::last_os_error().raw_os_error().unwrap_or(0) {
+                libc::EAGAIN => Peek::Quiet,
+                libc::EINTR => continue,
+                errno => Peek::Failed(errno),
+            },
+        };
+    }
+}
+
+fn option<T: Copy>(fd: BorrowedFd<'_>, level: i32, name: i32) -> io::Result<T> {
+    let mut value = MaybeUninit::<T>::zeroed();
+    let mut length = size_of::<T>() as libc::socklen_t;
+    // SAFETY: `value` has `length` writable bytes; T is a plain integer, for which zeroes are valid.
+    unsafe {
+        syscall!(getsockopt(
+            fd.as_raw_fd(),
+            level,
+            name,
+            value.as_mut_ptr().cast(),
+            &mut length,
+        ))?;
+        Ok(value.assume_init())
+    }
+}
+
+/// setsockopt(2) with an int.
+pub(crate) fn set_option(fd: BorrowedFd<'_>, level: i32, name: i32, value: i32) -> io::Result<()> {
+    let bytes: *const i32 = &value;
+    // SAFETY: the pointer and the length describe `value`.
+    unsafe {
+        syscall!(setsockopt(
+            fd.as_raw_fd(),
+            level,
+            name,
+            bytes.cast(),
+            size_of::<i32>() as libc::socklen_t,
+        ))
+    }
+    .map(drop)
+}
+
+/// SO_ERROR: what an asynchronous connect ended with (0: it succeeded). Reading it clears it.
+pub(crate) fn take_error(fd: BorrowedFd<'_>) -> io::Result<i32> {
+    option(fd, libc::SOL_SOCKET, libc::SO_ERROR)
+}
+
+/// What kind of socket this is; fails with ENOTSOCK or EBADF for anything else.
+pub(crate) fn kind(fd: BorrowedFd<'_>) -> io::Result<Kind> {
+    Ok(Kind {
+        domain: option(fd, libc::SOL_SOCKET, libc::SO_DOMAIN)?,
+        kind: option(fd, libc::SOL_SOCKET, libc::SO_TYPE)?,
+        protocol: option(fd, libc::SOL_SOCKET, libc::SO_PROTOCOL)?,
+    })
+}
+
+/// The peer's address; fails with ENOTCONN where there is none.
+pub(crate) fn peer(fd: BorrowedFd<'_>) -> io::Result<Option<Endpoint>> {
+    // SAFETY: `filled_by` hands out a writable address and its length.
+    RawAddress::filled_by(|address, length| {
+        unsafe { syscall!(getpeername(fd.as_raw_fd(), address, length)) }.map(drop)
+    })
+    .map(|raw| raw.endpoint())
+}
+
+/// The own address; `None` for a Unix socket without a name.
+pub(crate) fn local(fd: BorrowedFd<'_>) -> io::Result<Option<Endpoint>> {
+    // SAFETY: as in `peer`.
+    RawAddress::filled_by(|address, length| {
+        unsafe { syscall!(getsockname(fd.as_raw_fd(), address, length)) }.map(drop)
+    })
+    .map(|raw| raw.endpoint())
+}
+
+/// fstat(2): device and inode. For a number of which nothing else is known, so not yet a `BorrowedFd`.
+pub(crate) fn identity(fd: RawFd) -> io::Result<Identity> {
+    let mut stat = MaybeUninit::<libc::stat>::zeroed();
+    // SAFETY: `stat` is writable, and all zeroes is valid for it.
+    let stat = unsafe {
+        syscall!(fstat(fd, stat.as_mut_ptr()))?;
+        stat.assume_init()
+    };
+    Ok(Identity {
+        device: stat.st_dev,
+        inode: stat.st_ino,
+    })
+}
+
+pub(crate) fn is_nonblocking(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    // SAFETY: no pointers.
+    let flags = unsafe { syscall!(fcntl(fd.as_raw_fd(), libc::F_GETFL)) }?;
+    Ok(flags & libc::O_NONBLOCK != 0)
+}
+
+pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>, nonblocking: bool) -> io::Result<()> {
+    // SAFETY: no pointers.
+    unsafe {
+        let flags = syscall!(fcntl(fd.as_raw_fd(), libc::F_GETFL))?;
+        let wanted = if nonblocking {
+            flags | libc::O_NONBLOCK
+        } else {
+            flags & !libc::O_NONBLOCK
+        };
+        if wanted != flags {
+            syscall!(fcntl(fd.as_raw_fd(), libc::F_SETFL, wanted))?;
+        }
+    }
+    Ok(())
+}
+
+/// Sets or clears close-on-exec; returns what it was.
+pub(crate) fn set_close_on_exec(fd: BorrowedFd<'_>, wanted: bool) -> io::Result<bool> {
+    // SAFETY: no pointers.
+    unsafe {
+        let flags = syscall!(fcntl(fd.as_raw_fd(), libc::F_GETFD))?;
+        let was = flags & libc::FD_CLOEXEC != 0;
+        if was != wanted {
+            syscall!(fcntl(
+                fd.as_raw_fd(),
+                libc::F_SETFD,
+                flags ^ libc::FD_CLOEXEC
+            ))?;
+        }
+        Ok(was)
+    }
+}
+
+/// A descriptor number that the program passed in, as a borrow for the length of one check.
+pub(crate) fn borrow<'a>(fd: RawFd) -> io::Result<BorrowedFd<'a>> {
+    // SAFETY: no pointers; fails with EBADF for a number that is not open.
+    unsafe { syscall!(fcntl(fd, libc::F_GETFD)) }?;
+    // SAFETY: it is open now; the program that passed it promises not to close it during the call.
+    Ok(unsafe { BorrowedFd::borrow_raw(fd) })
+}
+
+/// Takes the ownership that the program hands over with a descriptor number.
+pub(crate) fn adopt(fd: RawFd) -> io::Result<OwnedFd> {
+    borrow(fd)?;
+    // SAFETY: open (just seen), and its owner gives it away.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Closes `fd` when it still is the socket that was recorded; another file under that number is left alone.
+pub(crate) fn close_if_same(fd: RawFd, recorded: Identity) {
+    if identity(fd).ok() == Some(recorded) {
+        // SAFETY: it is the recorded socket, which the caller owns.
+        drop(unsafe { OwnedFd::from_raw_fd(fd) });
+    }
+}
+
+/// IP(V6)_BIND_ADDRESS_NO_PORT: bind(2) fixes the address only, connect(2) chooses the port (ip(7)).
+pub(crate) fn set_bind_address_no_port(fd: BorrowedFd<'_>) -> io::Result<()> {
+    set_option(fd, libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, 1)
+}

@@ -1,0 +1,56 @@
+//! The library's own threads, and the two things about a caller's thread that the library must know.
+
+use std::io;
+use std::mem::MaybeUninit;
+
+extern "C" {
+    // pthread_setcancelstate(3); not in the libc crate.
+    fn pthread_setcancelstate(state: libc::c_int, old: *mut libc::c_int) -> libc::c_int;
+}
+
+const PTHREAD_CANCEL_DISABLE: libc::c_int = 1;
+
+/// Starts a detached thread that blocks every signal: the program's handlers never run on it (pthread_sigmask(3)).
+pub(crate) fn spawn(
+    name: &str,
+    stack_size: usize,
+    body: impl FnOnce() + Send + 'static,
+) -> io::Result<()> {
+    let mut all = MaybeUninit::<libc::sigset_t>::uninit();
+    let mut before = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: both sets are out parameters; a new thread inherits the mask of the one that makes it.
+    unsafe {
+        libc::sigfillset(all.as_mut_ptr());
+        libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr());
+    }
+    let result = std::thread::Builder::new()
+        .name(name.to_owned())
+        .stack_size(stack_size)
+        .spawn(body);
+    // SAFETY: `before` was filled by the call above.
+    unsafe {
+        libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), std::ptr::null_mut());
+    }
+    result.map(drop)
+}
+
+/// While it lives, pthread_cancel(3) on this thread waits: a blocking call inside the library is no cancellation point,
+/// because unwinding by cancellation through Rust frames is undefined.
+#[derive(Debug)]
+pub(crate) struct CancellationDeferred(libc::c_int);
+
+impl CancellationDeferred {
+    pub(crate) fn new() -> Self {
+        let mut before = 0;
+        // SAFETY: an out parameter of the right type.
+        unsafe { pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &mut before) };
+        Self(before)
+    }
+}
+
+impl Drop for CancellationDeferred {
+    fn drop(&mut self) {
+        // SAFETY: puts back the state that `new` found.
+        unsafe { pthread_setcancelstate(self.0, std::ptr::null_mut()) };
+    }
+}

@@ -1,0 +1,116 @@
+//! The one error type inside; `ffi` turns it into a `vcp_status` and the thread's last error.
+
+use std::fmt;
+
+/// The failures of the C contract, with their numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(i32)]
+#[allow(missing_docs)]
+pub(crate) enum Status {
+    InvalidArgument = -1,
+    InvalidHandle = -2,
+    UnknownNetwork = -3,
+    InvalidAddress = -4,
+    Resolve = -5,
+    Connect = -6,
+    Timeout = -7,
+    Canceled = -8,
+    PoolClosed = -9,
+    PoolExhausted = -10,
+    IdleFull = -11,
+    NotAvailable = -12,
+    ConnClosed = -13,
+    Io = -14,
+    Callback = -15,
+    System = -16,
+    InProgress = -17,
+    NotReusable = -18,
+    WouldBlock = -19,
+    Internal = -99,
+}
+
+/// What was going on when a deadline passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(i32)]
+pub(crate) enum Phase {
+    None = 0,
+    Waiting = 1,
+    Resolving = 2,
+    Connecting = 3,
+    Opening = 4,
+    Reading = 5,
+    Writing = 6,
+}
+
+impl Phase {
+    fn name(self) -> &'static str {
+        match self {
+            Phase::None => "",
+            Phase::Waiting => "waiting",
+            Phase::Resolving => "resolving",
+            Phase::Connecting => "connecting",
+            Phase::Opening => "opening",
+            Phase::Reading => "reading",
+            Phase::Writing => "writing",
+        }
+    }
+}
+
+/// A failure: what the C caller gets to know of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Error {
+    pub(crate) status: Status,
+    /// errno; the EAI_* value for Resolve, the callback's number for Callback; 0 where there is none.
+    pub(crate) number: i32,
+    /// Phase::None for everything but a Timeout.
+    pub(crate) phase: Phase,
+    pub(crate) message: String,
+}
+
+pub(crate) type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    pub(crate) fn new(status: Status, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            number: 0,
+            phase: Phase::None,
+            message: message.into(),
+        }
+    }
+
+    pub(crate) fn invalid_argument(message: impl Into<String>) -> Self {
+        Self::new(Status::InvalidArgument, message)
+    }
+
+    /// The deadline passed; `detail` may add what had been tried by then.
+    pub(crate) fn timeout(phase: Phase, detail: &str) -> Self {
+        let between = if detail.is_empty() { "" } else { "; " };
+        Self {
+            phase,
+            ..Self::new(
+                Status::Timeout,
+                format!("deadline passed while {}{between}{detail}", phase.name()),
+            )
+        }
+    }
+
+    /// With the number that `vcp_last_errno` will tell.
+    pub(crate) fn numbered(self, number: i32) -> Self {
+        Self { number, ..self }
+    }
+
+    /// With what was asked for in front: `dial tcp db:5432: connection refused`.
+    pub(crate) fn of(self, what: impl fmt::Display) -> Self {
+        Self {
+            message: format!("{what}: {}", self.message),
+            ..self
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}

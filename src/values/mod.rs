@@ -1,0 +1,8 @@
+//! Plain values: errors, times, addresses, options. No locks and no I/O; every layer uses them.
+
+pub(crate) mod address;
+pub(crate) mod clock;
+pub(crate) mod endpoint;
+pub(crate) mod error;
+pub(crate) mod network;
+pub(crate) mod options;

@@ -1,0 +1,83 @@
+//! What a pool was made with, in the library's own types. `ffi::options` fills it from the C structs and judges the
+//! values; the defaults stand there, beside the fields that the header documents.
+
+use std::time::Duration;
+
+use super::endpoint::Endpoint;
+
+/// How a connection is looked at before it is handed out again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub(crate) enum Liveness {
+    Strict = 0,
+    AllowData = 1,
+    Watch = 2,
+}
+
+/// Which idle connection is handed out first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ReuseOrder {
+    Lifo,
+    Fifo,
+}
+
+/// How many of what; `None` is no limit.
+#[derive(Clone, Debug)]
+pub(crate) struct Limits {
+    pub(crate) max_idle_per_address: u32,
+    pub(crate) max_idle: Option<u32>,
+    pub(crate) max_conns: Option<u32>,
+    pub(crate) max_conns_per_address: Option<u32>,
+}
+
+/// How long a connection is kept; `None` is for ever.
+#[derive(Clone, Debug)]
+pub(crate) struct Keeping {
+    pub(crate) idle_timeout: Option<Duration>,
+    pub(crate) max_lifetime: Option<Duration>,
+    pub(crate) lifetime_jitter_percent: u32,
+    pub(crate) max_uses: Option<u32>,
+    pub(crate) reuse_order: ReuseOrder,
+}
+
+/// TCP keep-alive (tcp(7)).
+#[derive(Clone, Debug)]
+pub(crate) struct KeepAlive {
+    pub(crate) idle: Duration,
+    pub(crate) interval: Duration,
+    pub(crate) count: u32,
+}
+
+/// Where a socket is bound before it connects.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct LocalAddress {
+    pub(crate) endpoint: Endpoint,
+    /// False: the kernel chooses the port, at connect.
+    pub(crate) has_port: bool,
+}
+
+/// How a socket is made and connected.
+#[derive(Clone, Debug)]
+pub(crate) struct DialSettings {
+    /// < 0: none.
+    pub(crate) timeout_ms: i64,
+    /// `None`: one address after another.
+    pub(crate) fallback_delay: Option<Duration>,
+    /// `None`: off.
+    pub(crate) keepalive: Option<KeepAlive>,
+    /// `None`: the system's.
+    pub(crate) user_timeout: Option<Duration>,
+    pub(crate) local_address: Option<LocalAddress>,
+    pub(crate) no_delay: bool,
+}
+
+/// Everything that a pool is told when it is made.
+#[derive(Clone, Debug)]
+pub(crate) struct Options {
+    pub(crate) limits: Limits,
+    pub(crate) keeping: Keeping,
+    pub(crate) liveness: Liveness,
+    pub(crate) verify_release: bool,
+    pub(crate) nonblocking: bool,
+    pub(crate) dial: DialSettings,
+}
