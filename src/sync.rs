@@ -4,6 +4,7 @@
 //! The normal back end is the standard library: its locks are single futex words without any process-wide table, so a
 //! fresh lock in a forked child can never hang on a bucket that another thread of the parent held (parking_lot parks
 //! in such a table; CONTRIBUTING.md tells why this library does not use it).
+#![forbid(unsafe_code)]
 
 pub(crate) use std::sync::{atomic, Arc};
 use std::sync::{MutexGuard, PoisonError};

@@ -288,9 +288,9 @@ impl Drive<'_> {
             .iter()
             .zip(&self.failures)
             .filter_map(|(endpoint, failure)| {
-                let what = match failure.as_ref()? {
-                    &libc::ETIMEDOUT => "no answer".to_owned(),
-                    &errno => sys::errno_text(errno),
+                let what = match (*failure)? {
+                    libc::ETIMEDOUT => "no answer".to_owned(),
+                    errno => sys::errno_text(errno),
                 };
                 Some(match self.address.target {
                     Target::Literal(_) => what,

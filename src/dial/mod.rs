@@ -1,4 +1,5 @@
 //! From an address to a connected socket: resolve, order, race, connect. Knows nothing of pools.
+#![forbid(unsafe_code)]
 
 pub(crate) mod connect;
 pub(crate) mod drive;

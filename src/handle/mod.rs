@@ -60,9 +60,6 @@ const MOST_SLOTS: u32 = 1 << INDEX_BITS;
 pub(crate) enum Kind {
     Pool = 1,
     Conn = 2,
-    Queue = 3,
-    Cancel = 4,
-    Resolved = 5,
 }
 
 /// Why a value names nothing that lives.
@@ -476,6 +473,7 @@ mod tests {
     macro_rules! kept {
         ($name:ident($field:ty)) => {
             #[derive(Debug)]
+            #[allow(dead_code)]
             struct $name($field);
             impl Kept for $name {
                 fn table() -> &'static Table<Self> {
@@ -483,6 +481,7 @@ mod tests {
                     &TABLE
                 }
             }
+            #[allow(dead_code)]
             impl $name {
                 fn insert(value: $field) -> Owned<Self> {
                     Self::table()

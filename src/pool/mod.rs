@@ -9,6 +9,7 @@ pub(crate) mod conn;
 pub(crate) mod engine;
 pub(crate) mod helper;
 pub(crate) mod io;
+pub(crate) mod open;
 pub(crate) mod permit;
 pub(crate) mod process;
 pub(crate) mod put;
@@ -16,28 +17,22 @@ pub(crate) mod shelf;
 pub(crate) mod sleepers;
 pub(crate) mod state;
 pub(crate) mod stats;
+pub(crate) mod watch;
 
-use std::hash::{BuildHasher, RandomState};
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::RawFd;
 
 use once_cell::sync::OnceCell;
 
 use self::bell::Bell;
-use self::conn::{Conn, Facts};
+use self::conn::Conn;
 use self::engine::Engine;
-use self::permit::Permit;
-use self::process::process;
 use self::shelf::Held;
 use self::state::{DestinationId, Effects, Fate, Forgotten, State, Take, Want};
 use self::stats::{Cause, Stats};
-use crate::dial::drive::{self, Caller, Dialed};
-use crate::handle::{owners, Kept, Kind, Owned, Place, Table};
-use crate::sync::atomic::{
-    fence, AtomicBool, AtomicU64,
-    Ordering::{Acquire, SeqCst},
-};
+use crate::handle::{Kept, Kind, Owned, Table};
+use crate::sync::atomic::{fence, AtomicBool, AtomicU64, Ordering::SeqCst};
 use crate::sync::{Arc, Mutex};
-use crate::sys::{self, clock, epoll, socket};
+use crate::sys::{self, clock, socket};
 use crate::values::address::{Address, Destination};
 use crate::values::clock::{Deadline, Time};
 use crate::values::endpoint::Endpoint;
@@ -175,92 +170,6 @@ impl Pool {
         self.apply(effects);
     }
 
-    /// Dials; the connection counts as borrowed when this returns it.
-    fn open(
-        self: &Arc<Self>,
-        id: DestinationId,
-        destination: Arc<Destination>,
-        deadline: Deadline,
-    ) -> Result<Owned<Conn>> {
-        let permit = Permit::new(self, id);
-        let dial = InFlight::begin(self);
-        let Dialed { fd, remote } =
-            drive::dial(&destination.address, &self.options.dial, deadline, &dial)?;
-        let facts = Facts {
-            remote: Some(self.shared_remote(remote)),
-            retire_at: self.draw_lifetime(),
-            is_datagram: destination.address.network.is_datagram(),
-            is_nonblocking: true,
-        };
-        let conn = self
-            .enlist(fd, id, destination, facts)
-            .map_err(|(_, error)| error)?;
-        permit.used_for(conn)
-    }
-
-    /// Puts a socket into its slot, and under watch if it may become idle one day. Gives the socket back on failure.
-    fn enlist(
-        self: &Arc<Self>,
-        fd: OwnedFd,
-        id: DestinationId,
-        destination: Arc<Destination>,
-        facts: Facts,
-    ) -> std::result::Result<Owned<Conn>, (OwnedFd, Error)> {
-        let number = fd.as_raw_fd();
-        let refused = |error| system_error("a new connection", &error);
-        let identity = match socket::identity(number) {
-            Ok(identity) => identity,
-            Err(error) => return Err((fd, refused(error))),
-        };
-        let conn = Conn::new(fd, identity, self.clone(), id, destination, facts);
-        let conn = Conn::table()
-            .insert(conn)
-            .map_err(|(conn, error)| (conn.into_fd(), refused(error)))?;
-        if let Err(error) = owners::claim(number, conn.place()) {
-            return Err((conn.into_inner().into_fd(), refused(error)));
-        }
-        if self.options.limits.max_idle_per_address > 0 {
-            if let Some(engine) = self.engine() {
-                if engine.watch(&conn, conn.place()).is_ok() {
-                    conn.mark(conn::WATCHED);
-                }
-            }
-        }
-        Ok(conn)
-    }
-
-    /// The engine, started if need be; `None` if that is impossible now: connections are then peeked at in every mode.
-    fn engine(self: &Arc<Self>) -> Option<&Arc<Engine>> {
-        let engine = self
-            .engine
-            .get_or_try_init(|| process().engines.join(self))
-            .ok()?;
-        // Pairs with the fence in `close`: either that sees the engine, or this sees the closed pool.
-        fence(SeqCst);
-        if self.is_closed.load(Acquire) {
-            engine.leave(self);
-        }
-        Some(engine)
-    }
-
-    fn shared_remote(&self, remote: Endpoint) -> Arc<Endpoint> {
-        let mut last = self.last_remote.lock();
-        match last.as_ref() {
-            Some(shared) if **shared == remote => shared.clone(),
-            _ => last.insert(Arc::new(remote)).clone(),
-        }
-    }
-
-    /// When a connection that is opened now has to go: a uniform draw from the last `jitter` percent of its lifetime.
-    fn draw_lifetime(&self) -> Time {
-        let Some(longest) = self.options.keeping.max_lifetime else {
-            return Time::NEVER;
-        };
-        let jitter = f64::from(self.options.keeping.lifetime_jitter_percent) / 100.0;
-        let draw = RandomState::new().hash_one(0) as f64 / u64::MAX as f64;
-        clock::now().after(longest.mul_f64(1.0 - jitter * draw))
-    }
-
     /// The one way back.
     pub(crate) fn give_back(&self, conn: Owned<Conn>) {
         let fate = self.fate(&conn);
@@ -382,159 +291,19 @@ impl Pool {
         self.state.lock().stats()
     }
 
-    /// The engine's look at what is due.
-    pub(crate) fn reap(&self, now: Time) {
-        let mut effects = Effects::none();
-        let mut state = self.state.lock();
-        let reaped = state.reap(now, &mut effects);
-        self.due.store(reaped.next.nanos(), SeqCst);
-        drop(state);
-        self.apply_in_background(effects);
-        for id in reaped.retired {
-            self.retire(Place::from_bits(id));
-        }
-        for id in reaped.to_arm {
-            self.arm(Place::from_bits(id));
-        }
-    }
-
-    fn retire(&self, place: Place) {
-        let mut effects = Effects::none();
-        if let Some(conn) = Conn::table().pin_place(place) {
-            let mut state = self.state.lock();
-            state.remove_idle(
-                conn.node(),
-                place.to_bits(),
-                |_| Some(Cause::Lifetime),
-                &mut effects,
-            );
-        }
-        self.apply_in_background(effects);
-    }
-
-    fn arm(&self, place: Place) {
-        let (Some(conn), Some(engine)) = (Conn::table().pin_place(place), self.engine_if_running())
-        else {
-            return;
-        };
-        conn.mark(conn::ARMED);
-        if engine.arm(&conn, place).is_err() {
-            conn.unmark(conn::ARMED | conn::WATCHED);
-        }
-    }
-
-    /// The engine saw an event on a connection of this pool.
-    pub(crate) fn noticed(
-        &self,
-        engine: &Engine,
-        conn: &Conn,
-        place: Place,
-        events: u32,
-    ) -> Effects<Owned<Conn>> {
-        let mut effects = Effects::none();
-        let mut state = self.state.lock();
-        if events & epoll::HANG_UP != 0 && !conn.is_datagram() {
-            conn.mark(conn::HUNG_UP);
-        }
-        if conn.node() != shelf::NOWHERE {
-            state.remove_idle(
-                conn.node(),
-                place.to_bits(),
-                |idle| unfit_while_idle(idle),
-                &mut effects,
-            );
-        } else if conn.has(conn::ARMED) && events & epoll::READABLE != 0 {
-            // In use: its answers would wake the engine one by one. Under the lock, so that it is not shelved as armed.
-            conn.unmark(conn::ARMED);
-            if engine.disarm(conn, place).is_err() {
-                conn.unmark(conn::WATCHED);
-            }
-        }
-        effects
-    }
-
     /// Closes what the pool let go of.
     fn apply(&self, effects: Effects<Owned<Conn>>) {
         for (conn, cause) in effects.closes {
             conn::close(conn, cause);
         }
     }
-
-    /// The same on the engine's thread, where code of the program must not run.
-    pub(crate) fn apply_in_background(&self, effects: Effects<Owned<Conn>>) {
-        for (conn, cause) in effects.closes {
-            if conn.has_destructor() {
-                process()
-                    .helpers
-                    .run(Box::new(move || conn::close(conn, cause)));
-            } else {
-                conn::close(conn, cause);
-            }
-        }
-    }
 }
 
-fn unfit_while_idle(conn: &Conn) -> Option<Cause> {
-    if conn.has(conn::HUNG_UP) {
-        return Some(Cause::PeerClosedWhileIdle);
-    }
-    if conn.liveness() != Liveness::Strict {
-        return None;
-    }
-    // An event may be older than this idle time, so the socket is asked. It never waits, so it may be asked under the lock.
-    match socket::peek(conn.fd(), conn.is_datagram()) {
-        socket::Peek::Quiet => None,
-        socket::Peek::Data => Some(Cause::DirtyWhileIdle),
-        socket::Peek::End | socket::Peek::Failed(_) => Some(Cause::PeerClosedWhileIdle),
-    }
-}
-
-fn system_error(what: &str, error: &std::io::Error) -> Error {
+pub(crate) fn system_error(what: &str, error: &std::io::Error) -> Error {
     let errno = sys::errno(error);
     Error::new(
         Status::System,
         format!("{what}: {}", sys::errno_text(errno)),
     )
     .numbered(errno)
-}
-
-/// A dial that a closing pool can end.
-struct InFlight<'a> {
-    pool: &'a Pool,
-    bell: Arc<Bell>,
-}
-
-impl<'a> InFlight<'a> {
-    fn begin(pool: &'a Pool) -> Self {
-        let bell = Arc::new(Bell::default());
-        pool.dials.lock().push(bell.clone());
-        Self { pool, bell }
-    }
-}
-
-impl Drop for InFlight<'_> {
-    fn drop(&mut self) {
-        self.pool
-            .dials
-            .lock()
-            .retain(|bell| !Arc::ptr_eq(bell, &self.bell));
-    }
-}
-
-impl Caller for InFlight<'_> {
-    fn ended(&self) -> Option<Error> {
-        let is_closed = self.pool.is_closed.load(Acquire);
-        is_closed.then(|| state::Refusal::PoolClosed.into())
-    }
-
-    fn bell(&self) -> Result<BorrowedFd<'_>> {
-        self.bell.listen()
-    }
-
-    fn make_room(&self) -> bool {
-        let mut effects = Effects::none();
-        let found = self.pool.state.lock().close_longest_idle(&mut effects);
-        self.pool.apply(effects);
-        found
-    }
 }

@@ -10,11 +10,13 @@ use crate::sync::{Arc, Mutex};
 /// A power of two; with so many locks, 64 sleeping threads rarely meet.
 const STRIPES: usize = 64;
 
+type Stripe = Mutex<Vec<(Place, Arc<Bell>)>>;
+
 /// Sleeping threads' bells, by connection.
 #[derive(Debug)]
 pub(crate) struct Sleepers {
     /// Each guards its own list; nothing else is locked meanwhile.
-    stripes: [Mutex<Vec<(Place, Arc<Bell>)>>; STRIPES],
+    stripes: [Stripe; STRIPES],
 }
 
 impl Sleepers {
@@ -24,7 +26,7 @@ impl Sleepers {
         }
     }
 
-    fn stripe(&self, place: Place) -> &Mutex<Vec<(Place, Arc<Bell>)>> {
+    fn stripe(&self, place: Place) -> &Stripe {
         &self.stripes[place.to_bits() as usize % STRIPES]
     }
 

@@ -27,14 +27,6 @@ impl ResolveFailure {
         };
         Self { code, text }
     }
-
-    /// True when the answer was that there is no such name or no address of it: the only failure that may be cached.
-    pub(crate) fn is_no_such_name(&self) -> bool {
-        // EAI_NODATA and EAI_ADDRFAMILY are glibc's (netdb.h).
-        const EAI_NODATA: i32 = -5;
-        const EAI_ADDRFAMILY: i32 = -9;
-        matches!(self.code, libc::EAI_NONAME | EAI_NODATA | EAI_ADDRFAMILY)
-    }
 }
 
 /// All addresses of `host` with port 0, both families, in the system's order (RFC 6724). Blocks for as long as the resolver likes.

@@ -76,11 +76,6 @@ pub(crate) fn bind(fd: BorrowedFd<'_>, to: &RawAddress) -> io::Result<()> {
     unsafe { syscall!(bind(fd.as_raw_fd(), to.as_ptr(), to.len())) }.map(drop)
 }
 
-pub(crate) fn shutdown(fd: BorrowedFd<'_>) -> io::Result<()> {
-    // SAFETY: no pointers.
-    unsafe { syscall!(shutdown(fd.as_raw_fd(), libc::SHUT_RDWR)) }.map(drop)
-}
-
 /// As recv(2), never waiting whatever the descriptor's mode. WouldBlock is an error like any other.
 pub(crate) fn receive(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
     loop {
@@ -198,20 +193,20 @@ pub(crate) fn kind(fd: BorrowedFd<'_>) -> io::Result<Kind> {
 
 /// The peer's address; fails with ENOTCONN where there is none.
 pub(crate) fn peer(fd: BorrowedFd<'_>) -> io::Result<Option<Endpoint>> {
-    // SAFETY: `filled_by` hands out a writable address and its length.
-    RawAddress::filled_by(|address, length| {
+    let raw = RawAddress::filled_by(|address, length| {
+        // SAFETY: `filled_by` hands out a writable address and its length.
         unsafe { syscall!(getpeername(fd.as_raw_fd(), address, length)) }.map(drop)
-    })
-    .map(|raw| raw.endpoint())
+    })?;
+    Ok(raw.endpoint())
 }
 
 /// The own address; `None` for a Unix socket without a name.
 pub(crate) fn local(fd: BorrowedFd<'_>) -> io::Result<Option<Endpoint>> {
-    // SAFETY: as in `peer`.
-    RawAddress::filled_by(|address, length| {
+    let raw = RawAddress::filled_by(|address, length| {
+        // SAFETY: as in `peer`.
         unsafe { syscall!(getsockname(fd.as_raw_fd(), address, length)) }.map(drop)
-    })
-    .map(|raw| raw.endpoint())
+    })?;
+    Ok(raw.endpoint())
 }
 
 /// fstat(2): device and inode. For a number of which nothing else is known, so not yet a `BorrowedFd`.
@@ -280,14 +275,6 @@ pub(crate) fn adopt(fd: RawFd) -> io::Result<OwnedFd> {
     borrow(fd)?;
     // SAFETY: open (just seen), and its owner gives it away.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
-}
-
-/// Closes `fd` when it still is the socket that was recorded; another file under that number is left alone.
-pub(crate) fn close_if_same(fd: RawFd, recorded: Identity) {
-    if identity(fd).ok() == Some(recorded) {
-        // SAFETY: it is the recorded socket, which the caller owns.
-        drop(unsafe { OwnedFd::from_raw_fd(fd) });
-    }
 }
 
 /// IP(V6)_BIND_ADDRESS_NO_PORT: bind(2) fixes the address only, connect(2) chooses the port (ip(7)).

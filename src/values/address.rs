@@ -2,6 +2,7 @@
 //!
 //! Two spellings of one literal IP and port become one destination here. Names of services, protocols and network
 //! interfaces come from the caller ([`Names`]), because looking them up is I/O.
+#![forbid(unsafe_code)]
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};

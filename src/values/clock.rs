@@ -1,4 +1,5 @@
 //! Points in time and deadlines. Nobody here reads a clock: `sys::clock` does, at the edges.
+#![forbid(unsafe_code)]
 
 use std::time::Duration;
 

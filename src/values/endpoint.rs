@@ -1,4 +1,5 @@
 //! What a socket connects to: an IP address with a port, or a Unix socket's name.
+#![forbid(unsafe_code)]
 
 use std::fmt;
 use std::net::SocketAddr;

@@ -1,4 +1,5 @@
 //! The one error type inside; `ffi` turns it into a `vcp_status` and the thread's last error.
+#![forbid(unsafe_code)]
 
 use std::fmt;
 
@@ -14,16 +15,13 @@ pub(crate) enum Status {
     Resolve = -5,
     Connect = -6,
     Timeout = -7,
-    Canceled = -8,
     PoolClosed = -9,
     PoolExhausted = -10,
     IdleFull = -11,
     NotAvailable = -12,
     ConnClosed = -13,
     Io = -14,
-    Callback = -15,
     System = -16,
-    InProgress = -17,
     NotReusable = -18,
     WouldBlock = -19,
     Internal = -99,
@@ -34,10 +32,7 @@ pub(crate) enum Status {
 #[repr(i32)]
 pub(crate) enum Phase {
     None = 0,
-    Waiting = 1,
-    Resolving = 2,
     Connecting = 3,
-    Opening = 4,
     Reading = 5,
     Writing = 6,
 }
@@ -46,10 +41,7 @@ impl Phase {
     fn name(self) -> &'static str {
         match self {
             Phase::None => "",
-            Phase::Waiting => "waiting",
-            Phase::Resolving => "resolving",
             Phase::Connecting => "connecting",
-            Phase::Opening => "opening",
             Phase::Reading => "reading",
             Phase::Writing => "writing",
         }

@@ -1,4 +1,5 @@
 //! Plain values: errors, times, addresses, options. No locks and no I/O; every layer uses them.
+#![forbid(unsafe_code)]
 
 pub(crate) mod address;
 pub(crate) mod clock;

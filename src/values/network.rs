@@ -1,4 +1,5 @@
 //! The networks of the C contract, as Go's net package names them.
+#![forbid(unsafe_code)]
 
 use std::fmt;
 
@@ -97,17 +98,6 @@ impl Network {
             "udp"
         } else {
             "tcp"
-        }
-    }
-
-    /// The network with its family fixed, as net.Dialer.Control is told it: `tcp4`, `udp6`, `ip4:1`, `unix`.
-    pub(crate) fn of_version(self, is_ipv6: bool) -> Self {
-        let family = if is_ipv6 { Family::V6 } else { Family::V4 };
-        match self {
-            Self::Tcp(_) => Self::Tcp(family),
-            Self::Udp(_) => Self::Udp(family),
-            Self::Ip(_, protocol) => Self::Ip(family, protocol),
-            unix => unix,
         }
     }
 }

@@ -1,0 +1,154 @@
+//! A new connection of a pool: dialed, put into its slot, under watch.
+#![forbid(unsafe_code)]
+
+use std::hash::{BuildHasher, RandomState};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+
+use super::bell::Bell;
+use super::conn::{self, Conn, Facts};
+use super::engine::Engine;
+use super::permit::Permit;
+use super::process::process;
+use super::state::{DestinationId, Effects, Refusal};
+use super::{system_error, Pool};
+use crate::dial::drive::{self, Caller, Dialed};
+use crate::handle::{owners, Kept, Owned};
+use crate::sync::atomic::{
+    fence,
+    Ordering::{Acquire, SeqCst},
+};
+use crate::sync::Arc;
+use crate::sys::{clock, socket};
+use crate::values::address::Destination;
+use crate::values::clock::{Deadline, Time};
+use crate::values::endpoint::Endpoint;
+use crate::values::error::{Error, Result};
+
+impl Pool {
+    /// Dials; the connection counts as borrowed when this returns it.
+    pub(super) fn open(
+        self: &Arc<Self>,
+        id: DestinationId,
+        destination: Arc<Destination>,
+        deadline: Deadline,
+    ) -> Result<Owned<Conn>> {
+        let permit = Permit::new(self, id);
+        let dial = InFlight::begin(self);
+        let Dialed { fd, remote } =
+            drive::dial(&destination.address, &self.options.dial, deadline, &dial)?;
+        let facts = Facts {
+            remote: Some(self.shared_remote(remote)),
+            retire_at: self.draw_lifetime(),
+            is_datagram: destination.address.network.is_datagram(),
+            is_nonblocking: true,
+        };
+        let conn = self
+            .enlist(fd, id, destination, facts)
+            .map_err(|(_, error)| error)?;
+        permit.used_for(conn)
+    }
+
+    /// Puts a socket into its slot, and under watch if it may become idle one day. Gives the socket back on failure.
+    pub(super) fn enlist(
+        self: &Arc<Self>,
+        fd: OwnedFd,
+        id: DestinationId,
+        destination: Arc<Destination>,
+        facts: Facts,
+    ) -> std::result::Result<Owned<Conn>, (OwnedFd, Error)> {
+        let number = fd.as_raw_fd();
+        let refused = |error| system_error("a new connection", &error);
+        let identity = match socket::identity(number) {
+            Ok(identity) => identity,
+            Err(error) => return Err((fd, refused(error))),
+        };
+        let conn = Conn::new(fd, identity, self.clone(), id, destination, facts);
+        let conn = Conn::table()
+            .insert(conn)
+            .map_err(|(conn, error)| (conn.into_fd(), refused(error)))?;
+        if let Err(error) = owners::claim(number, conn.place()) {
+            return Err((conn.into_inner().into_fd(), refused(error)));
+        }
+        if self.options.limits.max_idle_per_address > 0 {
+            if let Some(engine) = self.engine() {
+                if engine.watch(&conn, conn.place()).is_ok() {
+                    conn.mark(conn::WATCHED);
+                }
+            }
+        }
+        Ok(conn)
+    }
+
+    /// The engine, started if need be; `None` if that is impossible now: connections are then peeked at in every mode.
+    pub(super) fn engine(self: &Arc<Self>) -> Option<&Arc<Engine>> {
+        let engine = self
+            .engine
+            .get_or_try_init(|| process().engines.join(self))
+            .ok()?;
+        // Pairs with the fence in `close`: either that sees the engine, or this sees the closed pool.
+        fence(SeqCst);
+        if self.is_closed.load(Acquire) {
+            engine.leave(self);
+        }
+        Some(engine)
+    }
+
+    pub(super) fn shared_remote(&self, remote: Endpoint) -> Arc<Endpoint> {
+        let mut last = self.last_remote.lock();
+        match last.as_ref() {
+            Some(shared) if **shared == remote => shared.clone(),
+            _ => last.insert(Arc::new(remote)).clone(),
+        }
+    }
+
+    /// When a connection that is opened now has to go: a uniform draw from the last `jitter` percent of its lifetime.
+    pub(super) fn draw_lifetime(&self) -> Time {
+        let Some(longest) = self.options.keeping.max_lifetime else {
+            return Time::NEVER;
+        };
+        let jitter = f64::from(self.options.keeping.lifetime_jitter_percent) / 100.0;
+        let draw = RandomState::new().hash_one(0) as f64 / u64::MAX as f64;
+        clock::now().after(longest.mul_f64(1.0 - jitter * draw))
+    }
+}
+
+/// A dial that a closing pool can end.
+struct InFlight<'a> {
+    pool: &'a Pool,
+    bell: Arc<Bell>,
+}
+
+impl<'a> InFlight<'a> {
+    fn begin(pool: &'a Pool) -> Self {
+        let bell = Arc::new(Bell::default());
+        pool.dials.lock().push(bell.clone());
+        Self { pool, bell }
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.pool
+            .dials
+            .lock()
+            .retain(|bell| !Arc::ptr_eq(bell, &self.bell));
+    }
+}
+
+impl Caller for InFlight<'_> {
+    fn ended(&self) -> Option<Error> {
+        let is_closed = self.pool.is_closed.load(Acquire);
+        is_closed.then(|| Refusal::PoolClosed.into())
+    }
+
+    fn bell(&self) -> Result<BorrowedFd<'_>> {
+        self.bell.listen()
+    }
+
+    fn make_room(&self) -> bool {
+        let mut effects = Effects::none();
+        let found = self.pool.state.lock().close_longest_idle(&mut effects);
+        self.pool.apply(effects);
+        found
+    }
+}

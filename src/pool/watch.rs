@@ -1,0 +1,116 @@
+//! What the engine does to a pool: it closes what has grown too old, and what its peer has closed or made dirty.
+#![forbid(unsafe_code)]
+
+use super::conn::{self, Conn};
+use super::engine::Engine;
+use super::process::process;
+use super::shelf::NOWHERE;
+use super::state::Effects;
+use super::stats::Cause;
+use super::Pool;
+use crate::handle::{Kept, Owned, Place};
+use crate::sync::atomic::Ordering::SeqCst;
+use crate::sys::{epoll, socket};
+use crate::values::clock::Time;
+use crate::values::options::Liveness;
+
+impl Pool {
+    /// The engine's look at what is due.
+    pub(crate) fn reap(&self, now: Time) {
+        let mut effects = Effects::none();
+        let mut state = self.state.lock();
+        let reaped = state.reap(now, &mut effects);
+        self.due.store(reaped.next.nanos(), SeqCst);
+        drop(state);
+        self.apply_in_background(effects);
+        for id in reaped.retired {
+            self.retire(Place::from_bits(id));
+        }
+        for id in reaped.to_arm {
+            self.arm(Place::from_bits(id));
+        }
+    }
+
+    fn retire(&self, place: Place) {
+        let mut effects = Effects::none();
+        if let Some(conn) = Conn::table().pin_place(place) {
+            let mut state = self.state.lock();
+            state.remove_idle(
+                conn.node(),
+                place.to_bits(),
+                |_| Some(Cause::Lifetime),
+                &mut effects,
+            );
+        }
+        self.apply_in_background(effects);
+    }
+
+    fn arm(&self, place: Place) {
+        let (Some(conn), Some(engine)) = (Conn::table().pin_place(place), self.engine_if_running())
+        else {
+            return;
+        };
+        conn.mark(conn::ARMED);
+        if engine.arm(&conn, place).is_err() {
+            conn.unmark(conn::ARMED | conn::WATCHED);
+        }
+    }
+
+    /// The engine saw an event on a connection of this pool.
+    pub(crate) fn noticed(
+        &self,
+        engine: &Engine,
+        conn: &Conn,
+        place: Place,
+        events: u32,
+    ) -> Effects<Owned<Conn>> {
+        let mut effects = Effects::none();
+        let mut state = self.state.lock();
+        if events & epoll::HANG_UP != 0 && !conn.is_datagram() {
+            conn.mark(conn::HUNG_UP);
+        }
+        if conn.node() != NOWHERE {
+            state.remove_idle(
+                conn.node(),
+                place.to_bits(),
+                |idle| unfit_while_idle(idle),
+                &mut effects,
+            );
+        } else if conn.has(conn::ARMED) && events & epoll::READABLE != 0 {
+            // In use: its answers would wake the engine one by one. Under the lock, so that it is not shelved as armed.
+            conn.unmark(conn::ARMED);
+            if engine.disarm(conn, place).is_err() {
+                conn.unmark(conn::WATCHED);
+            }
+        }
+        effects
+    }
+
+    /// The same on the engine's thread, where code of the program must not run.
+    pub(crate) fn apply_in_background(&self, effects: Effects<Owned<Conn>>) {
+        for (conn, cause) in effects.closes {
+            if conn.has_destructor() {
+                process()
+                    .helpers
+                    .run(Box::new(move || conn::close(conn, cause)));
+            } else {
+                conn::close(conn, cause);
+            }
+        }
+    }
+}
+
+fn unfit_while_idle(conn: &Conn) -> Option<Cause> {
+    if conn.has(conn::HUNG_UP) {
+        return Some(Cause::PeerClosedWhileIdle);
+    }
+    if conn.liveness() != Liveness::Strict {
+        return None;
+    }
+    // An event may be older than this idle time, so the socket is asked. It never waits, so it may be asked under the lock.
+    match socket::peek(conn.fd(), conn.is_datagram()) {
+        socket::Peek::Quiet => None,
+        socket::Peek::Data => Some(Cause::DirtyWhileIdle),
+        socket::Peek::End | socket::Peek::Failed(_) => Some(Cause::PeerClosedWhileIdle),
+    }
+}
