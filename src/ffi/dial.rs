@@ -8,7 +8,7 @@ use super::guard::guard;
 use super::pool::{destination_of, pool_of, vcp_pool};
 use super::records::{self, Record};
 use super::text;
-use crate::pool::state::Want;
+use crate::pool::state::answer::Want;
 use crate::pool::Ask;
 use crate::sys::clock;
 use crate::values::clock::Deadline;

@@ -4,7 +4,8 @@
 use std::os::fd::{BorrowedFd, IntoRawFd, RawFd};
 
 use super::conn::{self, Conn, Facts};
-use super::state::{DestinationId, Effects};
+use super::state::answer::Effects;
+use super::state::DestinationId;
 use super::{system_error, Pool};
 use crate::dial::connect;
 use crate::handle::{owners, Owned};

@@ -5,7 +5,7 @@ use super::conn::{self, Conn};
 use super::engine::Engine;
 use super::process::process;
 use super::shelf::NOWHERE;
-use super::state::Effects;
+use super::state::answer::Effects;
 use super::stats::Cause;
 use super::Pool;
 use crate::handle::{Kept, Owned, Place};

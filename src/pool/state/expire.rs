@@ -1,0 +1,85 @@
+//! Time and death: what has grown too old, and what was found unfit while idle.
+#![forbid(unsafe_code)]
+
+use super::answer::{Effects, Reaped, ARM_AFTER};
+use super::State;
+use crate::pool::shelf::Held;
+use crate::pool::stats::Cause;
+use crate::values::clock::Time;
+
+impl<C: Held> State<C> {
+    /// Closes the connection `id` if it still is idle, in node `node`, and `choose` agrees.
+    pub(crate) fn remove_idle(
+        &mut self,
+        node: u32,
+        id: u64,
+        choose: impl FnOnce(&C) -> Option<Cause>,
+        effects: &mut Effects<C>,
+    ) {
+        let Some(destination) = self.shelves.destination_of(node, id) else {
+            return;
+        };
+        if let Some(cause) = self.shelves.held(node).and_then(choose) {
+            self.close_idle_node(node, destination, cause, effects);
+        }
+    }
+
+    /// Closes what has been idle for too long, and tells what else is due.
+    pub(crate) fn reap(&mut self, now: Time, effects: &mut Effects<C>) -> Reaped {
+        if let Some(timeout) = self.keeping.idle_timeout {
+            while let Some((node, id, since)) = self.shelves.oldest() {
+                if since.after(timeout) > now {
+                    break;
+                }
+                self.close_idle_node(node, id, Cause::IdleTimeout, effects);
+            }
+        }
+        let later = self.retiring.split_off(&(now, u64::MAX));
+        let retired = std::mem::replace(&mut self.retiring, later);
+        let (to_arm, arm_next) = self.look_for_unarmed(now);
+        Reaped {
+            retired: retired.into_iter().map(|(_, id)| id).collect(),
+            to_arm,
+            next: self.next_expiry().min(arm_next),
+        }
+    }
+
+    fn next_expiry(&self) -> Time {
+        let idle = match (self.keeping.idle_timeout, self.shelves.oldest()) {
+            (Some(timeout), Some((_, _, since))) => since.after(timeout),
+            _ => Time::NEVER,
+        };
+        let lifetime = self.retiring.first().map_or(Time::NEVER, |&(time, _)| time);
+        idle.min(lifetime)
+    }
+
+    fn look_for_unarmed(&mut self, now: Time) -> (Vec<u64>, Time) {
+        let mut to_arm = Vec::new();
+        let mut next = Time::NEVER;
+        self.shelves.newer_than(self.armed_up_to, |conn, since| {
+            if !conn.wants_arming() {
+            } else if since.after(ARM_AFTER) <= now {
+                to_arm.push(conn.id());
+            } else {
+                next = since.after(ARM_AFTER);
+            }
+        });
+        let seen = now.nanos().saturating_sub(ARM_AFTER.as_nanos() as u64);
+        self.armed_up_to = self.armed_up_to.max(Time::from_nanos(seen));
+        (to_arm, next)
+    }
+
+    /// When the engine has to look at a pool that just kept a connection: at most this late.
+    pub(crate) fn due_after_keeping(&self, wants_arming: bool, retire_at: Time, now: Time) -> Time {
+        let arm = if wants_arming {
+            now.after(ARM_AFTER)
+        } else {
+            Time::NEVER
+        };
+        let idle = self
+            .keeping
+            .idle_timeout
+            .map_or(Time::NEVER, |timeout| now.after(timeout));
+        arm.min(idle).min(retire_at)
+    }
+}

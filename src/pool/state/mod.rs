@@ -1,0 +1,231 @@
+//! What a pool's lock guards: destinations, shelves, limits, counters.
+//!
+//! Pure transitions: each takes the time it needs, changes numbers and lists, and returns what must happen outside
+//! ([`Effects`], applied after unlock). No descriptor, no clock, no callback in here, and generic over what a connection
+//! is, so that a test can drive it with plain numbers. `pool::Pool` is the caller.
+//!
+//! A connection counts against the limits from the moment a dial is allowed until it is closed or given away:
+//!
+//! | from | call | to |
+//! |---|---|---|
+//! | nothing | `take` → `Dial` | dialing |
+//! | dialing | `dialed` | borrowed |
+//! | dialing | `dial_failed` | nothing |
+//! | idle | `take` → `Reuse`, `take_idle` | borrowed |
+//! | borrowed | `give_back` | idle, or closed |
+//! | borrowed | `reject` | closed |
+//! | borrowed | `forget` | nothing: the program owns it now |
+//! | nothing | `admit` | idle |
+//! | idle | `remove_idle`, `reap`, `close_idle`, `close`, room made by `take` and `admit` | closed |
+#![forbid(unsafe_code)]
+
+pub(crate) mod answer;
+mod borrow;
+mod expire;
+mod keep;
+
+use std::collections::{BTreeSet, HashMap};
+
+use self::answer::Effects;
+use super::shelf::{Held, Shelf, Shelves};
+use super::stats::{Cause, Counters, Stats};
+use crate::sync::Arc;
+use crate::values::address::{Address, Destination};
+use crate::values::clock::Time;
+use crate::values::options::{Keeping, Limits};
+
+/// Which destination of this pool; valid while the destination has anything idle, borrowed or being dialed.
+pub(crate) type DestinationId = u32;
+
+#[derive(Debug)]
+struct Entry {
+    destination: Arc<Destination>,
+    shelf: Shelf,
+    borrowed: u32,
+    dialing: u32,
+}
+
+impl Entry {
+    fn conns(&self) -> u32 {
+        self.shelf.len() + self.borrowed + self.dialing
+    }
+}
+
+/// The guarded whole.
+#[derive(Debug)]
+pub(crate) struct State<C> {
+    limits: Limits,
+    keeping: Keeping,
+    entries: Vec<Option<Entry>>,
+    free_entries: Vec<DestinationId>,
+    index: HashMap<Arc<Destination>, DestinationId>,
+    shelves: Shelves<C>,
+    /// Ends of lifetimes, of connections idle and borrowed; empty unless there is a max_lifetime.
+    retiring: BTreeSet<(Time, u64)>,
+    /// Everything that became idle up to then has been looked at for arming.
+    armed_up_to: Time,
+    borrowed: u32,
+    dialing: u32,
+    counters: Counters,
+    is_closed: bool,
+}
+
+impl<C: Held> State<C> {
+    pub(crate) fn new(limits: Limits, keeping: Keeping) -> Self {
+        Self {
+            limits,
+            keeping,
+            entries: Vec::new(),
+            free_entries: Vec::new(),
+            index: HashMap::new(),
+            shelves: Shelves::new(),
+            retiring: BTreeSet::new(),
+            armed_up_to: Time::default(),
+            borrowed: 0,
+            dialing: 0,
+            counters: Counters::default(),
+            is_closed: false,
+        }
+    }
+
+    fn entry(&mut self, id: DestinationId) -> &mut Entry {
+        match &mut self.entries[id as usize] {
+            Some(entry) => entry,
+            None => unreachable!("destination {id} is in use, so it is known"),
+        }
+    }
+
+    fn conns(&self) -> u32 {
+        self.shelves.len() + self.borrowed + self.dialing
+    }
+
+    fn find_or_add(&mut self, destination: &Arc<Destination>) -> DestinationId {
+        if let Some(&id) = self.index.get(destination) {
+            return id;
+        }
+        let entry = Entry {
+            destination: destination.clone(),
+            shelf: Shelf::EMPTY,
+            borrowed: 0,
+            dialing: 0,
+        };
+        let id = match self.free_entries.pop() {
+            Some(id) => {
+                self.entries[id as usize] = Some(entry);
+                id
+            }
+            None => {
+                self.entries.push(Some(entry));
+                (self.entries.len() - 1) as DestinationId
+            }
+        };
+        self.index.insert(destination.clone(), id);
+        id
+    }
+
+    /// A destination with nothing left is forgotten at once.
+    fn forget_if_empty(&mut self, id: DestinationId) {
+        let entry = self.entry(id);
+        if entry.conns() > 0 {
+            return;
+        }
+        let destination = entry.destination.clone();
+        self.entries[id as usize] = None;
+        self.index.remove(&destination);
+        if self.index.is_empty() {
+            self.entries = Vec::new();
+            self.free_entries = Vec::new();
+            self.index = HashMap::new();
+            self.shelves.trim();
+        } else {
+            self.free_entries.push(id);
+        }
+    }
+
+    fn close(&mut self, conn: C, cause: Cause, effects: &mut Effects<C>) {
+        self.counters.closed(cause);
+        self.retiring.remove(&(conn.retire_at(), conn.id()));
+        effects.closes.push((conn, cause));
+    }
+
+    fn close_idle_node(
+        &mut self,
+        node: u32,
+        id: DestinationId,
+        cause: Cause,
+        effects: &mut Effects<C>,
+    ) {
+        if let Some((conn, _)) = self.unshelve(node, id) {
+            self.close(conn, cause, effects);
+        }
+        self.forget_if_empty(id);
+    }
+
+    fn unshelve(&mut self, node: u32, id: DestinationId) -> Option<(C, Time)> {
+        let Self {
+            entries, shelves, ..
+        } = self;
+        let entry = entries.get_mut(id as usize)?.as_mut()?;
+        shelves.remove(&mut entry.shelf, node)
+    }
+
+    fn shelve(&mut self, conn: C, id: DestinationId, now: Time) {
+        let Self {
+            entries, shelves, ..
+        } = self;
+        if let Some(Some(entry)) = entries.get_mut(id as usize) {
+            shelves.push(&mut entry.shelf, id, conn, now);
+        }
+    }
+
+    /// Closes everything that is idle.
+    pub(crate) fn close_idle(&mut self, cause: Cause, effects: &mut Effects<C>) {
+        while let Some((node, id, _)) = self.shelves.oldest() {
+            self.close_idle_node(node, id, cause, effects);
+        }
+    }
+
+    /// Closes the longest idle connection of all, to give its descriptor back to the system.
+    pub(crate) fn close_longest_idle(&mut self, effects: &mut Effects<C>) -> bool {
+        let oldest = self.shelves.oldest();
+        if let Some((node, id, _)) = oldest {
+            self.close_idle_node(node, id, Cause::Evicted, effects);
+        }
+        oldest.is_some()
+    }
+
+    /// From now on nothing is handed out and nothing is kept.
+    pub(crate) fn end(&mut self, effects: &mut Effects<C>) {
+        self.is_closed = true;
+        self.close_idle(Cause::PoolClosed, effects);
+    }
+
+    /// Idle + borrowed.
+    pub(crate) fn conn_count(&self) -> u32 {
+        self.shelves.len() + self.borrowed
+    }
+
+    /// Of one address, whatever the tag; `None`: of all.
+    pub(crate) fn idle_count(&self, address: Option<&Address>) -> u32 {
+        match address {
+            None => self.shelves.len(),
+            Some(address) => self
+                .entries
+                .iter()
+                .flatten()
+                .filter(|entry| entry.destination.is_at(address))
+                .map(|entry| entry.shelf.len())
+                .sum(),
+        }
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        Stats {
+            counters: self.counters.clone(),
+            idle: self.shelves.len().into(),
+            borrowed: self.borrowed.into(),
+            dialing: self.dialing.into(),
+            waiting: 0,
+        }
+    }
+}
