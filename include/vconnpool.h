@@ -389,7 +389,7 @@ typedef struct {
      */
     size_t size;
     /**
-     * [INT64_MIN: the pool's dial_timeout_ms] < 0: none; 0: passed already, the dial fails.
+     * [INT64_MIN: the pool's dial_timeout_ms] < 0: none; 0: passed already, the dial fails even if something is idle.
      */
     int64_t timeout_ms;
     /**

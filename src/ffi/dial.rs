@@ -45,7 +45,7 @@ const AS_THE_POOL: i64 = i64::MIN;
 pub struct vcp_dial_options {
     /// sizeof(vcp_dial_options), set by _init.
     pub size: usize,
-    /// [INT64_MIN: the pool's dial_timeout_ms] < 0: none; 0: passed already, the dial fails.
+    /// [INT64_MIN: the pool's dial_timeout_ms] < 0: none; 0: passed already, the dial fails even if something is idle.
     pub timeout_ms: i64,
     /// [INT64_MIN: the pool's] < 0: as long as the dial may take; 0: not at all.
     pub wait_timeout_ms: i64,
@@ -208,6 +208,7 @@ fn ask(raw: &vcp_dial_options, pool: &crate::pool::Pool) -> Ask {
         } else {
             Deadline::from_timeout(clock::now(), timeout_ms)
         },
+        is_late: timeout_ms == 0,
         nonblocking: match raw.flags & (VCP_DIAL_BLOCKING | VCP_DIAL_NONBLOCKING) {
             0 => pool.options().nonblocking,
             mode => mode == VCP_DIAL_NONBLOCKING,

@@ -37,7 +37,7 @@ use crate::sys::{self, clock, socket};
 use crate::values::address::{Address, Destination};
 use crate::values::clock::{Deadline, Time};
 use crate::values::endpoint::Endpoint;
-use crate::values::error::{Error, Result, Status};
+use crate::values::error::{Error, Phase, Result, Status};
 use crate::values::options::{Liveness, Options};
 
 /// See the module.
@@ -72,6 +72,8 @@ impl Kept for Listed {
 pub(crate) struct Ask {
     pub(crate) want: Want,
     pub(crate) deadline: Deadline,
+    /// The deadline had passed before the call: it fails, even if something is idle.
+    pub(crate) is_late: bool,
     pub(crate) nonblocking: bool,
 }
 
@@ -107,7 +109,11 @@ impl Pool {
         ask: Ask,
     ) -> Result<Owned<Conn>> {
         let destination = Arc::new(destination);
-        let result = self.borrow_from(&destination, ask);
+        let result = if ask.is_late {
+            Err(Error::timeout(Phase::Connecting, ""))
+        } else {
+            self.borrow_from(&destination, ask)
+        };
         result.map_err(|error| error.of(format_args!("dial {destination}")))
     }
 
