@@ -1132,7 +1132,9 @@ int64_t vcp_conn_uses(vcp_conn *conn);
 /**
  * Asked before close, after a failed read or write: 1 if the same request deserves one more try on another connection,
  * because this one was reused, ended by end of stream or an I/O error (not a timeout), and no byte was read in this
- * borrow: the peer had closed it before the request arrived. Only vcp_conn_* calls are seen, not I/O on the raw descriptor.
+ * borrow: most likely the peer had closed it before the request arrived. It may also have read the request and failed
+ * before answering, so retry what may be done twice (RFC 9110, 9.2.2). Only vcp_conn_* calls are seen, not I/O on the raw
+ * descriptor.
  */
 int vcp_conn_should_retry(vcp_conn *conn);
 
@@ -1254,7 +1256,7 @@ int vcp_cancel_new(vcp_cancel **cancel);
 /**
  * There are no tokens yet: VCP_ERR_INVALID_HANDLE.
  */
-int vcp_cancel_fire(vcp_cancel *_cancel);
+int vcp_cancel_fire(vcp_cancel *cancel);
 
 /**
  * There are no tokens yet: VCP_ERR_INVALID_HANDLE, but NULL is VCP_OK.
@@ -1280,12 +1282,12 @@ int vcp_queue_new(vcp_queue **queue);
 /**
  * There are no queues yet: VCP_ERR_INVALID_HANDLE.
  */
-int vcp_queue_fd(vcp_queue *_queue);
+int vcp_queue_fd(vcp_queue *queue);
 
 /**
  * There are no queues yet: VCP_ERR_INVALID_HANDLE.
  */
-int vcp_queue_next(vcp_queue *_queue, vcp_completion *completion, size_t size);
+int vcp_queue_next(vcp_queue *queue, vcp_completion *completion, size_t size);
 
 /**
  * There are no queues yet: VCP_ERR_INVALID_HANDLE, but NULL is VCP_OK.

@@ -45,6 +45,15 @@ impl Condvar {
             .0
     }
 
+    /// Sleeps until notified; wakes up spuriously as every condition variable.
+    pub(crate) fn wait<'a, T>(&self, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
+        self.0.wait(guard).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn notify_all(&self) {
+        self.0.notify_all();
+    }
+
     pub(crate) fn notify_one(&self) {
         self.0.notify_one();
     }

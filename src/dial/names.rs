@@ -1,7 +1,7 @@
 //! The system's names of services, protocols and interfaces, asked once each.
 #![forbid(unsafe_code)]
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use crate::sync::Mutex;
 use crate::sys::names;
@@ -14,33 +14,32 @@ const MOST_SERVICES: usize = 256;
 #[derive(Debug)]
 pub(crate) struct SystemNames {
     /// (service, protocol) → port. Guards itself alone.
-    services: Mutex<Option<HashMap<(String, String), u16>>>,
+    services: Mutex<BTreeMap<(String, String), u16>>,
 }
 
 impl SystemNames {
     pub(crate) const fn new() -> Self {
         Self {
-            services: Mutex::new(None),
+            services: Mutex::new(BTreeMap::new()),
         }
+    }
+
+    /// Gives the memory back.
+    pub(crate) fn forget(&self) {
+        self.services.lock().clear();
     }
 }
 
 impl Names for SystemNames {
     fn service(&self, name: &str, protocol: &str) -> Option<u16> {
         let key = (name.to_owned(), protocol.to_owned());
-        if let Some(&port) = self
-            .services
-            .lock()
-            .as_ref()
-            .and_then(|known| known.get(&key))
-        {
+        if let Some(&port) = self.services.lock().get(&key) {
             return Some(port);
         }
         let port = names::service_port(name, protocol)?;
-        let mut known = self.services.lock();
-        let known = known.get_or_insert_with(HashMap::new);
-        if known.len() < MOST_SERVICES {
-            known.insert(key, port);
+        let mut services = self.services.lock();
+        if services.len() < MOST_SERVICES {
+            services.insert(key, port);
         }
         Some(port)
     }

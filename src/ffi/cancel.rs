@@ -28,7 +28,8 @@ fn no_such_token() -> Error {
 
 /// There are no tokens yet: VCP_ERR_INVALID_HANDLE.
 #[no_mangle]
-pub extern "C" fn vcp_cancel_fire(_cancel: *mut vcp_cancel) -> c_int {
+pub extern "C" fn vcp_cancel_fire(cancel: *mut vcp_cancel) -> c_int {
+    let _ = cancel;
     guard(|| Err(no_such_token()))
 }
 

@@ -92,7 +92,9 @@ pub extern "C" fn vcp_conn_uses(conn: *mut vcp_conn) -> i64 {
 
 /// Asked before close, after a failed read or write: 1 if the same request deserves one more try on another connection,
 /// because this one was reused, ended by end of stream or an I/O error (not a timeout), and no byte was read in this
-/// borrow: the peer had closed it before the request arrived. Only vcp_conn_* calls are seen, not I/O on the raw descriptor.
+/// borrow: most likely the peer had closed it before the request arrived. It may also have read the request and failed
+/// before answering, so retry what may be done twice (RFC 9110, 9.2.2). Only vcp_conn_* calls are seen, not I/O on the raw
+/// descriptor.
 #[no_mangle]
 pub extern "C" fn vcp_conn_should_retry(conn: *mut vcp_conn) -> c_int {
     guard(|| {

@@ -66,19 +66,20 @@ pub unsafe extern "C" fn vcp_queue_new(queue: *mut *mut vcp_queue) -> c_int {
 
 /// There are no queues yet: VCP_ERR_INVALID_HANDLE.
 #[no_mangle]
-pub extern "C" fn vcp_queue_fd(_queue: *mut vcp_queue) -> c_int {
+pub extern "C" fn vcp_queue_fd(queue: *mut vcp_queue) -> c_int {
+    let _ = queue;
     guard(|| Err(no_such_queue()))
 }
 
 /// There are no queues yet: VCP_ERR_INVALID_HANDLE.
 #[no_mangle]
 pub unsafe extern "C" fn vcp_queue_next(
-    _queue: *mut vcp_queue,
+    queue: *mut vcp_queue,
     completion: *mut vcp_completion,
     size: usize,
 ) -> c_int {
     guard(|| {
-        let _ = (completion, size);
+        let _ = (queue, completion, size);
         Err(no_such_queue())
     })
 }

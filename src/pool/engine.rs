@@ -10,11 +10,12 @@
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::Weak;
+use std::thread::JoinHandle;
 
 use super::conn::Conn;
 use super::Pool;
 use crate::handle::{Kept, Place};
-use crate::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use crate::sync::{Arc, Mutex};
 use crate::sys::clock;
 use crate::sys::epoll::{self, Epoll, Event};
@@ -30,7 +31,13 @@ const STACK_SIZE: usize = 256 << 10;
 #[derive(Debug)]
 pub(crate) struct Engines {
     /// Guards the start and the end of the engine, and with it who may add a pool.
-    running: Mutex<Option<Arc<Engine>>>,
+    running: Mutex<Option<Running>>,
+}
+
+#[derive(Debug)]
+struct Running {
+    engine: Arc<Engine>,
+    thread: JoinHandle<()>,
 }
 
 /// What the thread and its callers share.
@@ -40,6 +47,7 @@ pub(crate) struct Engine {
     bell: EventFd,
     /// The time it sleeps until; 0 while it is awake and will look anyway.
     sleeps_until: AtomicU64,
+    is_ended: AtomicBool,
     /// Guards the list of pools alone.
     pools: Mutex<Vec<Weak<Pool>>>,
 }
@@ -52,15 +60,18 @@ impl Engines {
     }
 
     /// The engine, which from now on looks after `pool`; starts it if it is not running.
-    pub(crate) fn join(&'static self, pool: &Arc<Pool>) -> io::Result<Arc<Engine>> {
+    pub(crate) fn join(&self, pool: &Arc<Pool>) -> io::Result<Arc<Engine>> {
         let mut running = self.running.lock();
         let engine = match running.as_ref() {
-            Some(engine) => engine.clone(),
+            Some(running) => running.engine.clone(),
             None => {
                 let engine = Arc::new(Engine::new()?);
                 let runner = engine.clone();
-                thread::spawn("vcp-engine", STACK_SIZE, move || runner.run(self))?;
-                *running = Some(engine.clone());
+                let thread = thread::spawn("vcp-engine", STACK_SIZE, move || runner.run())?;
+                *running = Some(Running {
+                    engine: engine.clone(),
+                    thread,
+                });
                 engine
             }
         };
@@ -68,14 +79,32 @@ impl Engines {
         Ok(engine)
     }
 
-    /// True when nobody needs the engine any more; then the next pool will start another one.
-    fn end(&self, engine: &Engine) -> bool {
+    /// The pool has ended: its idle connections are gone. When it was the last, the engine's thread is gone too when this
+    /// returns.
+    pub(crate) fn leave(&self, pool: &Pool, engine: &Engine) {
         let mut running = self.running.lock();
-        let is_unused = engine.pools.lock().is_empty();
-        if is_unused {
-            *running = None;
+        let mut pools = engine.pools.lock();
+        pools.retain(|one| !std::ptr::eq(one.as_ptr(), pool));
+        let is_unused = pools.is_empty();
+        drop(pools);
+        let is_running = running
+            .as_ref()
+            .is_some_and(|one| std::ptr::eq(one.engine.as_ref(), engine));
+        let ended = if is_unused && is_running {
+            running.take()
+        } else {
+            None
+        };
+        drop(running);
+        if let Some(Running { engine, thread }) = ended {
+            engine.is_ended.store(true, SeqCst);
+            engine.bell.signal();
+            // A destructor of the program may have had to run on the engine itself (no thread to be had) and closed the
+            // last pool: then nobody waits.
+            if thread.thread().id() != std::thread::current().id() {
+                let _ = thread.join();
+            }
         }
-        is_unused
     }
 }
 
@@ -88,17 +117,9 @@ impl Engine {
             epoll,
             bell,
             sleeps_until: AtomicU64::new(0),
+            is_ended: AtomicBool::new(false),
             pools: Mutex::new(Vec::new()),
         })
-    }
-
-    /// The pool has ended: its idle connections are gone.
-    pub(crate) fn leave(&self, pool: &Pool) {
-        let mut pools = self.pools.lock();
-        pools.retain(|one| !std::ptr::eq(one.as_ptr(), pool));
-        if pools.is_empty() {
-            self.bell.signal();
-        }
     }
 
     /// A pool has something to be looked at by `time`; wakes the engine if it would sleep longer.
@@ -143,8 +164,8 @@ impl Engine {
         let _ = self.epoll.remove(conn.fd());
     }
 
-    fn run(&self, engines: &'static Engines) {
-        loop {
+    fn run(&self) {
+        while !self.is_ended.load(SeqCst) {
             let due = self.earliest();
             self.sleeps_until.store(due.nanos(), SeqCst);
             // A pool that armed an earlier time before the store has been seen by this second look, one that does so
@@ -161,9 +182,6 @@ impl Engine {
             self.pools_due_at(now)
                 .iter()
                 .for_each(|pool| pool.reap(now));
-            if self.pools.lock().is_empty() && engines.end(self) {
-                return;
-            }
         }
     }
 

@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::sync::{Condvar, Mutex};
@@ -24,13 +25,40 @@ struct Work {
     queue: VecDeque<Job>,
     threads: usize,
     idle: usize,
+    /// There is a pool; without one nobody waits for work.
+    is_wanted: bool,
+    handles: Vec<JoinHandle<()>>,
+    /// Threads that ended because they were not wanted, to be joined.
+    ended: Vec<JoinHandle<()>>,
+}
+
+impl Work {
+    /// Called by a thread that ends.
+    fn end_this_thread(&mut self) {
+        self.threads -= 1;
+        let own = std::thread::current().id();
+        let at = self
+            .handles
+            .iter()
+            .position(|handle| handle.thread().id() == own);
+        let handle = at.map(|at| self.handles.swap_remove(at));
+        if !self.is_wanted {
+            self.ended.extend(handle);
+        }
+        if self.threads == 0 {
+            self.queue = VecDeque::new();
+            self.handles = Vec::new();
+        }
+    }
 }
 
 /// The helper threads of the process.
 pub(crate) struct Helpers {
-    /// Guards the queue and the thread counts.
+    /// Guards the queue and the threads.
     work: Mutex<Work>,
     more: Condvar,
+    /// One of the idle threads has ended.
+    fewer: Condvar,
 }
 
 impl fmt::Debug for Helpers {
@@ -44,6 +72,7 @@ impl Helpers {
         Self {
             work: Mutex::new(Work::default()),
             more: Condvar::new(),
+            fewer: Condvar::new(),
         }
     }
 
@@ -57,21 +86,40 @@ impl Helpers {
             self.more.notify_one();
             return;
         }
-        work.threads += 1;
-        drop(work);
-        if thread::spawn("vcp-helper", STACK_SIZE, || self.work_until_idle()).is_ok() {
-            return;
+        // Under the lock, so that the thread finds its own handle when it ends.
+        match thread::spawn("vcp-helper", STACK_SIZE, || self.work_until_idle()) {
+            Ok(handle) => {
+                work.threads += 1;
+                work.handles.push(handle);
+            }
+            Err(_) if work.threads > 0 => {}
+            Err(_) => {
+                let job = work.queue.pop_back();
+                drop(work);
+                if let Some(job) = job {
+                    job();
+                }
+            }
         }
+    }
+
+    /// The first pool begins.
+    pub(crate) fn wanted(&self) {
+        self.work.lock().is_wanted = true;
+    }
+
+    /// The last pool has ended: threads without work end now. Those in a callback end when it returns.
+    pub(crate) fn not_wanted(&self) {
         let mut work = self.work.lock();
-        work.threads -= 1;
-        let job = if work.threads == 0 {
-            work.queue.pop_back()
-        } else {
-            None
-        };
+        work.is_wanted = false;
+        self.more.notify_all();
+        while work.idle > 0 && !work.is_wanted {
+            work = self.fewer.wait(work);
+        }
+        let ended = std::mem::take(&mut work.ended);
         drop(work);
-        if let Some(job) = job {
-            job();
+        for thread in ended {
+            let _ = thread.join();
         }
     }
 
@@ -85,16 +133,18 @@ impl Helpers {
                 work = self.work.lock();
                 continue;
             }
-            work.idle += 1;
-            work = self.more.wait_for(work, IDLE_FOR);
-            work.idle -= 1;
-            if work.queue.is_empty() {
-                work.threads -= 1;
-                if work.threads == 0 {
-                    work.queue = VecDeque::new();
+            if work.is_wanted {
+                work.idle += 1;
+                work = self.more.wait_for(work, IDLE_FOR);
+                work.idle -= 1;
+                if !work.queue.is_empty() {
+                    continue;
                 }
-                return;
             }
+            work.end_this_thread();
+            drop(work);
+            self.fewer.notify_all();
+            return;
         }
     }
 }

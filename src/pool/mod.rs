@@ -26,6 +26,7 @@ use once_cell::sync::OnceCell;
 use self::bell::Bell;
 use self::conn::Conn;
 use self::engine::Engine;
+use self::process::process;
 use self::shelf::Held;
 use self::state::answer::{Effects, Fate, Forgotten, Take, Want};
 use self::state::{DestinationId, State};
@@ -79,6 +80,7 @@ pub(crate) struct Ask {
 
 impl Pool {
     pub(crate) fn new(options: Options) -> Arc<Self> {
+        process().pool_begins();
         Arc::new(Self {
             state: Mutex::new(State::new(options.limits.clone(), options.keeping.clone())),
             due: AtomicU64::new(Time::NEVER.nanos()),
@@ -282,8 +284,9 @@ impl Pool {
         fence(SeqCst);
         self.apply(effects);
         if let Some(engine) = self.engine.get() {
-            engine.leave(self);
+            process().engines.leave(self, engine);
         }
+        process().pool_ended();
     }
 
     pub(crate) fn conn_count(&self) -> u32 {

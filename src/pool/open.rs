@@ -89,7 +89,7 @@ impl Pool {
         // Pairs with the fence in `close`: either that sees the engine, or this sees the closed pool.
         fence(SeqCst);
         if self.is_closed.load(Acquire) {
-            engine.leave(self);
+            process().engines.leave(self, engine);
         }
         Some(engine)
     }

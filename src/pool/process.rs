@@ -7,6 +7,7 @@ use super::engine::Engines;
 use super::helper::Helpers;
 use super::sleepers::Sleepers;
 use crate::dial::names::SystemNames;
+use crate::sync::Mutex;
 
 /// See the module.
 #[derive(Debug)]
@@ -15,6 +16,29 @@ pub(crate) struct Process {
     pub(crate) helpers: Helpers,
     pub(crate) sleepers: Sleepers,
     pub(crate) names: SystemNames,
+    /// How many there are. Guards the begin of the first and the end of the last.
+    pools: Mutex<usize>,
+}
+
+impl Process {
+    /// A pool begins.
+    pub(crate) fn pool_begins(&self) {
+        let mut pools = self.pools.lock();
+        *pools += 1;
+        self.helpers.wanted();
+    }
+
+    /// A pool has ended. After the last one nothing of the library runs or is held, but for callbacks that have not returned.
+    pub(crate) fn pool_ended(&self) {
+        let mut pools = self.pools.lock();
+        *pools -= 1;
+        if *pools == 0 {
+            // Under the lock, so that a pool that begins meanwhile is not taken for gone. Only threads without work are
+            // waited for.
+            self.helpers.not_wanted();
+            self.names.forget();
+        }
+    }
 }
 
 /// The one of this process.
@@ -24,6 +48,7 @@ pub(crate) fn process() -> &'static Process {
         helpers: Helpers::new(),
         sleepers: Sleepers::new(),
         names: SystemNames::new(),
+        pools: Mutex::new(0),
     });
     &PROCESS
 }

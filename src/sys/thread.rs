@@ -2,6 +2,7 @@
 
 use std::io;
 use std::mem::MaybeUninit;
+use std::thread::JoinHandle;
 
 extern "C" {
     // pthread_setcancelstate(3); not in the libc crate.
@@ -10,12 +11,12 @@ extern "C" {
 
 const PTHREAD_CANCEL_DISABLE: libc::c_int = 1;
 
-/// Starts a detached thread that blocks every signal: the program's handlers never run on it (pthread_sigmask(3)).
+/// Starts a thread that blocks every signal: the program's handlers never run on it (pthread_sigmask(3)).
 pub(crate) fn spawn(
     name: &str,
     stack_size: usize,
     body: impl FnOnce() + Send + 'static,
-) -> io::Result<()> {
+) -> io::Result<JoinHandle<()>> {
     let mut all = MaybeUninit::<libc::sigset_t>::uninit();
     let mut before = MaybeUninit::<libc::sigset_t>::uninit();
     // SAFETY: both sets are out parameters; a new thread inherits the mask of the one that makes it.
@@ -31,7 +32,7 @@ pub(crate) fn spawn(
     unsafe {
         libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), std::ptr::null_mut());
     }
-    result.map(drop)
+    result
 }
 
 /// While it lives, pthread_cancel(3) on this thread waits: a blocking call inside the library is no cancellation point,
