@@ -7,6 +7,7 @@
 //! are asked for (EPOLLIN) only when it has been idle for a while, and the first event on a borrowed one takes that back.
 #![forbid(unsafe_code)]
 
+use std::cell::Cell;
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::Weak;
@@ -38,6 +39,11 @@ pub(crate) struct Engines {
 struct Running {
     engine: Arc<Engine>,
     thread: JoinHandle<()>,
+}
+
+thread_local! {
+    /// Asked instead of `std::thread::current`, which allocates on threads of the program.
+    static IS_ENGINE: Cell<bool> = const { Cell::new(false) };
 }
 
 /// What the thread and its callers share.
@@ -101,7 +107,7 @@ impl Engines {
             engine.bell.signal();
             // A destructor of the program may have had to run on the engine itself (no thread to be had) and closed the
             // last pool: then nobody waits.
-            if thread.thread().id() != std::thread::current().id() {
+            if !IS_ENGINE.get() {
                 let _ = thread.join();
             }
         }
@@ -165,6 +171,7 @@ impl Engine {
     }
 
     fn run(&self) {
+        IS_ENGINE.set(true);
         while !self.is_ended.load(SeqCst) {
             let due = self.earliest();
             self.sleeps_until.store(due.nanos(), SeqCst);
