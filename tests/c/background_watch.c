@@ -1,0 +1,312 @@
+/* What the library notices without any borrow, and how its threads behave. Contract sections 2 and 4. */
+#include "check.h"
+
+static vcp_pool *pool_with(int32_t liveness)
+{
+    vcp_pool_options options = pool_options();
+    options.liveness = liveness;
+    return pool_new(&options);
+}
+
+static int one_idle(vcp_pool *pool, const server *s)
+{
+    give_back(borrow(pool, s));
+    return server_accept(s);
+}
+
+TEST(a_close_by_the_peer_is_noticed_in_every_mode)
+{
+    int32_t modes[] = {VCP_LIVENESS_STRICT, VCP_LIVENESS_ALLOW_DATA, VCP_LIVENESS_WATCH};
+    int i;
+    for (i = 0; i < 3; i++) {
+        server s = tcp_server();
+        vcp_pool *pool = pool_with(modes[i]);
+        int peer = one_idle(pool, &s);
+        CHECK_EQ(idle_in(pool), 1);
+        close(peer);
+        EVENTUALLY(idle_in(pool) == 0, 1000);
+        CHECK_EQ(stats_of(pool).closed_while_idle, 1);
+        CHECK_EQ(vcp_pool_conn_count(pool), 0);
+        CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+        server_close(&s);
+    }
+}
+
+TEST(a_reset_by_the_peer_is_noticed)
+{
+    server s = tcp_server();
+    vcp_pool *pool = pool_with(VCP_LIVENESS_STRICT);
+    close_with_reset(one_idle(pool, &s));
+    EVENTUALLY(idle_in(pool) == 0, 1000);
+    CHECK_EQ(stats_of(pool).closed_while_idle, 1);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
+TEST(the_fd_of_what_the_peer_closed_is_released)
+{
+    server s = tcp_server();
+    vcp_pool *pool = pool_with(VCP_LIVENESS_STRICT);
+    vcp_conn *conn = borrow(pool, &s);
+    int fd = vcp_conn_raw_fd(conn);
+    give_back(conn);
+    close(server_accept(&s));
+    EVENTUALLY(!is_open(fd), 1000 + LATENESS_MS);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
+TEST(strict_notices_bytes_that_come_while_idle)
+{
+    server s = tcp_server();
+    vcp_pool *pool = pool_with(VCP_LIVENESS_STRICT);
+    int peer = one_idle(pool, &s);
+    CHECK_EQ(send(peer, "x", 1, 0), 1);
+    EVENTUALLY(idle_in(pool) == 0, 1000);
+    CHECK_EQ(stats_of(pool).closed_while_idle, 1);
+    CHECK(peer_sees_end(peer));
+    close(peer);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
+TEST(strict_notices_bytes_after_a_long_idle_too)
+{
+    server s = tcp_server();
+    vcp_pool *pool = pool_with(VCP_LIVENESS_STRICT);
+    int peer = one_idle(pool, &s);
+    STAYS(idle_in(pool) == 1, 2000);
+    CHECK_EQ(send(peer, "x", 1, 0), 1);
+    EVENTUALLY(idle_in(pool) == 0, 1000);
+    close(peer);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
+/* A short idle period, a borrow, another idle period: the watch must not have been lost on the way. */
+TEST(what_was_borrowed_in_between_is_still_watched)
+{
+    server s = tcp_server();
+    vcp_pool *pool = pool_with(VCP_LIVENESS_STRICT);
+    vcp_conn *conn;
+    int peer = one_idle(pool, &s);
+    char byte;
+    let_pass(700);
+    conn = borrow(pool, &s);
+    CHECK_EQ(vcp_conn_is_reused(conn), 1);
+    CHECK_EQ(send(peer, "x", 1, 0), 1);
+    CHECK_EQ(vcp_conn_read(conn, &byte, 1), 1);
+    give_back(conn);
+    CHECK_EQ(idle_in(pool), 1);
+    CHECK_EQ(send(peer, "y", 1, 0), 1);
+    EVENTUALLY(idle_in(pool) == 0, 1000);
+    close(peer);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
+/* The peer's close came while it was borrowed; nobody read; the end was seen by nobody yet. */
+TEST(a_close_during_the_borrow_is_noticed_under_watch)
+{
+    server s = tcp_server();
+    vcp_pool *pool = pool_with(VCP_LIVENESS_WATCH);
+    vcp_conn *conn = borrow(pool, &s);
+    int fd = vcp_conn_raw_fd(conn);
+    close(server_accept(&s));
+    await_arrival(fd);
+    give_back(conn);
+    EVENTUALLY(idle_in(pool) == 0, 1000);
+    CHECK_EQ(vcp_pool_conn_count(pool), 0);
+    CHECK_STATS_ADD_UP(pool);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
+TEST(a_borrowed_connection_is_left_alone)
+{
+    server s = tcp_server();
+    vcp_pool *pool = pool_with(VCP_LIVENESS_STRICT);
+    vcp_conn *conn = borrow(pool, &s);
+    int peer = server_accept(&s);
+    char bytes[8];
+    CHECK_EQ(send(peer, "last", 4, 0), 4);
+    close(peer);
+    await_arrival(vcp_conn_raw_fd(conn));
+    STAYS(vcp_pool_conn_count(pool) == 1, 1200);
+    CHECK_EQ(vcp_conn_read(conn, bytes, sizeof bytes), 4);
+    CHECK_EQ(vcp_conn_read(conn, bytes, sizeof bytes), 0);
+    give_back(conn);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
+TEST(strict_notices_a_pending_datagram)
+{
+    server s = udp_server();
+    vcp_pool *pool = pool_with(VCP_LIVENESS_STRICT);
+    vcp_conn *conn = borrow(pool, &s);
+    struct sockaddr_in to;
+    socklen_t length = sizeof to;
+    CHECK_EQ(getsockname(vcp_conn_raw_fd(conn), (struct sockaddr *)&to, &length), 0);
+    give_back(conn);
+    CHECK_EQ(sendto(s.fd, "", 0, 0, (struct sockaddr *)&to, length), 0);
+    EVENTUALLY(idle_in(pool) == 0, 1000);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
+TEST(under_watch_nothing_is_noticed_of_datagrams)
+{
+    server s = udp_server();
+    vcp_pool *pool = pool_with(VCP_LIVENESS_WATCH);
+    vcp_conn *conn = borrow(pool, &s);
+    struct sockaddr_in to;
+    socklen_t length = sizeof to;
+    CHECK_EQ(getsockname(vcp_conn_raw_fd(conn), (struct sockaddr *)&to, &length), 0);
+    give_back(conn);
+    CHECK_EQ(sendto(s.fd, "x", 1, 0, (struct sockaddr *)&to, length), 1);
+    STAYS(idle_in(pool) == 1, 1200);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
+TEST(a_quiet_connection_stays)
+{
+    server s = tcp_server();
+    vcp_pool *pool = pool_with(VCP_LIVENESS_STRICT);
+    int peer = one_idle(pool, &s);
+    STAYS(idle_in(pool) == 1, 1500);
+    CHECK(peer_sees_life(peer));
+    close(peer);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
+TEST(a_hundred_closes_at_once_are_all_noticed)
+{
+    enum { MANY = 100 };
+    server s = tcp_server();
+    vcp_pool_options options = pool_options();
+    vcp_pool *pool;
+    vcp_conn *conns[MANY];
+    int peers[MANY];
+    int i;
+    options.max_idle_per_address = MANY;
+    pool = pool_new(&options);
+    for (i = 0; i < MANY; i++) {
+        conns[i] = borrow(pool, &s);
+        peers[i] = server_accept(&s);
+    }
+    for (i = 0; i < MANY; i++) {
+        give_back(conns[i]);
+    }
+    CHECK_EQ(idle_in(pool), MANY);
+    for (i = 0; i < MANY; i++) {
+        close(peers[i]);
+    }
+    EVENTUALLY(idle_in(pool) == 0, 1000);
+    CHECK_EQ(stats_of(pool).closed_while_idle, MANY);
+    CHECK_STATS_ADD_UP(pool);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
+TEST(a_connection_that_was_put_is_watched)
+{
+    server s = tcp_server();
+    vcp_pool *pool = pool_with(VCP_LIVENESS_STRICT);
+    CHECK_EQ(vcp_pool_add(pool, client_of(&s)), VCP_OK);
+    close(server_accept(&s));
+    EVENTUALLY(idle_in(pool) == 0, 1000);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
+/* What was given away is no longer watched: bytes and closes on it are the program's affair. */
+TEST(what_was_given_away_is_not_touched)
+{
+    server s = tcp_server();
+    vcp_pool *pool = pool_with(VCP_LIVENESS_STRICT);
+    int peer = one_idle(pool, &s);
+    int fd = vcp_pool_get(pool, s.network, s.address, NULL);
+    char bytes[8];
+    CHECK(fd >= 0);
+    CHECK_EQ(send(peer, "mine", 4, 0), 4);
+    close(peer);
+    STAYS(is_open(fd), 1200);
+    CHECK_EQ(recv(fd, bytes, sizeof bytes, MSG_WAITALL), 4);
+    CHECK_EQ(recv(fd, bytes, sizeof bytes, 0), 0);
+    close(fd);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
+/* SigBlk of each thread but the caller's: all signals that can be blocked. */
+TEST(the_librarys_threads_block_every_signal)
+{
+    server s = tcp_server();
+    vcp_pool *pool = pool_new(NULL);
+    DIR *tasks;
+    struct dirent *entry;
+    int others = 0;
+    close(one_idle(pool, &s));
+    EVENTUALLY(threads() > 1, 1000);
+    tasks = opendir("/proc/self/task");
+    CHECK(tasks != NULL);
+    if (getenv("LD_PRELOAD") != NULL && strstr(getenv("LD_PRELOAD"), "vgpreload") != NULL) {
+        closedir(tasks);
+        CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+        server_close(&s);
+        SKIP("valgrind keeps signal 64 for itself");
+    }
+    while ((entry = readdir(tasks)) != NULL) {
+        char path[300];
+        char line[256];
+        FILE *status;
+        unsigned long long blocked = 0;
+        int signal_number;
+        if (entry->d_name[0] == '.' || atoi(entry->d_name) == (int)getpid()) {
+            continue;
+        }
+        snprintf(path, sizeof path, "/proc/self/task/%s/status", entry->d_name);
+        status = fopen(path, "r");
+        CHECK(status != NULL);
+        while (fgets(line, sizeof line, status) != NULL) {
+            if (strncmp(line, "SigBlk:", 7) == 0) {
+                blocked = strtoull(line + 7, NULL, 16);
+            }
+        }
+        fclose(status);
+        /* 32 and 33 belong to libc. */
+        for (signal_number = 1; signal_number <= 64; signal_number++) {
+            if (signal_number != SIGKILL && signal_number != SIGSTOP && signal_number != 32 && signal_number != 33) {
+                CHECK(blocked >> (signal_number - 1) & 1);
+            }
+        }
+        others++;
+    }
+    closedir(tasks);
+    CHECK(others >= 1);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
+int main(void)
+{
+    RUN(a_close_by_the_peer_is_noticed_in_every_mode);
+    RUN(a_reset_by_the_peer_is_noticed);
+    RUN(the_fd_of_what_the_peer_closed_is_released);
+    RUN(strict_notices_bytes_that_come_while_idle);
+    RUN(strict_notices_bytes_after_a_long_idle_too);
+    RUN(what_was_borrowed_in_between_is_still_watched);
+    RUN(a_close_during_the_borrow_is_noticed_under_watch);
+    RUN(a_borrowed_connection_is_left_alone);
+    RUN(strict_notices_a_pending_datagram);
+    RUN(under_watch_nothing_is_noticed_of_datagrams);
+    RUN(a_quiet_connection_stays);
+    RUN(a_hundred_closes_at_once_are_all_noticed);
+    RUN(a_connection_that_was_put_is_watched);
+    RUN(what_was_given_away_is_not_touched);
+    RUN(the_librarys_threads_block_every_signal);
+    return 0;
+}

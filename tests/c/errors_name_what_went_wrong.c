@@ -1,0 +1,306 @@
+/* Contract section 3: names, texts, numbers and phases of failures, each thread its own. */
+#include "check.h"
+
+TEST(every_number_has_a_name_and_a_text)
+{
+    int status;
+    for (status = -200; status <= 5; status++) {
+        CHECK(vcp_status_name(status) != NULL && vcp_status_name(status)[0] != '\0');
+        CHECK(vcp_strerror(status) != NULL && vcp_strerror(status)[0] != '\0');
+    }
+    CHECK(vcp_status_name(INT_MIN) != NULL && vcp_strerror(INT_MAX) != NULL);
+    CHECK_STR(vcp_status_name(VCP_ERR_TIMEOUT), "VCP_ERR_TIMEOUT");
+    CHECK(strcmp(vcp_strerror(VCP_ERR_TIMEOUT), vcp_strerror(VCP_ERR_CONNECT)) != 0);
+}
+
+static void *first_words(void *unused)
+{
+    (void)unused;
+    CHECK_STR(vcp_last_error(), "");
+    CHECK_EQ(vcp_last_errno(), 0);
+    CHECK_EQ(vcp_last_phase(), VCP_PHASE_NONE);
+    return NULL;
+}
+
+TEST(the_last_error_is_empty_before_the_first)
+{
+    pthread_t thread;
+    CHECK_EQ(pthread_create(&thread, NULL, first_words, NULL), 0);
+    CHECK_EQ(pthread_join(thread, NULL), 0);
+}
+
+static void *fails_otherwise(void *pool)
+{
+    vcp_conn *conn;
+    CHECK_EQ(vcp_dial((vcp_pool *)pool, "carrier-pigeon", "x", &conn), VCP_ERR_UNKNOWN_NETWORK);
+    CHECK_HAS(vcp_last_error(), "carrier-pigeon");
+    return NULL;
+}
+
+TEST(each_thread_has_its_own_last_error)
+{
+    vcp_pool *pool = pool_new(NULL);
+    vcp_conn *conn;
+    pthread_t thread;
+    char before[256];
+    CHECK_EQ(vcp_dial(pool, "tcp", "portless", &conn), VCP_ERR_INVALID_ADDRESS);
+    snprintf(before, sizeof before, "%s", vcp_last_error());
+    CHECK_HAS(before, "portless");
+    CHECK_EQ(pthread_create(&thread, NULL, fails_otherwise, pool), 0);
+    CHECK_EQ(pthread_join(thread, NULL), 0);
+    CHECK_STR(vcp_last_error(), before);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+}
+
+TEST(the_last_error_outlives_successes)
+{
+    server s = tcp_server();
+    vcp_pool *pool = pool_new(NULL);
+    vcp_conn *conn;
+    const char *text;
+    char before[256];
+    CHECK_EQ(vcp_dial(pool, "tcp", "portless", &conn), VCP_ERR_INVALID_ADDRESS);
+    text = vcp_last_error();
+    snprintf(before, sizeof before, "%s", text);
+    give_back(borrow(pool, &s));
+    give_back(borrow(pool, &s));
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    CHECK_STR(text, before);
+    CHECK_STR(vcp_last_error(), before);
+    server_close(&s);
+}
+
+TEST(a_refused_connect_names_destination_address_and_errno)
+{
+    server refusing = refusing_server();
+    vcp_pool *pool = pool_new(NULL);
+    vcp_conn *conn;
+    char wanted[512];
+    CHECK_EQ(vcp_dial(pool, "tcp", refusing.address, &conn), VCP_ERR_CONNECT);
+    CHECK_EQ(vcp_last_errno(), ECONNREFUSED);
+    CHECK_EQ(vcp_last_phase(), VCP_PHASE_NONE);
+    snprintf(wanted, sizeof wanted, "dial tcp %s: ", refusing.address);
+    CHECK_EQ(strncmp(vcp_last_error(), wanted, strlen(wanted)), 0);
+    CHECK_HAS(vcp_last_error(), "connection refused");
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+}
+
+TEST(a_name_that_refuses_names_its_address_too)
+{
+    server refusing = refusing_server();
+    vcp_pool *pool = pool_new(NULL);
+    vcp_conn *conn;
+    char name[64];
+    char wanted[512];
+    snprintf(name, sizeof name, "localhost:%d", refusing.port);
+    CHECK_EQ(vcp_dial(pool, "tcp4", name, &conn), VCP_ERR_CONNECT);
+    CHECK_EQ(vcp_last_errno(), ECONNREFUSED);
+    snprintf(wanted, sizeof wanted, "dial tcp4 %s: %s: connection refused", name, refusing.address);
+    CHECK_STR(vcp_last_error(), wanted);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+}
+
+TEST(a_missing_unix_socket_tells_its_errno)
+{
+    vcp_pool *pool = pool_new(NULL);
+    vcp_conn *conn;
+    CHECK_EQ(vcp_dial(pool, "unix", "/nonexistent/socket", &conn), VCP_ERR_CONNECT);
+    CHECK_EQ(vcp_last_errno(), ENOENT);
+    CHECK_HAS(vcp_last_error(), "dial unix /nonexistent/socket: ");
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+}
+
+TEST(a_limit_tells_its_numbers)
+{
+    server s = tcp_server();
+    vcp_pool_options options = pool_options();
+    vcp_pool *pool;
+    vcp_conn *conn;
+    vcp_conn *second;
+    char wanted[512];
+    options.max_conns = 1;
+    pool = pool_new(&options);
+    conn = borrow(pool, &s);
+    CHECK_EQ(vcp_dial(pool, "tcp", s.address, &second), VCP_ERR_POOL_EXHAUSTED);
+    snprintf(wanted, sizeof wanted,
+             "dial tcp %s: pool exhausted: max_conns=1 idle=0 borrowed=1 dialing=0 waiting=0 "
+             "(wait_timeout_ms=0: not waiting)",
+             s.address);
+    CHECK_STR(vcp_last_error(), wanted);
+    CHECK_EQ(vcp_last_errno(), 0);
+    CHECK_EQ(vcp_last_phase(), VCP_PHASE_NONE);
+    give_back(conn);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
+TEST(a_limit_per_address_names_itself)
+{
+    server s = tcp_server();
+    vcp_pool_options options = pool_options();
+    vcp_pool *pool;
+    vcp_conn *conn;
+    vcp_conn *second;
+    options.max_conns_per_address = 1;
+    pool = pool_new(&options);
+    conn = borrow(pool, &s);
+    CHECK_EQ(vcp_dial(pool, "tcp", s.address, &second), VCP_ERR_POOL_EXHAUSTED);
+    CHECK_HAS(vcp_last_error(), "max_conns_per_address=1");
+    give_back(conn);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
+TEST(arguments_are_judged_before_limits)
+{
+    server s = tcp_server();
+    vcp_pool_options options = pool_options();
+    vcp_dial_options unknown = dial_options(1u << 20);
+    vcp_pool *pool;
+    vcp_conn *conn;
+    vcp_conn *second;
+    options.max_conns = 1;
+    pool = pool_new(&options);
+    conn = borrow(pool, &s);
+    CHECK_EQ(vcp_dial(pool, "tcp", "portless", &second), VCP_ERR_INVALID_ADDRESS);
+    CHECK_EQ(vcp_dial(pool, "tpc", s.address, &second), VCP_ERR_UNKNOWN_NETWORK);
+    CHECK_EQ(vcp_dial_with(pool, "tcp", s.address, &unknown, &second), VCP_ERR_INVALID_ARGUMENT);
+    CHECK_EQ(vcp_dial(pool, "tcp", s.address, NULL), VCP_ERR_INVALID_ARGUMENT);
+    CHECK_EQ(vcp_dial(pool, NULL, s.address, &second), VCP_ERR_INVALID_ARGUMENT);
+    CHECK_EQ(vcp_dial(pool, "tcp", NULL, &second), VCP_ERR_INVALID_ARGUMENT);
+    give_back(conn);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
+TEST(a_timeout_while_connecting_names_its_phase)
+{
+    full_server full = full_server_new();
+    vcp_pool *pool = pool_new(NULL);
+    vcp_dial_options options = dial_options(0);
+    vcp_conn *conn;
+    int64_t start = now_ms();
+    options.timeout_ms = 100;
+    CHECK_EQ(vcp_dial_with(pool, "tcp", full.s.address, &options, &conn), VCP_ERR_TIMEOUT);
+    CHECK_TOOK(start, 100);
+    CHECK_EQ(vcp_last_phase(), VCP_PHASE_CONNECTING);
+    CHECK_EQ(vcp_last_errno(), 0);
+    CHECK_HAS(vcp_last_error(), "connecting");
+    CHECK_HAS(vcp_last_error(), full.s.address);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    full_server_close(&full);
+}
+
+TEST(a_timeout_while_reading_names_its_phase)
+{
+    server s = tcp_server();
+    vcp_pool *pool = pool_new(NULL);
+    vcp_conn *conn = borrow(pool, &s);
+    char byte;
+    CHECK_EQ(vcp_conn_set_deadline(conn, 10), VCP_OK);
+    CHECK_EQ(vcp_conn_read(conn, &byte, 1), VCP_ERR_TIMEOUT);
+    CHECK_EQ(vcp_last_phase(), VCP_PHASE_READING);
+    CHECK_EQ(vcp_last_errno(), 0);
+    CHECK_HAS(vcp_last_error(), "reading");
+    give_back(conn);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
+TEST(the_phase_of_anything_but_a_timeout_is_none)
+{
+    server s = tcp_server();
+    vcp_pool *pool = pool_new(NULL);
+    vcp_conn *conn = borrow(pool, &s);
+    char byte;
+    CHECK_EQ(vcp_conn_set_deadline(conn, 0), VCP_OK);
+    CHECK_EQ(vcp_conn_read(conn, &byte, 1), VCP_ERR_TIMEOUT);
+    CHECK(vcp_last_phase() != VCP_PHASE_NONE);
+    CHECK_EQ(vcp_conn_read(NULL, &byte, 1), VCP_ERR_INVALID_HANDLE);
+    CHECK_EQ(vcp_last_phase(), VCP_PHASE_NONE);
+    give_back(conn);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
+TEST(a_name_without_an_address_tells_the_eai_number)
+{
+    vcp_pool *pool = pool_new(NULL);
+    vcp_conn *conn;
+    /* An empty label: the resolver refuses it without asking anybody. */
+    CHECK_EQ(vcp_dial(pool, "tcp", "no..such:80", &conn), VCP_ERR_RESOLVE);
+    CHECK_EQ(vcp_last_errno(), EAI_NONAME);
+    CHECK_HAS(vcp_last_error(), "dial tcp no..such:80: ");
+    CHECK_EQ(vcp_dial(pool, "tcp4", "[::1]:80", &conn), VCP_ERR_RESOLVE);
+    CHECK_HAS(vcp_last_error(), "dial tcp4 [::1]:80: ");
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+}
+
+TEST(a_failed_write_tells_its_errno)
+{
+    server s = tcp_server();
+    vcp_pool *pool = pool_new(NULL);
+    vcp_conn *conn = borrow(pool, &s);
+    int fd = vcp_conn_raw_fd(conn);
+    close_with_reset(server_accept(&s));
+    await_arrival(fd);
+    CHECK_EQ(vcp_conn_write(conn, "x", 1), VCP_ERR_IO);
+    CHECK(vcp_last_errno() == ECONNRESET || vcp_last_errno() == EPIPE);
+    CHECK_EQ(vcp_last_phase(), VCP_PHASE_NONE);
+    give_back(conn);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
+TEST(a_callback_error_belongs_inside_a_callback)
+{
+    CHECK_EQ(vcp_set_callback_error("text"), VCP_ERR_INVALID_ARGUMENT);
+    CHECK_EQ(vcp_set_callback_error(NULL), VCP_ERR_INVALID_ARGUMENT);
+}
+
+TEST(text_that_is_not_utf8_is_refused)
+{
+    vcp_pool *pool = pool_new(NULL);
+    vcp_conn *conn;
+    CHECK_EQ(vcp_dial(pool, "tcp", "\xff\xfe:80", &conn), VCP_ERR_INVALID_ADDRESS);
+    CHECK_EQ(vcp_dial(pool, "unix", "/tmp/\xc3", &conn), VCP_ERR_INVALID_ADDRESS);
+    CHECK_EQ(vcp_dial(pool, "t\xff", "127.0.0.1:80", &conn), VCP_ERR_UNKNOWN_NETWORK);
+    CHECK_EQ(vcp_pool_idle_count(pool, "tcp", "\xff:80"), VCP_ERR_INVALID_ADDRESS);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+}
+
+TEST(a_long_message_is_whole_and_terminated)
+{
+    vcp_pool *pool = pool_new(NULL);
+    vcp_conn *conn;
+    char address[1025];
+    memset(address, 'a', sizeof address);
+    address[1024] = '\0';
+    CHECK_EQ(vcp_dial(pool, "tcp", address, &conn), VCP_ERR_INVALID_ADDRESS);
+    CHECK(strlen(vcp_last_error()) >= 1024);
+    CHECK_HAS(vcp_last_error(), address);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+}
+
+int main(void)
+{
+    RUN(every_number_has_a_name_and_a_text);
+    RUN(the_last_error_is_empty_before_the_first);
+    RUN(each_thread_has_its_own_last_error);
+    RUN(the_last_error_outlives_successes);
+    RUN(a_refused_connect_names_destination_address_and_errno);
+    RUN(a_name_that_refuses_names_its_address_too);
+    RUN(a_missing_unix_socket_tells_its_errno);
+    RUN(a_limit_tells_its_numbers);
+    RUN(a_limit_per_address_names_itself);
+    RUN(arguments_are_judged_before_limits);
+    RUN(a_timeout_while_connecting_names_its_phase);
+    RUN(a_timeout_while_reading_names_its_phase);
+    RUN(the_phase_of_anything_but_a_timeout_is_none);
+    RUN(a_name_without_an_address_tells_the_eai_number);
+    RUN(a_failed_write_tells_its_errno);
+    RUN(a_callback_error_belongs_inside_a_callback);
+    RUN(text_that_is_not_utf8_is_refused);
+    RUN(a_long_message_is_whole_and_terminated);
+    return 0;
+}

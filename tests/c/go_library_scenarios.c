@@ -1,0 +1,189 @@
+/* What the tests of the Go library vconnpool show, by its names: ConnNum, ConnNumIde, Dial, Put, Get, Add, ... Section 8. */
+#include "check.h"
+
+TEST(conn_num_after_close)
+{
+    server s = tcp_server();
+    vcp_pool *pool = pool_new(NULL);
+    vcp_conn *first = borrow(pool, &s);
+    vcp_conn *second = borrow(pool, &s);
+    CHECK_EQ(vcp_pool_conn_count(pool), 2);
+    CHECK_EQ(idle_at(pool, &s), 0);
+    give_back(first);
+    CHECK_EQ(vcp_pool_conn_count(pool), 2);
+    CHECK_EQ(idle_at(pool, &s), 1);
+    give_back(second);
+    CHECK_EQ(vcp_pool_conn_count(pool), 2);
+    CHECK_EQ(idle_at(pool, &s), 2);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
+TEST(close_idle_connections_empties_the_pool)
+{
+    server s = tcp_server();
+    vcp_pool *pool = pool_new(NULL);
+    vcp_conn *conn;
+    give_back(borrow(pool, &s));
+    CHECK_EQ(vcp_pool_close_idle(pool), VCP_OK);
+    CHECK_EQ(vcp_pool_conn_count(pool), 0);
+    CHECK_EQ(idle_at(pool, &s), 0);
+    CHECK_EQ(vcp_pool_close_idle(pool), VCP_OK);
+    conn = borrow(pool, &s);
+    CHECK_EQ(vcp_conn_is_reused(conn), 0);
+    give_back(conn);
+    CHECK_EQ(idle_at(pool, &s), 1);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
+TEST(raw_conn_leaves_the_pool)
+{
+    server s = tcp_server();
+    vcp_pool *pool = pool_new(NULL);
+    vcp_conn *conn = borrow(pool, &s);
+    int fd;
+    server_start_echo(&s);
+    fd = vcp_conn_detach(conn);
+    CHECK(fd >= 0);
+    CHECK_EQ(vcp_pool_conn_count(pool), 0);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    CHECK_EQ(send(fd, "x", 1, 0), 1);
+    CHECK(readable_within(fd, 5000));
+    close(fd);
+    server_close(&s);
+}
+
+TEST(add_and_get)
+{
+    server s = tcp_server();
+    vcp_pool *pool = pool_new(NULL);
+    int fd = client_of(&s);
+    CHECK_EQ(vcp_pool_add(pool, fd), VCP_OK);
+    CHECK_EQ(vcp_pool_conn_count(pool), 1);
+    CHECK_EQ(idle_at(pool, &s), 1);
+    CHECK_EQ(vcp_pool_get(pool, s.network, s.address, NULL), fd);
+    CHECK_EQ(vcp_pool_conn_count(pool), 0);
+    CHECK_EQ(vcp_pool_get(pool, s.network, s.address, NULL), VCP_ERR_NOT_AVAILABLE);
+    close(fd);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
+TEST(discard_is_not_kept)
+{
+    server s = tcp_server();
+    vcp_pool *pool = pool_new(NULL);
+    vcp_conn *conn = borrow(pool, &s);
+    CHECK_EQ(vcp_conn_discard(conn), VCP_OK);
+    CHECK_EQ(vcp_pool_conn_count(pool), 1);
+    give_back(conn);
+    CHECK_EQ(vcp_pool_conn_count(pool), 0);
+    CHECK_EQ(idle_at(pool, &s), 0);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
+TEST(in_use_and_idle_are_counted_apart)
+{
+    server s = tcp_server();
+    vcp_pool *pool = pool_new(NULL);
+    vcp_conn *conns[5];
+    vcp_stats stats;
+    int i;
+    for (i = 0; i < 5; i++) {
+        conns[i] = borrow(pool, &s);
+    }
+    for (i = 0; i < 3; i++) {
+        give_back(conns[i]);
+    }
+    stats = stats_of(pool);
+    CHECK_EQ(stats.idle, 3);
+    CHECK_EQ(stats.borrowed, 2);
+    CHECK_EQ(vcp_pool_conn_count(pool), 5);
+    CHECK_EQ(vcp_pool_idle_count(pool, NULL, NULL), 3);
+    give_back(conns[3]);
+    give_back(conns[4]);
+    CHECK_EQ(stats_of(pool).borrowed, 0);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
+TEST(the_priority_key_makes_two)
+{
+    server s = tcp_server();
+    vcp_pool *pool = pool_new(NULL);
+    vcp_conn *conn;
+    give_back(borrow(pool, &s));
+    conn = borrow_fresh(pool, &s);
+    CHECK_EQ(vcp_conn_is_reused(conn), 0);
+    give_back(conn);
+    CHECK_EQ(vcp_pool_conn_count(pool), 2);
+    CHECK_EQ(idle_at(pool, &s), 2);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
+TEST(a_dead_connection_is_not_kept)
+{
+    server s = tcp_server();
+    vcp_pool *pool = pool_new(NULL);
+    vcp_conn *conn = borrow(pool, &s);
+    char byte;
+    close(server_accept(&s));
+    CHECK_EQ(vcp_conn_read(conn, &byte, 1), 0);
+    give_back(conn);
+    CHECK_EQ(vcp_pool_conn_count(pool), 0);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
+TEST(max_conn_is_the_error_conn_pool_max)
+{
+    server s = tcp_server();
+    vcp_pool_options options = pool_options();
+    vcp_pool *pool;
+    vcp_conn *conn;
+    vcp_conn *second;
+    options.max_conns = 1;
+    pool = pool_new(&options);
+    conn = borrow(pool, &s);
+    CHECK_EQ(vcp_dial(pool, s.network, s.address, &second), VCP_ERR_POOL_EXHAUSTED);
+    give_back(conn);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
+TEST(a_conversation_is_carried_on_over_reuses)
+{
+    server s = tcp_server();
+    vcp_pool *pool = pool_new(NULL);
+    int round;
+    server_start_echo(&s);
+    for (round = 0; round < 100; round++) {
+        vcp_conn *conn = borrow(pool, &s);
+        CHECK_EQ(vcp_conn_is_reused(conn), round > 0);
+        CHECK_ECHO(conn, "the same question again");
+        give_back(conn);
+    }
+    CHECK_EQ(stats_of(pool).dials, 1);
+    CHECK_EQ(stats_of(pool).reuses, 99);
+    CHECK_EQ(stats_of(pool).releases, 100);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
+int main(void)
+{
+    RUN(conn_num_after_close);
+    RUN(close_idle_connections_empties_the_pool);
+    RUN(raw_conn_leaves_the_pool);
+    RUN(add_and_get);
+    RUN(discard_is_not_kept);
+    RUN(in_use_and_idle_are_counted_apart);
+    RUN(the_priority_key_makes_two);
+    RUN(a_dead_connection_is_not_kept);
+    RUN(max_conn_is_the_error_conn_pool_max);
+    RUN(a_conversation_is_carried_on_over_reuses);
+    return 0;
+}

@@ -1,0 +1,251 @@
+/* A life of every kind, and the process is as it was: descriptors and threads by /proc/self. Contract sections 2 and 4. */
+#include "check.h"
+
+static int fds_before;
+static int threads_before;
+
+static void converse(vcp_pool *pool, server *s)
+{
+    vcp_conn *conn = borrow(pool, s);
+    int round;
+    for (round = 0; round < 3; round++) {
+        CHECK_EQ(vcp_conn_set_deadline(conn, at_most(5000)), VCP_OK);
+        CHECK_ECHO(conn, "to and fro");
+        give_back(conn);
+        conn = borrow(pool, s);
+        CHECK_EQ(vcp_conn_is_reused(conn), 1);
+    }
+    give_back(conn);
+}
+
+static void live_on_every_network(void)
+{
+    server servers[9];
+    int count = 0;
+    int i;
+    vcp_pool *pool = pool_new(NULL);
+    servers[count++] = tcp_server();
+    servers[count++] = tcp6_server();
+    servers[count++] = udp_server();
+    servers[count++] = server_on(AF_INET6, SOCK_DGRAM, 0, 0);
+    servers[count++] = unix_server(SOCK_STREAM, 0);
+    servers[count++] = unix_server(SOCK_STREAM, 1);
+    servers[count++] = unix_server(SOCK_DGRAM, 0);
+    servers[count++] = unix_server(SOCK_SEQPACKET, 0);
+    servers[count++] = unix_server(SOCK_SEQPACKET, 1);
+    for (i = 0; i < count; i++) {
+        server_start_echo(&servers[i]);
+        converse(pool, &servers[i]);
+    }
+    CHECK_EQ(idle_in(pool), count);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    for (i = 0; i < count; i++) {
+        server_close(&servers[i]);
+    }
+}
+
+static void live_on_raw_ip(void)
+{
+    vcp_pool *pool = pool_new(NULL);
+    vcp_conn *conn;
+    if (geteuid() == 0) {
+        CHECK(vcp_dial(pool, "ip4:icmp", "127.0.0.1", &conn) >= 0);
+        give_back(conn);
+    } else {
+        printf("  SKIPPED raw ip: needs root\n");
+    }
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+}
+
+static int frees;
+
+static void counts_frees(void *data)
+{
+    (void)data;
+    __sync_add_and_fetch(&frees, 1);
+}
+
+static void live_by_every_ending(void)
+{
+    server s = tcp_server();
+    server refusing = refusing_server();
+    vcp_pool_options options = pool_options();
+    vcp_pool *pool;
+    vcp_conn *conn;
+    vcp_conn *left;
+    int fd;
+    options.max_idle_per_address = 2;
+    pool = pool_new(&options);
+    frees = 0;
+    /* put, add, get, detach */
+    CHECK_EQ(vcp_pool_put(pool, client_of(&s), s.network, s.address, "tag"), VCP_OK);
+    CHECK_EQ(vcp_pool_add(pool, client_of(&s)), VCP_OK);
+    fd = vcp_pool_get(pool, s.network, s.address, NULL);
+    CHECK(fd >= 0);
+    close(fd);
+    conn = borrow(pool, &s);
+    fd = vcp_conn_detach(conn);
+    CHECK(fd >= 0);
+    close(fd);
+    /* user data: discarded, kept, borrowed past the end */
+    conn = borrow(pool, &s);
+    CHECK_EQ(vcp_conn_set_data(conn, &s, counts_frees), VCP_OK);
+    CHECK_EQ(vcp_conn_discard(conn), VCP_OK);
+    give_back(conn);
+    conn = borrow(pool, &s);
+    CHECK_EQ(vcp_conn_set_data(conn, &s, counts_frees), VCP_OK);
+    left = borrow(pool, &s);
+    CHECK_EQ(vcp_conn_set_data(left, &s, counts_frees), VCP_OK);
+    give_back(conn);
+    /* failures */
+    CHECK_EQ(vcp_dial(pool, "tcp", refusing.address, &conn), VCP_ERR_CONNECT);
+    CHECK_EQ(vcp_dial(pool, "tcp", "no..such:80", &conn), VCP_ERR_RESOLVE);
+    CHECK_EQ(vcp_pool_add(pool, s.fd), VCP_ERR_NOT_REUSABLE);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    CHECK_EQ(frees, 2);
+    give_back(left);
+    CHECK_EQ(frees, 3);
+    server_close(&s);
+}
+
+static void live_with_a_dead_peer(void)
+{
+    server s = tcp_server();
+    vcp_pool *pool = pool_new(NULL);
+    give_back(borrow(pool, &s));
+    close(server_accept(&s));
+    EVENTUALLY(idle_in(pool) == 0, 1000);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
+static void live_with_a_dial_that_hangs(void)
+{
+    full_server full = full_server_new();
+    vcp_pool *pool = pool_new(NULL);
+    vcp_dial_options options = dial_options(0);
+    vcp_conn *conn;
+    options.timeout_ms = 30;
+    CHECK_EQ(vcp_dial_with(pool, "tcp", full.s.address, &options, &conn), VCP_ERR_TIMEOUT);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    full_server_close(&full);
+}
+
+static void live_by_name(void)
+{
+    server s = tcp_server();
+    vcp_pool *pool = pool_new(NULL);
+    vcp_conn *conn;
+    char name[64];
+    snprintf(name, sizeof name, "localhost:%d", s.port);
+    CHECK(vcp_dial(pool, "tcp", name, &conn) >= 0);
+    give_back(conn);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
+TEST(an_empty_pool_leaves_nothing)
+{
+    int i;
+    for (i = 0; i < 100; i++) {
+        CHECK_EQ(vcp_pool_close(pool_new(NULL)), VCP_OK);
+    }
+    CHECK_BASELINE(fds_before, threads_before);
+}
+
+TEST(every_network_leaves_nothing)
+{
+    live_on_every_network();
+    live_on_raw_ip();
+    CHECK_BASELINE(fds_before, threads_before);
+}
+
+TEST(every_ending_leaves_nothing)
+{
+    live_by_every_ending();
+    live_with_a_dead_peer();
+    live_with_a_dial_that_hangs();
+    live_by_name();
+    CHECK_BASELINE(fds_before, threads_before);
+}
+
+TEST(the_librarys_threads_and_fds_end_within_five_seconds)
+{
+    server s = tcp_server();
+    vcp_pool *pool = pool_new(NULL);
+    int64_t start;
+    give_back(borrow(pool, &s));
+    CHECK(threads() > threads_before);
+    start = now_ms();
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+    EVENTUALLY(threads() == threads_before && open_fds() == fds_before, 5000 + LATENESS_MS);
+    printf("  after %lld ms\n", (long long)(now_ms() - start));
+}
+
+/* They start again when they are needed again. */
+TEST(a_life_after_the_end_works_as_the_first)
+{
+    int round;
+    for (round = 0; round < 2; round++) {
+        live_with_a_dead_peer();
+        CHECK_BASELINE(fds_before, threads_before);
+    }
+}
+
+TEST(a_borrowed_connection_keeps_no_thread_once_given_back)
+{
+    server s = tcp_server();
+    vcp_pool *pool = pool_new(NULL);
+    vcp_conn *conn = borrow(pool, &s);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    CHECK(is_open(vcp_conn_raw_fd(conn)));
+    give_back(conn);
+    server_close(&s);
+    CHECK_BASELINE(fds_before, threads_before);
+}
+
+TEST(the_heap_is_back_at_baseline)
+{
+    int64_t heap;
+    int64_t after;
+    int round;
+    if (slowness() > 1) {
+        SKIP("valgrind and sanitizers replace malloc");
+    }
+    /* Two warm-ups: handle slots and thread-local text stay. */
+    for (round = 0; round < 2; round++) {
+        live_on_every_network();
+        live_by_every_ending();
+        live_with_a_dial_that_hangs();
+        live_by_name();
+    }
+    CHECK_BASELINE(fds_before, threads_before);
+    heap = heap_bytes();
+    for (round = 0; round < 20; round++) {
+        live_on_every_network();
+        live_by_every_ending();
+        live_with_a_dial_that_hangs();
+        live_by_name();
+    }
+    CHECK_BASELINE(fds_before, threads_before);
+    after = heap_bytes();
+    printf("  heap at rest %lld, then %lld bytes\n", (long long)heap, (long long)after);
+    CHECK_BETWEEN(after - heap, -1024, 1024);
+}
+
+int main(int argc, char **argv)
+{
+    (void)argc;
+    count_heap_exactly(argv);
+    fds_before = open_fds();
+    threads_before = threads();
+    RUN(an_empty_pool_leaves_nothing);
+    RUN(every_network_leaves_nothing);
+    RUN(every_ending_leaves_nothing);
+    RUN(the_librarys_threads_and_fds_end_within_five_seconds);
+    RUN(a_life_after_the_end_works_as_the_first);
+    RUN(a_borrowed_connection_keeps_no_thread_once_given_back);
+    RUN(the_heap_is_back_at_baseline);
+    return 0;
+}

@@ -1,0 +1,293 @@
+/* Idle age, lifetime and number of uses: at borrow, at give-back, in the background. Contract section 4. */
+#include "check.h"
+
+TEST(an_old_idle_one_is_not_borrowed)
+{
+    server s = tcp_server();
+    vcp_pool_options options = pool_options();
+    vcp_pool *pool;
+    vcp_conn *conn;
+    options.idle_timeout_ms = 60;
+    pool = pool_new(&options);
+    give_back(borrow(pool, &s));
+    let_pass(80);
+    conn = borrow(pool, &s);
+    CHECK_EQ(vcp_conn_is_reused(conn), 0);
+    CHECK_EQ(stats_of(pool).closed_idle_timeout, 1);
+    give_back(conn);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
+TEST(a_young_idle_one_is_borrowed)
+{
+    server s = tcp_server();
+    vcp_pool_options options = pool_options();
+    vcp_pool *pool;
+    vcp_conn *conn;
+    int round;
+    options.idle_timeout_ms = 60000;
+    pool = pool_new(&options);
+    give_back(borrow(pool, &s));
+    for (round = 0; round < 3; round++) {
+        let_pass(30);
+        conn = borrow(pool, &s);
+        CHECK_EQ(vcp_conn_is_reused(conn), 1);
+        give_back(conn);
+    }
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
+TEST(an_old_idle_one_leaves_in_the_background)
+{
+    server s = tcp_server();
+    vcp_pool_options options = pool_options();
+    vcp_pool *pool;
+    int peer;
+    options.idle_timeout_ms = 300;
+    pool = pool_new(&options);
+    give_back(borrow(pool, &s));
+    peer = server_accept(&s);
+    STAYS(peer_sees_life(peer), 200);
+    EVENTUALLY(vcp_pool_conn_count(pool) == 0, 100 + 1000);
+    CHECK_EQ(stats_of(pool).closed_idle_timeout, 1);
+    CHECK(peer_sees_end(peer));
+    close(peer);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
+TEST(get_gives_away_nothing_too_old)
+{
+    server s = tcp_server();
+    vcp_pool_options options = pool_options();
+    vcp_pool *pool;
+    options.idle_timeout_ms = 40;
+    pool = pool_new(&options);
+    give_back(borrow(pool, &s));
+    let_pass(60);
+    CHECK_EQ(vcp_pool_get(pool, s.network, s.address, NULL), VCP_ERR_NOT_AVAILABLE);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
+TEST(the_idle_age_begins_anew_at_each_give_back)
+{
+    server s = tcp_server();
+    vcp_pool_options options = pool_options();
+    vcp_pool *pool;
+    vcp_conn *conn;
+    int round;
+    int64_t start = now_ms();
+    options.idle_timeout_ms = 1000 * slowness();
+    pool = pool_new(&options);
+    give_back(borrow(pool, &s));
+    for (round = 0; round < 4; round++) {
+        let_pass(300 * slowness());
+        conn = borrow(pool, &s);
+        CHECK_EQ(vcp_conn_is_reused(conn), 1);
+        give_back(conn);
+    }
+    CHECK(now_ms() - start > options.idle_timeout_ms);
+    CHECK_EQ(stats_of(pool).dials, 1);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
+TEST(an_idle_timeout_of_zero_is_for_ever)
+{
+    server s = tcp_server();
+    vcp_pool_options options = pool_options();
+    vcp_pool *pool;
+    options.idle_timeout_ms = 0;
+    pool = pool_new(&options);
+    give_back(borrow(pool, &s));
+    STAYS(idle_in(pool) == 1, 1200);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
+TEST(a_borrowed_one_is_never_cut)
+{
+    server s = tcp_server();
+    vcp_pool_options options = pool_options();
+    vcp_pool *pool;
+    vcp_conn *conn;
+    options.max_lifetime_ms = 50;
+    options.idle_timeout_ms = 50;
+    pool = pool_new(&options);
+    server_start_echo(&s);
+    conn = borrow(pool, &s);
+    let_pass(1200);
+    CHECK_EQ(vcp_pool_conn_count(pool), 1);
+    CHECK_ECHO(conn, "still there");
+    give_back(conn);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
+TEST(at_the_end_of_its_lifetime_it_is_not_kept)
+{
+    server s = tcp_server();
+    vcp_pool_options options = pool_options();
+    vcp_pool *pool;
+    vcp_conn *conn;
+    options.max_lifetime_ms = 50;
+    pool = pool_new(&options);
+    conn = borrow(pool, &s);
+    let_pass(70);
+    give_back(conn);
+    CHECK_EQ(vcp_pool_conn_count(pool), 0);
+    CHECK_EQ(stats_of(pool).closed_lifetime, 1);
+    CHECK_EQ(stats_of(pool).releases, 0);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
+TEST(at_the_end_of_its_lifetime_it_is_not_borrowed)
+{
+    server s = tcp_server();
+    vcp_pool_options options = pool_options();
+    vcp_pool *pool;
+    vcp_conn *conn;
+    options.max_lifetime_ms = 100;
+    pool = pool_new(&options);
+    give_back(borrow(pool, &s));
+    let_pass(120);
+    conn = borrow(pool, &s);
+    CHECK_EQ(vcp_conn_is_reused(conn), 0);
+    CHECK_EQ(stats_of(pool).closed_lifetime, 1);
+    give_back(conn);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
+TEST(at_the_end_of_its_lifetime_it_leaves_in_the_background)
+{
+    server s = tcp_server();
+    vcp_pool_options options = pool_options();
+    vcp_pool *pool;
+    options.max_lifetime_ms = 200;
+    pool = pool_new(&options);
+    give_back(borrow(pool, &s));
+    EVENTUALLY(vcp_pool_conn_count(pool) == 0, 200 + 1000);
+    CHECK_EQ(stats_of(pool).closed_lifetime, 1);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
+/* Drawn in [1 - j, 1]: with j = 50 % nobody goes in the first half, and not all go together. */
+TEST(lifetimes_are_drawn_within_the_jitter)
+{
+    enum { MANY = 64 };
+    server s = tcp_server();
+    vcp_pool_options options = pool_options();
+    vcp_pool *pool;
+    vcp_conn *conns[MANY];
+    int64_t lifetime = 3000 * slowness();
+    int64_t start;
+    int64_t first_gone = 0;
+    int64_t now;
+    int i;
+    options.max_lifetime_ms = lifetime;
+    options.lifetime_jitter_percent = 50;
+    options.max_idle_per_address = MANY;
+    pool = pool_new(&options);
+    start = now_ms();
+    for (i = 0; i < MANY; i++) {
+        conns[i] = borrow(pool, &s);
+    }
+    for (i = 0; i < MANY; i++) {
+        give_back(conns[i]);
+    }
+    now = now_ms();
+    while (idle_in(pool) > 0) {
+        now = now_ms();
+        if (first_gone == 0 && idle_in(pool) < MANY) {
+            first_gone = now;
+        }
+        CHECK(now - start < lifetime + at_most(1000) + LATENESS_MS);
+        poll(NULL, 0, 5);
+    }
+    CHECK_BETWEEN(first_gone - start, lifetime / 2, lifetime);
+    CHECK(now - first_gone > lifetime / 10);
+    CHECK_EQ(stats_of(pool).closed_lifetime, MANY);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
+TEST(after_max_uses_it_is_not_kept)
+{
+    server s = tcp_server();
+    vcp_pool_options options = pool_options();
+    vcp_pool *pool;
+    vcp_conn *conn;
+    int use;
+    int peer;
+    options.max_uses = 3;
+    pool = pool_new(&options);
+    for (use = 1; use <= 3; use++) {
+        CHECK_EQ(stats_of(pool).closed_max_uses, 0);
+        conn = borrow(pool, &s);
+        CHECK_EQ(vcp_conn_uses(conn), use);
+        give_back(conn);
+    }
+    peer = server_accept(&s);
+    CHECK(peer_sees_end(peer));
+    close(peer);
+    CHECK_EQ(vcp_pool_conn_count(pool), 0);
+    CHECK_EQ(stats_of(pool).closed_max_uses, 1);
+    conn = borrow(pool, &s);
+    CHECK_EQ(vcp_conn_uses(conn), 1);
+    give_back(conn);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
+TEST(one_use_is_the_dial_itself)
+{
+    server s = tcp_server();
+    vcp_pool_options options = pool_options();
+    vcp_pool *pool;
+    options.max_uses = 1;
+    pool = pool_new(&options);
+    give_back(borrow(pool, &s));
+    CHECK_EQ(vcp_pool_conn_count(pool), 0);
+    CHECK_EQ(stats_of(pool).closed_max_uses, 1);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
+TEST(what_was_put_has_a_lifetime_too)
+{
+    server s = tcp_server();
+    vcp_pool_options options = pool_options();
+    vcp_pool *pool;
+    options.max_lifetime_ms = 100;
+    pool = pool_new(&options);
+    CHECK_EQ(vcp_pool_add(pool, client_of(&s)), VCP_OK);
+    EVENTUALLY(vcp_pool_conn_count(pool) == 0, 100 + 1000);
+    CHECK_EQ(stats_of(pool).closed_lifetime, 1);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
+int main(void)
+{
+    RUN(an_old_idle_one_is_not_borrowed);
+    RUN(a_young_idle_one_is_borrowed);
+    RUN(an_old_idle_one_leaves_in_the_background);
+    RUN(get_gives_away_nothing_too_old);
+    RUN(the_idle_age_begins_anew_at_each_give_back);
+    RUN(an_idle_timeout_of_zero_is_for_ever);
+    RUN(a_borrowed_one_is_never_cut);
+    RUN(at_the_end_of_its_lifetime_it_is_not_kept);
+    RUN(at_the_end_of_its_lifetime_it_is_not_borrowed);
+    RUN(at_the_end_of_its_lifetime_it_leaves_in_the_background);
+    RUN(lifetimes_are_drawn_within_the_jitter);
+    RUN(after_max_uses_it_is_not_kept);
+    RUN(one_use_is_the_dial_itself);
+    RUN(what_was_put_has_a_lifetime_too);
+    return 0;
+}

@@ -1,0 +1,329 @@
+/* A program's pointer on a connection, and when its destructor runs. Contract section 6. */
+#include "check.h"
+
+typedef struct {
+    int fd;
+    int freed;
+    int fd_was_open;
+    int was_nonblocking;
+    pthread_t by;
+} cargo;
+
+static void free_cargo(void *data)
+{
+    cargo *c = (cargo *)data;
+    int flags = fcntl(c->fd, F_GETFL);
+    c->by = pthread_self();
+    c->fd_was_open = flags >= 0;
+    c->was_nonblocking = flags >= 0 && (flags & O_NONBLOCK) != 0;
+    __sync_add_and_fetch(&c->freed, 1);
+}
+
+static int freed(cargo *c)
+{
+    return __sync_add_and_fetch(&c->freed, 0);
+}
+
+static vcp_conn *borrow_with(vcp_pool *pool, const server *s, cargo *c)
+{
+    vcp_conn *conn = borrow(pool, s);
+    memset(c, 0, sizeof *c);
+    c->fd = vcp_conn_raw_fd(conn);
+    CHECK_EQ(vcp_conn_set_data(conn, c, free_cargo), VCP_OK);
+    return conn;
+}
+
+static void expect_freed_at_close(cargo *c)
+{
+    CHECK_EQ(freed(c), 1);
+    CHECK(c->fd_was_open);
+    CHECK(c->was_nonblocking);
+    CHECK(pthread_equal(c->by, pthread_self()));
+}
+
+TEST(data_rides_through_idle_periods)
+{
+    server s = tcp_server();
+    vcp_pool *pool = pool_new(NULL);
+    cargo c;
+    vcp_conn *conn = borrow_with(pool, &s, &c);
+    int round;
+    CHECK(vcp_conn_data(conn) == &c);
+    for (round = 0; round < 5; round++) {
+        give_back(conn);
+        CHECK_EQ(freed(&c), 0);
+        conn = borrow(pool, &s);
+        CHECK(vcp_conn_data(conn) == &c);
+    }
+    give_back(conn);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    expect_freed_at_close(&c);
+    server_close(&s);
+}
+
+TEST(a_connection_has_no_data_at_first)
+{
+    server s = tcp_server();
+    vcp_pool *pool = pool_new(NULL);
+    vcp_conn *conn = borrow(pool, &s);
+    CHECK(vcp_conn_data(conn) == NULL);
+    give_back(conn);
+    CHECK(vcp_conn_data(conn) == NULL);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
+TEST(data_is_freed_when_a_discarded_one_closes)
+{
+    server s = tcp_server();
+    vcp_pool *pool = pool_new(NULL);
+    cargo c;
+    vcp_conn *conn = borrow_with(pool, &s, &c);
+    CHECK_EQ(vcp_conn_discard(conn), VCP_OK);
+    CHECK_EQ(freed(&c), 0);
+    give_back(conn);
+    expect_freed_at_close(&c);
+    CHECK_EQ(vcp_conn_close(conn), VCP_ERR_CONN_CLOSED);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    CHECK_EQ(freed(&c), 1);
+    server_close(&s);
+}
+
+TEST(data_is_freed_when_the_shelf_is_full)
+{
+    server s = tcp_server();
+    vcp_pool_options options = pool_options();
+    vcp_pool *pool;
+    cargo c;
+    options.max_idle_per_address = 0;
+    pool = pool_new(&options);
+    give_back(borrow_with(pool, &s, &c));
+    expect_freed_at_close(&c);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    CHECK_EQ(freed(&c), 1);
+    server_close(&s);
+}
+
+TEST(data_is_freed_by_close_idle)
+{
+    server s = tcp_server();
+    vcp_pool *pool = pool_new(NULL);
+    cargo c;
+    give_back(borrow_with(pool, &s, &c));
+    CHECK_EQ(vcp_pool_close_idle(pool), VCP_OK);
+    expect_freed_at_close(&c);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    CHECK_EQ(freed(&c), 1);
+    server_close(&s);
+}
+
+TEST(data_is_freed_when_room_is_made)
+{
+    server a = tcp_server();
+    server b = tcp_server();
+    vcp_pool_options options = pool_options();
+    vcp_pool *pool;
+    cargo c;
+    vcp_conn *conn;
+    options.max_conns = 1;
+    pool = pool_new(&options);
+    give_back(borrow_with(pool, &a, &c));
+    conn = borrow(pool, &b);
+    expect_freed_at_close(&c);
+    give_back(conn);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&a);
+    server_close(&b);
+}
+
+TEST(data_of_a_borrowed_one_outlives_its_pool)
+{
+    server s = tcp_server();
+    vcp_pool *pool = pool_new(NULL);
+    cargo c;
+    vcp_conn *conn = borrow_with(pool, &s, &c);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    CHECK_EQ(freed(&c), 0);
+    CHECK(vcp_conn_data(conn) == &c);
+    give_back(conn);
+    expect_freed_at_close(&c);
+    server_close(&s);
+}
+
+TEST(background_work_frees_on_a_thread_of_the_library)
+{
+    server s = tcp_server();
+    vcp_pool *pool = pool_new(NULL);
+    cargo c;
+    give_back(borrow_with(pool, &s, &c));
+    close(server_accept(&s));
+    EVENTUALLY(freed(&c) == 1, 1000 + LATENESS_MS);
+    CHECK(!pthread_equal(c.by, pthread_self()));
+    CHECK(c.fd_was_open);
+    CHECK(c.was_nonblocking);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    CHECK_EQ(freed(&c), 1);
+    server_close(&s);
+}
+
+TEST(data_is_not_freed_after_detach)
+{
+    server s = tcp_server();
+    vcp_pool *pool = pool_new(NULL);
+    cargo c;
+    vcp_conn *conn = borrow_with(pool, &s, &c);
+    int fd = vcp_conn_detach(conn);
+    CHECK(fd >= 0);
+    CHECK(vcp_conn_data(conn) == NULL);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    close(fd);
+    CHECK_EQ(freed(&c), 0);
+    server_close(&s);
+}
+
+TEST(setting_it_again_frees_what_was_there)
+{
+    server s = tcp_server();
+    vcp_pool *pool = pool_new(NULL);
+    cargo first;
+    cargo second;
+    vcp_conn *conn = borrow_with(pool, &s, &first);
+    second = first;
+    CHECK_EQ(vcp_conn_set_data(conn, &second, free_cargo), VCP_OK);
+    CHECK_EQ(freed(&first), 1);
+    CHECK_EQ(freed(&second), 0);
+    CHECK(vcp_conn_data(conn) == &second);
+    CHECK_EQ(vcp_conn_set_data(conn, NULL, NULL), VCP_OK);
+    CHECK_EQ(freed(&second), 1);
+    CHECK(vcp_conn_data(conn) == NULL);
+    CHECK_EQ(vcp_conn_discard(conn), VCP_OK);
+    give_back(conn);
+    CHECK_EQ(freed(&first), 1);
+    CHECK_EQ(freed(&second), 1);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
+TEST(setting_the_same_pointer_frees_nothing)
+{
+    server s = tcp_server();
+    vcp_pool *pool = pool_new(NULL);
+    cargo c;
+    vcp_conn *conn = borrow_with(pool, &s, &c);
+    CHECK_EQ(vcp_conn_set_data(conn, &c, free_cargo), VCP_OK);
+    CHECK_EQ(freed(&c), 0);
+    CHECK_EQ(vcp_conn_set_data(conn, &c, NULL), VCP_OK);
+    CHECK_EQ(freed(&c), 0);
+    CHECK_EQ(vcp_conn_set_data(conn, &c, free_cargo), VCP_OK);
+    CHECK_EQ(vcp_conn_discard(conn), VCP_OK);
+    give_back(conn);
+    CHECK_EQ(freed(&c), 1);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
+TEST(a_set_data_that_fails_leaves_the_data_yours)
+{
+    server s = tcp_server();
+    vcp_pool *pool = pool_new(NULL);
+    cargo c;
+    vcp_conn *conn = borrow(pool, &s);
+    memset(&c, 0, sizeof c);
+    give_back(conn);
+    CHECK_EQ(vcp_conn_set_data(conn, &c, free_cargo), VCP_ERR_CONN_CLOSED);
+    CHECK_EQ(vcp_conn_set_data(NULL, &c, free_cargo), VCP_ERR_INVALID_HANDLE);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    CHECK_EQ(freed(&c), 0);
+    server_close(&s);
+}
+
+TEST(data_may_come_without_a_destructor)
+{
+    server s = tcp_server();
+    vcp_pool *pool = pool_new(NULL);
+    vcp_conn *conn = borrow(pool, &s);
+    int on_the_stack = 7;
+    CHECK_EQ(vcp_conn_set_data(conn, &on_the_stack, NULL), VCP_OK);
+    give_back(conn);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    CHECK_EQ(on_the_stack, 7);
+    server_close(&s);
+}
+
+static vcp_pool *called_from;
+static int64_t seen_inside;
+
+static void calls_the_library(void *data)
+{
+    (void)data;
+    seen_inside = vcp_pool_conn_count(called_from);
+    CHECK_EQ(vcp_pool_close_idle(called_from), VCP_OK);
+}
+
+TEST(a_destructor_may_call_the_library)
+{
+    server s = tcp_server();
+    vcp_conn *conn;
+    called_from = pool_new(NULL);
+    conn = borrow(called_from, &s);
+    seen_inside = -1;
+    CHECK_EQ(vcp_conn_set_data(conn, &s, calls_the_library), VCP_OK);
+    CHECK_EQ(vcp_conn_discard(conn), VCP_OK);
+    give_back(conn);
+    CHECK_BETWEEN(seen_inside, 0, 1);
+    CHECK_EQ(vcp_pool_conn_count(called_from), 0);
+    CHECK_EQ(vcp_pool_close(called_from), VCP_OK);
+    server_close(&s);
+}
+
+/* Two threads close one handle at once: one does, the other is told so, and the data goes once. */
+static void *closes(void *conn)
+{
+    return (void *)(intptr_t)vcp_conn_close((vcp_conn *)conn);
+}
+
+TEST(two_closes_at_once_free_once)
+{
+    server s = tcp_server();
+    vcp_pool_options options = pool_options();
+    vcp_pool *pool;
+    int round;
+    options.max_idle_per_address = 0;
+    pool = pool_new(&options);
+    for (round = 0; round < 200; round++) {
+        cargo c;
+        vcp_conn *conn = borrow_with(pool, &s, &c);
+        pthread_t thread;
+        void *theirs;
+        int mine;
+        CHECK_EQ(pthread_create(&thread, NULL, closes, conn), 0);
+        mine = vcp_conn_close(conn);
+        CHECK_EQ(pthread_join(thread, &theirs), 0);
+        CHECK((mine == VCP_OK) != ((intptr_t)theirs == VCP_OK));
+        CHECK_EQ((intptr_t)theirs + mine, VCP_ERR_CONN_CLOSED);
+        CHECK_EQ(freed(&c), 1);
+        close(server_accept(&s));
+    }
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
+int main(void)
+{
+    RUN(data_rides_through_idle_periods);
+    RUN(a_connection_has_no_data_at_first);
+    RUN(data_is_freed_when_a_discarded_one_closes);
+    RUN(data_is_freed_when_the_shelf_is_full);
+    RUN(data_is_freed_by_close_idle);
+    RUN(data_is_freed_when_room_is_made);
+    RUN(data_of_a_borrowed_one_outlives_its_pool);
+    RUN(background_work_frees_on_a_thread_of_the_library);
+    RUN(data_is_not_freed_after_detach);
+    RUN(setting_it_again_frees_what_was_there);
+    RUN(setting_the_same_pointer_frees_nothing);
+    RUN(a_set_data_that_fails_leaves_the_data_yours);
+    RUN(data_may_come_without_a_destructor);
+    RUN(a_destructor_may_call_the_library);
+    RUN(two_closes_at_once_free_once);
+    return 0;
+}
