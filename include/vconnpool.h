@@ -280,7 +280,7 @@ typedef struct {
     int32_t verify_release;
     /**
      * [30000] One budget for waiting, resolving and all addresses; 0: none. Until the next version resolving may
-     * exceed it: getaddrinfo(3) runs on the calling thread.
+     * exceed it, and a close of the pool ends such a dial only afterwards: getaddrinfo(3) runs on the calling thread.
      */
     int64_t dial_timeout_ms;
     /**
@@ -1171,7 +1171,7 @@ int64_t vcp_conn_try_write(vcp_conn *conn,
 /**
  * Gives the connection back: it is kept for the next borrower, or closed if it was discarded, is unfit or there is no room.
  * VCP_OK either way; a second close is VCP_ERR_CONN_CLOSED. NULL is VCP_OK. A read or write that runs on another thread ends
- * with VCP_ERR_CONN_CLOSED first, and the connection is not kept then.
+ * with VCP_ERR_CONN_CLOSED first, and then the connection is not kept.
  */
 int vcp_conn_close(vcp_conn *conn);
 
@@ -1237,7 +1237,7 @@ int64_t vcp_conn_reuse_tag(vcp_conn *conn, char *buffer, size_t size);
  * Lets a pointer of the program ride on the connection, through idle periods too: a TLS session, a parser. free_data
  * (may be NULL) runs once, before the descriptor is closed, on the thread that closes it (a helper thread of the library
  * for background work), with the descriptor in non-blocking mode; not after detach. Setting it again frees what was there,
- * unless it is the same pointer. A set_data that fails leaves the data yours. data NULL takes it away.
+ * unless it is the same pointer; data NULL frees it and sets none. A set_data that fails leaves the data yours.
  */
 int vcp_conn_set_data(vcp_conn *conn,
                       void *data,

@@ -166,6 +166,7 @@ programs! {
     background_watch,
     closing_a_pool_keeps_its_promises,
     contract_facts,
+    corners_of_the_kernel,
     errors_name_what_went_wrong,
     every_network_can_be_dialed,
     go_library_defects,

@@ -95,7 +95,7 @@ impl Attempt {
     ) -> io::Result<Self> {
         let fd = socket::open(kind_of(network, to))?;
         set_options(fd.as_fd(), network, settings)?;
-        bind(fd.as_fd(), network, to, settings)?;
+        bind(fd.as_fd(), network, settings)?;
         let mut attempt = Self {
             fd,
             to: to.clone(),
@@ -154,10 +154,20 @@ impl Attempt {
         match socket::take_error(self.fd.as_fd())? {
             0 => {
                 self.progress = Progress::Connected;
-                Ok(())
+                self.refuse_itself()
             }
             errno => Err(io::Error::from_raw_os_error(errno)),
         }
+    }
+
+    /// A port of this machine on which nobody listens may be the very one that the kernel chose for this socket: TCP then
+    /// connects it to itself (simultaneous open, RFC 9293 3.5). To the caller that is "nobody listens", as in Go.
+    fn refuse_itself(&self) -> io::Result<()> {
+        let is_inet = matches!(self.to, Endpoint::Inet(_));
+        if is_inet && socket::local(self.fd.as_fd())?.as_ref() == Some(&self.to) {
+            return Err(io::Error::from_raw_os_error(libc::ECONNREFUSED));
+        }
+        Ok(())
     }
 
     pub(crate) fn into_parts(self) -> (OwnedFd, Endpoint) {
@@ -198,16 +208,12 @@ fn whole_seconds(duration: Duration) -> i32 {
     i32::try_from(duration.as_millis().div_ceil(1000)).unwrap_or(i32::MAX)
 }
 
-fn bind(
-    fd: BorrowedFd<'_>,
-    network: Network,
-    to: &Endpoint,
-    settings: &DialSettings,
-) -> io::Result<()> {
+fn bind(fd: BorrowedFd<'_>, network: Network, settings: &DialSettings) -> io::Result<()> {
     match &settings.local_address {
         Some(local) => {
-            if !local.has_port && matches!(to, Endpoint::Inet(_)) {
-                socket::set_bind_address_no_port(fd)?;
+            if !local.has_port && network.has_port() {
+                // Saves ports where many sockets share one address; without it bind(2) takes one at once.
+                let _ = socket::set_bind_address_no_port(fd);
             }
             socket::bind(fd, &RawAddress::from(&local.endpoint))
         }

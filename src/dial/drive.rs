@@ -2,14 +2,14 @@
 #![forbid(unsafe_code)]
 
 use std::net::SocketAddr;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::connect::Attempt;
 use super::order;
 use super::race::{Pace, Race, Step};
 use crate::sys::getaddrinfo::{self, ResolveFailure};
 use crate::sys::poll::{self, Interest};
-use crate::sys::{self, clock};
+use crate::sys::{self, clock, socket};
 use crate::values::address::{Address, Target};
 use crate::values::clock::{Deadline, Time};
 use crate::values::endpoint::Endpoint;
@@ -44,9 +44,13 @@ pub(crate) fn dial(
     deadline: Deadline,
     caller: &dyn Caller,
 ) -> Result<Dialed> {
-    let endpoints = endpoints_of(address)?;
+    let endpoints = endpoints_of(address, caller)?;
     if deadline.has_passed(clock::now()) {
-        return Err(Error::timeout(Phase::Connecting, ""));
+        let phase = match address.target {
+            Target::Name { .. } => Phase::Resolving,
+            Target::Literal(_) => Phase::Connecting,
+        };
+        return Err(Error::timeout(phase, ""));
     }
     let usable = usable_from(endpoints, settings)?;
     Drive {
@@ -68,7 +72,7 @@ fn pace(settings: &DialSettings) -> Pace {
         .map_or(Pace::OneByOne, Pace::Staggered)
 }
 
-fn endpoints_of(address: &Address) -> Result<Vec<Endpoint>> {
+fn endpoints_of(address: &Address, caller: &dyn Caller) -> Result<Vec<Endpoint>> {
     let family = address.network.family().unwrap_or(Family::Any);
     match &address.target {
         Target::Literal(Endpoint::Inet(literal)) => inet_endpoints(
@@ -78,8 +82,15 @@ fn endpoints_of(address: &Address) -> Result<Vec<Endpoint>> {
         ),
         Target::Literal(unix) => Ok(vec![unix.clone()]),
         Target::Name { host, port } => {
-            let mut found =
-                getaddrinfo::resolve(host).map_err(|failure| unresolved(host, &failure))?;
+            let mut answer = getaddrinfo::resolve(host);
+            // Without a descriptor the resolver says that there is no such name.
+            if answer.is_err() && sys::is_out_of_descriptors() && caller.make_room() {
+                answer = getaddrinfo::resolve(host);
+            }
+            if answer.is_err() && sys::is_out_of_descriptors() {
+                return Err(shortage(&std::io::Error::from_raw_os_error(libc::EMFILE)));
+            }
+            let mut found = answer.map_err(|failure| unresolved(host, &failure))?;
             found.iter_mut().for_each(|one| one.set_port(*port));
             inet_endpoints(
                 found,
@@ -161,8 +172,17 @@ impl Drive<'_> {
     fn take(mut self, number: usize) -> Dialed {
         match self.attempts[number].take() {
             Some(attempt) => {
-                let (fd, remote) = attempt.into_parts();
-                Dialed { fd, remote }
+                let (fd, dialed) = attempt.into_parts();
+                // 0.0.0.0 and :: are dialed as this machine; the peer's address is another one.
+                let peer = if dialed.is_unspecified() {
+                    socket::peer(fd.as_fd()).ok().flatten()
+                } else {
+                    None
+                };
+                Dialed {
+                    fd,
+                    remote: peer.unwrap_or(dialed),
+                }
             }
             None => unreachable!("the winner was started"),
         }

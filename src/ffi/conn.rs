@@ -226,7 +226,7 @@ pub unsafe extern "C" fn vcp_conn_try_write(
 
 /// Gives the connection back: it is kept for the next borrower, or closed if it was discarded, is unfit or there is no room.
 /// VCP_OK either way; a second close is VCP_ERR_CONN_CLOSED. NULL is VCP_OK. A read or write that runs on another thread ends
-/// with VCP_ERR_CONN_CLOSED first, and the connection is not kept then.
+/// with VCP_ERR_CONN_CLOSED first, and then the connection is not kept.
 #[no_mangle]
 pub extern "C" fn vcp_conn_close(conn: *mut vcp_conn) -> c_int {
     guard(|| {
@@ -408,7 +408,7 @@ pub unsafe extern "C" fn vcp_conn_reuse_tag(
 /// Lets a pointer of the program ride on the connection, through idle periods too: a TLS session, a parser. free_data
 /// (may be NULL) runs once, before the descriptor is closed, on the thread that closes it (a helper thread of the library
 /// for background work), with the descriptor in non-blocking mode; not after detach. Setting it again frees what was there,
-/// unless it is the same pointer. A set_data that fails leaves the data yours. data NULL takes it away.
+/// unless it is the same pointer; data NULL frees it and sets none. A set_data that fails leaves the data yours.
 #[no_mangle]
 pub unsafe extern "C" fn vcp_conn_set_data(
     conn: *mut vcp_conn,

@@ -9,7 +9,7 @@ use super::pool::{destination_of, pool_of, vcp_pool};
 use super::records::{self, Record};
 use super::text;
 use crate::pool::state::answer::Want;
-use crate::pool::Ask;
+use crate::pool::{Ask, Mode};
 use crate::sys::clock;
 use crate::values::clock::Deadline;
 use crate::values::error::{Error, Result, Status};
@@ -209,9 +209,10 @@ fn ask(raw: &vcp_dial_options, pool: &crate::pool::Pool) -> Ask {
             Deadline::from_timeout(clock::now(), timeout_ms)
         },
         is_late: timeout_ms == 0,
-        nonblocking: match raw.flags & (VCP_DIAL_BLOCKING | VCP_DIAL_NONBLOCKING) {
-            0 => pool.options().nonblocking,
-            mode => mode == VCP_DIAL_NONBLOCKING,
+        mode: match raw.flags & (VCP_DIAL_BLOCKING | VCP_DIAL_NONBLOCKING) {
+            0 => Mode::AsThePool,
+            VCP_DIAL_NONBLOCKING => Mode::Nonblocking,
+            _ => Mode::Blocking,
         },
     }
 }

@@ -88,7 +88,7 @@ pub struct vcp_pool_options {
     pub verify_release: i32,
 
     /// [30000] One budget for waiting, resolving and all addresses; 0: none. Until the next version resolving may
-    /// exceed it: getaddrinfo(3) runs on the calling thread.
+    /// exceed it, and a close of the pool ends such a dial only afterwards: getaddrinfo(3) runs on the calling thread.
     pub dial_timeout_ms: i64,
     /// [250] When a name has several addresses: the next one is tried so long after the last began (RFC 8305
     /// "Connection Attempt Delay"), or at once when one fails; < 0: one after another, each with its share of what remains, at

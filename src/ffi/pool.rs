@@ -8,7 +8,7 @@ use super::options::{self, vcp_pool_options};
 use super::text;
 use crate::handle::{Kept, Stale};
 use crate::pool::process::process;
-use crate::pool::{Listed, Pool};
+use crate::pool::{system_error, Listed, Pool};
 use crate::sync::Arc;
 use crate::values::address::{Address, Destination};
 use crate::values::error::{Error, Result, Status};
@@ -89,7 +89,10 @@ pub unsafe extern "C" fn vcp_pool_new(
         let listed = Listed(Pool::new(options));
         let owned = Listed::table()
             .insert(listed)
-            .map_err(|(_, error)| Error::new(Status::System, format!("a new pool: {error}")))?;
+            .map_err(|(unlisted, error)| {
+                unlisted.0.close();
+                system_error("a new pool", &error)
+            })?;
         // SAFETY: not NULL, and writable by the program's promise.
         unsafe { *pool = owned.lend() as *mut vcp_pool };
         Ok(0)

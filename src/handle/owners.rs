@@ -39,14 +39,16 @@ pub(crate) fn claim(fd: RawFd, place: Place) -> io::Result<()> {
     Ok(())
 }
 
-/// Ends the ownership; `false` if the number was not `place`'s any more. Called before the number is released.
-pub(crate) fn release(fd: RawFd, place: Place) -> bool {
-    owner(fd).is_some_and(|owner| {
-        owner
-            .0
-            .compare_exchange(mark(place), 0, AcqRel, Acquire)
-            .is_ok()
-    })
+/// True while `place` owns the number: nobody else has opened it since.
+pub(crate) fn is_owner(fd: RawFd, place: Place) -> bool {
+    owner(fd).is_some_and(|owner| owner.0.load(Acquire) == mark(place))
+}
+
+/// Ends the ownership, if the number still is `place`'s. Called before the number is released.
+pub(crate) fn release(fd: RawFd, place: Place) {
+    if let Some(owner) = owner(fd) {
+        let _ = owner.0.compare_exchange(mark(place), 0, AcqRel, Acquire);
+    }
 }
 
 /// Keeps everybody else from claiming the number until `claim` or `unreserve`; `false` if somebody owns it.

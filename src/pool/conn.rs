@@ -6,6 +6,7 @@
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 
+use super::process::process;
 use super::shelf::{Held, NOWHERE};
 use super::state::DestinationId;
 use super::stats::Cause;
@@ -214,6 +215,17 @@ impl Conn {
         Ok(())
     }
 
+    /// The same, whatever the library believes: the program may have changed it.
+    pub(crate) fn force_mode(&self, nonblocking: bool) -> std::io::Result<()> {
+        socket::set_nonblocking(self.fd(), nonblocking)?;
+        if nonblocking {
+            self.mark(NONBLOCKING);
+        } else {
+            self.unmark(NONBLOCKING);
+        }
+        Ok(())
+    }
+
     /// verify_release: `false` if the number stands for another file by now; else the mode is put back too.
     pub(crate) fn is_still_its_socket(&self) -> bool {
         let recorded = socket::Identity {
@@ -318,28 +330,26 @@ impl Held for Owned<Conn> {
 /// Ends the watch: before the descriptor is closed or given away.
 fn unwatch(conn: &Conn) {
     if conn.has(WATCHED) {
-        if let Some(engine) = conn.pool.engine_if_running() {
-            engine.unwatch(conn);
-        }
+        process().engines.unwatch(conn);
     }
 }
 
 /// Really closes a connection that the pool no longer counts: the watch, the program's data, the descriptor. Called
 /// without any lock, because the program's destructor runs in here.
 pub(crate) fn close(conn: Owned<Conn>, cause: Cause) {
-    let is_foreign = cause == Cause::ForeignFd;
-    if !is_foreign {
+    let is_ours = cause != Cause::ForeignFd && owners::is_owner(conn.raw_fd(), conn.place());
+    if is_ours {
         unwatch(&conn);
     }
     if let Some(data) = conn.set_data(None) {
         // The destructor may say good-bye to the peer (SSL_shutdown), and must not wait for it.
-        if !is_foreign && data.has_destructor() {
+        if is_ours && data.has_destructor() {
             let _ = socket::set_nonblocking(conn.fd(), true);
         }
         data.free();
     }
-    let (fd, is_ours) = take_fd(conn);
-    if !is_ours || is_foreign {
+    let fd = take_fd(conn);
+    if !is_ours {
         // The number belongs to somebody else by now: closing it would cut their connection.
         let _ = fd.into_raw_fd();
     }
@@ -347,11 +357,13 @@ pub(crate) fn close(conn: Owned<Conn>, cause: Cause) {
 
 /// Gives the descriptor to the program.
 pub(crate) fn release(conn: Owned<Conn>) -> RawFd {
-    unwatch(&conn);
-    take_fd(conn).0.into_raw_fd()
+    if owners::is_owner(conn.raw_fd(), conn.place()) {
+        unwatch(&conn);
+    }
+    take_fd(conn).into_raw_fd()
 }
 
-fn take_fd(conn: Owned<Conn>) -> (OwnedFd, bool) {
-    let is_ours = owners::release(conn.raw_fd(), conn.place());
-    (conn.into_inner().into_fd(), is_ours)
+fn take_fd(conn: Owned<Conn>) -> OwnedFd {
+    owners::release(conn.raw_fd(), conn.place());
+    conn.into_inner().into_fd()
 }

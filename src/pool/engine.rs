@@ -85,9 +85,16 @@ impl Engines {
         Ok(engine)
     }
 
+    /// Before a descriptor is closed or given away: a copy of it in a forked child would keep it registered.
+    pub(crate) fn unwatch(&self, conn: &Conn) {
+        if let Some(running) = self.running.lock().as_ref() {
+            running.engine.unwatch(conn);
+        }
+    }
+
     /// The pool has ended: its idle connections are gone. When it was the last, the engine's thread is gone too when this
     /// returns.
-    pub(crate) fn leave(&self, pool: &Pool, engine: &Engine) {
+    pub(crate) fn leave(&self, pool: &Pool, engine: Arc<Engine>) {
         let mut running = self.running.lock();
         let mut pools = engine.pools.lock();
         pools.retain(|one| !std::ptr::eq(one.as_ptr(), pool));
@@ -95,7 +102,7 @@ impl Engines {
         drop(pools);
         let is_running = running
             .as_ref()
-            .is_some_and(|one| std::ptr::eq(one.engine.as_ref(), engine));
+            .is_some_and(|one| Arc::ptr_eq(&one.engine, &engine));
         let ended = if is_unused && is_running {
             running.take()
         } else {
@@ -164,8 +171,7 @@ impl Engine {
             .modify(conn.fd(), Self::base_events(conn), place.to_bits())
     }
 
-    /// Before the descriptor is closed or given away: a copy of it in a forked child would keep it registered.
-    pub(crate) fn unwatch(&self, conn: &Conn) {
+    fn unwatch(&self, conn: &Conn) {
         // ENOENT and EBADF: the program closed the descriptor behind our back; there is nothing left to undo.
         let _ = self.epoll.remove(conn.fd());
     }

@@ -171,7 +171,11 @@ fn check(conn: &Conn, directions: Directions) -> Result<()> {
 /// Sleeps until the socket is ready.
 fn sleep(conn: &Pin<Conn>, directions: Directions) -> Result<Directions> {
     let sleeper = process().sleepers.announce(conn.place());
-    let bell = sleeper.bell.listen().inspect_err(|_| conn.mark(FAILED))?;
+    let bell = match sleeper.bell.listen() {
+        // No descriptor left: the pool's longest idle connection gives its own. A failure here leaves the connection fit.
+        Err(_) if conn.pool().close_longest_idle() => sleeper.bell.listen()?,
+        bell => bell?,
+    };
     loop {
         check(conn, directions)?;
         let mut interests = [

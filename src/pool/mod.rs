@@ -21,8 +21,6 @@ pub(crate) mod watch;
 
 use std::os::fd::RawFd;
 
-use once_cell::sync::OnceCell;
-
 use self::bell::Bell;
 use self::conn::Conn;
 use self::engine::Engine;
@@ -31,8 +29,8 @@ use self::shelf::Held;
 use self::state::answer::{Effects, Fate, Forgotten, Take, Want};
 use self::state::{DestinationId, State};
 use self::stats::{Cause, Stats};
-use crate::handle::{Kept, Kind, Owned, Table};
-use crate::sync::atomic::{fence, AtomicBool, AtomicU64, Ordering::SeqCst};
+use crate::handle::{owners, Kept, Kind, Owned, Table};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use crate::sync::{Arc, Mutex};
 use crate::sys::{self, clock, socket};
 use crate::values::address::{Address, Destination};
@@ -51,7 +49,8 @@ pub(crate) struct Pool {
     due: AtomicU64,
     /// The bells of dials in flight. Guards itself alone.
     dials: Mutex<Vec<Arc<Bell>>>,
-    engine: OnceCell<Arc<Engine>>,
+    /// `None` before the first connection, and after the pool's end. Guards itself alone.
+    engine: Mutex<Option<Arc<Engine>>>,
     is_closed: AtomicBool,
     /// The last peer's address, shared by the connections that have the same one. Guards itself alone.
     last_remote: Mutex<Option<Arc<Endpoint>>>,
@@ -75,7 +74,15 @@ pub(crate) struct Ask {
     pub(crate) deadline: Deadline,
     /// The deadline had passed before the call: it fails, even if something is idle.
     pub(crate) is_late: bool,
-    pub(crate) nonblocking: bool,
+    pub(crate) mode: Mode,
+}
+
+/// The descriptor's mode for one borrow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    AsThePool,
+    Nonblocking,
+    Blocking,
 }
 
 impl Pool {
@@ -85,7 +92,7 @@ impl Pool {
             state: Mutex::new(State::new(options.limits.clone(), options.keeping.clone())),
             due: AtomicU64::new(Time::NEVER.nanos()),
             dials: Mutex::new(Vec::new()),
-            engine: OnceCell::new(),
+            engine: Mutex::new(None),
             is_closed: AtomicBool::new(false),
             last_remote: Mutex::new(None),
             options,
@@ -100,8 +107,8 @@ impl Pool {
         Time::from_nanos(self.due.load(SeqCst))
     }
 
-    pub(crate) fn engine_if_running(&self) -> Option<&Engine> {
-        self.engine.get().map(Arc::as_ref)
+    pub(crate) fn engine_if_running(&self) -> Option<Arc<Engine>> {
+        self.engine.lock().clone()
     }
 
     /// The one way to borrow: an idle connection that is fit, else a new one.
@@ -143,7 +150,12 @@ impl Pool {
                 },
             };
             conn.begin_borrow(is_reused);
-            if let Err(error) = conn.set_mode(ask.nonblocking) {
+            let set = match ask.mode {
+                Mode::AsThePool => conn.set_mode(self.options.nonblocking),
+                Mode::Nonblocking => conn.force_mode(true),
+                Mode::Blocking => conn.force_mode(false),
+            };
+            if let Err(error) = set {
                 let id = conn.destination_id();
                 self.end_borrow(id, conn, Fate::Close(Cause::Failed));
                 return Err(system_error("fcntl", &error));
@@ -180,27 +192,30 @@ impl Pool {
     }
 
     /// The one way back.
-    pub(crate) fn give_back(&self, conn: Owned<Conn>) {
+    pub(crate) fn give_back(self: &Arc<Self>, conn: Owned<Conn>) {
         let fate = self.fate(&conn);
+        if fate == Fate::Keep {
+            self.watch(&conn);
+        }
         self.end_borrow(conn.destination_id(), conn, fate);
     }
 
     fn fate(&self, conn: &Owned<Conn>) -> Fate {
-        Fate::Close(
-            if self.options.verify_release && !conn.is_still_its_socket() {
-                Cause::ForeignFd
-            } else if conn.has(conn::DISCARDED) {
-                Cause::Discarded
-            } else if conn.has(conn::FAILED) {
-                Cause::Failed
-            } else if conn.has(conn::HUNG_UP) {
-                Cause::PeerClosedAtGiveBack
-            } else if conn.is_worn() {
-                Cause::MaxUses
-            } else {
-                return Fate::Keep;
-            },
-        )
+        let is_foreign = !owners::is_owner(conn.raw_fd(), conn.place())
+            || (self.options.verify_release && !conn.is_still_its_socket());
+        Fate::Close(if is_foreign {
+            Cause::ForeignFd
+        } else if conn.has(conn::DISCARDED) {
+            Cause::Discarded
+        } else if conn.has(conn::FAILED) {
+            Cause::Failed
+        } else if conn.has(conn::HUNG_UP) {
+            Cause::PeerClosedAtGiveBack
+        } else if conn.is_worn() {
+            Cause::MaxUses
+        } else {
+            return Fate::Keep;
+        })
     }
 
     fn end_borrow(&self, id: DestinationId, conn: Owned<Conn>, fate: Fate) {
@@ -269,6 +284,14 @@ impl Pool {
         }
     }
 
+    /// Closes the longest idle connection, to give its descriptor back to the system; false if none is idle.
+    pub(crate) fn close_longest_idle(&self) -> bool {
+        let mut effects = Effects::none();
+        let found = self.state.lock().close_longest_idle(&mut effects);
+        self.apply(effects);
+        found
+    }
+
     pub(crate) fn close_idle(&self) {
         let mut effects = Effects::none();
         self.state.lock().close_idle(Cause::Evicted, &mut effects);
@@ -281,9 +304,9 @@ impl Pool {
         self.state.lock().end(&mut effects);
         self.is_closed.store(true, SeqCst);
         self.dials.lock().iter().for_each(|bell| bell.ring());
-        fence(SeqCst);
         self.apply(effects);
-        if let Some(engine) = self.engine.get() {
+        let engine = self.engine.lock().take();
+        if let Some(engine) = engine {
             process().engines.leave(self, engine);
         }
         process().pool_ended();

@@ -9,15 +9,12 @@ use super::conn::{self, Conn, Facts};
 use super::engine::Engine;
 use super::permit::Permit;
 use super::process::process;
-use super::state::answer::{Effects, Refusal};
+use super::state::answer::Refusal;
 use super::state::DestinationId;
 use super::{system_error, Pool};
 use crate::dial::drive::{self, Caller, Dialed};
 use crate::handle::{owners, Kept, Owned};
-use crate::sync::atomic::{
-    fence,
-    Ordering::{Acquire, SeqCst},
-};
+use crate::sync::atomic::Ordering::Acquire;
 use crate::sync::Arc;
 use crate::sys::{clock, socket};
 use crate::values::address::Destination;
@@ -70,28 +67,29 @@ impl Pool {
         if let Err(error) = owners::claim(number, conn.place()) {
             return Err((conn.into_inner().into_fd(), refused(error)));
         }
-        if self.options.limits.max_idle_per_address > 0 {
-            if let Some(engine) = self.engine() {
-                if engine.watch(&conn, conn.place()).is_ok() {
-                    conn.mark(conn::WATCHED);
-                }
-            }
-        }
+        self.watch(&conn);
         Ok(conn)
     }
 
-    /// The engine, started if need be; `None` if that is impossible now: connections are then peeked at in every mode.
-    pub(super) fn engine(self: &Arc<Self>) -> Option<&Arc<Engine>> {
-        let engine = self
-            .engine
-            .get_or_try_init(|| process().engines.join(self))
-            .ok()?;
-        // Pairs with the fence in `close`: either that sees the engine, or this sees the closed pool.
-        fence(SeqCst);
-        if self.is_closed.load(Acquire) {
-            process().engines.leave(self, engine);
+    /// Sees to it that the engine watches a connection that may become idle. Where that is impossible it is peeked at in
+    /// every mode, and tried again at the next give-back.
+    pub(super) fn watch(self: &Arc<Self>, conn: &Owned<Conn>) {
+        if conn.has(conn::WATCHED) || self.options.limits.max_idle_per_address == 0 {
+            return;
         }
-        Some(engine)
+        let watched = self.engine().map(|engine| engine.watch(conn, conn.place()));
+        if matches!(watched, Some(Ok(()))) {
+            conn.mark(conn::WATCHED);
+        }
+    }
+
+    /// The engine, started if need be; `None` if that is impossible now, or the pool is closed.
+    pub(super) fn engine(self: &Arc<Self>) -> Option<Arc<Engine>> {
+        let mut place = self.engine.lock();
+        if place.is_none() && !self.is_closed.load(Acquire) {
+            *place = process().engines.join(self).ok();
+        }
+        place.clone()
     }
 
     pub(super) fn shared_remote(&self, remote: Endpoint) -> Arc<Endpoint> {
@@ -147,9 +145,6 @@ impl Caller for InFlight<'_> {
     }
 
     fn make_room(&self) -> bool {
-        let mut effects = Effects::none();
-        let found = self.pool.state.lock().close_longest_idle(&mut effects);
-        self.pool.apply(effects);
-        found
+        self.pool.close_longest_idle()
     }
 }

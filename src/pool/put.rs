@@ -153,6 +153,9 @@ impl Pool {
 fn destination_of(fd: RawFd, candidate: &Candidate) -> Result<Destination> {
     let network = connect::network_of(candidate.kind);
     match (network, &candidate.peer) {
+        (_, Some(Endpoint::Unix(name))) if !name.is_text() => {
+            Err(not_reusable(fd, "its peer's name is not UTF-8"))
+        }
         (Some(network), Some(peer)) => Ok(Destination {
             address: Address::of_endpoint(network, peer.clone()),
             tag: "".into(),

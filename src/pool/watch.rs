@@ -66,7 +66,7 @@ impl Pool {
     ) -> Effects<Owned<Conn>> {
         let mut effects = Effects::none();
         let mut state = self.state.lock();
-        if events & epoll::HANG_UP != 0 && !conn.is_datagram() {
+        if !conn.is_datagram() && has_hung_up(conn, events) {
             conn.mark(conn::HUNG_UP);
         }
         if conn.node() != NOWHERE {
@@ -89,7 +89,7 @@ impl Pool {
     /// The same on the engine's thread, where code of the program must not run.
     pub(crate) fn apply_in_background(&self, effects: Effects<Owned<Conn>>) {
         for (conn, cause) in effects.closes {
-            if conn.has_destructor() {
+            if conn.has_destructor() || socket::may_linger(conn.fd()) {
                 process()
                     .helpers
                     .run(Box::new(move || conn::close(conn, cause)));
@@ -98,6 +98,18 @@ impl Pool {
             }
         }
     }
+}
+
+fn has_hung_up(conn: &Conn, events: u32) -> bool {
+    if events & epoll::FAILED == 0 {
+        return events & epoll::HANG_UP != 0;
+    }
+    // An error alone may be news in the error queue (zero-copy sends, time stamps), which ends nothing.
+    events & epoll::HANG_UP != 0
+        || !matches!(
+            socket::peek(conn.fd(), false),
+            socket::Peek::Quiet | socket::Peek::Data
+        )
 }
 
 fn unfit_while_idle(conn: &Conn) -> Option<Cause> {

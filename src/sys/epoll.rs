@@ -5,8 +5,10 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use crate::values::clock::Time;
 
-/// The peer has closed, or closed its writing half, or the socket failed.
-pub(crate) const HANG_UP: u32 = (libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR) as u32;
+/// The peer has closed, or closed its writing half.
+pub(crate) const HANG_UP: u32 = (libc::EPOLLRDHUP | libc::EPOLLHUP) as u32;
+/// The socket failed, or has something in its error queue.
+pub(crate) const FAILED: u32 = libc::EPOLLERR as u32;
 /// There are bytes to read.
 pub(crate) const READABLE: u32 = libc::EPOLLIN as u32;
 /// Events are reported once, when they begin.

@@ -52,3 +52,9 @@ pub(crate) fn is_shortage(errno: i32) -> bool {
         libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM | libc::ENOSPC
     )
 }
+
+/// True if this process, or the system, can open nothing now.
+pub(crate) fn is_out_of_descriptors() -> bool {
+    let probe = eventfd::EventFd::new();
+    probe.is_err_and(|error| matches!(errno(&error), libc::EMFILE | libc::ENFILE))
+}

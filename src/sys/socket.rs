@@ -182,6 +182,12 @@ pub(crate) fn take_error(fd: BorrowedFd<'_>) -> io::Result<i32> {
     option(fd, libc::SOL_SOCKET, libc::SO_ERROR)
 }
 
+/// close(2) may wait for the peer: SO_LINGER is on, with a time (socket(7)).
+pub(crate) fn may_linger(fd: BorrowedFd<'_>) -> bool {
+    let set: io::Result<[i32; 2]> = option(fd, libc::SOL_SOCKET, libc::SO_LINGER);
+    set.is_ok_and(|[is_on, seconds]| is_on != 0 && seconds != 0)
+}
+
 /// What kind of socket this is; fails with ENOTSOCK or EBADF for anything else.
 pub(crate) fn kind(fd: BorrowedFd<'_>) -> io::Result<Kind> {
     Ok(Kind {

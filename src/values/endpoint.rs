@@ -17,6 +17,11 @@ impl Endpoint {
         matches!(self, Endpoint::Inet(SocketAddr::V6(_)))
     }
 
+    /// 0.0.0.0 or ::.
+    pub(crate) fn is_unspecified(&self) -> bool {
+        matches!(self, Endpoint::Inet(address) if address.ip().is_unspecified())
+    }
+
     /// As in an address of the C contract: `1.2.3.4:80`, `[::1]:80`, `/run/db.sock`, `@abstract`.
     /// Without the port if it is raw IP, which has none.
     pub(crate) fn text(&self, has_port: bool) -> String {
@@ -67,6 +72,11 @@ impl UnixName {
         })
     }
 
+    /// False if its text does not say which name it is.
+    pub(crate) fn is_text(&self) -> bool {
+        std::str::from_utf8(&self.bytes).is_ok_and(|text| !text.contains('\0'))
+    }
+
     pub(crate) fn is_abstract(&self) -> bool {
         self.is_abstract
     }
@@ -84,7 +94,12 @@ impl UnixName {
 
 impl fmt::Display for UnixName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mark = if self.is_abstract { "@" } else { "" };
+        let mark = match (self.is_abstract, self.bytes.first()) {
+            (true, _) => "@",
+            // A file of that name, which without the directory would be read as an abstract name.
+            (false, Some(b'@')) => "./",
+            (false, _) => "",
+        };
         write!(f, "{mark}{}", String::from_utf8_lossy(&self.bytes))
     }
 }

@@ -32,6 +32,7 @@ pub(crate) enum Status {
 #[repr(i32)]
 pub(crate) enum Phase {
     None = 0,
+    Resolving = 2,
     Connecting = 3,
     Reading = 5,
     Writing = 6,
@@ -41,6 +42,7 @@ impl Phase {
     fn name(self) -> &'static str {
         match self {
             Phase::None => "",
+            Phase::Resolving => "resolving",
             Phase::Connecting => "connecting",
             Phase::Reading => "reading",
             Phase::Writing => "writing",

@@ -313,5 +313,5 @@ int main(void)
     RUN(a_zone_is_dialed);
     RUN(an_address_and_a_count_need_each_other);
     RUN(a_tag_of_1024_bytes_is_taken);
-    return 0;
+    return finished();
 }

@@ -110,5 +110,5 @@ int main(void)
     RUN(every_function_of_a_connection_can_be_called);
     RUN(every_function_of_a_pool_can_be_called);
     RUN(every_function_beside_them_can_be_called);
-    return 0;
+    return finished();
 }

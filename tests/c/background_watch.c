@@ -308,5 +308,5 @@ int main(void)
     RUN(a_connection_that_was_put_is_watched);
     RUN(what_was_given_away_is_not_touched);
     RUN(the_librarys_threads_block_every_signal);
-    return 0;
+    return finished();
 }

@@ -669,4 +669,14 @@ static inline void check_echo(const char *file, int line, vcp_conn *conn, const 
         EVENTUALLY(open_fds() == (fds), LATENESS_MS);                      \
     } while (0)
 
+/*
+ * What main returns: by then every pool is closed and every thread of the program joined, so the library's threads end
+ * too. (A process that exits while one still runs is no error, but valgrind reports that thread's memory.)
+ */
+static inline int finished(void)
+{
+    EVENTUALLY(threads() == 1, 5000 + LATENESS_MS);
+    return 0;
+}
+
 #endif

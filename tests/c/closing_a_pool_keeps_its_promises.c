@@ -177,5 +177,5 @@ int main(void)
     RUN(a_second_close_is_told_so);
     RUN(dials_in_flight_end_with_pool_closed);
     RUN(a_close_among_borrowers_leaks_nothing);
-    return 0;
+    return finished();
 }

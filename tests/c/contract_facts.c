@@ -327,5 +327,5 @@ int main(void)
     RUN(stats_keep_their_fields_in_order);
     RUN(every_signature_is_as_promised);
     RUN(the_version_is_one_fact_in_three_forms);
-    return 0;
+    return finished();
 }

@@ -302,5 +302,5 @@ int main(void)
     RUN(a_callback_error_belongs_inside_a_callback);
     RUN(text_that_is_not_utf8_is_refused);
     RUN(a_long_message_is_whole_and_terminated);
-    return 0;
+    return finished();
 }

@@ -250,5 +250,5 @@ int main(void)
     RUN(a_name_is_dialed_for_datagrams_and_raw_ip_too);
     RUN(the_local_address_is_the_sockets_own);
     RUN(a_unix_client_without_a_name_has_an_empty_local_address);
-    return 0;
+    return finished();
 }

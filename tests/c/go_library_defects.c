@@ -276,5 +276,5 @@ int main(void)
     RUN(the_idle_one_is_not_picked_at_random);
     RUN(a_dead_connection_is_not_handed_out_as_reused);
     RUN(a_timed_out_connection_is_not_kept);
-    return 0;
+    return finished();
 }

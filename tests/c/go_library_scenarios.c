@@ -185,5 +185,5 @@ int main(void)
     RUN(a_dead_connection_is_not_kept);
     RUN(max_conn_is_the_error_conn_pool_max);
     RUN(a_conversation_is_carried_on_over_reuses);
-    return 0;
+    return finished();
 }

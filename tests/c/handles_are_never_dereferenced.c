@@ -303,5 +303,5 @@ int main(void)
     RUN(a_stale_pool_never_reaches_the_next_pool);
     RUN(out_parameters_stay_as_they_were_on_failure);
     RUN(a_failing_dial_sets_conn_to_null);
-    return 0;
+    return finished();
 }

@@ -424,5 +424,5 @@ int main(void)
     RUN(discarded_connections_are_really_closed);
     RUN(close_idle_closes_the_idle_and_only_them);
     RUN(a_reused_connection_tells_its_destination);
-    return 0;
+    return finished();
 }

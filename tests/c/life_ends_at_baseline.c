@@ -247,5 +247,5 @@ int main(int argc, char **argv)
     RUN(a_life_after_the_end_works_as_the_first);
     RUN(a_borrowed_connection_keeps_no_thread_once_given_back);
     RUN(the_heap_is_back_at_baseline);
-    return 0;
+    return finished();
 }

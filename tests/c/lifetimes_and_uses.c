@@ -289,5 +289,5 @@ int main(void)
     RUN(after_max_uses_it_is_not_kept);
     RUN(one_use_is_the_dial_itself);
     RUN(what_was_put_has_a_lifetime_too);
-    return 0;
+    return finished();
 }

@@ -416,5 +416,5 @@ int main(void)
     RUN(put_makes_room_elsewhere_first);
     RUN(a_dial_in_flight_counts);
     RUN(the_limit_holds_among_threads);
-    return 0;
+    return finished();
 }

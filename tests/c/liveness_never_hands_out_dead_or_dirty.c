@@ -374,5 +374,5 @@ int main(void)
     RUN(a_clean_datagram_socket_is_reused);
     RUN(what_ended_while_borrowed_is_not_handed_out);
     RUN(get_gives_away_nothing_dead_or_dirty);
-    return 0;
+    return finished();
 }

@@ -37,5 +37,5 @@ int main(void)
 {
     RUN(options_that_are_not_built_yet_are_refused);
     RUN(functions_that_are_not_built_yet_are_refused);
-    return 0;
+    return finished();
 }

@@ -331,5 +331,5 @@ int main(void)
     RUN(flags_that_are_unknown_or_at_odds_are_refused);
     RUN(text_is_copied_before_the_call_returns);
     RUN(text_comes_out_as_from_snprintf);
-    return 0;
+    return finished();
 }

@@ -425,5 +425,5 @@ int main(void)
     RUN(get_passes_over_connections_with_user_data);
     RUN(get_judges_its_address);
     RUN(a_detached_fd_is_the_programs);
-    return 0;
+    return finished();
 }

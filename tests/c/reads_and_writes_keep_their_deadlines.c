@@ -589,5 +589,5 @@ int main(void)
     RUN(a_datagram_too_large_is_an_io_error);
     RUN(a_dial_may_have_a_timeout_of_its_own);
     RUN(a_dial_timeout_of_zero_has_passed_already);
-    return 0;
+    return finished();
 }

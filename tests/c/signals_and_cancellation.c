@@ -62,7 +62,13 @@ static void tick(int number)
     ticks++;
 }
 
-/* A handler without SA_RESTART every 2 ms: every system call that waits is interrupted. */
+/*
+ * A handler without SA_RESTART every 2 ms: every system call that waits is interrupted. Under valgrind the period is longer,
+ * or the handlers would leave no time for anything else; what is interrupted takes longer by the same factor.
+ */
+#define TICK_US (2000 * slowness())
+#define INTERRUPTED_MS (150 * slowness())
+
 static void start_ticking(void)
 {
     struct sigaction action;
@@ -96,11 +102,11 @@ TEST(a_read_goes_on_after_a_signal)
         char byte;
         int64_t start;
         CHECK(dial_flags(pool, &s, modes[i], &conn) >= 0);
-        CHECK_EQ(vcp_conn_set_deadline(conn, 150), VCP_OK);
+        CHECK_EQ(vcp_conn_set_deadline(conn, INTERRUPTED_MS), VCP_OK);
         start_ticking();
         start = now_ms();
         CHECK_EQ(vcp_conn_read(conn, &byte, 1), VCP_ERR_TIMEOUT);
-        CHECK_TOOK(start, 150);
+        CHECK_TOOK(start, INTERRUPTED_MS);
         stop_ticking();
         give_back(conn);
         CHECK_EQ(vcp_pool_close(pool), VCP_OK);
@@ -121,7 +127,7 @@ static void *drains(void *fd)
     while ((count = recv((int)(intptr_t)fd, bytes, sizeof bytes, 0)) > 0) {
         total += (size_t)count;
         if (total % (1 << 18) < sizeof bytes) {
-            poll(NULL, 0, 1);
+            poll(NULL, 0, slowness());
         }
     }
     return (void *)(intptr_t)total;
@@ -158,10 +164,10 @@ TEST(a_dial_goes_on_after_a_signal)
     vcp_dial_options options = dial_options(0);
     vcp_conn *conn;
     int64_t start = now_ms();
-    options.timeout_ms = 150;
+    options.timeout_ms = INTERRUPTED_MS;
     start_ticking();
     CHECK_EQ(vcp_dial_with(pool, "tcp", full.s.address, &options, &conn), VCP_ERR_TIMEOUT);
-    CHECK_TOOK(start, 150);
+    CHECK_TOOK(start, INTERRUPTED_MS);
     stop_ticking();
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
     full_server_close(&full);
@@ -173,10 +179,10 @@ TEST(a_wait_goes_on_after_a_signal)
     vcp_pool *pool = pool_new(NULL);
     vcp_conn *conn = borrow(pool, &s);
     int64_t start = now_ms();
-    CHECK_EQ(vcp_conn_set_deadline(conn, 100), VCP_OK);
+    CHECK_EQ(vcp_conn_set_deadline(conn, INTERRUPTED_MS), VCP_OK);
     start_ticking();
     CHECK_EQ(vcp_conn_wait(conn, VCP_READABLE), VCP_ERR_TIMEOUT);
-    CHECK_TOOK(start, 100);
+    CHECK_TOOK(start, INTERRUPTED_MS);
     stop_ticking();
     give_back(conn);
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
@@ -310,5 +316,5 @@ int main(void)
     RUN(a_canceled_thread_ends_after_the_call_not_in_it);
     RUN(a_thread_canceled_in_a_dial_leaves_nothing_behind);
     RUN(the_cancel_state_of_the_thread_is_its_own);
-    return 0;
+    return finished();
 }

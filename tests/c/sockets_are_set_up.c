@@ -334,5 +334,5 @@ int main(void)
     RUN(a_local_unix_path_is_bound);
     RUN(a_local_address_of_another_family_leaves_nothing_to_dial);
     RUN(a_local_address_that_is_not_here_is_a_connect_error);
-    return 0;
+    return finished();
 }

@@ -277,5 +277,5 @@ int main(void)
     RUN(the_sum_holds_after_idle_timeout_and_lifetime);
     RUN(what_the_watch_closes_is_counted);
     RUN(the_sum_holds_after_thousands_of_random_steps);
-    return 0;
+    return finished();
 }

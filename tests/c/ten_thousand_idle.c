@@ -196,5 +196,5 @@ int main(int argc, char **argv)
     RUN(ten_thousand_are_each_reused);
     RUN(close_idle_closes_ten_thousand);
     RUN(the_death_of_the_server_is_noticed_on_all);
-    return 0;
+    return finished();
 }

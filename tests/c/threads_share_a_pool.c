@@ -363,5 +363,5 @@ int main(void)
     RUN(detach_while_a_read_runs_is_refused);
     RUN(two_readers_share_the_bytes);
     RUN(another_thread_may_give_back);
-    return 0;
+    return finished();
 }

@@ -325,5 +325,5 @@ int main(void)
     RUN(data_may_come_without_a_destructor);
     RUN(a_destructor_may_call_the_library);
     RUN(two_closes_at_once_free_once);
-    return 0;
+    return finished();
 }

@@ -150,5 +150,5 @@ int main(void)
     RUN(the_own_socket_is_kept);
     RUN(the_blocking_mode_is_put_back);
     RUN(the_non_blocking_mode_is_put_back);
-    return 0;
+    return finished();
 }

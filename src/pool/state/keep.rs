@@ -23,6 +23,8 @@ impl<C: Held> State<C> {
         match self.fate(id, &conn, fate, now) {
             Fate::Keep => {
                 self.counters.releases += 1;
+                // `reap` may have dropped it a moment ago, when it was borrowed and its time had just come.
+                self.note_lifetime(&conn);
                 self.shelve(conn, id, now);
             }
             Fate::Close(cause) => {

@@ -170,6 +170,8 @@ impl<C: Held> State<C> {
     }
 
     fn shelve(&mut self, conn: C, id: DestinationId, now: Time) {
+        // A giver that was held up between the clock and the lock must not fall behind what was looked at already.
+        let now = now.max(self.armed_up_to.after(std::time::Duration::from_nanos(1)));
         let Self {
             entries, shelves, ..
         } = self;
