@@ -185,10 +185,12 @@ impl Engine {
             // after it sees the store and rings.
             let due = due.min(self.earliest());
             let mut events = Vec::new();
-            self.epoll
-                .wait((due != Time::NEVER).then_some(due), |event| {
-                    events.push(event)
-                });
+            let until = (due != Time::NEVER).then_some(due);
+            if self.epoll.wait(until, |event| events.push(event)).is_err() {
+                // The program closed the library's descriptors (as daemons do with all of theirs): there is nothing left
+                // to watch with, and trying again would spin. Connections are still looked at when borrowed.
+                return;
+            }
             self.sleeps_until.store(0, SeqCst);
             events.into_iter().for_each(|event| self.handle(event));
             let now = clock::now();

@@ -55,7 +55,7 @@ impl Epoll {
     }
 
     /// Sleeps until an event, or until `until` (`None`: for ever), and hands each event to `each`.
-    pub(crate) fn wait(&self, until: Option<Time>, mut each: impl FnMut(Event)) {
+    pub(crate) fn wait(&self, until: Option<Time>, mut each: impl FnMut(Event)) -> io::Result<()> {
         const AT_ONCE: usize = 256;
         let mut events = [libc::epoll_event { events: 0, u64: 0 }; AT_ONCE];
         let timeout = match until {
@@ -67,17 +67,22 @@ impl Epoll {
                 .min(i32::MAX as u128) as i32,
         };
         // SAFETY: the buffer holds as many events as the call is told.
-        let count = unsafe {
-            libc::epoll_wait(
+        let result = unsafe {
+            syscall!(epoll_wait(
                 self.0.as_raw_fd(),
                 events.as_mut_ptr(),
                 AT_ONCE as i32,
                 timeout,
-            )
+            ))
         };
-        for event in events.iter().take(count.max(0) as usize) {
+        let count = match result {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => 0,
+            result => result?,
+        };
+        for event in events.iter().take(count as usize) {
             let libc::epoll_event { events, u64: data } = *event;
             each(Event { events, data });
         }
+        Ok(())
     }
 }

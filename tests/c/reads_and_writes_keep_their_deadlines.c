@@ -63,8 +63,8 @@ TEST(a_read_ends_at_its_deadline)
         int64_t start;
         char byte;
         set_up_with(modes[i]);
-        CHECK_EQ(vcp_conn_set_read_deadline(t.conn, 100), VCP_OK);
         start = now_ms();
+        CHECK_EQ(vcp_conn_set_read_deadline(t.conn, 100), VCP_OK);
         CHECK_EQ(vcp_conn_read(t.conn, &byte, 1), VCP_ERR_TIMEOUT);
         CHECK_TOOK(start, 100);
         CHECK_EQ(vcp_last_phase(), VCP_PHASE_READING);
@@ -81,8 +81,8 @@ TEST(a_write_ends_at_its_deadline)
         int64_t start;
         set_up_with(modes[i]);
         fill_up();
-        CHECK_EQ(vcp_conn_set_write_deadline(t.conn, 100), VCP_OK);
         start = now_ms();
+        CHECK_EQ(vcp_conn_set_write_deadline(t.conn, 100), VCP_OK);
         CHECK_EQ(vcp_conn_write(t.conn, "x", 1), VCP_ERR_TIMEOUT);
         CHECK_TOOK(start, 100);
         CHECK_EQ(vcp_last_phase(), VCP_PHASE_WRITING);
@@ -233,8 +233,8 @@ TEST(reads_and_writes_wait_though_the_fd_is_non_blocking)
     int64_t start;
     set_up_with(VCP_DIAL_NONBLOCKING);
     CHECK(is_nonblocking(t.fd));
-    CHECK_EQ(vcp_conn_set_deadline(t.conn, 50), VCP_OK);
     start = now_ms();
+    CHECK_EQ(vcp_conn_set_deadline(t.conn, 50), VCP_OK);
     CHECK_EQ(vcp_conn_read(t.conn, &byte, 1), VCP_ERR_TIMEOUT);
     CHECK_TOOK(start, 50);
     expect_discarded();
@@ -340,8 +340,8 @@ TEST(wait_ends_at_the_deadline_and_discards_as_a_read_would)
 {
     int64_t start;
     set_up();
-    CHECK_EQ(vcp_conn_set_deadline(t.conn, 50), VCP_OK);
     start = now_ms();
+    CHECK_EQ(vcp_conn_set_deadline(t.conn, 50), VCP_OK);
     CHECK_EQ(vcp_conn_wait(t.conn, VCP_READABLE), VCP_ERR_TIMEOUT);
     CHECK_TOOK(start, 50);
     expect_discarded();
@@ -354,8 +354,8 @@ TEST(wait_takes_the_earlier_of_the_deadlines_asked_for)
     set_up();
     fill_up();
     CHECK_EQ(vcp_conn_set_read_deadline(t.conn, at_most(20000)), VCP_OK);
-    CHECK_EQ(vcp_conn_set_write_deadline(t.conn, 50), VCP_OK);
     start = now_ms();
+    CHECK_EQ(vcp_conn_set_write_deadline(t.conn, 50), VCP_OK);
     CHECK_EQ(vcp_conn_wait(t.conn, VCP_READABLE | VCP_WRITABLE), VCP_ERR_TIMEOUT);
     CHECK_TOOK(start, 50);
     give_back(t.conn);

@@ -55,6 +55,7 @@ TEST(no_signal_disposition_changes)
 }
 
 static volatile sig_atomic_t ticks;
+static volatile sig_atomic_t ticking;
 
 static void tick(int number)
 {
@@ -76,10 +77,10 @@ static void start_ticking(void)
     memset(&action, 0, sizeof action);
     action.sa_handler = tick;
     CHECK_EQ(sigaction(SIGALRM, &action, NULL), 0);
-    every.it_interval.tv_sec = every.it_value.tv_sec = 0;
-    /* Under valgrind a signal every 2 ms leaves no time for anything else. */
-    every.it_interval.tv_usec = every.it_value.tv_usec = slowness() > 1 ? 10000 : 2000;
+    every.it_interval.tv_sec = every.it_value.tv_sec = TICK_US / 1000000;
+    every.it_interval.tv_usec = every.it_value.tv_usec = TICK_US % 1000000;
     ticks = 0;
+    ticking = 1;
     CHECK_EQ(setitimer(ITIMER_REAL, &every, NULL), 0);
 }
 
@@ -88,6 +89,7 @@ static void stop_ticking(void)
     struct itimerval never;
     memset(&never, 0, sizeof never);
     CHECK_EQ(setitimer(ITIMER_REAL, &never, NULL), 0);
+    ticking = 0;
     CHECK(ticks > 5);
 }
 
@@ -102,9 +104,9 @@ TEST(a_read_goes_on_after_a_signal)
         char byte;
         int64_t start;
         CHECK(dial_flags(pool, &s, modes[i], &conn) >= 0);
-        CHECK_EQ(vcp_conn_set_deadline(conn, INTERRUPTED_MS), VCP_OK);
         start_ticking();
         start = now_ms();
+        CHECK_EQ(vcp_conn_set_deadline(conn, INTERRUPTED_MS), VCP_OK);
         CHECK_EQ(vcp_conn_read(conn, &byte, 1), VCP_ERR_TIMEOUT);
         CHECK_TOOK(start, INTERRUPTED_MS);
         stop_ticking();
@@ -114,11 +116,15 @@ TEST(a_read_goes_on_after_a_signal)
     }
 }
 
-/* Signals go to the main thread, which writes; the other one drains slowly. */
+/*
+ * Signals go to the main thread, which writes; this one reads half a megabyte after each tick. Of 16 MB the kernel holds less
+ * than 8 (SO_RCVBUF is small, tcp_wmem ends at 4 MB), so at least 16 ticks come before the write can end.
+ */
 static void *drains(void *fd)
 {
     static char bytes[4096];
     size_t total = 0;
+    size_t next = 0;
     ssize_t count;
     sigset_t alarm_only;
     sigemptyset(&alarm_only);
@@ -126,8 +132,12 @@ static void *drains(void *fd)
     pthread_sigmask(SIG_BLOCK, &alarm_only, NULL);
     while ((count = recv((int)(intptr_t)fd, bytes, sizeof bytes, 0)) > 0) {
         total += (size_t)count;
-        if (total % (1 << 18) < sizeof bytes) {
-            poll(NULL, 0, slowness());
+        if (total >= next) {
+            sig_atomic_t seen = ticks;
+            next += 512u << 10;
+            while (ticks == seen && ticking) {
+                poll(NULL, 0, 1);
+            }
         }
     }
     return (void *)(intptr_t)total;
@@ -135,7 +145,7 @@ static void *drains(void *fd)
 
 TEST(a_write_goes_on_after_a_signal)
 {
-    size_t size = 8u << 20;
+    size_t size = 16u << 20;
     char *bytes = (char *)calloc(1, size);
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -143,6 +153,8 @@ TEST(a_write_goes_on_after_a_signal)
     int peer = server_accept(&s);
     pthread_t drainer;
     void *total;
+    int small = 65536;
+    CHECK_EQ(setsockopt(peer, SOL_SOCKET, SO_RCVBUF, &small, sizeof small), 0);
     CHECK_EQ(pthread_create(&drainer, NULL, drains, (void *)(intptr_t)peer), 0);
     start_ticking();
     CHECK_EQ(vcp_conn_write(conn, bytes, size), (int64_t)size);

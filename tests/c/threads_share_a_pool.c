@@ -237,8 +237,8 @@ TEST(a_running_read_follows_a_deadline_moved_out)
     int peer = server_accept(&s);
     pthread_t thread;
     int64_t start;
-    CHECK_EQ(vcp_conn_set_deadline(conn, 1000 * slowness()), VCP_OK);
     start = now_ms();
+    CHECK_EQ(vcp_conn_set_deadline(conn, 1000 * slowness()), VCP_OK);
     thread = start_running(reads, conn);
     CHECK_EQ(vcp_conn_set_deadline(conn, -1), VCP_OK);
     let_pass(1100 * slowness() - (now_ms() - start));
