@@ -179,6 +179,7 @@ programs! {
     liveness_never_hands_out_dead_or_dirty,
     not_yet,
     options_follow_the_size_rule,
+    out_of_descriptors,
     put_add_get,
     reads_and_writes_keep_their_deadlines,
     signals_and_cancellation,

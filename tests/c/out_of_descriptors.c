@@ -1,0 +1,131 @@
+/* When the process has no descriptor left. Contract section 3, VCP_ERR_SYSTEM. */
+#include "check.h"
+
+static int hoard[1024];
+static int hoarded;
+
+/* Takes every number below a low limit, so that the next socket is EMFILE. */
+static void leave_no_descriptor(void)
+{
+    struct rlimit limit;
+    int fd;
+    CHECK_EQ(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    limit.rlim_cur = 256;
+    CHECK_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    hoarded = 0;
+    while ((fd = fcntl(0, F_DUPFD_CLOEXEC, 0)) >= 0) {
+        hoard[hoarded++] = fd;
+    }
+    CHECK_EQ(errno, EMFILE);
+}
+
+static void release_descriptors(void)
+{
+    while (hoarded > 0) {
+        close(hoard[--hoarded]);
+    }
+}
+
+/* Idle connections to two servers; the older one's descriptor is what the dial to a third needs. */
+TEST(the_longest_idle_is_closed_to_get_a_descriptor)
+{
+    server a = tcp_server();
+    server b = tcp_server();
+    server c = tcp_server();
+    vcp_pool *pool = pool_new(NULL);
+    vcp_conn *conn = NULL;
+    int result;
+    give_back(borrow(pool, &a));
+    let_pass(20);
+    give_back(borrow(pool, &b));
+    leave_no_descriptor();
+    result = vcp_dial(pool, c.network, c.address, &conn);
+    release_descriptors();
+    CHECK(result >= 0);
+    CHECK_EQ(idle_at(pool, &a), 0);
+    CHECK_EQ(idle_at(pool, &b), 1);
+    CHECK_EQ(stats_of(pool).closed_evicted, 1);
+    CHECK_STATS_ADD_UP(pool);
+    give_back(conn);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&a);
+    server_close(&b);
+    server_close(&c);
+}
+
+TEST(with_nothing_idle_the_dial_is_a_system_error)
+{
+    server s = tcp_server();
+    vcp_pool_options options = pool_options();
+    vcp_pool *pool;
+    vcp_conn *held;
+    vcp_conn *conn = NULL;
+    int result;
+    int number;
+    options.max_conns = 2;
+    pool = pool_new(&options);
+    held = borrow(pool, &s);
+    leave_no_descriptor();
+    result = vcp_dial(pool, s.network, s.address, &conn);
+    number = vcp_last_errno();
+    release_descriptors();
+    CHECK_EQ(result, VCP_ERR_SYSTEM);
+    CHECK_EQ(number, EMFILE);
+    CHECK(conn == NULL);
+    CHECK_EQ(vcp_pool_conn_count(pool), 1);
+    /* The slot came back. */
+    conn = borrow(pool, &s);
+    give_back(conn);
+    give_back(held);
+    CHECK_STATS_ADD_UP(pool);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
+TEST(a_hit_needs_no_descriptor)
+{
+    server s = tcp_server();
+    vcp_pool *pool = pool_new(NULL);
+    vcp_conn *conn = NULL;
+    int result;
+    give_back(borrow(pool, &s));
+    leave_no_descriptor();
+    result = vcp_dial(pool, s.network, s.address, &conn);
+    release_descriptors();
+    CHECK(result >= 0);
+    CHECK_EQ(vcp_conn_is_reused(conn), 1);
+    give_back(conn);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
+/* The library could not even start its background work: the first dial of all, with no descriptor left. */
+TEST(a_first_dial_without_descriptors_fails_and_the_next_works)
+{
+    server s = tcp_server();
+    vcp_pool *pool = pool_new(NULL);
+    vcp_conn *conn = NULL;
+    int result;
+    EVENTUALLY(threads() == 1, 5000 + LATENESS_MS);
+    leave_no_descriptor();
+    result = vcp_dial(pool, s.network, s.address, &conn);
+    release_descriptors();
+    CHECK_EQ(result, VCP_ERR_SYSTEM);
+    CHECK(conn == NULL);
+    conn = borrow(pool, &s);
+    give_back(conn);
+    close(server_accept(&s));
+    EVENTUALLY(idle_in(pool) == 0, 1000);
+    CHECK_STATS_ADD_UP(pool);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
+int main(void)
+{
+    RUN(a_first_dial_without_descriptors_fails_and_the_next_works);
+    RUN(the_longest_idle_is_closed_to_get_a_descriptor);
+    RUN(with_nothing_idle_the_dial_is_a_system_error);
+    RUN(a_hit_needs_no_descriptor);
+    return finished();
+}
