@@ -77,7 +77,7 @@
 #define VCP_WRITABLE 2
 
 /**
- * A cancel token.
+ * A cancel token: ends every dial, read, write and wait that carries it.
  */
 typedef struct vcp_cancel vcp_cancel;
 
@@ -119,7 +119,7 @@ typedef int (*vcp_resolve_fn)(void *user,
 
 /**
  * Replaces resolving and connecting (Go: Dialer): returns a connected descriptor, which the pool then owns, or a negative
- * number to refuse. timeout_ms is what is left, -1 without a deadline.
+ * number to refuse. timeout_ms is what is left, -1 without a deadline. The descriptor must be a connected socket.
  */
 typedef int (*vcp_dial_fn)(void *user, const char *network, const char *address, int64_t timeout_ms);
 
@@ -208,7 +208,7 @@ typedef void (*vcp_free_fn)(void *data);
  * fails. A connection that cannot be watched (epoll(7) has no room) is peeked at in every mode.
  *
  * Not supported yet, and refused with VCP_ERR_INVALID_ARGUMENT when set: max_dials_per_address, max_waiters,
- * wait_timeout_ms, min_idle_per_address, dns_cache_ms, fail_fast_ms, leak_threshold_ms, name, every callback and free_user.
+ * wait_timeout_ms, min_idle_per_address, leak_threshold_ms, name, on_open, on_reuse, on_release, on_event and free_user.
  */
 typedef struct {
     /**
@@ -279,8 +279,7 @@ typedef struct {
      */
     int32_t verify_release;
     /**
-     * [30000] One budget for waiting, resolving and all addresses; 0: none. Until the next version resolving may
-     * exceed it, and a close of the pool ends such a dial only afterwards: getaddrinfo(3) runs on the calling thread.
+     * [30000] One budget for waiting, resolving and all addresses; 0: none.
      */
     int64_t dial_timeout_ms;
     /**
@@ -320,11 +319,15 @@ typedef struct {
      */
     int32_t nonblocking;
     /**
-     * [0] How long a name's addresses serve; 0: every fresh dial asks.
+     * [0] How long a name's addresses serve; 0: every fresh dial asks (lookups in flight are shared). That a name does not
+     * exist is remembered for 5 s at the most, other failures never.
      */
     int64_t dns_cache_ms;
     /**
-     * [0] After a failed dial, dials to that destination fail at once with the same error for so long.
+     * [0] After a failed dial, dials to that destination fail at once with the same error for so long; then one is let
+     * through, and the others fail at once until it has ended: its success ends this, its failure starts it anew. Failed
+     * means VCP_ERR_CONNECT, RESOLVE, CALLBACK or the pool's own dial_timeout_ms; never a caller's own shorter timeout or
+     * cancellation.
      */
     int64_t fail_fast_ms;
     /**
@@ -381,7 +384,7 @@ typedef struct {
 /**
  * What one dial may change. Fill it with vcp_dial_options_init; the default of each field stands in brackets.
  *
- * Not supported yet, and refused with VCP_ERR_INVALID_ARGUMENT when set: wait_timeout_ms (but 0), cancel, label.
+ * Not supported yet, and refused with VCP_ERR_INVALID_ARGUMENT when set: wait_timeout_ms (but 0), label.
  */
 typedef struct {
     /**
@@ -397,7 +400,7 @@ typedef struct {
      */
     int64_t wait_timeout_ms;
     /**
-     * [NULL] Ends the dial when it fires.
+     * [NULL] Ends the dial when it fires; one that has fired already fails it even if something is idle.
      */
     vcp_cancel *cancel;
     /**
@@ -952,12 +955,6 @@ int vcp_last_errno(void);
 int32_t vcp_last_phase(void);
 
 /**
- * Called inside a callback that refuses: the text joins the message of the dial that fails by it, asynchronous ones
- * included. Elsewhere, or with NULL: VCP_ERR_INVALID_ARGUMENT.
- */
-int vcp_set_callback_error(const char *text);
-
-/**
  * The version of the library that is loaded, packed as VCP_VERSION_NUMBER (0xMMmmpp).
  */
 uint32_t vcp_version_number(void);
@@ -968,9 +965,17 @@ uint32_t vcp_version_number(void);
 const char *vcp_version_string(void);
 
 /**
- * Called inside a resolve callback, once per address: one literal IP each.
+ * Called inside a resolve callback, once per address: one literal IP each (fe80::1%eth0 too). A handle whose callback
+ * has returned is VCP_ERR_INVALID_HANDLE.
  */
-int vcp_resolved_add(vcp_resolved *out, const char *ip);
+int vcp_resolved_add(vcp_resolved *out,
+                     const char *ip);
+
+/**
+ * Called inside a callback that refuses: the text joins the message of the dial that fails by it, asynchronous ones
+ * included. Elsewhere, or with NULL: VCP_ERR_INVALID_ARGUMENT.
+ */
+int vcp_set_callback_error(const char *text);
 
 /**
  * Fills the options with their defaults. size is sizeof *options.
@@ -1131,7 +1136,7 @@ int64_t vcp_conn_uses(vcp_conn *conn);
 
 /**
  * Asked before close, after a failed read or write: 1 if the same request deserves one more try on another connection,
- * because this one was reused, ended by end of stream or an I/O error (not a timeout), and no byte was read in this
+ * because this one was reused, ended by end of stream or an I/O error (not a timeout or a token), and no byte was read in this
  * borrow: most likely the peer had closed it before the request arrived. It may also have read the request and failed
  * before answering, so retry what may be done twice (RFC 9110, 9.2.2). Only vcp_conn_* calls are seen, not I/O on the raw
  * descriptor.
@@ -1144,13 +1149,15 @@ int vcp_conn_should_retry(vcp_conn *conn);
 int vcp_conn_set_liveness(vcp_conn *conn, int32_t liveness);
 
 /**
- * NULL is VCP_OK; a token is not supported yet: VCP_ERR_INVALID_ARGUMENT.
+ * The token that ends this borrow's reads, writes and waits with VCP_ERR_CANCELED, running ones included; NULL: none.
+ * One that ends so discards the connection.
  */
-int vcp_conn_set_cancel(vcp_conn *conn, vcp_cancel *cancel);
+int vcp_conn_set_cancel(vcp_conn *conn,
+                        vcp_cancel *cancel);
 
 /**
  * Waits until at least one of the events (VCP_READABLE, VCP_WRITABLE) holds, and returns those that hold. The earlier
- * of the deadlines asked for, and a close, end it. A wait that fails discards the connection as a failed read or write would.
+ * of the deadlines asked for, the token, and a close end it. A wait that fails discards the connection as a failed read or write would.
  */
 int vcp_conn_wait(vcp_conn *conn,
                   int32_t events);
@@ -1249,17 +1256,19 @@ int vcp_conn_set_data(vcp_conn *conn,
 void *vcp_conn_data(vcp_conn *conn);
 
 /**
- * Not supported yet: VCP_ERR_INVALID_ARGUMENT.
+ * Makes a token. It may serve any number of dials and connections at once.
  */
 int vcp_cancel_new(vcp_cancel **cancel);
 
 /**
- * There are no tokens yet: VCP_ERR_INVALID_HANDLE.
+ * Fires the token, for ever: all that carry it end with VCP_ERR_CANCELED, now and later. From any thread and, as the only
+ * function of this library, from a signal handler: it takes no lock and no memory, keeps errno, and a failure
+ * (VCP_ERR_INVALID_HANDLE) does not become this thread's last error.
  */
 int vcp_cancel_fire(vcp_cancel *cancel);
 
 /**
- * There are no tokens yet: VCP_ERR_INVALID_HANDLE, but NULL is VCP_OK.
+ * Frees a token, without firing it; safe right after firing it. What carries it keeps what it needs. NULL is VCP_OK.
  */
 int vcp_cancel_free(vcp_cancel *cancel);
 

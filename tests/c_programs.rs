@@ -164,6 +164,7 @@ programs! {
     addresses_mean_what_the_contract_says,
     all_functions,
     background_watch,
+    callbacks_steer_the_dial,
     closing_a_pool_keeps_its_promises,
     contract_facts,
     corners_of_the_kernel,
@@ -187,6 +188,7 @@ programs! {
     stats_add_up,
     ten_thousand_idle,
     threads_share_a_pool,
+    tokens_end_what_carries_them,
     user_data_is_freed_once,
     verify_release,
 }

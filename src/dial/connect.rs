@@ -2,13 +2,15 @@
 #![forbid(unsafe_code)]
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
+use super::Dialer;
 use crate::sys::sockaddr::RawAddress;
 use crate::sys::socket::{self, Kind};
 use crate::values::clock::Time;
 use crate::values::endpoint::Endpoint;
+use crate::values::error::Error;
 use crate::values::network::Network;
 use crate::values::options::{DialSettings, KeepAlive};
 
@@ -77,6 +79,20 @@ enum Progress {
     },
 }
 
+/// Why an attempt did not even begin.
+#[derive(Debug)]
+pub(crate) enum StartFailure {
+    System(io::Error),
+    /// The program's control callback refused.
+    Refused(Error),
+}
+
+impl From<io::Error> for StartFailure {
+    fn from(error: io::Error) -> Self {
+        Self::System(error)
+    }
+}
+
 /// A connection being made.
 #[derive(Debug)]
 pub(crate) struct Attempt {
@@ -90,10 +106,18 @@ impl Attempt {
     pub(crate) fn start(
         network: Network,
         to: &Endpoint,
-        settings: &DialSettings,
+        dialer: &Dialer,
         now: Time,
-    ) -> io::Result<Self> {
+    ) -> Result<Self, StartFailure> {
+        let settings = &dialer.settings;
         let fd = socket::open(kind_of(network, to))?;
+        if let Some(program) = &dialer.program {
+            let network_of_socket = network.of_version(to.is_ipv6()).to_string();
+            let address = to.text(network.has_port());
+            program
+                .control(&network_of_socket, &address, fd.as_raw_fd())
+                .map_err(StartFailure::Refused)?;
+        }
         set_options(fd.as_fd(), network, settings)?;
         bind(fd.as_fd(), network, settings)?;
         let mut attempt = Self {

@@ -1,13 +1,17 @@
-//! Runs a race in the calling thread, with poll(2): no thread, no timer and no epoll of its own.
+//! Runs a dial in the calling thread, with poll(2): no thread, no timer and no epoll of its own.
 #![forbid(unsafe_code)]
 
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use super::connect::Attempt;
+use super::adopt;
+use super::connect::{Attempt, StartFailure};
 use super::order;
-use super::race::{Pace, Race, Step};
-use crate::sys::getaddrinfo::{self, ResolveFailure};
+use super::race::{Pace, Race, Step, RESOLUTION_DELAY};
+use super::source::{Source, Told};
+use super::Dialer;
+use crate::sync::Arc;
+use crate::sys::bell::{Bell, Token};
 use crate::sys::poll::{self, Interest};
 use crate::sys::{self, clock, socket};
 use crate::values::address::{Address, Target};
@@ -15,136 +19,88 @@ use crate::values::clock::{Deadline, Time};
 use crate::values::endpoint::Endpoint;
 use crate::values::error::{Error, Phase, Result, Status};
 use crate::values::network::Family;
-use crate::values::options::DialSettings;
-
-/// glibc's netdb.h: the name has no address of that family.
-const EAI_ADDRFAMILY: i32 = -9;
 
 /// Who asked, as far as a dial must know.
 pub(crate) trait Caller {
     /// Why the dial must end now, if it must.
     fn ended(&self) -> Option<Error>;
-    /// A descriptor that becomes readable when `ended` changes. Only asked for when the dial has to sleep.
-    fn bell(&self) -> Result<BorrowedFd<'_>>;
+    /// Rings when `ended` changes.
+    fn bell(&self) -> &Arc<Bell>;
+    /// Ends the dial when it fires.
+    fn token(&self) -> Option<&Token>;
     /// The process has no descriptor left: gives one back to the system, if it can.
     fn make_room(&self) -> bool;
 }
 
-/// A connected socket, in non-blocking mode.
+/// A connected socket.
 #[derive(Debug)]
 pub(crate) struct Dialed {
     pub(crate) fd: OwnedFd,
-    pub(crate) remote: Endpoint,
+    /// `None`: the peer has no address.
+    pub(crate) remote: Option<Endpoint>,
+    pub(crate) is_datagram: bool,
+    pub(crate) is_nonblocking: bool,
 }
 
 /// Everything between an address and a connected socket.
 pub(crate) fn dial(
     address: &Address,
-    settings: &DialSettings,
+    dialer: &Dialer,
     deadline: Deadline,
     caller: &dyn Caller,
 ) -> Result<Dialed> {
-    let endpoints = endpoints_of(address, caller)?;
-    if deadline.has_passed(clock::now()) {
-        let phase = match address.target {
-            Target::Name { .. } => Phase::Resolving,
-            Target::Literal(_) => Phase::Connecting,
-        };
-        return Err(Error::timeout(phase, ""));
+    let rewritten = match &dialer.program {
+        Some(program) => program.rewrite(&address.network.to_string(), &address.text)?,
+        None => None,
+    };
+    let rewritten = rewritten
+        .map(|text| dialer.parse_rewritten(address.network, &text))
+        .transpose()?;
+    let address = rewritten.as_ref().unwrap_or(address);
+    if let Some(dialed) = adopt::from_program(address, dialer, deadline, caller)? {
+        return Ok(dialed);
     }
-    let usable = usable_from(endpoints, settings)?;
-    Drive {
+    let mut drive = Drive {
         address,
-        settings,
+        dialer,
         caller,
-        race: Race::new(usable.len(), pace(settings), deadline),
-        attempts: usable.iter().map(|_| None).collect(),
-        failures: usable.iter().map(|_| None).collect(),
-        endpoints: usable,
+        deadline,
+        race: Race::new(pace(dialer), deadline),
+        source: None,
+        first_arrival: None,
+        endpoints: Vec::new(),
+        attempts: Vec::new(),
+        failures: Vec::new(),
         made_room: false,
-    }
-    .run()
+    };
+    drive.find_addresses()?;
+    drive.run()
 }
 
-fn pace(settings: &DialSettings) -> Pace {
-    settings
+fn pace(dialer: &Dialer) -> Pace {
+    dialer
+        .settings
         .fallback_delay
         .map_or(Pace::OneByOne, Pace::Staggered)
 }
 
-fn endpoints_of(address: &Address, caller: &dyn Caller) -> Result<Vec<Endpoint>> {
-    let family = address.network.family().unwrap_or(Family::Any);
-    match &address.target {
-        Target::Literal(Endpoint::Inet(literal)) => inet_endpoints(
-            vec![*literal],
-            family,
-            &format!("no {} address", address.network),
-        ),
-        Target::Literal(unix) => Ok(vec![unix.clone()]),
-        Target::Name { host, port } => {
-            let mut answer = getaddrinfo::resolve(host);
-            // Without a descriptor the resolver says that there is no such name.
-            if answer.is_err() && sys::is_out_of_descriptors() && caller.make_room() {
-                answer = getaddrinfo::resolve(host);
-            }
-            if answer.is_err() && sys::is_out_of_descriptors() {
-                return Err(shortage(&std::io::Error::from_raw_os_error(libc::EMFILE)));
-            }
-            let mut found = answer.map_err(|failure| unresolved(host, &failure))?;
-            found.iter_mut().for_each(|one| one.set_port(*port));
-            inet_endpoints(
-                found,
-                family,
-                &format!("{host} has no {} address", address.network),
-            )
-        }
+/// What is left, as callbacks are told it: -1 without a deadline.
+pub(crate) fn timeout_left(deadline: Deadline) -> i64 {
+    match deadline.time() {
+        None => -1,
+        Some(time) => i64::try_from(time.since(clock::now()).as_millis()).unwrap_or(i64::MAX),
     }
-}
-
-fn inet_endpoints(found: Vec<SocketAddr>, family: Family, none: &str) -> Result<Vec<Endpoint>> {
-    let ordered = order::interleave(found, family);
-    if ordered.is_empty() {
-        return Err(Error::new(Status::Resolve, none).numbered(EAI_ADDRFAMILY));
-    }
-    Ok(ordered.into_iter().map(Endpoint::Inet).collect())
-}
-
-fn unresolved(host: &str, failure: &ResolveFailure) -> Error {
-    Error::new(
-        Status::Resolve,
-        format!("resolving {host}: {}", failure.text),
-    )
-    .numbered(failure.code)
-}
-
-/// Without the addresses that `local_address` cannot reach.
-fn usable_from(endpoints: Vec<Endpoint>, settings: &DialSettings) -> Result<Vec<Endpoint>> {
-    let Some(local) = &settings.local_address else {
-        return Ok(endpoints);
-    };
-    let is_unix = |endpoint: &Endpoint| matches!(endpoint, Endpoint::Unix(_));
-    let same_family = |to: &Endpoint| {
-        is_unix(to) == is_unix(&local.endpoint) && to.is_ipv6() == local.endpoint.is_ipv6()
-    };
-    let usable: Vec<_> = endpoints.into_iter().filter(same_family).collect();
-    if usable.is_empty() {
-        return Err(Error::new(
-            Status::Connect,
-            format!(
-                "no address of the family of local_address {}",
-                local.endpoint.text(local.has_port)
-            ),
-        )
-        .numbered(libc::EADDRNOTAVAIL));
-    }
-    Ok(usable)
 }
 
 struct Drive<'a> {
     address: &'a Address,
-    settings: &'a DialSettings,
+    dialer: &'a Dialer,
     caller: &'a dyn Caller,
+    deadline: Deadline,
     race: Race,
+    /// Where more addresses come from; `None` when all are here.
+    source: Option<Source>,
+    first_arrival: Option<Time>,
     endpoints: Vec<Endpoint>,
     attempts: Vec<Option<Attempt>>,
     failures: Vec<Option<i32>>,
@@ -152,39 +108,186 @@ struct Drive<'a> {
 }
 
 impl Drive<'_> {
+    fn find_addresses(&mut self) -> Result<()> {
+        match &self.address.target {
+            Target::Literal(Endpoint::Inet(literal)) => self.complete(vec![*literal]),
+            Target::Literal(unix) => {
+                self.add_usable(vec![unix.clone()])?;
+                self.race.complete();
+                Ok(())
+            }
+            Target::Name { host, .. } => {
+                let source = Source::ask(
+                    self.address.network,
+                    host,
+                    self.dialer,
+                    self.deadline,
+                    self.caller,
+                )?;
+                self.source = Some(source);
+                self.look_at_source()
+            }
+        }
+    }
+
+    /// Takes over what has arrived.
+    fn look_at_source(&mut self) -> Result<()> {
+        let Some(source) = &self.source else {
+            return Ok(());
+        };
+        let Told {
+            addresses,
+            is_complete,
+        } = source
+            .told()
+            .inspect_err(|error| source.remember_failure(error, self.dialer))?;
+        if is_complete {
+            source.remember(&addresses, self.dialer);
+            self.source = None;
+            return self.complete(addresses);
+        }
+        self.arrived(addresses)?;
+        let family = self.family();
+        if family == Family::Any
+            && !self.endpoints.is_empty()
+            && !self.endpoints.iter().any(Endpoint::is_ipv6)
+        {
+            let now = clock::now();
+            let first = *self.first_arrival.get_or_insert(now);
+            self.race.hold_until(first.after(RESOLUTION_DELAY));
+        } else {
+            self.race.hold_until(Time::default());
+        }
+        Ok(())
+    }
+
+    fn family(&self) -> Family {
+        self.address.network.family().unwrap_or(Family::Any)
+    }
+
+    fn complete(&mut self, addresses: Vec<SocketAddr>) -> Result<()> {
+        self.arrived(addresses)?;
+        self.race.hold_until(Time::default());
+        self.race.complete();
+        if self.endpoints.is_empty() {
+            let what = match &self.address.target {
+                Target::Name { host, .. } => {
+                    format!("{host} has no {} address", self.address.network)
+                }
+                Target::Literal(_) => format!("not a {} address", self.address.network),
+            };
+            return Err(
+                Error::new(Status::Resolve, what).numbered(sys::getaddrinfo::EAI_ADDRFAMILY)
+            );
+        }
+        Ok(())
+    }
+
+    /// Adds what is new and fits the network, and decides anew in which order what was not tried yet is tried.
+    fn arrived(&mut self, addresses: Vec<SocketAddr>) -> Result<()> {
+        let port = match self.address.target {
+            Target::Name { port, .. } => Some(port),
+            Target::Literal(_) => None,
+        };
+        let with_port = |mut address: SocketAddr| {
+            port.into_iter().for_each(|port| address.set_port(port));
+            address
+        };
+        let family = self.family();
+        let fitting = addresses
+            .into_iter()
+            .map(with_port)
+            .filter(|one| order::fits(one, family));
+        let new: Vec<_> = fitting
+            .map(Endpoint::Inet)
+            .filter(|one| !self.endpoints.contains(one))
+            .collect();
+        if new.is_empty() {
+            return Ok(());
+        }
+        self.add_usable(new)
+    }
+
+    /// Without the addresses that `local_address` cannot reach.
+    fn add_usable(&mut self, new: Vec<Endpoint>) -> Result<()> {
+        let local = self.dialer.settings.local_address.as_ref();
+        let (usable, unusable): (Vec<_>, Vec<_>) = new
+            .into_iter()
+            .partition(|to| local.is_none_or(|local| to.is_of_the_family_of(&local.endpoint)));
+        if let (Some(local), true, false) = (
+            local,
+            self.endpoints.is_empty() && usable.is_empty(),
+            unusable.is_empty(),
+        ) {
+            let local = local.endpoint.text(local.has_port);
+            let message = format!("no address of the family of local_address {local}");
+            return Err(Error::new(Status::Connect, message).numbered(libc::EADDRNOTAVAIL));
+        }
+        self.endpoints.extend(usable);
+        let known = self.endpoints.len();
+        self.attempts.resize_with(known, || None);
+        self.failures.resize(known, None);
+        let order = self.order(known);
+        self.race.offer(known, order);
+        Ok(())
+    }
+
+    fn order(&self, known: usize) -> Vec<usize> {
+        let tried =
+            |number: &usize| self.attempts[*number].is_some() || self.failures[*number].is_some();
+        let untried = (0..known).filter(|number| !tried(number));
+        let addresses = untried
+            .clone()
+            .filter_map(|number| match &self.endpoints[number] {
+                Endpoint::Inet(address) => Some(*address),
+                Endpoint::Unix(_) => None,
+            });
+        let mut ordered = order::interleave(addresses.collect());
+        if ordered.is_empty() {
+            return untried.collect();
+        }
+        self.dialer.cache.avoid_failed(&mut ordered, clock::now());
+        let number = |address: &SocketAddr| {
+            self.endpoints
+                .iter()
+                .position(|one| *one == Endpoint::Inet(*address))
+        };
+        ordered.iter().filter_map(number).collect()
+    }
+
     fn run(mut self) -> Result<Dialed> {
         loop {
             let now = clock::now();
             match self.race.next(now) {
                 Step::Connect(number) => self.start(number, now)?,
-                Step::Abandon(number) => {
-                    self.attempts[number] = None;
-                    self.failures[number].get_or_insert(libc::ETIMEDOUT);
-                }
+                Step::Abandon(number) => self.abandon(number, now),
                 Step::Sleep(until) => self.sleep(until)?,
                 Step::Won(number) => return Ok(self.take(number)),
                 Step::Failed => return Err(self.all_failed()),
-                Step::TimedOut => return Err(Error::timeout(Phase::Connecting, &self.tried())),
+                Step::TimedOut => return Err(self.timed_out(now)),
             }
         }
     }
 
     fn take(mut self, number: usize) -> Dialed {
-        match self.attempts[number].take() {
-            Some(attempt) => {
-                let (fd, dialed) = attempt.into_parts();
-                // 0.0.0.0 and :: are dialed as this machine; the peer's address is another one.
-                let peer = if dialed.is_unspecified() {
-                    socket::peer(fd.as_fd()).ok().flatten()
-                } else {
-                    None
-                };
-                Dialed {
-                    fd,
-                    remote: peer.unwrap_or(dialed),
-                }
-            }
-            None => unreachable!("the winner was started"),
+        let Some(attempt) = self.attempts[number].take() else {
+            unreachable!("the winner was started");
+        };
+        let (fd, dialed) = attempt.into_parts();
+        if let Endpoint::Inet(address) = &dialed {
+            self.dialer.cache.succeeded(address);
+        }
+        // 0.0.0.0 and :: are dialed as this machine; the peer's address is another one.
+        let peer = if dialed.is_unspecified() {
+            socket::peer(fd.as_fd()).ok().flatten()
+        } else {
+            None
+        };
+        Dialed {
+            fd,
+            remote: Some(peer.unwrap_or(dialed)),
+            is_datagram: self.address.network.is_datagram(),
+            is_nonblocking: true,
         }
     }
 
@@ -193,12 +296,12 @@ impl Drive<'_> {
             Attempt::start(
                 self.address.network,
                 &self.endpoints[number],
-                self.settings,
+                self.dialer,
                 now,
             )
         };
         let mut started = start();
-        if let Err(error) = &started {
+        if let Err(StartFailure::System(error)) = &started {
             let no_descriptor = matches!(sys::errno(error), libc::EMFILE | libc::ENFILE);
             if no_descriptor && !self.made_room && self.caller.make_room() {
                 self.made_room = true;
@@ -213,54 +316,91 @@ impl Drive<'_> {
                 self.attempts[number] = Some(attempt);
                 Ok(())
             }
-            Err(error) if sys::is_shortage(sys::errno(&error)) => Err(shortage(&error)),
-            Err(error) => {
+            Err(StartFailure::Refused(error)) => Err(error),
+            Err(StartFailure::System(error)) if sys::is_shortage(sys::errno(&error)) => {
+                Err(shortage(&error))
+            }
+            Err(StartFailure::System(error)) => {
                 self.failed(number, sys::errno(&error));
                 Ok(())
             }
         }
     }
 
+    fn abandon(&mut self, number: usize, now: Time) {
+        self.attempts[number] = None;
+        self.failures[number].get_or_insert(libc::ETIMEDOUT);
+        self.note_failure(number, now);
+    }
+
     fn failed(&mut self, number: usize, errno: i32) {
         self.attempts[number] = None;
         self.failures[number] = Some(errno);
         self.race.failed(number);
+        self.note_failure(number, clock::now());
     }
 
-    /// Sleeps until something happened to an attempt, the bell rang, or `until`; first looks without the bell, because a
-    /// peer on this machine has answered already.
+    /// Only where there is a choice next time.
+    fn note_failure(&self, number: usize, now: Time) {
+        if let (Endpoint::Inet(address), Target::Name { .. }) =
+            (&self.endpoints[number], &self.address.target)
+        {
+            self.dialer.cache.failed(*address, now);
+        }
+    }
+
+    /// Sleeps until something happened to an attempt or a lookup, the bell rang, or `until`; first looks without the bell,
+    /// because a peer on this machine has answered already.
     fn sleep(&mut self, until: Deadline) -> Result<()> {
-        if self.poll(None, Deadline::at(Time::default()))? {
+        if self.in_flight() && self.poll(&[], Deadline::at(Time::default()))? {
             return Ok(());
         }
         let caller = self.caller;
-        let bell = caller.bell()?;
-        if let Some(error) = caller.ended() {
-            return Err(error);
-        }
-        self.poll(Some(bell), until)?;
+        let bell = caller.bell().listen().map_err(|error| shortage(&error))?;
+        let token = caller
+            .token()
+            .map(Token::listen)
+            .transpose()
+            .map_err(|error| shortage(&error))?;
+        let wakers: Vec<BorrowedFd<'_>> = [Some(bell), token].into_iter().flatten().collect();
+        self.look(caller)?;
+        // What `look` took over may be due at once; then the race says so on the next round.
+        let until = if self.race.is_due(clock::now()) {
+            Deadline::at(Time::default())
+        } else {
+            until
+        };
+        self.poll(&wakers, until)?;
+        caller.bell().hush();
+        self.look(caller)
+    }
+
+    fn look(&mut self, caller: &dyn Caller) -> Result<()> {
         match caller.ended() {
             Some(error) => Err(error),
-            None => Ok(()),
+            None => self.look_at_source(),
         }
     }
 
-    fn poll(&mut self, bell: Option<BorrowedFd<'_>>, until: Deadline) -> Result<bool> {
+    fn in_flight(&self) -> bool {
+        self.attempts.iter().any(Option::is_some)
+    }
+
+    fn poll(&mut self, wakers: &[BorrowedFd<'_>], until: Deadline) -> Result<bool> {
+        let is_pending =
+            |one: &Option<Attempt>| one.as_ref().is_some_and(|one| one.pending().is_some());
         let pending: Vec<usize> = (0..self.attempts.len())
-            .filter(|&number| {
-                self.attempts[number]
-                    .as_ref()
-                    .is_some_and(|one| one.pending().is_some())
-            })
+            .filter(|&number| is_pending(&self.attempts[number]))
             .collect();
-        let mut interests: Vec<Interest> = self
-            .attempts
-            .iter()
-            .flatten()
-            .filter_map(Attempt::pending)
+        let sockets = self.attempts.iter().flatten().filter_map(Attempt::pending);
+        let mut interests: Vec<Interest> = sockets
             .map(|fd| Interest::new(fd, poll::WRITABLE))
             .collect();
-        interests.extend(bell.map(|bell| Interest::new(bell, poll::READABLE)));
+        interests.extend(
+            wakers
+                .iter()
+                .map(|&waker| Interest::new(waker, poll::READABLE)),
+        );
         let again = self
             .attempts
             .iter()
@@ -277,11 +417,9 @@ impl Drive<'_> {
             }
         }
         let now = clock::now();
+        let is_due = |one: &Attempt| one.again_at().is_some_and(|at| at <= now);
         for number in 0..self.attempts.len() {
-            if self.attempts[number]
-                .as_ref()
-                .is_some_and(|one| one.again_at().is_some_and(|at| at <= now))
-            {
+            if self.attempts[number].as_ref().is_some_and(is_due) {
                 happened = true;
                 self.settle(number, |attempt| attempt.try_again(now));
             }
@@ -324,9 +462,21 @@ impl Drive<'_> {
         let first = self.failures.iter().flatten().next().copied();
         Error::new(Status::Connect, self.tried()).numbered(first.unwrap_or(0))
     }
+
+    fn timed_out(&self, now: Time) -> Error {
+        if let Some(source) = &self.source {
+            source.timed_out(now);
+        }
+        let phase = if self.race.is_empty() {
+            Phase::Resolving
+        } else {
+            Phase::Connecting
+        };
+        Error::timeout(phase, &self.tried())
+    }
 }
 
-fn shortage(error: &std::io::Error) -> Error {
+pub(crate) fn shortage(error: &std::io::Error) -> Error {
     let errno = sys::errno(error);
     Error::new(Status::System, sys::errno_text(errno)).numbered(errno)
 }

@@ -5,14 +5,19 @@ use std::net::SocketAddr;
 
 use crate::values::network::Family;
 
-/// Keeps the addresses that the network can use, and interleaves the families: the first address's family first, one of
-/// each in turn ("First Address Family Count" 1), each family in the resolver's order (RFC 6724).
-pub(crate) fn interleave(addresses: Vec<SocketAddr>, family: Family) -> Vec<SocketAddr> {
-    let usable = addresses.into_iter().filter(|address| match family {
+/// Whether a network of that family can use the address.
+pub(crate) fn fits(address: &SocketAddr, family: Family) -> bool {
+    match family {
         Family::Any => true,
         Family::V4 => address.is_ipv4(),
         Family::V6 => address.is_ipv6(),
-    });
+    }
+}
+
+/// Interleaves the families: the first address's family first, one of each in turn ("First Address Family Count" 1), each
+/// family in the resolver's order (RFC 6724).
+pub(crate) fn interleave(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    let usable = addresses.into_iter();
     let mut usable = usable.peekable();
     let first_is_v6 = usable.peek().is_some_and(SocketAddr::is_ipv6);
     let (first, second): (Vec<_>, Vec<_>) =
@@ -41,7 +46,8 @@ mod tests {
     }
 
     fn ordered(text: &str, family: Family) -> String {
-        let ordered = interleave(addresses(text), family);
+        let fitting = addresses(text).into_iter().filter(|one| fits(one, family));
+        let ordered = interleave(fitting.collect());
         let texts: Vec<_> = ordered.iter().map(|one| one.ip().to_string()).collect();
         texts.join(" ")
     }

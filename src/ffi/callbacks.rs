@@ -1,10 +1,20 @@
 //! The types of callbacks, and what an event tells.
 
-use std::ffi::{c_char, c_int, c_void};
+use std::cell::RefCell;
+use std::ffi::{c_char, c_int, c_void, CString};
+use std::os::fd::RawFd;
 
 use super::conn::vcp_conn;
 use super::guard::guard;
-use crate::values::error::{Error, Status};
+use super::options::vcp_pool_options;
+use super::text;
+use crate::dial::lookup::Lookup;
+use crate::dial::program::Program;
+use crate::handle::{Kept, Kind, Table};
+use crate::pool::process::process;
+use crate::sync::Arc;
+use crate::values::address::{self, LONGEST_TEXT};
+use crate::values::error::{Error, Result, Status};
 
 /// A resolve callback's answer in the making; valid until the callback returns.
 pub struct vcp_resolved {
@@ -36,7 +46,7 @@ pub type vcp_resolve_fn = Option<
 >;
 
 /// Replaces resolving and connecting (Go: Dialer): returns a connected descriptor, which the pool then owns, or a negative
-/// number to refuse. timeout_ms is what is left, -1 without a deadline.
+/// number to refuse. timeout_ms is what is left, -1 without a deadline. The descriptor must be a connected socket.
 pub type vcp_dial_fn = Option<
     unsafe extern "C" fn(
         user: *mut c_void,
@@ -151,14 +161,224 @@ pub struct vcp_event {
     pub message: *const c_char,
 }
 
-/// Called inside a resolve callback, once per address: one literal IP each.
+/// Called inside a resolve callback, once per address: one literal IP each (fe80::1%eth0 too). A handle whose callback
+/// has returned is VCP_ERR_INVALID_HANDLE.
 #[no_mangle]
 pub unsafe extern "C" fn vcp_resolved_add(out: *mut vcp_resolved, ip: *const c_char) -> c_int {
     guard(|| {
-        let _ = (out, ip);
-        Err(Error::new(
-            Status::InvalidHandle,
-            "vcp_resolved_add: not inside a resolve callback",
-        ))
+        let resolved = Resolved::table().pin(out as usize).map_err(|_| {
+            Error::new(
+                Status::InvalidHandle,
+                "vcp_resolved_add: not inside a resolve callback",
+            )
+        })?;
+        // SAFETY: the program's promise.
+        let text = unsafe { text::required(ip, "ip", Status::InvalidAddress) }?;
+        let address = address::parse_ip(text, &process().names)?;
+        resolved.0.add(address);
+        Ok(0)
     })
+}
+
+/// Called inside a callback that refuses: the text joins the message of the dial that fails by it, asynchronous ones
+/// included. Elsewhere, or with NULL: VCP_ERR_INVALID_ARGUMENT.
+#[no_mangle]
+pub unsafe extern "C" fn vcp_set_callback_error(text: *const c_char) -> c_int {
+    guard(|| {
+        // SAFETY: the program's promise.
+        let text = unsafe { text::required(text, "text", Status::InvalidArgument) }?;
+        SAID.with_borrow_mut(|said| match said.last_mut() {
+            Some(last) => {
+                *last = Some(text.to_owned());
+                Ok(0)
+            }
+            None => Err(Error::invalid_argument(
+                "vcp_set_callback_error: not inside a callback",
+            )),
+        })
+    })
+}
+
+thread_local! {
+    /// What the callbacks that run on this thread have said, the innermost last.
+    static SAID: RefCell<Vec<Option<String>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Runs a callback; returns its number and what it said.
+fn called(callback: impl FnOnce() -> c_int) -> (c_int, Option<String>) {
+    SAID.with_borrow_mut(|said| said.push(None));
+    let number = callback();
+    let said = SAID.with_borrow_mut(|said| said.pop().flatten());
+    (number, said)
+}
+
+fn refused(what: &str, (number, said): (c_int, Option<String>)) -> Error {
+    let text = said.map(|said| format!(": {said}")).unwrap_or_default();
+    Error::new(
+        Status::Callback,
+        format!("{what} callback refused: {number}{text}"),
+    )
+    .numbered(number)
+}
+
+/// A lookup that a resolve callback fills.
+#[derive(Debug)]
+struct Resolved(Arc<Lookup>);
+
+impl Kept for Resolved {
+    fn table() -> &'static Table<Self> {
+        static RESOLVED: Table<Resolved> = Table::new(Kind::Resolved);
+        &RESOLVED
+    }
+}
+
+/// The callbacks of one pool with the pointer they are given.
+pub(crate) struct Callbacks {
+    user: *mut c_void,
+    rewrite: vcp_rewrite_fn,
+    resolve: vcp_resolve_fn,
+    dial: vcp_dial_fn,
+    control: vcp_control_fn,
+}
+
+// SAFETY: the header tells the program on which threads its callbacks run; `user` is only passed on to them.
+unsafe impl Send for Callbacks {}
+// SAFETY: as above.
+unsafe impl Sync for Callbacks {}
+
+impl std::fmt::Debug for Callbacks {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Callbacks").finish_non_exhaustive()
+    }
+}
+
+/// Text for a callback. What comes from an address or a network has no NUL inside.
+fn c_text(text: &str) -> CString {
+    CString::new(text).unwrap_or_default()
+}
+
+impl Callbacks {
+    /// `None` if the program has set none.
+    pub(crate) fn of(options: &vcp_pool_options) -> Option<Arc<dyn Program>> {
+        let is_set = options.rewrite.is_some()
+            || options.resolve.is_some()
+            || options.dial.is_some()
+            || options.control.is_some();
+        is_set.then(|| -> Arc<dyn Program> {
+            Arc::new(Self {
+                user: options.user,
+                rewrite: options.rewrite,
+                resolve: options.resolve,
+                dial: options.dial,
+                control: options.control,
+            })
+        })
+    }
+}
+
+impl Program for Callbacks {
+    fn rewrite(&self, network: &str, address: &str) -> Result<Option<String>> {
+        let Some(rewrite) = self.rewrite else {
+            return Ok(None);
+        };
+        let (network, address) = (c_text(network), c_text(address));
+        let mut out = [0 as c_char; LONGEST_TEXT + 1];
+        let answer = called(|| {
+            // SAFETY: texts that end in NUL, and a buffer of the size that is told.
+            unsafe {
+                rewrite(
+                    self.user,
+                    network.as_ptr(),
+                    address.as_ptr(),
+                    out.as_mut_ptr(),
+                    out.len(),
+                )
+            }
+        });
+        if answer.0 != 0 {
+            return Err(refused("rewrite", answer));
+        }
+        // The last byte stays 0 whatever the callback wrote before it: nothing is read beyond the buffer.
+        out[LONGEST_TEXT] = 0;
+        // SAFETY: terminated.
+        let text = unsafe {
+            text::required(
+                out.as_ptr(),
+                "what the rewrite callback wrote",
+                Status::InvalidAddress,
+            )
+        }?;
+        Ok(Some(text.to_owned()))
+    }
+
+    fn resolves(&self) -> bool {
+        self.resolve.is_some()
+    }
+
+    fn resolve(
+        &self,
+        network: &str,
+        host: &str,
+        timeout_ms: i64,
+        lookup: &Arc<Lookup>,
+    ) -> Result<()> {
+        let Some(resolve) = self.resolve else {
+            return Ok(());
+        };
+        let (network, host) = (c_text(network), c_text(host));
+        let owned = Resolved::table()
+            .insert(Resolved(lookup.clone()))
+            .map_err(|(_, error)| Error::new(Status::System, format!("a new lookup: {error}")))?;
+        let handle = owned.lend();
+        let answer = called(|| {
+            // SAFETY: texts that end in NUL, and a handle that is live until the callback returns.
+            unsafe {
+                resolve(
+                    self.user,
+                    network.as_ptr(),
+                    host.as_ptr(),
+                    timeout_ms,
+                    handle as *mut vcp_resolved,
+                )
+            }
+        });
+        drop(Resolved::table().redeem(handle, |_| {}));
+        if answer.0 == 0 {
+            Ok(())
+        } else {
+            Err(refused("resolve", answer))
+        }
+    }
+
+    fn dial(&self, network: &str, address: &str, timeout_ms: i64) -> Result<Option<RawFd>> {
+        let Some(dial) = self.dial else {
+            return Ok(None);
+        };
+        let (network, address) = (c_text(network), c_text(address));
+        let answer = called(|| {
+            // SAFETY: texts that end in NUL.
+            unsafe { dial(self.user, network.as_ptr(), address.as_ptr(), timeout_ms) }
+        });
+        if answer.0 >= 0 {
+            Ok(Some(answer.0))
+        } else {
+            Err(refused("dial", answer))
+        }
+    }
+
+    fn control(&self, network: &str, address: &str, fd: RawFd) -> Result<()> {
+        let Some(control) = self.control else {
+            return Ok(());
+        };
+        let (network, address) = (c_text(network), c_text(address));
+        let answer = called(|| {
+            // SAFETY: texts that end in NUL, and an open descriptor.
+            unsafe { control(self.user, network.as_ptr(), address.as_ptr(), fd) }
+        });
+        if answer.0 == 0 {
+            Ok(())
+        } else {
+            Err(refused("control", answer))
+        }
+    }
 }

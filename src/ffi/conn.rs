@@ -3,10 +3,9 @@
 use std::ffi::{c_char, c_int, c_void};
 
 use super::callbacks::vcp_free_fn;
-use super::cancel::vcp_cancel;
+use super::cancel::{token_of, vcp_cancel};
 use super::guard::guard;
 use super::options;
-use super::pool::not_supported_yet;
 use super::text;
 use crate::handle::{Kept, Pin, Stale};
 use crate::pool::conn::{self as flags, Conn};
@@ -91,7 +90,7 @@ pub extern "C" fn vcp_conn_uses(conn: *mut vcp_conn) -> i64 {
 }
 
 /// Asked before close, after a failed read or write: 1 if the same request deserves one more try on another connection,
-/// because this one was reused, ended by end of stream or an I/O error (not a timeout), and no byte was read in this
+/// because this one was reused, ended by end of stream or an I/O error (not a timeout or a token), and no byte was read in this
 /// borrow: most likely the peer had closed it before the request arrived. It may also have read the request and failed
 /// before answering, so retry what may be done twice (RFC 9110, 9.2.2). Only vcp_conn_* calls are seen, not I/O on the raw
 /// descriptor.
@@ -115,20 +114,20 @@ pub extern "C" fn vcp_conn_set_liveness(conn: *mut vcp_conn, liveness: i32) -> c
     })
 }
 
-/// NULL is VCP_OK; a token is not supported yet: VCP_ERR_INVALID_ARGUMENT.
+/// The token that ends this borrow's reads, writes and waits with VCP_ERR_CANCELED, running ones included; NULL: none.
+/// One that ends so discards the connection.
 #[no_mangle]
 pub extern "C" fn vcp_conn_set_cancel(conn: *mut vcp_conn, cancel: *mut vcp_cancel) -> c_int {
     guard(|| {
-        let _conn = conn_of(conn)?;
-        if cancel.is_null() {
-            return Ok(0);
-        }
-        not_supported_yet("vcp_conn_set_cancel")
+        let conn = conn_of(conn)?;
+        conn.set_token(token_of(cancel)?);
+        io::terms_changed(&conn);
+        Ok(0)
     })
 }
 
 /// Waits until at least one of the events (VCP_READABLE, VCP_WRITABLE) holds, and returns those that hold. The earlier
-/// of the deadlines asked for, and a close, end it. A wait that fails discards the connection as a failed read or write would.
+/// of the deadlines asked for, the token, and a close end it. A wait that fails discards the connection as a failed read or write would.
 #[no_mangle]
 pub extern "C" fn vcp_conn_wait(conn: *mut vcp_conn, events: i32) -> c_int {
     guard(|| {
@@ -280,7 +279,7 @@ fn set_deadlines(conn: *mut vcp_conn, timeout_ms: i64, read: bool, write: bool) 
         let conn = conn_of(conn)?;
         let deadline = Deadline::from_timeout(clock::now(), timeout_ms);
         conn.set_deadlines(read.then_some(deadline), write.then_some(deadline));
-        io::deadlines_changed(&conn);
+        io::terms_changed(&conn);
         Ok(0)
     })
 }

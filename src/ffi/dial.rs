@@ -2,14 +2,14 @@
 
 use std::ffi::{c_char, c_int};
 
-use super::cancel::vcp_cancel;
+use super::cancel::{token_of, vcp_cancel};
 use super::conn::vcp_conn;
 use super::guard::guard;
 use super::pool::{destination_of, pool_of, vcp_pool};
 use super::records::{self, Record};
 use super::text;
 use crate::pool::state::answer::Want;
-use crate::pool::{Ask, Mode};
+use crate::pool::{Ask, Mode, Pool};
 use crate::sys::clock;
 use crate::values::clock::Deadline;
 use crate::values::error::{Error, Result, Status};
@@ -39,7 +39,7 @@ const AS_THE_POOL: i64 = i64::MIN;
 
 /// What one dial may change. Fill it with vcp_dial_options_init; the default of each field stands in brackets.
 ///
-/// Not supported yet, and refused with VCP_ERR_INVALID_ARGUMENT when set: wait_timeout_ms (but 0), cancel, label.
+/// Not supported yet, and refused with VCP_ERR_INVALID_ARGUMENT when set: wait_timeout_ms (but 0), label.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct vcp_dial_options {
@@ -49,7 +49,7 @@ pub struct vcp_dial_options {
     pub timeout_ms: i64,
     /// [INT64_MIN: the pool's] < 0: as long as the dial may take; 0: not at all.
     pub wait_timeout_ms: i64,
-    /// [NULL] Ends the dial when it fires.
+    /// [NULL] Ends the dial when it fires; one that has fired already fails it even if something is idle.
     pub cancel: *mut vcp_cancel,
     /// [NULL = ""] Connections are reused only under the same tag (a user, a TLS configuration); at most 1,024 bytes.
     pub reuse_tag: *const c_char,
@@ -123,7 +123,6 @@ fn judge(raw: &vcp_dial_options) -> Result<()> {
             "wait_timeout_ms",
             raw.wait_timeout_ms != AS_THE_POOL && raw.wait_timeout_ms != 0,
         ),
-        ("cancel", !raw.cancel.is_null()),
         ("label", !raw.label.is_null()),
     ];
     match unsupported.iter().find(|(_, is_set)| *is_set) {
@@ -183,7 +182,7 @@ pub unsafe extern "C" fn vcp_dial_with(
             text::optional(raw.label, "label", Status::InvalidArgument)?;
             (raw, destination_of(network, address, raw.reuse_tag)?)
         };
-        let ask = ask(&raw, &pool);
+        let ask = ask(&raw, &pool)?;
         let borrowed = pool.borrow(destination, ask)?;
         let fd = borrowed.raw_fd();
         // SAFETY: as above.
@@ -192,12 +191,13 @@ pub unsafe extern "C" fn vcp_dial_with(
     })
 }
 
-fn ask(raw: &vcp_dial_options, pool: &crate::pool::Pool) -> Ask {
+fn ask(raw: &vcp_dial_options, pool: &Pool) -> Result<Ask> {
     let timeout_ms = match raw.timeout_ms {
         AS_THE_POOL => pool.options().dial.timeout_ms,
         own => own,
     };
-    Ask {
+    let pools_timeout_ms = pool.options().dial.timeout_ms;
+    Ok(Ask {
         want: match raw.flags & (VCP_DIAL_FRESH | VCP_DIAL_REUSE_ONLY) {
             0 => Want::Any,
             VCP_DIAL_FRESH => Want::Fresh,
@@ -209,10 +209,12 @@ fn ask(raw: &vcp_dial_options, pool: &crate::pool::Pool) -> Ask {
             Deadline::from_timeout(clock::now(), timeout_ms)
         },
         is_late: timeout_ms == 0,
+        is_patient: timeout_ms < 0 || (pools_timeout_ms >= 0 && timeout_ms >= pools_timeout_ms),
+        token: token_of(raw.cancel)?,
         mode: match raw.flags & (VCP_DIAL_BLOCKING | VCP_DIAL_NONBLOCKING) {
             0 => Mode::AsThePool,
             VCP_DIAL_NONBLOCKING => Mode::Nonblocking,
             _ => Mode::Blocking,
         },
-    }
+    })
 }

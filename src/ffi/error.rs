@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 use std::ffi::{c_char, c_int};
 
-use super::guard::guard;
 use super::status::vcp_status;
 use crate::values::error::{Error, Phase};
 
@@ -71,20 +70,4 @@ pub extern "C" fn vcp_last_errno() -> c_int {
 #[no_mangle]
 pub extern "C" fn vcp_last_phase() -> i32 {
     tell(Phase::None, |last| last.phase) as i32
-}
-
-/// Called inside a callback that refuses: the text joins the message of the dial that fails by it, asynchronous ones
-/// included. Elsewhere, or with NULL: VCP_ERR_INVALID_ARGUMENT.
-#[no_mangle]
-pub unsafe extern "C" fn vcp_set_callback_error(text: *const c_char) -> c_int {
-    guard(|| {
-        let why = if text.is_null() {
-            "text is NULL"
-        } else {
-            "not inside a callback"
-        };
-        Err(Error::invalid_argument(format!(
-            "vcp_set_callback_error: {why}"
-        )))
-    })
 }

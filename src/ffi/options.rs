@@ -3,6 +3,7 @@
 use std::ffi::{c_char, c_int, c_void};
 use std::time::Duration;
 
+use super::callbacks::Callbacks;
 use super::callbacks::{
     vcp_conn_hook_fn, vcp_control_fn, vcp_dial_fn, vcp_event_fn, vcp_free_fn, vcp_resolve_fn,
     vcp_rewrite_fn,
@@ -10,6 +11,8 @@ use super::callbacks::{
 use super::guard::guard;
 use super::records::{self, Record};
 use super::text;
+use crate::dial::program::Program;
+use crate::sync::Arc;
 use crate::sys::names;
 use crate::values::endpoint::{Endpoint, UnixName};
 use crate::values::error::{Error, Result, Status};
@@ -44,7 +47,7 @@ pub const VCP_REUSE_FIFO: vcp_reuse_order = 1;
 /// fails. A connection that cannot be watched (epoll(7) has no room) is peeked at in every mode.
 ///
 /// Not supported yet, and refused with VCP_ERR_INVALID_ARGUMENT when set: max_dials_per_address, max_waiters,
-/// wait_timeout_ms, min_idle_per_address, dns_cache_ms, fail_fast_ms, leak_threshold_ms, name, every callback and free_user.
+/// wait_timeout_ms, min_idle_per_address, leak_threshold_ms, name, on_open, on_reuse, on_release, on_event and free_user.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct vcp_pool_options {
@@ -87,8 +90,7 @@ pub struct vcp_pool_options {
     /// its blocking mode back.
     pub verify_release: i32,
 
-    /// [30000] One budget for waiting, resolving and all addresses; 0: none. Until the next version resolving may
-    /// exceed it, and a close of the pool ends such a dial only afterwards: getaddrinfo(3) runs on the calling thread.
+    /// [30000] One budget for waiting, resolving and all addresses; 0: none.
     pub dial_timeout_ms: i64,
     /// [250] When a name has several addresses: the next one is tried so long after the last began (RFC 8305
     /// "Connection Attempt Delay"), or at once when one fails; < 0: one after another, each with its share of what remains, at
@@ -110,9 +112,13 @@ pub struct vcp_pool_options {
     pub no_delay: i32,
     /// [0] 1: descriptors are handed out in non-blocking mode.
     pub nonblocking: i32,
-    /// [0] How long a name's addresses serve; 0: every fresh dial asks.
+    /// [0] How long a name's addresses serve; 0: every fresh dial asks (lookups in flight are shared). That a name does not
+    /// exist is remembered for 5 s at the most, other failures never.
     pub dns_cache_ms: i64,
-    /// [0] After a failed dial, dials to that destination fail at once with the same error for so long.
+    /// [0] After a failed dial, dials to that destination fail at once with the same error for so long; then one is let
+    /// through, and the others fail at once until it has ended: its success ends this, its failure starts it anew. Failed
+    /// means VCP_ERR_CONNECT, RESOLVE, CALLBACK or the pool's own dial_timeout_ms; never a caller's own shorter timeout or
+    /// cancellation.
     pub fail_fast_ms: i64,
     /// [0] A connection borrowed for longer is reported, once.
     pub leak_threshold_ms: i64,
@@ -318,14 +324,8 @@ fn refuse_unsupported(options: &vcp_pool_options) -> Result<()> {
         ("max_waiters", options.max_waiters != 0),
         ("wait_timeout_ms", options.wait_timeout_ms != 0),
         ("min_idle_per_address", options.min_idle_per_address != 0),
-        ("dns_cache_ms", options.dns_cache_ms != 0),
-        ("fail_fast_ms", options.fail_fast_ms != 0),
         ("leak_threshold_ms", options.leak_threshold_ms != 0),
         ("name", !options.name.is_null()),
-        ("rewrite", options.rewrite.is_some()),
-        ("resolve", options.resolve.is_some()),
-        ("dial", options.dial.is_some()),
-        ("control", options.control.is_some()),
         ("on_open", options.on_open.is_some()),
         ("on_reuse", options.on_reuse.is_some()),
         ("on_release", options.on_release.is_some()),
@@ -344,7 +344,9 @@ fn refuse_unsupported(options: &vcp_pool_options) -> Result<()> {
 ///
 /// # Safety
 /// `options` is NULL or points to a struct whose size field is right, with valid texts.
-pub(crate) unsafe fn read(options: *const vcp_pool_options) -> Result<Options> {
+pub(crate) unsafe fn read(
+    options: *const vcp_pool_options,
+) -> Result<(Options, Option<Arc<dyn Program>>)> {
     let raw = if options.is_null() {
         DEFAULTS
     } else {
@@ -362,7 +364,7 @@ pub(crate) unsafe fn read(options: *const vcp_pool_options) -> Result<Options> {
         )));
     }
     let dial_timeout = duration(raw.dial_timeout_ms, "dial_timeout_ms")?;
-    Ok(Options {
+    let options = Options {
         limits: Limits {
             max_idle_per_address: raw.max_idle_per_address,
             max_idle: limit(raw.max_idle),
@@ -393,7 +395,10 @@ pub(crate) unsafe fn read(options: *const vcp_pool_options) -> Result<Options> {
             local_address: local.map(local_address).transpose()?,
             no_delay: boolean(raw.no_delay, "no_delay")?,
         },
-    })
+        dns_cache: duration(raw.dns_cache_ms, "dns_cache_ms")?.unwrap_or_default(),
+        fail_fast: duration(raw.fail_fast_ms, "fail_fast_ms")?,
+    };
+    Ok((options, Callbacks::of(&raw)))
 }
 
 #[cfg(test)]
@@ -404,7 +409,7 @@ mod tests {
         let mut options = DEFAULTS;
         change(&mut options);
         // SAFETY: a complete struct, with static texts.
-        unsafe { read(&options) }
+        unsafe { read(&options) }.map(|(options, _)| options)
     }
 
     #[test]

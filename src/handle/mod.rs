@@ -60,6 +60,8 @@ const MOST_SLOTS: u32 = 1 << INDEX_BITS;
 pub(crate) enum Kind {
     Pool = 1,
     Conn = 2,
+    Cancel = 4,
+    Resolved = 5,
 }
 
 /// Why a value names nothing that lives.

@@ -67,3 +67,8 @@ pub(crate) fn unreserve(fd: RawFd) {
         let _ = owner.0.compare_exchange(RESERVED, 0, AcqRel, Acquire);
     }
 }
+
+/// True if a pool of this process owns the number.
+pub(crate) fn is_owned(fd: RawFd) -> bool {
+    owner(fd).is_some_and(|owner| owner.0.load(Acquire) != 0)
+}

@@ -17,6 +17,7 @@ use crate::sync::atomic::{
     Ordering::{AcqRel, Acquire, Relaxed, Release},
 };
 use crate::sync::{Arc, Mutex};
+use crate::sys::bell::Token;
 use crate::sys::foreign::UserData;
 use crate::sys::socket;
 use crate::values::address::Destination;
@@ -51,6 +52,8 @@ pub(crate) const ENDED: u32 = 1 << 11;
 pub(crate) const READ_ANY: u32 = 1 << 12;
 /// The handle is being closed: whoever reads or writes must leave.
 pub(crate) const CLOSING: u32 = 1 << 13;
+/// This borrow: a token may end its reads and writes.
+pub(crate) const HAS_TOKEN: u32 = 1 << 14;
 const OF_ONE_BORROW: u32 = REUSED | DISCARDED | FAILED | ENDED | READ_ANY | CLOSING;
 
 /// See the module.
@@ -74,6 +77,8 @@ pub(crate) struct Conn {
     write_deadline: AtomicU64,
     /// Guards itself alone.
     data: Mutex<Option<UserData>>,
+    /// What ends this borrow's reads and writes. Guards itself alone.
+    token: Mutex<Option<Arc<Token>>>,
 }
 
 impl Kept for Conn {
@@ -120,6 +125,7 @@ impl Conn {
             read_deadline: AtomicU64::new(Time::NEVER.nanos()),
             write_deadline: AtomicU64::new(Time::NEVER.nanos()),
             data: Mutex::new(None),
+            token: Mutex::new(None),
         }
     }
 
@@ -195,6 +201,9 @@ impl Conn {
     /// A borrow begins: what belonged to the last one is forgotten.
     pub(crate) fn begin_borrow(&self, is_reused: bool) {
         let mark = if is_reused { REUSED } else { 0 };
+        if self.has(HAS_TOKEN) {
+            self.set_token(None);
+        }
         let flags = self.flags.load(Relaxed);
         if flags & OF_ONE_BORROW != mark {
             self.unmark(OF_ONE_BORROW);
@@ -204,6 +213,25 @@ impl Conn {
         self.write_deadline.store(Time::NEVER.nanos(), Relaxed);
         self.uses
             .store(self.uses.load(Relaxed).saturating_add(1), Release);
+    }
+
+    /// Only asked for where the borrower may have set one: the flag keeps the lock off the other paths.
+    pub(crate) fn token(&self) -> Option<Arc<Token>> {
+        if self.has(HAS_TOKEN) {
+            self.token.lock().clone()
+        } else {
+            None
+        }
+    }
+
+    pub(crate) fn set_token(&self, token: Option<Arc<Token>>) {
+        let mut place = self.token.lock();
+        if token.is_some() {
+            self.mark(HAS_TOKEN);
+        } else {
+            self.unmark(HAS_TOKEN);
+        }
+        *place = token;
     }
 
     /// Puts the descriptor into the mode that this borrow wants.

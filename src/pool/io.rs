@@ -6,10 +6,10 @@
 #![forbid(unsafe_code)]
 
 use std::io::ErrorKind;
-use std::os::fd::AsFd;
 
 use super::conn::{Conn, CLOSING, ENDED, FAILED, READ_ANY};
 use super::process::process;
+use super::{canceled, system_error};
 use crate::handle::{Pin, Place};
 use crate::sync::atomic::{fence, Ordering::SeqCst};
 use crate::sys::poll::{self, Interest};
@@ -150,6 +150,11 @@ fn failed(conn: &Conn, what: &str, error: &std::io::Error) -> Error {
     Error::new(Status::Io, message).numbered(errno)
 }
 
+fn no_bell(conn: &Conn, error: &std::io::Error) -> Error {
+    conn.mark(FAILED);
+    system_error("eventfd", error)
+}
+
 /// Ends what must not go on.
 fn check(conn: &Conn, directions: Directions) -> Result<()> {
     if conn.has(CLOSING) {
@@ -158,6 +163,10 @@ fn check(conn: &Conn, directions: Directions) -> Result<()> {
             Status::ConnClosed,
             "the connection was closed meanwhile",
         ));
+    }
+    if conn.token().is_some_and(|token| token.has_fired()) {
+        conn.mark(FAILED);
+        return Err(canceled().of(conn.destination()));
     }
     let deadline = directions.deadline(conn);
     if deadline != Deadline::NEVER && deadline.has_passed(clock::now()) {
@@ -173,14 +182,19 @@ fn sleep(conn: &Pin<Conn>, directions: Directions) -> Result<Directions> {
     let sleeper = process().sleepers.announce(conn.place());
     let bell = match sleeper.bell.listen() {
         // No descriptor left: the pool's longest idle connection gives its own. A failure here leaves the connection fit.
-        Err(_) if conn.pool().close_longest_idle() => sleeper.bell.listen()?,
-        bell => bell?,
+        Err(_) if conn.pool().close_longest_idle() => sleeper.bell.listen(),
+        bell => bell,
     };
+    let bell = bell.map_err(|error| system_error("eventfd", &error))?;
     loop {
+        let token = conn.token();
+        let fired = token.as_ref().map(|token| token.listen()).transpose();
+        let fired = fired.map_err(|error| no_bell(conn, &error))?;
         check(conn, directions)?;
         let mut interests = [
             Interest::new(conn.fd(), directions.events()),
-            Interest::new(bell.as_fd(), poll::READABLE),
+            Interest::new(bell, poll::READABLE),
+            Interest::new(fired.unwrap_or(bell), poll::READABLE),
         ];
         poll::wait(&mut interests, directions.deadline(conn))
             .map_err(|error| failed(conn, "poll", &error))?;
@@ -209,8 +223,8 @@ pub(crate) fn kick(conn: &Conn, place: Place) {
     process().sleepers.wake(place);
 }
 
-/// Lets whoever sleeps on the connection look at its deadlines again.
-pub(crate) fn deadlines_changed(conn: &Pin<Conn>) {
+/// Lets whoever sleeps on the connection look at its deadlines and its token again.
+pub(crate) fn terms_changed(conn: &Pin<Conn>) {
     // Pairs with the fence in `Bell::listen`: either the sleeper sees the new deadline, or this thread sees the sleeper.
     fence(SeqCst);
     if conn.is_running() {

@@ -4,10 +4,8 @@
 //! closed, peers are looked at and code of the program runs without any lock. `ffi` calls this, and so does the engine.
 #![forbid(unsafe_code)]
 
-pub(crate) mod bell;
 pub(crate) mod conn;
 pub(crate) mod engine;
-pub(crate) mod helper;
 pub(crate) mod io;
 pub(crate) mod open;
 pub(crate) mod permit;
@@ -21,7 +19,6 @@ pub(crate) mod watch;
 
 use std::os::fd::RawFd;
 
-use self::bell::Bell;
 use self::conn::Conn;
 use self::engine::Engine;
 use self::process::process;
@@ -29,9 +26,16 @@ use self::shelf::Held;
 use self::state::answer::{Effects, Fate, Forgotten, Take, Want};
 use self::state::{DestinationId, State};
 use self::stats::{Cause, Stats};
+use crate::dial::cache::Cache;
+use crate::dial::program::Program;
+use crate::dial::Dialer;
 use crate::handle::{owners, Kept, Kind, Owned, Table};
-use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use crate::sync::atomic::{
+    AtomicBool, AtomicU64,
+    Ordering::{Relaxed, SeqCst},
+};
 use crate::sync::{Arc, Mutex};
+use crate::sys::bell::{Bell, Token};
 use crate::sys::{self, clock, socket};
 use crate::values::address::{Address, Destination};
 use crate::values::clock::{Deadline, Time};
@@ -43,6 +47,7 @@ use crate::values::options::{Liveness, Options};
 #[derive(Debug)]
 pub(crate) struct Pool {
     options: Options,
+    dialer: Dialer,
     /// Guards everything that `state` describes. No system call that can wait and no code of the program under it.
     state: Mutex<State<Owned<Conn>>>,
     /// When the engine has to look at this pool. Written under the state's lock.
@@ -68,12 +73,15 @@ impl Kept for Listed {
 }
 
 /// What a borrower asks for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Ask {
     pub(crate) want: Want,
     pub(crate) deadline: Deadline,
     /// The deadline had passed before the call: it fails, even if something is idle.
     pub(crate) is_late: bool,
+    /// The deadline is the pool's own, or later: when it passes, the destination is to blame.
+    pub(crate) is_patient: bool,
+    pub(crate) token: Option<Arc<Token>>,
     pub(crate) mode: Mode,
 }
 
@@ -86,10 +94,24 @@ pub(crate) enum Mode {
 }
 
 impl Pool {
-    pub(crate) fn new(options: Options) -> Arc<Self> {
-        process().pool_begins();
+    pub(crate) fn new(options: Options, program: Option<Arc<dyn Program>>) -> Arc<Self> {
+        static POOLS: AtomicU64 = AtomicU64::new(1);
+        let process = process();
+        process.pool_begins();
         Arc::new(Self {
-            state: Mutex::new(State::new(options.limits.clone(), options.keeping.clone())),
+            state: Mutex::new(State::new(
+                options.limits.clone(),
+                options.keeping.clone(),
+                options.fail_fast,
+            )),
+            dialer: Dialer {
+                settings: options.dial.clone(),
+                program,
+                cache: Cache::new(options.dns_cache),
+                owner: POOLS.fetch_add(1, Relaxed),
+                resolver: &process.resolver,
+                names: &process.names,
+            },
             due: AtomicU64::new(Time::NEVER.nanos()),
             dials: Mutex::new(Vec::new()),
             engine: Mutex::new(None),
@@ -120,8 +142,10 @@ impl Pool {
         let destination = Arc::new(destination);
         let result = if ask.is_late {
             Err(Error::timeout(Phase::Connecting, ""))
+        } else if ask.token.as_ref().is_some_and(|token| token.has_fired()) {
+            Err(canceled())
         } else {
-            self.borrow_from(&destination, ask)
+            self.borrow_from(&destination, &ask)
         };
         result.map_err(|error| error.of(format_args!("dial {destination}")))
     }
@@ -129,7 +153,7 @@ impl Pool {
     fn borrow_from(
         self: &Arc<Self>,
         destination: &Arc<Destination>,
-        ask: Ask,
+        ask: &Ask,
     ) -> Result<Owned<Conn>> {
         loop {
             let mut effects = Effects::none();
@@ -140,7 +164,7 @@ impl Pool {
             self.apply(effects);
             let (conn, is_reused) = match taken {
                 Take::Refused(refusal) => return Err(refusal.into()),
-                Take::Dial(id, destination) => (self.open(id, destination, ask.deadline)?, false),
+                Take::Dial(right, destination) => (self.open(right, destination, ask)?, false),
                 Take::Reuse(conn) => match self.unfit(&conn) {
                     Some(cause) => {
                         self.reject(conn, cause);
@@ -339,4 +363,8 @@ pub(crate) fn system_error(what: &str, error: &std::io::Error) -> Error {
         format!("{what}: {}", sys::errno_text(errno)),
     )
     .numbered(errno)
+}
+
+pub(crate) fn canceled() -> Error {
+    Error::new(Status::Canceled, "canceled")
 }

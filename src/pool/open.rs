@@ -2,46 +2,53 @@
 #![forbid(unsafe_code)]
 
 use std::hash::{BuildHasher, RandomState};
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 
-use super::bell::Bell;
 use super::conn::{self, Conn, Facts};
 use super::engine::Engine;
 use super::permit::Permit;
 use super::process::process;
-use super::state::answer::Refusal;
+use super::state::answer::{DialRight, Refusal};
 use super::state::DestinationId;
-use super::{system_error, Pool};
-use crate::dial::drive::{self, Caller, Dialed};
+use super::{canceled, system_error, Ask, Pool};
+use crate::dial::drive::{self, Caller};
 use crate::handle::{owners, Kept, Owned};
 use crate::sync::atomic::Ordering::Acquire;
 use crate::sync::Arc;
+use crate::sys::bell::{Bell, Token};
 use crate::sys::{clock, socket};
 use crate::values::address::Destination;
-use crate::values::clock::{Deadline, Time};
+use crate::values::clock::Time;
 use crate::values::endpoint::Endpoint;
-use crate::values::error::{Error, Result};
+use crate::values::error::{Error, Result, Status};
 
 impl Pool {
     /// Dials; the connection counts as borrowed when this returns it.
     pub(super) fn open(
         self: &Arc<Self>,
-        id: DestinationId,
+        right: DialRight,
         destination: Arc<Destination>,
-        deadline: Deadline,
+        ask: &Ask,
     ) -> Result<Owned<Conn>> {
-        let permit = Permit::new(self, id);
-        let dial = InFlight::begin(self);
-        let Dialed { fd, remote } =
-            drive::dial(&destination.address, &self.options.dial, deadline, &dial)?;
+        let permit = Permit::new(self, right);
+        let dial = InFlight::begin(self, ask.token.clone());
+        let dialed = match drive::dial(&destination.address, &self.dialer, ask.deadline, &dial) {
+            Ok(dialed) => dialed,
+            Err(error) => {
+                if is_destinations_fault(&error, ask) {
+                    permit.failed(&error);
+                }
+                return Err(error);
+            }
+        };
         let facts = Facts {
-            remote: Some(self.shared_remote(remote)),
+            remote: dialed.remote.map(|remote| self.shared_remote(remote)),
             retire_at: self.draw_lifetime(),
-            is_datagram: destination.address.network.is_datagram(),
-            is_nonblocking: true,
+            is_datagram: dialed.is_datagram,
+            is_nonblocking: dialed.is_nonblocking,
         };
         let conn = self
-            .enlist(fd, id, destination, facts)
+            .enlist(dialed.fd, right.destination, destination, facts)
             .map_err(|(_, error)| error)?;
         permit.used_for(conn)
     }
@@ -111,17 +118,27 @@ impl Pool {
     }
 }
 
-/// A dial that a closing pool can end.
+/// What makes further dials fail at once: never a caller's own impatience, nor a shortage here.
+fn is_destinations_fault(error: &Error, ask: &Ask) -> bool {
+    match error.status {
+        Status::Connect | Status::Resolve | Status::Callback => true,
+        Status::Timeout => ask.is_patient,
+        _ => false,
+    }
+}
+
+/// A dial that a closing pool or a token can end.
 struct InFlight<'a> {
     pool: &'a Pool,
     bell: Arc<Bell>,
+    token: Option<Arc<Token>>,
 }
 
 impl<'a> InFlight<'a> {
-    fn begin(pool: &'a Pool) -> Self {
+    fn begin(pool: &'a Pool, token: Option<Arc<Token>>) -> Self {
         let bell = Arc::new(Bell::default());
         pool.dials.lock().push(bell.clone());
-        Self { pool, bell }
+        Self { pool, bell, token }
     }
 }
 
@@ -136,12 +153,21 @@ impl Drop for InFlight<'_> {
 
 impl Caller for InFlight<'_> {
     fn ended(&self) -> Option<Error> {
-        let is_closed = self.pool.is_closed.load(Acquire);
-        is_closed.then(|| Refusal::PoolClosed.into())
+        if self.pool.is_closed.load(Acquire) {
+            return Some(Refusal::PoolClosed.into());
+        }
+        self.token
+            .as_ref()
+            .filter(|token| token.has_fired())
+            .map(|_| canceled())
     }
 
-    fn bell(&self) -> Result<BorrowedFd<'_>> {
-        self.bell.listen()
+    fn bell(&self) -> &Arc<Bell> {
+        &self.bell
+    }
+
+    fn token(&self) -> Option<&Token> {
+        self.token.as_deref()
     }
 
     fn make_room(&self) -> bool {

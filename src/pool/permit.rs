@@ -2,25 +2,26 @@
 #![forbid(unsafe_code)]
 
 use super::conn::{self, Conn};
-use super::state::DestinationId;
+use super::state::answer::DialRight;
 use super::stats::Cause;
 use super::Pool;
 use crate::handle::Owned;
-use crate::values::error::Result;
+use crate::sys::clock;
+use crate::values::error::{Error, Result};
 
 /// See the module. Made when the state has answered `Take::Dial`.
 #[derive(Debug)]
 pub(crate) struct Permit<'a> {
     pool: &'a Pool,
-    id: DestinationId,
+    right: DialRight,
     is_open: bool,
 }
 
 impl<'a> Permit<'a> {
-    pub(crate) fn new(pool: &'a Pool, id: DestinationId) -> Self {
+    pub(crate) fn new(pool: &'a Pool, right: DialRight) -> Self {
         Self {
             pool,
-            id,
+            right,
             is_open: true,
         }
     }
@@ -28,7 +29,7 @@ impl<'a> Permit<'a> {
     /// The dial succeeded: from now on the connection is what counts. Fails if the pool was closed meanwhile.
     pub(crate) fn used_for(mut self, conn: Owned<Conn>) -> Result<Owned<Conn>> {
         self.is_open = false;
-        let dialed = self.pool.state.lock().dialed(self.id, &conn);
+        let dialed = self.pool.state.lock().dialed(self.right, &conn);
         match dialed {
             Ok(()) => Ok(conn),
             Err(refusal) => {
@@ -37,12 +38,22 @@ impl<'a> Permit<'a> {
             }
         }
     }
+
+    /// The dial failed, and the destination is to blame.
+    pub(crate) fn failed(mut self, error: &Error) {
+        self.is_open = false;
+        let now = clock::now();
+        self.pool
+            .state
+            .lock()
+            .dial_failed(self.right, Some((error, now)));
+    }
 }
 
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
         if self.is_open {
-            self.pool.state.lock().dial_failed(self.id);
+            self.pool.state.lock().dial_failed(self.right, None);
         }
     }
 }

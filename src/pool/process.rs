@@ -4,9 +4,10 @@
 use once_cell::sync::Lazy;
 
 use super::engine::Engines;
-use super::helper::Helpers;
 use super::sleepers::Sleepers;
+use crate::dial::helper::Helpers;
 use crate::dial::names::SystemNames;
+use crate::dial::resolver::Resolver;
 use crate::sync::Mutex;
 
 /// See the module.
@@ -14,6 +15,7 @@ use crate::sync::Mutex;
 pub(crate) struct Process {
     pub(crate) engines: Engines,
     pub(crate) helpers: Helpers,
+    pub(crate) resolver: Resolver,
     pub(crate) sleepers: Sleepers,
     pub(crate) names: SystemNames,
     /// How many there are. Guards the begin of the first and the end of the last.
@@ -26,6 +28,7 @@ impl Process {
         let mut pools = self.pools.lock();
         *pools += 1;
         self.helpers.wanted();
+        self.resolver.wanted();
     }
 
     /// A pool has ended. After the last one nothing of the library runs or is held, but for callbacks that have not returned.
@@ -36,6 +39,7 @@ impl Process {
             // Under the lock, so that a pool that begins meanwhile is not taken for gone. Only threads without work are
             // waited for.
             self.helpers.not_wanted();
+            self.resolver.not_wanted();
             self.names.forget();
         }
     }
@@ -45,7 +49,8 @@ impl Process {
 pub(crate) fn process() -> &'static Process {
     static PROCESS: Lazy<Process> = Lazy::new(|| Process {
         engines: Engines::new(),
-        helpers: Helpers::new(),
+        helpers: Helpers::new("vcp-helper"),
+        resolver: Resolver::new(),
         sleepers: Sleepers::new(),
         names: SystemNames::new(),
         pools: Mutex::new(0),

@@ -3,9 +3,9 @@
 //! One table for all connections instead of a list in each: a connection that nobody sleeps on pays nothing.
 #![forbid(unsafe_code)]
 
-use super::bell::Bell;
 use crate::handle::Place;
 use crate::sync::{Arc, Mutex};
+use crate::sys::bell::Bell;
 
 /// A power of two; with so many locks, 64 sleeping threads rarely meet.
 const STRIPES: usize = 64;

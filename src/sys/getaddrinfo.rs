@@ -7,6 +7,16 @@ use std::ptr;
 use super::sockaddr::RawAddress;
 use crate::values::endpoint::Endpoint;
 
+/// glibc's netdb.h: the name has no address of that family.
+pub(crate) const EAI_ADDRFAMILY: i32 = -9;
+/// glibc's netdb.h: the name exists and has no address.
+const EAI_NODATA: i32 = -5;
+
+/// True when an EAI_* value says that there is no such name or no address of it: the only failure that may be cached.
+pub(crate) fn says_no_such_name(code: i32) -> bool {
+    matches!(code, libc::EAI_NONAME | EAI_NODATA | EAI_ADDRFAMILY)
+}
+
 /// Why a name could not be resolved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ResolveFailure {

@@ -15,6 +15,7 @@ macro_rules! syscall {
     }};
 }
 
+pub(crate) mod bell;
 pub(crate) mod clock;
 pub(crate) mod epoll;
 pub(crate) mod eventfd;
@@ -51,6 +52,18 @@ pub(crate) fn is_shortage(errno: i32) -> bool {
         errno,
         libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM | libc::ENOSPC
     )
+}
+
+/// Runs `body` and puts errno back to what it was: for what a signal handler may call (signal-safety(7)).
+pub(crate) fn keep_errno<T>(body: impl FnOnce() -> T) -> T {
+    // SAFETY: the address of this thread's errno is valid for as long as the thread.
+    let errno = unsafe { libc::__errno_location() };
+    // SAFETY: as above.
+    let before = unsafe { *errno };
+    let result = body();
+    // SAFETY: as above.
+    unsafe { *errno = before };
+    result
 }
 
 /// True if this process, or the system, can open nothing now.

@@ -154,6 +154,14 @@ impl fmt::Display for Address {
     }
 }
 
+/// One literal IP, with a zone perhaps; port 0.
+pub(crate) fn parse_ip(text: &str, names: &dyn Names) -> Result<SocketAddr> {
+    match parse_literal(text, text, 0, names)? {
+        Some(address) => Ok(address),
+        None => Err(invalid(text, "not a literal IP")),
+    }
+}
+
 /// Connections are reused only within one of these.
 #[derive(Clone, Debug)]
 pub(crate) struct Destination {

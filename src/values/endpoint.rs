@@ -17,6 +17,12 @@ impl Endpoint {
         matches!(self, Endpoint::Inet(SocketAddr::V6(_)))
     }
 
+    /// IPv4, IPv6 or Unix, as the other one is.
+    pub(crate) fn is_of_the_family_of(&self, other: &Endpoint) -> bool {
+        let is_unix = |endpoint: &Endpoint| matches!(endpoint, Endpoint::Unix(_));
+        is_unix(self) == is_unix(other) && self.is_ipv6() == other.is_ipv6()
+    }
+
     /// 0.0.0.0 or ::.
     pub(crate) fn is_unspecified(&self) -> bool {
         matches!(self, Endpoint::Inet(address) if address.ip().is_unspecified())

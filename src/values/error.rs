@@ -15,12 +15,14 @@ pub(crate) enum Status {
     Resolve = -5,
     Connect = -6,
     Timeout = -7,
+    Canceled = -8,
     PoolClosed = -9,
     PoolExhausted = -10,
     IdleFull = -11,
     NotAvailable = -12,
     ConnClosed = -13,
     Io = -14,
+    Callback = -15,
     System = -16,
     NotReusable = -18,
     WouldBlock = -19,
@@ -32,6 +34,7 @@ pub(crate) enum Status {
 #[repr(i32)]
 pub(crate) enum Phase {
     None = 0,
+    Waiting = 1,
     Resolving = 2,
     Connecting = 3,
     Reading = 5,
@@ -42,6 +45,7 @@ impl Phase {
     fn name(self) -> &'static str {
         match self {
             Phase::None => "",
+            Phase::Waiting => "waiting",
             Phase::Resolving => "resolving",
             Phase::Connecting => "connecting",
             Phase::Reading => "reading",

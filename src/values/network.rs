@@ -100,6 +100,17 @@ impl Network {
             "tcp"
         }
     }
+
+    /// The network with its family fixed, as net.Dialer.Control is told it: `tcp4`, `udp6`, `ip4:1`, `unix`.
+    pub(crate) fn of_version(self, is_ipv6: bool) -> Self {
+        let family = if is_ipv6 { Family::V6 } else { Family::V4 };
+        match self {
+            Self::Tcp(_) => Self::Tcp(family),
+            Self::Udp(_) => Self::Udp(family),
+            Self::Ip(_, protocol) => Self::Ip(family, protocol),
+            unix => unix,
+        }
+    }
 }
 
 fn unknown(text: &str, why: &str) -> Error {

@@ -81,4 +81,8 @@ pub(crate) struct Options {
     pub(crate) verify_release: bool,
     pub(crate) nonblocking: bool,
     pub(crate) dial: DialSettings,
+    /// How long an answer of the resolver serves; zero: not at all.
+    pub(crate) dns_cache: Duration,
+    /// For so long after a failed dial others fail at once.
+    pub(crate) fail_fast: Option<Duration>,
 }

@@ -31,8 +31,16 @@ pub(crate) enum Take<C> {
     /// An idle one, now borrowed.
     Reuse(C),
     /// The right to dial, to be ended by `dialed` or `dial_failed`.
-    Dial(DestinationId, Arc<Destination>),
+    Dial(DialRight, Arc<Destination>),
     Refused(Refusal),
+}
+
+/// The right to dial once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct DialRight {
+    pub(crate) destination: DestinationId,
+    /// The one dial that finds out whether a destination that failed works again.
+    pub(crate) is_probe: bool,
 }
 
 /// Why nothing was to be had.
@@ -40,6 +48,8 @@ pub(crate) enum Take<C> {
 pub(crate) enum Refusal {
     PoolClosed,
     NothingIdle,
+    /// The last dial failed a short while ago, by this.
+    FailedBefore(Error),
     IdleFull {
         limit: &'static str,
         max: u32,
@@ -58,6 +68,10 @@ impl From<Refusal> for Error {
         match refusal {
             Refusal::PoolClosed => Error::new(Status::PoolClosed, "the pool is closed"),
             Refusal::NothingIdle => Error::new(Status::NotAvailable, "no idle connection"),
+            Refusal::FailedBefore(error) => Error {
+                message: format!("{} (a moment ago: fail_fast_ms)", error.message),
+                ..error
+            },
             Refusal::IdleFull { limit, max } => {
                 Error::new(Status::IdleFull, format!("no room for an idle connection: {limit}={max}"))
             }

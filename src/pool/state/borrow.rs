@@ -1,13 +1,14 @@
 //! Taking: an idle connection, or the right to dial; and what becomes of a dial.
 #![forbid(unsafe_code)]
 
-use super::answer::{Effects, Refusal, Take, Want};
+use super::answer::{DialRight, Effects, Refusal, Take, Want};
 use super::{DestinationId, State};
 use crate::pool::shelf::Held;
 use crate::pool::stats::Cause;
 use crate::sync::Arc;
 use crate::values::address::Destination;
 use crate::values::clock::Time;
+use crate::values::error::Error;
 use crate::values::options::ReuseOrder;
 
 impl<C: Held> State<C> {
@@ -73,17 +74,32 @@ impl<C: Held> State<C> {
                 return Take::Refused(Refusal::NothingIdle);
             }
         }
-        match self.make_room(destination, want == Want::Fresh, effects) {
+        match self.allow_dial(destination, want, now, effects) {
             Err(refusal) => Take::Refused(refusal),
-            Ok(()) => {
-                let id = self.find_or_add(destination);
-                let entry = self.entry(id);
-                entry.dialing += 1;
-                let destination = entry.destination.clone();
-                self.dialing += 1;
-                Take::Dial(id, destination)
+            Ok(right) => {
+                let destination = self.entry(right.destination).destination.clone();
+                Take::Dial(right, destination)
             }
         }
+    }
+
+    fn allow_dial(
+        &mut self,
+        destination: &Arc<Destination>,
+        want: Want,
+        now: Time,
+        effects: &mut Effects<C>,
+    ) -> Result<DialRight, Refusal> {
+        self.failures.check(destination, now)?;
+        self.make_room(destination, want == Want::Fresh, effects)?;
+        let is_probe = self.failures.begin_probe(destination);
+        let id = self.find_or_add(destination);
+        self.entry(id).dialing += 1;
+        self.dialing += 1;
+        Ok(DialRight {
+            destination: id,
+            is_probe,
+        })
     }
 
     /// Sees to it that one more connection of `destination` is within the limits, by closing the longest idle one that
@@ -134,34 +150,43 @@ impl<C: Held> State<C> {
 
     /// A dial succeeded: its connection is borrowed now, unless the pool was closed meanwhile (`Err`: it counts no
     /// more, and is to be closed by the caller).
-    pub(crate) fn dialed(&mut self, id: DestinationId, conn: &C) -> Result<(), Refusal> {
+    pub(crate) fn dialed(&mut self, right: DialRight, conn: &C) -> Result<(), Refusal> {
         if self.is_closed {
-            self.dial_failed(id);
+            self.dial_failed(right, None);
             return Err(Refusal::PoolClosed);
         }
         self.counters.dials += 1;
         self.dialing -= 1;
         self.borrowed += 1;
-        let entry = self.entry(id);
+        let entry = self.entry(right.destination);
         entry.dialing -= 1;
         entry.borrowed += 1;
+        let destination = entry.destination.clone();
+        self.failures.succeeded(&destination);
         self.note_lifetime(conn);
         Ok(())
+    }
+
+    /// A dial failed, or was given up; with the error and the time if the destination is to blame.
+    pub(crate) fn dial_failed(&mut self, right: DialRight, blame: Option<(&Error, Time)>) {
+        self.counters.dials += 1;
+        self.counters.dial_failures += 1;
+        self.dialing -= 1;
+        let entry = self.entry(right.destination);
+        entry.dialing -= 1;
+        let destination = entry.destination.clone();
+        match blame {
+            Some((error, now)) => self.failures.failed(destination, error, now),
+            None if right.is_probe => self.failures.probe_ended(&destination),
+            None => {}
+        }
+        self.forget_if_empty(right.destination);
     }
 
     pub(super) fn note_lifetime(&mut self, conn: &C) {
         if conn.retire_at() != Time::NEVER {
             self.retiring.insert((conn.retire_at(), conn.id()));
         }
-    }
-
-    /// A dial failed, or was given up.
-    pub(crate) fn dial_failed(&mut self, id: DestinationId) {
-        self.counters.dials += 1;
-        self.counters.dial_failures += 1;
-        self.dialing -= 1;
-        self.entry(id).dialing -= 1;
-        self.forget_if_empty(id);
     }
 
     /// A reused connection reached its borrower.

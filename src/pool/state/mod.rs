@@ -22,11 +22,14 @@
 pub(crate) mod answer;
 mod borrow;
 mod expire;
+mod failures;
 mod keep;
 
 use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
 
 use self::answer::Effects;
+use self::failures::Failures;
 use super::shelf::{Held, Shelf, Shelves};
 use super::stats::{Cause, Counters, Stats};
 use crate::sync::Arc;
@@ -67,11 +70,12 @@ pub(crate) struct State<C> {
     borrowed: u32,
     dialing: u32,
     counters: Counters,
+    failures: Failures,
     is_closed: bool,
 }
 
 impl<C: Held> State<C> {
-    pub(crate) fn new(limits: Limits, keeping: Keeping) -> Self {
+    pub(crate) fn new(limits: Limits, keeping: Keeping, fail_fast: Option<Duration>) -> Self {
         Self {
             limits,
             keeping,
@@ -84,6 +88,7 @@ impl<C: Held> State<C> {
             borrowed: 0,
             dialing: 0,
             counters: Counters::default(),
+            failures: Failures::new(fail_fast),
             is_closed: false,
         }
     }

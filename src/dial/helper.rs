@@ -1,10 +1,11 @@
-//! Threads for work that may block and must not block the engine: destructors and callbacks of the program.
+//! Threads for work that may block: destructors and callbacks of the program, the resolver.
 //!
 //! They start when there is work and nobody free, and end after a second without any.
 #![forbid(unsafe_code)]
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::io;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -12,13 +13,13 @@ use crate::sync::{Condvar, Mutex};
 use crate::sys::thread;
 
 /// As many blocking jobs run at once.
-const MOST_THREADS: usize = 64;
+pub(crate) const MOST_THREADS: usize = 64;
 /// Well below the 5 s within which the header promises them gone.
 const IDLE_FOR: Duration = Duration::from_secs(1);
 /// The default of std::thread: callbacks of the program (a TLS handshake, say) run on it.
 const STACK_SIZE: usize = 2 << 20;
 
-type Job = Box<dyn FnOnce() + Send>;
+pub(crate) type Job = Box<dyn FnOnce() + Send>;
 
 #[derive(Default)]
 struct Work {
@@ -52,8 +53,9 @@ impl Work {
     }
 }
 
-/// The helper threads of the process.
+/// A crew of helper threads.
 pub(crate) struct Helpers {
+    name: &'static str,
     /// Guards the queue and the threads.
     work: Mutex<Work>,
     more: Condvar,
@@ -68,8 +70,9 @@ impl fmt::Debug for Helpers {
 }
 
 impl Helpers {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(name: &'static str) -> Self {
         Self {
+            name,
             work: Mutex::new(Work::default()),
             more: Condvar::new(),
             fewer: Condvar::new(),
@@ -79,28 +82,32 @@ impl Helpers {
     /// Runs `job` on a helper thread, in the order of the calls as long as one thread is enough. When no thread can be
     /// started and none is there, it runs here: late work is worse than slow work.
     pub(crate) fn run(&'static self, job: Job) {
+        if let Err((job, _)) = self.try_run(job) {
+            job();
+        }
+    }
+
+    /// The same, but gives the job back when there is no thread for it.
+    pub(crate) fn try_run(&'static self, job: Job) -> Result<(), (Job, io::Error)> {
         let mut work = self.work.lock();
-        work.queue.push_back(job);
-        if work.idle >= work.queue.len() || work.threads >= MOST_THREADS {
+        if work.idle > work.queue.len() || work.threads >= MOST_THREADS {
+            work.queue.push_back(job);
             drop(work);
             self.more.notify_one();
-            return;
+            return Ok(());
         }
         // Under the lock, so that the thread finds its own handle when it ends.
-        match thread::spawn("vcp-helper", STACK_SIZE, || self.work_until_idle()) {
+        match thread::spawn(self.name, STACK_SIZE, || self.work_until_idle()) {
             Ok(handle) => {
                 work.threads += 1;
                 work.handles.push(handle);
             }
-            Err(_) if work.threads > 0 => {}
-            Err(_) => {
-                let job = work.queue.pop_back();
-                drop(work);
-                if let Some(job) = job {
-                    job();
-                }
-            }
+            Err(error) if work.threads == 0 => return Err((job, error)),
+            // Somebody will come to it.
+            Err(_) => {}
         }
+        work.queue.push_back(job);
+        Ok(())
     }
 
     /// The first pool begins.

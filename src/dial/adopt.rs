@@ -1,0 +1,60 @@
+//! A dial that the program's dial callback makes instead of the library.
+#![forbid(unsafe_code)]
+
+use std::os::fd::{AsFd, RawFd};
+
+use super::drive::{shortage, timeout_left, Caller, Dialed};
+use super::Dialer;
+use crate::handle::owners;
+use crate::sys::{clock, socket};
+use crate::values::address::Address;
+use crate::values::clock::Deadline;
+use crate::values::error::{Error, Phase, Result, Status};
+
+/// `None` if the program has no dial callback.
+pub(crate) fn from_program(
+    address: &Address,
+    dialer: &Dialer,
+    deadline: Deadline,
+    caller: &dyn Caller,
+) -> Result<Option<Dialed>> {
+    let Some(program) = &dialer.program else {
+        return Ok(None);
+    };
+    let network = address.network.to_string();
+    match program.dial(&network, &address.text, timeout_left(deadline))? {
+        Some(number) => adopted(number, deadline, caller).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// A descriptor that the program's dial callback returned: the pool's from now on, whatever comes of it.
+fn adopted(number: RawFd, deadline: Deadline, caller: &dyn Caller) -> Result<Dialed> {
+    let refused = |why: &str| {
+        Error::new(
+            Status::Callback,
+            format!("dial callback: returned fd {number}, {why}"),
+        )
+    };
+    if owners::is_owned(number) {
+        return Err(refused("which a pool of this process has already"));
+    }
+    let fd = socket::adopt(number).map_err(|_| refused("which is not open"))?;
+    let kind = socket::kind(fd.as_fd()).map_err(|_| refused("which is not a socket"))?;
+    let remote = socket::peer(fd.as_fd()).map_err(|_| refused("which is not connected"))?;
+    let system = |error: std::io::Error| shortage(&error);
+    socket::set_close_on_exec(fd.as_fd(), true).map_err(system)?;
+    let is_nonblocking = socket::is_nonblocking(fd.as_fd()).map_err(system)?;
+    if let Some(error) = caller.ended() {
+        return Err(error);
+    }
+    if deadline.has_passed(clock::now()) {
+        return Err(Error::timeout(Phase::Connecting, ""));
+    }
+    Ok(Dialed {
+        fd,
+        remote,
+        is_datagram: kind.is_datagram(),
+        is_nonblocking,
+    })
+}

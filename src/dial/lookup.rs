@@ -1,0 +1,67 @@
+//! One name being resolved, and everybody who waits for its addresses.
+#![forbid(unsafe_code)]
+
+use std::net::SocketAddr;
+
+use crate::sync::{Arc, Mutex};
+use crate::sys::bell::Bell;
+use crate::values::error::Error;
+
+/// How far a lookup has come.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Progress {
+    /// In the order in which they arrived, port 0.
+    pub(crate) addresses: Vec<SocketAddr>,
+    /// `None` while there may come more.
+    pub(crate) end: Option<std::result::Result<(), Error>>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    progress: Progress,
+    bells: Vec<Arc<Bell>>,
+}
+
+/// See the module. Addresses may arrive one by one, so a dial can begin before the lookup has ended.
+#[derive(Debug, Default)]
+pub(crate) struct Lookup {
+    /// Guards itself alone.
+    shared: Mutex<Shared>,
+}
+
+impl Lookup {
+    /// One more address.
+    pub(crate) fn add(&self, address: SocketAddr) {
+        let mut shared = self.shared.lock();
+        if !shared.progress.addresses.contains(&address) {
+            shared.progress.addresses.push(address);
+            shared.bells.iter().for_each(|bell| bell.ring());
+        }
+    }
+
+    /// Nothing more comes.
+    pub(crate) fn end(&self, end: std::result::Result<(), Error>) {
+        let mut shared = self.shared.lock();
+        shared.progress.end = Some(end);
+        shared.bells.drain(..).for_each(|bell| bell.ring());
+    }
+
+    pub(crate) fn progress(&self) -> Progress {
+        self.shared.lock().progress.clone()
+    }
+
+    /// From now on `bell` rings at every progress.
+    pub(crate) fn join(&self, bell: &Arc<Bell>) {
+        let mut shared = self.shared.lock();
+        if shared.progress.end.is_none() {
+            shared.bells.push(bell.clone());
+        }
+    }
+
+    /// The end of a `join`; `true` if nobody is waiting any more.
+    pub(crate) fn leave(&self, bell: &Arc<Bell>) -> bool {
+        let mut shared = self.shared.lock();
+        shared.bells.retain(|one| !Arc::ptr_eq(one, bell));
+        shared.bells.is_empty()
+    }
+}

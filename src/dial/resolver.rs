@@ -1,0 +1,270 @@
+//! Which names are being resolved, on which threads: a blocking resolver behind callers that must not be held up.
+//!
+//! A name that is asked for by many is looked up once. At most [`helper::MOST_THREADS`] threads resolve, each holding one
+//! name, and getaddrinfo(3) cannot be stopped, so names that hang must not take all of them:
+//!
+//! | a name that | is | and starts while |
+//! |---|---|---|
+//! | answered when last asked | Good | a thread is free |
+//! | timed out within the last minute | Slow | slow names hold less than half of the threads |
+//! | neither | New | new names hold less than half of the threads that slow names leave |
+//!
+//! A name that has not answered within [`PATIENCE`], or of which a caller gave up, counts as slow while it runs. So however
+//! many names hang, a part of the threads is left for the others. Of the new names that wait for a thread the youngest
+//! goes first: its caller has most time left. A name that nobody waits for any more is not looked up.
+#![forbid(unsafe_code)]
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use super::helper::{Helpers, MOST_THREADS};
+use super::lookup::Lookup;
+use crate::sync::{Arc, Mutex};
+use crate::sys::bell::Bell;
+use crate::sys::{self, clock};
+use crate::values::clock::Time;
+use crate::values::error::{Error, Result, Status};
+
+/// Healthy names answer sooner: a round trip across the world is 300 ms, and caches are near.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// For so long a name that timed out counts as slow.
+const SLOW_FOR: Duration = Duration::from_secs(60);
+/// So many names are remembered as good or slow.
+const MOST_REMEMBERED: usize = 1024;
+
+/// Whose resolver, and the name: 0 is the system's, others are pools with a resolve callback.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Key {
+    pub(crate) owner: u64,
+    pub(crate) name: String,
+}
+
+/// Resolves one name, adding to the lookup.
+pub(crate) type Work = Box<dyn FnOnce(&Arc<Lookup>) -> Result<()> + Send>;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Record {
+    Good,
+    SlowUntil(Time),
+}
+
+#[derive(Debug)]
+struct Running {
+    key: Key,
+    since: Time,
+    is_slow: bool,
+}
+
+struct Waiting {
+    key: Key,
+    lookup: Arc<Lookup>,
+    work: Work,
+}
+
+#[derive(Default)]
+struct Desk {
+    in_flight: BTreeMap<Key, Arc<Lookup>>,
+    running: Vec<Running>,
+    waiting: VecDeque<Waiting>,
+    records: BTreeMap<Key, Record>,
+}
+
+/// See the module.
+pub(crate) struct Resolver {
+    helpers: Helpers,
+    /// Guards the lists of names; the lookups have their own locks, taken inside this one.
+    desk: Mutex<Desk>,
+}
+
+impl std::fmt::Debug for Resolver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Resolver").finish_non_exhaustive()
+    }
+}
+
+impl Desk {
+    /// Whether a name may start now.
+    fn may_start(&self, key: &Key, now: Time) -> bool {
+        let slow = self
+            .running
+            .iter()
+            .filter(|one| one.is_slow || one.since.after(PATIENCE) <= now)
+            .count();
+        let other = self.running.len() - slow;
+        match self.records.get(key) {
+            Some(Record::Good) => self.running.len() < MOST_THREADS,
+            Some(Record::SlowUntil(until)) if *until > now => {
+                slow < MOST_THREADS / 2 && self.running.len() < MOST_THREADS
+            }
+            _ => {
+                let left = MOST_THREADS.saturating_sub(slow);
+                other < left.div_ceil(2) && self.running.len() < MOST_THREADS
+            }
+        }
+    }
+
+    fn next_to_start(&mut self, now: Time) -> Option<Waiting> {
+        let newest_first = (0..self.waiting.len()).rev();
+        let at = newest_first
+            .into_iter()
+            .find(|&at| self.may_start(&self.waiting[at].key, now))?;
+        self.waiting.remove(at)
+    }
+
+    fn remember(&mut self, key: Key, record: Record, now: Time) {
+        if self.records.len() >= MOST_REMEMBERED && !self.records.contains_key(&key) {
+            self.records
+                .retain(|_, record| matches!(record, Record::SlowUntil(until) if *until > now));
+            if self.records.len() >= MOST_REMEMBERED {
+                return;
+            }
+        }
+        self.records.insert(key, record);
+    }
+}
+
+/// One caller's interest in a lookup.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    resolver: &'static Resolver,
+    key: Key,
+    pub(crate) lookup: Arc<Lookup>,
+    bell: Arc<Bell>,
+}
+
+impl Resolver {
+    pub(crate) fn new() -> Self {
+        Self {
+            helpers: Helpers::new("vcp-resolver"),
+            desk: Mutex::new(Desk::default()),
+        }
+    }
+
+    /// The first pool begins.
+    pub(crate) fn wanted(&self) {
+        self.helpers.wanted();
+    }
+
+    /// The last pool has ended: what is remembered is given back, and threads without work end now.
+    pub(crate) fn not_wanted(&self) {
+        self.helpers.not_wanted();
+        let mut desk = self.desk.lock();
+        desk.records.clear();
+        desk.running.shrink_to_fit();
+        desk.waiting.shrink_to_fit();
+    }
+
+    /// Asks for a name; `bell` rings at every progress of the lookup that this returns. `work` is dropped if somebody
+    /// has asked already.
+    pub(crate) fn ask(&'static self, key: Key, bell: &Arc<Bell>, work: Work) -> Asked {
+        let now = clock::now();
+        let mut desk = self.desk.lock();
+        let lookup = match desk.in_flight.get(&key) {
+            Some(lookup) => lookup.clone(),
+            None => {
+                let lookup = Arc::new(Lookup::default());
+                desk.in_flight.insert(key.clone(), lookup.clone());
+                desk.waiting.push_back(Waiting {
+                    key: key.clone(),
+                    lookup: lookup.clone(),
+                    work,
+                });
+                lookup
+            }
+        };
+        lookup.join(bell);
+        drop(desk);
+        self.start_what_may(now);
+        Asked {
+            resolver: self,
+            key,
+            lookup,
+            bell: bell.clone(),
+        }
+    }
+
+    fn start_what_may(&'static self, now: Time) {
+        loop {
+            let mut desk = self.desk.lock();
+            let Some(next) = desk.next_to_start(now) else {
+                return;
+            };
+            desk.running.push(Running {
+                key: next.key.clone(),
+                since: now,
+                is_slow: false,
+            });
+            drop(desk);
+            let Waiting { key, lookup, work } = next;
+            let (told, named) = (lookup.clone(), key.clone());
+            let job = Box::new(move || self.resolve(key, &lookup, work));
+            if let Err((_, error)) = self.helpers.try_run(job) {
+                let errno = sys::errno(&error);
+                let message = format!("no thread to resolve on: {}", sys::errno_text(errno));
+                self.ended(&named, now, None);
+                told.end(Err(Error::new(Status::System, message).numbered(errno)));
+            }
+        }
+    }
+
+    fn resolve(&'static self, key: Key, lookup: &Arc<Lookup>, work: Work) {
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work(lookup)))
+            .unwrap_or_else(|_| Err(Error::new(Status::Internal, "the resolver panicked")));
+        let now = clock::now();
+        // Off the list before it ends: whoever asks from now on asks anew.
+        self.ended(&key, now, Some(Record::Good));
+        lookup.end(result);
+        self.start_what_may(now);
+    }
+
+    fn ended(&self, key: &Key, now: Time, record: Option<Record>) {
+        let mut desk = self.desk.lock();
+        desk.running.retain(|one| one.key != *key);
+        desk.in_flight.remove(key);
+        if let Some(record) = record {
+            desk.remember(key.clone(), record, now);
+        }
+    }
+
+    fn left(&'static self, asked: &Asked) {
+        let mut desk = self.desk.lock();
+        if asked.lookup.leave(&asked.bell) {
+            let still_waiting = desk
+                .waiting
+                .iter()
+                .position(|one| Arc::ptr_eq(&one.lookup, &asked.lookup));
+            if let Some(at) = still_waiting {
+                desk.waiting.remove(at);
+                desk.in_flight.remove(&asked.key);
+            }
+        }
+    }
+}
+
+impl Asked {
+    /// The caller's deadline passed while the name was being resolved.
+    pub(crate) fn timed_out(&self, now: Time) {
+        let mut desk = self.resolver.desk.lock();
+        let mut was_running = false;
+        for running in desk.running.iter_mut().filter(|one| one.key == self.key) {
+            running.is_slow = true;
+            was_running = true;
+        }
+        // One that never got a thread has not shown that it is slow.
+        if was_running {
+            desk.remember(
+                self.key.clone(),
+                Record::SlowUntil(now.after(SLOW_FOR)),
+                now,
+            );
+        }
+        drop(desk);
+        self.resolver.start_what_may(now);
+    }
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        self.resolver.left(self);
+    }
+}

@@ -1,0 +1,159 @@
+//! Where a name's addresses come from: the pool's cache, the program's resolve callback, or the system's resolver.
+#![forbid(unsafe_code)]
+
+use std::net::SocketAddr;
+
+use super::cache::Answer;
+use super::drive::{shortage, timeout_left, Caller};
+use super::lookup::Lookup;
+use super::resolver::{Asked, Key, Work};
+use super::Dialer;
+use crate::sync::Arc;
+use crate::sys::{self, clock, getaddrinfo};
+use crate::values::clock::{Deadline, Time};
+use crate::values::error::{Error, Result, Status};
+use crate::values::network::Network;
+
+/// The owner of the system's lookups.
+const THE_SYSTEM: u64 = 0;
+
+/// What is known so far.
+#[derive(Debug)]
+pub(crate) struct Told {
+    pub(crate) addresses: Vec<SocketAddr>,
+    pub(crate) is_complete: bool,
+}
+
+#[derive(Debug)]
+enum From {
+    Cache(Answer),
+    /// Resolved in this thread.
+    Here(Arc<Lookup>),
+    Asked(Asked),
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Source {
+    name: String,
+    from: From,
+}
+
+impl Source {
+    /// Begins to find the addresses of `host`. Never blocks when a deadline or a token could end the dial earlier.
+    pub(crate) fn ask(
+        network: Network,
+        host: &str,
+        dialer: &Dialer,
+        deadline: Deadline,
+        caller: &dyn Caller,
+    ) -> Result<Self> {
+        let program = dialer.program.as_ref().filter(|program| program.resolves());
+        let name = match program {
+            Some(_) => format!("{network} {host}"),
+            None => host.to_owned(),
+        };
+        if let Some(answer) = dialer.cache.answer(&name, clock::now()) {
+            return Ok(Self {
+                name,
+                from: From::Cache(answer),
+            });
+        }
+        let host = host.to_owned();
+        let work: Work = match program {
+            None => Box::new(move |lookup| system(&host, lookup)),
+            Some(program) => {
+                let program = program.clone();
+                let timeout_ms = timeout_left(deadline);
+                let work = move |lookup: &Arc<Lookup>| {
+                    program.resolve(&network.to_string(), &host, timeout_ms, lookup)
+                };
+                if deadline == Deadline::NEVER && caller.token().is_none() {
+                    let lookup = Arc::new(Lookup::default());
+                    lookup.end(work(&lookup));
+                    return Ok(Self {
+                        name,
+                        from: From::Here(lookup),
+                    });
+                }
+                Box::new(work)
+            }
+        };
+        let owner = if program.is_some() {
+            dialer.owner
+        } else {
+            THE_SYSTEM
+        };
+        let key = Key {
+            owner,
+            name: name.clone(),
+        };
+        let asked = dialer.resolver.ask(key, caller.bell(), work);
+        Ok(Self {
+            name,
+            from: From::Asked(asked),
+        })
+    }
+
+    /// What is known by now, or why nothing will be.
+    pub(crate) fn told(&self) -> Result<Told> {
+        let lookup = match &self.from {
+            From::Cache(answer) => {
+                return answer.clone().map(|addresses| Told {
+                    addresses,
+                    is_complete: true,
+                });
+            }
+            From::Here(lookup) => lookup,
+            From::Asked(asked) => &asked.lookup,
+        };
+        let progress = lookup.progress();
+        match progress.end {
+            Some(Err(error)) => Err(error),
+            end => Ok(Told {
+                addresses: progress.addresses,
+                is_complete: end.is_some(),
+            }),
+        }
+    }
+
+    /// Lets a complete answer serve later dials too.
+    pub(crate) fn remember(&self, addresses: &[SocketAddr], dialer: &Dialer) {
+        if !matches!(self.from, From::Cache(_)) {
+            dialer
+                .cache
+                .remember(&self.name, &Ok(addresses.to_vec()), clock::now());
+        }
+    }
+
+    /// The same for a failure, if it says that there is no such name.
+    pub(crate) fn remember_failure(&self, error: &Error, dialer: &Dialer) {
+        let is_new = !matches!(self.from, From::Cache(_));
+        if is_new && error.status == Status::Resolve && getaddrinfo::says_no_such_name(error.number)
+        {
+            dialer
+                .cache
+                .remember(&self.name, &Err(error.clone()), clock::now());
+        }
+    }
+
+    /// The dial's deadline passed before everything was known.
+    pub(crate) fn timed_out(&self, now: Time) {
+        if let From::Asked(asked) = &self.from {
+            asked.timed_out(now);
+        }
+    }
+}
+
+fn system(host: &str, lookup: &Arc<Lookup>) -> Result<()> {
+    let found = getaddrinfo::resolve(host).map_err(|failure| {
+        // Without a descriptor the resolver says that there is no such name.
+        if sys::is_out_of_descriptors() {
+            return shortage(&std::io::Error::from_raw_os_error(libc::EMFILE));
+        }
+        let message = format!("resolving {host}: {}", failure.text);
+        Error::new(Status::Resolve, message).numbered(failure.code)
+    })?;
+    found.into_iter().for_each(|address| lookup.add(address));
+    Ok(())
+}

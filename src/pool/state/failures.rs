@@ -1,0 +1,91 @@
+//! Destinations whose last dial failed: for a while others fail at once, then one dial tries again.
+//!
+//! | a destination is | on | becomes |
+//! |---|---|---|
+//! | good | a failure | failed until now + fail_fast |
+//! | failed | time | due for a probe |
+//! | due | a dial | being probed: every other dial fails at once |
+//! | any | a success | good |
+//! | any | a failure | failed until now + fail_fast |
+//! | being probed | the probe was given up by its caller | due |
+#![forbid(unsafe_code)]
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::answer::Refusal;
+use crate::sync::Arc;
+use crate::values::address::Destination;
+use crate::values::clock::Time;
+use crate::values::error::Error;
+
+/// So many destinations are remembered as failed.
+const MOST: usize = 1024;
+
+#[derive(Debug)]
+struct Failure {
+    error: Error,
+    until: Time,
+    is_being_probed: bool,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Failures {
+    lasts: Option<Duration>,
+    of: HashMap<Arc<Destination>, Failure>,
+}
+
+impl Failures {
+    pub(super) fn new(lasts: Option<Duration>) -> Self {
+        Self {
+            lasts,
+            of: HashMap::new(),
+        }
+    }
+
+    /// Fails if a dial would have to fail at once.
+    pub(super) fn check(&self, destination: &Destination, now: Time) -> Result<(), Refusal> {
+        match self.of.get(destination) {
+            Some(failure) if failure.is_being_probed || now < failure.until => {
+                Err(Refusal::FailedBefore(failure.error.clone()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A dial that `check` has let through begins; true if it is the one that tries again.
+    pub(super) fn begin_probe(&mut self, destination: &Destination) -> bool {
+        let failure = self.of.get_mut(destination);
+        failure.is_some_and(|failure| !std::mem::replace(&mut failure.is_being_probed, true))
+    }
+
+    pub(super) fn probe_ended(&mut self, destination: &Destination) {
+        if let Some(failure) = self.of.get_mut(destination) {
+            failure.is_being_probed = false;
+        }
+    }
+
+    pub(super) fn succeeded(&mut self, destination: &Destination) {
+        self.of.remove(destination);
+    }
+
+    pub(super) fn failed(&mut self, destination: Arc<Destination>, error: &Error, now: Time) {
+        let Some(lasts) = self.lasts else {
+            return;
+        };
+        if self.of.len() >= MOST && !self.of.contains_key(&destination) {
+            self.of
+                .retain(|_, failure| failure.is_being_probed || now < failure.until);
+            if self.of.len() >= MOST {
+                return;
+            }
+        }
+        let failure = Failure {
+            error: error.clone(),
+            until: now.after(lasts),
+            is_being_probed: false,
+        };
+        self.of.insert(destination, failure);
+    }
+}

@@ -1,0 +1,377 @@
+/* rewrite, resolve, dial and control: what each is told, what each may do, and how each refuses. */
+#include "check.h"
+
+#include <arpa/inet.h>
+
+typedef struct {
+    int calls;
+    char network[64];
+    char text[2048];
+    int64_t timeout_ms;
+    pthread_t thread;
+    int answer;
+    const char *say;
+    const char *rewrite_to;
+    const char *addresses[4];
+    vcp_resolved *kept;
+    int dial_fd;
+    int fd;
+    int add_status;
+    int nap_ms;
+} seen;
+
+static void note(seen *s, const char *network, const char *text)
+{
+    s->calls++;
+    s->thread = pthread_self();
+    snprintf(s->network, sizeof s->network, "%s", network);
+    snprintf(s->text, sizeof s->text, "%s", text);
+    if (s->say != NULL)
+        CHECK_EQ(vcp_set_callback_error(s->say), VCP_OK);
+}
+
+static int on_rewrite(void *user, const char *network, const char *address, char *out, size_t size)
+{
+    seen *s = (seen *)user;
+    note(s, network, address);
+    snprintf(out, size, "%s", s->rewrite_to != NULL ? s->rewrite_to : address);
+    return s->answer;
+}
+
+static int on_resolve(void *user, const char *network, const char *host, int64_t timeout_ms, vcp_resolved *out)
+{
+    seen *s = (seen *)user;
+    int i;
+    note(s, network, host);
+    s->timeout_ms = timeout_ms;
+    s->kept = out;
+    let_pass(s->nap_ms);
+    for (i = 0; i < 4 && s->addresses[i] != NULL; i++)
+        CHECK_EQ(vcp_resolved_add(out, s->addresses[i]), VCP_OK);
+    s->add_status = vcp_resolved_add(out, "not-an-ip");
+    return s->answer;
+}
+
+static int on_dial(void *user, const char *network, const char *address, int64_t timeout_ms)
+{
+    seen *s = (seen *)user;
+    note(s, network, address);
+    s->timeout_ms = timeout_ms;
+    return s->answer < 0 ? s->answer : s->dial_fd;
+}
+
+static int on_control(void *user, const char *network, const char *address, int fd)
+{
+    seen *s = (seen *)user;
+    struct sockaddr_storage name;
+    socklen_t length = sizeof name;
+    note(s, network, address);
+    s->fd = fd;
+    CHECK_EQ(getpeername(fd, (struct sockaddr *)&name, &length), -1);
+    return s->answer;
+}
+
+static seen nothing_seen(void)
+{
+    seen s;
+    memset(&s, 0, sizeof s);
+    return s;
+}
+
+static void name_at(char *out, size_t size, const char *host, const server *s)
+{
+    snprintf(out, size, "%s%s", host, strrchr(s->address, ':'));
+}
+
+TEST(rewrite_says_where_to_dial_and_the_destination_keeps_its_name)
+{
+    server s = tcp_server();
+    seen heard = nothing_seen();
+    vcp_pool_options o = pool_options();
+    vcp_conn *conn = NULL;
+    char text[128];
+    vcp_pool *pool;
+    o.rewrite = on_rewrite;
+    o.user = &heard;
+    heard.rewrite_to = s.address;
+    pool = pool_new(&o);
+    CHECK(vcp_dial(pool, "tcp", "db.example:5432", &conn) >= 0);
+    CHECK_STR(heard.network, "tcp");
+    CHECK_STR(heard.text, "db.example:5432");
+    vcp_conn_address(conn, text, sizeof text);
+    CHECK_STR(text, "db.example:5432");
+    vcp_conn_remote_address(conn, text, sizeof text);
+    CHECK_STR(text, s.address);
+    give_back(conn);
+    CHECK_EQ(vcp_pool_idle_count(pool, "tcp", "db.example:5432"), 1);
+    CHECK(vcp_dial(pool, "tcp", "db.example:5432", &conn) >= 0);
+    CHECK_EQ(vcp_conn_is_reused(conn), 1);
+    CHECK_EQ(heard.calls, 1);
+    give_back(conn);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
+TEST(rewrite_to_a_bad_address_is_an_error)
+{
+    seen heard = nothing_seen();
+    vcp_pool_options o = pool_options();
+    vcp_conn *conn = NULL;
+    vcp_pool *pool;
+    o.rewrite = on_rewrite;
+    o.user = &heard;
+    heard.rewrite_to = "no-port";
+    pool = pool_new(&o);
+    CHECK_EQ(vcp_dial(pool, "tcp", "127.0.0.1:1", &conn), VCP_ERR_INVALID_ADDRESS);
+    CHECK_HAS(vcp_last_error(), "rewrite");
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+}
+
+TEST(resolve_replaces_the_systems_resolver)
+{
+    server s = tcp_server();
+    seen heard = nothing_seen();
+    vcp_pool_options o = pool_options();
+    vcp_conn *conn = NULL;
+    char name[128];
+    vcp_pool *pool;
+    o.resolve = on_resolve;
+    o.user = &heard;
+    heard.addresses[0] = "127.0.0.1";
+    pool = pool_new(&o);
+    name_at(name, sizeof name, "somewhere.invalid", &s);
+    CHECK(vcp_dial(pool, "tcp", name, &conn) >= 0);
+    CHECK_STR(heard.network, "tcp");
+    CHECK_STR(heard.text, "somewhere.invalid");
+    CHECK_BETWEEN(heard.timeout_ms, 25000, 30000);
+    CHECK_EQ(heard.add_status, VCP_ERR_INVALID_ADDRESS);
+    give_back(conn);
+    CHECK(vcp_dial(pool, "tcp", name, &conn) >= 0);
+    CHECK_EQ(heard.calls, 1);
+    give_back(conn);
+    CHECK_EQ(vcp_dial(pool, "tcp", s.address, &conn) >= 0, 1);
+    CHECK_EQ(heard.calls, 1);
+    give_back(conn);
+    CHECK_EQ(vcp_resolved_add(heard.kept, "127.0.0.1"), VCP_ERR_INVALID_HANDLE);
+    CHECK_EQ(vcp_resolved_add(NULL, "127.0.0.1"), VCP_ERR_INVALID_HANDLE);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
+TEST(resolve_without_a_deadline_runs_on_the_dialing_thread_with_minus_one)
+{
+    server s = tcp_server();
+    seen heard = nothing_seen();
+    vcp_pool_options o = pool_options();
+    vcp_conn *conn = NULL;
+    char name[128];
+    vcp_pool *pool;
+    o.resolve = on_resolve;
+    o.dial_timeout_ms = 0;
+    o.user = &heard;
+    heard.addresses[0] = "127.0.0.1";
+    pool = pool_new(&o);
+    name_at(name, sizeof name, "x", &s);
+    CHECK(vcp_dial(pool, "tcp", name, &conn) >= 0);
+    CHECK_EQ(heard.timeout_ms, -1);
+    CHECK(pthread_equal(heard.thread, pthread_self()));
+    give_back(conn);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
+TEST(resolve_that_finds_nothing_is_a_resolve_error)
+{
+    seen heard = nothing_seen();
+    vcp_pool_options o = pool_options();
+    vcp_conn *conn = NULL;
+    vcp_pool *pool;
+    o.resolve = on_resolve;
+    o.user = &heard;
+    pool = pool_new(&o);
+    CHECK_EQ(vcp_dial(pool, "tcp", "x:1", &conn), VCP_ERR_RESOLVE);
+    heard.addresses[0] = "::1";
+    CHECK_EQ(vcp_dial(pool, "tcp4", "x:1", &conn), VCP_ERR_RESOLVE);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+}
+
+TEST(a_slow_resolve_does_not_outlive_the_deadline)
+{
+    seen heard = nothing_seen();
+    vcp_pool_options o = pool_options();
+    vcp_dial_options d = dial_options(0);
+    vcp_conn *conn = NULL;
+    vcp_pool *pool;
+    int64_t start;
+    o.resolve = on_resolve;
+    o.user = &heard;
+    heard.nap_ms = 600;
+    d.timeout_ms = 100;
+    pool = pool_new(&o);
+    start = now_ms();
+    CHECK_EQ(vcp_dial_with(pool, "tcp", "x:1", &d, &conn), VCP_ERR_TIMEOUT);
+    CHECK_BETWEEN(now_ms() - start, 99, at_most(150));
+    CHECK_EQ(vcp_last_phase(), VCP_PHASE_RESOLVING);
+    CHECK_HAS(vcp_last_error(), "resolving");
+    CHECK_EQ(vcp_last_errno(), 0);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    /* `heard` must outlive the callback. */
+    EVENTUALLY(heard.add_status != 0, 5000);
+}
+
+TEST(dial_hands_over_a_connected_descriptor)
+{
+    server s = tcp_server();
+    seen heard = nothing_seen();
+    vcp_pool_options o = pool_options();
+    vcp_conn *conn = NULL;
+    char text[128];
+    vcp_pool *pool;
+    int fds;
+    o.dial = on_dial;
+    o.user = &heard;
+    pool = pool_new(&o);
+    heard.dial_fd = client_of(&s);
+    CHECK_EQ(vcp_dial(pool, "tcp", "anything:1", &conn), heard.dial_fd);
+    CHECK_STR(heard.text, "anything:1");
+    CHECK_BETWEEN(heard.timeout_ms, 25000, 30000);
+    CHECK((fcntl(heard.dial_fd, F_GETFD) & FD_CLOEXEC) != 0);
+    CHECK_EQ(vcp_conn_is_reused(conn), 0);
+    vcp_conn_remote_address(conn, text, sizeof text);
+    CHECK_STR(text, s.address);
+    give_back(conn);
+    CHECK_EQ(vcp_dial(pool, "tcp", "anything:1", &conn), heard.dial_fd);
+    CHECK_EQ(heard.calls, 1);
+
+    /* The same number again belongs to the pool already. */
+    {
+        vcp_conn *other = NULL;
+        CHECK_EQ(vcp_dial(pool, "tcp", "other:1", &other), VCP_ERR_CALLBACK);
+        CHECK(other == NULL);
+        CHECK(is_open(heard.dial_fd));
+    }
+    give_back(conn);
+    fds = open_fds();
+    heard.dial_fd = open("/dev/null", O_RDONLY);
+    CHECK_EQ(vcp_dial(pool, "tcp", "other:2", &conn), VCP_ERR_CALLBACK);
+    CHECK_EQ(open_fds(), fds);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
+TEST(control_sees_the_socket_before_it_connects)
+{
+    server s = tcp_server();
+    seen heard = nothing_seen();
+    vcp_pool_options o = pool_options();
+    vcp_conn *conn = NULL;
+    vcp_pool *pool;
+    int fd;
+    o.control = on_control;
+    o.user = &heard;
+    pool = pool_new(&o);
+    fd = vcp_dial(pool, "tcp", s.address, &conn);
+    CHECK(fd >= 0);
+    CHECK_STR(heard.network, "tcp4");
+    CHECK_STR(heard.text, s.address);
+    CHECK_EQ(heard.fd, fd);
+    give_back(conn);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
+static void check_refusal(vcp_pool_options o, seen *heard, const char *name, int number)
+{
+    server s = tcp_server();
+    vcp_conn *conn = (vcp_conn *)&s;
+    char expected[64];
+    vcp_pool *pool;
+    int fds;
+    o.user = heard;
+    heard->answer = number;
+    heard->say = "because of the moon";
+    heard->dial_fd = -1;
+    pool = pool_new(&o);
+    fds = open_fds();
+    CHECK_EQ(vcp_dial(pool, "tcp", o.resolve != NULL ? "some.name:80" : s.address, &conn), VCP_ERR_CALLBACK);
+    CHECK(conn == NULL);
+    CHECK_EQ(vcp_last_errno(), number);
+    CHECK_EQ(vcp_last_phase(), VCP_PHASE_NONE);
+    snprintf(expected, sizeof expected, "%d", number);
+    CHECK_HAS(vcp_last_error(), name);
+    CHECK_HAS(vcp_last_error(), expected);
+    CHECK_HAS(vcp_last_error(), "because of the moon");
+    CHECK_EQ(open_fds(), fds);
+    CHECK_EQ(vcp_pool_conn_count(pool), 0);
+    CHECK_STATS_ADD_UP(pool);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
+TEST(each_callbacks_refusal_is_told_with_its_number_and_leaves_nothing_open)
+{
+    seen heard = nothing_seen();
+    vcp_pool_options o = pool_options();
+    o.rewrite = on_rewrite;
+    check_refusal(o, &heard, "rewrite", 41);
+    o = pool_options();
+    o.resolve = on_resolve;
+    check_refusal(o, &heard, "resolve", -42);
+    o = pool_options();
+    o.dial = on_dial;
+    check_refusal(o, &heard, "dial", -43);
+    o = pool_options();
+    o.control = on_control;
+    check_refusal(o, &heard, "control", 44);
+}
+
+TEST(a_callbacks_text_is_refused_outside_of_one)
+{
+    CHECK_EQ(vcp_set_callback_error("x"), VCP_ERR_INVALID_ARGUMENT);
+    CHECK_EQ(vcp_set_callback_error(NULL), VCP_ERR_INVALID_ARGUMENT);
+}
+
+TEST(an_answer_serves_for_dns_cache_ms)
+{
+    server s = tcp_server();
+    seen heard = nothing_seen();
+    vcp_pool_options o = pool_options();
+    vcp_conn *conn = NULL;
+    char name[128];
+    vcp_pool *pool;
+    int i;
+    o.resolve = on_resolve;
+    o.dns_cache_ms = 300;
+    o.max_idle_per_address = 0;
+    o.user = &heard;
+    heard.addresses[0] = "127.0.0.1";
+    pool = pool_new(&o);
+    name_at(name, sizeof name, "x", &s);
+    for (i = 0; i < 3; i++) {
+        CHECK(vcp_dial(pool, "tcp", name, &conn) >= 0);
+        give_back(conn);
+    }
+    CHECK_EQ(heard.calls, 1);
+    let_pass(350);
+    CHECK(vcp_dial(pool, "tcp", name, &conn) >= 0);
+    give_back(conn);
+    CHECK_EQ(heard.calls, 2);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
+int main(void)
+{
+    RUN(rewrite_says_where_to_dial_and_the_destination_keeps_its_name);
+    RUN(rewrite_to_a_bad_address_is_an_error);
+    RUN(resolve_replaces_the_systems_resolver);
+    RUN(resolve_without_a_deadline_runs_on_the_dialing_thread_with_minus_one);
+    RUN(resolve_that_finds_nothing_is_a_resolve_error);
+    RUN(a_slow_resolve_does_not_outlive_the_deadline);
+    RUN(dial_hands_over_a_connected_descriptor);
+    RUN(control_sees_the_socket_before_it_connects);
+    RUN(each_callbacks_refusal_is_told_with_its_number_and_leaves_nothing_open);
+    RUN(a_callbacks_text_is_refused_outside_of_one);
+    RUN(an_answer_serves_for_dns_cache_ms);
+    return finished();
+}

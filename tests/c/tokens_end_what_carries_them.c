@@ -1,0 +1,270 @@
+/* vcp_cancel_*: from any thread and from a signal handler, for dials, reads, writes and waits. */
+#include "check.h"
+
+#include <signal.h>
+
+static vcp_cancel *token_new(void)
+{
+    vcp_cancel *token = NULL;
+    CHECK_EQ(vcp_cancel_new(&token), VCP_OK);
+    CHECK(token != NULL);
+    return token;
+}
+
+static void *fires_after_100_ms(void *token)
+{
+    let_pass(100);
+    CHECK_EQ(vcp_cancel_fire((vcp_cancel *)token), VCP_OK);
+    return NULL;
+}
+
+TEST(a_fired_token_fails_the_dial_even_on_a_hit)
+{
+    server s = tcp_server();
+    vcp_pool *pool = pool_new(NULL);
+    vcp_dial_options d = dial_options(0);
+    vcp_conn *conn = borrow(pool, &s);
+    give_back(conn);
+    d.cancel = token_new();
+    CHECK(vcp_dial_with(pool, s.network, s.address, &d, &conn) >= 0);
+    give_back(conn);
+    CHECK_EQ(vcp_cancel_fire(d.cancel), VCP_OK);
+    CHECK_EQ(vcp_dial_with(pool, s.network, s.address, &d, &conn), VCP_ERR_CANCELED);
+    CHECK(conn == NULL);
+    CHECK_EQ(vcp_last_errno(), 0);
+    CHECK_EQ(idle_at(pool, &s), 1);
+    CHECK_EQ(vcp_cancel_free(d.cancel), VCP_OK);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
+TEST(firing_ends_a_dial_that_connects)
+{
+    full_server full = full_server_new();
+    vcp_pool *pool = pool_new(NULL);
+    vcp_dial_options d = dial_options(0);
+    vcp_conn *conn = NULL;
+    pthread_t thread;
+    int64_t start = now_ms();
+    d.cancel = token_new();
+    CHECK_EQ(pthread_create(&thread, NULL, fires_after_100_ms, d.cancel), 0);
+    CHECK_EQ(vcp_dial_with(pool, "tcp", full.s.address, &d, &conn), VCP_ERR_CANCELED);
+    CHECK_TOOK(start, 100);
+    CHECK_EQ(pthread_join(thread, NULL), 0);
+    CHECK_EQ(vcp_cancel_free(d.cancel), VCP_OK);
+    CHECK_STATS_ADD_UP(pool);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    full_server_close(&full);
+}
+
+TEST(firing_ends_a_read_a_wait_and_a_write)
+{
+    server s = tcp_server();
+    vcp_pool *pool = pool_new(NULL);
+    char buffer[16];
+    static char much[8 << 20];
+    int what;
+    for (what = 0; what < 3; what++) {
+        vcp_conn *conn = borrow_fresh(pool, &s);
+        vcp_cancel *token = token_new();
+        pthread_t thread;
+        int64_t start = now_ms();
+        CHECK_EQ(vcp_conn_set_cancel(conn, token), VCP_OK);
+        CHECK_EQ(pthread_create(&thread, NULL, fires_after_100_ms, token), 0);
+        if (what == 0)
+            CHECK_EQ(vcp_conn_read(conn, buffer, sizeof buffer), VCP_ERR_CANCELED);
+        else if (what == 1)
+            CHECK_EQ(vcp_conn_wait(conn, VCP_READABLE), VCP_ERR_CANCELED);
+        else
+            CHECK_EQ(vcp_conn_write(conn, much, sizeof much), VCP_ERR_CANCELED);
+        CHECK_TOOK(start, 100);
+        CHECK_EQ(vcp_conn_should_retry(conn), 0);
+        CHECK_EQ(pthread_join(thread, NULL), 0);
+        CHECK_EQ(vcp_cancel_free(token), VCP_OK);
+        give_back(conn);
+        CHECK_EQ(idle_at(pool, &s), 0);
+    }
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
+typedef struct {
+    vcp_conn *conn;
+    int64_t result;
+    int is_reading;
+} reading;
+
+static void *reads(void *argument)
+{
+    reading *r = (reading *)argument;
+    char byte;
+    __atomic_store_n(&r->is_reading, 1, __ATOMIC_RELEASE);
+    r->result = vcp_conn_read(r->conn, &byte, 1);
+    return NULL;
+}
+
+TEST(a_running_read_follows_a_token_set_meanwhile)
+{
+    server s = tcp_server();
+    vcp_pool *pool = pool_new(NULL);
+    reading r;
+    pthread_t thread;
+    vcp_cancel *token = token_new();
+    r.conn = borrow(pool, &s);
+    r.result = 0;
+    r.is_reading = 0;
+    CHECK_EQ(pthread_create(&thread, NULL, reads, &r), 0);
+    EVENTUALLY(__atomic_load_n(&r.is_reading, __ATOMIC_ACQUIRE), 1000);
+    CHECK_EQ(vcp_cancel_fire(token), VCP_OK);
+    CHECK_EQ(vcp_conn_set_cancel(r.conn, token), VCP_OK);
+    CHECK_EQ(pthread_join(thread, NULL), 0);
+    CHECK_EQ(r.result, VCP_ERR_CANCELED);
+    CHECK_EQ(vcp_cancel_free(token), VCP_OK);
+    give_back(r.conn);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
+TEST(a_token_ends_with_the_borrow)
+{
+    server s = tcp_server();
+    vcp_pool *pool = pool_new(NULL);
+    vcp_cancel *token = token_new();
+    vcp_conn *conn;
+    server_start_echo(&s);
+    conn = borrow(pool, &s);
+    CHECK_EQ(vcp_conn_set_cancel(conn, token), VCP_OK);
+    give_back(conn);
+    CHECK_EQ(vcp_cancel_fire(token), VCP_OK);
+    conn = borrow(pool, &s);
+    CHECK_EQ(vcp_conn_is_reused(conn), 1);
+    CHECK_ECHO(conn, "still here");
+    CHECK_EQ(vcp_conn_set_cancel(conn, NULL), VCP_OK);
+    CHECK_ECHO(conn, "and here");
+    give_back(conn);
+    CHECK_EQ(vcp_cancel_free(token), VCP_OK);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
+typedef struct {
+    vcp_pool *pool;
+    const char *address;
+    vcp_cancel *token;
+    int status;
+    int64_t ended;
+    int has_begun;
+} carrier;
+
+static void *dials(void *argument)
+{
+    carrier *c = (carrier *)argument;
+    vcp_dial_options d = dial_options(0);
+    vcp_conn *conn = NULL;
+    d.cancel = c->token;
+    __atomic_store_n(&c->has_begun, 1, __ATOMIC_RELEASE);
+    c->status = vcp_dial_with(c->pool, "tcp", c->address, &d, &conn);
+    c->ended = now_ms();
+    return NULL;
+}
+
+static vcp_cancel *for_the_handler;
+static volatile sig_atomic_t handler_said;
+
+static void fires(int number)
+{
+    (void)number;
+    errno = 77;
+    handler_said = vcp_cancel_fire(for_the_handler);
+    if (errno != 77)
+        handler_said = 1;
+}
+
+TEST(a_signal_handler_ends_64_dials_at_once)
+{
+    enum { MANY = 64 };
+    full_server full = full_server_new();
+    vcp_pool *pool = pool_new(NULL);
+    carrier carriers[MANY];
+    pthread_t threads_[MANY];
+    struct sigaction action, before;
+    int64_t fired;
+    int i;
+    for_the_handler = token_new();
+    for (i = 0; i < MANY; i++) {
+        memset(&carriers[i], 0, sizeof carriers[i]);
+        carriers[i].pool = pool;
+        carriers[i].address = full.s.address;
+        carriers[i].token = for_the_handler;
+        CHECK_EQ(pthread_create(&threads_[i], NULL, dials, &carriers[i]), 0);
+    }
+    EVENTUALLY(stats_of(pool).dialing == MANY, 5000);
+    memset(&action, 0, sizeof action);
+    action.sa_handler = fires;
+    CHECK_EQ(sigaction(SIGUSR1, &action, &before), 0);
+    fired = now_ms();
+    CHECK_EQ(raise(SIGUSR1), 0);
+    CHECK_EQ(handler_said, VCP_OK);
+    for (i = 0; i < MANY; i++) {
+        CHECK_EQ(pthread_join(threads_[i], NULL), 0);
+        CHECK_EQ(carriers[i].status, VCP_ERR_CANCELED);
+        CHECK_BETWEEN(carriers[i].ended - fired, 0, at_most(50));
+    }
+    CHECK_EQ(sigaction(SIGUSR1, &before, NULL), 0);
+    CHECK_EQ(vcp_cancel_free(for_the_handler), VCP_OK);
+    CHECK_STATS_ADD_UP(pool);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    full_server_close(&full);
+}
+
+TEST(a_token_may_be_freed_while_dials_carry_it)
+{
+    full_server full = full_server_new();
+    vcp_pool *pool = pool_new(NULL);
+    carrier c;
+    pthread_t thread;
+    memset(&c, 0, sizeof c);
+    c.pool = pool;
+    c.address = full.s.address;
+    c.token = token_new();
+    CHECK_EQ(pthread_create(&thread, NULL, dials, &c), 0);
+    EVENTUALLY(stats_of(pool).dialing == 1, 5000);
+    CHECK_EQ(vcp_cancel_fire(c.token), VCP_OK);
+    CHECK_EQ(vcp_cancel_free(c.token), VCP_OK);
+    CHECK_EQ(pthread_join(thread, NULL), 0);
+    CHECK_EQ(c.status, VCP_ERR_CANCELED);
+    CHECK_EQ(vcp_cancel_free(c.token), VCP_ERR_INVALID_HANDLE);
+    CHECK_EQ(vcp_cancel_fire(c.token), VCP_ERR_INVALID_HANDLE);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    full_server_close(&full);
+}
+
+TEST(wrong_tokens_are_invalid_handles)
+{
+    server s = tcp_server();
+    vcp_pool *pool = pool_new(NULL);
+    vcp_dial_options d = dial_options(0);
+    vcp_conn *conn = borrow(pool, &s);
+    CHECK_EQ(vcp_cancel_new(NULL), VCP_ERR_INVALID_ARGUMENT);
+    CHECK_EQ(vcp_cancel_fire(NULL), VCP_ERR_INVALID_HANDLE);
+    CHECK_EQ(vcp_cancel_free(NULL), VCP_OK);
+    CHECK_EQ(vcp_conn_set_cancel(conn, (vcp_cancel *)pool), VCP_ERR_INVALID_HANDLE);
+    give_back(conn);
+    d.cancel = (vcp_cancel *)&s;
+    CHECK_EQ(vcp_dial_with(pool, s.network, s.address, &d, &conn), VCP_ERR_INVALID_HANDLE);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
+int main(void)
+{
+    RUN(a_fired_token_fails_the_dial_even_on_a_hit);
+    RUN(firing_ends_a_dial_that_connects);
+    RUN(firing_ends_a_read_a_wait_and_a_write);
+    RUN(a_running_read_follows_a_token_set_meanwhile);
+    RUN(a_token_ends_with_the_borrow);
+    RUN(a_signal_handler_ends_64_dials_at_once);
+    RUN(a_token_may_be_freed_while_dials_carry_it);
+    RUN(wrong_tokens_are_invalid_handles);
+    return finished();
+}
