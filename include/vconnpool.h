@@ -207,8 +207,13 @@ typedef void (*vcp_free_fn)(void *data);
  * sockets have no hang-up: under STRICT a pending datagram or error closes them, under WATCH nothing is noticed until I/O
  * fails. A connection that cannot be watched (epoll(7) has no room) is peeked at in every mode.
  *
- * Not supported yet, and refused with VCP_ERR_INVALID_ARGUMENT when set: max_dials_per_address, max_waiters,
- * wait_timeout_ms, min_idle_per_address, leak_threshold_ms, name, on_open, on_reuse, on_release, on_event and free_user.
+ * Waiting: whoever has to wait draws a ticket, and what becomes free goes to the oldest ticket that it can serve. A connection
+ * given back goes to a waiter of its own destination as it is, and is closed when it is its slot that an older waiter of another
+ * destination (or one with VCP_DIAL_FRESH) needs. A newcomer takes nothing that an older waiter could be served with. A
+ * wait that runs out is VCP_ERR_TIMEOUT with VCP_PHASE_WAITING; a waiter that timed out or was canceled swallows nothing.
+ *
+ * Not supported yet, and refused with VCP_ERR_INVALID_ARGUMENT when set: min_idle_per_address, leak_threshold_ms, name,
+ * on_open, on_reuse, on_release, on_event and free_user.
  */
 typedef struct {
     /**
@@ -233,15 +238,17 @@ typedef struct {
      */
     uint32_t max_conns_per_address;
     /**
-     * [0] Dials in flight at once per destination; 0: no limit.
+     * [0] Dials in flight at once per destination; 0: no limit. Those beyond wait their turn within the dial's timeout,
+     * whatever wait_timeout_ms says; they hold no slot, count as waiting, and not against max_waiters.
      */
     uint32_t max_dials_per_address;
     /**
-     * [0] Dials that wait at a limit; 0: no limit.
+     * [0] Dials that wait at a limit; one more is VCP_ERR_POOL_EXHAUSTED. 0: no limit.
      */
     uint32_t max_waiters;
     /**
-     * [0] At a limit: 0 fail at once, < 0 wait as long as the dial may take, > 0 wait so long.
+     * [0] At a limit: 0 fail at once (VCP_ERR_POOL_EXHAUSTED; as the Go library), < 0 wait as long as the dial may take, > 0
+     * wait so long.
      */
     int64_t wait_timeout_ms;
     /**
@@ -384,7 +391,7 @@ typedef struct {
 /**
  * What one dial may change. Fill it with vcp_dial_options_init; the default of each field stands in brackets.
  *
- * Not supported yet, and refused with VCP_ERR_INVALID_ARGUMENT when set: wait_timeout_ms (but 0), label.
+ * Not supported yet, and refused with VCP_ERR_INVALID_ARGUMENT when set: label.
  */
 typedef struct {
     /**

@@ -5,7 +5,7 @@ use std::ffi::{c_char, c_int};
 use super::cancel::{token_of, vcp_cancel};
 use super::conn::vcp_conn;
 use super::guard::guard;
-use super::pool::{destination_of, pool_of, vcp_pool};
+use super::pool::{destination_of, not_supported_yet, pool_of, vcp_pool};
 use super::records::{self, Record};
 use super::text;
 use crate::pool::state::answer::Want;
@@ -39,7 +39,7 @@ const AS_THE_POOL: i64 = i64::MIN;
 
 /// What one dial may change. Fill it with vcp_dial_options_init; the default of each field stands in brackets.
 ///
-/// Not supported yet, and refused with VCP_ERR_INVALID_ARGUMENT when set: wait_timeout_ms (but 0), label.
+/// Not supported yet, and refused with VCP_ERR_INVALID_ARGUMENT when set: label.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct vcp_dial_options {
@@ -118,19 +118,10 @@ fn judge(raw: &vcp_dial_options) -> Result<()> {
             "flags: VCP_DIAL_QUEUED is for vcp_dial_async",
         ));
     }
-    let unsupported = [
-        (
-            "wait_timeout_ms",
-            raw.wait_timeout_ms != AS_THE_POOL && raw.wait_timeout_ms != 0,
-        ),
-        ("label", !raw.label.is_null()),
-    ];
-    match unsupported.iter().find(|(_, is_set)| *is_set) {
-        Some((field, _)) => Err(Error::invalid_argument(format!(
-            "{field}: not supported yet"
-        ))),
-        None => Ok(()),
+    if !raw.label.is_null() {
+        return not_supported_yet("label");
     }
+    Ok(())
 }
 
 /// vcp_dial_with with all defaults.
@@ -197,17 +188,21 @@ fn ask(raw: &vcp_dial_options, pool: &Pool) -> Result<Ask> {
         own => own,
     };
     let pools_timeout_ms = pool.options().dial.timeout_ms;
+    let wait_timeout_ms = match raw.wait_timeout_ms {
+        AS_THE_POOL => pool.options().wait_timeout_ms,
+        own => own,
+    };
+    let now = clock::now();
+    let deadline = Deadline::from_timeout(now, timeout_ms);
     Ok(Ask {
         want: match raw.flags & (VCP_DIAL_FRESH | VCP_DIAL_REUSE_ONLY) {
             0 => Want::Any,
             VCP_DIAL_FRESH => Want::Fresh,
             _ => Want::Idle,
         },
-        deadline: if timeout_ms < 0 {
-            Deadline::NEVER
-        } else {
-            Deadline::from_timeout(clock::now(), timeout_ms)
-        },
+        deadline,
+        wait_until: (wait_timeout_ms != 0)
+            .then(|| Deadline::from_timeout(now, wait_timeout_ms).min(deadline)),
         is_late: timeout_ms == 0,
         is_patient: timeout_ms < 0 || (pools_timeout_ms >= 0 && timeout_ms >= pools_timeout_ms),
         token: token_of(raw.cancel)?,

@@ -46,8 +46,13 @@ pub const VCP_REUSE_FIFO: vcp_reuse_order = 1;
 /// sockets have no hang-up: under STRICT a pending datagram or error closes them, under WATCH nothing is noticed until I/O
 /// fails. A connection that cannot be watched (epoll(7) has no room) is peeked at in every mode.
 ///
-/// Not supported yet, and refused with VCP_ERR_INVALID_ARGUMENT when set: max_dials_per_address, max_waiters,
-/// wait_timeout_ms, min_idle_per_address, leak_threshold_ms, name, on_open, on_reuse, on_release, on_event and free_user.
+/// Waiting: whoever has to wait draws a ticket, and what becomes free goes to the oldest ticket that it can serve. A connection
+/// given back goes to a waiter of its own destination as it is, and is closed when it is its slot that an older waiter of another
+/// destination (or one with VCP_DIAL_FRESH) needs. A newcomer takes nothing that an older waiter could be served with. A
+/// wait that runs out is VCP_ERR_TIMEOUT with VCP_PHASE_WAITING; a waiter that timed out or was canceled swallows nothing.
+///
+/// Not supported yet, and refused with VCP_ERR_INVALID_ARGUMENT when set: min_idle_per_address, leak_threshold_ms, name,
+/// on_open, on_reuse, on_release, on_event and free_user.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct vcp_pool_options {
@@ -63,11 +68,13 @@ pub struct vcp_pool_options {
     pub max_conns: u32,
     /// [0] The same per destination; 0: no limit.
     pub max_conns_per_address: u32,
-    /// [0] Dials in flight at once per destination; 0: no limit.
+    /// [0] Dials in flight at once per destination; 0: no limit. Those beyond wait their turn within the dial's timeout,
+    /// whatever wait_timeout_ms says; they hold no slot, count as waiting, and not against max_waiters.
     pub max_dials_per_address: u32,
-    /// [0] Dials that wait at a limit; 0: no limit.
+    /// [0] Dials that wait at a limit; one more is VCP_ERR_POOL_EXHAUSTED. 0: no limit.
     pub max_waiters: u32,
-    /// [0] At a limit: 0 fail at once, < 0 wait as long as the dial may take, > 0 wait so long.
+    /// [0] At a limit: 0 fail at once (VCP_ERR_POOL_EXHAUSTED; as the Go library), < 0 wait as long as the dial may take, > 0
+    /// wait so long.
     pub wait_timeout_ms: i64,
 
     /// [90000] How long a connection may be idle; 0: for ever. Go: IdeTimeout.
@@ -320,9 +327,6 @@ fn local_address(address: &str) -> Result<LocalAddress> {
 /// The fields that are declared and not built yet.
 fn refuse_unsupported(options: &vcp_pool_options) -> Result<()> {
     let set = [
-        ("max_dials_per_address", options.max_dials_per_address != 0),
-        ("max_waiters", options.max_waiters != 0),
-        ("wait_timeout_ms", options.wait_timeout_ms != 0),
         ("min_idle_per_address", options.min_idle_per_address != 0),
         ("leak_threshold_ms", options.leak_threshold_ms != 0),
         ("name", !options.name.is_null()),
@@ -370,6 +374,8 @@ pub(crate) unsafe fn read(
             max_idle: limit(raw.max_idle),
             max_conns: limit(raw.max_conns),
             max_conns_per_address: limit(raw.max_conns_per_address),
+            max_dials_per_address: limit(raw.max_dials_per_address),
+            max_waiters: limit(raw.max_waiters),
         },
         keeping: Keeping {
             idle_timeout: duration(raw.idle_timeout_ms, "idle_timeout_ms")?,
@@ -378,6 +384,7 @@ pub(crate) unsafe fn read(
             max_uses: limit(raw.max_uses),
             reuse_order: reuse_order(raw.reuse_order)?,
         },
+        wait_timeout_ms: raw.wait_timeout_ms,
         liveness: liveness(raw.liveness)?,
         verify_release: boolean(raw.verify_release, "verify_release")?,
         nonblocking: boolean(raw.nonblocking, "nonblocking")?,

@@ -19,6 +19,7 @@ use crate::sync::atomic::{
 use crate::sync::{Arc, Mutex};
 use crate::sys::bell::Token;
 use crate::sys::foreign::UserData;
+use crate::sys::nap::Nap;
 use crate::sys::socket;
 use crate::values::address::Destination;
 use crate::values::clock::{Deadline, Time};
@@ -143,10 +144,6 @@ impl Conn {
 
     pub(crate) fn pool(&self) -> &Arc<Pool> {
         &self.pool
-    }
-
-    pub(crate) fn destination_id(&self) -> DestinationId {
-        self.destination_id
     }
 
     pub(crate) fn destination(&self) -> &Destination {
@@ -334,8 +331,14 @@ impl Drop for Running<'_> {
 }
 
 impl Held for Owned<Conn> {
+    type Bell = Arc<Nap>;
+
     fn id(&self) -> u64 {
         self.place().to_bits()
+    }
+
+    fn destination_id(&self) -> u32 {
+        self.destination_id
     }
 
     fn retire_at(&self) -> Time {

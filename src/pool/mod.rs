@@ -15,6 +15,7 @@ pub(crate) mod shelf;
 pub(crate) mod sleepers;
 pub(crate) mod state;
 pub(crate) mod stats;
+mod wait;
 pub(crate) mod watch;
 
 use std::os::fd::RawFd;
@@ -26,6 +27,7 @@ use self::shelf::Held;
 use self::state::answer::{Effects, Fate, Forgotten, Take, Want};
 use self::state::{DestinationId, State};
 use self::stats::{Cause, Stats};
+use self::wait::InLine;
 use crate::dial::cache::Cache;
 use crate::dial::program::Program;
 use crate::dial::Dialer;
@@ -77,6 +79,8 @@ impl Kept for Listed {
 pub(crate) struct Ask {
     pub(crate) want: Want,
     pub(crate) deadline: Deadline,
+    /// How long it waits at a limit; `None`: not at all.
+    pub(crate) wait_until: Option<Deadline>,
     /// The deadline had passed before the call: it fails, even if something is idle.
     pub(crate) is_late: bool,
     /// The deadline is the pool's own, or later: when it passes, the destination is to blame.
@@ -155,40 +159,52 @@ impl Pool {
         destination: &Arc<Destination>,
         ask: &Ask,
     ) -> Result<Owned<Conn>> {
+        let mut line = InLine::new(self, destination, ask);
+        let mut taken = line.take()?;
         loop {
-            let mut effects = Effects::none();
-            let taken =
-                self.state
-                    .lock()
-                    .take(destination, ask.want, clock::now_coarse(), &mut effects);
-            self.apply(effects);
-            let (conn, is_reused) = match taken {
-                Take::Refused(refusal) => return Err(refusal.into()),
-                Take::Dial(right, destination) => (self.open(right, destination, ask)?, false),
+            match taken {
+                Take::Dial(right, destination) => {
+                    let conn = self.open(right, destination, ask)?;
+                    return self.hand_out(conn, false, ask);
+                }
                 Take::Reuse(conn) => match self.unfit(&conn) {
-                    Some(cause) => {
-                        self.reject(conn, cause);
-                        continue;
-                    }
-                    None => (conn, true),
+                    None => return self.hand_out(conn, true, ask),
+                    Some(cause) => taken = line.take_another(conn, cause)?,
                 },
-            };
-            conn.begin_borrow(is_reused);
-            let set = match ask.mode {
-                Mode::AsThePool => conn.set_mode(self.options.nonblocking),
-                Mode::Nonblocking => conn.force_mode(true),
-                Mode::Blocking => conn.force_mode(false),
-            };
-            if let Err(error) = set {
-                let id = conn.destination_id();
-                self.end_borrow(id, conn, Fate::Close(Cause::Failed));
-                return Err(system_error("fcntl", &error));
+                Take::Refused(refusal) => return Err(refusal.into()),
+                Take::Wait => unreachable!("the line waits itself"),
             }
-            if is_reused {
-                self.state.lock().reused();
-            }
-            return Ok(conn);
         }
+    }
+
+    fn hand_out(&self, conn: Owned<Conn>, is_reused: bool, ask: &Ask) -> Result<Owned<Conn>> {
+        conn.begin_borrow(is_reused);
+        let set = match ask.mode {
+            Mode::AsThePool => conn.set_mode(self.options.nonblocking),
+            Mode::Nonblocking => conn.force_mode(true),
+            Mode::Blocking => conn.force_mode(false),
+        };
+        if let Err(error) = set {
+            let id = conn.destination_id();
+            self.end_borrow(id, conn, Fate::Close(Cause::Failed));
+            return Err(system_error("fcntl", &error));
+        }
+        if is_reused {
+            self.state.lock().reused();
+        }
+        Ok(conn)
+    }
+
+    /// One transition: the change under the lock, its effects after it.
+    fn change<R>(
+        &self,
+        change: impl FnOnce(&mut State<Owned<Conn>>, Time, &mut Effects<Owned<Conn>>) -> R,
+    ) -> R {
+        let now = clock::now_coarse();
+        let mut effects = Effects::none();
+        let result = change(&mut self.state.lock(), now, &mut effects);
+        self.apply(effects);
+        result
     }
 
     /// Why an idle connection must not be handed out.
@@ -208,11 +224,8 @@ impl Pool {
     }
 
     fn reject(&self, conn: Owned<Conn>, cause: Cause) {
-        let mut effects = Effects::none();
-        self.state
-            .lock()
-            .reject(conn.destination_id(), conn, cause, &mut effects);
-        self.apply(effects);
+        let id = conn.destination_id();
+        self.change(|state, now, effects| state.reject(id, conn, cause, now, effects));
     }
 
     /// The one way back.
@@ -270,24 +283,21 @@ impl Pool {
 
     /// A borrowed connection becomes the program's own.
     pub(crate) fn detach(&self, conn: Owned<Conn>) -> RawFd {
-        self.state
-            .lock()
-            .forget(conn.destination_id(), &conn, Forgotten::Detached);
+        self.forget(&conn, Forgotten::Detached);
         conn::release(conn)
+    }
+
+    fn forget(&self, conn: &Owned<Conn>, how: Forgotten) {
+        let id = conn.destination_id();
+        self.change(|state, now, effects| state.forget(id, conn, how, now, effects));
     }
 
     /// Gives an idle connection's descriptor away.
     pub(crate) fn get(&self, destination: &Destination) -> Result<RawFd> {
         let no_data = |conn: &Owned<Conn>| !conn.has(conn::HAS_DATA);
         loop {
-            let mut effects = Effects::none();
-            let taken = self.state.lock().take_idle(
-                destination,
-                no_data,
-                clock::now_coarse(),
-                &mut effects,
-            );
-            self.apply(effects);
+            let taken = self
+                .change(|state, now, effects| state.take_idle(destination, no_data, now, effects));
             let Some(conn) = taken else {
                 return Err(Error::new(
                     Status::NotAvailable,
@@ -296,9 +306,7 @@ impl Pool {
             };
             let cause = match self.unfit(&conn) {
                 None if conn.set_mode(self.options.nonblocking).is_ok() => {
-                    self.state
-                        .lock()
-                        .forget(conn.destination_id(), &conn, Forgotten::Got);
+                    self.forget(&conn, Forgotten::Got);
                     return Ok(conn::release(conn));
                 }
                 None => Cause::StaleAtBorrow,
@@ -310,22 +318,17 @@ impl Pool {
 
     /// Closes the longest idle connection, to give its descriptor back to the system; false if none is idle.
     pub(crate) fn close_longest_idle(&self) -> bool {
-        let mut effects = Effects::none();
-        let found = self.state.lock().close_longest_idle(&mut effects);
-        self.apply(effects);
-        found
+        self.change(|state, now, effects| state.close_longest_idle(now, effects))
     }
 
     pub(crate) fn close_idle(&self) {
-        let mut effects = Effects::none();
-        self.state.lock().close_idle(Cause::Evicted, &mut effects);
-        self.apply(effects);
+        self.change(|state, now, effects| state.close_idle(Cause::Evicted, now, effects));
     }
 
     /// Ends the pool: what is idle is closed, dials in flight end, what is borrowed is closed when it comes back.
     pub(crate) fn close(&self) {
         let mut effects = Effects::none();
-        self.state.lock().end(&mut effects);
+        self.state.lock().end(clock::now_coarse(), &mut effects);
         self.is_closed.store(true, SeqCst);
         self.dials.lock().iter().for_each(|bell| bell.ring());
         self.apply(effects);
@@ -348,8 +351,9 @@ impl Pool {
         self.state.lock().stats()
     }
 
-    /// Closes what the pool let go of.
+    /// Wakes who was served, and closes what the pool let go of.
     fn apply(&self, effects: Effects<Owned<Conn>>) {
+        effects.wakes.iter().for_each(|nap| nap.wake());
         for (conn, cause) in effects.closes {
             conn::close(conn, cause);
         }

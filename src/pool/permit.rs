@@ -6,7 +6,6 @@ use super::state::answer::DialRight;
 use super::stats::Cause;
 use super::Pool;
 use crate::handle::Owned;
-use crate::sys::clock;
 use crate::values::error::{Error, Result};
 
 /// See the module. Made when the state has answered `Take::Dial`.
@@ -29,7 +28,8 @@ impl<'a> Permit<'a> {
     /// The dial succeeded: from now on the connection is what counts. Fails if the pool was closed meanwhile.
     pub(crate) fn used_for(mut self, conn: Owned<Conn>) -> Result<Owned<Conn>> {
         self.is_open = false;
-        let dialed = self.pool.state.lock().dialed(self.right, &conn);
+        let (pool, right) = (self.pool, self.right);
+        let dialed = pool.change(|state, now, effects| state.dialed(right, &conn, now, effects));
         match dialed {
             Ok(()) => Ok(conn),
             Err(refusal) => {
@@ -42,18 +42,20 @@ impl<'a> Permit<'a> {
     /// The dial failed, and the destination is to blame.
     pub(crate) fn failed(mut self, error: &Error) {
         self.is_open = false;
-        let now = clock::now();
+        self.end(Some(error));
+    }
+
+    fn end(&self, blame: Option<&Error>) {
+        let right = self.right;
         self.pool
-            .state
-            .lock()
-            .dial_failed(self.right, Some((error, now)));
+            .change(|state, now, effects| state.dial_failed(right, blame, now, effects));
     }
 }
 
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
         if self.is_open {
-            self.pool.state.lock().dial_failed(self.right, None);
+            self.end(None);
         }
     }
 }

@@ -12,8 +12,12 @@ pub(crate) const NOWHERE: u32 = u32::MAX;
 
 /// What a shelf holds.
 pub(crate) trait Held {
+    /// Wakes one that waits for a connection.
+    type Bell: Clone + std::fmt::Debug;
     /// Never the same for two connections that exist at once.
     fn id(&self) -> u64;
+    /// Where it belongs.
+    fn destination_id(&self) -> u32;
     /// When its lifetime ends.
     fn retire_at(&self) -> Time;
     /// Borrows so far.

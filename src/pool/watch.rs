@@ -10,7 +10,7 @@ use super::stats::Cause;
 use super::Pool;
 use crate::handle::{Kept, Owned, Place};
 use crate::sync::atomic::Ordering::SeqCst;
-use crate::sys::{epoll, socket};
+use crate::sys::{clock, epoll, socket};
 use crate::values::clock::Time;
 use crate::values::options::Liveness;
 
@@ -39,6 +39,7 @@ impl Pool {
                 conn.node(),
                 place.to_bits(),
                 |_| Some(Cause::Lifetime),
+                clock::now_coarse(),
                 &mut effects,
             );
         }
@@ -74,6 +75,7 @@ impl Pool {
                 conn.node(),
                 place.to_bits(),
                 |idle| unfit_while_idle(idle),
+                clock::now_coarse(),
                 &mut effects,
             );
         } else if conn.has(conn::ARMED) && events & epoll::READABLE != 0 {
@@ -88,6 +90,7 @@ impl Pool {
 
     /// The same on the engine's thread, where code of the program must not run.
     pub(crate) fn apply_in_background(&self, effects: Effects<Owned<Conn>>) {
+        effects.wakes.iter().for_each(|nap| nap.wake());
         for (conn, cause) in effects.closes {
             if conn.has_destructor() || socket::may_linger(conn.fd()) {
                 process()

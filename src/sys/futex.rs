@@ -1,6 +1,8 @@
-//! futex(2) on the low half of a 64-bit word: lets the one who closes a handle sleep until its last user has left.
+//! futex(2): sleeping on a word. On the low half of a 64-bit one, the closer of a handle waits until its last user has left;
+//! on a 32-bit one, a borrower waits for a connection.
 
-use crate::sync::atomic::AtomicU64;
+use crate::sync::atomic::{AtomicU32, AtomicU64};
+use crate::values::clock::Deadline;
 
 fn low_half(word: &AtomicU64) -> *const u32 {
     let base: *const u32 = (word as *const AtomicU64).cast();
@@ -31,6 +33,40 @@ pub(crate) fn wake_all(word: &AtomicU64) {
             low_half(word),
             libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG,
             i32::MAX,
+        )
+    };
+}
+
+/// Sleeps while `word` is `seen`, until the deadline at the most; may return early.
+pub(crate) fn wait_until(word: &AtomicU32, seen: u32, until: Deadline) {
+    let spec = until.time().map(|time| libc::timespec {
+        tv_sec: (time.nanos() / 1_000_000_000) as libc::time_t,
+        tv_nsec: (time.nanos() % 1_000_000_000) as libc::c_long,
+    });
+    let timeout = spec.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
+    // SAFETY: a valid, aligned futex word; the timeout is absolute on CLOCK_MONOTONIC, as the bitset form has it.
+    unsafe {
+        libc::syscall(
+            libc::SYS_futex,
+            word.as_ptr(),
+            libc::FUTEX_WAIT_BITSET | libc::FUTEX_PRIVATE_FLAG,
+            seen,
+            timeout,
+            std::ptr::null::<u32>(),
+            libc::FUTEX_BITSET_MATCH_ANY,
+        )
+    };
+}
+
+/// Wakes one that sleeps in [`wait_until`] on `word`.
+pub(crate) fn wake_one(word: &AtomicU32) {
+    // SAFETY: the kernel only uses the address as a key.
+    unsafe {
+        libc::syscall(
+            libc::SYS_futex,
+            word.as_ptr(),
+            libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG,
+            1,
         )
     };
 }

@@ -24,6 +24,7 @@ pub(crate) mod futex;
 pub(crate) mod getaddrinfo;
 pub(crate) mod memory;
 pub(crate) mod names;
+pub(crate) mod nap;
 pub(crate) mod poll;
 pub(crate) mod sockaddr;
 pub(crate) mod socket;

@@ -29,6 +29,9 @@ pub(crate) struct Limits {
     pub(crate) max_idle: Option<u32>,
     pub(crate) max_conns: Option<u32>,
     pub(crate) max_conns_per_address: Option<u32>,
+    /// Dials in flight at once.
+    pub(crate) max_dials_per_address: Option<u32>,
+    pub(crate) max_waiters: Option<u32>,
 }
 
 /// How long a connection is kept; `None` is for ever.
@@ -77,6 +80,8 @@ pub(crate) struct DialSettings {
 pub(crate) struct Options {
     pub(crate) limits: Limits,
     pub(crate) keeping: Keeping,
+    /// At a limit; 0: not at all, < 0: as long as the dial may take.
+    pub(crate) wait_timeout_ms: i64,
     pub(crate) liveness: Liveness,
     pub(crate) verify_release: bool,
     pub(crate) nonblocking: bool,

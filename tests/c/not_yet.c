@@ -13,9 +13,6 @@
 
 TEST(options_that_are_not_built_yet_are_refused)
 {
-    REFUSED(o.max_dials_per_address = 1);
-    REFUSED(o.max_waiters = 1);
-    REFUSED(o.wait_timeout_ms = 1);
     REFUSED(o.min_idle_per_address = 1);
     REFUSED(o.leak_threshold_ms = 1);
     REFUSED(o.name = "x");

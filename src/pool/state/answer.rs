@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::DestinationId;
+use crate::pool::shelf::Held;
 use crate::pool::stats::Cause;
 use crate::sync::Arc;
 use crate::values::address::Destination;
@@ -25,14 +26,69 @@ pub(crate) enum Want {
     Idle,
 }
 
+/// One borrower's place in the order of all; older ones come first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Ticket(pub(super) u64);
+
+/// What a caller of `take` asks for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Request {
+    pub(crate) want: Want,
+    /// At a limit it may wait. (For its turn to dial every caller waits.)
+    pub(crate) may_wait: bool,
+    /// It waited before, and max_waiters does not send it away any more.
+    pub(crate) has_waited: bool,
+}
+
 /// The answer of `take`.
 #[derive(Debug)]
 pub(crate) enum Take<C> {
-    /// An idle one, now borrowed.
+    /// An idle one or one just given back, now borrowed.
     Reuse(C),
     /// The right to dial, to be ended by `dialed` or `dial_failed`.
     Dial(DialRight, Arc<Destination>),
     Refused(Refusal),
+    /// Nothing now: the answer comes later, to be fetched by `collect`.
+    Wait,
+}
+
+/// What has become of a wait that its caller wants to end.
+#[derive(Debug)]
+pub(crate) enum Waited<C> {
+    /// It was answered in time.
+    Answered(Take<C>),
+    /// It only waits for its turn to dial, which wait_timeout_ms does not bound.
+    GoesOn,
+    /// It is off the list; why it had not been answered.
+    Left(Blocked),
+}
+
+/// What keeps a dial from beginning, and the numbers of that moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Blocked {
+    pub(crate) limit: &'static str,
+    pub(crate) max: u32,
+    pub(crate) idle: u32,
+    pub(crate) borrowed: u32,
+    pub(crate) dialing: u32,
+    pub(crate) waiting: u32,
+}
+
+impl std::fmt::Display for Blocked {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Blocked {
+            limit,
+            max,
+            idle,
+            borrowed,
+            dialing,
+            waiting,
+        } = self;
+        write!(
+            f,
+            "{limit}={max} idle={idle} borrowed={borrowed} dialing={dialing} waiting={waiting}"
+        )
+    }
 }
 
 /// The right to dial once.
@@ -54,13 +110,10 @@ pub(crate) enum Refusal {
         limit: &'static str,
         max: u32,
     },
-    Exhausted {
-        limit: &'static str,
-        max: u32,
-        idle: u32,
-        borrowed: u32,
-        dialing: u32,
-    },
+    /// At a limit, and the caller does not wait.
+    Exhausted(Blocked),
+    /// At a limit, and as many wait as may.
+    TooManyWait(Blocked, u32),
 }
 
 impl From<Refusal> for Error {
@@ -72,15 +125,17 @@ impl From<Refusal> for Error {
                 message: format!("{} (a moment ago: fail_fast_ms)", error.message),
                 ..error
             },
-            Refusal::IdleFull { limit, max } => {
-                Error::new(Status::IdleFull, format!("no room for an idle connection: {limit}={max}"))
-            }
-            Refusal::Exhausted { limit, max, idle, borrowed, dialing } => Error::new(
+            Refusal::IdleFull { limit, max } => Error::new(
+                Status::IdleFull,
+                format!("no room for an idle connection: {limit}={max}"),
+            ),
+            Refusal::Exhausted(blocked) => Error::new(
                 Status::PoolExhausted,
-                format!(
-                    "pool exhausted: {limit}={max} idle={idle} borrowed={borrowed} dialing={dialing} waiting=0 \
-                     (wait_timeout_ms=0: not waiting)"
-                ),
+                format!("pool exhausted: {blocked} (wait_timeout_ms=0: not waiting)"),
+            ),
+            Refusal::TooManyWait(blocked, max) => Error::new(
+                Status::PoolExhausted,
+                format!("pool exhausted: {blocked} (max_waiters={max})"),
             ),
         }
     }
@@ -95,14 +150,19 @@ pub(crate) enum Fate {
 
 /// What has to happen after unlock.
 #[derive(Debug)]
-pub(crate) struct Effects<C> {
+pub(crate) struct Effects<C: Held> {
     /// Connections that the pool no longer counts, to be closed.
     pub(crate) closes: Vec<(C, Cause)>,
+    /// Who waited and has an answer now.
+    pub(crate) wakes: Vec<C::Bell>,
 }
 
-impl<C> Effects<C> {
+impl<C: Held> Effects<C> {
     pub(crate) const fn none() -> Self {
-        Self { closes: Vec::new() }
+        Self {
+            closes: Vec::new(),
+            wakes: Vec::new(),
+        }
     }
 }
 

@@ -1,8 +1,8 @@
 //! Taking: an idle connection, or the right to dial; and what becomes of a dial.
 #![forbid(unsafe_code)]
 
-use super::answer::{DialRight, Effects, Refusal, Take, Want};
-use super::{DestinationId, State};
+use super::answer::{Blocked, DialRight, Effects, Refusal, Request, Take, Ticket, Want};
+use super::{DestinationId, Entry, State};
 use crate::pool::shelf::Held;
 use crate::pool::stats::Cause;
 use crate::sync::Arc;
@@ -10,6 +10,15 @@ use crate::values::address::Destination;
 use crate::values::clock::Time;
 use crate::values::error::Error;
 use crate::values::options::ReuseOrder;
+
+/// A limit that keeps a dial from beginning.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Obstacle {
+    pub(super) limit: &'static str,
+    pub(super) max: u32,
+    /// Only the dials in flight to the same destination.
+    pub(super) is_turn: bool,
+}
 
 impl<C: Held> State<C> {
     /// Why an idle connection may not be handed out any more.
@@ -47,25 +56,60 @@ impl<C: Held> State<C> {
                 None => break Some(conn),
             }
         };
-        if found.is_some() {
-            self.entry(id).borrowed += 1;
-            self.borrowed += 1;
+        match found {
+            Some(_) => self.begin_borrow(id),
+            None => self.settle(id, now, effects),
         }
-        self.forget_if_empty(id);
         found
     }
 
-    /// The one way to borrow.
+    /// The one way to borrow. A caller that has to wait gets its answer from `collect`; `bell` wakes it.
     pub(crate) fn take(
         &mut self,
         destination: &Arc<Destination>,
-        want: Want,
+        request: Request,
         now: Time,
+        bell: impl FnOnce() -> C::Bell,
+        effects: &mut Effects<C>,
+    ) -> (Ticket, Take<C>) {
+        let ticket = self.line.draw();
+        let taken = self.take_as(ticket, destination, request, now, bell, effects);
+        (ticket, taken)
+    }
+
+    /// The same for one who was handed an unfit connection: it is closed, and its place in the order stays.
+    pub(crate) fn take_another(
+        &mut self,
+        ticket: Ticket,
+        unfit: (C, Cause),
+        destination: &Arc<Destination>,
+        request: Request,
+        now: Time,
+        bell: impl FnOnce() -> C::Bell,
+        effects: &mut Effects<C>,
+    ) -> Take<C> {
+        let (conn, cause) = unfit;
+        let id = conn.destination_id();
+        self.end_borrow(id);
+        self.close(conn, cause, effects);
+        let taken = self.take_as(ticket, destination, request, now, bell, effects);
+        self.settle(id, now, effects);
+        taken
+    }
+
+    fn take_as(
+        &mut self,
+        ticket: Ticket,
+        destination: &Arc<Destination>,
+        request: Request,
+        now: Time,
+        bell: impl FnOnce() -> C::Bell,
         effects: &mut Effects<C>,
     ) -> Take<C> {
         if self.is_closed {
             return Take::Refused(Refusal::PoolClosed);
         }
+        let want = request.want;
         if want != Want::Fresh {
             if let Some(conn) = self.take_idle(destination, |_| true, now, effects) {
                 return Take::Reuse(conn);
@@ -74,63 +118,128 @@ impl<C: Held> State<C> {
                 return Take::Refused(Refusal::NothingIdle);
             }
         }
-        match self.allow_dial(destination, want, now, effects) {
-            Err(refusal) => Take::Refused(refusal),
-            Ok(right) => {
-                let destination = self.entry(right.destination).destination.clone();
-                Take::Dial(right, destination)
+        if let Err(refusal) = self.failures.check(destination, now) {
+            return Take::Refused(refusal);
+        }
+        if self.line.waiting() == 0 {
+            let own = self.index.get(destination).copied();
+            match self.obstacle(own, want) {
+                None => {
+                    self.make_room(own, want, effects);
+                    let id = self.find_or_add(destination);
+                    return Take::Dial(self.begin_dial(id), self.entry(id).destination.clone());
+                }
+                Some(obstacle) if !obstacle.is_turn && !request.may_wait => {
+                    return Take::Refused(Refusal::Exhausted(self.numbers(Some(obstacle))));
+                }
+                Some(_) => {}
             }
         }
+        self.stand_in_line(ticket, destination, request, now, bell, effects)
     }
 
-    fn allow_dial(
+    fn stand_in_line(
         &mut self,
+        ticket: Ticket,
         destination: &Arc<Destination>,
-        want: Want,
+        request: Request,
         now: Time,
+        bell: impl FnOnce() -> C::Bell,
         effects: &mut Effects<C>,
-    ) -> Result<DialRight, Refusal> {
-        self.failures.check(destination, now)?;
-        self.make_room(destination, want == Want::Fresh, effects)?;
-        let is_probe = self.failures.begin_probe(destination);
+    ) -> Take<C> {
         let id = self.find_or_add(destination);
-        self.entry(id).dialing += 1;
-        self.dialing += 1;
-        Ok(DialRight {
-            destination: id,
-            is_probe,
+        self.queue(ticket, id, request.want, bell());
+        self.serve(now, effects);
+        if let Some(answer) = self.collect(ticket) {
+            return answer;
+        }
+        let obstacle = self.obstacle(Some(id), request.want);
+        if obstacle.is_some_and(|obstacle| !obstacle.is_turn) {
+            let refusal = match self.max_waiters() {
+                _ if !request.may_wait => Some(Refusal::Exhausted(self.numbers(obstacle))),
+                Some(max) if !request.has_waited => {
+                    Some(Refusal::TooManyWait(self.numbers(obstacle), max))
+                }
+                _ => None,
+            };
+            if let Some(refusal) = refusal {
+                self.leave(ticket, now, effects);
+                return Take::Refused(refusal);
+            }
+            self.count_as_limited(ticket);
+        }
+        self.counters.waits += u64::from(!request.has_waited);
+        Take::Wait
+    }
+
+    /// What keeps a dial from beginning now, if anything does.
+    pub(super) fn obstacle(&self, own: Option<DestinationId>, want: Want) -> Option<Obstacle> {
+        self.limit(own, want).or_else(|| {
+            let max = self.limits.max_dials_per_address?;
+            (self.known(own)?.dialing >= max).then_some(Obstacle {
+                limit: "max_dials_per_address",
+                max,
+                is_turn: true,
+            })
         })
     }
 
-    /// Sees to it that one more connection of `destination` is within the limits, by closing the longest idle one that
-    /// may go: of another destination, or of its own too if its own are of no use to the caller.
+    /// What keeps one more connection from existing.
+    pub(super) fn limit(&self, own: Option<DestinationId>, want: Want) -> Option<Obstacle> {
+        let limit = |limit, max| Obstacle {
+            limit,
+            max,
+            is_turn: false,
+        };
+        if let (Some(max), Some(entry)) = (self.limits.max_conns_per_address, self.known(own)) {
+            if entry.in_the_way_of(want) >= max {
+                return Some(limit("max_conns_per_address", max));
+            }
+        }
+        let max = self.limits.max_conns?;
+        (self.conns() >= max && self.oldest_to_evict(own, want).is_none())
+            .then(|| limit("max_conns", max))
+    }
+
+    fn known(&self, id: Option<DestinationId>) -> Option<&Entry> {
+        self.entries.get(id? as usize)?.as_ref()
+    }
+
+    /// The longest idle connection that may be closed for a dial: of another destination, or of its own too if its own are
+    /// of no use to the caller.
+    fn oldest_to_evict(
+        &self,
+        own: Option<DestinationId>,
+        want: Want,
+    ) -> Option<(u32, DestinationId)> {
+        let except = own.filter(|_| want != Want::Fresh);
+        self.shelves.oldest_not_of(except)
+    }
+
+    /// Where there is no obstacle: closes what must go, so that one more connection is within the limits.
     pub(super) fn make_room(
         &mut self,
-        destination: &Destination,
-        own_too: bool,
+        own: Option<DestinationId>,
+        want: Want,
         effects: &mut Effects<C>,
-    ) -> Result<(), Refusal> {
-        let own = self.index.get(destination).copied();
+    ) {
         if let (Some(max), Some(id)) = (self.limits.max_conns_per_address, own) {
-            if self.entry(id).conns() >= max {
-                let node = self.oldest_of(id).filter(|_| own_too);
-                match node {
+            while self.entry(id).conns() >= max {
+                match self.oldest_of(id) {
                     Some(node) => self.close_idle_node(node, id, Cause::Evicted, effects),
-                    None => return Err(self.exhausted("max_conns_per_address", max)),
+                    None => return,
+                }
+                if self.entries[id as usize].is_none() {
+                    break;
                 }
             }
         }
-        let Some(max) = self.limits.max_conns else {
-            return Ok(());
-        };
-        while self.conns() >= max {
-            let except = own.filter(|_| !own_too);
-            match self.shelves.oldest_not_of(except) {
+        while self.limits.max_conns.is_some_and(|max| self.conns() >= max) {
+            match self.oldest_to_evict(own, want) {
                 Some((node, id)) => self.close_idle_node(node, id, Cause::Evicted, effects),
-                None => return Err(self.exhausted("max_conns", max)),
+                None => return,
             }
         }
-        Ok(())
     }
 
     fn oldest_of(&self, id: DestinationId) -> Option<u32> {
@@ -138,49 +247,87 @@ impl<C: Held> State<C> {
         self.shelves.find(&entry.shelf, ReuseOrder::Fifo, |_| true)
     }
 
-    pub(super) fn exhausted(&self, limit: &'static str, max: u32) -> Refusal {
-        Refusal::Exhausted {
+    /// The pool as a refused caller is told it.
+    pub(super) fn numbers(&self, obstacle: Option<Obstacle>) -> Blocked {
+        let (limit, max) = obstacle.map_or(("max_conns", self.conns()), |one| (one.limit, one.max));
+        Blocked {
             limit,
             max,
             idle: self.shelves.len(),
             borrowed: self.borrowed,
             dialing: self.dialing,
+            waiting: self.line.waiting(),
         }
+    }
+
+    pub(super) fn begin_dial(&mut self, id: DestinationId) -> DialRight {
+        let entry = self.entry(id);
+        entry.dialing += 1;
+        let destination = entry.destination.clone();
+        self.dialing += 1;
+        self.refresh(id);
+        DialRight {
+            destination: id,
+            is_probe: self.failures.begin_probe(&destination),
+        }
+    }
+
+    fn end_dial(&mut self, right: DialRight) {
+        self.dialing -= 1;
+        self.entry(right.destination).dialing -= 1;
+    }
+
+    /// A right to dial that nobody used.
+    pub(super) fn give_up(&mut self, right: DialRight, now: Time, effects: &mut Effects<C>) {
+        self.end_dial(right);
+        if right.is_probe {
+            let destination = self.entry(right.destination).destination.clone();
+            self.failures.probe_ended(&destination);
+        }
+        self.settle(right.destination, now, effects);
     }
 
     /// A dial succeeded: its connection is borrowed now, unless the pool was closed meanwhile (`Err`: it counts no
     /// more, and is to be closed by the caller).
-    pub(crate) fn dialed(&mut self, right: DialRight, conn: &C) -> Result<(), Refusal> {
+    pub(crate) fn dialed(
+        &mut self,
+        right: DialRight,
+        conn: &C,
+        now: Time,
+        effects: &mut Effects<C>,
+    ) -> Result<(), Refusal> {
         if self.is_closed {
-            self.dial_failed(right, None);
+            self.dial_failed(right, None, now, effects);
             return Err(Refusal::PoolClosed);
         }
         self.counters.dials += 1;
-        self.dialing -= 1;
-        self.borrowed += 1;
-        let entry = self.entry(right.destination);
-        entry.dialing -= 1;
-        entry.borrowed += 1;
-        let destination = entry.destination.clone();
+        self.end_dial(right);
+        self.begin_borrow(right.destination);
+        let destination = self.entry(right.destination).destination.clone();
         self.failures.succeeded(&destination);
         self.note_lifetime(conn);
+        self.settle(right.destination, now, effects);
         Ok(())
     }
 
-    /// A dial failed, or was given up; with the error and the time if the destination is to blame.
-    pub(crate) fn dial_failed(&mut self, right: DialRight, blame: Option<(&Error, Time)>) {
+    /// A dial failed, or was given up; with the error if the destination is to blame.
+    pub(crate) fn dial_failed(
+        &mut self,
+        right: DialRight,
+        blame: Option<&Error>,
+        now: Time,
+        effects: &mut Effects<C>,
+    ) {
         self.counters.dials += 1;
         self.counters.dial_failures += 1;
-        self.dialing -= 1;
-        let entry = self.entry(right.destination);
-        entry.dialing -= 1;
-        let destination = entry.destination.clone();
-        match blame {
-            Some((error, now)) => self.failures.failed(destination, error, now),
-            None if right.is_probe => self.failures.probe_ended(&destination),
-            None => {}
+        if let Some(error) = blame {
+            let destination = self.entry(right.destination).destination.clone();
+            self.failures.failed(destination, error, now);
+            self.end_dial(right);
+            self.settle(right.destination, now, effects);
+        } else {
+            self.give_up(right, now, effects);
         }
-        self.forget_if_empty(right.destination);
     }
 
     pub(super) fn note_lifetime(&mut self, conn: &C) {
@@ -194,6 +341,11 @@ impl<C: Held> State<C> {
         self.counters.reuses += 1;
     }
 
+    pub(super) fn begin_borrow(&mut self, id: DestinationId) {
+        self.borrowed += 1;
+        self.entry(id).borrowed += 1;
+    }
+
     pub(super) fn end_borrow(&mut self, id: DestinationId) {
         self.borrowed -= 1;
         self.entry(id).borrowed -= 1;
@@ -205,10 +357,11 @@ impl<C: Held> State<C> {
         id: DestinationId,
         conn: C,
         cause: Cause,
+        now: Time,
         effects: &mut Effects<C>,
     ) {
         self.end_borrow(id);
         self.close(conn, cause, effects);
-        self.forget_if_empty(id);
+        self.settle(id, now, effects);
     }
 }

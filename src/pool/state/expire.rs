@@ -14,6 +14,7 @@ impl<C: Held> State<C> {
         node: u32,
         id: u64,
         choose: impl FnOnce(&C) -> Option<Cause>,
+        now: Time,
         effects: &mut Effects<C>,
     ) {
         let Some(destination) = self.shelves.destination_of(node, id) else {
@@ -21,6 +22,7 @@ impl<C: Held> State<C> {
         };
         if let Some(cause) = self.shelves.held(node).and_then(choose) {
             self.close_idle_node(node, destination, cause, effects);
+            self.serve(now, effects);
         }
     }
 
@@ -33,6 +35,7 @@ impl<C: Held> State<C> {
                 }
                 self.close_idle_node(node, id, Cause::IdleTimeout, effects);
             }
+            self.serve(now, effects);
         }
         let later = self.retiring.split_off(&(now, u64::MAX));
         let retired = std::mem::replace(&mut self.retiring, later);

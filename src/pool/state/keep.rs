@@ -1,7 +1,7 @@
 //! Giving: a connection comes back, is taken in, or leaves for good.
 #![forbid(unsafe_code)]
 
-use super::answer::{Effects, Fate, Forgotten, Refusal};
+use super::answer::{Effects, Fate, Forgotten, Refusal, Want};
 use super::{DestinationId, State};
 use crate::pool::shelf::Held;
 use crate::pool::stats::Cause;
@@ -20,21 +20,16 @@ impl<C: Held> State<C> {
         effects: &mut Effects<C>,
     ) {
         self.end_borrow(id);
-        match self.fate(id, &conn, fate, now) {
-            Fate::Keep => {
-                self.counters.releases += 1;
-                // `reap` may have dropped it a moment ago, when it was borrowed and its time had just come.
-                self.note_lifetime(&conn);
-                self.shelve(conn, id, now);
-            }
+        match self.fate(&conn, fate, now) {
+            Fate::Keep => self.place(conn, id, now, effects),
             Fate::Close(cause) => {
                 self.close(conn, cause, effects);
-                self.forget_if_empty(id);
+                self.settle(id, now, effects);
             }
         }
     }
 
-    fn fate(&mut self, id: DestinationId, conn: &C, fate: Fate, now: Time) -> Fate {
+    fn fate(&self, conn: &C, fate: Fate, now: Time) -> Fate {
         if fate != Fate::Keep {
             return fate;
         }
@@ -44,8 +39,6 @@ impl<C: Held> State<C> {
             Cause::MaxUses
         } else if conn.retire_at() <= now {
             Cause::Lifetime
-        } else if self.no_idle_room(id).is_some() {
-            Cause::IdleFull
         } else {
             return Fate::Keep;
         })
@@ -80,9 +73,7 @@ impl<C: Held> State<C> {
         }
         let id = self.find_or_add(destination);
         let admitted = self.admit_to(id, build, now, effects);
-        if admitted.is_err() {
-            self.forget_if_empty(id);
-        }
+        self.settle(id, now, effects);
         admitted
     }
 
@@ -93,28 +84,43 @@ impl<C: Held> State<C> {
         now: Time,
         effects: &mut Effects<C>,
     ) -> Result<(), (Option<C>, E)> {
-        if let Some(refusal) = self.no_idle_room(id) {
+        let waiter = self.oldest_who_takes_any(id);
+        if let (None, Some(refusal)) = (waiter, self.no_idle_room(id)) {
             return Err((None, refusal.into()));
         }
         let destination = self.entry(id).destination.clone();
-        let conn = build(id, destination.clone()).map_err(|error| (None, error))?;
-        if let Err(refusal) = self.make_room(&destination, false, effects) {
+        let conn = build(id, destination).map_err(|error| (None, error))?;
+        if let Some(obstacle) = self.limit(Some(id), Want::Any) {
+            let refusal = Refusal::Exhausted(self.numbers(Some(obstacle)));
             return Err((Some(conn), refusal.into()));
         }
+        self.make_room(Some(id), Want::Any, effects);
         self.counters.puts += 1;
-        self.note_lifetime(&conn);
-        self.shelve(conn, id, now);
+        match waiter {
+            Some(ticket) => self.hand_to(ticket, conn, id, effects),
+            None => {
+                self.note_lifetime(&conn);
+                self.shelve(conn, id, now);
+            }
+        }
         Ok(())
     }
 
     /// A borrowed connection becomes the program's: the pool no longer counts it.
-    pub(crate) fn forget(&mut self, id: DestinationId, conn: &C, how: Forgotten) {
+    pub(crate) fn forget(
+        &mut self,
+        id: DestinationId,
+        conn: &C,
+        how: Forgotten,
+        now: Time,
+        effects: &mut Effects<C>,
+    ) {
         match how {
             Forgotten::Detached => self.counters.detached += 1,
             Forgotten::Got => self.counters.gets += 1,
         }
         self.retiring.remove(&(conn.retire_at(), conn.id()));
         self.end_borrow(id);
-        self.forget_if_empty(id);
+        self.settle(id, now, effects);
     }
 }

@@ -8,15 +8,17 @@
 //!
 //! | from | call | to |
 //! |---|---|---|
-//! | nothing | `take` → `Dial` | dialing |
+//! | nothing | `take` or `collect` → `Dial` | dialing |
 //! | dialing | `dialed` | borrowed |
 //! | dialing | `dial_failed` | nothing |
 //! | idle | `take` → `Reuse`, `take_idle` | borrowed |
-//! | borrowed | `give_back` | idle, or closed |
-//! | borrowed | `reject` | closed |
+//! | borrowed | `give_back` | idle, closed, or borrowed by the one who waited for it (`collect` → `Reuse`) |
+//! | borrowed | `reject`, `take_another` | closed |
 //! | borrowed | `forget` | nothing: the program owns it now |
-//! | nothing | `admit` | idle |
+//! | nothing | `admit` | idle, or borrowed by the one who waited for it |
 //! | idle | `remove_idle`, `reap`, `close_idle`, `close`, room made by `take` and `admit` | closed |
+//!
+//! Who has to wait stands in `line`, which is served at the end of every transition.
 #![forbid(unsafe_code)]
 
 pub(crate) mod answer;
@@ -24,12 +26,14 @@ mod borrow;
 mod expire;
 mod failures;
 mod keep;
+mod line;
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
-use self::answer::Effects;
+use self::answer::{Effects, Want};
 use self::failures::Failures;
+use self::line::{Line, Row};
 use super::shelf::{Held, Shelf, Shelves};
 use super::stats::{Cause, Counters, Stats};
 use crate::sync::Arc;
@@ -46,17 +50,37 @@ struct Entry {
     shelf: Shelf,
     borrowed: u32,
     dialing: u32,
+    row: Row,
 }
 
 impl Entry {
     fn conns(&self) -> u32 {
         self.shelf.len() + self.borrowed + self.dialing
     }
+
+    /// Connections that one more dial cannot push aside: its own idle ones are of no use to a fresh dial.
+    fn in_the_way_of(&self, want: Want) -> u32 {
+        match want {
+            Want::Fresh => self.borrowed + self.dialing,
+            _ => self.conns(),
+        }
+    }
+
+    /// Whether the destination's own limits let a dial begin.
+    fn may_dial(&self, want: Want, limits: &Limits) -> bool {
+        let is_below = |count, max: Option<u32>| max.is_none_or(|max| count < max);
+        is_below(self.in_the_way_of(want), limits.max_conns_per_address)
+            && is_below(self.dialing, limits.max_dials_per_address)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.conns() == 0 && self.row.is_empty()
+    }
 }
 
 /// The guarded whole.
 #[derive(Debug)]
-pub(crate) struct State<C> {
+pub(crate) struct State<C: Held> {
     limits: Limits,
     keeping: Keeping,
     entries: Vec<Option<Entry>>,
@@ -71,6 +95,7 @@ pub(crate) struct State<C> {
     dialing: u32,
     counters: Counters,
     failures: Failures,
+    line: Line<C>,
     is_closed: bool,
 }
 
@@ -89,6 +114,7 @@ impl<C: Held> State<C> {
             dialing: 0,
             counters: Counters::default(),
             failures: Failures::new(fail_fast),
+            line: Line::new(),
             is_closed: false,
         }
     }
@@ -113,6 +139,7 @@ impl<C: Held> State<C> {
             shelf: Shelf::EMPTY,
             borrowed: 0,
             dialing: 0,
+            row: Row::default(),
         };
         let id = match self.free_entries.pop() {
             Some(id) => {
@@ -130,8 +157,10 @@ impl<C: Held> State<C> {
 
     /// A destination with nothing left is forgotten at once.
     fn forget_if_empty(&mut self, id: DestinationId) {
-        let entry = self.entry(id);
-        if entry.conns() > 0 {
+        let Some(Some(entry)) = self.entries.get(id as usize) else {
+            return;
+        };
+        if !entry.is_empty() {
             return;
         }
         let destination = entry.destination.clone();
@@ -145,6 +174,13 @@ impl<C: Held> State<C> {
         } else {
             self.free_entries.push(id);
         }
+    }
+
+    /// The end of a transition that changed a destination's numbers: whoever can be served now is.
+    fn settle(&mut self, id: DestinationId, now: Time, effects: &mut Effects<C>) {
+        self.refresh(id);
+        self.serve(now, effects);
+        self.forget_if_empty(id);
     }
 
     fn close(&mut self, conn: C, cause: Cause, effects: &mut Effects<C>) {
@@ -163,6 +199,7 @@ impl<C: Held> State<C> {
         if let Some((conn, _)) = self.unshelve(node, id) {
             self.close(conn, cause, effects);
         }
+        self.refresh(id);
         self.forget_if_empty(id);
     }
 
@@ -186,25 +223,28 @@ impl<C: Held> State<C> {
     }
 
     /// Closes everything that is idle.
-    pub(crate) fn close_idle(&mut self, cause: Cause, effects: &mut Effects<C>) {
+    pub(crate) fn close_idle(&mut self, cause: Cause, now: Time, effects: &mut Effects<C>) {
         while let Some((node, id, _)) = self.shelves.oldest() {
             self.close_idle_node(node, id, cause, effects);
         }
+        self.serve(now, effects);
     }
 
     /// Closes the longest idle connection of all, to give its descriptor back to the system.
-    pub(crate) fn close_longest_idle(&mut self, effects: &mut Effects<C>) -> bool {
+    pub(crate) fn close_longest_idle(&mut self, now: Time, effects: &mut Effects<C>) -> bool {
         let oldest = self.shelves.oldest();
         if let Some((node, id, _)) = oldest {
             self.close_idle_node(node, id, Cause::Evicted, effects);
         }
+        self.serve(now, effects);
         oldest.is_some()
     }
 
     /// From now on nothing is handed out and nothing is kept.
-    pub(crate) fn end(&mut self, effects: &mut Effects<C>) {
+    pub(crate) fn end(&mut self, now: Time, effects: &mut Effects<C>) {
         self.is_closed = true;
-        self.close_idle(Cause::PoolClosed, effects);
+        self.send_all_home(effects);
+        self.close_idle(Cause::PoolClosed, now, effects);
     }
 
     /// Idle + borrowed.
@@ -232,7 +272,7 @@ impl<C: Held> State<C> {
             idle: self.shelves.len().into(),
             borrowed: self.borrowed.into(),
             dialing: self.dialing.into(),
-            waiting: 0,
+            waiting: self.line.waiting().into(),
         }
     }
 }

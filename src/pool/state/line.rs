@@ -1,0 +1,349 @@
+//! Who waits for a connection, in which order, and who is served next.
+//!
+//! Everybody who asks draws a ticket; who cannot be served keeps it and stands in line, in the row of its destination.
+//! After every transition the line is served until nobody in it can be: that is the invariant which makes newcomers safe,
+//! because whatever a newcomer finds free is of no use to anybody who waits.
+//!
+//! | who waits | is held by | is served by |
+//! |---|---|---|
+//! | any | a limit of its destination, or its turn to dial | a connection of its destination given back or put, directly |
+//! | any, whose destination could dial | max_conns alone | the same, or any slot that becomes free |
+//! | fresh | as above | a slot only; a connection of its destination is closed to make one |
+//!
+//! `open` holds, for each destination that only max_conns keeps from dialing, its oldest ticket: whoever a free slot goes to
+//! is found there without a look at those whom their own limit holds back.
+#![forbid(unsafe_code)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::answer::{Effects, Refusal, Take, Ticket, Waited, Want};
+use super::{DestinationId, State};
+use crate::pool::shelf::Held;
+use crate::pool::stats::Cause;
+use crate::values::clock::Time;
+
+/// One destination's part of the line.
+#[derive(Debug, Default)]
+pub(super) struct Row {
+    any: BTreeSet<Ticket>,
+    fresh: BTreeSet<Ticket>,
+    /// What stands in `open` for this destination.
+    head: Option<Ticket>,
+}
+
+impl Row {
+    pub(super) fn is_empty(&self) -> bool {
+        self.any.is_empty() && self.fresh.is_empty()
+    }
+
+    fn of(&mut self, want: Want) -> &mut BTreeSet<Ticket> {
+        match want {
+            Want::Fresh => &mut self.fresh,
+            _ => &mut self.any,
+        }
+    }
+
+    fn oldest(&self) -> Option<(Ticket, Want)> {
+        let any = self.any.first().map(|&ticket| (ticket, Want::Any));
+        let fresh = self.fresh.first().map(|&ticket| (ticket, Want::Fresh));
+        match (any, fresh) {
+            (Some(any), Some(fresh)) => Some(if any.0 < fresh.0 { any } else { fresh }),
+            (any, fresh) => any.or(fresh),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Waiter<C: Held> {
+    destination: DestinationId,
+    want: Want,
+    /// Counts against max_waiters; one that only waits for its turn to dial does not.
+    is_limited: bool,
+    bell: C::Bell,
+    answer: Option<Take<C>>,
+}
+
+/// The waiters of a pool.
+#[derive(Debug)]
+pub(super) struct Line<C: Held> {
+    next: u64,
+    /// Those with an answer stay until they fetch it.
+    waiters: BTreeMap<Ticket, Waiter<C>>,
+    /// Without an answer.
+    waiting: u32,
+    /// Of those, the ones that count against max_waiters.
+    limited: u32,
+    open: BTreeSet<(Ticket, DestinationId)>,
+}
+
+impl<C: Held> Line<C> {
+    pub(super) const fn new() -> Self {
+        Self {
+            next: 0,
+            waiters: BTreeMap::new(),
+            waiting: 0,
+            limited: 0,
+            open: BTreeSet::new(),
+        }
+    }
+
+    pub(super) fn draw(&mut self) -> Ticket {
+        self.next += 1;
+        Ticket(self.next)
+    }
+
+    pub(super) fn waiting(&self) -> u32 {
+        self.waiting
+    }
+
+    /// The oldest of those whom a free slot would serve.
+    fn first_open(&self) -> Option<(Ticket, DestinationId)> {
+        self.open.first().copied()
+    }
+}
+
+/// What a connection that became free is used for.
+enum Use {
+    HandTo(Ticket),
+    /// Its slot is worth more than itself.
+    FreeTheSlot,
+    Keep,
+}
+
+impl<C: Held> State<C> {
+    /// Puts a borrower in line.
+    pub(super) fn queue(&mut self, ticket: Ticket, id: DestinationId, want: Want, bell: C::Bell) {
+        let waiter = Waiter {
+            destination: id,
+            want,
+            is_limited: false,
+            bell,
+            answer: None,
+        };
+        self.line.waiters.insert(ticket, waiter);
+        self.line.waiting += 1;
+        self.entry(id).row.of(want).insert(ticket);
+        self.refresh(id);
+    }
+
+    /// max_waiters, if as many wait.
+    pub(super) fn max_waiters(&self) -> Option<u32> {
+        let limited = self.line.limited;
+        self.limits.max_waiters.filter(|&max| limited >= max)
+    }
+
+    /// From now on it counts against max_waiters.
+    pub(super) fn count_as_limited(&mut self, ticket: Ticket) {
+        if let Some(waiter) = self.line.waiters.get_mut(&ticket) {
+            waiter.is_limited = true;
+            self.line.limited += 1;
+        }
+    }
+
+    /// A waiter slept for so long.
+    pub(crate) fn waited(&mut self, duration: Duration) {
+        self.counters.wait_us += duration.as_micros() as u64;
+    }
+
+    /// To be called after every change of a destination's numbers: keeps `open` true.
+    pub(super) fn refresh(&mut self, id: DestinationId) {
+        let Some(Some(entry)) = self.entries.get(id as usize) else {
+            return;
+        };
+        let oldest = entry.row.oldest();
+        let head = oldest
+            .filter(|&(_, want)| entry.may_dial(want, &self.limits))
+            .map(|(ticket, _)| ticket);
+        let before = entry.row.head;
+        if before == head {
+            return;
+        }
+        if let Some(before) = before {
+            self.line.open.remove(&(before, id));
+        }
+        if let Some(head) = head {
+            self.line.open.insert((head, id));
+        }
+        self.entry(id).row.head = head;
+    }
+
+    /// Serves whoever can be served by slots, the oldest first. The end of every transition.
+    pub(super) fn serve(&mut self, now: Time, effects: &mut Effects<C>) {
+        while let Some((ticket, id)) = self.line.first_open() {
+            let destination = self.entry(id).destination.clone();
+            let want = self
+                .line
+                .waiters
+                .get(&ticket)
+                .map_or(Want::Any, |one| one.want);
+            let answer = match self.failures.check(&destination, now) {
+                Err(refusal) => Take::Refused(refusal),
+                Ok(()) if self.obstacle(Some(id), want).is_some() => return,
+                Ok(()) => {
+                    self.make_room(Some(id), want, effects);
+                    Take::Dial(self.begin_dial(id), destination)
+                }
+            };
+            self.answer(ticket, answer, effects);
+        }
+    }
+
+    fn answer(&mut self, ticket: Ticket, answer: Take<C>, effects: &mut Effects<C>) {
+        self.step_out(ticket);
+        if let Some(waiter) = self.line.waiters.get_mut(&ticket) {
+            waiter.answer = Some(answer);
+            effects.wakes.push(waiter.bell.clone());
+        }
+    }
+
+    /// Out of the row, still on the list.
+    fn step_out(&mut self, ticket: Ticket) {
+        let Some(waiter) = self.line.waiters.get(&ticket) else {
+            return;
+        };
+        let (id, want) = (waiter.destination, waiter.want);
+        self.line.waiting -= 1;
+        self.line.limited -= u32::from(waiter.is_limited);
+        self.entry(id).row.of(want).remove(&ticket);
+        self.refresh(id);
+    }
+
+    /// A connection is in nobody's hands: its oldest waiter gets it, or somebody's slot is made of it, or it is kept. It
+    /// must not be counted at this moment.
+    pub(super) fn place(
+        &mut self,
+        conn: C,
+        id: DestinationId,
+        now: Time,
+        effects: &mut Effects<C>,
+    ) {
+        self.refresh(id);
+        match self.best_use(id) {
+            Use::HandTo(ticket) => {
+                self.counters.releases += 1;
+                self.hand_to(ticket, conn, id, effects);
+            }
+            Use::FreeTheSlot => self.close(conn, Cause::Evicted, effects),
+            Use::Keep if self.no_idle_room(id).is_some() => {
+                self.close(conn, Cause::IdleFull, effects);
+            }
+            Use::Keep => {
+                self.counters.releases += 1;
+                // `reap` may have dropped it a moment ago, when it was borrowed and its time had just come.
+                self.note_lifetime(&conn);
+                self.shelve(conn, id, now);
+            }
+        }
+        self.settle(id, now, effects);
+    }
+
+    fn best_use(&mut self, id: DestinationId) -> Use {
+        let own = self.oldest_who_takes_any(id);
+        let other = self.line.first_open().map(|(ticket, _)| ticket);
+        match (own, other) {
+            (Some(own), other) if other.is_none_or(|other| own <= other) => Use::HandTo(own),
+            (_, Some(_)) => Use::FreeTheSlot,
+            _ => Use::Keep,
+        }
+    }
+
+    /// Who gets a connection of that destination as it is.
+    pub(super) fn oldest_who_takes_any(&mut self, id: DestinationId) -> Option<Ticket> {
+        self.entry(id).row.any.first().copied()
+    }
+
+    /// Hands a connection to a waiter as it is.
+    pub(super) fn hand_to(
+        &mut self,
+        ticket: Ticket,
+        conn: C,
+        id: DestinationId,
+        effects: &mut Effects<C>,
+    ) {
+        self.note_lifetime(&conn);
+        self.begin_borrow(id);
+        self.answer(ticket, Take::Reuse(conn), effects);
+    }
+
+    /// What a waiter has been answered, once; `None`: nothing yet.
+    pub(crate) fn collect(&mut self, ticket: Ticket) -> Option<Take<C>> {
+        self.line.waiters.get(&ticket)?.answer.as_ref()?;
+        let waiter = self.line.waiters.remove(&ticket)?;
+        if self.line.waiters.is_empty() {
+            self.line.waiters = BTreeMap::new();
+        }
+        waiter.answer
+    }
+
+    /// wait_timeout_ms has passed, or (`is_over`) all the time that the dial had.
+    pub(crate) fn wait_is_over(
+        &mut self,
+        ticket: Ticket,
+        is_over: bool,
+        now: Time,
+        effects: &mut Effects<C>,
+    ) -> Waited<C> {
+        let Some(waiter) = self.line.waiters.get(&ticket) else {
+            unreachable!("a ticket is in line until its answer is fetched");
+        };
+        let (id, want) = (waiter.destination, waiter.want);
+        let obstacle = match &waiter.answer {
+            None => self.obstacle(Some(id), want),
+            // Too late to dial with it.
+            Some(Take::Dial(..)) if is_over => None,
+            Some(_) => {
+                return self
+                    .collect(ticket)
+                    .map_or(Waited::GoesOn, Waited::Answered)
+            }
+        };
+        if !is_over && obstacle.is_some_and(|obstacle| obstacle.is_turn) {
+            return Waited::GoesOn;
+        }
+        let why = self.numbers(obstacle);
+        self.counters.wait_timeouts += 1;
+        self.leave(ticket, now, effects);
+        Waited::Left(why)
+    }
+
+    /// A waiter goes, and swallows nothing: what it has been answered goes to the next.
+    pub(crate) fn leave(&mut self, ticket: Ticket, now: Time, effects: &mut Effects<C>) {
+        match self.collect(ticket) {
+            Some(Take::Dial(right, _)) => self.give_up(right, now, effects),
+            Some(Take::Reuse(conn)) => {
+                let id = conn.destination_id();
+                self.end_borrow(id);
+                self.counters.releases -= 1;
+                self.place(conn, id, now, effects);
+            }
+            Some(Take::Refused(_) | Take::Wait) => {}
+            None => {
+                let Some(id) = self.line.waiters.get(&ticket).map(|one| one.destination) else {
+                    return;
+                };
+                self.step_out(ticket);
+                self.line.waiters.remove(&ticket);
+                self.settle(id, now, effects);
+            }
+        }
+    }
+
+    /// Everybody who waits is told that the pool is closed.
+    pub(super) fn send_all_home(&mut self, effects: &mut Effects<C>) {
+        let waiting: Vec<Ticket> = self
+            .line
+            .waiters
+            .iter()
+            .filter(|(_, waiter)| waiter.answer.is_none())
+            .map(|(&ticket, _)| ticket)
+            .collect();
+        for ticket in waiting {
+            let id = self.line.waiters.get(&ticket).map(|one| one.destination);
+            self.answer(ticket, Take::Refused(Refusal::PoolClosed), effects);
+            if let Some(id) = id {
+                self.forget_if_empty(id);
+            }
+        }
+    }
+}

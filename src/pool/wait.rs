@@ -1,0 +1,143 @@
+//! A borrower in line: asks the pool's state for a connection, and sleeps while others are served.
+//!
+//! No lock is held while it sleeps. What it is answered is stored in the state, under the lock, before it is woken: so whoever
+//! ends a wait early (time, a token) sees under the same lock whether an answer was on its way, and passes it on.
+#![forbid(unsafe_code)]
+
+use super::conn::Conn;
+use super::state::answer::{Request, Take, Ticket, Waited};
+use super::stats::Cause;
+use super::{canceled, system_error, Ask, Pool};
+use crate::handle::Owned;
+use crate::sync::Arc;
+use crate::sys::clock;
+use crate::sys::nap::Nap;
+use crate::values::address::Destination;
+use crate::values::error::{Error, Phase, Result};
+
+type Taken = Take<Owned<Conn>>;
+
+/// See the module.
+pub(super) struct InLine<'a> {
+    pool: &'a Pool,
+    destination: &'a Arc<Destination>,
+    ask: &'a Ask,
+    request: Request,
+    ticket: Option<Ticket>,
+    nap: Option<Arc<Nap>>,
+}
+
+impl<'a> InLine<'a> {
+    pub(super) fn new(pool: &'a Pool, destination: &'a Arc<Destination>, ask: &'a Ask) -> Self {
+        Self {
+            pool,
+            destination,
+            ask,
+            request: Request {
+                want: ask.want,
+                may_wait: ask.wait_until.is_some(),
+                has_waited: false,
+            },
+            ticket: None,
+            nap: None,
+        }
+    }
+
+    /// A connection, or the right to dial one.
+    pub(super) fn take(&mut self) -> Result<Taken> {
+        let Self {
+            pool,
+            destination,
+            ask,
+            request,
+            nap,
+            ..
+        } = self;
+        let (ticket, taken) = pool.change(|state, now, effects| {
+            state.take(destination, *request, now, || bell(nap, ask), effects)
+        });
+        self.ticket = Some(ticket);
+        self.wait_if_told(ticket, taken)
+    }
+
+    /// The same after a connection that turned out to be unfit: it is closed, and the ticket stays.
+    pub(super) fn take_another(&mut self, conn: Owned<Conn>, cause: Cause) -> Result<Taken> {
+        let Some(ticket) = self.ticket else {
+            unreachable!("nothing was taken without a ticket");
+        };
+        let Self {
+            pool,
+            destination,
+            ask,
+            request,
+            nap,
+            ..
+        } = self;
+        let taken = pool.change(|state, now, effects| {
+            let unfit = (conn, cause);
+            let bell = || bell(nap, ask);
+            state.take_another(ticket, unfit, destination, *request, now, bell, effects)
+        });
+        self.wait_if_told(ticket, taken)
+    }
+
+    fn wait_if_told(&mut self, ticket: Ticket, taken: Taken) -> Result<Taken> {
+        if !matches!(taken, Take::Wait) {
+            return Ok(taken);
+        }
+        self.request.has_waited = true;
+        let began = clock::now();
+        let result = self.wait(ticket);
+        let waited = clock::now().since(began);
+        self.pool.state.lock().waited(waited);
+        result
+    }
+
+    fn wait(&self, ticket: Ticket) -> Result<Taken> {
+        let Some(nap) = &self.nap else {
+            unreachable!("who stands in line has a bell");
+        };
+        let token = self.ask.token.as_deref();
+        let mut until = self.ask.wait_until.unwrap_or(self.ask.deadline);
+        loop {
+            let slept = nap.sleep(until, token);
+            if token.is_some_and(|token| token.has_fired()) {
+                self.leave(ticket);
+                return Err(canceled());
+            }
+            if let Some(answer) = self.pool.state.lock().collect(ticket) {
+                return Ok(answer);
+            }
+            // No descriptor left to be woken by.
+            if let Err(error) = slept {
+                self.leave(ticket);
+                return Err(system_error("eventfd", &error));
+            }
+            let now = clock::now();
+            if !until.has_passed(now) {
+                continue;
+            }
+            let is_over = self.ask.deadline.has_passed(now);
+            let waited = self
+                .pool
+                .change(|state, now, effects| state.wait_is_over(ticket, is_over, now, effects));
+            match waited {
+                Waited::Answered(answer) => return Ok(answer),
+                Waited::GoesOn => until = self.ask.deadline,
+                Waited::Left(why) => {
+                    return Err(Error::timeout(Phase::Waiting, &why.to_string()));
+                }
+            }
+        }
+    }
+
+    fn leave(&self, ticket: Ticket) {
+        self.pool
+            .change(|state, now, effects| state.leave(ticket, now, effects));
+    }
+}
+
+fn bell(nap: &mut Option<Arc<Nap>>, ask: &Ask) -> Arc<Nap> {
+    nap.get_or_insert_with(|| Arc::new(Nap::new(ask.token.is_some())))
+        .clone()
+}
