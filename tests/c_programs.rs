@@ -191,6 +191,7 @@ programs! {
     tokens_end_what_carries_them,
     user_data_is_freed_once,
     verify_release,
+    waiting_is_in_order,
 }
 
 #[test]

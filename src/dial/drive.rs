@@ -1,6 +1,7 @@
 //! Runs a dial in the calling thread, with poll(2): no thread, no timer and no epoll of its own.
 #![forbid(unsafe_code)]
 
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -71,7 +72,7 @@ pub(crate) fn dial(
         endpoints: Vec::new(),
         attempts: Vec::new(),
         failures: Vec::new(),
-        made_room: false,
+        made_room: Cell::new(false),
     };
     drive.find_addresses()?;
     drive.run()
@@ -104,7 +105,7 @@ struct Drive<'a> {
     endpoints: Vec<Endpoint>,
     attempts: Vec<Option<Attempt>>,
     failures: Vec<Option<i32>>,
-    made_room: bool,
+    made_room: Cell<bool>,
 }
 
 impl Drive<'_> {
@@ -116,18 +117,15 @@ impl Drive<'_> {
                 self.race.complete();
                 Ok(())
             }
-            Target::Name { host, .. } => {
-                let source = Source::ask(
-                    self.address.network,
-                    host,
-                    self.dialer,
-                    self.deadline,
-                    self.caller,
-                )?;
-                self.source = Some(source);
-                self.look_at_source()
-            }
+            Target::Name { host, .. } => self.ask_for(host),
         }
+    }
+
+    fn ask_for(&mut self, host: &str) -> Result<()> {
+        let network = self.address.network;
+        let source = Source::ask(network, host, self.dialer, self.deadline, self.caller)?;
+        self.source = Some(source);
+        self.look_at_source()
     }
 
     /// Takes over what has arrived.
@@ -138,9 +136,18 @@ impl Drive<'_> {
         let Told {
             addresses,
             is_complete,
-        } = source
-            .told()
-            .inspect_err(|error| source.remember_failure(error, self.dialer))?;
+        } = match (source.told(), &self.address.target) {
+            (Ok(told), _) => told,
+            (Err(error), Target::Name { host, .. })
+                if error.status == Status::System && self.gets_a_descriptor(error.number) =>
+            {
+                return self.ask_for(host);
+            }
+            (Err(error), _) => {
+                source.remember_failure(&error, self.dialer);
+                return Err(error);
+            }
+        };
         if is_complete {
             source.remember(&addresses, self.dialer);
             self.source = None;
@@ -302,9 +309,7 @@ impl Drive<'_> {
         };
         let mut started = start();
         if let Err(StartFailure::System(error)) = &started {
-            let no_descriptor = matches!(sys::errno(error), libc::EMFILE | libc::ENFILE);
-            if no_descriptor && !self.made_room && self.caller.make_room() {
-                self.made_room = true;
+            if self.gets_a_descriptor(sys::errno(error)) {
                 started = start();
             }
         }
@@ -325,6 +330,13 @@ impl Drive<'_> {
                 Ok(())
             }
         }
+    }
+
+    /// Out of descriptors, for the first time in this dial, and the pool could give one back.
+    fn gets_a_descriptor(&self, errno: i32) -> bool {
+        matches!(errno, libc::EMFILE | libc::ENFILE)
+            && !self.made_room.replace(true)
+            && self.caller.make_room()
     }
 
     fn abandon(&mut self, number: usize, now: Time) {

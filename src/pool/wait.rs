@@ -20,9 +20,8 @@ type Taken = Take<Owned<Conn>>;
 /// See the module.
 pub(super) struct InLine<'a> {
     pool: &'a Pool,
-    destination: &'a Arc<Destination>,
     ask: &'a Ask,
-    request: Request,
+    request: Request<'a>,
     ticket: Option<Ticket>,
     nap: Option<Arc<Nap>>,
 }
@@ -31,9 +30,9 @@ impl<'a> InLine<'a> {
     pub(super) fn new(pool: &'a Pool, destination: &'a Arc<Destination>, ask: &'a Ask) -> Self {
         Self {
             pool,
-            destination,
             ask,
             request: Request {
+                destination,
                 want: ask.want,
                 may_wait: ask.wait_until.is_some(),
                 has_waited: false,
@@ -47,15 +46,13 @@ impl<'a> InLine<'a> {
     pub(super) fn take(&mut self) -> Result<Taken> {
         let Self {
             pool,
-            destination,
             ask,
             request,
             nap,
             ..
         } = self;
-        let (ticket, taken) = pool.change(|state, now, effects| {
-            state.take(destination, *request, now, || bell(nap, ask), effects)
-        });
+        let (ticket, taken) = pool
+            .change(|state, now, effects| state.take(*request, now, || bell(nap, ask), effects));
         self.ticket = Some(ticket);
         self.wait_if_told(ticket, taken)
     }
@@ -67,7 +64,6 @@ impl<'a> InLine<'a> {
         };
         let Self {
             pool,
-            destination,
             ask,
             request,
             nap,
@@ -76,7 +72,7 @@ impl<'a> InLine<'a> {
         let taken = pool.change(|state, now, effects| {
             let unfit = (conn, cause);
             let bell = || bell(nap, ask);
-            state.take_another(ticket, unfit, destination, *request, now, bell, effects)
+            state.take_another(ticket, unfit, *request, now, bell, effects)
         });
         self.wait_if_told(ticket, taken)
     }

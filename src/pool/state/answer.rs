@@ -32,7 +32,8 @@ pub(crate) struct Ticket(pub(super) u64);
 
 /// What a caller of `take` asks for.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Request {
+pub(crate) struct Request<'a> {
+    pub(crate) destination: &'a Arc<Destination>,
     pub(crate) want: Want,
     /// At a limit it may wait. (For its turn to dial every caller waits.)
     pub(crate) may_wait: bool,

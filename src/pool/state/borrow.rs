@@ -5,7 +5,6 @@ use super::answer::{Blocked, DialRight, Effects, Refusal, Request, Take, Ticket,
 use super::{DestinationId, Entry, State};
 use crate::pool::shelf::Held;
 use crate::pool::stats::Cause;
-use crate::sync::Arc;
 use crate::values::address::Destination;
 use crate::values::clock::Time;
 use crate::values::error::Error;
@@ -66,14 +65,13 @@ impl<C: Held> State<C> {
     /// The one way to borrow. A caller that has to wait gets its answer from `collect`; `bell` wakes it.
     pub(crate) fn take(
         &mut self,
-        destination: &Arc<Destination>,
-        request: Request,
+        request: Request<'_>,
         now: Time,
         bell: impl FnOnce() -> C::Bell,
         effects: &mut Effects<C>,
     ) -> (Ticket, Take<C>) {
         let ticket = self.line.draw();
-        let taken = self.take_as(ticket, destination, request, now, bell, effects);
+        let taken = self.take_as(ticket, request, now, bell, effects);
         (ticket, taken)
     }
 
@@ -82,8 +80,7 @@ impl<C: Held> State<C> {
         &mut self,
         ticket: Ticket,
         unfit: (C, Cause),
-        destination: &Arc<Destination>,
-        request: Request,
+        request: Request<'_>,
         now: Time,
         bell: impl FnOnce() -> C::Bell,
         effects: &mut Effects<C>,
@@ -92,7 +89,7 @@ impl<C: Held> State<C> {
         let id = conn.destination_id();
         self.end_borrow(id);
         self.close(conn, cause, effects);
-        let taken = self.take_as(ticket, destination, request, now, bell, effects);
+        let taken = self.take_as(ticket, request, now, bell, effects);
         self.settle(id, now, effects);
         taken
     }
@@ -100,8 +97,7 @@ impl<C: Held> State<C> {
     fn take_as(
         &mut self,
         ticket: Ticket,
-        destination: &Arc<Destination>,
-        request: Request,
+        request: Request<'_>,
         now: Time,
         bell: impl FnOnce() -> C::Bell,
         effects: &mut Effects<C>,
@@ -109,7 +105,9 @@ impl<C: Held> State<C> {
         if self.is_closed {
             return Take::Refused(Refusal::PoolClosed);
         }
-        let want = request.want;
+        let Request {
+            destination, want, ..
+        } = request;
         if want != Want::Fresh {
             if let Some(conn) = self.take_idle(destination, |_| true, now, effects) {
                 return Take::Reuse(conn);
@@ -135,19 +133,18 @@ impl<C: Held> State<C> {
                 Some(_) => {}
             }
         }
-        self.stand_in_line(ticket, destination, request, now, bell, effects)
+        self.stand_in_line(ticket, request, now, bell, effects)
     }
 
     fn stand_in_line(
         &mut self,
         ticket: Ticket,
-        destination: &Arc<Destination>,
-        request: Request,
+        request: Request<'_>,
         now: Time,
         bell: impl FnOnce() -> C::Bell,
         effects: &mut Effects<C>,
     ) -> Take<C> {
-        let id = self.find_or_add(destination);
+        let id = self.find_or_add(request.destination);
         self.queue(ticket, id, request.want, bell());
         self.serve(now, effects);
         if let Some(answer) = self.collect(ticket) {
