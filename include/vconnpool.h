@@ -103,13 +103,15 @@ typedef struct vcp_resolved vcp_resolved;
 
 /**
  * Where to dial instead (Go: Host). Writes the address into out, terminated; returns 0, or refuses with another number.
- * Called for fresh dials only; the destination keeps its own name.
+ * Called for fresh dials only; the destination keeps its own name. Runs on the dialing thread.
  */
 typedef int (*vcp_rewrite_fn)(void *user, const char *network, const char *address, char *out, size_t size);
 
 /**
  * Replaces getaddrinfo (Go: Resolver): adds each address with vcp_resolved_add; within a family their order is kept.
- * timeout_ms is what is left, -1 without a deadline. Returns 0, or refuses with another number.
+ * timeout_ms is what is left, -1 without a deadline. Returns 0, or refuses with another number. Runs on a thread of the library
+ * when a deadline or a token could end the dial earlier (the callback itself goes on, and must return some day), else on the
+ * dialing thread.
  */
 typedef int (*vcp_resolve_fn)(void *user,
                               const char *network,
@@ -120,12 +122,13 @@ typedef int (*vcp_resolve_fn)(void *user,
 /**
  * Replaces resolving and connecting (Go: Dialer): returns a connected descriptor, which the pool then owns, or a negative
  * number to refuse. timeout_ms is what is left, -1 without a deadline. The descriptor must be a connected socket.
+ * Runs on the dialing thread, which nothing ends earlier: keep to timeout_ms.
  */
 typedef int (*vcp_dial_fn)(void *user, const char *network, const char *address, int64_t timeout_ms);
 
 /**
  * Called after socket(2), before bind(2) and connect(2) (Go: net.Dialer.Control), with the network as tcp4 or tcp6.
- * Returns 0, or refuses with another number.
+ * Returns 0, or refuses with another number. Runs on the dialing thread.
  */
 typedef int (*vcp_control_fn)(void *user, const char *network, const char *address, int fd);
 
@@ -1104,8 +1107,20 @@ int vcp_dial(vcp_pool *pool, const char *network, const char *address, vcp_conn 
  * An empty port is invalid, port 0 is dialed as given. A literal of the wrong family (tcp4, [::1]:80) is
  * VCP_ERR_RESOLVE. IPv4 mapped into IPv6 is IPv4, as in Go.
  *
- * A name's addresses are tried as RFC 8305 has it: families interleaved after the system's order (RFC 6724), the next one after
- * fallback_delay_ms or at once when one fails; the first to connect wins.
+ * Resolving. A name is looked up only for a new connection, by one getaddrinfo(3) for both families (hosts file, search domains
+ * and nsswitch.conf(5) hold), on a thread of the library: the dial ends on time even if the name server hangs. Dials of one name at
+ * the same time share one lookup; what it answers too late is dropped, or kept for dns_cache_ms. At most 64 names are looked
+ * up at once; names that timed out within the last minute get at most half of these places.
+ *
+ * Racing. A name's addresses are tried as RFC 8305 has it: families interleaved after the system's order (RFC 6724), the first
+ * one's family first; the next one after fallback_delay_ms (section 5), or at once when one fails; at most 6 at once; the first
+ * to connect wins and the others are closed. Where a resolve callback delivers IPv4 first, IPv6 gets 50 ms to arrive
+ * (section 3). An address that failed within the last minute, or was unanswered when another one won, is tried last.
+ *
+ * Errors. VCP_ERR_CONNECT names every address tried with its error, and vcp_last_errno() is the first address's.
+ * VCP_ERR_TIMEOUT: vcp_last_phase() says whether it was waiting, resolving or connecting. VCP_ERR_POOL_EXHAUSTED: at a limit,
+ * and not waiting. VCP_ERR_CANCELED: the token fired. VCP_ERR_CALLBACK: a callback refused. VCP_ERR_SYSTEM: no
+ * descriptor, memory or thread was to be had; on EMFILE the longest idle connection is closed first and the dial tries once more.
  */
 int vcp_dial_with(vcp_pool *pool,
                   const char *network,

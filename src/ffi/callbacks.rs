@@ -22,7 +22,7 @@ pub struct vcp_resolved {
 }
 
 /// Where to dial instead (Go: Host). Writes the address into out, terminated; returns 0, or refuses with another number.
-/// Called for fresh dials only; the destination keeps its own name.
+/// Called for fresh dials only; the destination keeps its own name. Runs on the dialing thread.
 pub type vcp_rewrite_fn = Option<
     unsafe extern "C" fn(
         user: *mut c_void,
@@ -34,7 +34,9 @@ pub type vcp_rewrite_fn = Option<
 >;
 
 /// Replaces getaddrinfo (Go: Resolver): adds each address with vcp_resolved_add; within a family their order is kept.
-/// timeout_ms is what is left, -1 without a deadline. Returns 0, or refuses with another number.
+/// timeout_ms is what is left, -1 without a deadline. Returns 0, or refuses with another number. Runs on a thread of the library
+/// when a deadline or a token could end the dial earlier (the callback itself goes on, and must return some day), else on the
+/// dialing thread.
 pub type vcp_resolve_fn = Option<
     unsafe extern "C" fn(
         user: *mut c_void,
@@ -47,6 +49,7 @@ pub type vcp_resolve_fn = Option<
 
 /// Replaces resolving and connecting (Go: Dialer): returns a connected descriptor, which the pool then owns, or a negative
 /// number to refuse. timeout_ms is what is left, -1 without a deadline. The descriptor must be a connected socket.
+/// Runs on the dialing thread, which nothing ends earlier: keep to timeout_ms.
 pub type vcp_dial_fn = Option<
     unsafe extern "C" fn(
         user: *mut c_void,
@@ -57,7 +60,7 @@ pub type vcp_dial_fn = Option<
 >;
 
 /// Called after socket(2), before bind(2) and connect(2) (Go: net.Dialer.Control), with the network as tcp4 or tcp6.
-/// Returns 0, or refuses with another number.
+/// Returns 0, or refuses with another number. Runs on the dialing thread.
 pub type vcp_control_fn = Option<
     unsafe extern "C" fn(
         user: *mut c_void,

@@ -295,7 +295,7 @@ TEST(one_waiter_too_many_is_sent_away)
     w = waiter_for(pool, &s);
     begin_to_wait(&w);
     CHECK_EQ(vcp_dial(pool, s.network, s.address, &conn), VCP_ERR_POOL_EXHAUSTED);
-    CHECK_HAS(vcp_last_error(), "max_waiters=1");
+    CHECK_HAS(vcp_last_error(), "waiting=1 (max_waiters=1)");
     CHECK_EQ(stats_of(pool).waiting, 1);
     give_back(held);
     await(&w);

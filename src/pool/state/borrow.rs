@@ -152,16 +152,14 @@ impl<C: Held> State<C> {
         }
         let obstacle = self.obstacle(Some(id), request.want);
         if obstacle.is_some_and(|obstacle| !obstacle.is_turn) {
-            let refusal = match self.max_waiters() {
-                _ if !request.may_wait => Some(Refusal::Exhausted(self.numbers(obstacle))),
-                Some(max) if !request.has_waited => {
-                    Some(Refusal::TooManyWait(self.numbers(obstacle), max))
-                }
-                _ => None,
-            };
-            if let Some(refusal) = refusal {
+            let too_many = self.max_waiters().filter(|_| !request.has_waited);
+            if !request.may_wait || too_many.is_some() {
                 self.leave(ticket, now, effects);
-                return Take::Refused(refusal);
+                let numbers = self.numbers(obstacle);
+                return Take::Refused(match too_many.filter(|_| request.may_wait) {
+                    Some(max) => Refusal::TooManyWait(numbers, max),
+                    None => Refusal::Exhausted(numbers),
+                });
             }
             self.count_as_limited(ticket);
         }
