@@ -1005,12 +1005,17 @@ int vcp_pool_new(const vcp_pool_options *options, vcp_pool **pool);
 int vcp_pool_close(vcp_pool *pool);
 
 /**
- * Not supported yet: VCP_ERR_INVALID_ARGUMENT. Will end new dials and wait for the borrowed connections.
+ * From now on new dials, waiting ones and those in flight end with VCP_ERR_POOL_CLOSED, and what is idle is closed. Waits
+ * until every borrowed connection is back (timeout_ms < 0: for ever, 0: not at all) and returns how many are still out (0: all
+ * home). The handle is still to be closed. Not to be called from a callback of the same pool.
  */
-int64_t vcp_pool_drain(vcp_pool *pool, int64_t timeout_ms);
+int64_t vcp_pool_drain(vcp_pool *pool,
+                       int64_t timeout_ms);
 
 /**
- * Not supported yet: VCP_ERR_INVALID_ARGUMENT. Will shut down every borrowed socket.
+ * Cuts every connection that is borrowed now: shutdown(2), so that its borrower's I/O ends, and it is closed when given back.
+ * From now on vcp_conn_read, write, try_read, try_write and wait answer VCP_ERR_POOL_CLOSED on it, never 0: a truncated
+ * answer must not look like a whole one. Who reads the descriptor itself sees end of stream. The handle is still to be closed.
  */
 int vcp_pool_abort(vcp_pool *pool);
 
@@ -1020,14 +1025,18 @@ int vcp_pool_abort(vcp_pool *pool);
 int vcp_pool_close_idle(vcp_pool *pool);
 
 /**
- * Not supported yet: VCP_ERR_INVALID_ARGUMENT. Will close what is idle at one address, and what is borrowed when given back.
+ * Closes what is idle at one address (all its tags), and what is borrowed from there now when it is given back; NULL, NULL:
+ * everywhere ("the network changed").
  */
 int vcp_pool_evict(vcp_pool *pool,
                    const char *network,
                    const char *address);
 
 /**
- * Not supported yet: VCP_ERR_INVALID_ARGUMENT. Will dial until count connections are idle.
+ * Dials until count connections to the destination are idle, one after another in this thread; never above a limit, and
+ * nothing is closed for them. Returns how many are idle; an error only if none is. options may be NULL; their
+ * timeout_ms bounds the whole call, reuse_tag belongs to the destination, flags must not hold VCP_DIAL_REUSE_ONLY. A
+ * connection dialed so is "reused" for its first borrower.
  */
 int vcp_pool_warm(vcp_pool *pool,
                   const char *network,

@@ -181,6 +181,7 @@ programs! {
     not_yet,
     options_follow_the_size_rule,
     out_of_descriptors,
+    pools_are_drained_aborted_evicted_and_warmed,
     put_add_get,
     reads_and_writes_keep_their_deadlines,
     signals_and_cancellation,

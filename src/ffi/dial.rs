@@ -11,6 +11,7 @@ use super::text;
 use crate::pool::state::answer::Want;
 use crate::pool::{Ask, Mode, Pool};
 use crate::sys::clock;
+use crate::values::address::Destination;
 use crate::values::clock::Deadline;
 use crate::values::error::{Error, Result, Status};
 
@@ -174,24 +175,38 @@ pub unsafe extern "C" fn vcp_dial_with(
         // SAFETY: not NULL, and writable by the program's promise.
         unsafe { *conn = std::ptr::null_mut() };
         let pool = pool_of(pool)?;
-        // SAFETY: the program's promises: a struct as big as its size field says, texts that end in NUL.
-        let (raw, destination) = unsafe {
-            let raw = if options.is_null() {
-                DEFAULTS
-            } else {
-                records::read(options, DEFAULTS)?
-            };
-            judge(&raw)?;
-            text::optional(raw.label, "label", Status::InvalidArgument)?;
-            (raw, destination_of(network, address, raw.reuse_tag)?)
-        };
-        let ask = ask(&raw, &pool)?;
+        // SAFETY: the program's promises.
+        let (destination, ask) = unsafe { read_dial(&pool, network, address, options) }?;
         let borrowed = pool.borrow(destination, ask)?;
         let fd = borrowed.raw_fd();
         // SAFETY: as above.
         unsafe { *conn = borrowed.lend() as *mut vcp_conn };
         Ok(fd)
     })
+}
+
+/// Reads what a dial is asked for.
+///
+/// # Safety
+/// The texts are NULL or NUL-terminated; the options are NULL or as big as their size field says.
+pub(crate) unsafe fn read_dial(
+    pool: &Pool,
+    network: *const c_char,
+    address: *const c_char,
+    options: *const vcp_dial_options,
+) -> Result<(Destination, Ask)> {
+    // SAFETY: the caller's promises.
+    let (raw, destination) = unsafe {
+        let raw = if options.is_null() {
+            DEFAULTS
+        } else {
+            records::read(options, DEFAULTS)?
+        };
+        judge(&raw)?;
+        text::optional(raw.label, "label", Status::InvalidArgument)?;
+        (raw, destination_of(network, address, raw.reuse_tag)?)
+    };
+    Ok((destination, ask(&raw, pool)?))
 }
 
 fn ask(raw: &vcp_dial_options, pool: &Pool) -> Result<Ask> {

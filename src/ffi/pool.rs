@@ -2,15 +2,18 @@
 
 use std::ffi::{c_char, c_int};
 
-use super::dial::vcp_dial_options;
+use super::dial::{read_dial, vcp_dial_options};
 use super::guard::guard;
 use super::options::{self, vcp_pool_options};
 use super::text;
 use crate::handle::{Kept, Stale};
 use crate::pool::process::process;
+use crate::pool::state::answer::Want;
 use crate::pool::{system_error, Listed, Pool};
 use crate::sync::Arc;
+use crate::sys::clock;
 use crate::values::address::{Address, Destination};
+use crate::values::clock::Deadline;
 use crate::values::error::{Error, Result, Status};
 
 /// A pool. Closed with vcp_pool_close; a pool that is never closed lives as long as the process.
@@ -44,6 +47,21 @@ pub(crate) unsafe fn address_of(network: *const c_char, address: *const c_char) 
         )
     };
     Address::parse(network, address, &process().names)
+}
+
+/// The same; `None` is all of them (NULL, NULL).
+///
+/// # Safety
+/// Each is NULL or NUL-terminated.
+unsafe fn address_or_all(
+    network: *const c_char,
+    address: *const c_char,
+) -> Result<Option<Address>> {
+    if network.is_null() && address.is_null() {
+        return Ok(None);
+    }
+    // SAFETY: the caller's promise.
+    unsafe { address_of(network, address) }.map(Some)
 }
 
 /// Reads a whole destination; NULL is the empty tag.
@@ -116,21 +134,26 @@ pub extern "C" fn vcp_pool_close(pool: *mut vcp_pool) -> c_int {
     })
 }
 
-/// Not supported yet: VCP_ERR_INVALID_ARGUMENT. Will end new dials and wait for the borrowed connections.
+/// From now on new dials, waiting ones and those in flight end with VCP_ERR_POOL_CLOSED, and what is idle is closed. Waits
+/// until every borrowed connection is back (timeout_ms < 0: for ever, 0: not at all) and returns how many are still out (0: all
+/// home). The handle is still to be closed. Not to be called from a callback of the same pool.
 #[no_mangle]
 pub extern "C" fn vcp_pool_drain(pool: *mut vcp_pool, timeout_ms: i64) -> i64 {
     guard(|| {
-        let _ = (pool_of(pool)?, timeout_ms);
-        not_supported_yet("vcp_pool_drain")
+        let pool = pool_of(pool)?;
+        let until = Deadline::from_timeout(clock::now(), timeout_ms);
+        Ok(pool.drain(until).into())
     })
 }
 
-/// Not supported yet: VCP_ERR_INVALID_ARGUMENT. Will shut down every borrowed socket.
+/// Cuts every connection that is borrowed now: shutdown(2), so that its borrower's I/O ends, and it is closed when given back.
+/// From now on vcp_conn_read, write, try_read, try_write and wait answer VCP_ERR_POOL_CLOSED on it, never 0: a truncated
+/// answer must not look like a whole one. Who reads the descriptor itself sees end of stream. The handle is still to be closed.
 #[no_mangle]
 pub extern "C" fn vcp_pool_abort(pool: *mut vcp_pool) -> c_int {
     guard(|| {
-        let _ = pool_of(pool)?;
-        not_supported_yet("vcp_pool_abort")
+        pool_of(pool)?.abort();
+        Ok(0)
     })
 }
 
@@ -143,7 +166,8 @@ pub extern "C" fn vcp_pool_close_idle(pool: *mut vcp_pool) -> c_int {
     })
 }
 
-/// Not supported yet: VCP_ERR_INVALID_ARGUMENT. Will close what is idle at one address, and what is borrowed when given back.
+/// Closes what is idle at one address (all its tags), and what is borrowed from there now when it is given back; NULL, NULL:
+/// everywhere ("the network changed").
 #[no_mangle]
 pub unsafe extern "C" fn vcp_pool_evict(
     pool: *mut vcp_pool,
@@ -151,12 +175,18 @@ pub unsafe extern "C" fn vcp_pool_evict(
     address: *const c_char,
 ) -> c_int {
     guard(|| {
-        let _ = (pool_of(pool)?, network, address);
-        not_supported_yet("vcp_pool_evict")
+        let pool = pool_of(pool)?;
+        // SAFETY: the program's promise.
+        let address = unsafe { address_or_all(network, address) }?;
+        pool.evict(address.as_ref());
+        Ok(0)
     })
 }
 
-/// Not supported yet: VCP_ERR_INVALID_ARGUMENT. Will dial until count connections are idle.
+/// Dials until count connections to the destination are idle, one after another in this thread; never above a limit, and
+/// nothing is closed for them. Returns how many are idle; an error only if none is. options may be NULL; their
+/// timeout_ms bounds the whole call, reuse_tag belongs to the destination, flags must not hold VCP_DIAL_REUSE_ONLY. A
+/// connection dialed so is "reused" for its first borrower.
 #[no_mangle]
 pub unsafe extern "C" fn vcp_pool_warm(
     pool: *mut vcp_pool,
@@ -166,8 +196,16 @@ pub unsafe extern "C" fn vcp_pool_warm(
     count: u32,
 ) -> c_int {
     guard(|| {
-        let _ = (pool_of(pool)?, network, address, options, count);
-        not_supported_yet("vcp_pool_warm")
+        let pool = pool_of(pool)?;
+        // SAFETY: the program's promises are those of vcp_dial_with.
+        let (destination, ask) = unsafe { read_dial(&pool, network, address, options) }?;
+        if ask.want == Want::Idle {
+            return Err(Error::invalid_argument(
+                "flags: VCP_DIAL_REUSE_ONLY is not for vcp_pool_warm",
+            ));
+        }
+        let idle = pool.warm(destination, count, &ask)?;
+        Ok(c_int::try_from(idle).unwrap_or(c_int::MAX))
     })
 }
 
@@ -187,12 +225,9 @@ pub unsafe extern "C" fn vcp_pool_idle_count(
 ) -> i64 {
     guard(|| {
         let pool = pool_of(pool)?;
-        if network.is_null() && address.is_null() {
-            return Ok(pool.idle_count(None).into());
-        }
         // SAFETY: the program's promise.
-        let address = unsafe { address_of(network, address) }?;
-        Ok(pool.idle_count(Some(&address)).into())
+        let address = unsafe { address_or_all(network, address) }?;
+        Ok(pool.idle_count(address.as_ref()).into())
     })
 }
 

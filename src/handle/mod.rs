@@ -284,6 +284,16 @@ impl<T: Kept> Table<T> {
         (slot.life.load(Relaxed) == place.life).then_some(pin)
     }
 
+    /// Shows every value that is in the table now, lent or not; one that comes or goes meanwhile may be missed.
+    pub(crate) fn each(&'static self, mut show: impl FnMut(&Pin<T>)) {
+        for index in 0..self.used.load(Acquire) {
+            let life = self.known(index).life.load(Relaxed);
+            if let Some(pin) = self.pin_place(Place { index, life }) {
+                show(&pin);
+            }
+        }
+    }
+
     /// Ends a handle and takes the value back. If others are using it right now, `kick` is told to make them leave (it
     /// may be called without need), and the call returns when the last one has.
     pub(crate) fn redeem(

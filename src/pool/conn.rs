@@ -55,6 +55,10 @@ pub(crate) const READ_ANY: u32 = 1 << 12;
 pub(crate) const CLOSING: u32 = 1 << 13;
 /// This borrow: a token may end its reads and writes.
 pub(crate) const HAS_TOKEN: u32 = 1 << 14;
+/// Shut down by vcp_pool_abort: never of use again.
+pub(crate) const ABORTED: u32 = 1 << 15;
+/// To be closed when it comes back (vcp_pool_evict).
+pub(crate) const EVICTED: u32 = 1 << 16;
 const OF_ONE_BORROW: u32 = REUSED | DISCARDED | FAILED | ENDED | READ_ANY | CLOSING;
 
 /// See the module.

@@ -7,7 +7,7 @@
 
 use std::io::ErrorKind;
 
-use super::conn::{Conn, CLOSING, ENDED, FAILED, READ_ANY};
+use super::conn::{Conn, ABORTED, CLOSING, ENDED, FAILED, READ_ANY};
 use super::process::process;
 use super::{canceled, system_error};
 use crate::handle::{Pin, Place};
@@ -116,6 +116,8 @@ fn try_receive(conn: &Pin<Conn>, buffer: &mut [u8]) -> Result<Option<usize>> {
         return Ok(Some(0));
     }
     match socket::receive(conn.fd(), buffer) {
+        // A truncated answer must not look like a whole one.
+        Ok(0) | Err(_) if conn.has(ABORTED) => Err(aborted(conn)),
         Ok(0) if !is_datagram => {
             conn.mark(FAILED | ENDED);
             Ok(Some(0))
@@ -137,6 +139,7 @@ fn try_send(conn: &Pin<Conn>, bytes: &[u8]) -> Result<Option<usize>> {
         return Ok(Some(0));
     }
     match socket::send(conn.fd(), bytes) {
+        Err(_) if conn.has(ABORTED) => Err(aborted(conn)),
         Ok(count) => Ok(Some(count)),
         Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),
         Err(error) => Err(failed(conn, "write", &error)),
@@ -148,6 +151,11 @@ fn failed(conn: &Conn, what: &str, error: &std::io::Error) -> Error {
     let errno = sys::errno(error);
     let message = format!("{what} {}: {}", conn.destination(), sys::errno_text(errno));
     Error::new(Status::Io, message).numbered(errno)
+}
+
+fn aborted(conn: &Conn) -> Error {
+    conn.mark(FAILED);
+    Error::new(Status::PoolClosed, "the pool was aborted").of(conn.destination())
 }
 
 fn no_bell(conn: &Conn, error: &std::io::Error) -> Error {
@@ -163,6 +171,9 @@ fn check(conn: &Conn, directions: Directions) -> Result<()> {
             Status::ConnClosed,
             "the connection was closed meanwhile",
         ));
+    }
+    if conn.has(ABORTED) {
+        return Err(aborted(conn));
     }
     if conn.token().is_some_and(|token| token.has_fired()) {
         conn.mark(FAILED);
@@ -199,7 +210,11 @@ fn sleep(conn: &Pin<Conn>, directions: Directions) -> Result<Directions> {
         poll::wait(&mut interests, directions.deadline(conn))
             .map_err(|error| failed(conn, "poll", &error))?;
         if let Some(ready) = ready(&interests[0], directions) {
-            return Ok(ready);
+            return if conn.has(ABORTED) {
+                Err(aborted(conn))
+            } else {
+                Ok(ready)
+            };
         }
         if interests[1].reported() != 0 {
             sleeper.bell.hush();

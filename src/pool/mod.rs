@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub(crate) mod conn;
+pub(crate) mod ending;
 pub(crate) mod engine;
 pub(crate) mod io;
 pub(crate) mod open;
@@ -16,6 +17,7 @@ pub(crate) mod sleepers;
 pub(crate) mod state;
 pub(crate) mod stats;
 mod wait;
+pub(crate) mod warm;
 pub(crate) mod watch;
 
 use std::os::fd::RawFd;
@@ -24,7 +26,7 @@ use self::conn::Conn;
 use self::engine::Engine;
 use self::process::process;
 use self::shelf::Held;
-use self::state::answer::{Effects, Fate, Forgotten, Take, Want};
+use self::state::answer::{Effects, Fate, Forgotten, Refusal, Take, Want};
 use self::state::{DestinationId, State};
 use self::stats::{Cause, Stats};
 use self::wait::InLine;
@@ -97,6 +99,19 @@ pub(crate) enum Mode {
     Blocking,
 }
 
+impl Ask {
+    /// What fails before anything is looked at, a hit too.
+    fn may_begin(&self) -> Result<()> {
+        if self.is_late {
+            return Err(Error::timeout(Phase::Connecting, ""));
+        }
+        match &self.token {
+            Some(token) if token.has_fired() => Err(canceled()),
+            _ => Ok(()),
+        }
+    }
+}
+
 impl Pool {
     pub(crate) fn new(options: Options, program: Option<Arc<dyn Program>>) -> Arc<Self> {
         static POOLS: AtomicU64 = AtomicU64::new(1);
@@ -144,13 +159,9 @@ impl Pool {
         ask: Ask,
     ) -> Result<Owned<Conn>> {
         let destination = Arc::new(destination);
-        let result = if ask.is_late {
-            Err(Error::timeout(Phase::Connecting, ""))
-        } else if ask.token.as_ref().is_some_and(|token| token.has_fired()) {
-            Err(canceled())
-        } else {
-            self.borrow_from(&destination, &ask)
-        };
+        let result = ask
+            .may_begin()
+            .and_then(|()| self.borrow_from(&destination, &ask));
         result.map_err(|error| error.of(format_args!("dial {destination}")))
     }
 
@@ -242,7 +253,7 @@ impl Pool {
             || (self.options.verify_release && !conn.is_still_its_socket());
         Fate::Close(if is_foreign {
             Cause::ForeignFd
-        } else if conn.has(conn::DISCARDED) {
+        } else if conn.has(conn::DISCARDED | conn::ABORTED) {
             Cause::Discarded
         } else if conn.has(conn::FAILED) {
             Cause::Failed
@@ -255,15 +266,22 @@ impl Pool {
         })
     }
 
+    /// Under the state's lock, because the engine marks a hang-up under it, as abort and evict do: nothing can come between
+    /// this look and the shelf.
+    fn fate_now(&self, conn: &Conn, fate: Fate) -> Fate {
+        match fate {
+            Fate::Keep if conn.has(conn::HUNG_UP) => Fate::Close(Cause::PeerClosedAtGiveBack),
+            Fate::Keep if conn.has(conn::ABORTED) => Fate::Close(Cause::Discarded),
+            Fate::Keep if conn.has(conn::EVICTED) => Fate::Close(Cause::Evicted),
+            fate => fate,
+        }
+    }
+
     fn end_borrow(&self, id: DestinationId, conn: Owned<Conn>, fate: Fate) {
         let now = clock::now_coarse();
         let mut effects = Effects::none();
         let mut state = self.state.lock();
-        // Under the lock, because the engine marks a hang-up under it: it cannot come between the look and the shelf.
-        let fate = match fate {
-            Fate::Keep if conn.has(conn::HUNG_UP) => Fate::Close(Cause::PeerClosedAtGiveBack),
-            fate => fate,
-        };
+        let fate = self.fate_now(&conn, fate);
         let due = state.due_after_keeping(conn.wants_arming(), conn.retire_at(), now);
         state.give_back(id, conn, fate, now, &mut effects);
         self.look_by(due);
@@ -295,6 +313,9 @@ impl Pool {
     /// Gives an idle connection's descriptor away.
     pub(crate) fn get(&self, destination: &Destination) -> Result<RawFd> {
         let no_data = |conn: &Owned<Conn>| !conn.has(conn::HAS_DATA);
+        if self.is_closed.load(SeqCst) {
+            return Err(Refusal::PoolClosed.into());
+        }
         loop {
             let taken = self
                 .change(|state, now, effects| state.take_idle(destination, no_data, now, effects));
@@ -327,11 +348,7 @@ impl Pool {
 
     /// Ends the pool: what is idle is closed, dials in flight end, what is borrowed is closed when it comes back.
     pub(crate) fn close(&self) {
-        let mut effects = Effects::none();
-        self.state.lock().end(clock::now_coarse(), &mut effects);
-        self.is_closed.store(true, SeqCst);
-        self.dials.lock().iter().for_each(|bell| bell.ring());
-        self.apply(effects);
+        self.end();
         let engine = self.engine.lock().take();
         if let Some(engine) = engine {
             process().engines.leave(self, engine);

@@ -26,8 +26,10 @@ pub(crate) enum Cause {
     PeerClosedAtGiveBack,
     /// At give-back the descriptor was another file's: it is forgotten, not closed.
     ForeignFd,
-    /// Given back to a closed pool, or idle when the pool closed.
+    /// Given back to a pool that was closed or drained.
     PoolClosed,
+    /// Idle when the pool was closed or drained.
+    PoolClosedWhileIdle,
 }
 
 /// The counters of `vcp_stats`, in its order; the gauges are derived.
@@ -69,7 +71,7 @@ impl Counters {
             Cause::Lifetime => &mut self.closed_lifetime,
             Cause::MaxUses => &mut self.closed_max_uses,
             Cause::IdleFull => &mut self.closed_idle_full,
-            Cause::Evicted => &mut self.closed_evicted,
+            Cause::Evicted | Cause::PoolClosedWhileIdle => &mut self.closed_evicted,
             Cause::Discarded | Cause::Failed | Cause::PeerClosedAtGiveBack | Cause::PoolClosed => {
                 &mut self.closed_discarded
             }

@@ -188,6 +188,12 @@ pub(crate) fn may_linger(fd: BorrowedFd<'_>) -> bool {
     set.is_ok_and(|[is_on, seconds]| is_on != 0 && seconds != 0)
 }
 
+/// Ends both directions, for every copy of the descriptor.
+pub(crate) fn shut_down(fd: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: no pointers.
+    unsafe { syscall!(shutdown(fd.as_raw_fd(), libc::SHUT_RDWR)) }.map(drop)
+}
+
 /// What kind of socket this is; fails with ENOTSOCK or EBADF for anything else.
 pub(crate) fn kind(fd: BorrowedFd<'_>) -> io::Result<Kind> {
     Ok(Kind {

@@ -5,6 +5,7 @@ use super::answer::{Blocked, DialRight, Effects, Refusal, Request, Take, Ticket,
 use super::{DestinationId, Entry, State};
 use crate::pool::shelf::Held;
 use crate::pool::stats::Cause;
+use crate::sync::Arc;
 use crate::values::address::Destination;
 use crate::values::clock::Time;
 use crate::values::error::Error;
@@ -136,6 +137,42 @@ impl<C: Held> State<C> {
         self.stand_in_line(ticket, request, now, bell, effects)
     }
 
+    /// The right to dial one that is to be idle, if nothing has to go for it. `None`: enough are idle.
+    pub(crate) fn take_to_keep(
+        &mut self,
+        destination: &Arc<Destination>,
+        wanted: u32,
+        now: Time,
+    ) -> Result<Option<(DialRight, Arc<Destination>)>, Refusal> {
+        if self.is_closed {
+            return Err(Refusal::PoolClosed);
+        }
+        let own = self.index.get(destination).copied();
+        if self.known(own).map_or(0, |entry| entry.shelf.len()) >= wanted {
+            return Ok(None);
+        }
+        self.failures.check(destination, now)?;
+        let is_full = self.limits.max_conns.filter(|&max| self.conns() >= max);
+        if let Some(max) = is_full {
+            let obstacle = Obstacle {
+                limit: "max_conns",
+                max,
+                is_turn: false,
+            };
+            return Err(Refusal::Exhausted(self.numbers(Some(obstacle))));
+        }
+        if let Some(obstacle) = self.obstacle(own, Want::Any) {
+            return Err(Refusal::Exhausted(self.numbers(Some(obstacle))));
+        }
+        let id = self.find_or_add(destination);
+        if let Some(refusal) = self.no_idle_room(id) {
+            self.forget_if_empty(id);
+            return Err(refusal);
+        }
+        let destination = self.entry(id).destination.clone();
+        Ok(Some((self.begin_dial(id), destination)))
+    }
+
     fn stand_in_line(
         &mut self,
         ticket: Ticket,
@@ -196,7 +233,7 @@ impl<C: Held> State<C> {
             .then(|| limit("max_conns", max))
     }
 
-    fn known(&self, id: Option<DestinationId>) -> Option<&Entry> {
+    pub(super) fn known(&self, id: Option<DestinationId>) -> Option<&Entry> {
         self.entries.get(id? as usize)?.as_ref()
     }
 
@@ -237,7 +274,7 @@ impl<C: Held> State<C> {
         }
     }
 
-    fn oldest_of(&self, id: DestinationId) -> Option<u32> {
+    pub(super) fn oldest_of(&self, id: DestinationId) -> Option<u32> {
         let entry = self.entries.get(id as usize)?.as_ref()?;
         self.shelves.find(&entry.shelf, ReuseOrder::Fifo, |_| true)
     }

@@ -19,14 +19,8 @@ impl<C: Held> State<C> {
         now: Time,
         effects: &mut Effects<C>,
     ) {
-        self.end_borrow(id);
-        match self.fate(&conn, fate, now) {
-            Fate::Keep => self.place(conn, id, now, effects),
-            Fate::Close(cause) => {
-                self.close(conn, cause, effects);
-                self.settle(id, now, effects);
-            }
-        }
+        let is_kept = self.settle_in(id, conn, fate, now, effects);
+        self.counters.releases += u64::from(is_kept);
     }
 
     fn fate(&self, conn: &C, fate: Fate, now: Time) -> Fate {
@@ -104,6 +98,26 @@ impl<C: Held> State<C> {
             }
         }
         Ok(())
+    }
+
+    /// The same for one that was dialed for nobody. False if it was closed.
+    pub(crate) fn settle_in(
+        &mut self,
+        id: DestinationId,
+        conn: C,
+        fate: Fate,
+        now: Time,
+        effects: &mut Effects<C>,
+    ) -> bool {
+        self.end_borrow(id);
+        match self.fate(&conn, fate, now) {
+            Fate::Keep => self.place(conn, id, now, effects),
+            Fate::Close(cause) => {
+                self.close(conn, cause, effects);
+                self.settle(id, now, effects);
+                false
+            }
+        }
     }
 
     /// A borrowed connection becomes the program's: the pool no longer counts it.

@@ -210,32 +210,38 @@ impl<C: Held> State<C> {
     }
 
     /// A connection is in nobody's hands: its oldest waiter gets it, or somebody's slot is made of it, or it is kept. It
-    /// must not be counted at this moment.
+    /// must not be counted at this moment. False if it had to be closed.
     pub(super) fn place(
         &mut self,
         conn: C,
         id: DestinationId,
         now: Time,
         effects: &mut Effects<C>,
-    ) {
+    ) -> bool {
         self.refresh(id);
-        match self.best_use(id) {
+        let best = self.best_use(id);
+        let is_used = match best {
             Use::HandTo(ticket) => {
-                self.counters.releases += 1;
                 self.hand_to(ticket, conn, id, effects);
+                true
             }
-            Use::FreeTheSlot => self.close(conn, Cause::Evicted, effects),
+            Use::FreeTheSlot => {
+                self.close(conn, Cause::Evicted, effects);
+                false
+            }
             Use::Keep if self.no_idle_room(id).is_some() => {
                 self.close(conn, Cause::IdleFull, effects);
+                false
             }
             Use::Keep => {
-                self.counters.releases += 1;
                 // `reap` may have dropped it a moment ago, when it was borrowed and its time had just come.
                 self.note_lifetime(&conn);
                 self.shelve(conn, id, now);
+                true
             }
-        }
+        };
         self.settle(id, now, effects);
+        is_used
     }
 
     fn best_use(&mut self, id: DestinationId) -> Use {
@@ -314,7 +320,6 @@ impl<C: Held> State<C> {
             Some(Take::Reuse(conn)) => {
                 let id = conn.destination_id();
                 self.end_borrow(id);
-                self.counters.releases -= 1;
                 self.place(conn, id, now, effects);
             }
             Some(Take::Refused(_) | Take::Wait) => {}

@@ -16,7 +16,7 @@
 //! | borrowed | `reject`, `take_another` | closed |
 //! | borrowed | `forget` | nothing: the program owns it now |
 //! | nothing | `admit` | idle, or borrowed by the one who waited for it |
-//! | idle | `remove_idle`, `reap`, `close_idle`, `close`, room made by `take` and `admit` | closed |
+//! | idle | `remove_idle`, `reap`, `close_idle`, `evict`, `end`, room made by `take` and `admit` | closed |
 //!
 //! Who has to wait stands in `line`, which is served at the end of every transition.
 #![forbid(unsafe_code)]
@@ -96,6 +96,8 @@ pub(crate) struct State<C: Held> {
     counters: Counters,
     failures: Failures,
     line: Line<C>,
+    /// Who waits for the last borrowed connection to come home.
+    drainers: Vec<C::Bell>,
     is_closed: bool,
 }
 
@@ -115,6 +117,7 @@ impl<C: Held> State<C> {
             counters: Counters::default(),
             failures: Failures::new(fail_fast),
             line: Line::new(),
+            drainers: Vec::new(),
             is_closed: false,
         }
     }
@@ -181,6 +184,9 @@ impl<C: Held> State<C> {
         self.refresh(id);
         self.serve(now, effects);
         self.forget_if_empty(id);
+        if self.borrowed == 0 {
+            effects.wakes.append(&mut self.drainers);
+        }
     }
 
     fn close(&mut self, conn: C, cause: Cause, effects: &mut Effects<C>) {
@@ -244,7 +250,39 @@ impl<C: Held> State<C> {
     pub(crate) fn end(&mut self, now: Time, effects: &mut Effects<C>) {
         self.is_closed = true;
         self.send_all_home(effects);
-        self.close_idle(Cause::PoolClosed, now, effects);
+        self.close_idle(Cause::PoolClosedWhileIdle, now, effects);
+    }
+
+    /// Closes what is idle at one address, whatever the tag; `None`: everywhere.
+    pub(crate) fn evict(&mut self, address: Option<&Address>, now: Time, effects: &mut Effects<C>) {
+        let Some(address) = address else {
+            return self.close_idle(Cause::Evicted, now, effects);
+        };
+        let known = self.entries.iter().flatten();
+        let at_address: Vec<_> = known
+            .filter(|entry| entry.destination.is_at(address))
+            .filter_map(|entry| self.index.get(&entry.destination).copied())
+            .collect();
+        for id in at_address {
+            while let Some(node) = self.oldest_of(id) {
+                self.close_idle_node(node, id, Cause::Evicted, effects);
+            }
+        }
+        self.serve(now, effects);
+    }
+
+    /// Whoever rings when nothing is borrowed any more; how many are.
+    pub(crate) fn await_home(&mut self, bell: &C::Bell) -> u32 {
+        if self.borrowed > 0 {
+            self.drainers.push(bell.clone());
+        }
+        self.borrowed
+    }
+
+    /// Of one destination.
+    pub(crate) fn idle_of(&self, destination: &Destination) -> u32 {
+        let own = self.index.get(destination).copied();
+        self.known(own).map_or(0, |entry| entry.shelf.len())
     }
 
     /// Idle + borrowed.

@@ -1,0 +1,72 @@
+//! How a pool lets go of what is borrowed: drain waits for it, abort cuts it, evict marks it.
+#![forbid(unsafe_code)]
+
+use super::conn::{self, Conn};
+use super::process::process;
+use super::shelf::NOWHERE;
+use super::state::answer::Effects;
+use super::Pool;
+use crate::handle::{Kept, Place};
+use crate::sync::atomic::Ordering::SeqCst;
+use crate::sync::Arc;
+use crate::sys::nap::Nap;
+use crate::sys::{clock, socket};
+use crate::values::address::Address;
+use crate::values::clock::Deadline;
+
+impl Pool {
+    /// Nothing is handed out or kept any more; who waits or dials ends.
+    pub(super) fn end(&self) {
+        let mut effects = Effects::none();
+        self.state.lock().end(clock::now_coarse(), &mut effects);
+        self.is_closed.store(true, SeqCst);
+        self.dials.lock().iter().for_each(|bell| bell.ring());
+        self.apply(effects);
+    }
+
+    /// Ends the pool and waits for what is borrowed; how many are still out.
+    pub(crate) fn drain(&self, until: Deadline) -> u32 {
+        self.end();
+        let nap = Arc::new(Nap::new(false));
+        loop {
+            let out = self.state.lock().await_home(&nap);
+            if out == 0 || until.has_passed(clock::now()) {
+                return out;
+            }
+            // Without a token it cannot fail.
+            let _ = nap.sleep(until, None);
+        }
+    }
+
+    /// Ends the I/O of every borrower.
+    pub(crate) fn abort(self: &Arc<Self>) {
+        for place in self.mark_borrowed(None, conn::ABORTED) {
+            if let Some(conn) = Conn::table().pin_place(place) {
+                let _ = socket::shut_down(conn.fd());
+                process().sleepers.wake(place);
+            }
+        }
+    }
+
+    /// Closes what is idle at one address, and what is borrowed when it comes back; `None`: everywhere.
+    pub(crate) fn evict(self: &Arc<Self>, address: Option<&Address>) {
+        self.mark_borrowed(address, conn::EVICTED);
+        self.change(|state, now, effects| state.evict(address, now, effects));
+    }
+
+    /// Marks what is borrowed now. Under the lock, so that nothing of it is kept unmarked.
+    fn mark_borrowed(self: &Arc<Self>, address: Option<&Address>, flag: u32) -> Vec<Place> {
+        let mut marked = Vec::new();
+        let state = self.state.lock();
+        Conn::table().each(|conn| {
+            let is_borrowed = conn.node() == NOWHERE && conn.uses() > 0;
+            let is_there = address.is_none_or(|address| conn.destination().is_at(address));
+            if is_borrowed && is_there && Arc::ptr_eq(conn.pool(), self) {
+                conn.mark(flag);
+                marked.push(conn.place());
+            }
+        });
+        drop(state);
+        marked
+    }
+}

@@ -1,0 +1,55 @@
+//! Connections dialed ahead of need.
+#![forbid(unsafe_code)]
+
+use super::shelf::Held;
+use super::state::answer::Fate;
+use super::{Ask, Pool};
+use crate::sync::Arc;
+use crate::values::address::Destination;
+use crate::values::error::{Error, Result};
+
+impl Pool {
+    /// Dials until `wanted` connections are idle, nothing being closed for them; how many are. Fails if none is.
+    pub(crate) fn warm(
+        self: &Arc<Self>,
+        destination: Destination,
+        wanted: u32,
+        ask: &Ask,
+    ) -> Result<u32> {
+        let destination = Arc::new(destination);
+        let mut result = ask.may_begin();
+        while result.is_ok() {
+            match self.warm_one(&destination, wanted, ask) {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) => result = Err(error),
+            }
+        }
+        let idle = self.state.lock().idle_of(&destination);
+        match result {
+            Err(error) if idle == 0 => Err(error.of(format_args!("warm {destination}"))),
+            _ => Ok(idle),
+        }
+    }
+
+    /// One more; false if there are enough.
+    fn warm_one(
+        self: &Arc<Self>,
+        destination: &Arc<Destination>,
+        wanted: u32,
+        ask: &Ask,
+    ) -> Result<bool> {
+        let right = self.change(|state, now, _| state.take_to_keep(destination, wanted, now));
+        let Some((right, destination)) = right.map_err(Error::from)? else {
+            return Ok(false);
+        };
+        let conn = self.open(right, destination, ask)?;
+        self.change(|state, now, effects| {
+            let fate = self.fate_now(&conn, Fate::Keep);
+            let due = state.due_after_keeping(conn.wants_arming(), conn.retire_at(), now);
+            state.settle_in(right.destination, conn, fate, now, effects);
+            self.look_by(due);
+        });
+        Ok(true)
+    }
+}

@@ -1,0 +1,264 @@
+/* vcp_pool_drain, abort, evict and warm. Contract section 4. */
+#include "check.h"
+
+/* A call that waits, on a thread of its own. */
+typedef struct call {
+    vcp_pool *pool;
+    vcp_conn *conn;
+    const server *to;
+    int64_t timeout_ms;
+    int64_t result;
+    int has_ended;
+    pthread_t thread;
+} call;
+
+static void begin(call *c, void *(*run)(void *))
+{
+    CHECK_EQ(pthread_create(&c->thread, NULL, run, c), 0);
+}
+
+static int has_ended(call *c)
+{
+    return __atomic_load_n(&c->has_ended, __ATOMIC_ACQUIRE);
+}
+
+static void *ends(call *c, int64_t result)
+{
+    c->result = result;
+    __atomic_store_n(&c->has_ended, 1, __ATOMIC_RELEASE);
+    return NULL;
+}
+
+static int64_t result_of(call *c)
+{
+    CHECK_EQ(pthread_join(c->thread, NULL), 0);
+    return c->result;
+}
+
+static void *drains(void *argument)
+{
+    call *c = (call *)argument;
+    return ends(c, vcp_pool_drain(c->pool, c->timeout_ms));
+}
+
+static void *reads(void *argument)
+{
+    call *c = (call *)argument;
+    char byte;
+    return ends(c, vcp_conn_read(c->conn, &byte, 1));
+}
+
+static void *waits_to_read(void *argument)
+{
+    call *c = (call *)argument;
+    return ends(c, vcp_conn_wait(c->conn, VCP_READABLE));
+}
+
+static void *dials(void *argument)
+{
+    call *c = (call *)argument;
+    return ends(c, vcp_dial(c->pool, c->to->network, c->to->address, &c->conn));
+}
+
+static call call_on(vcp_pool *pool, vcp_conn *conn, const server *to)
+{
+    call c;
+    memset(&c, 0, sizeof c);
+    c.pool = pool;
+    c.conn = conn;
+    c.to = to;
+    return c;
+}
+
+TEST(drain_closes_the_idle_and_waits_for_the_borrowed)
+{
+    server s = tcp_server();
+    vcp_pool *pool = pool_new(NULL);
+    vcp_conn *first = borrow(pool, &s);
+    vcp_conn *second = borrow(pool, &s);
+    vcp_conn *idle = borrow(pool, &s);
+    vcp_conn *conn;
+    call c = call_on(pool, NULL, NULL);
+    int64_t start;
+    give_back(idle);
+    CHECK_EQ(vcp_pool_drain(pool, 0), 2);
+    CHECK_EQ(idle_in(pool), 0);
+    CHECK_EQ(vcp_dial(pool, s.network, s.address, &conn), VCP_ERR_POOL_CLOSED);
+    CHECK_EQ(vcp_pool_get(pool, s.network, s.address, NULL), VCP_ERR_POOL_CLOSED);
+    CHECK_EQ(vcp_pool_warm(pool, s.network, s.address, NULL, 1), VCP_ERR_POOL_CLOSED);
+    start = now_ms();
+    CHECK_EQ(vcp_pool_drain(pool, 100), 2);
+    CHECK_TOOK(start, 100);
+    c.timeout_ms = -1;
+    begin(&c, drains);
+    give_back(first);
+    STAYS(!has_ended(&c), 100);
+    CHECK_EQ(vcp_conn_detach(second) >= 0, 1);
+    CHECK_EQ(result_of(&c), 0);
+    CHECK_EQ(vcp_pool_conn_count(pool), 0);
+    CHECK_EQ(stats_of(pool).closed_discarded, 1);
+    CHECK_EQ(stats_of(pool).closed_evicted, 1);
+    CHECK_STATS_ADD_UP(pool);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
+TEST(drain_ends_waiters_and_dials_in_flight)
+{
+    server s = tcp_server();
+    full_server full = full_server_new();
+    vcp_pool_options options = pool_options();
+    vcp_pool *pool;
+    vcp_conn *held;
+    call in_flight, waiting;
+    int64_t start;
+    options.max_conns = 2;
+    options.wait_timeout_ms = -1;
+    pool = pool_new(&options);
+    held = borrow(pool, &s);
+    in_flight = call_on(pool, NULL, &full.s);
+    waiting = call_on(pool, NULL, &s);
+    begin(&in_flight, dials);
+    EVENTUALLY(stats_of(pool).dialing == 1, 5000);
+    begin(&waiting, dials);
+    EVENTUALLY(stats_of(pool).waiting == 1, 5000);
+    start = now_ms();
+    CHECK_EQ(vcp_pool_drain(pool, 0), 1);
+    CHECK_EQ(result_of(&in_flight), VCP_ERR_POOL_CLOSED);
+    CHECK_EQ(result_of(&waiting), VCP_ERR_POOL_CLOSED);
+    CHECK_TOOK(start, 0);
+    give_back(held);
+    CHECK_EQ(vcp_pool_drain(pool, -1), 0);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    full_server_close(&full);
+    server_close(&s);
+}
+
+TEST(abort_ends_reads_and_waits_and_never_looks_like_an_end)
+{
+    server s = tcp_server();
+    vcp_pool *pool = pool_new(NULL);
+    vcp_conn *read_on = borrow(pool, &s);
+    vcp_conn *waited_on = borrow(pool, &s);
+    vcp_conn *idle = borrow(pool, &s);
+    call reader, waiter;
+    char byte = 'x';
+    give_back(idle);
+    reader = call_on(pool, read_on, NULL);
+    waiter = call_on(pool, waited_on, NULL);
+    begin(&reader, reads);
+    begin(&waiter, waits_to_read);
+    STAYS(!has_ended(&reader) && !has_ended(&waiter), 50);
+    CHECK_EQ(vcp_pool_abort(pool), VCP_OK);
+    CHECK_EQ(result_of(&reader), VCP_ERR_POOL_CLOSED);
+    CHECK_EQ(result_of(&waiter), VCP_ERR_POOL_CLOSED);
+    CHECK_EQ(vcp_conn_try_read(read_on, &byte, 1), VCP_ERR_POOL_CLOSED);
+    CHECK_EQ(vcp_conn_read(read_on, &byte, 1), VCP_ERR_POOL_CLOSED);
+    CHECK_EQ(vcp_conn_write(read_on, &byte, 1), VCP_ERR_POOL_CLOSED);
+    CHECK_EQ(vcp_conn_try_write(read_on, &byte, 1), VCP_ERR_POOL_CLOSED);
+    CHECK_EQ(vcp_conn_wait(read_on, VCP_WRITABLE), VCP_ERR_POOL_CLOSED);
+    CHECK_EQ(vcp_conn_should_retry(read_on), 0);
+    CHECK_EQ(read(vcp_conn_raw_fd(read_on), &byte, 1), 0);
+    give_back(read_on);
+    give_back(waited_on);
+    CHECK_EQ(idle_in(pool), 1);
+    CHECK_EQ(stats_of(pool).closed_discarded, 2);
+    CHECK_STATS_ADD_UP(pool);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
+TEST(evict_closes_the_idle_of_one_address_and_the_borrowed_when_they_come_back)
+{
+    server a = tcp_server();
+    server b = tcp_server();
+    vcp_pool *pool = pool_new(NULL);
+    vcp_dial_options d = dial_options(0);
+    vcp_conn *borrowed = borrow(pool, &a);
+    vcp_conn *idle = borrow(pool, &a);
+    vcp_conn *of_b = borrow(pool, &b);
+    vcp_conn *tagged = NULL;
+    d.reuse_tag = "tag";
+    CHECK(vcp_dial_with(pool, a.network, a.address, &d, &tagged) >= 0);
+    give_back(idle);
+    give_back(tagged);
+    give_back(of_b);
+    CHECK_EQ(idle_at(pool, &a), 2);
+    CHECK_EQ(vcp_pool_evict(pool, a.network, a.address), VCP_OK);
+    CHECK_EQ(idle_at(pool, &a), 0);
+    CHECK_EQ(idle_at(pool, &b), 1);
+    give_back(borrowed);
+    CHECK_EQ(idle_at(pool, &a), 0);
+    CHECK_EQ(stats_of(pool).closed_evicted, 3);
+    /* What is dialed afterwards is kept. */
+    give_back(borrow(pool, &a));
+    CHECK_EQ(idle_at(pool, &a), 1);
+    borrowed = borrow(pool, &a);
+    CHECK_EQ(vcp_pool_evict(pool, NULL, NULL), VCP_OK);
+    give_back(borrowed);
+    CHECK_EQ(vcp_pool_conn_count(pool), 0);
+    CHECK_EQ(vcp_pool_evict(pool, "tcp", "no port"), VCP_ERR_INVALID_ADDRESS);
+    CHECK_EQ(vcp_pool_evict(pool, "tcp", NULL), VCP_ERR_INVALID_ARGUMENT);
+    CHECK_STATS_ADD_UP(pool);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&a);
+    server_close(&b);
+}
+
+TEST(warm_dials_until_so_many_are_idle)
+{
+    server s = tcp_server();
+    vcp_pool *pool = pool_new(NULL);
+    vcp_conn *conn;
+    CHECK_EQ(vcp_pool_warm(pool, s.network, s.address, NULL, 3), 3);
+    CHECK_EQ(idle_at(pool, &s), 3);
+    CHECK_EQ(stats_of(pool).dials, 3);
+    CHECK_EQ(stats_of(pool).releases, 0);
+    CHECK_EQ(vcp_pool_warm(pool, s.network, s.address, NULL, 2), 3);
+    CHECK_EQ(stats_of(pool).dials, 3);
+    conn = borrow(pool, &s);
+    CHECK_EQ(vcp_conn_is_reused(conn), 1);
+    CHECK_EQ(vcp_conn_uses(conn), 1);
+    give_back(conn);
+    CHECK_EQ(vcp_pool_warm(pool, s.network, s.address, NULL, 0), 3);
+    CHECK_STATS_ADD_UP(pool);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
+TEST(warm_keeps_to_the_limits_and_closes_nothing_for_them)
+{
+    server a = tcp_server();
+    server b = tcp_server();
+    server refusing = refusing_server();
+    vcp_pool_options options = pool_options();
+    vcp_dial_options d = dial_options(VCP_DIAL_REUSE_ONLY);
+    vcp_pool *pool;
+    options.max_conns = 3;
+    options.max_idle_per_address = 2;
+    pool = pool_new(&options);
+    CHECK_EQ(vcp_pool_warm(pool, a.network, a.address, NULL, 5), 2);
+    CHECK_EQ(vcp_pool_warm(pool, b.network, b.address, NULL, 5), 1);
+    CHECK_EQ(idle_at(pool, &a), 2);
+    CHECK_EQ(vcp_pool_warm(pool, "tcp", refusing.address, NULL, 1), VCP_ERR_POOL_EXHAUSTED);
+    CHECK_EQ(vcp_pool_close_idle(pool), VCP_OK);
+    CHECK_EQ(vcp_pool_warm(pool, "tcp", refusing.address, NULL, 1), VCP_ERR_CONNECT);
+    CHECK_EQ(vcp_last_errno(), ECONNREFUSED);
+    CHECK_EQ(vcp_pool_warm(pool, a.network, a.address, &d, 1), VCP_ERR_INVALID_ARGUMENT);
+    CHECK_EQ(vcp_pool_warm(pool, "tcp", "no port", NULL, 1), VCP_ERR_INVALID_ADDRESS);
+    CHECK_STATS_ADD_UP(pool);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&a);
+    server_close(&b);
+}
+
+int main(void)
+{
+    RUN(drain_closes_the_idle_and_waits_for_the_borrowed);
+    RUN(drain_ends_waiters_and_dials_in_flight);
+    RUN(abort_ends_reads_and_waits_and_never_looks_like_an_end);
+    RUN(evict_closes_the_idle_of_one_address_and_the_borrowed_when_they_come_back);
+    RUN(warm_dials_until_so_many_are_idle);
+    RUN(warm_keeps_to_the_limits_and_closes_nothing_for_them);
+    return finished();
+}
