@@ -184,6 +184,7 @@ programs! {
     pools_are_drained_aborted_evicted_and_warmed,
     put_add_get,
     reads_and_writes_keep_their_deadlines,
+    restarts_of_the_server_are_survived,
     signals_and_cancellation,
     sockets_are_set_up,
     stats_add_up,

@@ -17,6 +17,10 @@ use crate::values::error::{Error, Phase, Result};
 
 type Taken = Take<Owned<Conn>>;
 
+/// After a restart of the server all idle connections are dead, and the watch closes them one by one in the background. A
+/// borrower that found so many dead leaves the others to it: looking at hundreds takes longer than a dial.
+const DEAD_ENOUGH: u32 = 3;
+
 /// See the module.
 pub(super) struct InLine<'a> {
     pool: &'a Pool,
@@ -24,6 +28,8 @@ pub(super) struct InLine<'a> {
     request: Request<'a>,
     ticket: Option<Ticket>,
     nap: Option<Arc<Nap>>,
+    /// Idle connections that were handed out dead.
+    dead: u32,
 }
 
 impl<'a> InLine<'a> {
@@ -35,10 +41,12 @@ impl<'a> InLine<'a> {
                 destination,
                 want: ask.want,
                 may_wait: ask.wait_until.is_some(),
+                distrusts_idle: false,
                 has_waited: false,
             },
             ticket: None,
             nap: None,
+            dead: 0,
         }
     }
 
@@ -62,6 +70,8 @@ impl<'a> InLine<'a> {
         let Some(ticket) = self.ticket else {
             unreachable!("nothing was taken without a ticket");
         };
+        self.dead += 1;
+        self.request.distrusts_idle = self.dead >= DEAD_ENOUGH;
         let Self {
             pool,
             ask,

@@ -37,6 +37,8 @@ pub(crate) struct Request<'a> {
     pub(crate) want: Want,
     /// At a limit it may wait. (For its turn to dial every caller waits.)
     pub(crate) may_wait: bool,
+    /// It found several idle ones dead: where there is room it dials rather than find more.
+    pub(crate) distrusts_idle: bool,
     /// It waited before, and max_waiters does not send it away any more.
     pub(crate) has_waited: bool,
 }

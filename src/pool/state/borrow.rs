@@ -109,7 +109,9 @@ impl<C: Held> State<C> {
         let Request {
             destination, want, ..
         } = request;
-        if want != Want::Fresh {
+        let rather_dials =
+            request.distrusts_idle && want == Want::Any && self.has_room(destination);
+        if want != Want::Fresh && !rather_dials {
             if let Some(conn) = self.take_idle(destination, |_| true, now, effects) {
                 return Take::Reuse(conn);
             }
@@ -135,6 +137,13 @@ impl<C: Held> State<C> {
             }
         }
         self.stand_in_line(ticket, request, now, bell, effects)
+    }
+
+    /// A dial could begin, and nothing would have to be closed for it.
+    fn has_room(&self, destination: &Destination) -> bool {
+        let own = self.index.get(destination).copied();
+        self.limits.max_conns.is_none_or(|max| self.conns() < max)
+            && self.obstacle(own, Want::Any).is_none()
     }
 
     /// The right to dial one that is to be idle, if nothing has to go for it. `None`: enough are idle.
