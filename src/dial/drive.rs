@@ -15,7 +15,7 @@ use crate::sync::Arc;
 use crate::sys::bell::{Bell, Token};
 use crate::sys::poll::{self, Interest};
 use crate::sys::{self, clock, socket};
-use crate::values::address::{Address, Target};
+use crate::values::address::{Address, Destination, Target};
 use crate::values::clock::{Deadline, Time};
 use crate::values::endpoint::Endpoint;
 use crate::values::error::{Error, Phase, Result, Status};
@@ -29,6 +29,8 @@ pub(crate) trait Caller {
     fn bell(&self) -> &Arc<Bell>;
     /// Ends the dial when it fires.
     fn token(&self) -> Option<&Token>;
+    /// It has got a connection from elsewhere.
+    fn leaves(&self) -> bool;
     /// The process has no descriptor left: gives one back to the system, if it can.
     fn make_room(&self) -> bool;
 }
@@ -43,13 +45,22 @@ pub(crate) struct Dialed {
     pub(crate) is_nonblocking: bool,
 }
 
+/// How far a dial came in its caller's thread.
+#[derive(Debug)]
+pub(crate) enum Run {
+    Connected(Dialed),
+    /// The caller has no more need of it; it can go on elsewhere.
+    Left(Box<Drive>),
+}
+
 /// Everything between an address and a connected socket.
 pub(crate) fn dial(
-    address: &Address,
-    dialer: &Dialer,
+    destination: &Arc<Destination>,
+    dialer: &Arc<Dialer>,
     deadline: Deadline,
     caller: &dyn Caller,
-) -> Result<Dialed> {
+) -> Result<Run> {
+    let address = &destination.address;
     let rewritten = match &dialer.program {
         Some(program) => program.rewrite(&address.network.to_string(), &address.text)?,
         None => None,
@@ -59,12 +70,12 @@ pub(crate) fn dial(
         .transpose()?;
     let address = rewritten.as_ref().unwrap_or(address);
     if let Some(dialed) = adopt::from_program(address, dialer, deadline, caller)? {
-        return Ok(dialed);
+        return Ok(Run::Connected(dialed));
     }
     let mut drive = Drive {
-        address,
-        dialer,
-        caller,
+        destination: destination.clone(),
+        rewritten,
+        dialer: dialer.clone(),
         deadline,
         race: Race::new(pace(dialer), deadline),
         source: None,
@@ -74,8 +85,8 @@ pub(crate) fn dial(
         failures: Vec::new(),
         made_room: Cell::new(false),
     };
-    drive.find_addresses()?;
-    drive.run()
+    drive.find_addresses(caller)?;
+    drive.run(caller)
 }
 
 fn pace(dialer: &Dialer) -> Pace {
@@ -93,10 +104,13 @@ pub(crate) fn timeout_left(deadline: Deadline) -> i64 {
     }
 }
 
-struct Drive<'a> {
-    address: &'a Address,
-    dialer: &'a Dialer,
-    caller: &'a dyn Caller,
+/// A dial on its way.
+#[derive(Debug)]
+pub(crate) struct Drive {
+    destination: Arc<Destination>,
+    /// Where the program wants it to go instead.
+    rewritten: Option<Address>,
+    dialer: Arc<Dialer>,
     deadline: Deadline,
     race: Race,
     /// Where more addresses come from; `None` when all are here.
@@ -108,48 +122,59 @@ struct Drive<'a> {
     made_room: Cell<bool>,
 }
 
-impl Drive<'_> {
-    fn find_addresses(&mut self) -> Result<()> {
-        match &self.address.target {
+impl Drive {
+    fn address(&self) -> &Address {
+        self.rewritten.as_ref().unwrap_or(&self.destination.address)
+    }
+
+    fn find_addresses(&mut self, caller: &dyn Caller) -> Result<()> {
+        match &self.address().target {
             Target::Literal(Endpoint::Inet(literal)) => self.complete(vec![*literal]),
             Target::Literal(unix) => {
                 self.add_usable(vec![unix.clone()])?;
                 self.race.complete();
                 Ok(())
             }
-            Target::Name { host, .. } => self.ask_for(host),
+            Target::Name { .. } => self.ask_for_addresses(caller),
         }
     }
 
-    fn ask_for(&mut self, host: &str) -> Result<()> {
-        let network = self.address.network;
-        let source = Source::ask(network, host, self.dialer, self.deadline, self.caller)?;
+    fn ask_for_addresses(&mut self, caller: &dyn Caller) -> Result<()> {
+        let Address {
+            network, target, ..
+        } = self.address();
+        let Target::Name { host, .. } = target else {
+            return Ok(());
+        };
+        let source = Source::ask(*network, host, &self.dialer, self.deadline, caller)?;
         self.source = Some(source);
-        self.look_at_source()
+        self.look_at_source(caller)
     }
 
     /// Takes over what has arrived.
-    fn look_at_source(&mut self) -> Result<()> {
+    fn look_at_source(&mut self, caller: &dyn Caller) -> Result<()> {
         let Some(source) = &self.source else {
             return Ok(());
+        };
+        let told = match source.told() {
+            Ok(told) => told,
+            Err(error)
+                if error.status == Status::System
+                    && self.gets_a_descriptor(error.number, caller) =>
+            {
+                return self.ask_for_addresses(caller);
+            }
+            Err(error) => {
+                source.remember_failure(&error, &self.dialer);
+                return Err(error);
+            }
         };
         let Told {
             addresses,
             is_complete,
-        } = match (source.told(), &self.address.target) {
-            (Ok(told), _) => told,
-            (Err(error), Target::Name { host, .. })
-                if error.status == Status::System && self.gets_a_descriptor(error.number) =>
-            {
-                return self.ask_for(host);
-            }
-            (Err(error), _) => {
-                source.remember_failure(&error, self.dialer);
-                return Err(error);
-            }
-        };
+        } = told;
         if is_complete {
-            source.remember(&addresses, self.dialer);
+            source.remember(&addresses, &self.dialer);
             self.source = None;
             return self.complete(addresses);
         }
@@ -169,7 +194,7 @@ impl Drive<'_> {
     }
 
     fn family(&self) -> Family {
-        self.address.network.family().unwrap_or(Family::Any)
+        self.address().network.family().unwrap_or(Family::Any)
     }
 
     fn complete(&mut self, addresses: Vec<SocketAddr>) -> Result<()> {
@@ -177,11 +202,11 @@ impl Drive<'_> {
         self.race.hold_until(Time::default());
         self.race.complete();
         if self.endpoints.is_empty() {
-            let what = match &self.address.target {
+            let what = match &self.address().target {
                 Target::Name { host, .. } => {
-                    format!("{host} has no {} address", self.address.network)
+                    format!("{host} has no {} address", self.address().network)
                 }
-                Target::Literal(_) => format!("not a {} address", self.address.network),
+                Target::Literal(_) => format!("not a {} address", self.address().network),
             };
             return Err(
                 Error::new(Status::Resolve, what).numbered(sys::getaddrinfo::EAI_ADDRFAMILY)
@@ -192,7 +217,7 @@ impl Drive<'_> {
 
     /// Adds what is new and fits the network, and decides anew in which order what was not tried yet is tried.
     fn arrived(&mut self, addresses: Vec<SocketAddr>) -> Result<()> {
-        let port = match self.address.target {
+        let port = match self.address().target {
             Target::Name { port, .. } => Some(port),
             Target::Literal(_) => None,
         };
@@ -262,14 +287,16 @@ impl Drive<'_> {
         ordered.iter().filter_map(number).collect()
     }
 
-    fn run(mut self) -> Result<Dialed> {
+    /// Goes on until it is connected, or the caller leaves.
+    pub(crate) fn run(mut self, caller: &dyn Caller) -> Result<Run> {
         loop {
             let now = clock::now();
             match self.race.next(now) {
-                Step::Connect(number) => self.start(number, now)?,
+                Step::Connect(number) => self.start(number, now, caller)?,
                 Step::Abandon(number) => self.abandon(number, now),
-                Step::Sleep(until) => self.sleep(until)?,
-                Step::Won(number) => return Ok(self.take(number)),
+                Step::Sleep(_) if caller.leaves() => return Ok(Run::Left(Box::new(self))),
+                Step::Sleep(until) => self.sleep(until, caller)?,
+                Step::Won(number) => return Ok(Run::Connected(self.take(number))),
                 Step::Failed => return Err(self.all_failed()),
                 Step::TimedOut => return Err(self.timed_out(now)),
             }
@@ -293,23 +320,23 @@ impl Drive<'_> {
         Dialed {
             fd,
             remote: Some(peer.unwrap_or(dialed)),
-            is_datagram: self.address.network.is_datagram(),
+            is_datagram: self.address().network.is_datagram(),
             is_nonblocking: true,
         }
     }
 
-    fn start(&mut self, number: usize, now: Time) -> Result<()> {
+    fn start(&mut self, number: usize, now: Time, caller: &dyn Caller) -> Result<()> {
         let start = || {
             Attempt::start(
-                self.address.network,
+                self.address().network,
                 &self.endpoints[number],
-                self.dialer,
+                &self.dialer,
                 now,
             )
         };
         let mut started = start();
         if let Err(StartFailure::System(error)) = &started {
-            if self.gets_a_descriptor(sys::errno(error)) {
+            if self.gets_a_descriptor(sys::errno(error), caller) {
                 started = start();
             }
         }
@@ -333,10 +360,10 @@ impl Drive<'_> {
     }
 
     /// Out of descriptors, for the first time in this dial, and the pool could give one back.
-    fn gets_a_descriptor(&self, errno: i32) -> bool {
+    fn gets_a_descriptor(&self, errno: i32, caller: &dyn Caller) -> bool {
         matches!(errno, libc::EMFILE | libc::ENFILE)
             && !self.made_room.replace(true)
-            && self.caller.make_room()
+            && caller.make_room()
     }
 
     fn abandon(&mut self, number: usize, now: Time) {
@@ -355,7 +382,7 @@ impl Drive<'_> {
     /// Only where there is a choice next time.
     fn note_failure(&self, number: usize, now: Time) {
         if let (Endpoint::Inet(address), Target::Name { .. }) =
-            (&self.endpoints[number], &self.address.target)
+            (&self.endpoints[number], &self.address().target)
         {
             self.dialer.cache.failed(*address, now);
         }
@@ -363,11 +390,10 @@ impl Drive<'_> {
 
     /// Sleeps until something happened to an attempt or a lookup, the bell rang, or `until`; first looks without the bell,
     /// because a peer on this machine has answered already.
-    fn sleep(&mut self, until: Deadline) -> Result<()> {
+    fn sleep(&mut self, until: Deadline, caller: &dyn Caller) -> Result<()> {
         if self.in_flight() && self.poll(&[], Deadline::at(Time::default()))? {
             return Ok(());
         }
-        let caller = self.caller;
         let bell = caller.bell().listen().map_err(|error| shortage(&error))?;
         let token = caller
             .token()
@@ -376,6 +402,9 @@ impl Drive<'_> {
             .map_err(|error| shortage(&error))?;
         let wakers: Vec<BorrowedFd<'_>> = [Some(bell), token].into_iter().flatten().collect();
         self.look(caller)?;
+        if caller.leaves() {
+            return Ok(());
+        }
         // What `look` took over may be due at once; then the race says so on the next round.
         let until = if self.race.is_due(clock::now()) {
             Deadline::at(Time::default())
@@ -390,7 +419,7 @@ impl Drive<'_> {
     fn look(&mut self, caller: &dyn Caller) -> Result<()> {
         match caller.ended() {
             Some(error) => Err(error),
-            None => self.look_at_source(),
+            None => self.look_at_source(caller),
         }
     }
 
@@ -452,7 +481,7 @@ impl Drive<'_> {
 
     /// `10.0.0.5:5432: connection refused; [fd00::5]:5432: no answer`; without the address if the dial named it itself.
     fn tried(&self) -> String {
-        let has_port = self.address.network.has_port();
+        let has_port = self.address().network.has_port();
         let said = self
             .endpoints
             .iter()
@@ -462,7 +491,7 @@ impl Drive<'_> {
                     libc::ETIMEDOUT => "no answer".to_owned(),
                     errno => sys::errno_text(errno),
                 };
-                Some(match self.address.target {
+                Some(match self.address().target {
                     Target::Literal(_) => what,
                     Target::Name { .. } => format!("{}: {what}", endpoint.text(has_port)),
                 })

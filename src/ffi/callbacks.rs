@@ -318,6 +318,10 @@ impl Program for Callbacks {
         self.resolve.is_some()
     }
 
+    fn dials(&self) -> bool {
+        self.dial.is_some()
+    }
+
     fn resolve(
         &self,
         network: &str,

@@ -10,6 +10,7 @@ use super::process::process;
 use super::shelf::{Held, NOWHERE};
 use super::state::DestinationId;
 use super::stats::Cause;
+use super::wait::Waker;
 use super::Pool;
 use crate::handle::{owners, Kept, Kind, Owned, Table};
 use crate::sync::atomic::{
@@ -19,7 +20,6 @@ use crate::sync::atomic::{
 use crate::sync::{Arc, Mutex};
 use crate::sys::bell::Token;
 use crate::sys::foreign::UserData;
-use crate::sys::nap::Nap;
 use crate::sys::socket;
 use crate::values::address::Destination;
 use crate::values::clock::{Deadline, Time};
@@ -335,7 +335,7 @@ impl Drop for Running<'_> {
 }
 
 impl Held for Owned<Conn> {
-    type Bell = Arc<Nap>;
+    type Bell = Waker;
 
     fn id(&self) -> u64 {
         self.place().to_bits()

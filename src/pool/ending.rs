@@ -5,6 +5,7 @@ use super::conn::{self, Conn};
 use super::process::process;
 use super::shelf::NOWHERE;
 use super::state::answer::Effects;
+use super::wait::Waker;
 use super::Pool;
 use crate::handle::{Kept, Place};
 use crate::sync::atomic::Ordering::SeqCst;
@@ -20,7 +21,6 @@ impl Pool {
         let mut effects = Effects::none();
         self.state.lock().end(clock::now_coarse(), &mut effects);
         self.is_closed.store(true, SeqCst);
-        self.dials.lock().iter().for_each(|bell| bell.ring());
         self.apply(effects);
     }
 
@@ -29,7 +29,7 @@ impl Pool {
         self.end();
         let nap = Arc::new(Nap::new(false));
         loop {
-            let out = self.state.lock().await_home(&nap);
+            let out = self.state.lock().await_home(&Waker::Sleeper(nap.clone()));
             if out == 0 || until.has_passed(clock::now()) {
                 return out;
             }

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub(crate) mod conn;
+mod dialing;
 pub(crate) mod ending;
 pub(crate) mod engine;
 pub(crate) mod io;
@@ -29,7 +30,7 @@ use self::shelf::Held;
 use self::state::answer::{Effects, Fate, Forgotten, Refusal, Take, Want};
 use self::state::{DestinationId, State};
 use self::stats::{Cause, Stats};
-use self::wait::InLine;
+use self::wait::{InLine, Waker};
 use crate::dial::cache::Cache;
 use crate::dial::program::Program;
 use crate::dial::Dialer;
@@ -39,7 +40,7 @@ use crate::sync::atomic::{
     Ordering::{Relaxed, SeqCst},
 };
 use crate::sync::{Arc, Mutex};
-use crate::sys::bell::{Bell, Token};
+use crate::sys::bell::Token;
 use crate::sys::{self, clock, socket};
 use crate::values::address::{Address, Destination};
 use crate::values::clock::{Deadline, Time};
@@ -51,13 +52,11 @@ use crate::values::options::{Liveness, Options};
 #[derive(Debug)]
 pub(crate) struct Pool {
     options: Options,
-    dialer: Dialer,
+    dialer: Arc<Dialer>,
     /// Guards everything that `state` describes. No system call that can wait and no code of the program under it.
     state: Mutex<State<Owned<Conn>>>,
     /// When the engine has to look at this pool. Written under the state's lock.
     due: AtomicU64,
-    /// The bells of dials in flight. Guards itself alone.
-    dials: Mutex<Vec<Arc<Bell>>>,
     /// `None` before the first connection, and after the pool's end. Guards itself alone.
     engine: Mutex<Option<Arc<Engine>>>,
     is_closed: AtomicBool,
@@ -123,16 +122,15 @@ impl Pool {
                 options.keeping.clone(),
                 options.fail_fast,
             )),
-            dialer: Dialer {
+            dialer: Arc::new(Dialer {
                 settings: options.dial.clone(),
                 program,
                 cache: Cache::new(options.dns_cache),
                 owner: POOLS.fetch_add(1, Relaxed),
                 resolver: &process.resolver,
                 names: &process.names,
-            },
+            }),
             due: AtomicU64::new(Time::NEVER.nanos()),
-            dials: Mutex::new(Vec::new()),
             engine: Mutex::new(None),
             is_closed: AtomicBool::new(false),
             last_remote: Mutex::new(None),
@@ -175,8 +173,9 @@ impl Pool {
         loop {
             match taken {
                 Take::Dial(right, destination) => {
-                    let conn = self.open(right, destination, ask)?;
-                    return self.hand_out(conn, false, ask);
+                    let (conn, is_reused) =
+                        self.dial(right, destination, line.takes_meanwhile(), ask)?;
+                    return self.hand_out(conn, is_reused, ask);
                 }
                 Take::Reuse(conn) => match self.unfit(&conn) {
                     None => return self.hand_out(conn, true, ask),
@@ -370,7 +369,7 @@ impl Pool {
 
     /// Wakes who was served, and closes what the pool let go of.
     fn apply(&self, effects: Effects<Owned<Conn>>) {
-        effects.wakes.iter().for_each(|nap| nap.wake());
+        effects.wakes.iter().for_each(Waker::wake);
         for (conn, cause) in effects.closes {
             conn::close(conn, cause);
         }

@@ -6,53 +6,19 @@ use std::os::fd::{AsRawFd, OwnedFd};
 
 use super::conn::{self, Conn, Facts};
 use super::engine::Engine;
-use super::permit::Permit;
 use super::process::process;
-use super::state::answer::{DialRight, Refusal};
 use super::state::DestinationId;
-use super::{canceled, system_error, Ask, Pool};
-use crate::dial::drive::{self, Caller};
+use super::{system_error, Pool};
 use crate::handle::{owners, Kept, Owned};
 use crate::sync::atomic::Ordering::Acquire;
 use crate::sync::Arc;
-use crate::sys::bell::{Bell, Token};
 use crate::sys::{clock, socket};
 use crate::values::address::Destination;
 use crate::values::clock::Time;
 use crate::values::endpoint::Endpoint;
-use crate::values::error::{Error, Result, Status};
+use crate::values::error::Error;
 
 impl Pool {
-    /// Dials; the connection counts as borrowed when this returns it.
-    pub(super) fn open(
-        self: &Arc<Self>,
-        right: DialRight,
-        destination: Arc<Destination>,
-        ask: &Ask,
-    ) -> Result<Owned<Conn>> {
-        let permit = Permit::new(self, right);
-        let dial = InFlight::begin(self, ask.token.clone());
-        let dialed = match drive::dial(&destination.address, &self.dialer, ask.deadline, &dial) {
-            Ok(dialed) => dialed,
-            Err(error) => {
-                if is_destinations_fault(&error, ask) {
-                    permit.failed(&error);
-                }
-                return Err(error);
-            }
-        };
-        let facts = Facts {
-            remote: dialed.remote.map(|remote| self.shared_remote(remote)),
-            retire_at: self.draw_lifetime(),
-            is_datagram: dialed.is_datagram,
-            is_nonblocking: dialed.is_nonblocking,
-        };
-        let conn = self
-            .enlist(dialed.fd, right.destination, destination, facts)
-            .map_err(|(_, error)| error)?;
-        permit.used_for(conn)
-    }
-
     /// Puts a socket into its slot, and under watch if it may become idle one day. Gives the socket back on failure.
     pub(super) fn enlist(
         self: &Arc<Self>,
@@ -115,62 +81,5 @@ impl Pool {
         let jitter = f64::from(self.options.keeping.lifetime_jitter_percent) / 100.0;
         let draw = RandomState::new().hash_one(0) as f64 / u64::MAX as f64;
         clock::now().after(longest.mul_f64(1.0 - jitter * draw))
-    }
-}
-
-/// What makes further dials fail at once: never a caller's own impatience, nor a shortage here.
-fn is_destinations_fault(error: &Error, ask: &Ask) -> bool {
-    match error.status {
-        Status::Connect | Status::Resolve | Status::Callback => true,
-        Status::Timeout => ask.is_patient,
-        _ => false,
-    }
-}
-
-/// A dial that a closing pool or a token can end.
-struct InFlight<'a> {
-    pool: &'a Pool,
-    bell: Arc<Bell>,
-    token: Option<Arc<Token>>,
-}
-
-impl<'a> InFlight<'a> {
-    fn begin(pool: &'a Pool, token: Option<Arc<Token>>) -> Self {
-        let bell = Arc::new(Bell::default());
-        pool.dials.lock().push(bell.clone());
-        Self { pool, bell, token }
-    }
-}
-
-impl Drop for InFlight<'_> {
-    fn drop(&mut self) {
-        self.pool
-            .dials
-            .lock()
-            .retain(|bell| !Arc::ptr_eq(bell, &self.bell));
-    }
-}
-
-impl Caller for InFlight<'_> {
-    fn ended(&self) -> Option<Error> {
-        if self.pool.is_closed.load(Acquire) {
-            return Some(Refusal::PoolClosed.into());
-        }
-        self.token
-            .as_ref()
-            .filter(|token| token.has_fired())
-            .map(|_| canceled())
-    }
-
-    fn bell(&self) -> &Arc<Bell> {
-        &self.bell
-    }
-
-    fn token(&self) -> Option<&Token> {
-        self.token.as_deref()
-    }
-
-    fn make_room(&self) -> bool {
-        self.pool.close_longest_idle()
     }
 }

@@ -6,18 +6,19 @@ use super::state::answer::DialRight;
 use super::stats::Cause;
 use super::Pool;
 use crate::handle::Owned;
+use crate::sync::Arc;
 use crate::values::error::{Error, Result};
 
 /// See the module. Made when the state has answered `Take::Dial`.
 #[derive(Debug)]
-pub(crate) struct Permit<'a> {
-    pool: &'a Pool,
+pub(crate) struct Permit {
+    pool: Arc<Pool>,
     right: DialRight,
     is_open: bool,
 }
 
-impl<'a> Permit<'a> {
-    pub(crate) fn new(pool: &'a Pool, right: DialRight) -> Self {
+impl Permit {
+    pub(crate) fn new(pool: Arc<Pool>, right: DialRight) -> Self {
         Self {
             pool,
             right,
@@ -25,10 +26,18 @@ impl<'a> Permit<'a> {
         }
     }
 
+    pub(crate) fn right(&self) -> DialRight {
+        self.right
+    }
+
+    pub(crate) fn pool(&self) -> &Arc<Pool> {
+        &self.pool
+    }
+
     /// The dial succeeded: from now on the connection is what counts. Fails if the pool was closed meanwhile.
     pub(crate) fn used_for(mut self, conn: Owned<Conn>) -> Result<Owned<Conn>> {
         self.is_open = false;
-        let (pool, right) = (self.pool, self.right);
+        let (pool, right) = (self.pool.clone(), self.right);
         let dialed = pool.change(|state, now, effects| state.dialed(right, &conn, now, effects));
         match dialed {
             Ok(()) => Ok(conn),
@@ -52,7 +61,7 @@ impl<'a> Permit<'a> {
     }
 }
 
-impl Drop for Permit<'_> {
+impl Drop for Permit {
     fn drop(&mut self) {
         if self.is_open {
             self.end(None);

@@ -5,11 +5,12 @@
 #![forbid(unsafe_code)]
 
 use super::conn::Conn;
-use super::state::answer::{Request, Take, Ticket, Waited};
+use super::state::answer::{Meanwhile, Request, Take, Ticket, Waited, Want};
 use super::stats::Cause;
 use super::{canceled, system_error, Ask, Pool};
 use crate::handle::Owned;
 use crate::sync::Arc;
+use crate::sys::bell::Bell;
 use crate::sys::clock;
 use crate::sys::nap::Nap;
 use crate::values::address::Destination;
@@ -20,6 +21,23 @@ type Taken = Take<Owned<Conn>>;
 /// After a restart of the server all idle connections are dead, and the watch closes them one by one in the background. A
 /// borrower that found so many dead leaves the others to it: looking at hundreds takes longer than a dial.
 const DEAD_ENOUGH: u32 = 3;
+
+/// Who is told that there is an answer.
+#[derive(Clone, Debug)]
+pub(crate) enum Waker {
+    Sleeper(Arc<Nap>),
+    /// A dial in flight.
+    Dial(Arc<Bell>),
+}
+
+impl Waker {
+    pub(super) fn wake(&self) {
+        match self {
+            Waker::Sleeper(nap) => nap.wake(),
+            Waker::Dial(bell) => bell.ring(),
+        }
+    }
+}
 
 /// See the module.
 pub(super) struct InLine<'a> {
@@ -87,6 +105,20 @@ impl<'a> InLine<'a> {
         self.wait_if_told(ticket, taken)
     }
 
+    /// What a dial of this borrower takes while it runs.
+    pub(super) fn takes_meanwhile(&self) -> Meanwhile {
+        match self.request {
+            Request {
+                want: Want::Fresh, ..
+            } => Meanwhile::Nothing,
+            Request {
+                distrusts_idle: true,
+                ..
+            } => Meanwhile::GivenBack,
+            _ => Meanwhile::Anything,
+        }
+    }
+
     fn wait_if_told(&mut self, ticket: Ticket, taken: Taken) -> Result<Taken> {
         if !matches!(taken, Take::Wait) {
             return Ok(taken);
@@ -143,7 +175,7 @@ impl<'a> InLine<'a> {
     }
 }
 
-fn bell(nap: &mut Option<Arc<Nap>>, ask: &Ask) -> Arc<Nap> {
-    nap.get_or_insert_with(|| Arc::new(Nap::new(ask.token.is_some())))
-        .clone()
+fn bell(nap: &mut Option<Arc<Nap>>, ask: &Ask) -> Waker {
+    let nap = nap.get_or_insert_with(|| Arc::new(Nap::new(ask.token.is_some())));
+    Waker::Sleeper(nap.clone())
 }

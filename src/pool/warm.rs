@@ -1,8 +1,6 @@
 //! Connections dialed ahead of need.
 #![forbid(unsafe_code)]
 
-use super::shelf::Held;
-use super::state::answer::Fate;
 use super::{Ask, Pool};
 use crate::sync::Arc;
 use crate::values::address::Destination;
@@ -43,13 +41,8 @@ impl Pool {
         let Some((right, destination)) = right.map_err(Error::from)? else {
             return Ok(false);
         };
-        let conn = self.open(right, destination, ask)?;
-        self.change(|state, now, effects| {
-            let fate = self.fate_now(&conn, Fate::Keep);
-            let due = state.due_after_keeping(conn.wants_arming(), conn.retire_at(), now);
-            state.settle_in(right.destination, conn, fate, now, effects);
-            self.look_by(due);
-        });
+        let conn = self.dial_ahead(right, destination, ask)?;
+        self.settle_in(conn);
         Ok(true)
     }
 }

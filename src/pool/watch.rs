@@ -7,6 +7,7 @@ use super::process::process;
 use super::shelf::NOWHERE;
 use super::state::answer::Effects;
 use super::stats::Cause;
+use super::wait::Waker;
 use super::Pool;
 use crate::handle::{Kept, Owned, Place};
 use crate::sync::atomic::Ordering::SeqCst;
@@ -90,7 +91,7 @@ impl Pool {
 
     /// The same on the engine's thread, where code of the program must not run.
     pub(crate) fn apply_in_background(&self, effects: Effects<Owned<Conn>>) {
-        effects.wakes.iter().for_each(|nap| nap.wake());
+        effects.wakes.iter().for_each(Waker::wake);
         for (conn, cause) in effects.closes {
             if conn.has_destructor() || socket::may_linger(conn.fd()) {
                 process()

@@ -490,6 +490,99 @@ TEST(one_failed_dial_fails_one_caller)
     server_close(&s);
 }
 
+/* A dial to a server that never answers; what is given back to its destination meanwhile is the answer. */
+TEST(a_dial_in_flight_takes_what_is_given_back)
+{
+    server s = tcp_server();
+    full_server full = full_server_new();
+    vcp_pool *pool = pool_new(NULL);
+    int fd = client_of(&s);
+    waiter hangs = waiter_for(pool, &full.s);
+    waiter fresh = waiter_for(pool, &full.s);
+    vcp_conn *held;
+    int64_t start;
+    hangs.timeout_ms = 1000;
+    fresh.timeout_ms = 1000;
+    fresh.flags = VCP_DIAL_FRESH;
+    CHECK_EQ(vcp_pool_put(pool, fd, full.s.network, full.s.address, NULL), VCP_OK);
+    held = borrow(pool, &full.s);
+    start = now_ms();
+    CHECK_EQ(pthread_create(&fresh.thread, NULL, dials, &fresh), 0);
+    CHECK_EQ(pthread_create(&hangs.thread, NULL, dials, &hangs), 0);
+    EVENTUALLY(stats_of(pool).dialing == 2, 5000);
+    give_back(held);
+    await(&hangs);
+    CHECK_TOOK(start, 0);
+    CHECK_EQ(hangs.status, fd);
+    CHECK_EQ(vcp_conn_is_reused(hangs.conn), 1);
+    CHECK_EQ(vcp_conn_uses(hangs.conn), 2);
+    /* Its connect goes on and fails nobody; the fresh dial has only its own. */
+    CHECK_EQ(stats_of(pool).dialing, 2);
+    await(&fresh);
+    CHECK_EQ(fresh.status, VCP_ERR_TIMEOUT);
+    EVENTUALLY(stats_of(pool).dialing == 0, 5000);
+    CHECK_EQ(stats_of(pool).dial_failures, 2);
+    CHECK_EQ(stats_of(pool).releases, 1);
+    CHECK_EQ(stats_of(pool).reuses, 2);
+    give_back(hangs.conn);
+    CHECK_STATS_ADD_UP(pool);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    full_server_close(&full);
+    server_close(&s);
+}
+
+/* Peers' ends taken off a listener's queue. */
+typedef struct accepted {
+    int fds[16];
+    int count;
+} accepted;
+
+static int makes_room_in(const full_server *full, accepted *room)
+{
+    while (room->count < 16 && readable_within(full->s.fd, 0)) {
+        room->fds[room->count++] = server_accept(&full->s);
+    }
+    return 1;
+}
+
+/* The connect that its caller left comes through, and is there for the next one. */
+TEST(a_connect_that_was_left_ends_on_the_shelf)
+{
+    server s = tcp_server();
+    full_server full = full_server_new();
+    vcp_pool *pool = pool_new(NULL);
+    int fd = client_of(&s);
+    waiter hangs = waiter_for(pool, &full.s);
+    vcp_conn *held;
+    vcp_conn *conn;
+    accepted room;
+    room.count = 0;
+    hangs.timeout_ms = 20000;
+    CHECK_EQ(vcp_pool_put(pool, fd, full.s.network, full.s.address, NULL), VCP_OK);
+    held = borrow(pool, &full.s);
+    CHECK_EQ(pthread_create(&hangs.thread, NULL, dials, &hangs), 0);
+    EVENTUALLY(stats_of(pool).dialing == 1, 5000);
+    give_back(held);
+    await(&hangs);
+    CHECK_EQ(hangs.status, fd);
+    /* The kernel sends the SYN again after 1 s, then 2. */
+    EVENTUALLY(makes_room_in(&full, &room) && idle_at(pool, &full.s) == 1, 15000);
+    CHECK_EQ(stats_of(pool).dials, 1);
+    CHECK_EQ(stats_of(pool).dial_failures, 0);
+    conn = borrow(pool, &full.s);
+    CHECK_EQ(vcp_conn_is_reused(conn), 1);
+    CHECK_EQ(vcp_conn_uses(conn), 1);
+    give_back(conn);
+    give_back(hangs.conn);
+    CHECK_STATS_ADD_UP(pool);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    while (room.count > 0) {
+        close(room.fds[--room.count]);
+    }
+    full_server_close(&full);
+    server_close(&s);
+}
+
 static vcp_cancel *for_the_handler;
 
 static void fires(int number)
@@ -548,6 +641,8 @@ int main(void)
     RUN(dials_beyond_max_dials_per_address_wait_their_turn);
     RUN(a_connection_put_goes_to_a_waiter_first);
     RUN(one_failed_dial_fails_one_caller);
+    RUN(a_dial_in_flight_takes_what_is_given_back);
+    RUN(a_connect_that_was_left_ends_on_the_shelf);
     RUN(a_signal_handler_ends_64_waits);
     return finished();
 }

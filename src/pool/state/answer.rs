@@ -30,6 +30,11 @@ pub(crate) enum Want {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Ticket(pub(super) u64);
 
+impl Ticket {
+    pub(super) const FIRST: Self = Self(0);
+    pub(super) const LAST: Self = Self(u64::MAX);
+}
+
 /// What a caller of `take` asks for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Request<'a> {
@@ -94,10 +99,22 @@ impl std::fmt::Display for Blocked {
     }
 }
 
+/// What a dial's caller takes while it runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Meanwhile {
+    /// Its own connect alone.
+    Nothing,
+    /// What is given back from now on.
+    GivenBack,
+    /// That, and what has become idle since the right to dial was given.
+    Anything,
+}
+
 /// The right to dial once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct DialRight {
     pub(crate) destination: DestinationId,
+    pub(crate) ticket: Ticket,
     /// The one dial that finds out whether a destination that failed works again.
     pub(crate) is_probe: bool,
 }

@@ -1,7 +1,7 @@
 //! Taking: an idle connection, or the right to dial; and what becomes of a dial.
 #![forbid(unsafe_code)]
 
-use super::answer::{Blocked, DialRight, Effects, Refusal, Request, Take, Ticket, Want};
+use super::answer::{Blocked, DialRight, Effects, Fate, Refusal, Request, Take, Ticket, Want};
 use super::{DestinationId, Entry, State};
 use crate::pool::shelf::Held;
 use crate::pool::stats::Cause;
@@ -128,7 +128,10 @@ impl<C: Held> State<C> {
                 None => {
                     self.make_room(own, want, effects);
                     let id = self.find_or_add(destination);
-                    return Take::Dial(self.begin_dial(id), self.entry(id).destination.clone());
+                    return Take::Dial(
+                        self.begin_dial(id, ticket),
+                        self.entry(id).destination.clone(),
+                    );
                 }
                 Some(obstacle) if !obstacle.is_turn && !request.may_wait => {
                     return Take::Refused(Refusal::Exhausted(self.numbers(Some(obstacle))));
@@ -179,7 +182,8 @@ impl<C: Held> State<C> {
             return Err(refusal);
         }
         let destination = self.entry(id).destination.clone();
-        Ok(Some((self.begin_dial(id), destination)))
+        let ticket = self.line.draw();
+        Ok(Some((self.begin_dial(id, ticket), destination)))
     }
 
     fn stand_in_line(
@@ -301,7 +305,7 @@ impl<C: Held> State<C> {
         }
     }
 
-    pub(super) fn begin_dial(&mut self, id: DestinationId) -> DialRight {
+    pub(super) fn begin_dial(&mut self, id: DestinationId, ticket: Ticket) -> DialRight {
         let entry = self.entry(id);
         entry.dialing += 1;
         let destination = entry.destination.clone();
@@ -309,23 +313,42 @@ impl<C: Held> State<C> {
         self.refresh(id);
         DialRight {
             destination: id,
+            ticket,
             is_probe: self.failures.begin_probe(&destination),
         }
     }
 
-    fn end_dial(&mut self, right: DialRight) {
+    /// Returns what the dial was answered with and nobody fetched: to be passed on.
+    fn end_dial(&mut self, right: DialRight) -> Option<C> {
         self.dialing -= 1;
         self.entry(right.destination).dialing -= 1;
+        self.flights.end(right)
+    }
+
+    /// The last step of a transition that took a connection out of somebody's hands, or none.
+    pub(super) fn pass_on(
+        &mut self,
+        conn: Option<C>,
+        id: DestinationId,
+        now: Time,
+        effects: &mut Effects<C>,
+    ) {
+        match conn {
+            None => self.settle(id, now, effects),
+            Some(conn) => {
+                self.settle_in(id, conn, Fate::Keep, now, effects);
+            }
+        }
     }
 
     /// A right to dial that nobody used.
     pub(super) fn give_up(&mut self, right: DialRight, now: Time, effects: &mut Effects<C>) {
-        self.end_dial(right);
+        let unfetched = self.end_dial(right);
         if right.is_probe {
             let destination = self.entry(right.destination).destination.clone();
             self.failures.probe_ended(&destination);
         }
-        self.settle(right.destination, now, effects);
+        self.pass_on(unfetched, right.destination, now, effects);
     }
 
     /// A dial succeeded: its connection is borrowed now, unless the pool was closed meanwhile (`Err`: it counts no
@@ -342,12 +365,12 @@ impl<C: Held> State<C> {
             return Err(Refusal::PoolClosed);
         }
         self.counters.dials += 1;
-        self.end_dial(right);
+        let unfetched = self.end_dial(right);
         self.begin_borrow(right.destination);
         let destination = self.entry(right.destination).destination.clone();
         self.failures.succeeded(&destination);
         self.note_lifetime(conn);
-        self.settle(right.destination, now, effects);
+        self.pass_on(unfetched, right.destination, now, effects);
         Ok(())
     }
 
@@ -364,8 +387,8 @@ impl<C: Held> State<C> {
         if let Some(error) = blame {
             let destination = self.entry(right.destination).destination.clone();
             self.failures.failed(destination, error, now);
-            self.end_dial(right);
-            self.settle(right.destination, now, effects);
+            let unfetched = self.end_dial(right);
+            self.pass_on(unfetched, right.destination, now, effects);
         } else {
             self.give_up(right, now, effects);
         }

@@ -78,8 +78,9 @@ impl<C: Held> State<C> {
         now: Time,
         effects: &mut Effects<C>,
     ) -> Result<(), (Option<C>, E)> {
-        let waiter = self.oldest_who_takes_any(id);
-        if let (None, Some(refusal)) = (waiter, self.no_idle_room(id)) {
+        let is_awaited = self.oldest_who_takes_any(id).is_some()
+            || self.flights.oldest_who_takes_any(id).is_some();
+        if let (false, Some(refusal)) = (is_awaited, self.no_idle_room(id)) {
             return Err((None, refusal.into()));
         }
         let destination = self.entry(id).destination.clone();
@@ -90,13 +91,7 @@ impl<C: Held> State<C> {
         }
         self.make_room(Some(id), Want::Any, effects);
         self.counters.puts += 1;
-        match waiter {
-            Some(ticket) => self.hand_to(ticket, conn, id, effects),
-            None => {
-                self.note_lifetime(&conn);
-                self.shelve(conn, id, now);
-            }
-        }
+        self.place(conn, id, now, effects);
         Ok(())
     }
 

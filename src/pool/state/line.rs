@@ -106,6 +106,8 @@ impl<C: Held> Line<C> {
 /// What a connection that became free is used for.
 enum Use {
     HandTo(Ticket),
+    /// To a dial in flight.
+    Answer(Ticket),
     /// Its slot is worth more than itself.
     FreeTheSlot,
     Keep,
@@ -182,7 +184,7 @@ impl<C: Held> State<C> {
                 Ok(()) if self.obstacle(Some(id), want).is_some() => return,
                 Ok(()) => {
                     self.make_room(Some(id), want, effects);
-                    Take::Dial(self.begin_dial(id), destination)
+                    Take::Dial(self.begin_dial(id, ticket), destination)
                 }
             };
             self.answer(ticket, answer, effects);
@@ -225,6 +227,10 @@ impl<C: Held> State<C> {
                 self.hand_to(ticket, conn, id, effects);
                 true
             }
+            Use::Answer(ticket) => {
+                self.answer_dial(id, ticket, conn, effects);
+                true
+            }
             Use::FreeTheSlot => {
                 self.close(conn, Cause::Evicted, effects);
                 false
@@ -250,7 +256,10 @@ impl<C: Held> State<C> {
         match (own, other) {
             (Some(own), other) if other.is_none_or(|other| own <= other) => Use::HandTo(own),
             (_, Some(_)) => Use::FreeTheSlot,
-            _ => Use::Keep,
+            (_, None) => self
+                .flights
+                .oldest_who_takes_any(id)
+                .map_or(Use::Keep, Use::Answer),
         }
     }
 
@@ -319,8 +328,7 @@ impl<C: Held> State<C> {
             Some(Take::Dial(right, _)) => self.give_up(right, now, effects),
             Some(Take::Reuse(conn)) => {
                 let id = conn.destination_id();
-                self.end_borrow(id);
-                self.place(conn, id, now, effects);
+                self.pass_on(Some(conn), id, now, effects);
             }
             Some(Take::Refused(_) | Take::Wait) => {}
             None => {

@@ -25,6 +25,7 @@ pub(crate) mod answer;
 mod borrow;
 mod expire;
 mod failures;
+mod flight;
 mod keep;
 mod line;
 
@@ -33,6 +34,7 @@ use std::time::Duration;
 
 use self::answer::{Effects, Want};
 use self::failures::Failures;
+use self::flight::Flights;
 use self::line::{Line, Row};
 use super::shelf::{Held, Shelf, Shelves};
 use super::stats::{Cause, Counters, Stats};
@@ -96,6 +98,7 @@ pub(crate) struct State<C: Held> {
     counters: Counters,
     failures: Failures,
     line: Line<C>,
+    flights: Flights<C>,
     /// Who waits for the last borrowed connection to come home.
     drainers: Vec<C::Bell>,
     is_closed: bool,
@@ -117,6 +120,7 @@ impl<C: Held> State<C> {
             counters: Counters::default(),
             failures: Failures::new(fail_fast),
             line: Line::new(),
+            flights: Flights::new(),
             drainers: Vec::new(),
             is_closed: false,
         }
@@ -250,6 +254,7 @@ impl<C: Held> State<C> {
     pub(crate) fn end(&mut self, now: Time, effects: &mut Effects<C>) {
         self.is_closed = true;
         self.send_all_home(effects);
+        effects.wakes.extend(self.flights.bells());
         self.close_idle(Cause::PoolClosedWhileIdle, now, effects);
     }
 

@@ -1,0 +1,232 @@
+//! One dial of a pool: in its caller's thread, until it is connected or the caller is served otherwise; then it goes on in the
+//! background, for the next waiter or the shelf.
+#![forbid(unsafe_code)]
+
+use super::conn::{Conn, Facts};
+use super::permit::Permit;
+use super::process::process;
+use super::shelf::Held;
+use super::state::answer::{DialRight, Fate, Meanwhile, Refusal};
+use super::wait::Waker;
+use super::{canceled, Ask, Pool};
+use crate::dial::drive::{self, Caller, Dialed, Drive, Run};
+use crate::handle::Owned;
+use crate::sync::atomic::Ordering::Acquire;
+use crate::sync::Arc;
+use crate::sys::bell::{Bell, Token};
+use crate::values::address::Destination;
+use crate::values::error::{Error, Result, Status};
+
+/// See the module.
+#[derive(Debug)]
+struct Dialing {
+    permit: Permit,
+    destination: Arc<Destination>,
+    bell: Arc<Bell>,
+    token: Option<Arc<Token>>,
+    /// The caller's deadline is the pool's own, or later.
+    is_patient: bool,
+    /// Its caller was served otherwise.
+    is_left: bool,
+}
+
+impl Pool {
+    /// Dials, or takes what is given back meanwhile; the connection counts as borrowed. True if it was not dialed for this.
+    pub(super) fn dial(
+        self: &Arc<Self>,
+        right: DialRight,
+        destination: Arc<Destination>,
+        takes: Meanwhile,
+        ask: &Ask,
+    ) -> Result<(Owned<Conn>, bool)> {
+        let dialing = Dialing::new(self, right, destination, ask);
+        let blocks = self
+            .dialer
+            .may_block_in_callback(ask.deadline, ask.token.is_some());
+        let takes = if blocks { Meanwhile::Nothing } else { takes };
+        if let Some(conn) = dialing.begin(takes)? {
+            match self.unfit(&conn) {
+                None => return Ok((conn, true)),
+                Some(cause) => self.reject(conn, cause),
+            }
+        }
+        let mut run = drive::dial(&dialing.destination, &self.dialer, ask.deadline, &dialing);
+        loop {
+            if let Some(conn) = dialing.answer(&run) {
+                if let Ok(Run::Left(drive)) = run {
+                    dialing.go_on_without_caller(drive);
+                }
+                return Ok((conn, true));
+            }
+            run = match run {
+                Ok(Run::Connected(dialed)) => {
+                    return dialing.connected(dialed).map(|conn| (conn, false))
+                }
+                // What it left for was unfit.
+                Ok(Run::Left(drive)) => match dialing.ended() {
+                    None => drive.run(&dialing),
+                    Some(error) => return Err(error),
+                },
+                Err(error) => {
+                    dialing.failed(&error);
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    /// Dials for nobody in particular; the connection counts as borrowed.
+    pub(super) fn dial_ahead(
+        self: &Arc<Self>,
+        right: DialRight,
+        destination: Arc<Destination>,
+        ask: &Ask,
+    ) -> Result<Owned<Conn>> {
+        let dialing = Dialing::new(self, right, destination, ask);
+        dialing.begin(Meanwhile::Nothing)?;
+        match drive::dial(&dialing.destination, &self.dialer, ask.deadline, &dialing) {
+            Ok(Run::Connected(dialed)) => dialing.connected(dialed),
+            Ok(Run::Left(_)) => unreachable!("it was not offered to anybody"),
+            Err(error) => {
+                dialing.failed(&error);
+                Err(error)
+            }
+        }
+    }
+
+    /// A connection that was dialed for nobody is idle from now on, or the oldest waiter's.
+    pub(super) fn settle_in(&self, conn: Owned<Conn>) {
+        self.change(|state, now, effects| {
+            let fate = self.fate_now(&conn, Fate::Keep);
+            let due = state.due_after_keeping(conn.wants_arming(), conn.retire_at(), now);
+            state.settle_in(conn.destination_id(), conn, fate, now, effects);
+            self.look_by(due);
+        });
+    }
+}
+
+impl Dialing {
+    fn new(pool: &Arc<Pool>, right: DialRight, destination: Arc<Destination>, ask: &Ask) -> Self {
+        Self {
+            permit: Permit::new(pool.clone(), right),
+            destination,
+            bell: Arc::default(),
+            token: ask.token.clone(),
+            is_patient: ask.is_patient,
+            is_left: false,
+        }
+    }
+
+    fn pool(&self) -> &Arc<Pool> {
+        self.permit.pool()
+    }
+
+    /// On the list of dials in flight; what became idle since the right was given.
+    fn begin(&self, takes: Meanwhile) -> Result<Option<Owned<Conn>>> {
+        let (right, waker) = (self.permit.right(), Waker::Dial(self.bell.clone()));
+        let begun = self
+            .pool()
+            .change(|state, now, effects| state.dial_begins(right, takes, waker, now, effects));
+        begun.map_err(Error::from)
+    }
+
+    /// The connection that the caller was given, if it is fit. A dial that was canceled takes none.
+    fn answer(&self, run: &Result<Run>) -> Option<Owned<Conn>> {
+        if matches!(run, Ok(Run::Connected(_))) || self.ended().is_some() {
+            return None;
+        }
+        let conn = self.pool().state.lock().dial_answer(self.permit.right())?;
+        match self.pool().unfit(&conn) {
+            None => Some(conn),
+            Some(cause) => {
+                self.pool().reject(conn, cause);
+                None
+            }
+        }
+    }
+
+    fn connected(self, dialed: Dialed) -> Result<Owned<Conn>> {
+        let pool = self.pool();
+        let facts = Facts {
+            remote: dialed.remote.map(|remote| pool.shared_remote(remote)),
+            retire_at: pool.draw_lifetime(),
+            is_datagram: dialed.is_datagram,
+            is_nonblocking: dialed.is_nonblocking,
+        };
+        let id = self.permit.right().destination;
+        let conn = pool
+            .enlist(dialed.fd, id, self.destination.clone(), facts)
+            .map_err(|(_, error)| error)?;
+        self.permit.used_for(conn)
+    }
+
+    fn failed(self, error: &Error) {
+        if self.is_destinations_fault(error) {
+            self.permit.failed(error);
+        }
+    }
+
+    /// What makes further dials fail at once: never a caller's own impatience, nor a shortage here.
+    fn is_destinations_fault(&self, error: &Error) -> bool {
+        match error.status {
+            Status::Connect | Status::Resolve | Status::Callback => true,
+            Status::Timeout => self.is_patient,
+            _ => false,
+        }
+    }
+
+    /// The rest of the dial on a helper thread. Without one it is given up: nobody waits for it.
+    fn go_on_without_caller(mut self, drive: Box<Drive>) {
+        self.token = None;
+        self.is_left = true;
+        self.pool().state.lock().dial_left(self.permit.right());
+        let job = move || self.end_in_background(*drive);
+        let _ = process().helpers.try_run(Box::new(job));
+    }
+
+    fn end_in_background(self, drive: Drive) {
+        let pool = self.pool().clone();
+        match drive.run(&self) {
+            Ok(Run::Connected(dialed)) => {
+                if let Ok(conn) = self.connected(dialed) {
+                    pool.settle_in(conn);
+                }
+            }
+            Ok(Run::Left(_)) => unreachable!("the caller left long ago"),
+            Err(error) => self.failed(&error),
+        }
+    }
+}
+
+impl Caller for Dialing {
+    fn ended(&self) -> Option<Error> {
+        if self.pool().is_closed.load(Acquire) {
+            return Some(Refusal::PoolClosed.into());
+        }
+        self.token
+            .as_ref()
+            .filter(|token| token.has_fired())
+            .map(|_| canceled())
+    }
+
+    fn bell(&self) -> &Arc<Bell> {
+        &self.bell
+    }
+
+    fn token(&self) -> Option<&Token> {
+        self.token.as_deref()
+    }
+
+    fn leaves(&self) -> bool {
+        !self.is_left
+            && self
+                .pool()
+                .state
+                .lock()
+                .is_dial_answered(self.permit.right())
+    }
+
+    fn make_room(&self) -> bool {
+        self.pool().close_longest_idle()
+    }
+}

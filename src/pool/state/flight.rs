@@ -1,0 +1,118 @@
+//! Dials in flight, and the connections that answer them before they arrive (late binding).
+//!
+//! | a dial | is answered by | and then |
+//! |---|---|---|
+//! | whose caller waits | a connection of its destination that nobody in line wants | its connect goes on for nobody: `left` |
+//! | fresh, or in a callback on its caller's thread, or left | nothing | its own connect is all there is |
+#![forbid(unsafe_code)]
+
+use std::collections::BTreeMap;
+
+use super::answer::{DialRight, Effects, Meanwhile, Refusal, Ticket};
+use super::{DestinationId, State};
+use crate::pool::shelf::Held;
+use crate::values::clock::Time;
+
+/// All dials of a pool that run, the oldest of a destination first.
+#[derive(Debug)]
+pub(super) struct Flights<C: Held>(BTreeMap<(DestinationId, Ticket), Flight<C>>);
+
+#[derive(Debug)]
+struct Flight<C: Held> {
+    bell: C::Bell,
+    takes_any: bool,
+    answer: Option<C>,
+}
+
+impl<C: Held> Flights<C> {
+    pub(super) const fn new() -> Self {
+        Self(BTreeMap::new())
+    }
+
+    fn of(&mut self, right: DialRight) -> Option<&mut Flight<C>> {
+        self.0.get_mut(&(right.destination, right.ticket))
+    }
+
+    /// Takes the dial off the list, with what it was answered and nobody fetched.
+    pub(super) fn end(&mut self, right: DialRight) -> Option<C> {
+        self.0.remove(&(right.destination, right.ticket))?.answer
+    }
+
+    /// Everybody has to look up.
+    pub(super) fn bells(&self) -> impl Iterator<Item = C::Bell> + '_ {
+        self.0.values().map(|flight| flight.bell.clone())
+    }
+
+    pub(super) fn oldest_who_takes_any(&self, id: DestinationId) -> Option<Ticket> {
+        let of_destination = self.0.range((id, Ticket::FIRST)..=(id, Ticket::LAST));
+        of_destination
+            .filter(|(_, flight)| flight.takes_any && flight.answer.is_none())
+            .map(|(&(_, ticket), _)| ticket)
+            .next()
+    }
+}
+
+impl<C: Held> State<C> {
+    /// A dial begins to run; `bell` wakes its caller, who may be served at once. Refused if the pool was closed since the right
+    /// was given.
+    pub(crate) fn dial_begins(
+        &mut self,
+        right: DialRight,
+        takes: Meanwhile,
+        bell: C::Bell,
+        now: Time,
+        effects: &mut Effects<C>,
+    ) -> Result<Option<C>, Refusal> {
+        if self.is_closed {
+            return Err(Refusal::PoolClosed);
+        }
+        let flight = Flight {
+            bell,
+            takes_any: takes != Meanwhile::Nothing,
+            answer: None,
+        };
+        self.flights
+            .0
+            .insert((right.destination, right.ticket), flight);
+        if takes != Meanwhile::Anything || self.entry(right.destination).shelf.len() == 0 {
+            return Ok(None);
+        }
+        let destination = self.entry(right.destination).destination.clone();
+        Ok(self.take_idle(&destination, |_| true, now, effects))
+    }
+
+    /// A connection for a dial in flight: its caller fetches it with `dial_answer`.
+    pub(super) fn answer_dial(
+        &mut self,
+        id: DestinationId,
+        ticket: Ticket,
+        conn: C,
+        effects: &mut Effects<C>,
+    ) {
+        self.note_lifetime(&conn);
+        self.begin_borrow(id);
+        if let Some(flight) = self.flights.0.get_mut(&(id, ticket)) {
+            effects.wakes.push(flight.bell.clone());
+            flight.answer = Some(conn);
+        }
+    }
+
+    /// True if the dial's caller has been given a connection.
+    pub(crate) fn is_dial_answered(&mut self, right: DialRight) -> bool {
+        self.flights
+            .of(right)
+            .is_some_and(|flight| flight.answer.is_some())
+    }
+
+    /// The connection that the dial's caller has been given, once.
+    pub(crate) fn dial_answer(&mut self, right: DialRight) -> Option<C> {
+        self.flights.of(right)?.answer.take()
+    }
+
+    /// The dial's caller has what it needs: the dial goes on for nobody.
+    pub(crate) fn dial_left(&mut self, right: DialRight) {
+        if let Some(flight) = self.flights.of(right) {
+            flight.takes_any = false;
+        }
+    }
+}
