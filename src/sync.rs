@@ -6,7 +6,7 @@
 //! in such a table; CONTRIBUTING.md tells why this library does not use it).
 #![forbid(unsafe_code)]
 
-pub(crate) use std::sync::{atomic, Arc};
+pub(crate) use std::sync::{atomic, Arc, Weak};
 use std::sync::{MutexGuard, PoisonError};
 
 /// A mutex without poisoning: a panic inside a critical section is contained at the C boundary (`VCP_ERR_INTERNAL`),

@@ -63,8 +63,8 @@ impl Cache {
 
     fn lifetime(&self, answer: &Answer) -> Duration {
         match answer {
-            Ok(_) => self.serves,
-            Err(_) => self.serves.min(NEGATIVE_FOR),
+            Ok(addresses) if !addresses.is_empty() => self.serves,
+            _ => self.serves.min(NEGATIVE_FOR),
         }
     }
 
@@ -149,9 +149,11 @@ mod tests {
     #[test]
     fn that_there_is_no_such_name_serves_for_five_seconds() {
         let cache = Cache::new(Duration::from_secs(30));
-        cache.remember("a", &Err(Error::new(Status::Resolve, "none")), at(0));
-        assert!(cache.answer("a", at(4_999)).is_some());
-        assert!(cache.answer("a", at(5_000)).is_none());
+        for none in [Err(Error::new(Status::Resolve, "none")), Ok(vec![])] {
+            cache.remember("a", &none, at(0));
+            assert!(cache.answer("a", at(4_999)).is_some());
+            assert!(cache.answer("a", at(5_000)).is_none());
+        }
     }
 
     #[test]
@@ -177,7 +179,7 @@ mod tests {
     fn the_memory_is_bounded_and_forgets_the_oldest_first() {
         let cache = Cache::new(Duration::from_secs(3600));
         for number in 0..=MOST as u64 {
-            cache.remember(&number.to_string(), &Ok(vec![]), at(number));
+            cache.remember(&number.to_string(), &Ok(vec![address(1)]), at(number));
         }
         assert_eq!(cache.answer("0", at(2_000)), None);
         assert!(cache.answer("1", at(2_000)).is_some());

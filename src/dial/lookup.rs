@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use crate::sync::{Arc, Mutex};
 use crate::sys::bell::Bell;
+use crate::values::clock::Deadline;
 use crate::values::error::Error;
 
 /// How far a lookup has come.
@@ -23,13 +24,26 @@ struct Shared {
 }
 
 /// See the module. Addresses may arrive one by one, so a dial can begin before the lookup has ended.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Lookup {
+    /// Of the dial that asked first.
+    deadline: Deadline,
     /// Guards itself alone.
     shared: Mutex<Shared>,
 }
 
 impl Lookup {
+    pub(crate) fn new(deadline: Deadline) -> Self {
+        Self {
+            deadline,
+            shared: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn deadline(&self) -> Deadline {
+        self.deadline
+    }
+
     /// One more address.
     pub(crate) fn add(&self, address: SocketAddr) {
         let mut shared = self.shared.lock();

@@ -22,7 +22,7 @@ use super::lookup::Lookup;
 use crate::sync::{Arc, Mutex};
 use crate::sys::bell::Bell;
 use crate::sys::{self, clock};
-use crate::values::clock::Time;
+use crate::values::clock::{Deadline, Time};
 use crate::values::error::{Error, Result, Status};
 
 /// Healthy names answer sooner: a round trip across the world is 300 ms, and caches are near.
@@ -103,12 +103,32 @@ impl Desk {
         }
     }
 
+    /// When a name that runs may begin to count as slow, which may let another one start.
+    fn next_change(&self, now: Time) -> Option<Time> {
+        let not_slow = self.running.iter().filter(|one| !one.is_slow);
+        not_slow
+            .map(|one| one.since.after(PATIENCE))
+            .filter(|&at| at > now)
+            .min()
+    }
+
     fn next_to_start(&mut self, now: Time) -> Option<Waiting> {
         let newest_first = (0..self.waiting.len()).rev();
         let at = newest_first
             .into_iter()
             .find(|&at| self.may_start(&self.waiting[at].key, now))?;
         self.waiting.remove(at)
+    }
+
+    fn is_slow(&self, key: &Key, now: Time) -> bool {
+        matches!(self.records.get(key), Some(Record::SlowUntil(until)) if *until > now)
+    }
+
+    /// A name has answered at last; one that timed out meanwhile still is slow.
+    fn answered(&mut self, key: &Key, now: Time) {
+        if !self.is_slow(key, now) {
+            self.remember(key.clone(), Record::Good, now);
+        }
     }
 
     fn remember(&mut self, key: Key, record: Record, now: Time) {
@@ -129,6 +149,8 @@ pub(crate) struct Asked {
     resolver: &'static Resolver,
     key: Key,
     pub(crate) lookup: Arc<Lookup>,
+    /// This caller's work is what runs.
+    pub(crate) is_own: bool,
     bell: Arc<Bell>,
 }
 
@@ -156,13 +178,21 @@ impl Resolver {
 
     /// Asks for a name; `bell` rings at every progress of the lookup that this returns. `work` is dropped if somebody
     /// has asked already.
-    pub(crate) fn ask(&'static self, key: Key, bell: &Arc<Bell>, work: Work) -> Asked {
+    pub(crate) fn ask(
+        &'static self,
+        key: Key,
+        bell: &Arc<Bell>,
+        deadline: Deadline,
+        work: Work,
+    ) -> Asked {
         let now = clock::now();
         let mut desk = self.desk.lock();
-        let lookup = match desk.in_flight.get(&key) {
-            Some(lookup) => lookup.clone(),
+        let in_flight = desk.in_flight.get(&key).cloned();
+        let is_own = in_flight.is_none();
+        let lookup = match in_flight {
+            Some(lookup) => lookup,
             None => {
-                let lookup = Arc::new(Lookup::default());
+                let lookup = Arc::new(Lookup::new(deadline));
                 desk.in_flight.insert(key.clone(), lookup.clone());
                 desk.waiting.push_back(Waiting {
                     key: key.clone(),
@@ -179,6 +209,7 @@ impl Resolver {
             resolver: self,
             key,
             lookup,
+            is_own,
             bell: bell.clone(),
         }
     }
@@ -189,10 +220,11 @@ impl Resolver {
             let Some(next) = desk.next_to_start(now) else {
                 return;
             };
+            let is_slow = desk.is_slow(&next.key, now);
             desk.running.push(Running {
                 key: next.key.clone(),
                 since: now,
-                is_slow: false,
+                is_slow,
             });
             drop(desk);
             let Waiting { key, lookup, work } = next;
@@ -201,7 +233,7 @@ impl Resolver {
             if let Err((_, error)) = self.helpers.try_run(job) {
                 let errno = sys::errno(&error);
                 let message = format!("no thread to resolve on: {}", sys::errno_text(errno));
-                self.ended(&named, now, None);
+                self.ended(&named, |_| {});
                 told.end(Err(Error::new(Status::System, message).numbered(errno)));
             }
         }
@@ -212,18 +244,16 @@ impl Resolver {
             .unwrap_or_else(|_| Err(Error::new(Status::Internal, "the resolver panicked")));
         let now = clock::now();
         // Off the list before it ends: whoever asks from now on asks anew.
-        self.ended(&key, now, Some(Record::Good));
+        self.ended(&key, |desk| desk.answered(&key, now));
         lookup.end(result);
         self.start_what_may(now);
     }
 
-    fn ended(&self, key: &Key, now: Time, record: Option<Record>) {
+    fn ended(&self, key: &Key, note: impl FnOnce(&mut Desk)) {
         let mut desk = self.desk.lock();
         desk.running.retain(|one| one.key != *key);
         desk.in_flight.remove(key);
-        if let Some(record) = record {
-            desk.remember(key.clone(), record, now);
-        }
+        note(&mut desk);
     }
 
     fn left(&'static self, asked: &Asked) {
@@ -242,6 +272,19 @@ impl Resolver {
 }
 
 impl Asked {
+    /// While the name waits for a thread: when to `nudge`, if nothing happens before.
+    pub(crate) fn nudge_at(&self, now: Time) -> Option<Time> {
+        let desk = self.resolver.desk.lock();
+        let mut waiting = desk.waiting.iter();
+        let is_waiting = waiting.any(|one| Arc::ptr_eq(&one.lookup, &self.lookup));
+        is_waiting.then(|| desk.next_change(now)).flatten()
+    }
+
+    /// Time has passed: what may start by now does.
+    pub(crate) fn nudge(&self, now: Time) {
+        self.resolver.start_what_may(now);
+    }
+
     /// The caller's deadline passed while the name was being resolved.
     pub(crate) fn timed_out(&self, now: Time) {
         let mut desk = self.resolver.desk.lock();

@@ -2,18 +2,21 @@
 #![forbid(unsafe_code)]
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use super::cache::Answer;
 use super::drive::{shortage, timeout_left, Caller};
 use super::lookup::Lookup;
 use super::resolver::{Asked, Key, Work};
 use super::Dialer;
-use crate::sync::Arc;
+use crate::sync::{Arc, Weak};
 use crate::sys::{self, clock, getaddrinfo};
 use crate::values::clock::{Deadline, Time};
 use crate::values::error::{Error, Result, Status};
 use crate::values::network::Network;
 
+/// A callback is told whole milliseconds, so it may end a little before the deadline.
+const EARLY: Duration = Duration::from_millis(10);
 /// The owner of the system's lookups.
 const THE_SYSTEM: u64 = 0;
 
@@ -44,7 +47,7 @@ impl Source {
     pub(crate) fn ask(
         network: Network,
         host: &str,
-        dialer: &Dialer,
+        dialer: &Arc<Dialer>,
         deadline: Deadline,
         caller: &dyn Caller,
     ) -> Result<Self> {
@@ -60,16 +63,19 @@ impl Source {
             });
         }
         let host = host.to_owned();
+        // What comes too late for the dial serves later ones. Weak: a lookup that hangs does not keep a closed pool's callbacks.
+        let keeper = (Arc::downgrade(dialer), name.clone());
         let work: Work = match program {
-            None => Box::new(move |lookup| system(&host, lookup)),
+            None => Box::new(move |lookup| keep(keeper, lookup, system(&host, lookup))),
             Some(program) => {
                 let program = program.clone();
                 let timeout_ms = timeout_left(deadline);
                 let work = move |lookup: &Arc<Lookup>| {
-                    program.resolve(&network.to_string(), &host, timeout_ms, lookup)
+                    let result = program.resolve(&network.to_string(), &host, timeout_ms, lookup);
+                    keep(keeper, lookup, result)
                 };
                 if deadline == Deadline::NEVER && caller.token().is_none() {
-                    let lookup = Arc::new(Lookup::default());
+                    let lookup = Arc::new(Lookup::new(deadline));
                     lookup.end(work(&lookup));
                     return Ok(Self {
                         name,
@@ -88,7 +94,7 @@ impl Source {
             owner,
             name: name.clone(),
         };
-        let asked = dialer.resolver.ask(key, caller.bell(), work);
+        let asked = dialer.resolver.ask(key, caller.bell(), deadline, work);
         Ok(Self {
             name,
             from: From::Asked(asked),
@@ -137,12 +143,50 @@ impl Source {
         }
     }
 
+    /// While the name waits for a thread to be looked up on: when to look again, if nothing happens before.
+    pub(crate) fn again_at(&self, now: Time) -> Option<Time> {
+        match &self.from {
+            From::Asked(asked) => asked.nudge_at(now),
+            _ => None,
+        }
+    }
+
+    /// Such a time has come, perhaps.
+    pub(crate) fn nudge(&self, now: Time) {
+        if let From::Asked(asked) = &self.from {
+            asked.nudge(now);
+        }
+    }
+
+    /// A failure that may be somebody else's: the lookup was another dial's, and that one's time was over.
+    pub(crate) fn failed_for_another(&self, now: Time) -> bool {
+        match &self.from {
+            From::Asked(asked) => {
+                !asked.is_own && asked.lookup.deadline().has_passed(now.after(EARLY))
+            }
+            _ => false,
+        }
+    }
+
     /// The dial's deadline passed before everything was known.
     pub(crate) fn timed_out(&self, now: Time) {
         if let From::Asked(asked) = &self.from {
             asked.timed_out(now);
         }
     }
+}
+
+/// Lets what a lookup has found serve later dials.
+fn keep(
+    (dialer, name): (Weak<Dialer>, String),
+    lookup: &Arc<Lookup>,
+    result: Result<()>,
+) -> Result<()> {
+    if let (Some(dialer), Ok(())) = (dialer.upgrade(), &result) {
+        let answer = Ok(lookup.progress().addresses);
+        dialer.cache.remember(&name, &answer, clock::now());
+    }
+    result
 }
 
 fn system(host: &str, lookup: &Arc<Lookup>) -> Result<()> {

@@ -7,7 +7,7 @@ use super::permit::Permit;
 use super::process::process;
 use super::shelf::Held;
 use super::state::answer::{DialRight, Fate, Meanwhile, Refusal};
-use super::wait::Waker;
+use super::wait::{InLine, Waker};
 use super::{canceled, Ask, Pool};
 use crate::dial::drive::{self, Caller, Dialed, Drive, Run};
 use crate::handle::Owned;
@@ -36,14 +36,21 @@ impl Pool {
         self: &Arc<Self>,
         right: DialRight,
         destination: Arc<Destination>,
-        takes: Meanwhile,
-        ask: &Ask,
+        line: &InLine<'_>,
     ) -> Result<(Owned<Conn>, bool)> {
-        let dialing = Dialing::new(self, right, destination, ask);
+        let ask = line.ask();
+        let dialing = Dialing {
+            is_patient: line.is_patient(),
+            ..Dialing::new(self, right, destination, ask)
+        };
         let blocks = self
             .dialer
             .may_block_in_callback(ask.deadline, ask.token.is_some());
-        let takes = if blocks { Meanwhile::Nothing } else { takes };
+        let takes = if blocks {
+            Meanwhile::Nothing
+        } else {
+            line.takes_meanwhile()
+        };
         if let Some(conn) = dialing.begin(takes)? {
             match self.unfit(&conn) {
                 None => return Ok((conn, true)),

@@ -173,8 +173,7 @@ impl Pool {
         loop {
             match taken {
                 Take::Dial(right, destination) => {
-                    let (conn, is_reused) =
-                        self.dial(right, destination, line.takes_meanwhile(), ask)?;
+                    let (conn, is_reused) = self.dial(right, destination, &line)?;
                     return self.hand_out(conn, is_reused, ask);
                 }
                 Take::Reuse(conn) => match self.unfit(&conn) {

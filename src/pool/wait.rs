@@ -105,6 +105,15 @@ impl<'a> InLine<'a> {
         self.wait_if_told(ticket, taken)
     }
 
+    pub(super) fn ask(&self) -> &Ask {
+        self.ask
+    }
+
+    /// When the deadline passes it is the destination that was too slow: the dial had all the time of the pool.
+    pub(super) fn is_patient(&self) -> bool {
+        self.ask.is_patient && !self.request.has_waited
+    }
+
     /// What a dial of this borrower takes while it runs.
     pub(super) fn takes_meanwhile(&self) -> Meanwhile {
         match self.request {
@@ -146,8 +155,11 @@ impl<'a> InLine<'a> {
             if let Some(answer) = self.pool.state.lock().collect(ticket) {
                 return Ok(answer);
             }
-            // No descriptor left to be woken by.
+            // No descriptor left to be woken by: the longest idle connection gives its own.
             if let Err(error) = slept {
+                if self.pool.close_longest_idle() {
+                    continue;
+                }
                 self.leave(ticket);
                 return Err(system_error("eventfd", &error));
             }

@@ -20,15 +20,23 @@ impl EventFd {
     /// is readable already.
     pub(crate) fn signal(&self) {
         let one = 1u64.to_ne_bytes();
+        // Not write(3), which is a cancellation point: a token may be fired by a thread that is being canceled.
         // SAFETY: eight readable bytes, as eventfd(2) asks for.
-        unsafe { libc::write(self.0.as_raw_fd(), one.as_ptr().cast(), one.len()) };
+        unsafe { libc::syscall(libc::SYS_write, self.0.as_raw_fd(), one.as_ptr(), one.len()) };
     }
 
     /// Makes the descriptor unreadable again.
     pub(crate) fn clear(&self) {
         let mut count = [0u8; 8];
         // SAFETY: eight writable bytes; EAGAIN (nothing to clear) is fine.
-        unsafe { libc::read(self.0.as_raw_fd(), count.as_mut_ptr().cast(), count.len()) };
+        unsafe {
+            libc::syscall(
+                libc::SYS_read,
+                self.0.as_raw_fd(),
+                count.as_mut_ptr(),
+                count.len(),
+            )
+        };
     }
 }
 

@@ -360,6 +360,101 @@ TEST(an_answer_serves_for_dns_cache_ms)
     server_close(&s);
 }
 
+TEST(an_answer_that_comes_too_late_serves_the_next_dial)
+{
+    server s = tcp_server();
+    seen heard = nothing_seen();
+    vcp_pool_options o = pool_options();
+    vcp_dial_options d = dial_options(0);
+    vcp_conn *conn = NULL;
+    char name[128];
+    vcp_pool *pool;
+    o.resolve = on_resolve;
+    o.dns_cache_ms = 60000;
+    o.user = &heard;
+    heard.addresses[0] = "127.0.0.1";
+    heard.nap_ms = 300;
+    pool = pool_new(&o);
+    name_at(name, sizeof name, "x", &s);
+    d.timeout_ms = 100;
+    CHECK_EQ(vcp_dial_with(pool, "tcp", name, &d, &conn), VCP_ERR_TIMEOUT);
+    CHECK_EQ(vcp_last_phase(), VCP_PHASE_RESOLVING);
+    EVENTUALLY(vcp_dial_with(pool, "tcp", name, &d, &conn) >= 0, 5000);
+    CHECK_EQ(heard.calls, 1);
+    give_back(conn);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
+/* Sleeps as long as it was given and refuses, as a resolver with a timeout of its own does. */
+static int gives_up_in_time(void *user, const char *network, const char *host, int64_t timeout_ms, vcp_resolved *out)
+{
+    (void)network;
+    (void)host;
+    __sync_add_and_fetch((int *)user, 1);
+    if (timeout_ms >= 0 && timeout_ms < 1000) {
+        let_pass(timeout_ms);
+        return 7;
+    }
+    return vcp_resolved_add(out, "127.0.0.1");
+}
+
+typedef struct {
+    vcp_pool *pool;
+    const char *name;
+} hasty;
+
+static void *dials_for_300_ms(void *argument)
+{
+    hasty *h = (hasty *)argument;
+    vcp_dial_options d = dial_options(0);
+    vcp_conn *conn = NULL;
+    d.timeout_ms = 300;
+    CHECK(vcp_dial_with(h->pool, "tcp", h->name, &d, &conn) < 0);
+    return NULL;
+}
+
+TEST(who_shares_a_lookup_does_not_fail_by_the_others_deadline)
+{
+    server s = tcp_server();
+    vcp_pool_options o = pool_options();
+    vcp_conn *conn = NULL;
+    char name[128];
+    pthread_t thread;
+    hasty h;
+    int calls = 0;
+    o.resolve = gives_up_in_time;
+    o.user = &calls;
+    h.pool = pool_new(&o);
+    h.name = name;
+    name_at(name, sizeof name, "x", &s);
+    CHECK_EQ(pthread_create(&thread, NULL, dials_for_300_ms, &h), 0);
+    EVENTUALLY(__sync_add_and_fetch(&calls, 0) == 1, 5000);
+    CHECK(vcp_dial(h.pool, "tcp", name, &conn) >= 0);
+    CHECK_EQ(pthread_join(thread, NULL), 0);
+    CHECK_EQ(calls, 2);
+    give_back(conn);
+    CHECK_EQ(vcp_pool_close(h.pool), VCP_OK);
+    server_close(&s);
+}
+
+TEST(the_error_of_a_rewritten_dial_says_where_it_went)
+{
+    server refusing = refusing_server();
+    seen heard = nothing_seen();
+    vcp_pool_options o = pool_options();
+    vcp_conn *conn = NULL;
+    vcp_pool *pool;
+    o.rewrite = on_rewrite;
+    o.user = &heard;
+    heard.rewrite_to = refusing.address;
+    pool = pool_new(&o);
+    CHECK_EQ(vcp_dial(pool, "tcp", "db.local:5432", &conn), VCP_ERR_CONNECT);
+    CHECK_HAS(vcp_last_error(), "db.local:5432");
+    CHECK_HAS(vcp_last_error(), refusing.address);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+}
+
 int main(void)
 {
     RUN(rewrite_says_where_to_dial_and_the_destination_keeps_its_name);
@@ -373,5 +468,8 @@ int main(void)
     RUN(each_callbacks_refusal_is_told_with_its_number_and_leaves_nothing_open);
     RUN(a_callbacks_text_is_refused_outside_of_one);
     RUN(an_answer_serves_for_dns_cache_ms);
+    RUN(an_answer_that_comes_too_late_serves_the_next_dial);
+    RUN(who_shares_a_lookup_does_not_fail_by_the_others_deadline);
+    RUN(the_error_of_a_rewritten_dial_says_where_it_went);
     return finished();
 }

@@ -372,6 +372,25 @@ static void *worker(void *unused)
     return NULL;
 }
 
+/* The pool's only destination loses its only connection to the fresh dial that needs its slot. */
+TEST(a_fresh_dial_replaces_the_only_connection_of_the_only_destination)
+{
+    server s = tcp_server();
+    vcp_pool_options options = pool_options();
+    vcp_pool *pool;
+    vcp_conn *conn = NULL;
+    options.max_conns_per_address = 1;
+    pool = pool_new(&options);
+    give_back(borrow(pool, &s));
+    CHECK(dial_flags(pool, &s, VCP_DIAL_FRESH, &conn) >= 0);
+    CHECK_EQ(vcp_conn_is_reused(conn), 0);
+    CHECK_EQ(stats_of(pool).closed_evicted, 1);
+    give_back(conn);
+    CHECK_STATS_ADD_UP(pool);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
 TEST(the_limit_holds_among_threads)
 {
     server s = tcp_server();
@@ -419,6 +438,7 @@ int main(void)
     RUN(put_counts_against_the_limit);
     RUN(put_makes_room_elsewhere_first);
     RUN(a_dial_in_flight_counts);
+    RUN(a_fresh_dial_replaces_the_only_connection_of_the_only_destination);
     RUN(the_limit_holds_among_threads);
     return finished();
 }

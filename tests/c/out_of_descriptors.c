@@ -82,6 +82,30 @@ TEST(with_nothing_idle_the_dial_is_a_system_error)
     server_close(&s);
 }
 
+/* One number is left for the socket; the dial then has to sleep, and sleeping takes another one. */
+TEST(a_dial_that_sleeps_makes_room_too)
+{
+    server s = tcp_server();
+    full_server full = full_server_new();
+    vcp_pool *pool = pool_new(NULL);
+    vcp_dial_options d = dial_options(0);
+    vcp_conn *conn = NULL;
+    int result;
+    d.timeout_ms = 200;
+    give_back(borrow(pool, &s));
+    leave_no_descriptor();
+    close(hoard[--hoarded]);
+    result = vcp_dial_with(pool, full.s.network, full.s.address, &d, &conn);
+    release_descriptors();
+    CHECK_EQ(result, VCP_ERR_TIMEOUT);
+    CHECK_EQ(idle_in(pool), 0);
+    CHECK_EQ(stats_of(pool).closed_evicted, 1);
+    CHECK_STATS_ADD_UP(pool);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    full_server_close(&full);
+    server_close(&s);
+}
+
 TEST(a_hit_needs_no_descriptor)
 {
     server s = tcp_server();
@@ -126,6 +150,7 @@ int main(void)
     RUN(a_first_dial_without_descriptors_fails_and_the_next_works);
     RUN(the_longest_idle_is_closed_to_get_a_descriptor);
     RUN(with_nothing_idle_the_dial_is_a_system_error);
+    RUN(a_dial_that_sleeps_makes_room_too);
     RUN(a_hit_needs_no_descriptor);
     return finished();
 }

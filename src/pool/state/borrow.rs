@@ -269,13 +269,11 @@ impl<C: Held> State<C> {
         effects: &mut Effects<C>,
     ) {
         if let (Some(max), Some(id)) = (self.limits.max_conns_per_address, own) {
-            while self.entry(id).conns() >= max {
+            // The destination is forgotten with its last connection.
+            while self.known(own).is_some_and(|entry| entry.conns() >= max) {
                 match self.oldest_of(id) {
                     Some(node) => self.close_idle_node(node, id, Cause::Evicted, effects),
                     None => return,
-                }
-                if self.entries[id as usize].is_none() {
-                    break;
                 }
             }
         }
@@ -314,7 +312,7 @@ impl<C: Held> State<C> {
         DialRight {
             destination: id,
             ticket,
-            is_probe: self.failures.begin_probe(&destination),
+            is_probe: self.failures.begin_probe(&destination, ticket),
         }
     }
 
@@ -346,7 +344,7 @@ impl<C: Held> State<C> {
         let unfetched = self.end_dial(right);
         if right.is_probe {
             let destination = self.entry(right.destination).destination.clone();
-            self.failures.probe_ended(&destination);
+            self.failures.probe_ended(&destination, right.ticket);
         }
         self.pass_on(unfetched, right.destination, now, effects);
     }
@@ -386,7 +384,7 @@ impl<C: Held> State<C> {
         self.counters.dial_failures += 1;
         if let Some(error) = blame {
             let destination = self.entry(right.destination).destination.clone();
-            self.failures.failed(destination, error, now);
+            self.failures.failed(destination, right.ticket, error, now);
             let unfetched = self.end_dial(right);
             self.pass_on(unfetched, right.destination, now, effects);
         } else {

@@ -13,7 +13,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::answer::Refusal;
+use super::answer::{Refusal, Ticket};
 use crate::sync::Arc;
 use crate::values::address::Destination;
 use crate::values::clock::Time;
@@ -26,7 +26,8 @@ const MOST: usize = 1024;
 struct Failure {
     error: Error,
     until: Time,
-    is_being_probed: bool,
+    /// The dial that finds out whether it works again.
+    probe: Option<Ticket>,
 }
 
 /// See the module.
@@ -47,7 +48,7 @@ impl Failures {
     /// Fails if a dial would have to fail at once.
     pub(super) fn check(&self, destination: &Destination, now: Time) -> Result<(), Refusal> {
         match self.of.get(destination) {
-            Some(failure) if failure.is_being_probed || now < failure.until => {
+            Some(failure) if failure.probe.is_some() || now < failure.until => {
                 Err(Refusal::FailedBefore(failure.error.clone()))
             }
             _ => Ok(()),
@@ -55,14 +56,14 @@ impl Failures {
     }
 
     /// A dial that `check` has let through begins; true if it is the one that tries again.
-    pub(super) fn begin_probe(&mut self, destination: &Destination) -> bool {
+    pub(super) fn begin_probe(&mut self, destination: &Destination, dial: Ticket) -> bool {
         let failure = self.of.get_mut(destination);
-        failure.is_some_and(|failure| !std::mem::replace(&mut failure.is_being_probed, true))
+        failure.is_some_and(|failure| *failure.probe.get_or_insert(dial) == dial)
     }
 
-    pub(super) fn probe_ended(&mut self, destination: &Destination) {
+    pub(super) fn probe_ended(&mut self, destination: &Destination, dial: Ticket) {
         if let Some(failure) = self.of.get_mut(destination) {
-            failure.is_being_probed = false;
+            failure.probe = failure.probe.filter(|&probe| probe != dial);
         }
     }
 
@@ -70,21 +71,29 @@ impl Failures {
         self.of.remove(destination);
     }
 
-    pub(super) fn failed(&mut self, destination: Arc<Destination>, error: &Error, now: Time) {
+    pub(super) fn failed(
+        &mut self,
+        destination: Arc<Destination>,
+        dial: Ticket,
+        error: &Error,
+        now: Time,
+    ) {
         let Some(lasts) = self.lasts else {
             return;
         };
         if self.of.len() >= MOST && !self.of.contains_key(&destination) {
             self.of
-                .retain(|_, failure| failure.is_being_probed || now < failure.until);
+                .retain(|_, failure| failure.probe.is_some() || now < failure.until);
             if self.of.len() >= MOST {
                 return;
             }
         }
+        // A dial that began before the failure may fail while the probe runs: that one goes on.
+        let probe = self.of.get(&destination).and_then(|failure| failure.probe);
         let failure = Failure {
             error: error.clone(),
             until: now.after(lasts),
-            is_being_probed: false,
+            probe: probe.filter(|&probe| probe != dial),
         };
         self.of.insert(destination, failure);
     }

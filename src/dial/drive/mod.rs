@@ -1,15 +1,15 @@
 //! Runs a dial in the calling thread, with poll(2): no thread, no timer and no epoll of its own.
 #![forbid(unsafe_code)]
 
+mod addresses;
+
 use std::cell::Cell;
-use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::adopt;
 use super::connect::{Attempt, StartFailure};
-use super::order;
-use super::race::{Pace, Race, Step, RESOLUTION_DELAY};
-use super::source::{Source, Told};
+use super::race::{Pace, Race, Step};
+use super::source::Source;
 use super::Dialer;
 use crate::sync::Arc;
 use crate::sys::bell::{Bell, Token};
@@ -19,7 +19,6 @@ use crate::values::address::{Address, Destination, Target};
 use crate::values::clock::{Deadline, Time};
 use crate::values::endpoint::Endpoint;
 use crate::values::error::{Error, Phase, Result, Status};
-use crate::values::network::Family;
 
 /// Who asked, as far as a dial must know.
 pub(crate) trait Caller {
@@ -125,166 +124,6 @@ pub(crate) struct Drive {
 impl Drive {
     fn address(&self) -> &Address {
         self.rewritten.as_ref().unwrap_or(&self.destination.address)
-    }
-
-    fn find_addresses(&mut self, caller: &dyn Caller) -> Result<()> {
-        match &self.address().target {
-            Target::Literal(Endpoint::Inet(literal)) => self.complete(vec![*literal]),
-            Target::Literal(unix) => {
-                self.add_usable(vec![unix.clone()])?;
-                self.race.complete();
-                Ok(())
-            }
-            Target::Name { .. } => self.ask_for_addresses(caller),
-        }
-    }
-
-    fn ask_for_addresses(&mut self, caller: &dyn Caller) -> Result<()> {
-        let Address {
-            network, target, ..
-        } = self.address();
-        let Target::Name { host, .. } = target else {
-            return Ok(());
-        };
-        let source = Source::ask(*network, host, &self.dialer, self.deadline, caller)?;
-        self.source = Some(source);
-        self.look_at_source(caller)
-    }
-
-    /// Takes over what has arrived.
-    fn look_at_source(&mut self, caller: &dyn Caller) -> Result<()> {
-        let Some(source) = &self.source else {
-            return Ok(());
-        };
-        let told = match source.told() {
-            Ok(told) => told,
-            Err(error)
-                if error.status == Status::System
-                    && self.gets_a_descriptor(error.number, caller) =>
-            {
-                return self.ask_for_addresses(caller);
-            }
-            Err(error) => {
-                source.remember_failure(&error, &self.dialer);
-                return Err(error);
-            }
-        };
-        let Told {
-            addresses,
-            is_complete,
-        } = told;
-        if is_complete {
-            source.remember(&addresses, &self.dialer);
-            self.source = None;
-            return self.complete(addresses);
-        }
-        self.arrived(addresses)?;
-        let family = self.family();
-        if family == Family::Any
-            && !self.endpoints.is_empty()
-            && !self.endpoints.iter().any(Endpoint::is_ipv6)
-        {
-            let now = clock::now();
-            let first = *self.first_arrival.get_or_insert(now);
-            self.race.hold_until(first.after(RESOLUTION_DELAY));
-        } else {
-            self.race.hold_until(Time::default());
-        }
-        Ok(())
-    }
-
-    fn family(&self) -> Family {
-        self.address().network.family().unwrap_or(Family::Any)
-    }
-
-    fn complete(&mut self, addresses: Vec<SocketAddr>) -> Result<()> {
-        self.arrived(addresses)?;
-        self.race.hold_until(Time::default());
-        self.race.complete();
-        if self.endpoints.is_empty() {
-            let what = match &self.address().target {
-                Target::Name { host, .. } => {
-                    format!("{host} has no {} address", self.address().network)
-                }
-                Target::Literal(_) => format!("not a {} address", self.address().network),
-            };
-            return Err(
-                Error::new(Status::Resolve, what).numbered(sys::getaddrinfo::EAI_ADDRFAMILY)
-            );
-        }
-        Ok(())
-    }
-
-    /// Adds what is new and fits the network, and decides anew in which order what was not tried yet is tried.
-    fn arrived(&mut self, addresses: Vec<SocketAddr>) -> Result<()> {
-        let port = match self.address().target {
-            Target::Name { port, .. } => Some(port),
-            Target::Literal(_) => None,
-        };
-        let with_port = |mut address: SocketAddr| {
-            port.into_iter().for_each(|port| address.set_port(port));
-            address
-        };
-        let family = self.family();
-        let fitting = addresses
-            .into_iter()
-            .map(with_port)
-            .filter(|one| order::fits(one, family));
-        let new: Vec<_> = fitting
-            .map(Endpoint::Inet)
-            .filter(|one| !self.endpoints.contains(one))
-            .collect();
-        if new.is_empty() {
-            return Ok(());
-        }
-        self.add_usable(new)
-    }
-
-    /// Without the addresses that `local_address` cannot reach.
-    fn add_usable(&mut self, new: Vec<Endpoint>) -> Result<()> {
-        let local = self.dialer.settings.local_address.as_ref();
-        let (usable, unusable): (Vec<_>, Vec<_>) = new
-            .into_iter()
-            .partition(|to| local.is_none_or(|local| to.is_of_the_family_of(&local.endpoint)));
-        if let (Some(local), true, false) = (
-            local,
-            self.endpoints.is_empty() && usable.is_empty(),
-            unusable.is_empty(),
-        ) {
-            let local = local.endpoint.text(local.has_port);
-            let message = format!("no address of the family of local_address {local}");
-            return Err(Error::new(Status::Connect, message).numbered(libc::EADDRNOTAVAIL));
-        }
-        self.endpoints.extend(usable);
-        let known = self.endpoints.len();
-        self.attempts.resize_with(known, || None);
-        self.failures.resize(known, None);
-        let order = self.order(known);
-        self.race.offer(known, order);
-        Ok(())
-    }
-
-    fn order(&self, known: usize) -> Vec<usize> {
-        let tried =
-            |number: &usize| self.attempts[*number].is_some() || self.failures[*number].is_some();
-        let untried = (0..known).filter(|number| !tried(number));
-        let addresses = untried
-            .clone()
-            .filter_map(|number| match &self.endpoints[number] {
-                Endpoint::Inet(address) => Some(*address),
-                Endpoint::Unix(_) => None,
-            });
-        let mut ordered = order::interleave(addresses.collect());
-        if ordered.is_empty() {
-            return untried.collect();
-        }
-        self.dialer.cache.avoid_failed(&mut ordered, clock::now());
-        let number = |address: &SocketAddr| {
-            self.endpoints
-                .iter()
-                .position(|one| *one == Endpoint::Inet(*address))
-        };
-        ordered.iter().filter_map(number).collect()
     }
 
     /// Goes on until it is connected, or the caller leaves.
@@ -394,12 +233,11 @@ impl Drive {
         if self.in_flight() && self.poll(&[], Deadline::at(Time::default()))? {
             return Ok(());
         }
-        let bell = caller.bell().listen().map_err(|error| shortage(&error))?;
+        let bell = self.listen(caller, || caller.bell().listen())?;
         let token = caller
             .token()
-            .map(Token::listen)
-            .transpose()
-            .map_err(|error| shortage(&error))?;
+            .map(|token| self.listen(caller, || token.listen()))
+            .transpose()?;
         let wakers: Vec<BorrowedFd<'_>> = [Some(bell), token].into_iter().flatten().collect();
         self.look(caller)?;
         if caller.leaves() {
@@ -416,10 +254,27 @@ impl Drive {
         self.look(caller)
     }
 
+    fn listen<'a>(
+        &self,
+        caller: &dyn Caller,
+        listen: impl Fn() -> std::io::Result<BorrowedFd<'a>>,
+    ) -> Result<BorrowedFd<'a>> {
+        let heard = match listen() {
+            Err(error) if self.gets_a_descriptor(sys::errno(&error), caller) => listen(),
+            heard => heard,
+        };
+        heard.map_err(|error| shortage(&error))
+    }
+
     fn look(&mut self, caller: &dyn Caller) -> Result<()> {
         match caller.ended() {
             Some(error) => Err(error),
-            None => self.look_at_source(caller),
+            None => {
+                if let Some(source) = &self.source {
+                    source.nudge(clock::now());
+                }
+                self.look_at_source(caller)
+            }
         }
     }
 
@@ -442,13 +297,12 @@ impl Drive {
                 .iter()
                 .map(|&waker| Interest::new(waker, poll::READABLE)),
         );
-        let again = self
-            .attempts
-            .iter()
-            .flatten()
-            .filter_map(Attempt::again_at)
-            .map(Deadline::at);
+        let attempts = self.attempts.iter().flatten();
+        let again = attempts.filter_map(Attempt::again_at).map(Deadline::at);
         let until = again.fold(until, Deadline::min);
+        let source = self.source.as_ref();
+        let nudge = source.and_then(|source| source.again_at(clock::now()));
+        let until = until.min(nudge.map_or(Deadline::NEVER, Deadline::at));
         poll::wait(&mut interests, until).map_err(|error| shortage(&error))?;
         let mut happened = false;
         for (number, interest) in pending.into_iter().zip(&interests) {
@@ -492,8 +346,8 @@ impl Drive {
                     errno => sys::errno_text(errno),
                 };
                 Some(match self.address().target {
-                    Target::Literal(_) => what,
-                    Target::Name { .. } => format!("{}: {what}", endpoint.text(has_port)),
+                    Target::Literal(_) if self.rewritten.is_none() => what,
+                    _ => format!("{}: {what}", endpoint.text(has_port)),
                 })
             });
         said.collect::<Vec<_>>().join("; ")

@@ -1,0 +1,181 @@
+//! Which addresses a dial tries: those of a literal, or what its source tells, as it arrives.
+#![forbid(unsafe_code)]
+
+use std::net::SocketAddr;
+
+use super::Caller;
+use super::Drive;
+use crate::dial::order;
+use crate::dial::race::RESOLUTION_DELAY;
+use crate::dial::source::{Source, Told};
+use crate::sys::{self, clock};
+use crate::values::address::{Address, Target};
+use crate::values::clock::Time;
+use crate::values::endpoint::Endpoint;
+use crate::values::error::{Error, Result, Status};
+use crate::values::network::Family;
+
+impl Drive {
+    pub(super) fn find_addresses(&mut self, caller: &dyn Caller) -> Result<()> {
+        match &self.address().target {
+            Target::Literal(Endpoint::Inet(literal)) => self.complete(vec![*literal]),
+            Target::Literal(unix) => {
+                self.add_usable(vec![unix.clone()])?;
+                self.race.complete();
+                Ok(())
+            }
+            Target::Name { .. } => self.ask_for_addresses(caller),
+        }
+    }
+
+    fn ask_for_addresses(&mut self, caller: &dyn Caller) -> Result<()> {
+        let Address {
+            network, target, ..
+        } = self.address();
+        let Target::Name { host, .. } = target else {
+            return Ok(());
+        };
+        let source = Source::ask(*network, host, &self.dialer, self.deadline, caller)?;
+        self.source = Some(source);
+        self.look_at_source(caller)
+    }
+
+    /// Takes over what has arrived.
+    pub(super) fn look_at_source(&mut self, caller: &dyn Caller) -> Result<()> {
+        let Some(source) = &self.source else {
+            return Ok(());
+        };
+        let told = match source.told() {
+            Ok(told) => told,
+            Err(error)
+                if error.status == Status::System
+                    && self.gets_a_descriptor(error.number, caller) =>
+            {
+                return self.ask_for_addresses(caller);
+            }
+            Err(_) if source.failed_for_another(clock::now()) => {
+                return self.ask_for_addresses(caller);
+            }
+            Err(error) => {
+                source.remember_failure(&error, &self.dialer);
+                return Err(error);
+            }
+        };
+        let Told {
+            addresses,
+            is_complete,
+        } = told;
+        if is_complete {
+            source.remember(&addresses, &self.dialer);
+            self.source = None;
+            return self.complete(addresses);
+        }
+        self.arrived(addresses)?;
+        let family = self.family();
+        if family == Family::Any
+            && !self.endpoints.is_empty()
+            && !self.endpoints.iter().any(Endpoint::is_ipv6)
+        {
+            let now = clock::now();
+            let first = *self.first_arrival.get_or_insert(now);
+            self.race.hold_until(first.after(RESOLUTION_DELAY));
+        } else {
+            self.race.hold_until(Time::default());
+        }
+        Ok(())
+    }
+
+    fn family(&self) -> Family {
+        self.address().network.family().unwrap_or(Family::Any)
+    }
+
+    fn complete(&mut self, addresses: Vec<SocketAddr>) -> Result<()> {
+        self.arrived(addresses)?;
+        self.race.hold_until(Time::default());
+        self.race.complete();
+        if self.endpoints.is_empty() {
+            let what = match &self.address().target {
+                Target::Name { host, .. } => {
+                    format!("{host} has no {} address", self.address().network)
+                }
+                Target::Literal(_) => format!("not a {} address", self.address().network),
+            };
+            return Err(
+                Error::new(Status::Resolve, what).numbered(sys::getaddrinfo::EAI_ADDRFAMILY)
+            );
+        }
+        Ok(())
+    }
+
+    /// Adds what is new and fits the network, and decides anew in which order what was not tried yet is tried.
+    fn arrived(&mut self, addresses: Vec<SocketAddr>) -> Result<()> {
+        let port = match self.address().target {
+            Target::Name { port, .. } => Some(port),
+            Target::Literal(_) => None,
+        };
+        let with_port = |mut address: SocketAddr| {
+            port.into_iter().for_each(|port| address.set_port(port));
+            address
+        };
+        let family = self.family();
+        let fitting = addresses
+            .into_iter()
+            .map(with_port)
+            .filter(|one| order::fits(one, family));
+        let new: Vec<_> = fitting
+            .map(Endpoint::Inet)
+            .filter(|one| !self.endpoints.contains(one))
+            .collect();
+        if new.is_empty() {
+            return Ok(());
+        }
+        self.add_usable(new)
+    }
+
+    /// Without the addresses that `local_address` cannot reach.
+    fn add_usable(&mut self, new: Vec<Endpoint>) -> Result<()> {
+        let local = self.dialer.settings.local_address.as_ref();
+        let (usable, unusable): (Vec<_>, Vec<_>) = new
+            .into_iter()
+            .partition(|to| local.is_none_or(|local| to.is_of_the_family_of(&local.endpoint)));
+        if let (Some(local), true, false) = (
+            local,
+            self.endpoints.is_empty() && usable.is_empty(),
+            unusable.is_empty(),
+        ) {
+            let local = local.endpoint.text(local.has_port);
+            let message = format!("no address of the family of local_address {local}");
+            return Err(Error::new(Status::Connect, message).numbered(libc::EADDRNOTAVAIL));
+        }
+        self.endpoints.extend(usable);
+        let known = self.endpoints.len();
+        self.attempts.resize_with(known, || None);
+        self.failures.resize(known, None);
+        let order = self.order(known);
+        self.race.offer(known, order);
+        Ok(())
+    }
+
+    fn order(&self, known: usize) -> Vec<usize> {
+        let tried =
+            |number: &usize| self.attempts[*number].is_some() || self.failures[*number].is_some();
+        let untried = (0..known).filter(|number| !tried(number));
+        let addresses = untried
+            .clone()
+            .filter_map(|number| match &self.endpoints[number] {
+                Endpoint::Inet(address) => Some(*address),
+                Endpoint::Unix(_) => None,
+            });
+        let mut ordered = order::interleave(addresses.collect());
+        if ordered.is_empty() {
+            return untried.collect();
+        }
+        self.dialer.cache.avoid_failed(&mut ordered, clock::now());
+        let number = |address: &SocketAddr| {
+            self.endpoints
+                .iter()
+                .position(|one| *one == Endpoint::Inet(*address))
+        };
+        ordered.iter().filter_map(number).collect()
+    }
+}
