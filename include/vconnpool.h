@@ -242,7 +242,7 @@ typedef struct {
     uint32_t max_conns_per_address;
     /**
      * [0] Dials in flight at once per destination; 0: no limit. Those beyond wait their turn within the dial's timeout,
-     * whatever wait_timeout_ms says; they hold no slot, count as waiting, and not against max_waiters.
+     * whatever wait_timeout_ms says; they hold no slot, count as waiting, and not against max_waiters. One whose turn comes at max_conns waits on for a slot.
      */
     uint32_t max_dials_per_address;
     /**

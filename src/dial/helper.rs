@@ -29,7 +29,9 @@ struct Work {
     /// There is a pool; without one nobody waits for work.
     is_wanted: bool,
     handles: Vec<JoinHandle<()>>,
-    /// Threads that ended because they were not wanted, to be joined.
+    /// Who waits in `not_wanted` for threads to end.
+    joiners: usize,
+    /// Threads that ended while somebody did, to be joined.
     ended: Vec<JoinHandle<()>>,
 }
 
@@ -43,7 +45,7 @@ impl Work {
             .iter()
             .position(|handle| handle.thread().id() == own);
         let handle = at.map(|at| self.handles.swap_remove(at));
-        if !self.is_wanted {
+        if self.joiners > 0 {
             self.ended.extend(handle);
         }
         if self.threads == 0 {
@@ -119,10 +121,12 @@ impl Helpers {
     pub(crate) fn not_wanted(&self) {
         let mut work = self.work.lock();
         work.is_wanted = false;
+        work.joiners += 1;
         self.more.notify_all();
         while work.idle > 0 && !work.is_wanted {
             work = self.fewer.wait(work);
         }
+        work.joiners -= 1;
         let ended = std::mem::take(&mut work.ended);
         drop(work);
         for thread in ended {

@@ -72,6 +72,11 @@ impl Lookup {
         }
     }
 
+    /// Somebody waits for it.
+    pub(crate) fn is_awaited(&self) -> bool {
+        !self.shared.lock().bells.is_empty()
+    }
+
     /// The end of a `join`; `true` if nobody is waiting any more.
     pub(crate) fn leave(&self, bell: &Arc<Bell>) -> bool {
         let mut shared = self.shared.lock();

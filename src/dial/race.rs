@@ -108,12 +108,6 @@ impl Race {
         }
     }
 
-    /// An address could be tried at `now`, or the end be told.
-    pub(crate) fn is_due(&self, now: Time) -> bool {
-        let may_end = self.order.is_empty() && self.in_flight() == 0 && !self.may_come;
-        may_end || (!self.order.is_empty() && self.may_start(now))
-    }
-
     /// No address has arrived so far.
     pub(crate) fn is_empty(&self) -> bool {
         self.attempts.is_empty()

@@ -67,6 +67,8 @@ struct Desk {
     running: Vec<Running>,
     waiting: VecDeque<Waiting>,
     records: BTreeMap<Key, Record>,
+    /// There is a pool; without one nothing is remembered.
+    is_wanted: bool,
 }
 
 /// See the module.
@@ -120,6 +122,12 @@ impl Desk {
         self.waiting.remove(at)
     }
 
+    /// It runs no more.
+    fn forget(&mut self, key: &Key) {
+        self.running.retain(|one| one.key != *key);
+        self.in_flight.remove(key);
+    }
+
     fn is_slow(&self, key: &Key, now: Time) -> bool {
         matches!(self.records.get(key), Some(Record::SlowUntil(until)) if *until > now)
     }
@@ -132,6 +140,9 @@ impl Desk {
     }
 
     fn remember(&mut self, key: Key, record: Record, now: Time) {
+        if !self.is_wanted {
+            return;
+        }
         if self.records.len() >= MOST_REMEMBERED && !self.records.contains_key(&key) {
             self.records
                 .retain(|_, record| matches!(record, Record::SlowUntil(until) if *until > now));
@@ -165,12 +176,14 @@ impl Resolver {
     /// The first pool begins.
     pub(crate) fn wanted(&self) {
         self.helpers.wanted();
+        self.desk.lock().is_wanted = true;
     }
 
     /// The last pool has ended: what is remembered is given back, and threads without work end now.
     pub(crate) fn not_wanted(&self) {
         self.helpers.not_wanted();
         let mut desk = self.desk.lock();
+        desk.is_wanted = false;
         desk.records.clear();
         desk.running.shrink_to_fit();
         desk.waiting.shrink_to_fit();
@@ -240,6 +253,10 @@ impl Resolver {
     }
 
     fn resolve(&'static self, key: Key, lookup: &Arc<Lookup>, work: Work) {
+        // The thread may have come late, after all who asked have left, and with them the pool whose callback this is.
+        if !self.is_still_wanted(&key, lookup) {
+            return self.start_what_may(clock::now());
+        }
         let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work(lookup)))
             .unwrap_or_else(|_| Err(Error::new(Status::Internal, "the resolver panicked")));
         let now = clock::now();
@@ -249,10 +266,19 @@ impl Resolver {
         self.start_what_may(now);
     }
 
+    /// False, and off the lists, if nobody waits for it any more.
+    fn is_still_wanted(&self, key: &Key, lookup: &Lookup) -> bool {
+        let mut desk = self.desk.lock();
+        let is_wanted = lookup.is_awaited();
+        if !is_wanted {
+            desk.forget(key);
+        }
+        is_wanted
+    }
+
     fn ended(&self, key: &Key, note: impl FnOnce(&mut Desk)) {
         let mut desk = self.desk.lock();
-        desk.running.retain(|one| one.key != *key);
-        desk.in_flight.remove(key);
+        desk.forget(key);
         note(&mut desk);
     }
 

@@ -69,7 +69,7 @@ pub struct vcp_pool_options {
     /// [0] The same per destination; 0: no limit.
     pub max_conns_per_address: u32,
     /// [0] Dials in flight at once per destination; 0: no limit. Those beyond wait their turn within the dial's timeout,
-    /// whatever wait_timeout_ms says; they hold no slot, count as waiting, and not against max_waiters.
+    /// whatever wait_timeout_ms says; they hold no slot, count as waiting, and not against max_waiters. One whose turn comes at max_conns waits on for a slot.
     pub max_dials_per_address: u32,
     /// [0] Dials that wait at a limit; one more is VCP_ERR_POOL_EXHAUSTED. 0: no limit.
     pub max_waiters: u32,

@@ -353,6 +353,18 @@ impl Held for Owned<Conn> {
         self.uses.load(Acquire)
     }
 
+    fn unfit(&self) -> Option<Cause> {
+        if self.has(HUNG_UP) {
+            Some(Cause::PeerClosedAtGiveBack)
+        } else if self.has(ABORTED) {
+            Some(Cause::Discarded)
+        } else if self.has(EVICTED) {
+            Some(Cause::Evicted)
+        } else {
+            None
+        }
+    }
+
     fn wants_arming(&self) -> bool {
         self.has(WATCHED) && !self.has(ARMED) && self.liveness() == Liveness::Strict
     }

@@ -104,9 +104,8 @@ impl Pool {
     /// A connection that was dialed for nobody is idle from now on, or the oldest waiter's.
     pub(super) fn settle_in(&self, conn: Owned<Conn>) {
         self.change(|state, now, effects| {
-            let fate = self.fate_now(&conn, Fate::Keep);
             let due = state.due_after_keeping(conn.wants_arming(), conn.retire_at(), now);
-            state.settle_in(conn.destination_id(), conn, fate, now, effects);
+            state.settle_in(conn.destination_id(), conn, Fate::Keep, now, effects);
             self.look_by(due);
         });
     }

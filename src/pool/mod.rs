@@ -264,22 +264,10 @@ impl Pool {
         })
     }
 
-    /// Under the state's lock, because the engine marks a hang-up under it, as abort and evict do: nothing can come between
-    /// this look and the shelf.
-    fn fate_now(&self, conn: &Conn, fate: Fate) -> Fate {
-        match fate {
-            Fate::Keep if conn.has(conn::HUNG_UP) => Fate::Close(Cause::PeerClosedAtGiveBack),
-            Fate::Keep if conn.has(conn::ABORTED) => Fate::Close(Cause::Discarded),
-            Fate::Keep if conn.has(conn::EVICTED) => Fate::Close(Cause::Evicted),
-            fate => fate,
-        }
-    }
-
     fn end_borrow(&self, id: DestinationId, conn: Owned<Conn>, fate: Fate) {
         let now = clock::now_coarse();
         let mut effects = Effects::none();
         let mut state = self.state.lock();
-        let fate = self.fate_now(&conn, fate);
         let due = state.due_after_keeping(conn.wants_arming(), conn.retire_at(), now);
         state.give_back(id, conn, fate, now, &mut effects);
         self.look_by(due);

@@ -4,6 +4,7 @@
 //! every operation is O(1). Knows no limits and no reasons; `state` calls it.
 #![forbid(unsafe_code)]
 
+use super::stats::Cause;
 use crate::values::clock::Time;
 use crate::values::options::ReuseOrder;
 
@@ -22,6 +23,8 @@ pub(crate) trait Held {
     fn retire_at(&self) -> Time;
     /// Borrows so far.
     fn uses(&self) -> u32;
+    /// Why it must not be handed out or kept, as far as somebody has noticed.
+    fn unfit(&self) -> Option<Cause>;
     /// Its watch does not look for bytes yet, and should once it has been idle for a while.
     fn wants_arming(&self) -> bool;
     /// Keeps the number of the node it stands in ([`NOWHERE`]: none), so that it can be found without a search.

@@ -152,30 +152,22 @@ impl<'a> InLine<'a> {
                 self.leave(ticket);
                 return Err(canceled());
             }
-            if let Some(answer) = self.pool.state.lock().collect(ticket) {
-                return Ok(answer);
+            let now = clock::now();
+            let (is_late, is_over) = (until.has_passed(now), self.ask.deadline.has_passed(now));
+            let waited = self.pool.change(|state, now, effects| {
+                state.look_after(ticket, is_late, is_over, now, effects)
+            });
+            match waited {
+                Waited::Answered(answer) => return Ok(answer),
+                Waited::Left(why) => return Err(Error::timeout(Phase::Waiting, &why.to_string())),
+                Waited::GoesOn if is_late => until = self.ask.deadline,
+                Waited::GoesOn => {}
             }
             // No descriptor left to be woken by: the longest idle connection gives its own.
             if let Err(error) = slept {
-                if self.pool.close_longest_idle() {
-                    continue;
-                }
-                self.leave(ticket);
-                return Err(system_error("eventfd", &error));
-            }
-            let now = clock::now();
-            if !until.has_passed(now) {
-                continue;
-            }
-            let is_over = self.ask.deadline.has_passed(now);
-            let waited = self
-                .pool
-                .change(|state, now, effects| state.wait_is_over(ticket, is_over, now, effects));
-            match waited {
-                Waited::Answered(answer) => return Ok(answer),
-                Waited::GoesOn => until = self.ask.deadline,
-                Waited::Left(why) => {
-                    return Err(Error::timeout(Phase::Waiting, &why.to_string()));
+                if !self.pool.close_longest_idle() {
+                    self.leave(ticket);
+                    return Err(system_error("eventfd", &error));
                 }
             }
         }

@@ -130,14 +130,20 @@ impl Drive {
     pub(crate) fn run(mut self, caller: &dyn Caller) -> Result<Run> {
         loop {
             let now = clock::now();
-            match self.race.next(now) {
+            let step = self.race.next(now);
+            match step {
                 Step::Connect(number) => self.start(number, now, caller)?,
                 Step::Abandon(number) => self.abandon(number, now),
                 Step::Sleep(_) if caller.leaves() => return Ok(Run::Left(Box::new(self))),
                 Step::Sleep(until) => self.sleep(until, caller)?,
                 Step::Won(number) => return Ok(Run::Connected(self.take(number))),
-                Step::Failed => return Err(self.all_failed()),
-                Step::TimedOut => return Err(self.timed_out(now)),
+                Step::Failed | Step::TimedOut => {
+                    return Err(match (caller.ended(), step) {
+                        (Some(error), _) => error,
+                        (None, Step::Failed) => self.all_failed(),
+                        (None, _) => self.timed_out(now),
+                    });
+                }
             }
         }
     }
@@ -188,7 +194,9 @@ impl Drive {
                 Ok(())
             }
             Err(StartFailure::Refused(error)) => Err(error),
-            Err(StartFailure::System(error)) if sys::is_shortage(sys::errno(&error)) => {
+            Err(StartFailure::System(error))
+                if sys::is_shortage(sys::errno(&error)) && !self.in_flight() =>
+            {
                 Err(shortage(&error))
             }
             Err(StartFailure::System(error)) => {
@@ -239,16 +247,12 @@ impl Drive {
             .map(|token| self.listen(caller, || token.listen()))
             .transpose()?;
         let wakers: Vec<BorrowedFd<'_>> = [Some(bell), token].into_iter().flatten().collect();
+        let before = (self.endpoints.len(), self.source.is_some());
         self.look(caller)?;
-        if caller.leaves() {
+        // Then `until` may be too late.
+        if caller.leaves() || before != (self.endpoints.len(), self.source.is_some()) {
             return Ok(());
         }
-        // What `look` took over may be due at once; then the race says so on the next round.
-        let until = if self.race.is_due(clock::now()) {
-            Deadline::at(Time::default())
-        } else {
-            until
-        };
         self.poll(&wakers, until)?;
         caller.bell().hush();
         self.look(caller)

@@ -60,12 +60,12 @@ pub(crate) enum Take<C> {
     Wait,
 }
 
-/// What has become of a wait that its caller wants to end.
+/// What has become of a wait.
 #[derive(Debug)]
 pub(crate) enum Waited<C> {
     /// It was answered in time.
     Answered(Take<C>),
-    /// It only waits for its turn to dial, which wait_timeout_ms does not bound.
+    /// Nothing yet, and there is time.
     GoesOn,
     /// It is off the list; why it had not been answered.
     Left(Blocked),
@@ -74,8 +74,8 @@ pub(crate) enum Waited<C> {
 /// What keeps a dial from beginning, and the numbers of that moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Blocked {
-    pub(crate) limit: &'static str,
-    pub(crate) max: u32,
+    /// Its name and number; `None`: the way was free when it was too late.
+    pub(crate) limit: Option<(&'static str, u32)>,
     pub(crate) idle: u32,
     pub(crate) borrowed: u32,
     pub(crate) dialing: u32,
@@ -86,15 +86,17 @@ impl std::fmt::Display for Blocked {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Blocked {
             limit,
-            max,
             idle,
             borrowed,
             dialing,
             waiting,
         } = self;
+        if let Some((name, max)) = limit {
+            write!(f, "{name}={max} ")?;
+        }
         write!(
             f,
-            "{limit}={max} idle={idle} borrowed={borrowed} dialing={dialing} waiting={waiting}"
+            "idle={idle} borrowed={borrowed} dialing={dialing} waiting={waiting}"
         )
     }
 }

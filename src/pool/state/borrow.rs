@@ -292,10 +292,8 @@ impl<C: Held> State<C> {
 
     /// The pool as a refused caller is told it.
     pub(super) fn numbers(&self, obstacle: Option<Obstacle>) -> Blocked {
-        let (limit, max) = obstacle.map_or(("max_conns", self.conns()), |one| (one.limit, one.max));
         Blocked {
-            limit,
-            max,
+            limit: obstacle.map(|one| (one.limit, one.max)),
             idle: self.shelves.len(),
             borrowed: self.borrowed,
             dialing: self.dialing,

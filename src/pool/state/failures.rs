@@ -85,7 +85,7 @@ impl Failures {
             self.of
                 .retain(|_, failure| failure.probe.is_some() || now < failure.until);
             if self.of.len() >= MOST {
-                return;
+                self.forget_the_oldest();
             }
         }
         // A dial that began before the failure may fail while the probe runs: that one goes on.
@@ -96,5 +96,11 @@ impl Failures {
             probe: probe.filter(|&probe| probe != dial),
         };
         self.of.insert(destination, failure);
+    }
+
+    fn forget_the_oldest(&mut self) {
+        let oldest = self.of.iter().min_by_key(|(_, failure)| failure.until);
+        let oldest = oldest.map(|(destination, _)| destination.clone());
+        oldest.and_then(|destination| self.of.remove(&destination));
     }
 }

@@ -27,7 +27,11 @@ impl<C: Held> State<C> {
         if fate != Fate::Keep {
             return fate;
         }
-        Fate::Close(if self.is_closed {
+        // Asked under the lock, because the engine marks a hang-up under it, as abort and evict do: nothing can come between
+        // this look and the shelf.
+        Fate::Close(if let Some(cause) = conn.unfit() {
+            cause
+        } else if self.is_closed {
             Cause::PoolClosed
         } else if self.keeping.max_uses.is_some_and(|max| conn.uses() >= max) {
             Cause::MaxUses

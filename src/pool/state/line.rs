@@ -291,10 +291,12 @@ impl<C: Held> State<C> {
         waiter.answer
     }
 
-    /// wait_timeout_ms has passed, or (`is_over`) all the time that the dial had.
-    pub(crate) fn wait_is_over(
+    /// A waiter is awake: its answer, or whether it goes on. `is_late`: wait_timeout_ms has passed, which does not bound the wait
+    /// for a turn to dial; `is_over`: all the time that the dial had.
+    pub(crate) fn look_after(
         &mut self,
         ticket: Ticket,
+        is_late: bool,
         is_over: bool,
         now: Time,
         effects: &mut Effects<C>,
@@ -304,6 +306,7 @@ impl<C: Held> State<C> {
         };
         let (id, want) = (waiter.destination, waiter.want);
         let obstacle = match &waiter.answer {
+            None if !is_late => return Waited::GoesOn,
             None => self.obstacle(Some(id), want),
             // Too late to dial with it.
             Some(Take::Dial(..)) if is_over => None,
