@@ -161,6 +161,7 @@ macro_rules! programs {
 }
 
 programs! {
+    addresses_join_the_race_as_they_come,
     addresses_mean_what_the_contract_says,
     all_functions,
     background_watch,
@@ -168,8 +169,10 @@ programs! {
     closing_a_pool_keeps_its_promises,
     contract_facts,
     corners_of_the_kernel,
+    dials_race_as_rfc_8305_says,
     errors_name_what_went_wrong,
     every_network_can_be_dialed,
+    failures_are_remembered,
     go_library_defects,
     go_library_scenarios,
     handles_are_never_dereferenced,
@@ -178,6 +181,8 @@ programs! {
     lifetimes_and_uses,
     limits_hold,
     liveness_never_hands_out_dead_or_dirty,
+    names_are_looked_up_once,
+    names_that_hang_hold_nobody_up,
     not_yet,
     options_follow_the_size_rule,
     out_of_descriptors,

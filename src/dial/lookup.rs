@@ -2,10 +2,12 @@
 #![forbid(unsafe_code)]
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use crate::sync::{Arc, Mutex};
 use crate::sys::bell::Bell;
-use crate::values::clock::Deadline;
+use crate::sys::clock;
+use crate::values::clock::{Deadline, Time};
 use crate::values::error::Error;
 
 /// How far a lookup has come.
@@ -13,13 +15,19 @@ use crate::values::error::Error;
 pub(crate) struct Progress {
     /// In the order in which they arrived, port 0.
     pub(crate) addresses: Vec<SocketAddr>,
+    /// IPv6 came after IPv4, and so much later that IPv4 had to wait for it.
+    pub(crate) ipv6_came_late: bool,
     /// `None` while there may come more.
     pub(crate) end: Option<std::result::Result<(), Error>>,
 }
 
+/// Addresses that a source adds in one go are less far apart.
+const APART: Duration = Duration::from_millis(10);
+
 #[derive(Debug, Default)]
 struct Shared {
     progress: Progress,
+    first_ipv4: Option<Time>,
     bells: Vec<Arc<Bell>>,
 }
 
@@ -46,7 +54,14 @@ impl Lookup {
 
     /// One more address.
     pub(crate) fn add(&self, address: SocketAddr) {
+        let now = clock::now();
         let mut shared = self.shared.lock();
+        if address.is_ipv4() {
+            shared.first_ipv4.get_or_insert(now);
+        } else if !shared.progress.addresses.iter().any(SocketAddr::is_ipv6) {
+            let waited_since = shared.first_ipv4.unwrap_or(now);
+            shared.progress.ipv6_came_late = now.since(waited_since) >= APART;
+        }
         if !shared.progress.addresses.contains(&address) {
             shared.progress.addresses.push(address);
             shared.bells.iter().for_each(|bell| bell.ring());

@@ -14,12 +14,21 @@ pub(crate) fn fits(address: &SocketAddr, family: Family) -> bool {
     }
 }
 
-/// Interleaves the families: the first address's family first, one of each in turn ("First Address Family Count" 1), each
-/// family in the resolver's order (RFC 6724).
-pub(crate) fn interleave(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+/// Which family begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Begins {
+    /// The first address's.
+    First,
+    /// IPv6: it came while IPv4 was waiting for it.
+    Ipv6,
+}
+
+/// Interleaves the families: one of each in turn ("First Address Family Count" 1), each family in the resolver's order
+/// (RFC 6724).
+pub(crate) fn interleave(addresses: Vec<SocketAddr>, begins: Begins) -> Vec<SocketAddr> {
     let usable = addresses.into_iter();
     let mut usable = usable.peekable();
-    let first_is_v6 = usable.peek().is_some_and(SocketAddr::is_ipv6);
+    let first_is_v6 = begins == Begins::Ipv6 || usable.peek().is_some_and(SocketAddr::is_ipv6);
     let (first, second): (Vec<_>, Vec<_>) =
         usable.partition(|address| address.is_ipv6() == first_is_v6);
     let (mut first, mut second) = (first.into_iter(), second.into_iter());
@@ -47,7 +56,7 @@ mod tests {
 
     fn ordered(text: &str, family: Family) -> String {
         let fitting = addresses(text).into_iter().filter(|one| fits(one, family));
-        let ordered = interleave(fitting.collect());
+        let ordered = interleave(fitting.collect(), Begins::First);
         let texts: Vec<_> = ordered.iter().map(|one| one.ip().to_string()).collect();
         texts.join(" ")
     }
@@ -61,6 +70,14 @@ mod tests {
         assert_eq!(ordered("1.1.1.1 ::1 ::2", Family::Any), "1.1.1.1 ::1 ::2");
         assert_eq!(ordered("1.1.1.1 2.2.2.2", Family::Any), "1.1.1.1 2.2.2.2");
         assert_eq!(ordered("", Family::Any), "");
+    }
+
+    #[test]
+    fn ipv6_that_was_waited_for_begins() {
+        let late = interleave(addresses("1.1.1.1 2.2.2.2 ::1"), Begins::Ipv6);
+        assert_eq!(late, addresses("::1 1.1.1.1 2.2.2.2"));
+        let alone = interleave(addresses("1.1.1.1"), Begins::Ipv6);
+        assert_eq!(alone, addresses("1.1.1.1"));
     }
 
     #[test]

@@ -100,7 +100,7 @@ impl Desk {
             }
             _ => {
                 let left = MOST_THREADS.saturating_sub(slow);
-                other < left.div_ceil(2) && self.running.len() < MOST_THREADS
+                other < left / 2
             }
         }
     }

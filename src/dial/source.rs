@@ -24,6 +24,7 @@ const THE_SYSTEM: u64 = 0;
 #[derive(Debug)]
 pub(crate) struct Told {
     pub(crate) addresses: Vec<SocketAddr>,
+    pub(crate) ipv6_came_late: bool,
     pub(crate) is_complete: bool,
 }
 
@@ -107,6 +108,7 @@ impl Source {
             From::Cache(answer) => {
                 return answer.clone().map(|addresses| Told {
                     addresses,
+                    ipv6_came_late: false,
                     is_complete: true,
                 });
             }
@@ -118,6 +120,7 @@ impl Source {
             Some(Err(error)) => Err(error),
             end => Ok(Told {
                 addresses: progress.addresses,
+                ipv6_came_late: progress.ipv6_came_late,
                 is_complete: end.is_some(),
             }),
         }

@@ -148,6 +148,27 @@ TEST(keep_alive_is_as_the_pool_says)
     server_close(&s);
 }
 
+/* The kernel counts whole seconds: a part of one is rounded up, so that it is never 0. */
+TEST(parts_of_a_second_of_keep_alive_are_rounded_up)
+{
+    server s = tcp_server();
+    vcp_pool_options options = pool_options();
+    vcp_pool *pool;
+    vcp_conn *conn;
+    int fd;
+    options.keepalive_idle_ms = 1;
+    options.keepalive_interval_ms = 2001;
+    options.keepalive_count = 127;
+    conn = borrow_by(&options, &s, &pool);
+    fd = vcp_conn_raw_fd(conn);
+    CHECK_EQ(option(fd, IPPROTO_TCP, TCP_KEEPIDLE), 1);
+    CHECK_EQ(option(fd, IPPROTO_TCP, TCP_KEEPINTVL), 3);
+    CHECK_EQ(option(fd, IPPROTO_TCP, TCP_KEEPCNT), 127);
+    give_back(conn);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
 TEST(a_negative_keep_alive_is_off)
 {
     server s = tcp_server();
@@ -215,6 +236,26 @@ TEST(tcp_options_do_not_disturb_other_sockets)
     server_close(&d);
 }
 
+/* On every kind of unix socket, all of them asked for: setsockopt(IPPROTO_TCP) would fail there, and the dial with it. */
+TEST(unix_sockets_get_no_tcp_options)
+{
+    const int types[] = {SOCK_STREAM, SOCK_SEQPACKET, SOCK_DGRAM};
+    vcp_pool_options options = pool_options();
+    size_t i;
+    options.keepalive_idle_ms = 1000;
+    options.user_timeout_ms = 1000;
+    options.no_delay = 1;
+    for (i = 0; i < sizeof types / sizeof types[0]; i++) {
+        server u = unix_server(types[i], i == 1);
+        vcp_pool *pool;
+        vcp_conn *conn = borrow_by(&options, &u, &pool);
+        CHECK_EQ(option(vcp_conn_raw_fd(conn), SOL_SOCKET, SO_KEEPALIVE), 0);
+        give_back(conn);
+        CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+        server_close(&u);
+    }
+}
+
 TEST(socket_options_of_the_borrower_stay)
 {
     server s = tcp_server();
@@ -231,7 +272,8 @@ TEST(socket_options_of_the_borrower_stay)
     server_close(&s);
 }
 
-static void expect_bound(const server *s, const char *local, const char *wanted)
+/* IP_BIND_ADDRESS_NO_PORT (ip(7)): connect chooses the port, so that many sockets can share one local address. */
+static void expect_bound(const server *s, const char *local, const char *wanted, int port_is_left_to_connect)
 {
     vcp_pool_options options = pool_options();
     vcp_pool *pool;
@@ -241,6 +283,8 @@ static void expect_bound(const server *s, const char *local, const char *wanted)
     conn = borrow_by(&options, s, &pool);
     CHECK(vcp_conn_local_address(conn, text, sizeof text) > 0);
     CHECK_EQ(strncmp(text, wanted, strlen(wanted)), 0);
+    if (s->family != AF_UNIX)
+        CHECK_EQ(option(vcp_conn_raw_fd(conn), IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT), port_is_left_to_connect);
     CHECK_EQ(vcp_conn_discard(conn), VCP_OK);
     give_back(conn);
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
@@ -251,9 +295,9 @@ TEST(a_local_ip_is_bound)
     server s4 = tcp_server();
     server s6 = tcp6_server();
     server d = udp_server();
-    expect_bound(&s4, "127.0.0.2", "127.0.0.2:");
-    expect_bound(&s6, "::1", "[::1]:");
-    expect_bound(&d, "127.0.0.3", "127.0.0.3:");
+    expect_bound(&s4, "127.0.0.2", "127.0.0.2:", 1);
+    expect_bound(&s6, "::1", "[::1]:", 1);
+    expect_bound(&d, "127.0.0.3", "127.0.0.3:", 1);
     server_close(&s4);
     server_close(&s6);
     server_close(&d);
@@ -265,7 +309,7 @@ TEST(a_local_ip_and_port_is_bound)
     server free_port = refusing_server();
     char local[64];
     snprintf(local, sizeof local, "127.0.0.2:%d", free_port.port);
-    expect_bound(&s, local, local);
+    expect_bound(&s, local, local, 0);
     server_close(&s);
 }
 
@@ -275,10 +319,10 @@ TEST(a_local_unix_path_is_bound)
     server g = unix_server(SOCK_DGRAM, 0);
     char local[160];
     snprintf(local, sizeof local, "%s.client", s.path);
-    expect_bound(&s, local, local);
+    expect_bound(&s, local, local, 0);
     unlink(local);
     snprintf(local, sizeof local, "@vcp-client-%d", (int)getpid());
-    expect_bound(&g, local, local);
+    expect_bound(&g, local, local, 0);
     server_close(&s);
     server_close(&g);
 }
@@ -324,10 +368,12 @@ int main(void)
     RUN(the_mode_is_set_at_each_borrow);
     RUN(keep_alive_is_on_by_default);
     RUN(keep_alive_is_as_the_pool_says);
+    RUN(parts_of_a_second_of_keep_alive_are_rounded_up);
     RUN(a_negative_keep_alive_is_off);
     RUN(no_delay_is_on_unless_the_pool_says_otherwise);
     RUN(the_user_timeout_is_as_the_pool_says);
     RUN(tcp_options_do_not_disturb_other_sockets);
+    RUN(unix_sockets_get_no_tcp_options);
     RUN(socket_options_of_the_borrower_stay);
     RUN(a_local_ip_is_bound);
     RUN(a_local_ip_and_port_is_bound);

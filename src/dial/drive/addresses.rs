@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use super::Caller;
 use super::Drive;
-use crate::dial::order;
+use crate::dial::order::{self, Begins};
 use crate::dial::race::RESOLUTION_DELAY;
 use crate::dial::source::{Source, Told};
 use crate::sys::{self, clock};
@@ -63,8 +63,10 @@ impl Drive {
         };
         let Told {
             addresses,
+            ipv6_came_late,
             is_complete,
         } = told;
+        self.ipv6_came_late = ipv6_came_late;
         if is_complete {
             source.remember(&addresses, &self.dialer);
             self.source = None;
@@ -166,7 +168,12 @@ impl Drive {
                 Endpoint::Inet(address) => Some(*address),
                 Endpoint::Unix(_) => None,
             });
-        let mut ordered = order::interleave(addresses.collect());
+        let begins = if self.ipv6_came_late {
+            Begins::Ipv6
+        } else {
+            Begins::First
+        };
+        let mut ordered = order::interleave(addresses.collect(), begins);
         if ordered.is_empty() {
             return untried.collect();
         }

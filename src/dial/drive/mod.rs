@@ -79,6 +79,7 @@ pub(crate) fn dial(
         race: Race::new(pace(dialer), deadline),
         source: None,
         first_arrival: None,
+        ipv6_came_late: false,
         endpoints: Vec::new(),
         attempts: Vec::new(),
         failures: Vec::new(),
@@ -115,6 +116,7 @@ pub(crate) struct Drive {
     /// Where more addresses come from; `None` when all are here.
     source: Option<Source>,
     first_arrival: Option<Time>,
+    ipv6_came_late: bool,
     endpoints: Vec<Endpoint>,
     attempts: Vec<Option<Attempt>>,
     failures: Vec<Option<i32>>,

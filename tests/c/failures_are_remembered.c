@@ -1,0 +1,372 @@
+/* fail_fast_ms: what failed a moment ago fails at once; and addresses that failed of late are tried last. */
+#include "check.h"
+#include "crowd.h"
+#include "resolver.h"
+#include "site.h"
+
+#define FAST 300
+
+static vcp_pool *failing_fast(ground *g, int64_t fail_fast_ms)
+{
+    ground_init(g);
+    g->options.fail_fast_ms = fail_fast_ms;
+    return ground_pool(g);
+}
+
+/* Dials once; the status. A success is given back. */
+static int tries(vcp_pool *pool, const char *address)
+{
+    vcp_conn *conn = NULL;
+    int status = vcp_dial(pool, "tcp", address, &conn);
+    give_back(conn);
+    return status < 0 ? status : VCP_OK;
+}
+
+/* Dials all the time until one dial of the destination is let through again; how long after `start` that was. */
+static int64_t let_through_after(vcp_pool *pool, script *s, const char *address, int64_t start)
+{
+    int before = attempts(s);
+    while (attempts(s) == before) {
+        CHECK(now_ms() - start < at_most(5000));
+        tries(pool, address);
+        poll(NULL, 0, 2);
+    }
+    return now_ms() - start;
+}
+
+TEST(after_a_failed_dial_others_fail_at_once_with_the_same_error)
+{
+    ground g;
+    vcp_pool *pool = failing_fast(&g, FAST);
+    vcp_conn *conn;
+    char message[512];
+    int64_t start = now_ms();
+    int i;
+    CHECK_EQ(vcp_dial(pool, "tcp", g.where.at[1].address, &conn), VCP_ERR_CONNECT);
+    CHECK_EQ(attempts(&g.s), 1);
+    snprintf(message, sizeof message, "%s", vcp_last_error());
+    for (i = 0; i < 100 && now_ms() - start < FAST / 2; i++) {
+        conn = (vcp_conn *)&g;
+        CHECK_EQ(vcp_dial(pool, "tcp", g.where.at[1].address, &conn), VCP_ERR_CONNECT);
+        CHECK(conn == NULL);
+        CHECK_EQ(vcp_last_errno(), ECONNREFUSED);
+        CHECK_EQ(vcp_last_phase(), VCP_PHASE_NONE);
+        CHECK_EQ(strncmp(vcp_last_error(), message, strlen(message)), 0);
+    }
+    if (now_ms() - start < FAST)
+        CHECK_EQ(attempts(&g.s), 1);
+    CHECK_BETWEEN(let_through_after(pool, &g.s, g.where.at[1].address, start), FAST, at_most(FAST + LATENESS_MS));
+    ground_end(&g);
+}
+
+TEST(a_failed_probe_starts_it_anew)
+{
+    ground g;
+    vcp_pool *pool = failing_fast(&g, FAST);
+    int64_t start;
+    int i;
+    CHECK_EQ(tries(pool, g.where.at[1].address), VCP_ERR_CONNECT);
+    for (i = 0; i < 3; i++) {
+        start = now_ms();
+        /* What let_through_after saw last was the probe, and it failed. */
+        CHECK(let_through_after(pool, &g.s, g.where.at[1].address, start) <= at_most(FAST + LATENESS_MS));
+        start = g.s.all[g.s.count - 1].at_us / 1000;
+        CHECK(let_through_after(pool, &g.s, g.where.at[1].address, start) >= FAST);
+    }
+    ground_end(&g);
+}
+
+/* 16 threads at the moment when the time has passed: one dials, the others fail at once until it has ended. */
+static void check_probe(int answers)
+{
+    ground g;
+    vcp_pool *pool = failing_fast(&g, FAST);
+    member like, probe;
+    crowd c;
+    int64_t start;
+    int i;
+    CHECK_EQ(tries(pool, g.where.at[1].address), VCP_ERR_CONNECT);
+    if (answers)
+        place_answers(&g.where.at[1]);
+    script_holds(&g.s, &g.s.control_holds, 1);
+    probe = like = member_of(pool, g.where.at[1].address);
+    for (start = now_ms(); attempts(&g.s) == 1;) {
+        /* Each fails at once, until one is let through and stays in its control callback. */
+        CHECK(now_ms() - start < at_most(5000));
+        probe = like;
+        member_starts(&probe);
+        EVENTUALLY(attempts(&g.s) == 2 || member_is_back(&probe), 5000);
+        if (attempts(&g.s) == 1)
+            member_ends(&probe);
+    }
+    crowd_starts(&c, 16, &like, 0);
+    crowd_ends(&c);
+    for (i = 0; i < 16; i++) {
+        CHECK_EQ(c.all[i].status, VCP_ERR_CONNECT);
+        CHECK_EQ(c.all[i].number, ECONNREFUSED);
+        CHECK(c.all[i].ended - c.all[i].began <= at_most(LATENESS_MS));
+    }
+    CHECK_EQ(attempts(&g.s), 2);
+    start = now_ms();
+    script_holds(&g.s, &g.s.control_holds, 0);
+    member_ends(&probe);
+    if (answers) {
+        CHECK(probe.status >= 0);
+        give_back(probe.conn);
+        for (i = 0; i < 5; i++) {
+            CHECK_EQ(tries(pool, g.where.at[1].address), VCP_OK);
+            CHECK_EQ(attempts(&g.s), 3 + i);
+        }
+    } else {
+        CHECK_EQ(probe.status, VCP_ERR_CONNECT);
+        CHECK_BETWEEN(let_through_after(pool, &g.s, g.where.at[1].address, start), FAST, at_most(FAST + LATENESS_MS));
+    }
+    ground_end(&g);
+}
+
+TEST(one_probe_is_let_through_and_its_success_ends_it)
+{
+    check_probe(1);
+}
+
+TEST(one_probe_is_let_through_and_its_failure_starts_it_anew)
+{
+    check_probe(0);
+}
+
+/* Whoever gave up has not shown anything: the next dial is a real one. */
+TEST(a_callers_own_impatience_is_no_failure)
+{
+    ground g;
+    vcp_dial_options d = dial_options(0);
+    vcp_pool *pool = failing_fast(&g, 60000);
+    vcp_conn *conn;
+    member m;
+    int i;
+    place_is_silent(&g.where.at[1]);
+    for (i = 1; i <= 3; i++) {
+        d.timeout_ms = 50;
+        CHECK_EQ(vcp_dial_with(pool, "tcp", g.where.at[1].address, &d, &conn), VCP_ERR_TIMEOUT);
+        CHECK_EQ(attempts(&g.s), i);
+    }
+    for (; i <= 6; i++) {
+        m = member_of(pool, g.where.at[1].address);
+        CHECK_EQ(vcp_cancel_new(&m.token), VCP_OK);
+        member_starts(&m);
+        EVENTUALLY(attempts(&g.s) == i, 5000);
+        CHECK_EQ(vcp_cancel_fire(m.token), VCP_OK);
+        member_ends(&m);
+        CHECK_EQ(m.status, VCP_ERR_CANCELED);
+        CHECK_EQ(vcp_cancel_free(m.token), VCP_OK);
+    }
+    ground_end(&g);
+}
+
+/* The destination is as it was before the probe: not known to work, but worth a try. */
+TEST(a_probe_that_is_given_up_lets_the_next_one_through)
+{
+    ground g;
+    vcp_dial_options d = dial_options(0);
+    vcp_pool *pool = failing_fast(&g, 50);
+    vcp_conn *conn;
+    int i;
+    CHECK_EQ(tries(pool, g.where.at[1].address), VCP_ERR_CONNECT);
+    place_is_silent(&g.where.at[1]);
+    let_pass(100);
+    d.timeout_ms = 50;
+    for (i = 2; i <= 4; i++) {
+        CHECK_EQ(vcp_dial_with(pool, "tcp", g.where.at[1].address, &d, &conn), VCP_ERR_TIMEOUT);
+        CHECK_EQ(attempts(&g.s), i);
+    }
+    ground_end(&g);
+}
+
+TEST(the_pools_own_timeout_is_a_failure)
+{
+    ground g;
+    vcp_pool *pool;
+    vcp_conn *conn;
+    int64_t start;
+    ground_init(&g);
+    g.options.fail_fast_ms = 60000;
+    g.options.dial_timeout_ms = 100;
+    pool = ground_pool(&g);
+    place_is_silent(&g.where.at[1]);
+    CHECK_EQ(vcp_dial(pool, "tcp", g.where.at[1].address, &conn), VCP_ERR_TIMEOUT);
+    start = now_ms();
+    CHECK_EQ(vcp_dial(pool, "tcp", g.where.at[1].address, &conn), VCP_ERR_TIMEOUT);
+    CHECK(now_ms() - start <= at_most(50));
+    CHECK_EQ(vcp_last_phase(), VCP_PHASE_CONNECTING);
+    CHECK_EQ(vcp_last_errno(), 0);
+    CHECK_EQ(attempts(&g.s), 1);
+    ground_end(&g);
+}
+
+static int dial_calls;
+
+static int refusing_dial(void *user, const char *network, const char *address, int64_t timeout_ms)
+{
+    (void)user;
+    (void)network;
+    (void)address;
+    (void)timeout_ms;
+    dial_calls++;
+    CHECK_EQ(vcp_set_callback_error("not today"), VCP_OK);
+    return -77;
+}
+
+TEST(refusing_callbacks_and_names_that_do_not_resolve_are_failures)
+{
+    ground g, refusing;
+    vcp_pool *pool = failing_fast(&g, 60000);
+    int i;
+    name_fails("nobody.test", EAI_AGAIN, 0);
+    for (i = 0; i < 3; i++) {
+        CHECK_EQ(tries(pool, "nobody.test:1"), VCP_ERR_RESOLVE);
+        CHECK_EQ(vcp_last_errno(), EAI_AGAIN);
+        CHECK_HAS(vcp_last_error(), "nobody.test");
+    }
+    CHECK_EQ(calls_for("nobody.test"), 1);
+    ground_end(&g);
+
+    ground_init(&refusing);
+    refusing.options.fail_fast_ms = 60000;
+    refusing.options.dial = refusing_dial;
+    pool = ground_pool(&refusing);
+    for (i = 0; i < 3; i++) {
+        CHECK_EQ(tries(pool, "127.0.0.1:1"), VCP_ERR_CALLBACK);
+        CHECK_EQ(vcp_last_errno(), -77);
+        CHECK_HAS(vcp_last_error(), "not today");
+    }
+    CHECK_EQ(dial_calls, 1);
+    ground_end(&refusing);
+}
+
+TEST(each_destination_fails_for_itself)
+{
+    ground g;
+    vcp_dial_options d = dial_options(0);
+    vcp_pool *pool = failing_fast(&g, 60000);
+    vcp_conn *conn;
+    place_answers(&g.where.at[2]);
+    CHECK_EQ(tries(pool, g.where.at[1].address), VCP_ERR_CONNECT);
+    CHECK_EQ(tries(pool, g.where.at[2].address), VCP_OK);
+    CHECK_EQ(attempts(&g.s), 2);
+
+    /* The same address under another tag, and over another network. */
+    d.reuse_tag = "another";
+    CHECK_EQ(vcp_dial_with(pool, "tcp", g.where.at[1].address, &d, &conn), VCP_ERR_CONNECT);
+    CHECK_EQ(attempts(&g.s), 3);
+    CHECK_EQ(vcp_dial(pool, "tcp4", g.where.at[1].address, &conn), VCP_ERR_CONNECT);
+    CHECK_EQ(attempts(&g.s), 4);
+    CHECK_EQ(vcp_dial_with(pool, "tcp", g.where.at[1].address, &d, &conn), VCP_ERR_CONNECT);
+    CHECK_EQ(tries(pool, g.where.at[1].address), VCP_ERR_CONNECT);
+    CHECK_EQ(attempts(&g.s), 4);
+    ground_end(&g);
+}
+
+TEST(an_idle_connection_is_handed_out_meanwhile)
+{
+    ground g;
+    vcp_dial_options fresh = dial_options(VCP_DIAL_FRESH);
+    vcp_pool *pool;
+    vcp_conn *conn;
+    int i;
+    ground_init(&g);
+    g.options.fail_fast_ms = 60000;
+    g.options.max_idle_per_address = 8;
+    pool = ground_pool(&g);
+    place_answers(&g.where.at[1]);
+    CHECK_EQ(tries(pool, g.where.at[1].address), VCP_OK);
+    g.s.control_answer = 5;
+    CHECK_EQ(vcp_dial_with(pool, "tcp", g.where.at[1].address, &fresh, &conn), VCP_ERR_CALLBACK);
+    CHECK_EQ(attempts(&g.s), 2);
+    for (i = 0; i < 3; i++) {
+        CHECK(vcp_dial(pool, "tcp", g.where.at[1].address, &conn) >= 0);
+        CHECK_EQ(vcp_conn_is_reused(conn), 1);
+        give_back(conn);
+        /* A hit shows nothing about new connections. */
+        CHECK_EQ(vcp_dial_with(pool, "tcp", g.where.at[1].address, &fresh, &conn), VCP_ERR_CALLBACK);
+    }
+    CHECK_EQ(attempts(&g.s), 2);
+    ground_end(&g);
+}
+
+TEST(without_fail_fast_ms_every_dial_tries)
+{
+    ground g;
+    vcp_pool *pool;
+    int i;
+    ground_init(&g);
+    pool = ground_pool(&g);
+    for (i = 1; i <= 5; i++) {
+        CHECK_EQ(tries(pool, g.where.at[1].address), VCP_ERR_CONNECT);
+        CHECK_EQ(attempts(&g.s), i);
+    }
+    ground_end(&g);
+}
+
+/* Dials the name, which has these addresses, and compares the order of attempts. */
+static void expect_order(ground *g, const char *ips, const char *order)
+{
+    char text[256];
+    name_is("somewhere.test", ips);
+    g->s.count = 0;
+    tries(g->pool, g->name);
+    CHECK_STR(order_of(&g->s, text, sizeof text), order);
+}
+
+TEST(an_address_that_failed_is_tried_last)
+{
+    ground g;
+    ground_init(&g);
+    ground_pool(&g);
+    place_answers(&g.where.at[2]);
+    expect_order(&g, "127.0.0.1 127.0.0.2", "127.0.0.1 127.0.0.2");
+    expect_order(&g, "127.0.0.1 127.0.0.2", "127.0.0.2");
+
+    /* Last, not never; and it stays behind those that nothing is known of, of whatever family. */
+    expect_order(&g, "127.0.0.1", "127.0.0.1");
+    expect_order(&g, "127.0.0.3 127.0.0.1 ::1 127.0.0.2", "127.0.0.3 [::1] 127.0.0.2");
+
+    /* It works again: no longer avoided. */
+    place_answers(&g.where.at[1]);
+    expect_order(&g, "127.0.0.1", "127.0.0.1");
+    expect_order(&g, "127.0.0.1 127.0.0.2", "127.0.0.1");
+
+    /* All of them have failed: as they come. */
+    expect_order(&g, "127.0.0.4 127.0.0.3 ::1", "127.0.0.4 [::1] 127.0.0.3");
+    expect_order(&g, "127.0.0.4 127.0.0.3 ::1", "127.0.0.4 [::1] 127.0.0.3");
+    ground_end(&g);
+}
+
+TEST(an_address_that_was_unanswered_when_another_won_is_tried_last)
+{
+    ground g;
+    ground_init(&g);
+    g.options.fallback_delay_ms = 30;
+    ground_pool(&g);
+    place_is_silent(&g.where.at[1]);
+    place_answers(&g.where.at[2]);
+    expect_order(&g, "127.0.0.1 127.0.0.2", "127.0.0.1 127.0.0.2");
+    expect_order(&g, "127.0.0.1 127.0.0.2", "127.0.0.2");
+    ground_end(&g);
+}
+
+int main(void)
+{
+    RUN(after_a_failed_dial_others_fail_at_once_with_the_same_error);
+    RUN(a_failed_probe_starts_it_anew);
+    RUN(one_probe_is_let_through_and_its_success_ends_it);
+    RUN(one_probe_is_let_through_and_its_failure_starts_it_anew);
+    RUN(a_callers_own_impatience_is_no_failure);
+    RUN(a_probe_that_is_given_up_lets_the_next_one_through);
+    RUN(the_pools_own_timeout_is_a_failure);
+    RUN(refusing_callbacks_and_names_that_do_not_resolve_are_failures);
+    RUN(each_destination_fails_for_itself);
+    RUN(an_idle_connection_is_handed_out_meanwhile);
+    RUN(without_fail_fast_ms_every_dial_tries);
+    RUN(an_address_that_failed_is_tried_last);
+    RUN(an_address_that_was_unanswered_when_another_won_is_tried_last);
+    return finished();
+}
