@@ -142,13 +142,24 @@ impl Attempt {
         }
         self.progress = match socket::connect(self.fd.as_fd(), &self.to) {
             Ok(true) => Progress::Connected,
-            Ok(false) => Progress::Pending,
+            Ok(false) => return self.look_once_more(),
             Err(error) if self.is_backlog_full(&error) => Progress::Busy {
                 again_at: now.after(pause),
                 pause: (pause * 2).min(LONGEST_PAUSE),
             },
             Err(error) => return Err(error),
         };
+        Ok(())
+    }
+
+    /// A non-blocking connect(2) never succeeds at once over TCP, but a peer on this machine has answered by now: a second one
+    /// tells, where poll(2) and SO_ERROR would be two.
+    fn look_once_more(&mut self) -> io::Result<()> {
+        self.progress = Progress::Pending;
+        if socket::connect(self.fd.as_fd(), &self.to)? {
+            self.progress = Progress::Connected;
+            self.refuse_itself()?;
+        }
         Ok(())
     }
 

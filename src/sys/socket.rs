@@ -63,11 +63,11 @@ pub(crate) fn connect(fd: BorrowedFd<'_>, to: &Endpoint) -> io::Result<bool> {
     // SAFETY: the pointer and the length describe `address`.
     match unsafe { syscall!(connect(fd.as_raw_fd(), address.as_ptr(), address.len())) } {
         Ok(_) => Ok(true),
-        // EINTR: the connection is being made all the same (connect(2)).
-        Err(error) if matches!(error.raw_os_error(), Some(libc::EINPROGRESS | libc::EINTR)) => {
-            Ok(false)
-        }
-        Err(error) => Err(error),
+        Err(error) => match error.raw_os_error() {
+            // EINTR: the connection is being made all the same (connect(2)). EALREADY: it was begun before.
+            Some(libc::EINPROGRESS | libc::EINTR | libc::EALREADY) => Ok(false),
+            _ => Err(error),
+        },
     }
 }
 
@@ -242,19 +242,9 @@ pub(crate) fn is_nonblocking(fd: BorrowedFd<'_>) -> io::Result<bool> {
 }
 
 pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>, nonblocking: bool) -> io::Result<()> {
-    // SAFETY: no pointers.
-    unsafe {
-        let flags = syscall!(fcntl(fd.as_raw_fd(), libc::F_GETFL))?;
-        let wanted = if nonblocking {
-            flags | libc::O_NONBLOCK
-        } else {
-            flags & !libc::O_NONBLOCK
-        };
-        if wanted != flags {
-            syscall!(fcntl(fd.as_raw_fd(), libc::F_SETFL, wanted))?;
-        }
-    }
-    Ok(())
+    let wanted = libc::c_int::from(nonblocking);
+    // SAFETY: FIONBIO reads one int (ioctl(2)); one call, where F_GETFL and F_SETFL are two.
+    unsafe { syscall!(ioctl(fd.as_raw_fd(), libc::FIONBIO, &wanted)) }.map(drop)
 }
 
 /// Sets or clears close-on-exec; returns what it was.

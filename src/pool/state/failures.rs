@@ -47,6 +47,9 @@ impl Failures {
 
     /// Fails if a dial would have to fail at once.
     pub(super) fn check(&self, destination: &Destination, now: Time) -> Result<(), Refusal> {
+        if self.of.is_empty() {
+            return Ok(());
+        }
         match self.of.get(destination) {
             Some(failure) if failure.probe.is_some() || now < failure.until => {
                 Err(Refusal::FailedBefore(failure.error.clone()))
@@ -57,6 +60,9 @@ impl Failures {
 
     /// A dial that `check` has let through begins; true if it is the one that tries again.
     pub(super) fn begin_probe(&mut self, destination: &Destination, dial: Ticket) -> bool {
+        if self.of.is_empty() {
+            return false;
+        }
         let failure = self.of.get_mut(destination);
         failure.is_some_and(|failure| *failure.probe.get_or_insert(dial) == dial)
     }
@@ -68,7 +74,9 @@ impl Failures {
     }
 
     pub(super) fn succeeded(&mut self, destination: &Destination) {
-        self.of.remove(destination);
+        if !self.of.is_empty() {
+            self.of.remove(destination);
+        }
     }
 
     pub(super) fn failed(

@@ -46,6 +46,9 @@ use crate::values::options::{Keeping, Limits};
 /// Which destination of this pool; valid while the destination has anything idle, borrowed or being dialed.
 pub(crate) type DestinationId = u32;
 
+/// Room for so many destinations is kept when nothing is left, so that one that comes and goes costs no allocation.
+const FEW: usize = 16;
+
 #[derive(Debug)]
 struct Entry {
     destination: Arc<Destination>,
@@ -173,7 +176,7 @@ impl<C: Held> State<C> {
         let destination = entry.destination.clone();
         self.entries[id as usize] = None;
         self.index.remove(&destination);
-        if self.index.is_empty() {
+        if self.index.is_empty() && self.entries.len() > FEW {
             self.entries = Vec::new();
             self.free_entries = Vec::new();
             self.index = HashMap::new();
