@@ -1,0 +1,89 @@
+/* See bench.h. */
+#include "bench.h"
+
+#include <arpa/inet.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+/* A run that takes longer hangs: SIGALRM ends the program. */
+enum { LONGEST_RUN_S = 300 };
+
+void fail(const char *what)
+{
+    perror(what);
+    exit(EXIT_FAILURE);
+}
+
+int variant_of(int argc, char **argv, const char *const *variants)
+{
+    for (int i = 0; argc == 3 && variants[i] != NULL; i++)
+        if (strcmp(argv[2], variants[i]) == 0)
+            return i;
+    fprintf(stderr, "usage: %s ADDRESS VARIANT, with a variant that it knows\n", argv[0]);
+    exit(EXIT_FAILURE);
+}
+
+static uint64_t now_ns(void)
+{
+    struct timespec now;
+    if (clock_gettime(CLOCK_MONOTONIC, &now) < 0)
+        fail("clock_gettime");
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+int answer_runs(void (*cycles)(uint64_t count))
+{
+    uint64_t count;
+    while (scanf(" run %" SCNu64, &count) == 1) {
+        alarm(LONGEST_RUN_S);
+        uint64_t start = now_ns();
+        cycles(count);
+        uint64_t took = now_ns() - start;
+        alarm(0);
+        if (printf("%" PRIu64 "\n", took) < 0 || fflush(stdout) != 0)
+            fail("standard output");
+    }
+    return EXIT_SUCCESS;
+}
+
+static struct sockaddr_in parse(const char *address)
+{
+    struct sockaddr_in name = {.sin_family = AF_INET};
+    char host[INET_ADDRSTRLEN];
+    const char *colon = strchr(address, ':');
+    if (colon == NULL || (size_t)(colon - address) >= sizeof host)
+        fail(address);
+    memcpy(host, address, (size_t)(colon - address));
+    host[colon - address] = '\0';
+    if (inet_pton(AF_INET, host, &name.sin_addr) != 1)
+        fail(address);
+    name.sin_port = htons((uint16_t)atoi(colon + 1));
+    return name;
+}
+
+int connect_to(const char *address)
+{
+    struct sockaddr_in name = parse(address);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || connect(fd, (struct sockaddr *)&name, sizeof name) < 0)
+        fail("connect");
+    return fd;
+}
+
+void echo_over(int fd)
+{
+    char bytes[ECHO_SIZE] = {0};
+    if (write(fd, bytes, ECHO_SIZE) != ECHO_SIZE)
+        fail("write");
+    for (size_t got = 0; got < ECHO_SIZE;) {
+        ssize_t count = read(fd, bytes + got, ECHO_SIZE - got);
+        if (count <= 0)
+            fail("read");
+        got += (size_t)count;
+    }
+}

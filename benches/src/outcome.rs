@@ -1,0 +1,75 @@
+//! What a case has shown: a figure per contestant, and each figure that has a bar beside it.
+
+use serde::Serialize;
+
+use crate::spread::Spread;
+
+/// One case's figures.
+#[derive(Serialize)]
+pub(crate) struct Outcome {
+    pub(crate) case: &'static str,
+    pub(crate) title: &'static str,
+    pub(crate) figures: Vec<Figure>,
+    pub(crate) marks: Vec<Mark>,
+    /// Packages that are not installed, each with the contestant that needs it.
+    pub(crate) missing: Vec<String>,
+    /// The share of all CPUs that other programs had meanwhile; 0 where that changes nothing.
+    pub(crate) disturbed: f64,
+}
+
+/// What was measured of one contestant.
+#[derive(Serialize)]
+pub(crate) struct Figure {
+    pub(crate) label: &'static str,
+    pub(crate) unit: &'static str,
+    pub(crate) spread: Spread,
+    pub(crate) samples: Vec<f64>,
+}
+
+/// A figure that a bar may be set for.
+#[derive(Serialize)]
+pub(crate) struct Mark {
+    pub(crate) what: String,
+    pub(crate) spread: Spread,
+    pub(crate) at_most: Option<f64>,
+}
+
+impl Outcome {
+    pub(crate) fn new(case: &'static str, title: &'static str) -> Self {
+        Self {
+            case,
+            title,
+            figures: Vec::new(),
+            marks: Vec::new(),
+            missing: Vec::new(),
+            disturbed: 0.0,
+        }
+    }
+
+    pub(crate) fn misses(&mut self, label: &str, package: &str) {
+        self.missing
+            .push(format!("{label}: {package} is not installed"));
+    }
+
+    pub(crate) fn is_above_a_bar(&self) -> bool {
+        self.marks.iter().any(|mark| mark.holds() == Some(false))
+    }
+}
+
+impl Figure {
+    pub(crate) fn new(label: &'static str, unit: &'static str, samples: Vec<f64>) -> Self {
+        Self {
+            label,
+            unit,
+            spread: Spread::of(&samples),
+            samples,
+        }
+    }
+}
+
+impl Mark {
+    /// `None`: there is no bar.
+    pub(crate) fn holds(&self) -> Option<bool> {
+        Some(self.spread.median <= self.at_most?)
+    }
+}

@@ -1,0 +1,149 @@
+//! Times of contestants that run in turn, A B A B, so that what drifts on the machine meets all of them alike. Ratios are
+//! those of one round's pair.
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use crate::case::Bench;
+use crate::outcome::{Figure, Mark, Outcome};
+use crate::place::Place;
+use crate::process::Process;
+use crate::program::Contestant;
+use crate::server::EchoServer;
+use crate::spread::Spread;
+use crate::workshop::Built;
+
+/// One turn of a contestant: long beside a process switch, short beside the drift of the machine. Many short turns repeat
+/// better than few long ones.
+const TURN_NS: u64 = 20_000_000;
+/// Rounds between two words of progress.
+const PROGRESS: usize = 25;
+
+/// See the module.
+pub(crate) struct Race {
+    pub(crate) place: Place,
+    pub(crate) contestants: &'static [Contestant],
+    pub(crate) comparisons: &'static [Comparison],
+}
+
+/// The time of one contestant over that of another, and what it may be.
+pub(crate) struct Comparison {
+    pub(crate) of: &'static Contestant,
+    pub(crate) to: &'static Contestant,
+    pub(crate) at_most: Option<f64>,
+}
+
+/// A contestant that is running.
+struct Runner {
+    label: &'static str,
+    process: Process,
+    /// As many as fill a turn.
+    cycles: u64,
+    /// Nanoseconds per cycle, one of each round.
+    samples: Vec<f64>,
+}
+
+impl Race {
+    pub(crate) fn run(&self, bench: &Bench, outcome: &mut Outcome) -> Result<()> {
+        let server = EchoServer::start(bench, self.place)?;
+        let mut runners = self.runners(bench, &server.address, outcome)?;
+        for round in 0..bench.rounds {
+            if round % PROGRESS == 0 {
+                eprintln!("  round {} of {}", round + 1, bench.rounds);
+            }
+            take_turns(&mut runners, round)?;
+        }
+        let marks = self.comparisons.iter().filter_map(|one| one.mark(&runners));
+        outcome.marks.extend(marks);
+        for runner in runners {
+            outcome.figures.push(runner.end()?);
+        }
+        server.end()
+    }
+
+    /// Those that can run, warm.
+    fn runners(&self, bench: &Bench, address: &str, outcome: &mut Outcome) -> Result<Vec<Runner>> {
+        let mut runners = Vec::new();
+        for contestant in self.contestants {
+            match bench.workshop.build(&contestant.program)? {
+                Built::Ready(program) => {
+                    runners.push(Runner::start(contestant, &program, self.place, address)?);
+                }
+                Built::Missing(package) => outcome.misses(contestant.label, package),
+            }
+        }
+        Ok(runners)
+    }
+}
+
+/// Every other round in the opposite order, and every second one begins with another contestant: nobody always runs
+/// after the same one, or at the same beat of whatever else the machine does.
+fn take_turns(runners: &mut [Runner], round: usize) -> Result<()> {
+    let count = runners.len();
+    for turn in 0..count {
+        let place = if round % 2 == 0 {
+            turn
+        } else {
+            count - 1 - turn
+        };
+        runners[(place + round / 2) % count].take_turn()?;
+    }
+    Ok(())
+}
+
+impl Runner {
+    fn start(contestant: &Contestant, program: &Path, place: Place, address: &str) -> Result<Self> {
+        let mut command = place.command(program)?;
+        command.args([address, contestant.variant]);
+        let mut process = Process::start(contestant.label, &mut command)?;
+        let cycles = cycles_of_a_turn(&mut process)?;
+        process.run(cycles)?;
+        Ok(Self {
+            label: contestant.label,
+            process,
+            cycles,
+            samples: Vec::new(),
+        })
+    }
+
+    fn end(self) -> Result<Figure> {
+        self.process.end()?;
+        Ok(Figure::new(self.label, "ns per cycle", self.samples))
+    }
+
+    fn take_turn(&mut self) -> Result<()> {
+        let took = self.process.run(self.cycles)?;
+        self.samples.push(took as f64 / self.cycles as f64);
+        Ok(())
+    }
+}
+
+/// Doubles the number until a tenth of a turn is filled, and goes on from there by proportion.
+fn cycles_of_a_turn(process: &mut Process) -> Result<u64> {
+    let mut cycles = 1;
+    loop {
+        let took = process.run(cycles)?;
+        if took >= TURN_NS / 10 {
+            return Ok((cycles * TURN_NS / took).max(1));
+        }
+        cycles *= 2;
+    }
+}
+
+impl Comparison {
+    /// `None` if one of the two is missing.
+    fn mark(&self, runners: &[Runner]) -> Option<Mark> {
+        let samples = |contestant: &Contestant| {
+            let is_it = |runner: &&Runner| runner.label == contestant.label;
+            runners.iter().find(is_it).map(|runner| &runner.samples)
+        };
+        let pairs = samples(self.of)?.iter().zip(samples(self.to)?);
+        let ratios: Vec<f64> = pairs.map(|(of, to)| of / to).collect();
+        Some(Mark {
+            what: format!("{} / {}", self.of.label, self.to.label),
+            spread: Spread::of(&ratios),
+            at_most: self.at_most,
+        })
+    }
+}

@@ -1,0 +1,70 @@
+//! An outcome as text.
+
+use std::fmt::{self, Display, Formatter};
+
+use crate::disturbance;
+use crate::outcome::{Figure, Mark, Outcome};
+
+/// The table of one case.
+pub(crate) fn of(outcome: &Outcome) -> impl Display + '_ {
+    Table(outcome)
+}
+
+struct Table<'a>(&'a Outcome);
+
+impl Display for Table<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let outcome = self.0;
+        writeln!(f, "\n{}. {}", outcome.case, outcome.title)?;
+        head(f, "", &["median", "min", "max", ""])?;
+        outcome
+            .figures
+            .iter()
+            .try_for_each(|figure| row_of_figure(f, figure))?;
+        if !outcome.marks.is_empty() {
+            head(f, "", &["median", "min", "max", "bar"])?;
+        }
+        outcome
+            .marks
+            .iter()
+            .try_for_each(|mark| row_of_mark(f, mark))?;
+        outcome
+            .missing
+            .iter()
+            .try_for_each(|what| writeln!(f, "  MISSING {what}"))?;
+        if outcome.disturbed > disturbance::MOST {
+            let percent = outcome.disturbed * 100.0;
+            writeln!(f, "  DISTURBED: others had {percent:.0} % of the CPUs; repeat this on a quiet machine")?;
+        }
+        Ok(())
+    }
+}
+
+fn head(f: &mut Formatter<'_>, what: &str, columns: &[&str; 4]) -> fmt::Result {
+    let [one, two, three, four] = columns;
+    writeln!(
+        f,
+        "  {}",
+        format!("{what:<78} {one:>10} {two:>10} {three:>10}  {four}").trim_end()
+    )
+}
+
+fn row_of_figure(f: &mut Formatter<'_>, figure: &Figure) -> fmt::Result {
+    let values = [figure.spread.median, figure.spread.min, figure.spread.max];
+    let [median, min, max] = values.map(|value| format!("{value:.1}"));
+    head(f, figure.label, &[&median, &min, &max, figure.unit])
+}
+
+fn row_of_mark(f: &mut Formatter<'_>, mark: &Mark) -> fmt::Result {
+    let values = [mark.spread.median, mark.spread.min, mark.spread.max];
+    let [median, min, max] = values.map(|value| format!("{value:.3}"));
+    head(f, &mark.what, &[&median, &min, &max, &bar(mark)])
+}
+
+fn bar(mark: &Mark) -> String {
+    match (mark.at_most, mark.holds()) {
+        (Some(at_most), Some(true)) => format!("≤ {at_most}: holds"),
+        (Some(at_most), _) => format!("≤ {at_most}: DOES NOT HOLD"),
+        (None, _) => String::new(),
+    }
+}
