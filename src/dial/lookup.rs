@@ -31,6 +31,20 @@ struct Shared {
     bells: Vec<Arc<Bell>>,
 }
 
+impl Shared {
+    fn add(&mut self, address: SocketAddr, now: Time) {
+        if address.is_ipv4() {
+            self.first_ipv4.get_or_insert(now);
+        } else if !self.progress.addresses.iter().any(SocketAddr::is_ipv6) {
+            let waited_since = self.first_ipv4.unwrap_or(now);
+            self.progress.ipv6_came_late = now.since(waited_since) >= APART;
+        }
+        if !self.progress.addresses.contains(&address) {
+            self.progress.addresses.push(address);
+        }
+    }
+}
+
 /// See the module. Addresses may arrive one by one, so a dial can begin before the lookup has ended.
 #[derive(Debug)]
 pub(crate) struct Lookup {
@@ -52,20 +66,14 @@ impl Lookup {
         self.deadline
     }
 
-    /// One more address.
-    pub(crate) fn add(&self, address: SocketAddr) {
+    /// More addresses. What arrives together is seen together.
+    pub(crate) fn add(&self, addresses: impl IntoIterator<Item = SocketAddr>) {
         let now = clock::now();
         let mut shared = self.shared.lock();
-        if address.is_ipv4() {
-            shared.first_ipv4.get_or_insert(now);
-        } else if !shared.progress.addresses.iter().any(SocketAddr::is_ipv6) {
-            let waited_since = shared.first_ipv4.unwrap_or(now);
-            shared.progress.ipv6_came_late = now.since(waited_since) >= APART;
+        for address in addresses {
+            shared.add(address, now);
         }
-        if !shared.progress.addresses.contains(&address) {
-            shared.progress.addresses.push(address);
-            shared.bells.iter().for_each(|bell| bell.ring());
-        }
+        shared.bells.iter().for_each(|bell| bell.ring());
     }
 
     /// Nothing more comes.

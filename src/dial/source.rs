@@ -201,6 +201,6 @@ fn system(host: &str, lookup: &Arc<Lookup>) -> Result<()> {
         let message = format!("resolving {host}: {}", failure.text);
         Error::new(Status::Resolve, message).numbered(failure.code)
     })?;
-    found.into_iter().for_each(|address| lookup.add(address));
+    lookup.add(found);
     Ok(())
 }

@@ -152,8 +152,8 @@ pub unsafe extern "C" fn vcp_dial(
 /// up at once; names that timed out within the last minute get at most half of these places.
 ///
 /// Racing. A name's addresses are tried as RFC 8305 has it: families interleaved after the system's order (RFC 6724), the first
-/// one's family first; the next one after fallback_delay_ms (section 5), or at once when one fails; at most 6 at once; the first
-/// to connect wins and the others are closed. Where a resolve callback delivers IPv4 first, IPv6 gets 50 ms to arrive
+/// one's family first; the next one after fallback_delay_ms (section 5), or at once when one fails; at most 6 at once, of which
+/// the oldest makes room after 2 s; the first to connect wins and the others are closed. Where a resolve callback delivers IPv4 first, IPv6 gets 50 ms to arrive
 /// (section 3). An address that failed within the last minute, or was unanswered when another one won, is tried last.
 ///
 /// Errors. VCP_ERR_CONNECT names every address tried with its error, and vcp_last_errno() is the first address's.

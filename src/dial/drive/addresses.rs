@@ -25,9 +25,8 @@ impl Drive {
             }
             Target::Literal(Endpoint::Inet(literal)) => self.complete(vec![*literal]),
             Target::Literal(unix) => {
-                self.add_usable(vec![unix.clone()])?;
-                self.race.complete();
-                Ok(())
+                self.add_usable(vec![unix.clone()]);
+                self.all_are_here()
             }
             Target::Name { .. } => self.ask_for_addresses(caller),
         }
@@ -94,9 +93,8 @@ impl Drive {
             self.source = None;
             return self.complete(addresses);
         }
-        self.arrived(addresses)?;
-        let family = self.family();
-        if family == Family::Any
+        self.arrived(addresses);
+        if self.takes_both_families()
             && !self.endpoints.is_empty()
             && !self.endpoints.iter().any(Endpoint::is_ipv6)
         {
@@ -113,10 +111,28 @@ impl Drive {
         self.address().network.family().unwrap_or(Family::Any)
     }
 
+    /// IPv6 is worth waiting for.
+    fn takes_both_families(&self) -> bool {
+        self.family() == Family::Any && self.dialer.settings.local_address.is_none()
+    }
+
     fn complete(&mut self, addresses: Vec<SocketAddr>) -> Result<()> {
-        self.arrived(addresses)?;
+        self.arrived(addresses);
         self.race.hold_until(Time::default());
+        self.all_are_here()
+    }
+
+    fn all_are_here(&mut self) -> Result<()> {
         self.race.complete();
+        if let (Some(local), true, true) = (
+            &self.dialer.settings.local_address,
+            self.endpoints.is_empty(),
+            self.has_left_out,
+        ) {
+            let local = local.endpoint.text(local.has_port);
+            let message = format!("no address of the family of local_address {local}");
+            return Err(Error::new(Status::Connect, message).numbered(libc::EADDRNOTAVAIL));
+        }
         if self.endpoints.is_empty() {
             let what = match &self.address().target {
                 Target::Name { host, .. } => {
@@ -132,7 +148,7 @@ impl Drive {
     }
 
     /// Adds what is new and fits the network, and decides anew in which order what was not tried yet is tried.
-    fn arrived(&mut self, addresses: Vec<SocketAddr>) -> Result<()> {
+    fn arrived(&mut self, addresses: Vec<SocketAddr>) {
         let port = match self.address().target {
             Target::Name { port, .. } => Some(port),
             Target::Literal(_) => None,
@@ -150,34 +166,24 @@ impl Drive {
             .map(Endpoint::Inet)
             .filter(|one| !self.endpoints.contains(one))
             .collect();
-        if new.is_empty() {
-            return Ok(());
+        if !new.is_empty() {
+            self.add_usable(new);
         }
-        self.add_usable(new)
     }
 
     /// Without the addresses that `local_address` cannot reach.
-    fn add_usable(&mut self, new: Vec<Endpoint>) -> Result<()> {
+    fn add_usable(&mut self, new: Vec<Endpoint>) {
         let local = self.dialer.settings.local_address.as_ref();
         let (usable, unusable): (Vec<_>, Vec<_>) = new
             .into_iter()
             .partition(|to| local.is_none_or(|local| to.is_of_the_family_of(&local.endpoint)));
-        if let (Some(local), true, false) = (
-            local,
-            self.endpoints.is_empty() && usable.is_empty(),
-            unusable.is_empty(),
-        ) {
-            let local = local.endpoint.text(local.has_port);
-            let message = format!("no address of the family of local_address {local}");
-            return Err(Error::new(Status::Connect, message).numbered(libc::EADDRNOTAVAIL));
-        }
+        self.has_left_out |= !unusable.is_empty();
         self.endpoints.extend(usable);
         let known = self.endpoints.len();
         self.attempts.resize_with(known, || None);
         self.failures.resize(known, None);
         let order = self.order(known);
         self.race.offer(known, order);
-        Ok(())
     }
 
     fn order(&self, known: usize) -> Vec<usize> {

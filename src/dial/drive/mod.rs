@@ -80,6 +80,7 @@ pub(crate) fn dial(
         source: None,
         first_arrival: None,
         ipv6_came_late: false,
+        has_left_out: false,
         endpoints: Vec::new(),
         attempts: Vec::new(),
         failures: Vec::new(),
@@ -117,6 +118,8 @@ pub(crate) struct Drive {
     source: Option<Source>,
     first_arrival: Option<Time>,
     ipv6_came_late: bool,
+    /// There were addresses of another family than `local_address`.
+    has_left_out: bool,
     endpoints: Vec<Endpoint>,
     attempts: Vec<Option<Attempt>>,
     failures: Vec<Option<i32>>,
