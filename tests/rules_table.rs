@@ -104,7 +104,7 @@ fn every_row_is_there_once() {
 /// A TEST that is not RUN would be dead text; the compiler says so too (unused function).
 #[test]
 fn every_c_test_is_run() {
-    for (file, name) in c_tests() {
+    for (file, name) in c_tests("tests/c") {
         let text = read(&root().join(&file));
         assert!(
             text.contains(&format!("RUN({name});")),
