@@ -8,7 +8,7 @@ use crate::sync::{Arc, Mutex};
 use crate::sys::bell::Bell;
 use crate::sys::clock;
 use crate::values::clock::{Deadline, Time};
-use crate::values::error::Error;
+use crate::values::error::Result;
 
 /// How far a lookup has come.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub(crate) struct Progress {
     /// IPv6 came after IPv4, and so much later that IPv4 had to wait for it.
     pub(crate) ipv6_came_late: bool,
     /// `None` while there may come more.
-    pub(crate) end: Option<std::result::Result<(), Error>>,
+    pub(crate) end: Option<Result<()>>,
 }
 
 /// Addresses that a source adds in one go are less far apart.
@@ -66,19 +66,22 @@ impl Lookup {
         self.deadline
     }
 
-    /// More addresses. What arrives together is seen together.
-    pub(crate) fn add(&self, addresses: impl IntoIterator<Item = SocketAddr>) {
+    /// One address, of which there may be more.
+    pub(crate) fn add(&self, address: SocketAddr) {
         let now = clock::now();
         let mut shared = self.shared.lock();
-        for address in addresses {
-            shared.add(address, now);
-        }
+        shared.add(address, now);
         shared.bells.iter().for_each(|bell| bell.ring());
     }
 
-    /// Nothing more comes.
-    pub(crate) fn end(&self, end: std::result::Result<(), Error>) {
+    /// These are the last; nothing more comes.
+    pub(crate) fn end(&self, last: Result<Vec<SocketAddr>>) {
+        let now = clock::now();
         let mut shared = self.shared.lock();
+        let end = last.map(|last| {
+            last.into_iter()
+                .for_each(|address| shared.add(address, now))
+        });
         shared.progress.end = Some(end);
         shared.bells.drain(..).for_each(|bell| bell.ring());
     }

@@ -15,6 +15,7 @@
 #![forbid(unsafe_code)]
 
 use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::helper::{Helpers, MOST_THREADS};
@@ -39,8 +40,8 @@ pub(crate) struct Key {
     pub(crate) name: String,
 }
 
-/// Resolves one name, adding to the lookup.
-pub(crate) type Work = Box<dyn FnOnce(&Arc<Lookup>) -> Result<()> + Send>;
+/// Resolves one name: adds to the lookup what comes one by one, returns what comes at once.
+pub(crate) type Work = Box<dyn FnOnce(&Arc<Lookup>) -> Result<Vec<SocketAddr>> + Send>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Record {

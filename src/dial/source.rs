@@ -67,13 +67,13 @@ impl Source {
         // What comes too late for the dial serves later ones. Weak: a lookup that hangs does not keep a closed pool's callbacks.
         let keeper = (Arc::downgrade(dialer), name.clone());
         let work: Work = match program {
-            None => Box::new(move |lookup| keep(keeper, lookup, system(&host, lookup))),
+            None => Box::new(move |lookup| keep(keeper, lookup, system(&host))),
             Some(program) => {
                 let program = program.clone();
                 let timeout_ms = timeout_left(deadline);
                 let work = move |lookup: &Arc<Lookup>| {
                     let result = program.resolve(&network.to_string(), &host, timeout_ms, lookup);
-                    keep(keeper, lookup, result)
+                    keep(keeper, lookup, result.map(|()| Vec::new()))
                 };
                 if deadline == Deadline::NEVER && caller.token().is_none() {
                     let lookup = Arc::new(Lookup::new(deadline));
@@ -179,28 +179,27 @@ impl Source {
     }
 }
 
-/// Lets what a lookup has found serve later dials.
+/// Lets what a lookup has found serve later dials: what was added, and what comes last.
 fn keep(
     (dialer, name): (Weak<Dialer>, String),
     lookup: &Arc<Lookup>,
-    result: Result<()>,
-) -> Result<()> {
-    if let (Some(dialer), Ok(())) = (dialer.upgrade(), &result) {
-        let answer = Ok(lookup.progress().addresses);
-        dialer.cache.remember(&name, &answer, clock::now());
+    result: Result<Vec<SocketAddr>>,
+) -> Result<Vec<SocketAddr>> {
+    if let (Some(dialer), Ok(last)) = (dialer.upgrade(), &result) {
+        let mut addresses = lookup.progress().addresses;
+        addresses.extend(last);
+        dialer.cache.remember(&name, &Ok(addresses), clock::now());
     }
     result
 }
 
-fn system(host: &str, lookup: &Arc<Lookup>) -> Result<()> {
-    let found = getaddrinfo::resolve(host).map_err(|failure| {
+fn system(host: &str) -> Result<Vec<SocketAddr>> {
+    getaddrinfo::resolve(host).map_err(|failure| {
         // Without a descriptor the resolver says that there is no such name.
         if sys::is_out_of_descriptors() {
             return shortage(&std::io::Error::from_raw_os_error(libc::EMFILE));
         }
         let message = format!("resolving {host}: {}", failure.text);
         Error::new(Status::Resolve, message).numbered(failure.code)
-    })?;
-    lookup.add(found);
-    Ok(())
+    })
 }

@@ -178,7 +178,7 @@ pub unsafe extern "C" fn vcp_resolved_add(out: *mut vcp_resolved, ip: *const c_c
         // SAFETY: the program's promise.
         let text = unsafe { text::required(ip, "ip", Status::InvalidAddress) }?;
         let address = address::parse_ip(text, &process().names)?;
-        resolved.0.add([address]);
+        resolved.0.add(address);
         Ok(0)
     })
 }
