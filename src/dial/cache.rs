@@ -1,7 +1,7 @@
 //! What a pool remembers of names and addresses: answers for a while, and which addresses failed of late.
 #![forbid(unsafe_code)]
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -21,8 +21,8 @@ pub(crate) type Answer = std::result::Result<Vec<SocketAddr>, Error>;
 
 #[derive(Debug, Default)]
 struct Known {
-    answers: HashMap<String, (Time, Answer)>,
-    failed: HashMap<SocketAddr, Time>,
+    answers: BTreeMap<String, (Time, Answer)>,
+    failed: BTreeMap<SocketAddr, Time>,
 }
 
 /// See the module.
@@ -35,8 +35,8 @@ pub(crate) struct Cache {
 }
 
 /// Makes room for one more entry: drops what has expired, else what was noted first.
-fn make_room<K: Clone + Eq + std::hash::Hash, V>(
-    map: &mut HashMap<K, V>,
+fn make_room<K: Clone + Ord, V>(
+    map: &mut BTreeMap<K, V>,
     noted: impl Fn(&V) -> Time,
     expired: impl Fn(&V) -> bool,
 ) {

@@ -185,11 +185,19 @@ impl PartialEq for Destination {
 
 impl Eq for Destination {}
 
-impl std::hash::Hash for Destination {
-    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
-        self.address.network.hash(state);
-        self.address.text.hash(state);
-        self.tag.hash(state);
+impl PartialOrd for Destination {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Destination {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        let (own, others) = (&self.address, &other.address);
+        own.text
+            .cmp(&others.text)
+            .then_with(|| own.network.cmp(&others.network))
+            .then_with(|| self.tag.cmp(&other.tag))
     }
 }
 

@@ -6,7 +6,7 @@ use std::fmt;
 use super::error::{Error, Status};
 
 /// Which IP versions a network takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Family {
     Any,
     V4,
@@ -14,7 +14,7 @@ pub(crate) enum Family {
 }
 
 /// What is dialed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Network {
     Tcp(Family),
     Udp(Family),

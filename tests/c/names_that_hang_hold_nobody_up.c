@@ -104,7 +104,7 @@ TEST(healthy_names_resolve_while_others_hang)
 {
     server s = tcp_server();
     vcp_pool *pool = forgetful_pool();
-    member like = hanging(pool, 2000);
+    member like = hanging(pool, 1000 + at_most(1000));
     crowd c;
     int i;
     name_is("known.test", "127.0.0.1");
@@ -112,7 +112,7 @@ TEST(healthy_names_resolve_while_others_hang)
     dial_by_name(pool, "known.test", &s, 1000);
     names_hold();
     crowd_starts(&c, 64, &like, new_names(64));
-    EVENTUALLY(crowd_sleeps(&c), 1500);
+    EVENTUALLY(crowd_sleeps(&c), 1000);
     for (i = 0; i < 5; i++)
         dial_by_name(pool, "known.test", &s, at_most(500));
     dial_by_name(pool, "new.test", &s, at_most(5000));

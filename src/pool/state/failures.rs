@@ -10,7 +10,7 @@
 //! | being probed | the probe was given up by its caller | due |
 #![forbid(unsafe_code)]
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::answer::{Refusal, Ticket};
@@ -34,14 +34,14 @@ struct Failure {
 #[derive(Debug)]
 pub(super) struct Failures {
     lasts: Option<Duration>,
-    of: HashMap<Arc<Destination>, Failure>,
+    of: BTreeMap<Arc<Destination>, Failure>,
 }
 
 impl Failures {
     pub(super) fn new(lasts: Option<Duration>) -> Self {
         Self {
             lasts,
-            of: HashMap::new(),
+            of: BTreeMap::new(),
         }
     }
 

@@ -29,7 +29,7 @@ mod flight;
 mod keep;
 mod line;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use self::answer::{Effects, Want};
@@ -90,7 +90,7 @@ pub(crate) struct State<C: Held> {
     keeping: Keeping,
     entries: Vec<Option<Entry>>,
     free_entries: Vec<DestinationId>,
-    index: HashMap<Arc<Destination>, DestinationId>,
+    index: BTreeMap<Arc<Destination>, DestinationId>,
     shelves: Shelves<C>,
     /// Ends of lifetimes, of connections idle and borrowed; empty unless there is a max_lifetime.
     retiring: BTreeSet<(Time, u64)>,
@@ -114,7 +114,7 @@ impl<C: Held> State<C> {
             keeping,
             entries: Vec::new(),
             free_entries: Vec::new(),
-            index: HashMap::new(),
+            index: BTreeMap::new(),
             shelves: Shelves::new(),
             retiring: BTreeSet::new(),
             armed_up_to: Time::default(),
@@ -179,7 +179,7 @@ impl<C: Held> State<C> {
         if self.index.is_empty() && self.entries.len() > FEW {
             self.entries = Vec::new();
             self.free_entries = Vec::new();
-            self.index = HashMap::new();
+            self.index = BTreeMap::new();
             self.shelves.trim();
         } else {
             self.free_entries.push(id);
