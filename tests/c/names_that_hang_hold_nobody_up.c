@@ -176,12 +176,12 @@ TEST(names_that_timed_out_lately_hold_half_of_the_threads_at_most)
     for (i = 0; i < 4; i++) {
         int before = all_calls();
         names_hold();
-        hang_for(pool, 16, first + 16 * i, 150);
+        hang_for(pool, 16, first + 16 * i, at_most(150));
         CHECK_EQ(all_calls() - before, 16);
         let_all_return();
     }
     names_hold();
-    hang_for(pool, 64, first, 150);
+    hang_for(pool, 64, first, at_most(150));
     CHECK(lookups() <= SLOW_MOST);
     let_all_return();
     names.after_hanging = 0;
