@@ -174,7 +174,8 @@ typedef struct {
      */
     int fd;
     /**
-     * How long it took, in microseconds.
+     * In microseconds: how long the dial (DIAL_DONE, DIAL_FAILED) or the wait (WAIT_DONE) took, or how long the connection has been
+     * borrowed (RELEASED, LEAKED, LEAK_RETURNED, and CLOSED at the end of a borrow); else 0.
      */
     int64_t duration_us;
     /**
@@ -186,13 +187,14 @@ typedef struct {
      */
     const char *remote_address;
     /**
-     * The failure's text, or "".
+     * The failure's text, as vcp_last_error() has it; for LEAKED the pool's name and the time; or "".
      */
     const char *message;
 } vcp_event;
 
 /**
- * Told what happens in the pool, on the thread that caused it.
+ * Told what has just happened in the pool, on the thread that caused it (what the library does in the background: on a thread of
+ * its own that may block), with no lock held: it may call the library. A CLOSED descriptor is still open during the call.
  */
 typedef void (*vcp_event_fn)(void *user, const vcp_event *event);
 
@@ -215,8 +217,8 @@ typedef void (*vcp_free_fn)(void *data);
  * destination (or one with VCP_DIAL_FRESH) needs. A newcomer takes nothing that an older waiter could be served with. A
  * wait that runs out is VCP_ERR_TIMEOUT with VCP_PHASE_WAITING; a waiter that timed out or was canceled swallows nothing.
  *
- * Not supported yet, and refused with VCP_ERR_INVALID_ARGUMENT when set: min_idle_per_address, leak_threshold_ms, name,
- * on_open, on_reuse, on_release, on_event and free_user.
+ * Not supported yet, and refused with VCP_ERR_INVALID_ARGUMENT when set: min_idle_per_address, on_open, on_reuse, on_release
+ * and free_user.
  */
 typedef struct {
     /**
@@ -341,11 +343,12 @@ typedef struct {
      */
     int64_t fail_fast_ms;
     /**
-     * [0] A connection borrowed for longer is reported, once.
+     * [0] A connection borrowed for longer is a leak: counted and reported (VCP_EVENT_LEAKED) once, and once more if it comes back
+     * after all (VCP_EVENT_LEAK_RETURNED); 0: none is.
      */
     int64_t leak_threshold_ms;
     /**
-     * [NULL = ""] The pool's name in reports.
+     * [NULL = ""] The pool's name in reports; at most 1,024 bytes.
      */
     const char *name;
     /**
@@ -418,7 +421,7 @@ typedef struct {
      */
     const char *reuse_tag;
     /**
-     * [NULL] Names the borrower in events and leak reports.
+     * [NULL = ""] Names the borrower in events and leak reports; at most 1,024 bytes.
      */
     const char *label;
     /**
@@ -461,7 +464,7 @@ typedef struct {
      */
     uint64_t releases;
     /**
-     * Dials that waited at a limit.
+     * Waits at a limit, or for the turn to dial.
      */
     uint64_t waits;
     /**

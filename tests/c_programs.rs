@@ -171,6 +171,7 @@ programs! {
     corners_of_the_kernel,
     dials_race_as_rfc_8305_says,
     errors_name_what_went_wrong,
+    events_tell_what_happens,
     every_network_can_be_dialed,
     failures_are_remembered,
     go_library_defects,

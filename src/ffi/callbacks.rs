@@ -11,10 +11,13 @@ use super::text;
 use crate::dial::lookup::Lookup;
 use crate::dial::program::Program;
 use crate::handle::{Kept, Kind, Table};
+use crate::pool::events::Observer;
 use crate::pool::process::process;
+use crate::pool::Callbacks;
 use crate::sync::Arc;
-use crate::values::address::{self, LONGEST_TEXT};
+use crate::values::address::{self, Destination, LONGEST_TEXT};
 use crate::values::error::{Error, Result, Status};
+use crate::values::event::Event;
 
 /// A resolve callback's answer in the making; valid until the callback returns.
 pub struct vcp_resolved {
@@ -74,7 +77,8 @@ pub type vcp_control_fn = Option<
 pub type vcp_conn_hook_fn =
     Option<unsafe extern "C" fn(user: *mut c_void, conn: *mut vcp_conn, fd: c_int) -> c_int>;
 
-/// Told what happens in the pool, on the thread that caused it.
+/// Told what has just happened in the pool, on the thread that caused it (what the library does in the background: on a thread of
+/// its own that may block), with no lock held: it may call the library. A CLOSED descriptor is still open during the call.
 pub type vcp_event_fn = Option<unsafe extern "C" fn(user: *mut c_void, event: *const vcp_event)>;
 
 /// Frees what the program gave the library.
@@ -154,13 +158,14 @@ pub struct vcp_event {
     pub label: *const c_char,
     /// The connection's descriptor, or -1.
     pub fd: c_int,
-    /// How long it took, in microseconds.
+    /// In microseconds: how long the dial (DIAL_DONE, DIAL_FAILED) or the wait (WAIT_DONE) took, or how long the connection has been
+    /// borrowed (RELEASED, LEAKED, LEAK_RETURNED, and CLOSED at the end of a borrow); else 0.
     pub duration_us: i64,
     /// The destination's reuse tag, or "".
     pub reuse_tag: *const c_char,
     /// The peer's address, or "".
     pub remote_address: *const c_char,
-    /// The failure's text, or "".
+    /// The failure's text, as vcp_last_error() has it; for LEAKED the pool's name and the time; or "".
     pub message: *const c_char,
 }
 
@@ -236,22 +241,23 @@ impl Kept for Resolved {
 }
 
 /// The callbacks of one pool with the pointer they are given.
-pub(crate) struct Callbacks {
+struct Called {
     user: *mut c_void,
     rewrite: vcp_rewrite_fn,
     resolve: vcp_resolve_fn,
     dial: vcp_dial_fn,
     control: vcp_control_fn,
+    on_event: vcp_event_fn,
 }
 
 // SAFETY: the header tells the program on which threads its callbacks run; `user` is only passed on to them.
-unsafe impl Send for Callbacks {}
+unsafe impl Send for Called {}
 // SAFETY: as above.
-unsafe impl Sync for Callbacks {}
+unsafe impl Sync for Called {}
 
-impl std::fmt::Debug for Callbacks {
+impl std::fmt::Debug for Called {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Callbacks").finish_non_exhaustive()
+        f.debug_struct("Called").finish_non_exhaustive()
     }
 }
 
@@ -260,26 +266,62 @@ fn c_text(text: &str) -> CString {
     CString::new(text).unwrap_or_default()
 }
 
-impl Callbacks {
-    /// `None` if the program has set none.
-    pub(crate) fn of(options: &vcp_pool_options) -> Option<Arc<dyn Program>> {
-        let is_set = options.rewrite.is_some()
-            || options.resolve.is_some()
-            || options.dial.is_some()
-            || options.control.is_some();
-        is_set.then(|| -> Arc<dyn Program> {
-            Arc::new(Self {
-                user: options.user,
-                rewrite: options.rewrite,
-                resolve: options.resolve,
-                dial: options.dial,
-                control: options.control,
-            })
-        })
+/// Those that are set.
+pub(crate) fn of(options: &vcp_pool_options) -> Callbacks {
+    let called = Arc::new(Called {
+        user: options.user,
+        rewrite: options.rewrite,
+        resolve: options.resolve,
+        dial: options.dial,
+        control: options.control,
+        on_event: options.on_event,
+    });
+    let dials = options.rewrite.is_some()
+        || options.resolve.is_some()
+        || options.dial.is_some()
+        || options.control.is_some();
+    Callbacks {
+        program: dials.then(|| -> Arc<dyn Program> { called.clone() }),
+        observer: options
+            .on_event
+            .map(|_| -> Arc<dyn Observer> { called.clone() }),
     }
 }
 
-impl Program for Callbacks {
+impl Observer for Called {
+    fn on_event(&self, event: &Event<'_>) {
+        let Some(on_event) = self.on_event else {
+            return;
+        };
+        let Destination { address, tag } = event.destination;
+        let has_port = address.network.has_port();
+        let remote = event.remote.map(|remote| remote.text(has_port));
+        let network = c_text(&address.network.to_string());
+        let text = c_text(&address.text);
+        let label = c_text(event.label);
+        let reuse_tag = c_text(tag);
+        let remote_address = c_text(&remote.unwrap_or_default());
+        let message = c_text(event.error.map_or(event.remark, |error| &error.message));
+        let told = vcp_event {
+            size: size_of::<vcp_event>(),
+            kind: event.kind as i32,
+            reason: event.reason as i32,
+            status: event.error.map_or(0, |error| error.status as i32),
+            network: network.as_ptr(),
+            address: text.as_ptr(),
+            label: label.as_ptr(),
+            fd: event.fd.unwrap_or(-1),
+            duration_us: i64::try_from(event.duration.as_micros()).unwrap_or(i64::MAX),
+            reuse_tag: reuse_tag.as_ptr(),
+            remote_address: remote_address.as_ptr(),
+            message: message.as_ptr(),
+        };
+        // SAFETY: texts that end in NUL, all valid until it returns.
+        unsafe { on_event(self.user, &told) }
+    }
+}
+
+impl Program for Called {
     fn rewrite(&self, network: &str, address: &str) -> Result<Option<String>> {
         let Some(rewrite) = self.rewrite else {
             return Ok(None);

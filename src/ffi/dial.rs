@@ -5,11 +5,12 @@ use std::ffi::{c_char, c_int};
 use super::cancel::{token_of, vcp_cancel};
 use super::conn::vcp_conn;
 use super::guard::guard;
-use super::pool::{destination_of, not_supported_yet, pool_of, vcp_pool};
+use super::pool::{destination_of, pool_of, vcp_pool};
 use super::records::{self, Record};
 use super::text;
 use crate::pool::state::answer::Want;
 use crate::pool::{Ask, Mode, Pool};
+use crate::sync::Arc;
 use crate::sys::clock;
 use crate::values::address::Destination;
 use crate::values::clock::Deadline;
@@ -54,7 +55,7 @@ pub struct vcp_dial_options {
     pub cancel: *mut vcp_cancel,
     /// [NULL = ""] Connections are reused only under the same tag (a user, a TLS configuration); at most 1,024 bytes.
     pub reuse_tag: *const c_char,
-    /// [NULL] Names the borrower in events and leak reports.
+    /// [NULL = ""] Names the borrower in events and leak reports; at most 1,024 bytes.
     pub label: *const c_char,
     /// [0] VCP_DIAL_* bits.
     pub flags: u32,
@@ -118,9 +119,6 @@ fn judge(raw: &vcp_dial_options) -> Result<()> {
         return Err(Error::invalid_argument(
             "flags: VCP_DIAL_QUEUED is for vcp_dial_async",
         ));
-    }
-    if !raw.label.is_null() {
-        return not_supported_yet("label");
     }
     Ok(())
 }
@@ -196,20 +194,21 @@ pub(crate) unsafe fn read_dial(
     options: *const vcp_dial_options,
 ) -> Result<(Destination, Ask)> {
     // SAFETY: the caller's promises.
-    let (raw, destination) = unsafe {
+    let (raw, destination, label) = unsafe {
         let raw = if options.is_null() {
             DEFAULTS
         } else {
             records::read(options, DEFAULTS)?
         };
         judge(&raw)?;
-        text::optional(raw.label, "label", Status::InvalidArgument)?;
-        (raw, destination_of(network, address, raw.reuse_tag)?)
+        let destination = destination_of(network, address, raw.reuse_tag)?;
+        let label = text::optional(raw.label, "label", Status::InvalidArgument)?;
+        (raw, destination, label.map(Arc::from))
     };
-    Ok((destination, ask(&raw, pool)?))
+    Ok((destination, ask(&raw, label, pool)?))
 }
 
-fn ask(raw: &vcp_dial_options, pool: &Pool) -> Result<Ask> {
+fn ask(raw: &vcp_dial_options, label: Option<Arc<str>>, pool: &Pool) -> Result<Ask> {
     let timeout_ms = match raw.timeout_ms {
         AS_THE_POOL => pool.options().dial.timeout_ms,
         own => own,
@@ -233,6 +232,7 @@ fn ask(raw: &vcp_dial_options, pool: &Pool) -> Result<Ask> {
         is_late: timeout_ms == 0,
         is_patient: timeout_ms < 0 || (pools_timeout_ms >= 0 && timeout_ms >= pools_timeout_ms),
         token: token_of(raw.cancel)?,
+        label,
         mode: match raw.flags & (VCP_DIAL_BLOCKING | VCP_DIAL_NONBLOCKING) {
             0 => Mode::AsThePool,
             VCP_DIAL_NONBLOCKING => Mode::Nonblocking,

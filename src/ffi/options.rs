@@ -3,7 +3,7 @@
 use std::ffi::{c_char, c_int, c_void};
 use std::time::Duration;
 
-use super::callbacks::Callbacks;
+use super::callbacks;
 use super::callbacks::{
     vcp_conn_hook_fn, vcp_control_fn, vcp_dial_fn, vcp_event_fn, vcp_free_fn, vcp_resolve_fn,
     vcp_rewrite_fn,
@@ -11,8 +11,7 @@ use super::callbacks::{
 use super::guard::guard;
 use super::records::{self, Record};
 use super::text;
-use crate::dial::program::Program;
-use crate::sync::Arc;
+use crate::pool::Callbacks;
 use crate::sys::names;
 use crate::values::endpoint::{Endpoint, UnixName};
 use crate::values::error::{Error, Result, Status};
@@ -51,8 +50,8 @@ pub const VCP_REUSE_FIFO: vcp_reuse_order = 1;
 /// destination (or one with VCP_DIAL_FRESH) needs. A newcomer takes nothing that an older waiter could be served with. A
 /// wait that runs out is VCP_ERR_TIMEOUT with VCP_PHASE_WAITING; a waiter that timed out or was canceled swallows nothing.
 ///
-/// Not supported yet, and refused with VCP_ERR_INVALID_ARGUMENT when set: min_idle_per_address, leak_threshold_ms, name,
-/// on_open, on_reuse, on_release, on_event and free_user.
+/// Not supported yet, and refused with VCP_ERR_INVALID_ARGUMENT when set: min_idle_per_address, on_open, on_reuse, on_release
+/// and free_user.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct vcp_pool_options {
@@ -127,9 +126,10 @@ pub struct vcp_pool_options {
     /// means VCP_ERR_CONNECT, RESOLVE, CALLBACK or the pool's own dial_timeout_ms; never a caller's own shorter timeout or
     /// cancellation.
     pub fail_fast_ms: i64,
-    /// [0] A connection borrowed for longer is reported, once.
+    /// [0] A connection borrowed for longer is a leak: counted and reported (VCP_EVENT_LEAKED) once, and once more if it comes back
+    /// after all (VCP_EVENT_LEAK_RETURNED); 0: none is.
     pub leak_threshold_ms: i64,
-    /// [NULL = ""] The pool's name in reports.
+    /// [NULL = ""] The pool's name in reports; at most 1,024 bytes.
     pub name: *const c_char,
 
     /// Passed to every callback. Must live until the pool is closed, its last connection given back, and every callback
@@ -328,12 +328,9 @@ fn local_address(address: &str) -> Result<LocalAddress> {
 fn refuse_unsupported(options: &vcp_pool_options) -> Result<()> {
     let set = [
         ("min_idle_per_address", options.min_idle_per_address != 0),
-        ("leak_threshold_ms", options.leak_threshold_ms != 0),
-        ("name", !options.name.is_null()),
         ("on_open", options.on_open.is_some()),
         ("on_reuse", options.on_reuse.is_some()),
         ("on_release", options.on_release.is_some()),
-        ("on_event", options.on_event.is_some()),
         ("free_user", options.free_user.is_some()),
     ];
     match set.iter().find(|(_, is_set)| *is_set) {
@@ -348,9 +345,7 @@ fn refuse_unsupported(options: &vcp_pool_options) -> Result<()> {
 ///
 /// # Safety
 /// `options` is NULL or points to a struct whose size field is right, with valid texts.
-pub(crate) unsafe fn read(
-    options: *const vcp_pool_options,
-) -> Result<(Options, Option<Arc<dyn Program>>)> {
+pub(crate) unsafe fn read(options: *const vcp_pool_options) -> Result<(Options, Callbacks)> {
     let raw = if options.is_null() {
         DEFAULTS
     } else {
@@ -361,6 +356,8 @@ pub(crate) unsafe fn read(
     // SAFETY: the caller's promise.
     let local =
         unsafe { text::optional(raw.local_address, "local_address", Status::InvalidArgument) }?;
+    // SAFETY: the caller's promise.
+    let name = unsafe { text::optional(raw.name, "name", Status::InvalidArgument) }?;
     if raw.lifetime_jitter_percent > 100 {
         return Err(Error::invalid_argument(format!(
             "lifetime_jitter_percent: {} is above 100",
@@ -404,8 +401,10 @@ pub(crate) unsafe fn read(
         },
         dns_cache: duration(raw.dns_cache_ms, "dns_cache_ms")?.unwrap_or_default(),
         fail_fast: duration(raw.fail_fast_ms, "fail_fast_ms")?,
+        leak_threshold: duration(raw.leak_threshold_ms, "leak_threshold_ms")?,
+        name: name.unwrap_or_default().into(),
     };
-    Ok((options, Callbacks::of(&raw)))
+    Ok((options, callbacks::of(&raw)))
 }
 
 #[cfg(test)]

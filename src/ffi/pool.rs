@@ -103,8 +103,8 @@ pub unsafe extern "C" fn vcp_pool_new(
             return Err(Error::invalid_argument("pool is NULL"));
         }
         // SAFETY: the program promises a struct as big as its size field says.
-        let (options, program) = unsafe { options::read(options) }?;
-        let listed = Listed(Pool::new(options, program));
+        let (options, callbacks) = unsafe { options::read(options) }?;
+        let listed = Listed(Pool::new(options, callbacks));
         let owned = Listed::table()
             .insert(listed)
             .map_err(|(unlisted, error)| {

@@ -25,7 +25,7 @@ pub struct vcp_stats {
     pub reuses: u64,
     /// Connections given back and kept, or handed on.
     pub releases: u64,
-    /// Dials that waited at a limit.
+    /// Waits at a limit, or for the turn to dial.
     pub waits: u64,
     /// Dials that ended with VCP_ERR_TIMEOUT while waiting.
     pub wait_timeouts: u64,

@@ -6,6 +6,7 @@
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 
+use super::events::Loan;
 use super::process::process;
 use super::shelf::{Held, NOWHERE};
 use super::state::DestinationId;
@@ -59,7 +60,11 @@ pub(crate) const HAS_TOKEN: u32 = 1 << 14;
 pub(crate) const ABORTED: u32 = 1 << 15;
 /// To be closed when it comes back (vcp_pool_evict).
 pub(crate) const EVICTED: u32 = 1 << 16;
-const OF_ONE_BORROW: u32 = REUSED | DISCARDED | FAILED | ENDED | READ_ANY | CLOSING;
+/// This borrow: its borrower gave it a label.
+const HAS_LABEL: u32 = 1 << 17;
+/// This borrow: reported as a leak.
+pub(crate) const LEAKED: u32 = 1 << 18;
+const OF_ONE_BORROW: u32 = REUSED | DISCARDED | FAILED | ENDED | READ_ANY | CLOSING | LEAKED;
 
 /// See the module.
 #[derive(Debug)]
@@ -82,8 +87,18 @@ pub(crate) struct Conn {
     write_deadline: AtomicU64,
     /// Guards itself alone.
     data: Mutex<Option<UserData>>,
-    /// What ends this borrow's reads and writes. Guards itself alone.
-    token: Mutex<Option<Arc<Token>>>,
+    /// When this borrow began; zero: it is none, or nobody wants to know.
+    loaned_since: AtomicU64,
+    /// Guards itself alone.
+    borrower: Mutex<Borrower>,
+}
+
+/// What this borrow's borrower brought along.
+#[derive(Debug, Default)]
+struct Borrower {
+    /// Ends reads and writes.
+    token: Option<Arc<Token>>,
+    label: Option<Arc<str>>,
 }
 
 impl Kept for Conn {
@@ -130,7 +145,8 @@ impl Conn {
             read_deadline: AtomicU64::new(Time::NEVER.nanos()),
             write_deadline: AtomicU64::new(Time::NEVER.nanos()),
             data: Mutex::new(None),
-            token: Mutex::new(None),
+            loaned_since: AtomicU64::new(Time::default().nanos()),
+            borrower: Mutex::default(),
         }
     }
 
@@ -152,6 +168,14 @@ impl Conn {
 
     pub(crate) fn destination(&self) -> &Destination {
         &self.destination
+    }
+
+    pub(crate) fn shared_destination(&self) -> &Arc<Destination> {
+        &self.destination
+    }
+
+    pub(crate) fn shared_remote(&self) -> Option<&Arc<Endpoint>> {
+        self.remote.as_ref()
     }
 
     pub(crate) fn remote(&self) -> Option<&Endpoint> {
@@ -219,20 +243,44 @@ impl Conn {
     /// Only asked for where the borrower may have set one: the flag keeps the lock off the other paths.
     pub(crate) fn token(&self) -> Option<Arc<Token>> {
         if self.has(HAS_TOKEN) {
-            self.token.lock().clone()
+            self.borrower.lock().token.clone()
         } else {
             None
         }
     }
 
     pub(crate) fn set_token(&self, token: Option<Arc<Token>>) {
-        let mut place = self.token.lock();
+        let mut borrower = self.borrower.lock();
         if token.is_some() {
             self.mark(HAS_TOKEN);
         } else {
             self.unmark(HAS_TOKEN);
         }
-        *place = token;
+        borrower.token = token;
+    }
+
+    /// From now on it is that borrower's.
+    pub(crate) fn begin_loan(&self, loan: Loan) {
+        if loan.label.is_some() || self.has(HAS_LABEL) {
+            let mut borrower = self.borrower.lock();
+            self.mark(HAS_LABEL);
+            borrower.label = loan.label;
+        }
+        self.loaned_since.store(loan.since.nanos(), Release);
+    }
+
+    pub(crate) fn loan(&self) -> Loan {
+        let label = self
+            .has(HAS_LABEL)
+            .then(|| self.borrower.lock().label.clone());
+        Loan {
+            label: label.flatten(),
+            since: self.loaned_since(),
+        }
+    }
+
+    pub(crate) fn loaned_since(&self) -> Time {
+        Time::from_nanos(self.loaned_since.load(Acquire))
     }
 
     /// Puts the descriptor into the mode that this borrow wants.
@@ -372,6 +420,11 @@ impl Held for Owned<Conn> {
     fn set_node(&self, node: u32) {
         self.node.store(node, Relaxed);
     }
+
+    fn came_home(&self) {
+        self.begin_loan(Loan::default());
+        self.unmark(LEAKED);
+    }
 }
 
 /// Ends the watch: before the descriptor is closed or given away.
@@ -384,6 +437,16 @@ fn unwatch(conn: &Conn) {
 /// Really closes a connection that the pool no longer counts: the watch, the program's data, the descriptor. Called
 /// without any lock, because the program's destructor runs in here.
 pub(crate) fn close(conn: Owned<Conn>, cause: Cause) {
+    conn.pool().tell_closed(&conn, cause);
+    shut(conn, cause);
+}
+
+/// The same for one that never was the pool's.
+pub(crate) fn discard(conn: Owned<Conn>) {
+    shut(conn, Cause::PoolClosed);
+}
+
+fn shut(conn: Owned<Conn>, cause: Cause) {
     let is_ours = cause != Cause::ForeignFd && owners::is_owner(conn.raw_fd(), conn.place());
     if is_ours {
         unwatch(&conn);

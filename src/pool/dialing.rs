@@ -21,7 +21,6 @@ use crate::values::error::{Error, Result, Status};
 #[derive(Debug)]
 struct Dialing {
     permit: Permit,
-    destination: Arc<Destination>,
     bell: Arc<Bell>,
     token: Option<Arc<Token>>,
     /// The caller's deadline is the pool's own, or later.
@@ -51,17 +50,23 @@ impl Pool {
         } else {
             line.takes_meanwhile()
         };
-        if let Some(conn) = dialing.begin(takes)? {
+        let at_once = match dialing.begin(takes) {
+            Ok(at_once) => at_once,
+            Err(error) => return Err(dialing.failed(error)),
+        };
+        if let Some(conn) = at_once {
             match self.unfit(&conn) {
                 None => return Ok((conn, true)),
                 Some(cause) => self.reject(conn, cause),
             }
         }
-        let mut run = drive::dial(&dialing.destination, &self.dialer, ask.deadline, &dialing);
+        let mut run = drive::dial(dialing.destination(), &self.dialer, ask.deadline, &dialing);
         loop {
             if let Some(conn) = dialing.answer(&run) {
-                if let Ok(Run::Left(drive)) = run {
-                    dialing.go_on_without_caller(drive);
+                match run {
+                    Ok(Run::Left(drive)) => dialing.go_on_without_caller(drive),
+                    Err(error) => drop(dialing.failed(error)),
+                    Ok(Run::Connected(_)) => unreachable!("then it takes no other"),
                 }
                 return Ok((conn, true));
             }
@@ -72,12 +77,9 @@ impl Pool {
                 // What it left for was unfit.
                 Ok(Run::Left(drive)) => match dialing.ended() {
                     None => drive.run(&dialing),
-                    Some(error) => return Err(error),
+                    Some(error) => return Err(dialing.failed(error)),
                 },
-                Err(error) => {
-                    dialing.failed(&error);
-                    return Err(error);
-                }
+                Err(error) => return Err(dialing.failed(error)),
             }
         }
     }
@@ -90,14 +92,13 @@ impl Pool {
         ask: &Ask,
     ) -> Result<Owned<Conn>> {
         let dialing = Dialing::new(self, right, destination, ask);
-        dialing.begin(Meanwhile::Nothing)?;
-        match drive::dial(&dialing.destination, &self.dialer, ask.deadline, &dialing) {
+        if let Err(error) = dialing.begin(Meanwhile::Nothing) {
+            return Err(dialing.failed(error));
+        }
+        match drive::dial(dialing.destination(), &self.dialer, ask.deadline, &dialing) {
             Ok(Run::Connected(dialed)) => dialing.connected(dialed),
             Ok(Run::Left(_)) => unreachable!("it was not offered to anybody"),
-            Err(error) => {
-                dialing.failed(&error);
-                Err(error)
-            }
+            Err(error) => Err(dialing.failed(error)),
         }
     }
 
@@ -114,8 +115,7 @@ impl Pool {
 impl Dialing {
     fn new(pool: &Arc<Pool>, right: DialRight, destination: Arc<Destination>, ask: &Ask) -> Self {
         Self {
-            permit: Permit::new(pool.clone(), right),
-            destination,
+            permit: Permit::new(pool.clone(), right, destination, ask.label.clone()),
             bell: Arc::default(),
             token: ask.token.clone(),
             is_patient: ask.is_patient,
@@ -125,6 +125,10 @@ impl Dialing {
 
     fn pool(&self) -> &Arc<Pool> {
         self.permit.pool()
+    }
+
+    fn destination(&self) -> &Arc<Destination> {
+        self.permit.destination()
     }
 
     /// On the list of dials in flight; what became idle since the right was given.
@@ -152,7 +156,7 @@ impl Dialing {
     }
 
     fn connected(self, dialed: Dialed) -> Result<Owned<Conn>> {
-        let pool = self.pool();
+        let pool = self.pool().clone();
         let facts = Facts {
             remote: dialed.remote.map(|remote| pool.shared_remote(remote)),
             retire_at: pool.draw_lifetime(),
@@ -160,16 +164,16 @@ impl Dialing {
             is_nonblocking: dialed.is_nonblocking,
         };
         let id = self.permit.right().destination;
-        let conn = pool
-            .enlist(dialed.fd, id, self.destination.clone(), facts)
-            .map_err(|(_, error)| error)?;
-        self.permit.used_for(conn)
+        match pool.enlist(dialed.fd, id, self.destination().clone(), facts) {
+            Ok(conn) => self.permit.used_for(conn),
+            Err((_, error)) => Err(self.failed(error)),
+        }
     }
 
-    fn failed(self, error: &Error) {
-        if self.is_destinations_fault(error) {
-            self.permit.failed(error);
-        }
+    fn failed(self, error: Error) -> Error {
+        let is_to_blame = self.is_destinations_fault(&error);
+        self.permit.failed(&error, is_to_blame);
+        error
     }
 
     /// What makes further dials fail at once: never a caller's own impatience, nor a shortage here.
@@ -199,7 +203,9 @@ impl Dialing {
                 }
             }
             Ok(Run::Left(_)) => unreachable!("the caller left long ago"),
-            Err(error) => self.failed(&error),
+            Err(error) => {
+                self.failed(error);
+            }
         }
     }
 }

@@ -8,7 +8,9 @@ pub(crate) mod conn;
 mod dialing;
 pub(crate) mod ending;
 pub(crate) mod engine;
+pub(crate) mod events;
 pub(crate) mod io;
+pub(crate) mod leaks;
 pub(crate) mod open;
 pub(crate) mod permit;
 pub(crate) mod process;
@@ -25,6 +27,8 @@ use std::os::fd::RawFd;
 
 use self::conn::Conn;
 use self::engine::Engine;
+use self::events::Observer;
+use self::leaks::Lent;
 use self::process::process;
 use self::shelf::Held;
 use self::state::answer::{Effects, Fate, Forgotten, Refusal, Take, Want};
@@ -46,6 +50,7 @@ use crate::values::address::{Address, Destination};
 use crate::values::clock::{Deadline, Time};
 use crate::values::endpoint::Endpoint;
 use crate::values::error::{Error, Phase, Result, Status};
+use crate::values::event::Kind as EventKind;
 use crate::values::options::{Liveness, Options};
 
 /// See the module.
@@ -62,6 +67,15 @@ pub(crate) struct Pool {
     is_closed: AtomicBool,
     /// The last peer's address, shared by the connections that have the same one. Guards itself alone.
     last_remote: Mutex<Option<Arc<Endpoint>>>,
+    /// Told what happens.
+    observer: Option<Arc<dyn Observer>>,
+}
+
+/// The callbacks of the program that a pool serves.
+#[derive(Debug, Default)]
+pub(crate) struct Callbacks {
+    pub(crate) program: Option<Arc<dyn Program>>,
+    pub(crate) observer: Option<Arc<dyn Observer>>,
 }
 
 /// A pool in its slot of the handle table.
@@ -87,6 +101,8 @@ pub(crate) struct Ask {
     /// The deadline is the pool's own, or later: when it passes, the destination is to blame.
     pub(crate) is_patient: bool,
     pub(crate) token: Option<Arc<Token>>,
+    /// Names the borrower.
+    pub(crate) label: Option<Arc<str>>,
     pub(crate) mode: Mode,
 }
 
@@ -99,6 +115,10 @@ pub(crate) enum Mode {
 }
 
 impl Ask {
+    pub(crate) fn label(&self) -> &str {
+        self.label.as_deref().unwrap_or_default()
+    }
+
     /// What fails before anything is looked at, a hit too.
     fn may_begin(&self) -> Result<()> {
         if self.is_late {
@@ -112,7 +132,7 @@ impl Ask {
 }
 
 impl Pool {
-    pub(crate) fn new(options: Options, program: Option<Arc<dyn Program>>) -> Arc<Self> {
+    pub(crate) fn new(options: Options, callbacks: Callbacks) -> Arc<Self> {
         static POOLS: AtomicU64 = AtomicU64::new(1);
         let process = process();
         process.pool_begins();
@@ -124,7 +144,7 @@ impl Pool {
             )),
             dialer: Arc::new(Dialer {
                 settings: options.dial.clone(),
-                program,
+                program: callbacks.program,
                 cache: Cache::new(options.dns_cache),
                 owner: POOLS.fetch_add(1, Relaxed),
                 resolver: &process.resolver,
@@ -134,6 +154,7 @@ impl Pool {
             engine: Mutex::new(None),
             is_closed: AtomicBool::new(false),
             last_remote: Mutex::new(None),
+            observer: callbacks.observer,
             options,
         })
     }
@@ -186,7 +207,12 @@ impl Pool {
         }
     }
 
-    fn hand_out(&self, conn: Owned<Conn>, is_reused: bool, ask: &Ask) -> Result<Owned<Conn>> {
+    fn hand_out(
+        self: &Arc<Self>,
+        conn: Owned<Conn>,
+        is_reused: bool,
+        ask: &Ask,
+    ) -> Result<Owned<Conn>> {
         conn.begin_borrow(is_reused);
         let set = match ask.mode {
             Mode::AsThePool => conn.set_mode(self.options.nonblocking),
@@ -198,8 +224,10 @@ impl Pool {
             self.end_borrow(id, conn, Fate::Close(Cause::Failed));
             return Err(system_error("fcntl", &error));
         }
+        self.begin_loan(&conn, ask.label.as_ref());
         if is_reused {
             self.state.lock().reused();
+            self.tell_reused(&conn, ask.label());
         }
         Ok(conn)
     }
@@ -267,11 +295,21 @@ impl Pool {
     fn end_borrow(&self, id: DestinationId, conn: Owned<Conn>, fate: Fate) {
         let now = clock::now_coarse();
         let mut effects = Effects::none();
+        let lent = self.is_observed().then(|| Lent::of(&conn));
         let mut state = self.state.lock();
+        let was_leaked = conn.has(conn::LEAKED);
         let due = state.due_after_keeping(conn.wants_arming(), conn.retire_at(), now);
-        state.give_back(id, conn, fate, now, &mut effects);
+        let is_kept = state.give_back(id, conn, fate, now, &mut effects);
         self.look_by(due);
         drop(state);
+        if let Some(lent) = lent {
+            if was_leaked {
+                self.tell_back(EventKind::LeakReturned, &lent);
+            }
+            if is_kept {
+                self.tell_back(EventKind::Released, &lent);
+            }
+        }
         self.apply(effects);
     }
 

@@ -3,27 +3,53 @@
 
 use super::conn::{self, Conn};
 use super::state::answer::DialRight;
-use super::stats::Cause;
-use super::Pool;
+use super::{canceled, Pool};
 use crate::handle::Owned;
 use crate::sync::Arc;
+use crate::values::address::Destination;
+use crate::values::clock::Time;
 use crate::values::error::{Error, Result};
+use crate::values::event::Kind;
 
 /// See the module. Made when the state has answered `Take::Dial`.
 #[derive(Debug)]
 pub(crate) struct Permit {
     pool: Arc<Pool>,
     right: DialRight,
+    destination: Arc<Destination>,
+    label: Option<Arc<str>>,
+    began: Time,
     is_open: bool,
 }
 
 impl Permit {
-    pub(crate) fn new(pool: Arc<Pool>, right: DialRight) -> Self {
-        Self {
+    pub(crate) fn new(
+        pool: Arc<Pool>,
+        right: DialRight,
+        destination: Arc<Destination>,
+        label: Option<Arc<str>>,
+    ) -> Self {
+        let permit = Self {
+            began: pool.watch_started(),
             pool,
             right,
+            destination,
+            label,
             is_open: true,
-        }
+        };
+        let Self {
+            pool, destination, ..
+        } = &permit;
+        pool.tell_of(Kind::DialStart, destination, permit.label());
+        permit
+    }
+
+    fn label(&self) -> &str {
+        self.label.as_deref().unwrap_or_default()
+    }
+
+    pub(crate) fn destination(&self) -> &Arc<Destination> {
+        &self.destination
     }
 
     pub(crate) fn right(&self) -> DialRight {
@@ -37,21 +63,29 @@ impl Permit {
     /// The dial succeeded: from now on the connection is what counts. Fails if the pool was closed meanwhile.
     pub(crate) fn used_for(mut self, conn: Owned<Conn>) -> Result<Owned<Conn>> {
         self.is_open = false;
-        let (pool, right) = (self.pool.clone(), self.right);
-        let dialed = pool.change(|state, now, effects| state.dialed(right, &conn, now, effects));
+        let right = self.right;
+        let dialed = self
+            .pool
+            .change(|state, now, effects| state.dialed(right, &conn, now, effects));
         match dialed {
-            Ok(()) => Ok(conn),
+            Ok(()) => {
+                self.pool.tell_dialed(&conn, self.label(), self.began);
+                Ok(conn)
+            }
             Err(refusal) => {
-                conn::close(conn, Cause::PoolClosed);
-                Err(refusal.into())
+                let error = refusal.into();
+                conn::discard(conn);
+                self.tell_failed(&error);
+                Err(error)
             }
         }
     }
 
-    /// The dial failed, and the destination is to blame.
-    pub(crate) fn failed(mut self, error: &Error) {
+    /// The dial failed; `is_to_blame` is the destination, if others are to know.
+    pub(crate) fn failed(mut self, error: &Error, is_to_blame: bool) {
         self.is_open = false;
-        self.end(Some(error));
+        self.end(is_to_blame.then_some(error));
+        self.tell_failed(error);
     }
 
     fn end(&self, blame: Option<&Error>) {
@@ -59,12 +93,27 @@ impl Permit {
         self.pool
             .change(|state, now, effects| state.dial_failed(right, blame, now, effects));
     }
+
+    fn tell_failed(&self, error: &Error) {
+        if self.pool.is_observed() {
+            let destination = &self.destination;
+            let error = error.clone().of(format_args!("dial {destination}"));
+            self.pool.tell_end(
+                Kind::DialFailed,
+                destination,
+                self.label(),
+                self.began,
+                Some(&error),
+            );
+        }
+    }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
         if self.is_open {
             self.end(None);
+            self.tell_failed(&canceled());
         }
     }
 }

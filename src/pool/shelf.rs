@@ -29,6 +29,8 @@ pub(crate) trait Held {
     fn wants_arming(&self) -> bool;
     /// Keeps the number of the node it stands in ([`NOWHERE`]: none), so that it can be found without a search.
     fn set_node(&self, node: u32);
+    /// Its borrow is over, and it is kept or handed on.
+    fn came_home(&self);
 }
 
 /// The two ends of one destination's shelf.

@@ -15,6 +15,7 @@ use crate::sys::clock;
 use crate::sys::nap::Nap;
 use crate::values::address::Destination;
 use crate::values::error::{Error, Phase, Result};
+use crate::values::event::Kind;
 
 type Taken = Take<Owned<Conn>>;
 
@@ -133,10 +134,15 @@ impl<'a> InLine<'a> {
             return Ok(taken);
         }
         self.request.has_waited = true;
+        let (destination, label) = (self.request.destination, self.ask.label());
+        self.pool.tell_of(Kind::WaitStart, destination, label);
         let began = clock::now();
         let result = self.wait(ticket);
         let waited = clock::now().since(began);
         self.pool.state.lock().waited(waited);
+        let error = result.as_ref().err();
+        self.pool
+            .tell_end(Kind::WaitDone, destination, label, began, error);
         result
     }
 

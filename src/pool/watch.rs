@@ -11,19 +11,22 @@ use super::wait::Waker;
 use super::Pool;
 use crate::handle::{Kept, Owned, Place};
 use crate::sync::atomic::Ordering::SeqCst;
+use crate::sync::Arc;
 use crate::sys::{clock, epoll, socket};
 use crate::values::clock::Time;
 use crate::values::options::Liveness;
 
 impl Pool {
     /// The engine's look at what is due.
-    pub(crate) fn reap(&self, now: Time) {
+    pub(crate) fn reap(self: &Arc<Self>, now: Time) {
         let mut effects = Effects::none();
         let mut state = self.state.lock();
         let reaped = state.reap(now, &mut effects);
-        self.due.store(reaped.next.nanos(), SeqCst);
+        let (leaked, next_leak) = self.find_leaks(&mut state, now);
+        self.due.store(reaped.next.min(next_leak).nanos(), SeqCst);
         drop(state);
         self.apply_in_background(effects);
+        self.report_leaks(leaked);
         for id in reaped.retired {
             self.retire(Place::from_bits(id));
         }
@@ -93,7 +96,7 @@ impl Pool {
     pub(crate) fn apply_in_background(&self, effects: Effects<Owned<Conn>>) {
         effects.wakes.iter().for_each(Waker::wake);
         for (conn, cause) in effects.closes {
-            if conn.has_destructor() || socket::may_linger(conn.fd()) {
+            if self.is_observed() || conn.has_destructor() || socket::may_linger(conn.fd()) {
                 process()
                     .helpers
                     .run(Box::new(move || conn::close(conn, cause)));

@@ -5,5 +5,6 @@ pub(crate) mod address;
 pub(crate) mod clock;
 pub(crate) mod endpoint;
 pub(crate) mod error;
+pub(crate) mod event;
 pub(crate) mod network;
 pub(crate) mod options;

@@ -90,4 +90,7 @@ pub(crate) struct Options {
     pub(crate) dns_cache: Duration,
     /// For so long after a failed dial others fail at once.
     pub(crate) fail_fast: Option<Duration>,
+    /// Borrowed longer than that is reported.
+    pub(crate) leak_threshold: Option<Duration>,
+    pub(crate) name: Box<str>,
 }

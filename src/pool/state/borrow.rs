@@ -213,7 +213,7 @@ impl<C: Held> State<C> {
             }
             self.count_as_limited(ticket);
         }
-        self.counters.waits += u64::from(!request.has_waited);
+        self.counters.waits += 1;
         Take::Wait
     }
 
@@ -399,6 +399,11 @@ impl<C: Held> State<C> {
     /// A reused connection reached its borrower.
     pub(crate) fn reused(&mut self) {
         self.counters.reuses += 1;
+    }
+
+    /// So many have been borrowed for too long.
+    pub(crate) fn leaked(&mut self, connections: u64) {
+        self.counters.leaks += connections;
     }
 
     pub(super) fn begin_borrow(&mut self, id: DestinationId) {

@@ -10,7 +10,7 @@ use crate::values::address::Destination;
 use crate::values::clock::Time;
 
 impl<C: Held> State<C> {
-    /// The one way back.
+    /// The one way back; false if it is closed.
     pub(crate) fn give_back(
         &mut self,
         id: DestinationId,
@@ -18,9 +18,10 @@ impl<C: Held> State<C> {
         fate: Fate,
         now: Time,
         effects: &mut Effects<C>,
-    ) {
+    ) -> bool {
         let is_kept = self.settle_in(id, conn, fate, now, effects);
         self.counters.releases += u64::from(is_kept);
+        is_kept
     }
 
     fn fate(&self, conn: &C, fate: Fate, now: Time) -> Fate {

@@ -224,10 +224,12 @@ impl<C: Held> State<C> {
         let best = self.best_use(id);
         let is_used = match best {
             Use::HandTo(ticket) => {
+                conn.came_home();
                 self.hand_to(ticket, conn, id, effects);
                 true
             }
             Use::Answer(ticket) => {
+                conn.came_home();
                 self.answer_dial(id, ticket, conn, effects);
                 true
             }
@@ -242,6 +244,7 @@ impl<C: Held> State<C> {
             Use::Keep => {
                 // `reap` may have dropped it a moment ago, when it was borrowed and its time had just come.
                 self.note_lifetime(&conn);
+                conn.came_home();
                 self.shelve(conn, id, now);
                 true
             }

@@ -1,0 +1,150 @@
+//! Telling the program what happens: after the change, on the thread that made it, without any lock.
+#![forbid(unsafe_code)]
+
+use std::fmt::Debug;
+use std::time::Duration;
+
+use super::conn::Conn;
+use super::leaks::Lent;
+use super::stats::Cause;
+use super::Pool;
+use crate::sync::Arc;
+use crate::sys::clock;
+use crate::values::address::Destination;
+use crate::values::clock::Time;
+use crate::values::error::Error;
+use crate::values::event::{Event, Kind, Reason};
+
+/// The program's on_event, as this layer sees it. `ffi::callbacks` implements it.
+pub(crate) trait Observer: Debug + Send + Sync {
+    fn on_event(&self, event: &Event<'_>);
+}
+
+/// Who borrowed a connection, and since when.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Loan {
+    pub(crate) label: Option<Arc<str>>,
+    /// Zero: nobody wants to know.
+    pub(crate) since: Time,
+}
+
+impl Loan {
+    pub(crate) fn label(&self) -> &str {
+        self.label.as_deref().unwrap_or_default()
+    }
+}
+
+/// What a connection's closing is called outside.
+pub(crate) fn reason(cause: Cause) -> Reason {
+    match cause {
+        Cause::StaleAtBorrow | Cause::PeerClosedWhileIdle | Cause::PeerClosedAtGiveBack => {
+            Reason::PeerClosed
+        }
+        Cause::DirtyAtBorrow | Cause::DirtyWhileIdle => Reason::Dirty,
+        Cause::IdleTimeout => Reason::IdleTimeout,
+        Cause::Lifetime => Reason::Lifetime,
+        Cause::MaxUses => Reason::MaxUses,
+        Cause::IdleFull => Reason::IdleFull,
+        Cause::Evicted => Reason::Evicted,
+        Cause::Discarded => Reason::Discarded,
+        Cause::Failed => Reason::Failed,
+        Cause::ForeignFd => Reason::ForeignFd,
+        Cause::PoolClosed | Cause::PoolClosedWhileIdle => Reason::PoolClosed,
+    }
+}
+
+impl Pool {
+    /// Somebody listens, so that what an event tells must be known.
+    pub(crate) fn is_observed(&self) -> bool {
+        self.observer.is_some()
+    }
+
+    /// The time, where an event will tell how long something took.
+    pub(super) fn watch_started(&self) -> Time {
+        if self.is_observed() {
+            clock::now()
+        } else {
+            Time::default()
+        }
+    }
+
+    pub(super) fn tell(&self, event: Event<'_>) {
+        if let Some(observer) = &self.observer {
+            observer.on_event(&event);
+        }
+    }
+
+    pub(super) fn tell_of(&self, kind: Kind, destination: &Destination, label: &str) {
+        self.tell(Event::new(kind, destination, label));
+    }
+
+    /// The end of something that began at `began`.
+    pub(super) fn tell_end(
+        &self,
+        kind: Kind,
+        destination: &Destination,
+        label: &str,
+        began: Time,
+        error: Option<&Error>,
+    ) {
+        if self.is_observed() {
+            self.tell(Event {
+                duration: clock::now().since(began),
+                error,
+                ..Event::new(kind, destination, label)
+            });
+        }
+    }
+
+    pub(super) fn tell_reused(&self, conn: &Conn, label: &str) {
+        if self.is_observed() {
+            self.tell(Event {
+                fd: Some(conn.raw_fd()),
+                remote: conn.remote(),
+                ..Event::new(Kind::Reused, conn.destination(), label)
+            });
+        }
+    }
+
+    /// A connection has come back.
+    pub(super) fn tell_back(&self, kind: Kind, lent: &Lent) {
+        self.tell(Event {
+            fd: Some(lent.fd),
+            remote: lent.remote.as_deref(),
+            duration: on_loan(&lent.loan),
+            ..Event::new(kind, &lent.destination, lent.loan.label())
+        });
+    }
+
+    /// Before the descriptor is closed: it still is what it was.
+    pub(super) fn tell_closed(&self, conn: &Conn, cause: Cause) {
+        if self.is_observed() {
+            let loan = conn.loan();
+            self.tell(Event {
+                fd: Some(conn.raw_fd()),
+                remote: conn.remote(),
+                duration: on_loan(&loan),
+                reason: reason(cause),
+                ..Event::new(Kind::Closed, conn.destination(), loan.label())
+            });
+        }
+    }
+
+    pub(super) fn tell_dialed(&self, conn: &Conn, label: &str, began: Time) {
+        if self.is_observed() {
+            self.tell(Event {
+                duration: clock::now().since(began),
+                fd: Some(conn.raw_fd()),
+                remote: conn.remote(),
+                ..Event::new(Kind::DialDone, conn.destination(), label)
+            });
+        }
+    }
+}
+
+fn on_loan(loan: &Loan) -> Duration {
+    if loan.since == Time::default() {
+        return Duration::ZERO;
+    }
+    clock::now().since(loan.since)
+}
