@@ -1095,9 +1095,16 @@ int vcp_pool_get(vcp_pool *pool,
 int vcp_pool_stats(vcp_pool *pool, vcp_stats *stats, size_t size);
 
 /**
- * Not supported yet: VCP_ERR_INVALID_ARGUMENT. Will write a report.
+ * Writes a report into buffer, terminated, and returns its whole length in bytes without the NUL, as snprintf(3): if that is not
+ * below size the text was cut off, and the call is to be repeated with more room (and again: the pool goes on). buffer may be NULL
+ * if size is 0. Every form carries the pool's name. TEXT and JSON list destinations and, with leak_threshold_ms, what is
+ * borrowed for too long; OPENMETRICS (version 1.0) has the pool's numbers only, labelled pool="name". The layout of TEXT may change;
+ * names in the other two do not.
  */
-int64_t vcp_pool_describe(vcp_pool *pool, int32_t format, char *buffer, size_t size);
+int64_t vcp_pool_describe(vcp_pool *pool,
+                          int32_t format,
+                          char *buffer,
+                          size_t size);
 
 /**
  * Fills the options with their defaults. size is sizeof *options.

@@ -188,6 +188,7 @@ programs! {
     options_follow_the_size_rule,
     out_of_descriptors,
     pools_are_drained_aborted_evicted_and_warmed,
+    pools_describe_themselves,
     put_add_get,
     reads_and_writes_keep_their_deadlines,
     restarts_of_the_server_are_survived,

@@ -3,7 +3,9 @@
 use std::ffi::c_char;
 
 use super::guard::guard;
-use super::pool::{not_supported_yet, pool_of, vcp_pool};
+use super::pool::{pool_of, vcp_pool};
+use super::text;
+use crate::pool::describe::Form;
 use crate::values::error::Error;
 
 /// The form of a report.
@@ -18,7 +20,11 @@ pub const VCP_FORMAT_OPENMETRICS: vcp_format = 2;
 /// OpenMetrics, samples only, to be joined with others: no TYPE, no EOF lines.
 pub const VCP_FORMAT_OPENMETRICS_BODY: vcp_format = 3;
 
-/// Not supported yet: VCP_ERR_INVALID_ARGUMENT. Will write a report.
+/// Writes a report into buffer, terminated, and returns its whole length in bytes without the NUL, as snprintf(3): if that is not
+/// below size the text was cut off, and the call is to be repeated with more room (and again: the pool goes on). buffer may be NULL
+/// if size is 0. Every form carries the pool's name. TEXT and JSON list destinations and, with leak_threshold_ms, what is
+/// borrowed for too long; OPENMETRICS (version 1.0) has the pool's numbers only, labelled pool="name". The layout of TEXT may change;
+/// names in the other two do not.
 #[no_mangle]
 pub unsafe extern "C" fn vcp_pool_describe(
     pool: *mut vcp_pool,
@@ -27,12 +33,19 @@ pub unsafe extern "C" fn vcp_pool_describe(
     size: usize,
 ) -> i64 {
     guard(|| {
-        let _ = (pool_of(pool)?, buffer, size);
-        match format {
-            VCP_FORMAT_TEXT..=VCP_FORMAT_OPENMETRICS_BODY => not_supported_yet("vcp_pool_describe"),
-            _ => Err(Error::invalid_argument(format!(
-                "format: {format} is no vcp_format"
-            ))),
-        }
+        let pool = pool_of(pool)?;
+        let form = match format {
+            VCP_FORMAT_TEXT => Form::Text,
+            VCP_FORMAT_JSON => Form::Json,
+            VCP_FORMAT_OPENMETRICS => Form::OpenMetrics,
+            VCP_FORMAT_OPENMETRICS_BODY => Form::OpenMetricsBody,
+            _ => {
+                return Err(Error::invalid_argument(format!(
+                    "format: {format} is no vcp_format"
+                )))
+            }
+        };
+        // SAFETY: the program promises `size` writable bytes.
+        unsafe { text::write_out(&pool.describe(form), buffer, size) }
     })
 }

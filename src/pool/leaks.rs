@@ -71,7 +71,7 @@ impl Pool {
     }
 
     /// Handed to a borrower, and timed.
-    fn has_lent(&self, conn: &Conn) -> bool {
+    pub(super) fn has_lent(&self, conn: &Conn) -> bool {
         std::ptr::eq(Arc::as_ptr(conn.pool()), self)
             && conn.node() == NOWHERE
             && conn.loaned_since() != Time::default()

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub(crate) mod conn;
+pub(crate) mod describe;
 mod dialing;
 pub(crate) mod ending;
 pub(crate) mod engine;

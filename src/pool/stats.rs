@@ -90,3 +90,100 @@ pub(crate) struct Stats {
     pub(crate) dialing: u64,
     pub(crate) waiting: u64,
 }
+
+/// How the names of the counters of closed connections begin.
+pub(crate) const CLOSED: &str = "closed_";
+
+/// One counter, by its name in `vcp_stats`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Counter {
+    pub(crate) name: &'static str,
+    pub(crate) help: &'static str,
+    pub(crate) value: u64,
+}
+
+impl Stats {
+    /// Every counter, in the order of `vcp_stats`.
+    pub(crate) fn named(&self) -> Vec<Counter> {
+        let of = &self.counters;
+        let all = [
+            ("dials", "Fresh dials that ended.", of.dials),
+            (
+                "dial_failures",
+                "Fresh dials that failed.",
+                of.dial_failures,
+            ),
+            ("puts", "Connections taken by put and add.", of.puts),
+            ("gets", "Connections given away by get.", of.gets),
+            ("reuses", "Idle connections handed out.", of.reuses),
+            (
+                "releases",
+                "Connections given back and kept or handed on.",
+                of.releases,
+            ),
+            ("waits", "Waits at a limit.", of.waits),
+            ("wait_timeouts", "Waits that ran out.", of.wait_timeouts),
+            ("wait_us", "Time spent waiting.", of.wait_us),
+            (
+                "stale_at_borrow",
+                "Found closed when about to be handed out.",
+                of.stale_at_borrow,
+            ),
+            (
+                "dirty_at_borrow",
+                "Found with unread bytes when about to be handed out.",
+                of.dirty_at_borrow,
+            ),
+            (
+                "closed_while_idle",
+                "Closed because the peer closed or sent bytes.",
+                of.closed_while_idle,
+            ),
+            (
+                "closed_idle_timeout",
+                "Closed after the idle timeout.",
+                of.closed_idle_timeout,
+            ),
+            (
+                "closed_lifetime",
+                "Closed at the end of their lifetime.",
+                of.closed_lifetime,
+            ),
+            (
+                "closed_max_uses",
+                "Closed after the last use.",
+                of.closed_max_uses,
+            ),
+            (
+                "closed_idle_full",
+                "Closed for want of room.",
+                of.closed_idle_full,
+            ),
+            (
+                "closed_evicted",
+                "Closed by evict or close_idle, or to make room.",
+                of.closed_evicted,
+            ),
+            (
+                "closed_discarded",
+                "Closed by their borrower or after failed I/O.",
+                of.closed_discarded,
+            ),
+            (
+                "closed_hook",
+                "Closed because a hook refused them.",
+                of.closed_hook,
+            ),
+            (
+                "closed_foreign_fd",
+                "Forgotten: another file had their number.",
+                of.closed_foreign_fd,
+            ),
+            ("detached", "Given away by detach.", of.detached),
+            ("leaks", "Borrowed for too long.", of.leaks),
+        ];
+        all.into_iter()
+            .map(|(name, help, value)| Counter { name, help, value })
+            .collect()
+    }
+}

@@ -16,16 +16,8 @@ TEST(options_that_are_not_built_yet_are_refused)
     REFUSED(o.min_idle_per_address = 1);
 }
 
-TEST(functions_that_are_not_built_yet_are_refused)
-{
-    vcp_pool *pool = pool_new(NULL);
-    CHECK_EQ(vcp_pool_describe(pool, VCP_FORMAT_TEXT, NULL, 0), VCP_ERR_INVALID_ARGUMENT);
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-}
-
 int main(void)
 {
     RUN(options_that_are_not_built_yet_are_refused);
-    RUN(functions_that_are_not_built_yet_are_refused);
     return finished();
 }

@@ -37,6 +37,10 @@ impl Row {
         self.any.is_empty() && self.fresh.is_empty()
     }
 
+    pub(super) fn waiting(&self) -> u32 {
+        (self.any.len() + self.fresh.len()) as u32
+    }
+
     fn of(&mut self, want: Want) -> &mut BTreeSet<Ticket> {
         match want {
             Want::Fresh => &mut self.fresh,

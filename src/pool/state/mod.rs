@@ -36,6 +36,7 @@ use self::answer::{Effects, Want};
 use self::failures::Failures;
 use self::flight::Flights;
 use self::line::{Line, Row};
+use super::describe;
 use super::shelf::{Held, Shelf, Shelves};
 use super::stats::{Cause, Counters, Stats};
 use crate::sync::Arc;
@@ -310,6 +311,24 @@ impl<C: Held> State<C> {
                 .map(|entry| entry.shelf.len())
                 .sum(),
         }
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.is_closed
+    }
+
+    /// Every destination's numbers, in the order of the addresses.
+    pub(crate) fn rows(&self) -> Vec<describe::Row> {
+        let known = self.index.values();
+        let entries = known.filter_map(|&id| self.known(Some(id)));
+        let row = |entry: &Entry| describe::Row {
+            destination: entry.destination.clone(),
+            idle: entry.shelf.len(),
+            borrowed: entry.borrowed,
+            dialing: entry.dialing,
+            waiting: entry.row.waiting(),
+        };
+        entries.map(row).collect()
     }
 
     pub(crate) fn stats(&self) -> Stats {
