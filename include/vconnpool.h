@@ -217,8 +217,7 @@ typedef void (*vcp_free_fn)(void *data);
  * destination (or one with VCP_DIAL_FRESH) needs. A newcomer takes nothing that an older waiter could be served with. A
  * wait that runs out is VCP_ERR_TIMEOUT with VCP_PHASE_WAITING; a waiter that timed out or was canceled swallows nothing.
  *
- * Not supported yet, and refused with VCP_ERR_INVALID_ARGUMENT when set: min_idle_per_address, on_open, on_reuse, on_release
- * and free_user.
+ * Not supported yet, and refused with VCP_ERR_INVALID_ARGUMENT when set: on_open, on_reuse, on_release and free_user.
  */
 typedef struct {
     /**
@@ -274,7 +273,8 @@ typedef struct {
      */
     uint32_t max_uses;
     /**
-     * [0] Idle connections kept up in the background for destinations in use.
+     * [0] So many idle connections are kept up in the background for each destination borrowed within the last idle_timeout_ms
+     * (90 s if that is 0); never beyond a limit, at the cost of others, or while anyone waits. After a failure 1 s passes, then 2 s, up to 60 s.
      */
     uint32_t min_idle_per_address;
     /**

@@ -177,6 +177,7 @@ programs! {
     go_library_defects,
     go_library_scenarios,
     handles_are_never_dereferenced,
+    idle_connections_are_dialed_ahead,
     idle_connections_are_reused_in_order,
     life_ends_at_baseline,
     lifetimes_and_uses,

@@ -50,8 +50,7 @@ pub const VCP_REUSE_FIFO: vcp_reuse_order = 1;
 /// destination (or one with VCP_DIAL_FRESH) needs. A newcomer takes nothing that an older waiter could be served with. A
 /// wait that runs out is VCP_ERR_TIMEOUT with VCP_PHASE_WAITING; a waiter that timed out or was canceled swallows nothing.
 ///
-/// Not supported yet, and refused with VCP_ERR_INVALID_ARGUMENT when set: min_idle_per_address, on_open, on_reuse, on_release
-/// and free_user.
+/// Not supported yet, and refused with VCP_ERR_INVALID_ARGUMENT when set: on_open, on_reuse, on_release and free_user.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct vcp_pool_options {
@@ -85,7 +84,8 @@ pub struct vcp_pool_options {
     pub lifetime_jitter_percent: u32,
     /// [0] Borrows of one connection, the first included; 0: no limit.
     pub max_uses: u32,
-    /// [0] Idle connections kept up in the background for destinations in use.
+    /// [0] So many idle connections are kept up in the background for each destination borrowed within the last idle_timeout_ms
+    /// (90 s if that is 0); never beyond a limit, at the cost of others, or while anyone waits. After a failure 1 s passes, then 2 s, up to 60 s.
     pub min_idle_per_address: u32,
 
     /// [VCP_LIVENESS_STRICT] A vcp_liveness.
@@ -327,7 +327,6 @@ fn local_address(address: &str) -> Result<LocalAddress> {
 /// The fields that are declared and not built yet.
 fn refuse_unsupported(options: &vcp_pool_options) -> Result<()> {
     let set = [
-        ("min_idle_per_address", options.min_idle_per_address != 0),
         ("on_open", options.on_open.is_some()),
         ("on_reuse", options.on_reuse.is_some()),
         ("on_release", options.on_release.is_some()),
@@ -379,6 +378,7 @@ pub(crate) unsafe fn read(options: *const vcp_pool_options) -> Result<(Options, 
             max_lifetime: duration(raw.max_lifetime_ms, "max_lifetime_ms")?,
             lifetime_jitter_percent: raw.lifetime_jitter_percent,
             max_uses: limit(raw.max_uses),
+            min_idle_per_address: raw.min_idle_per_address,
             reuse_order: reuse_order(raw.reuse_order)?,
         },
         wait_timeout_ms: raw.wait_timeout_ms,

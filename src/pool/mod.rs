@@ -16,6 +16,7 @@ pub(crate) mod open;
 pub(crate) mod permit;
 pub(crate) mod process;
 pub(crate) mod put;
+mod refill;
 pub(crate) mod shelf;
 pub(crate) mod sleepers;
 pub(crate) mod state;
@@ -226,6 +227,7 @@ impl Pool {
             return Err(system_error("fcntl", &error));
         }
         self.begin_loan(&conn, ask.label.as_ref());
+        self.note_wanted(&conn);
         if is_reused {
             self.state.lock().reused();
             self.tell_reused(&conn, ask.label());
@@ -240,7 +242,10 @@ impl Pool {
     ) -> R {
         let now = clock::now_coarse();
         let mut effects = Effects::none();
-        let result = change(&mut self.state.lock(), now, &mut effects);
+        let mut state = self.state.lock();
+        let result = change(&mut state, now, &mut effects);
+        self.look_by(state.short_at());
+        drop(state);
         self.apply(effects);
         result
     }

@@ -23,8 +23,11 @@ impl Pool {
         let mut state = self.state.lock();
         let reaped = state.reap(now, &mut effects);
         let (leaked, next_leak) = self.find_leaks(&mut state, now);
-        self.due.store(reaped.next.min(next_leak).nanos(), SeqCst);
+        let short = state.look_for_short(now);
+        let next = reaped.next.min(next_leak).min(state.short_at());
+        self.due.store(next.nanos(), SeqCst);
         drop(state);
+        self.refill(short);
         self.apply_in_background(effects);
         self.report_leaks(leaked);
         for id in reaped.retired {
@@ -46,6 +49,7 @@ impl Pool {
                 clock::now_coarse(),
                 &mut effects,
             );
+            self.look_by(state.short_at());
         }
         self.apply_in_background(effects);
     }
@@ -82,6 +86,7 @@ impl Pool {
                 clock::now_coarse(),
                 &mut effects,
             );
+            self.look_by(state.short_at());
         } else if conn.has(conn::ARMED) && events & epoll::READABLE != 0 {
             // In use: its answers would wake the engine one by one. Under the lock, so that it is not shelved as armed.
             conn.unmark(conn::ARMED);

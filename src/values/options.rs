@@ -41,6 +41,8 @@ pub(crate) struct Keeping {
     pub(crate) max_lifetime: Option<Duration>,
     pub(crate) lifetime_jitter_percent: u32,
     pub(crate) max_uses: Option<u32>,
+    /// Dialed in the background for destinations lately borrowed.
+    pub(crate) min_idle_per_address: u32,
     pub(crate) reuse_order: ReuseOrder,
 }
 

@@ -11,9 +11,24 @@
         CHECK_HAS(vcp_last_error(), "not supported yet");                     \
     } while (0)
 
+static int hook(void *user, vcp_conn *conn, int fd)
+{
+    (void)user;
+    (void)conn;
+    return fd < 0;
+}
+
+static void frees(void *data)
+{
+    (void)data;
+}
+
 TEST(options_that_are_not_built_yet_are_refused)
 {
-    REFUSED(o.min_idle_per_address = 1);
+    REFUSED(o.on_open = hook);
+    REFUSED(o.on_reuse = hook);
+    REFUSED(o.on_release = hook);
+    REFUSED(o.free_user = frees);
 }
 
 int main(void)

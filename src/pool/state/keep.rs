@@ -134,6 +134,7 @@ impl<C: Held> State<C> {
             Forgotten::Got => self.counters.gets += 1,
         }
         self.retiring.remove(&(conn.retire_at(), conn.id()));
+        self.note_short(now);
         self.end_borrow(id);
         self.settle(id, now, effects);
     }

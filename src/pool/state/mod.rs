@@ -28,6 +28,7 @@ mod failures;
 mod flight;
 mod keep;
 mod line;
+mod refill;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -36,6 +37,7 @@ use self::answer::{Effects, Want};
 use self::failures::Failures;
 use self::flight::Flights;
 use self::line::{Line, Row};
+use self::refill::Refill;
 use super::describe;
 use super::shelf::{Held, Shelf, Shelves};
 use super::stats::{Cause, Counters, Stats};
@@ -57,6 +59,7 @@ struct Entry {
     borrowed: u32,
     dialing: u32,
     row: Row,
+    refill: Refill,
 }
 
 impl Entry {
@@ -105,6 +108,7 @@ pub(crate) struct State<C: Held> {
     flights: Flights<C>,
     /// Who waits for the last borrowed connection to come home.
     drainers: Vec<C::Bell>,
+    look_for_short_at: Time,
     is_closed: bool,
 }
 
@@ -126,6 +130,7 @@ impl<C: Held> State<C> {
             line: Line::new(),
             flights: Flights::new(),
             drainers: Vec::new(),
+            look_for_short_at: Time::NEVER,
             is_closed: false,
         }
     }
@@ -151,6 +156,7 @@ impl<C: Held> State<C> {
             borrowed: 0,
             dialing: 0,
             row: Row::default(),
+            refill: Refill::default(),
         };
         let id = match self.free_entries.pop() {
             Some(id) => {
@@ -166,12 +172,12 @@ impl<C: Held> State<C> {
         id
     }
 
-    /// A destination with nothing left is forgotten at once.
+    /// A destination with nothing left is forgotten at once, but for one that is refilled.
     fn forget_if_empty(&mut self, id: DestinationId) {
         let Some(Some(entry)) = self.entries.get(id as usize) else {
             return;
         };
-        if !entry.is_empty() {
+        if !entry.is_empty() || self.is_kept_empty(entry) {
             return;
         }
         let destination = entry.destination.clone();
@@ -200,6 +206,7 @@ impl<C: Held> State<C> {
     fn close(&mut self, conn: C, cause: Cause, effects: &mut Effects<C>) {
         self.counters.closed(cause);
         self.retiring.remove(&(conn.retire_at(), conn.id()));
+        self.note_short(Time::default());
         effects.closes.push((conn, cause));
     }
 

@@ -1,0 +1,167 @@
+//! `min_idle_per_address`: which destinations have too few idle connections, and when it is time to dial for them.
+//!
+//! The engine looks (`look_for_short`) shortly after something was taken or closed, one job per destination dials, and after a
+//! failure the destination is left alone for a while that doubles each time.
+#![forbid(unsafe_code)]
+
+use std::time::Duration;
+
+use super::answer::{DialRight, Refusal};
+use super::{DestinationId, Entry, State};
+use crate::pool::shelf::Held;
+use crate::sync::Arc;
+use crate::values::address::Destination;
+use crate::values::clock::Time;
+
+/// What is taken for a moment only is not made up for.
+const SOON: Duration = Duration::from_millis(10);
+/// After a first failure; doubled by each further one.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// So long a destination is wanted after it was borrowed, where idle connections have no timeout.
+const WANTED_FOR: Duration = Duration::from_secs(90);
+/// A destination with nothing left is kept for so long, for a refill to succeed.
+const KEPT_EMPTY: Duration = Duration::from_secs(50);
+
+/// One destination's.
+#[derive(Debug, Default)]
+pub(super) struct Refill {
+    /// Until then it counts as lately borrowed.
+    wanted_until: Time,
+    /// Not again before.
+    not_before: Time,
+    failures: u32,
+    is_running: bool,
+    /// Nothing idle or borrowed since.
+    empty_since: Option<Time>,
+}
+
+impl<C: Held> State<C> {
+    fn wanted_idle(&self) -> u32 {
+        let max = self.limits.max_idle_per_address;
+        self.keeping.min_idle_per_address.min(max)
+    }
+
+    /// A borrower has got a connection of it.
+    pub(crate) fn note_wanted(&mut self, id: DestinationId, now: Time) {
+        let lasts = self.keeping.idle_timeout.unwrap_or(WANTED_FOR);
+        self.entry(id).refill.wanted_until = now.after(lasts);
+        self.note_short(now);
+    }
+
+    /// A destination may have too few now.
+    pub(super) fn note_short(&mut self, now: Time) {
+        if self.wanted_idle() > 0 {
+            self.look_for_short_at = self.look_for_short_at.min(now.after(SOON));
+        }
+    }
+
+    /// When the engine has to look for destinations that have too few.
+    pub(crate) fn short_at(&self) -> Time {
+        self.look_for_short_at
+    }
+
+    /// Empty, but perhaps to be refilled.
+    pub(super) fn is_kept_empty(&self, entry: &Entry) -> bool {
+        !self.is_closed && self.wanted_idle() > 0 && entry.refill.wanted_until > Time::default()
+    }
+
+    /// The destinations that somebody is to `refill` from now on.
+    pub(crate) fn look_for_short(&mut self, now: Time) -> Vec<Arc<Destination>> {
+        if self.wanted_idle() == 0 || now < self.look_for_short_at {
+            return Vec::new();
+        }
+        self.look_for_short_at = Time::NEVER;
+        let ids: Vec<DestinationId> = self.index.values().copied().collect();
+        let mut short = Vec::new();
+        for id in ids {
+            self.forget_if_given_up(id, now);
+            let Some(due) = self.refill_due(id, now) else {
+                continue;
+            };
+            if due > now {
+                self.look_for_short_at = self.look_for_short_at.min(due);
+                continue;
+            }
+            let entry = self.entry(id);
+            entry.refill.is_running = true;
+            short.push(entry.destination.clone());
+        }
+        short
+    }
+
+    /// `None`: it needs nothing now.
+    fn refill_due(&self, id: DestinationId, now: Time) -> Option<Time> {
+        let entry = self.known(Some(id))?;
+        let is_short = entry.shelf.len() < self.wanted_idle();
+        let is_wanted = entry.refill.wanted_until > now;
+        (is_short && is_wanted && !entry.refill.is_running)
+            .then(|| entry.refill.not_before.max(now))
+    }
+
+    fn forget_if_given_up(&mut self, id: DestinationId, now: Time) {
+        let Some(entry) = self.known(Some(id)) else {
+            return;
+        };
+        let has_none = entry.shelf.len() + entry.borrowed == 0 && entry.row.is_empty();
+        let wanted_until = entry.refill.wanted_until;
+        let entry = self.entry(id);
+        if !has_none {
+            entry.refill.empty_since = None;
+            return;
+        }
+        let since = *entry.refill.empty_since.get_or_insert(now);
+        let until = since.after(KEPT_EMPTY).min(wanted_until);
+        if until <= now {
+            entry.refill.wanted_until = Time::default();
+            self.forget_if_empty(id);
+        } else {
+            self.look_for_short_at = self.look_for_short_at.min(until);
+        }
+    }
+
+    /// The right to dial one more for a destination that `look_for_short` named; `None` ends the job.
+    pub(crate) fn take_to_refill(
+        &mut self,
+        destination: &Arc<Destination>,
+        now: Time,
+    ) -> Option<(DialRight, Arc<Destination>)> {
+        if self.line.waiting() == 0 && !self.is_closed {
+            match self.take_to_keep(destination, self.wanted_idle(), now) {
+                Ok(taken @ Some(_)) => return taken,
+                // fail_fast_ms: not now.
+                Err(Refusal::FailedBefore(_)) => {
+                    self.refill_failed(destination, now);
+                    return None;
+                }
+                _ => {}
+            }
+        }
+        self.end_refill(destination);
+        None
+    }
+
+    fn end_refill(&mut self, destination: &Destination) -> Option<&mut Refill> {
+        let id = *self.index.get(destination)?;
+        let refill = &mut self.entry(id).refill;
+        refill.is_running = false;
+        Some(refill)
+    }
+
+    pub(crate) fn refilled(&mut self, destination: &Destination) {
+        if let Some(&id) = self.index.get(destination) {
+            self.entry(id).refill.failures = 0;
+        }
+    }
+
+    /// The job is over: the destination is left alone for a while.
+    pub(crate) fn refill_failed(&mut self, destination: &Destination, now: Time) {
+        if let Some(refill) = self.end_refill(destination) {
+            let pause = FIRST_PAUSE * 2_u32.saturating_pow(refill.failures.min(6));
+            refill.failures += 1;
+            refill.not_before = now.after(pause.min(LONGEST_PAUSE));
+            let again = refill.not_before;
+            self.look_for_short_at = self.look_for_short_at.min(again);
+        }
+    }
+}

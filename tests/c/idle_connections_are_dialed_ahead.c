@@ -1,0 +1,224 @@
+/* min_idle_per_address: kept up in the background for destinations lately borrowed. Contract section 4. */
+#include "check.h"
+
+/* The pause after a first failure. */
+#define FIRST_PAUSE_MS 1000
+
+static vcp_pool_options keeping(uint32_t idle)
+{
+    vcp_pool_options options = pool_options();
+    options.min_idle_per_address = idle;
+    return options;
+}
+
+TEST(so_many_are_idle_after_a_borrow)
+{
+    server s = tcp_server();
+    vcp_pool_options options = keeping(3);
+    vcp_pool *pool = pool_new(&options);
+    vcp_conn *conn[3];
+    int i;
+    STAYS(stats_of(pool).dials == 0, 100);
+    conn[0] = borrow(pool, &s);
+    EVENTUALLY(idle_at(pool, &s) == 3, 2000);
+    for (i = 1; i < 3; i++) {
+        conn[i] = borrow(pool, &s);
+        CHECK_EQ(vcp_conn_is_reused(conn[i]), 1);
+        CHECK_EQ(vcp_conn_uses(conn[i]), 1);
+    }
+    EVENTUALLY(idle_at(pool, &s) == 3, 2000);
+    STAYS(idle_at(pool, &s) == 3 && stats_of(pool).borrowed == 3, 100);
+    for (i = 0; i < 3; i++) {
+        give_back(conn[i]);
+    }
+    CHECK_EQ(idle_at(pool, &s), 6);
+    STAYS(stats_of(pool).dials == 6, 100);
+    CHECK_STATS_ADD_UP(pool);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
+/* The peer closes what is idle: it is dialed anew, without any borrow. */
+TEST(what_dies_while_idle_is_replaced)
+{
+    server s = tcp_server();
+    vcp_pool_options options = keeping(1);
+    vcp_pool *pool = pool_new(&options);
+    int round;
+    give_back(borrow(pool, &s));
+    for (round = 0; round < 3; round++) {
+        close(server_accept(&s));
+        EVENTUALLY(stats_of(pool).closed_while_idle == (uint64_t)round + 1, 2000);
+        EVENTUALLY(idle_at(pool, &s) == 1, 2000);
+    }
+    CHECK_EQ(vcp_pool_evict(pool, s.network, s.address), VCP_OK);
+    EVENTUALLY(idle_at(pool, &s) == 1, 2000);
+    CHECK_STATS_ADD_UP(pool);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
+TEST(a_destination_that_was_not_borrowed_lately_is_left_alone)
+{
+    server s = tcp_server();
+    vcp_pool_options options = keeping(2);
+    vcp_pool *pool;
+    uint64_t dials;
+    options.idle_timeout_ms = 300;
+    pool = pool_new(&options);
+    give_back(borrow(pool, &s));
+    EVENTUALLY(idle_at(pool, &s) == 2, 2000);
+    EVENTUALLY(vcp_pool_conn_count(pool) == 0, 3000);
+    dials = stats_of(pool).dials;
+    STAYS(stats_of(pool).dials == dials && vcp_pool_conn_count(pool) == 0, 500);
+    CHECK_STATS_ADD_UP(pool);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
+/* What was only warmed or put was not borrowed. */
+TEST(what_was_never_borrowed_is_not_kept_up)
+{
+    server s = tcp_server();
+    vcp_pool_options options = keeping(3);
+    vcp_pool *pool = pool_new(&options);
+    CHECK_EQ(vcp_pool_warm(pool, s.network, s.address, NULL, 1), 1);
+    STAYS(idle_at(pool, &s) == 1 && stats_of(pool).dials == 1, 200);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
+TEST(no_limit_is_passed_for_it)
+{
+    server s = tcp_server();
+    server other = tcp_server();
+    vcp_pool_options options = keeping(5);
+    vcp_pool *pool;
+    vcp_conn *conn;
+    options.max_conns = 3;
+    pool = pool_new(&options);
+    conn = borrow(pool, &s);
+    EVENTUALLY(idle_at(pool, &s) == 2, 2000);
+    STAYS(vcp_pool_conn_count(pool) == 3 && stats_of(pool).dials == 3, 200);
+    give_back(conn);
+
+    /* Nothing of another destination is closed for it. */
+    conn = borrow(pool, &other);
+    CHECK_EQ(stats_of(pool).closed_evicted, 1);
+    STAYS(stats_of(pool).closed_evicted == 1 && stats_of(pool).dials == 4, 200);
+    give_back(conn);
+    CHECK_STATS_ADD_UP(pool);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+
+    options = keeping(5);
+    options.max_idle_per_address = 2;
+    pool = pool_new(&options);
+    conn = borrow(pool, &s);
+    EVENTUALLY(idle_at(pool, &s) == 2, 2000);
+    STAYS(idle_at(pool, &s) == 2 && stats_of(pool).dials == 3, 200);
+    give_back(conn);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+    server_close(&other);
+}
+
+typedef struct waiter {
+    pthread_t thread;
+    vcp_pool *pool;
+    const server *s;
+} waiter;
+
+static void *waits(void *argument)
+{
+    waiter *w = (waiter *)argument;
+    give_back(borrow(w->pool, w->s));
+    return NULL;
+}
+
+TEST(nothing_is_dialed_ahead_while_anyone_waits)
+{
+    server s = tcp_server();
+    server other = tcp_server();
+    vcp_pool_options options = keeping(1);
+    vcp_pool *pool;
+    vcp_conn *held;
+    waiter w;
+    options.max_conns_per_address = 1;
+    options.wait_timeout_ms = -1;
+    pool = pool_new(&options);
+    held = borrow(pool, &s);
+    w.pool = pool;
+    w.s = &s;
+    CHECK_EQ(pthread_create(&w.thread, NULL, waits, &w), 0);
+    EVENTUALLY(stats_of(pool).waiting == 1, 5000);
+    CHECK_EQ(vcp_conn_discard(borrow(pool, &other)), VCP_OK);
+    STAYS(stats_of(pool).dials == 2, 300);
+    give_back(held);
+    CHECK_EQ(pthread_join(w.thread, NULL), 0);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+    server_close(&other);
+}
+
+/* A destination that fails is tried after 1 s, then 2 s: three attempts in 3 s and a little, and it comes back. */
+TEST(after_a_failure_it_pauses_longer_each_time)
+{
+    server s = tcp_server();
+    vcp_pool_options options = keeping(1);
+    vcp_pool *pool = pool_new(&options);
+    int64_t start, first, second;
+    uint64_t failures;
+    give_back(borrow(pool, &s));
+    server_close(&s);
+    start = now_ms();
+    CHECK_EQ(vcp_pool_close_idle(pool), VCP_OK);
+    EVENTUALLY(stats_of(pool).dial_failures == 1, 2000);
+    first = now_ms();
+    EVENTUALLY(stats_of(pool).dial_failures == 2, 3 * FIRST_PAUSE_MS);
+    second = now_ms();
+    CHECK_BETWEEN(second - first, FIRST_PAUSE_MS - LATENESS_MS, at_most(FIRST_PAUSE_MS + LATENESS_MS));
+    s = server_on(AF_INET, SOCK_STREAM, s.port, 16);
+    EVENTUALLY(idle_at(pool, &s) == 1, 4 * FIRST_PAUSE_MS);
+    CHECK_BETWEEN(now_ms() - second, 2 * FIRST_PAUSE_MS - LATENESS_MS, at_most(2 * FIRST_PAUSE_MS + LATENESS_MS));
+    failures = stats_of(pool).dial_failures;
+    CHECK_EQ(failures, 2);
+    CHECK(now_ms() - start >= 3 * FIRST_PAUSE_MS - LATENESS_MS);
+    CHECK_STATS_ADD_UP(pool);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
+/* A dial ahead that hangs does not hold up the end of its pool. */
+TEST(closing_the_pool_ends_it)
+{
+    server s = tcp_server();
+    full_server full = full_server_new();
+    vcp_pool_options options = keeping(1);
+    vcp_pool *pool;
+    vcp_conn *conn;
+    int64_t start;
+    int fd = client_of(&s);
+    pool = pool_new(&options);
+    CHECK_EQ(vcp_pool_put(pool, fd, full.s.network, full.s.address, NULL), VCP_OK);
+    conn = borrow(pool, &full.s);
+    EVENTUALLY(stats_of(pool).dialing == 1, 2000);
+    start = now_ms();
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    CHECK_TOOK(start, 0);
+    give_back(conn);
+    full_server_close(&full);
+    server_close(&s);
+}
+
+int main(void)
+{
+    RUN(so_many_are_idle_after_a_borrow);
+    RUN(what_dies_while_idle_is_replaced);
+    RUN(a_destination_that_was_not_borrowed_lately_is_left_alone);
+    RUN(what_was_never_borrowed_is_not_kept_up);
+    RUN(no_limit_is_passed_for_it);
+    RUN(nothing_is_dialed_ahead_while_anyone_waits);
+    RUN(after_a_failure_it_pauses_longer_each_time);
+    RUN(closing_the_pool_ends_it);
+    return finished();
+}
