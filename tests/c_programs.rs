@@ -170,6 +170,7 @@ programs! {
     contract_facts,
     corners_of_the_kernel,
     dials_race_as_rfc_8305_says,
+    eight_threads_fight_for_four,
     errors_name_what_went_wrong,
     events_tell_what_happens,
     every_network_can_be_dialed,
