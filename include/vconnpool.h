@@ -48,6 +48,17 @@
  * VCP_ERR_INVALID_ARGUMENT. NULL options mean all defaults. Fields and parameters that carry an enum are int32_t;
  * an unknown number, and an unknown flag bit, is VCP_ERR_INVALID_ARGUMENT.
  *
+ * FORK. In a child every pool is empty and works, under the same handle, with the same options and callbacks; its statistics
+ * start at 0. The child's first call on a pool closes its copies of that pool's idle sockets, without shutdown(2), without
+ * callbacks, and only where the number still stands for that socket (device and inode). Handles that were borrowed at the
+ * fork are VCP_ERR_CONN_CLOSED in the child, for vcp_conn_close too, which also closes the child's copy. Dials in flight
+ * are gone, background threads start anew on first need, and a token fired on one side ends nothing on the other. What the
+ * program gave the pool before the fork (user, user data) is not freed by the library in the child: the parent frees it, and the child's
+ * copy is the child's. The parent notices nothing; once it has called fork(3), its pools close by shutdown and close, so that a
+ * living child's copy does not keep the peer waiting. All this holds whatever other threads were doing at the fork, for _Fork(3)
+ * and clone(2) as for fork as far as libc allows (malloc's locks), and for children of children. In a child forked inside
+ * a callback, the call that the callback belongs to fails with VCP_ERR_CALLBACK when it returns. vfork(2) is not meant.
+ *
  * MEMORY. A failed allocation aborts the process, as in any Rust program. The library cannot be unloaded (dlclose(3) keeps
  * it mapped). A bug inside the library that is found at run time is VCP_ERR_INTERNAL, never a crash of the caller.
  */

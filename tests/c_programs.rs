@@ -161,6 +161,7 @@ macro_rules! programs {
 }
 
 programs! {
+    a_child_has_pools_of_its_own,
     addresses_join_the_race_as_they_come,
     addresses_mean_what_the_contract_says,
     all_functions,
@@ -175,6 +176,7 @@ programs! {
     events_tell_what_happens,
     every_network_can_be_dialed,
     failures_are_remembered,
+    forks_in_a_crowd,
     go_library_defects,
     go_library_scenarios,
     handles_are_never_dereferenced,

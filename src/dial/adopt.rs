@@ -53,6 +53,7 @@ fn adopted(number: RawFd, deadline: Deadline, caller: &dyn Caller) -> Result<Dia
     }
     Ok(Dialed {
         fd,
+        identity: None,
         remote,
         is_datagram: kind.is_datagram(),
         is_nonblocking,

@@ -2,12 +2,13 @@
 #![forbid(unsafe_code)]
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
+use super::flight::Flight;
 use super::Dialer;
 use crate::sys::sockaddr::RawAddress;
-use crate::sys::socket::{self, Kind};
+use crate::sys::socket::{self, Identity, Kind};
 use crate::values::clock::Time;
 use crate::values::endpoint::Endpoint;
 use crate::values::error::Error;
@@ -96,7 +97,7 @@ impl From<io::Error> for StartFailure {
 /// A connection being made.
 #[derive(Debug)]
 pub(crate) struct Attempt {
-    fd: OwnedFd,
+    socket: Flight,
     to: Endpoint,
     progress: Progress,
 }
@@ -110,7 +111,8 @@ impl Attempt {
         now: Time,
     ) -> Result<Self, StartFailure> {
         let settings = &dialer.settings;
-        let fd = socket::open(kind_of(network, to))?;
+        let socket = Flight::of(socket::open(kind_of(network, to))?)?;
+        let fd = socket.fd();
         if let Some(program) = &dialer.program {
             let network_of_socket = network.of_version(to.is_ipv6()).to_string();
             let address = to.text(network.has_port());
@@ -118,10 +120,10 @@ impl Attempt {
                 .control(&network_of_socket, &address, fd.as_raw_fd())
                 .map_err(StartFailure::Refused)?;
         }
-        set_options(fd.as_fd(), network, settings)?;
-        bind(fd.as_fd(), network, settings)?;
+        set_options(fd, network, settings)?;
+        bind(fd, network, settings)?;
         let mut attempt = Self {
-            fd,
+            socket,
             to: to.clone(),
             progress: Progress::Busy {
                 again_at: now,
@@ -140,7 +142,7 @@ impl Attempt {
         if again_at > now {
             return Ok(());
         }
-        self.progress = match socket::connect(self.fd.as_fd(), &self.to) {
+        self.progress = match socket::connect(self.socket.fd(), &self.to) {
             Ok(true) => Progress::Connected,
             Ok(false) => return self.look_once_more(),
             Err(error) if self.is_backlog_full(&error) => Progress::Busy {
@@ -156,7 +158,7 @@ impl Attempt {
     /// tells, where poll(2) and SO_ERROR would be two.
     fn look_once_more(&mut self) -> io::Result<()> {
         self.progress = Progress::Pending;
-        if socket::connect(self.fd.as_fd(), &self.to)? {
+        if socket::connect(self.socket.fd(), &self.to)? {
             self.progress = Progress::Connected;
             self.refuse_itself()?;
         }
@@ -173,7 +175,7 @@ impl Attempt {
 
     /// The socket to poll for writability, if the kernel will tell.
     pub(crate) fn pending(&self) -> Option<BorrowedFd<'_>> {
-        matches!(self.progress, Progress::Pending).then(|| self.fd.as_fd())
+        matches!(self.progress, Progress::Pending).then(|| self.socket.fd())
     }
 
     /// When to call [`Attempt::try_again`].
@@ -186,7 +188,7 @@ impl Attempt {
 
     /// The socket has become writable: it is connected, or it failed with this error.
     pub(crate) fn finish(&mut self) -> io::Result<()> {
-        match socket::take_error(self.fd.as_fd())? {
+        match socket::take_error(self.socket.fd())? {
             0 => {
                 self.progress = Progress::Connected;
                 self.refuse_itself()
@@ -199,14 +201,15 @@ impl Attempt {
     /// connects it to itself (simultaneous open, RFC 9293 3.5). To the caller that is "nobody listens", as in Go.
     fn refuse_itself(&self) -> io::Result<()> {
         let is_inet = matches!(self.to, Endpoint::Inet(_));
-        if is_inet && socket::local(self.fd.as_fd())?.as_ref() == Some(&self.to) {
+        if is_inet && socket::local(self.socket.fd())?.as_ref() == Some(&self.to) {
             return Err(io::Error::from_raw_os_error(libc::ECONNREFUSED));
         }
         Ok(())
     }
 
-    pub(crate) fn into_parts(self) -> (OwnedFd, Endpoint) {
-        (self.fd, self.to)
+    pub(crate) fn into_parts(self) -> (OwnedFd, Identity, Endpoint) {
+        let (fd, identity) = self.socket.land();
+        (fd, identity, self.to)
     }
 }
 

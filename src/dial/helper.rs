@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::sync::{Condvar, Mutex};
-use crate::sys::thread;
+use crate::sys::{fork, thread};
 
 /// As many blocking jobs run at once.
 pub(crate) const MOST_THREADS: usize = 64;
@@ -135,12 +135,17 @@ impl Helpers {
     }
 
     fn work_until_idle(&self) {
+        let own = fork::generation();
         let mut work = self.work.lock();
         loop {
             if let Some(job) = work.queue.pop_front() {
                 drop(work);
                 // A panic must not take the thread's count with it; what panicked is a bug, and reported on stderr.
                 let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(job));
+                if fork::generation() != own {
+                    // A callback has forked, and this is the child's only thread.
+                    return;
+                }
                 work = self.work.lock();
                 continue;
             }

@@ -5,6 +5,7 @@ pub(crate) mod adopt;
 pub(crate) mod cache;
 pub(crate) mod connect;
 pub(crate) mod drive;
+pub(crate) mod flight;
 pub(crate) mod helper;
 pub(crate) mod lookup;
 pub(crate) mod names;

@@ -22,7 +22,7 @@ use super::helper::{Helpers, MOST_THREADS};
 use super::lookup::Lookup;
 use crate::sync::{Arc, Mutex};
 use crate::sys::bell::Bell;
-use crate::sys::{self, clock};
+use crate::sys::{self, clock, fork};
 use crate::values::clock::{Deadline, Time};
 use crate::values::error::{Error, Result, Status};
 
@@ -74,6 +74,8 @@ struct Desk {
 
 /// See the module.
 pub(crate) struct Resolver {
+    /// The process that it belongs to (`sys::fork`).
+    generation: u32,
     helpers: Helpers,
     /// Guards the lists of names; the lookups have their own locks, taken inside this one.
     desk: Mutex<Desk>,
@@ -169,6 +171,7 @@ pub(crate) struct Asked {
 impl Resolver {
     pub(crate) fn new() -> Self {
         Self {
+            generation: fork::generation(),
             helpers: Helpers::new("vcp-resolver"),
             desk: Mutex::new(Desk::default()),
         }
@@ -260,6 +263,9 @@ impl Resolver {
         }
         let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work(lookup)))
             .unwrap_or_else(|_| Err(Error::new(Status::Internal, "the resolver panicked")));
+        if self.is_inherited() {
+            return;
+        }
         let now = clock::now();
         // Off the list before it ends: whoever asks from now on asks anew.
         self.ended(&key, |desk| desk.answered(&key, now));
@@ -281,6 +287,11 @@ impl Resolver {
         let mut desk = self.desk.lock();
         desk.forget(key);
         note(&mut desk);
+    }
+
+    /// A callback has forked, and this is the child: nothing of this desk is touched any more.
+    fn is_inherited(&self) -> bool {
+        self.generation != fork::generation()
     }
 
     fn left(&'static self, asked: &Asked) {
@@ -335,6 +346,8 @@ impl Asked {
 
 impl Drop for Asked {
     fn drop(&mut self) {
-        self.resolver.left(self);
+        if !self.resolver.is_inherited() {
+            self.resolver.left(self);
+        }
     }
 }

@@ -10,11 +10,12 @@ use super::options::vcp_pool_options;
 use super::text;
 use crate::dial::lookup::Lookup;
 use crate::dial::program::Program;
-use crate::handle::{Kept, Kind, Table};
+use crate::handle::{Inherited, Kept, Kind, Table};
 use crate::pool::events::Observer;
 use crate::pool::process::process;
 use crate::pool::Callbacks;
 use crate::sync::Arc;
+use crate::sys::fork;
 use crate::values::address::{self, Destination, LONGEST_TEXT};
 use crate::values::error::{Error, Result, Status};
 use crate::values::event::Event;
@@ -215,8 +216,13 @@ thread_local! {
 /// Runs a callback; returns its number and what it said.
 fn called(callback: impl FnOnce() -> c_int) -> (c_int, Option<String>) {
     SAID.with_borrow_mut(|said| said.push(None));
+    let own = fork::generation();
     let number = callback();
     let said = SAID.with_borrow_mut(|said| said.pop().flatten());
+    if fork::generation() != own {
+        // The callback has forked, and the child came back here: what called it belongs to the parent.
+        return (-1, Some("the process was forked inside it".to_owned()));
+    }
     (number, said)
 }
 
@@ -238,6 +244,11 @@ impl Kept for Resolved {
         static RESOLVED: Table<Resolved> = Table::new(Kind::Resolved);
         &RESOLVED
     }
+}
+
+/// In a forked child every resolve callback's answer is closed.
+pub(super) fn adopt(generation: u32) {
+    Resolved::table().adopt(generation, Inherited::Ends);
 }
 
 /// The callbacks of one pool with the pointer they are given.

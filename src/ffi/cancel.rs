@@ -2,8 +2,9 @@
 
 use std::ffi::c_int;
 
+use super::fork;
 use super::guard::guard;
-use crate::handle::{Kept, Kind, Table};
+use crate::handle::{Inherited, Kept, Kind, Table};
 use crate::sync::Arc;
 use crate::sys::bell::Token;
 use crate::sys::keep_errno;
@@ -23,6 +24,11 @@ impl Kept for Listed {
         static TOKENS: Table<Listed> = Table::new(Kind::Cancel);
         &TOKENS
     }
+}
+
+/// A forked child keeps its tokens.
+pub(super) fn adopt(generation: u32) {
+    Listed::table().adopt(generation, Inherited::Lives);
 }
 
 fn no_such_token() -> Error {
@@ -61,12 +67,15 @@ pub unsafe extern "C" fn vcp_cancel_new(cancel: *mut *mut vcp_cancel) -> c_int {
 /// (VCP_ERR_INVALID_HANDLE) does not become this thread's last error.
 #[no_mangle]
 pub extern "C" fn vcp_cancel_fire(cancel: *mut vcp_cancel) -> c_int {
-    keep_errno(|| match Listed::table().pin(cancel as usize) {
-        Ok(token) => {
-            token.0.fire();
-            0
+    keep_errno(|| {
+        fork::enter_from_handler();
+        match Listed::table().pin(cancel as usize) {
+            Ok(token) => {
+                token.0.fire();
+                0
+            }
+            Err(_) => Status::InvalidHandle as c_int,
         }
-        Err(_) => Status::InvalidHandle as c_int,
     })
 }
 

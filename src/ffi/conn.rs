@@ -4,11 +4,13 @@ use std::ffi::{c_char, c_int, c_void};
 
 use super::callbacks::vcp_free_fn;
 use super::cancel::{token_of, vcp_cancel};
+use super::fork;
 use super::guard::guard;
 use super::options;
 use super::text;
 use crate::handle::{Kept, Pin, Stale};
 use crate::pool::conn::{self as flags, Conn};
+use crate::pool::inherited::close_copy_of_lent;
 use crate::pool::io::{self, Directions};
 use crate::sys::foreign::UserData;
 use crate::sys::{self, clock, socket};
@@ -232,7 +234,10 @@ pub extern "C" fn vcp_conn_close(conn: *mut vcp_conn) -> c_int {
         if conn.is_null() {
             return Ok(0);
         }
-        let place = Conn::table().place(conn as usize).map_err(stale)?;
+        let place = Conn::table().place(conn as usize).map_err(|error| {
+            close_copy_of_lent(conn as usize);
+            stale(error)
+        })?;
         let owned = Conn::table()
             .redeem(conn as usize, |busy| io::kick(busy, place))
             .map_err(stale)?;
@@ -428,6 +433,7 @@ pub unsafe extern "C" fn vcp_conn_set_data(
 /// The pointer given to vcp_conn_set_data; NULL if there is none, and for a handle that is not live.
 #[no_mangle]
 pub extern "C" fn vcp_conn_data(conn: *mut vcp_conn) -> *mut c_void {
+    fork::enter();
     std::panic::catch_unwind(|| conn_of(conn).ok().and_then(|conn| conn.data()))
         .ok()
         .flatten()

@@ -3,6 +3,7 @@
 use std::panic::{catch_unwind, AssertUnwindSafe};
 
 use super::error::remember;
+use super::fork;
 use super::status::vcp_status;
 use crate::sys::thread::CancellationDeferred;
 use crate::values::error::{Error, Result, Status};
@@ -27,6 +28,7 @@ impl Answer for i64 {
 /// Runs a C function's body. pthread_cancel(3) waits meanwhile: unwinding by it through Rust frames is undefined.
 pub(crate) fn guard<T: Answer>(body: impl FnOnce() -> Result<T>) -> T {
     let _deferred = CancellationDeferred::new();
+    fork::enter();
     // The state that a panicking body leaves behind is looked at again: locks do not poison (see `sync`).
     let result = catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| {
         let what = panic

@@ -7,9 +7,10 @@ use super::guard::guard;
 use super::options::{self, vcp_pool_options};
 use super::text;
 use crate::handle::{Kept, Stale};
+use crate::pool::inherited::Listed;
 use crate::pool::process::process;
 use crate::pool::state::answer::Want;
-use crate::pool::{system_error, Listed, Pool};
+use crate::pool::{system_error, Pool};
 use crate::sync::Arc;
 use crate::sys::clock;
 use crate::values::address::{Address, Destination};
@@ -31,7 +32,7 @@ fn stale(stale: Stale) -> Error {
 /// Turns a C value into the pool it names.
 pub(crate) fn pool_of(pool: *mut vcp_pool) -> Result<Arc<Pool>> {
     let pin = Listed::table().pin(pool as usize).map_err(stale)?;
-    Ok(pin.0.clone())
+    Ok(pin.pool().clone())
 }
 
 /// Reads network and address.
@@ -104,11 +105,11 @@ pub unsafe extern "C" fn vcp_pool_new(
         }
         // SAFETY: the program promises a struct as big as its size field says.
         let (options, callbacks) = unsafe { options::read(options) }?;
-        let listed = Listed(Pool::new(options, callbacks));
+        let listed = Listed::new(Pool::new(options, callbacks));
         let owned = Listed::table()
             .insert(listed)
             .map_err(|(unlisted, error)| {
-                unlisted.0.close();
+                unlisted.pool().close();
                 system_error("a new pool", &error)
             })?;
         // SAFETY: not NULL, and writable by the program's promise.
@@ -129,7 +130,7 @@ pub extern "C" fn vcp_pool_close(pool: *mut vcp_pool) -> c_int {
         let owned = Listed::table()
             .redeem(pool as usize, |_| {})
             .map_err(stale)?;
-        owned.into_inner().0.close();
+        owned.into_inner().pool().close();
         Ok(0)
     })
 }

@@ -43,6 +43,18 @@ impl<T: Zeroable> Chunked<T> {
         Some(unsafe { base.add(offset).as_ref() })
     }
 
+    /// Shows every element of the chunks that were ever made.
+    pub(super) fn each(&self, mut show: impl FnMut(&T)) {
+        for (chunk, place) in self.0.iter().enumerate() {
+            if let Some(base) = NonNull::new(place.load(Acquire)) {
+                for offset in 0..(FIRST as usize) << chunk {
+                    // SAFETY: as in `get`.
+                    show(unsafe { base.add(offset).as_ref() });
+                }
+            }
+        }
+    }
+
     /// The element; its chunk is made if need be. Fails when there is no memory.
     pub(super) fn get_or_map(&self, index: u32) -> io::Result<&T> {
         let full = || io::Error::from_raw_os_error(libc::ENOMEM);

@@ -21,11 +21,21 @@
 //! generation goes up, so it never matches again) and waits until its last user has left. owned → vacant: the [`Owned`]
 //! is dropped. A slot whose generation is used up (2^37 - 1 borrows) is retired, so no handle value ever comes twice.
 //!
+//! In a forked child the first call has every table [`adopt`](Table::adopt) what it holds, before anything else looks at it: pins of
+//! threads that exist only in the parent are taken off. Pools and tokens live on. Connections and lookups are left as they
+//! are: their handles are closed, their slots never used again, and [`take_inherited`](Table::take_inherited) and
+//! [`take_lent`](Table::take_lent) show each of them once more.
+//!
 //! This table stands below `pool`, not above it: a connection lives in its slot from dial to close, so that one number
 //! names it to the C program, to epoll and to a forked child, and an idle connection costs no second allocation.
 
 mod chunked;
+mod inherited;
 pub(crate) mod owners;
+mod place;
+
+pub(crate) use self::inherited::Inherited;
+pub(crate) use self::place::Place;
 
 use std::io;
 use std::marker::PhantomData;
@@ -37,7 +47,7 @@ use crate::sync::atomic::{
     AtomicU32, AtomicU64,
     Ordering::{AcqRel, Acquire, Relaxed, Release},
 };
-use crate::sys::futex;
+use crate::sys::{fork, futex};
 
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!("a handle needs the 64 bits of a pointer");
@@ -62,6 +72,8 @@ pub(crate) enum Kind {
     Conn = 2,
     Cancel = 4,
     Resolved = 5,
+    /// Never lent: a socket that is being connected.
+    Flight = 7,
 }
 
 /// Why a value names nothing that lives.
@@ -79,29 +91,11 @@ pub(crate) trait Kept: Sized + Send + Sync + 'static {
     fn table() -> &'static Table<Self>;
 }
 
-/// One value's slot and life, for those who know it by number (epoll). A later life in the same slot does not match.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Place {
-    index: u32,
-    life: u32,
-}
-
-impl Place {
-    pub(crate) fn to_bits(self) -> u64 {
-        u64::from(self.life) << 32 | u64::from(self.index)
-    }
-
-    pub(crate) fn from_bits(bits: u64) -> Self {
-        Self {
-            index: bits as u32,
-            life: (bits >> 32) as u32,
-        }
-    }
-}
-
 struct Slot<T> {
     word: AtomicU64,
     life: AtomicU32,
+    /// The fork generation to which the value belongs, and see `inherited`.
+    made_in: AtomicU32,
     /// The next free slot's index + 1 while this one is on the free list.
     next_free: AtomicU32,
     value: std::cell::UnsafeCell<MaybeUninit<T>>,
@@ -193,6 +187,7 @@ impl<T: Kept> Table<T> {
         let slot = self.known(index);
         // SAFETY: the slot is vacant and off the free list, so this thread alone reaches its value.
         unsafe { (*slot.value.get()).write(value) };
+        slot.made_in.store(fork::generation(), Relaxed);
         if slot.word.load(Relaxed) >> GENERATION_SHIFT == 0 {
             slot.word.fetch_add(GENERATION_ONE, Relaxed);
         }
@@ -333,6 +328,11 @@ impl<T: Kept> Table<T> {
 }
 
 impl<T> Slot<T> {
+    /// The value belongs to a parent process, and was not adopted.
+    fn is_inherited(&self) -> bool {
+        self.made_in.load(Relaxed) != fork::generation()
+    }
+
     /// Called by the owner alone.
     fn wait_until_unpinned(&self) {
         let mut word = self.word.load(Acquire);
@@ -395,6 +395,11 @@ impl<T: Kept> Owned<T> {
         }
     }
 
+    /// It was made before a fork, by a call that goes on in the child: its slot is not this owner's any more.
+    pub(crate) fn is_inherited(&self) -> bool {
+        T::table().known(self.index).is_inherited()
+    }
+
     /// Moves the value out, once nobody looks at it any more.
     pub(crate) fn into_inner(self) -> T {
         let value = self.vacate();
@@ -442,7 +447,9 @@ impl<T: Kept> Deref for Owned<T> {
 
 impl<T: Kept> Drop for Owned<T> {
     fn drop(&mut self) {
-        drop(self.vacate());
+        if !self.is_inherited() {
+            drop(self.vacate());
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use super::chunked::{Chunked, Zeroable};
 use super::Place;
 use crate::sync::atomic::{
     AtomicU64,
-    Ordering::{AcqRel, Acquire},
+    Ordering::{AcqRel, Acquire, Release},
 };
 
 /// A place with one bit added, so that 0 is nobody.
@@ -30,6 +30,16 @@ fn mark(place: Place) -> u64 {
 
 fn owner(fd: RawFd) -> Option<&'static Owner> {
     OWNERS.get(u32::try_from(fd).ok()?)
+}
+
+/// In a forked child, before anybody looks: its pools own nothing yet. What they inherited is told by device and inode.
+pub(crate) fn disown_all() {
+    OWNERS.each(|owner| {
+        // Looked at first: a write would copy the page.
+        if owner.0.load(Acquire) != 0 {
+            owner.0.store(0, Release);
+        }
+    });
 }
 
 /// From now on `place` owns the number, whoever did before. Fails when there is no memory.

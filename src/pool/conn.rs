@@ -21,7 +21,7 @@ use crate::sync::atomic::{
 use crate::sync::{Arc, Mutex};
 use crate::sys::bell::Token;
 use crate::sys::foreign::UserData;
-use crate::sys::socket;
+use crate::sys::{fork, socket};
 use crate::values::address::Destination;
 use crate::values::clock::{Deadline, Time};
 use crate::values::endpoint::Endpoint;
@@ -111,6 +111,8 @@ impl Kept for Conn {
 /// What is known of a socket that becomes a connection.
 #[derive(Debug)]
 pub(crate) struct Facts {
+    /// `None`: to be asked.
+    pub(crate) identity: Option<socket::Identity>,
     pub(crate) remote: Option<Arc<Endpoint>>,
     pub(crate) retire_at: Time,
     pub(crate) is_datagram: bool,
@@ -303,13 +305,17 @@ impl Conn {
         Ok(())
     }
 
-    /// verify_release: `false` if the number stands for another file by now; else the mode is put back too.
-    pub(crate) fn is_still_its_socket(&self) -> bool {
-        let recorded = socket::Identity {
+    /// The socket as it was when the connection began.
+    pub(crate) fn identity(&self) -> socket::Identity {
+        socket::Identity {
             device: self.device,
             inode: self.inode,
-        };
-        if socket::identity(self.raw_fd()).ok() != Some(recorded) {
+        }
+    }
+
+    /// verify_release: `false` if the number stands for another file by now; else the mode is put back too.
+    pub(crate) fn is_still_its_socket(&self) -> bool {
+        if socket::identity(self.raw_fd()).ok() != Some(self.identity()) {
             return false;
         }
         socket::set_nonblocking(self.fd(), self.has(NONBLOCKING)).is_ok()
@@ -437,7 +443,9 @@ fn unwatch(conn: &Conn) {
 /// Really closes a connection that the pool no longer counts: the watch, the program's data, the descriptor. Called
 /// without any lock, because the program's destructor runs in here.
 pub(crate) fn close(conn: Owned<Conn>, cause: Cause) {
-    conn.pool().tell_closed(&conn, cause);
+    if !conn.is_inherited() {
+        conn.pool().tell_closed(&conn, cause);
+    }
     shut(conn, cause);
 }
 
@@ -447,6 +455,10 @@ pub(crate) fn discard(conn: Owned<Conn>) {
 }
 
 fn shut(conn: Owned<Conn>, cause: Cause) {
+    // Code of the program that ran before it has forked, and this is the child.
+    if conn.is_inherited() {
+        return;
+    }
     let is_ours = cause != Cause::ForeignFd && owners::is_owner(conn.raw_fd(), conn.place());
     if is_ours {
         unwatch(&conn);
@@ -457,6 +469,13 @@ fn shut(conn: Owned<Conn>, cause: Cause) {
             let _ = socket::set_nonblocking(conn.fd(), true);
         }
         data.free();
+        if conn.is_inherited() {
+            return;
+        }
+    }
+    if is_ours && fork::has_forked() {
+        // A copy in a child would keep the connection open.
+        let _ = socket::shut_down(conn.fd());
     }
     let fd = take_fd(conn);
     if !is_ours {

@@ -158,6 +158,7 @@ impl Dialing {
     fn connected(self, dialed: Dialed) -> Result<Owned<Conn>> {
         let pool = self.pool().clone();
         let facts = Facts {
+            identity: dialed.identity,
             remote: dialed.remote.map(|remote| pool.shared_remote(remote)),
             retire_at: pool.draw_lifetime(),
             is_datagram: dialed.is_datagram,

@@ -18,10 +18,9 @@ use super::Pool;
 use crate::handle::{Kept, Place};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use crate::sync::{Arc, Mutex};
-use crate::sys::clock;
 use crate::sys::epoll::{self, Epoll, Event};
 use crate::sys::eventfd::EventFd;
-use crate::sys::thread;
+use crate::sys::{clock, fork, thread};
 use crate::values::clock::Time;
 
 /// The bell's number; no place has it, because a slot index has 24 bits.
@@ -42,8 +41,9 @@ struct Running {
 }
 
 thread_local! {
-    /// Asked instead of `std::thread::current`, which allocates on threads of the program.
-    static IS_ENGINE: Cell<bool> = const { Cell::new(false) };
+    /// The generation whose engine this thread is. Asked instead of `std::thread::current`, which allocates on threads of the
+    /// program.
+    static ENGINE_OF: Cell<u32> = const { Cell::new(0) };
 }
 
 /// What the thread and its callers share.
@@ -114,7 +114,7 @@ impl Engines {
             engine.bell.signal();
             // A destructor of the program may have had to run on the engine itself (no thread to be had) and closed the
             // last pool: then nobody waits.
-            if !IS_ENGINE.get() {
+            if ENGINE_OF.get() != fork::generation() {
                 let _ = thread.join();
             }
         }
@@ -177,7 +177,7 @@ impl Engine {
     }
 
     fn run(&self) {
-        IS_ENGINE.set(true);
+        ENGINE_OF.set(fork::generation());
         while !self.is_ended.load(SeqCst) {
             let due = self.earliest();
             self.sleeps_until.store(due.nanos(), SeqCst);

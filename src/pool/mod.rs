@@ -10,6 +10,7 @@ mod dialing;
 pub(crate) mod ending;
 pub(crate) mod engine;
 pub(crate) mod events;
+pub(crate) mod inherited;
 pub(crate) mod io;
 pub(crate) mod leaks;
 pub(crate) mod open;
@@ -40,14 +41,14 @@ use self::wait::{InLine, Waker};
 use crate::dial::cache::Cache;
 use crate::dial::program::Program;
 use crate::dial::Dialer;
-use crate::handle::{owners, Kept, Kind, Owned, Table};
+use crate::handle::{owners, Owned};
 use crate::sync::atomic::{
     AtomicBool, AtomicU64,
     Ordering::{Relaxed, SeqCst},
 };
 use crate::sync::{Arc, Mutex};
 use crate::sys::bell::Token;
-use crate::sys::{self, clock, socket};
+use crate::sys::{self, clock, fork, socket};
 use crate::values::address::{Address, Destination};
 use crate::values::clock::{Deadline, Time};
 use crate::values::endpoint::Endpoint;
@@ -59,6 +60,8 @@ use crate::values::options::{Liveness, Options};
 #[derive(Debug)]
 pub(crate) struct Pool {
     options: Options,
+    /// The process that it belongs to (`sys::fork`).
+    generation: u32,
     dialer: Arc<Dialer>,
     /// Guards everything that `state` describes. No system call that can wait and no code of the program under it.
     state: Mutex<State<Owned<Conn>>>,
@@ -78,17 +81,6 @@ pub(crate) struct Pool {
 pub(crate) struct Callbacks {
     pub(crate) program: Option<Arc<dyn Program>>,
     pub(crate) observer: Option<Arc<dyn Observer>>,
-}
-
-/// A pool in its slot of the handle table.
-#[derive(Debug)]
-pub(crate) struct Listed(pub(crate) Arc<Pool>);
-
-impl Kept for Listed {
-    fn table() -> &'static Table<Self> {
-        static POOLS: Table<Listed> = Table::new(Kind::Pool);
-        &POOLS
-    }
 }
 
 /// What a borrower asks for.
@@ -157,6 +149,7 @@ impl Pool {
             is_closed: AtomicBool::new(false),
             last_remote: Mutex::new(None),
             observer: callbacks.observer,
+            generation: fork::generation(),
             options,
         })
     }
@@ -379,6 +372,9 @@ impl Pool {
     /// Ends the pool: what is idle is closed, dials in flight end, what is borrowed is closed when it comes back.
     pub(crate) fn close(&self) {
         self.end();
+        if self.is_inherited() {
+            return;
+        }
         let engine = self.engine.lock().take();
         if let Some(engine) = engine {
             process().engines.leave(self, engine);

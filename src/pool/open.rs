@@ -29,7 +29,8 @@ impl Pool {
     ) -> std::result::Result<Owned<Conn>, (OwnedFd, Error)> {
         let number = fd.as_raw_fd();
         let refused = |error| system_error("a new connection", &error);
-        let identity = match socket::identity(number) {
+        let identity = facts.identity.map_or_else(|| socket::identity(number), Ok);
+        let identity = match identity {
             Ok(identity) => identity,
             Err(error) => return Err((fd, refused(error))),
         };

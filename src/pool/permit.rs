@@ -89,6 +89,10 @@ impl Permit {
     }
 
     fn end(&self, blame: Option<&Error>) {
+        // A callback has forked, and its dial ends in the child too.
+        if self.pool.is_inherited() {
+            return;
+        }
         let right = self.right;
         self.pool
             .change(|state, now, effects| state.dial_failed(right, blame, now, effects));

@@ -1,7 +1,6 @@
-//! What exists once in the process: the engine, the helper threads, the sleepers, the names already looked up.
+//! What exists once in the process: the engine, the helper threads, the sleepers, the names already looked up. A forked
+//! child begins with none of it.
 #![forbid(unsafe_code)]
-
-use once_cell::sync::Lazy;
 
 use super::engine::Engines;
 use super::sleepers::Sleepers;
@@ -9,6 +8,7 @@ use crate::dial::helper::Helpers;
 use crate::dial::names::SystemNames;
 use crate::dial::resolver::Resolver;
 use crate::sync::Mutex;
+use crate::sys::per_generation::PerGeneration;
 
 /// See the module.
 #[derive(Debug)]
@@ -23,6 +23,17 @@ pub(crate) struct Process {
 }
 
 impl Process {
+    fn new() -> Self {
+        Self {
+            engines: Engines::new(),
+            helpers: Helpers::new("vcp-helper"),
+            resolver: Resolver::new(),
+            sleepers: Sleepers::new(),
+            names: SystemNames::new(),
+            pools: Mutex::new(0),
+        }
+    }
+
     /// A pool begins.
     pub(crate) fn pool_begins(&self) {
         let mut pools = self.pools.lock();
@@ -47,13 +58,6 @@ impl Process {
 
 /// The one of this process.
 pub(crate) fn process() -> &'static Process {
-    static PROCESS: Lazy<Process> = Lazy::new(|| Process {
-        engines: Engines::new(),
-        helpers: Helpers::new("vcp-helper"),
-        resolver: Resolver::new(),
-        sleepers: Sleepers::new(),
-        names: SystemNames::new(),
-        pools: Mutex::new(0),
-    });
-    &PROCESS
+    static PROCESS: PerGeneration<Process> = PerGeneration::empty();
+    PROCESS.get_or_make(|_| Process::new(), drop)
 }

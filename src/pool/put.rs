@@ -103,6 +103,7 @@ impl Pool {
         let was_close_on_exec =
             socket::set_close_on_exec(fd, true).map_err(|error| system_error("fcntl", &error))?;
         let facts = Facts {
+            identity: None,
             remote: candidate.peer.map(|peer| self.shared_remote(peer)),
             retire_at: self.draw_lifetime(),
             is_datagram: candidate.kind.is_datagram(),

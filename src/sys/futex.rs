@@ -1,5 +1,5 @@
 //! futex(2): sleeping on a word. On the low half of a 64-bit one, the closer of a handle waits until its last user has left;
-//! on a 32-bit one, a borrower waits for a connection.
+//! on a 32-bit one, a borrower waits for a connection, and the threads of a forked child for the first of them.
 
 use crate::sync::atomic::{AtomicU32, AtomicU64};
 use crate::values::clock::Deadline;
@@ -60,13 +60,22 @@ pub(crate) fn wait_until(word: &AtomicU32, seen: u32, until: Deadline) {
 
 /// Wakes one that sleeps in [`wait_until`] on `word`.
 pub(crate) fn wake_one(word: &AtomicU32) {
+    wake(word, 1);
+}
+
+/// Wakes everyone who sleeps in [`wait_until`] on `word`.
+pub(crate) fn wake_everyone(word: &AtomicU32) {
+    wake(word, i32::MAX);
+}
+
+fn wake(word: &AtomicU32, count: i32) {
     // SAFETY: the kernel only uses the address as a key.
     unsafe {
         libc::syscall(
             libc::SYS_futex,
             word.as_ptr(),
             libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG,
-            1,
+            count,
         )
     };
 }

@@ -235,6 +235,15 @@ pub(crate) fn identity(fd: RawFd) -> io::Result<Identity> {
     })
 }
 
+/// Closes this process's copy of a descriptor that its parent opened, if the number still stands for that file. By
+/// syscall(2): a signal handler may call this, and it is no cancellation point.
+pub(crate) fn close_inherited(fd: RawFd, was: Identity) {
+    if identity(fd).is_ok_and(|now| now == was) {
+        // SAFETY: the file is the library's own, and of this process's owners of the number none is left.
+        unsafe { libc::syscall(libc::SYS_close, fd) };
+    }
+}
+
 pub(crate) fn is_nonblocking(fd: BorrowedFd<'_>) -> io::Result<bool> {
     // SAFETY: no pointers.
     let flags = unsafe { syscall!(fcntl(fd.as_raw_fd(), libc::F_GETFL)) }?;

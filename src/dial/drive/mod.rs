@@ -38,6 +38,8 @@ pub(crate) trait Caller {
 #[derive(Debug)]
 pub(crate) struct Dialed {
     pub(crate) fd: OwnedFd,
+    /// `None`: not asked yet.
+    pub(crate) identity: Option<socket::Identity>,
     /// `None`: the peer has no address.
     pub(crate) remote: Option<Endpoint>,
     pub(crate) is_datagram: bool,
@@ -157,7 +159,7 @@ impl Drive {
         let Some(attempt) = self.attempts[number].take() else {
             unreachable!("the winner was started");
         };
-        let (fd, dialed) = attempt.into_parts();
+        let (fd, identity, dialed) = attempt.into_parts();
         if let Endpoint::Inet(address) = &dialed {
             self.dialer.cache.succeeded(address);
         }
@@ -169,6 +171,8 @@ impl Drive {
         };
         Dialed {
             fd,
+            // A control callback may have put another socket in its place.
+            identity: self.dialer.program.is_none().then_some(identity),
             remote: Some(peer.unwrap_or(dialed)),
             is_datagram: self.address().network.is_datagram(),
             is_nonblocking: true,

@@ -1,0 +1,21 @@
+//! The first call in a forked child puts in order what was inherited, before it touches a lock.
+
+use super::{callbacks, cancel};
+use crate::pool::inherited;
+use crate::sys::fork;
+
+/// Called first by every function.
+pub(crate) fn enter() {
+    fork::enter(adopt);
+}
+
+/// The same for the one function that a signal handler may call.
+pub(crate) fn enter_from_handler() {
+    fork::enter_from_handler(adopt);
+}
+
+fn adopt(generation: u32) {
+    cancel::adopt(generation);
+    callbacks::adopt(generation);
+    inherited::adopt(generation);
+}

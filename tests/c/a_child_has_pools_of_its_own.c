@@ -1,0 +1,859 @@
+/* What a forked child finds in the pools that it inherited, and what of it the parent notices: nothing. Contract section 7. */
+#include "family.h"
+
+#define IDLE 3
+
+/* A pool with three idle connections and one borrowed, and their other ends. */
+typedef struct home {
+    server s;
+    vcp_pool *pool;
+    vcp_conn *borrowed;
+    int idle[IDLE];
+    int borrowed_fd;
+    int peers[IDLE + 1];
+} home;
+
+static home home_with(const vcp_pool_options *options)
+{
+    home h;
+    vcp_conn *conns[IDLE];
+    int i;
+    memset(&h, 0, sizeof h);
+    h.s = tcp_server();
+    h.pool = pool_new(options);
+    for (i = 0; i < IDLE; i++) {
+        conns[i] = borrow_fresh(h.pool, &h.s);
+        h.idle[i] = vcp_conn_raw_fd(conns[i]);
+        h.peers[i] = server_accept(&h.s);
+    }
+    h.borrowed = borrow_fresh(h.pool, &h.s);
+    h.borrowed_fd = vcp_conn_raw_fd(h.borrowed);
+    h.peers[IDLE] = server_accept(&h.s);
+    for (i = 0; i < IDLE; i++)
+        give_back(conns[i]);
+    return h;
+}
+
+static home home_new(void)
+{
+    return home_with(NULL);
+}
+
+/* Nobody has said a word to the peers, and the connections still carry what the parent sends. */
+static void check_nothing_was_noticed(home *h)
+{
+    char bytes[8];
+    int i;
+    for (i = 0; i <= IDLE; i++)
+        CHECK(peer_sees_life(h->peers[i]));
+    CHECK_EQ(idle_in(h->pool), IDLE);
+    CHECK_EQ(vcp_pool_conn_count(h->pool), IDLE + 1);
+    CHECK_EQ(vcp_conn_write(h->borrowed, "parent", 6), 6);
+    CHECK_EQ(recv(h->peers[IDLE], bytes, sizeof bytes, 0), 6);
+    CHECK_EQ(send(h->peers[IDLE], "server", 6, 0), 6);
+    CHECK_EQ(vcp_conn_read(h->borrowed, bytes, sizeof bytes), 6);
+    for (i = 0; i < IDLE; i++) {
+        vcp_conn *conn = borrow(h->pool, &h->s);
+        CHECK_EQ(vcp_conn_is_reused(conn), 1);
+        CHECK_EQ(vcp_conn_write(conn, "parent", 6), 6);
+        CHECK_EQ(vcp_conn_discard(conn), VCP_OK);
+        give_back(conn);
+    }
+    for (i = 0; i < IDLE; i++)
+        CHECK_EQ(recv(h->peers[i], bytes, sizeof bytes, 0), 6);
+    CHECK_STATS_ADD_UP(h->pool);
+}
+
+static void home_close(home *h)
+{
+    int i;
+    give_back(h->borrowed);
+    CHECK_EQ(vcp_pool_close(h->pool), VCP_OK);
+    for (i = 0; i <= IDLE; i++)
+        close(h->peers[i]);
+    server_close(&h->s);
+}
+
+/* ---- the pool ---- */
+
+static void finds_an_empty_pool_that_works(void *argument)
+{
+    home *h = (home *)argument;
+    vcp_conn *conn;
+    int peer;
+    int fd;
+    char bytes[8];
+    CHECK_EQ(vcp_pool_conn_count(h->pool), 0);
+    CHECK_EQ(idle_in(h->pool), 0);
+    conn = borrow(h->pool, &h->s);
+    peer = server_accept(&h->s);
+    CHECK_EQ(vcp_conn_is_reused(conn), 0);
+    CHECK_EQ(vcp_conn_write(conn, "child", 5), 5);
+    CHECK_EQ(recv(peer, bytes, sizeof bytes, 0), 5);
+    fd = vcp_conn_raw_fd(conn);
+    give_back(conn);
+    conn = borrow(h->pool, &h->s);
+    CHECK_EQ(vcp_conn_raw_fd(conn), fd);
+    CHECK_EQ(vcp_conn_is_reused(conn), 1);
+    give_back(conn);
+    CHECK_EQ(idle_in(h->pool), 1);
+    CHECK_STATS_ADD_UP(h->pool);
+    CHECK_EQ(vcp_pool_close(h->pool), VCP_OK);
+    CHECK(peer_sees_end(peer));
+    CHECK_EQ(vcp_pool_close(h->pool), VCP_ERR_POOL_CLOSED);
+}
+
+static void works_after(way how)
+{
+    home h = home_new();
+    IN_A_CHILD(how, finds_an_empty_pool_that_works, &h);
+    check_nothing_was_noticed(&h);
+    home_close(&h);
+}
+
+TEST(after_fork_an_inherited_pool_is_empty_and_works)
+{
+    works_after(BY_FORK);
+}
+
+TEST(after_underscore_fork_too)
+{
+    works_after(BY_UNDERSCORE_FORK);
+}
+
+TEST(after_clone_too)
+{
+    works_after(BY_CLONE);
+}
+
+static void has_a_child_before_its_first_call(void *argument)
+{
+    home *h = (home *)argument;
+    IN_A_CHILD(BY_FORK, finds_an_empty_pool_that_works, h);
+    finds_an_empty_pool_that_works(h);
+}
+
+static void has_a_child_after_its_first_call(void *argument)
+{
+    home *h = (home *)argument;
+    vcp_conn *conn = borrow(h->pool, &h->s);
+    int peer = server_accept(&h->s);
+    vcp_conn *kept = borrow(h->pool, &h->s);
+    int kept_peer = server_accept(&h->s);
+    int fd = vcp_conn_raw_fd(conn);
+    give_back(conn);
+    IN_A_CHILD(BY_FORK, finds_an_empty_pool_that_works, h);
+    IN_A_CHILD(BY_CLONE, finds_an_empty_pool_that_works, h);
+    /* Of this the grandchildren have closed copies only. */
+    CHECK(peer_sees_life(peer));
+    CHECK(peer_sees_life(kept_peer));
+    conn = borrow(h->pool, &h->s);
+    CHECK_EQ(vcp_conn_raw_fd(conn), fd);
+    CHECK_EQ(vcp_conn_write(kept, "x", 1), 1);
+    give_back(kept);
+    give_back(conn);
+    CHECK_EQ(vcp_pool_close(h->pool), VCP_OK);
+}
+
+TEST(grandchildren_have_pools_of_their_own_too)
+{
+    home h = home_new();
+    IN_A_CHILD(BY_FORK, has_a_child_before_its_first_call, &h);
+    IN_A_CHILD(BY_FORK, has_a_child_after_its_first_call, &h);
+    IN_A_CHILD(BY_CLONE, has_a_child_before_its_first_call, &h);
+    check_nothing_was_noticed(&h);
+    home_close(&h);
+}
+
+static void is_held_by_its_limits(void *argument)
+{
+    home *h = (home *)argument;
+    vcp_conn *conns[IDLE + 2];
+    int i;
+    for (i = 0; i <= IDLE; i++)
+        conns[i] = borrow(h->pool, &h->s);
+    CHECK_EQ(vcp_dial(h->pool, h->s.network, h->s.address, &conns[IDLE + 1]), VCP_ERR_POOL_EXHAUSTED);
+    CHECK_EQ(vcp_pool_new(NULL, &h->pool), VCP_OK);
+    for (i = 0; i <= IDLE + 1; i++)
+        conns[i] = borrow(h->pool, &h->s);
+}
+
+TEST(the_options_are_the_inherited_ones)
+{
+    vcp_pool_options options = pool_options();
+    home h;
+    options.max_conns = IDLE + 1;
+    h = home_with(&options);
+    IN_A_CHILD(BY_FORK, is_held_by_its_limits, &h);
+    home_close(&h);
+}
+
+static void counts_from_nothing(void *argument)
+{
+    home *h = (home *)argument;
+    vcp_stats s = stats_of(h->pool);
+    vcp_stats nothing;
+    memset(&nothing, 0, sizeof nothing);
+    nothing.size = sizeof nothing;
+    CHECK_EQ(memcmp(&s, &nothing, sizeof s), 0);
+    give_back(borrow(h->pool, &h->s));
+    CHECK_EQ(stats_of(h->pool).dials, 1);
+}
+
+TEST(the_statistics_start_at_nothing)
+{
+    home h = home_new();
+    IN_A_CHILD(BY_FORK, counts_from_nothing, &h);
+    CHECK_EQ(stats_of(h.pool).dials, IDLE + 1);
+    home_close(&h);
+}
+
+static void is_refused(void *argument)
+{
+    home *h = (home *)argument;
+    vcp_conn *conn;
+    CHECK_EQ(vcp_dial(h->pool, h->s.network, h->s.address, &conn), VCP_ERR_POOL_CLOSED);
+    CHECK_EQ(vcp_pool_close(h->pool), VCP_OK);
+}
+
+TEST(a_drained_pool_stays_drained)
+{
+    home h = home_new();
+    CHECK_EQ(vcp_pool_drain(h.pool, 0), 1);
+    IN_A_CHILD(BY_FORK, is_refused, &h);
+    home_close(&h);
+}
+
+/* ---- idle connections ---- */
+
+typedef struct two_homes {
+    home a;
+    home b;
+} two_homes;
+
+static int open_among(const home *h)
+{
+    int i;
+    int count = 0;
+    for (i = 0; i < IDLE; i++)
+        count += is_open(h->idle[i]);
+    return count;
+}
+
+static void calls_one_after_the_other(void *argument)
+{
+    two_homes *both = (two_homes *)argument;
+    vcp_pool *third;
+    int fds = open_fds();
+    CHECK_EQ(open_among(&both->a), IDLE);
+    vcp_version_number();
+    third = pool_new(NULL);
+    CHECK_EQ(vcp_pool_close(third), VCP_OK);
+    CHECK_EQ(vcp_conn_raw_fd(both->a.borrowed), VCP_ERR_CONN_CLOSED);
+    CHECK_EQ(open_among(&both->a), IDLE);
+    CHECK_EQ(open_among(&both->b), IDLE);
+    CHECK_EQ(vcp_pool_conn_count(both->b.pool), 0);
+    CHECK_EQ(open_among(&both->a), IDLE);
+    CHECK_EQ(open_among(&both->b), 0);
+    CHECK_EQ(vcp_pool_close(both->a.pool), VCP_OK);
+    CHECK_EQ(open_among(&both->a), 0);
+    CHECK(is_open(both->a.borrowed_fd));
+    CHECK(is_open(both->b.borrowed_fd));
+    CHECK_EQ(open_fds(), fds - 2 * IDLE);
+}
+
+TEST(the_first_call_on_a_pool_closes_its_idle_sockets_and_no_other)
+{
+    two_homes both;
+    both.a = home_new();
+    both.b = home_new();
+    IN_A_CHILD(BY_FORK, calls_one_after_the_other, &both);
+    check_nothing_was_noticed(&both.a);
+    check_nothing_was_noticed(&both.b);
+    home_close(&both.a);
+    home_close(&both.b);
+}
+
+/* What daemons do: all descriptors are closed, and new ones get their numbers. */
+static void has_other_files_under_the_numbers(void *argument)
+{
+    home *h = (home *)argument;
+    int other = open("/dev/null", O_RDWR | O_CLOEXEC);
+    int another = client_of(&h->s);
+    struct stat before;
+    struct stat after;
+    CHECK_EQ(dup2(other, h->idle[0]), h->idle[0]);
+    CHECK_EQ(dup2(another, h->idle[1]), h->idle[1]);
+    CHECK_EQ(dup2(other, h->borrowed_fd), h->borrowed_fd);
+    CHECK_EQ(vcp_pool_conn_count(h->pool), 0);
+    CHECK(is_open(h->idle[0]));
+    CHECK_EQ(fstat(another, &before), 0);
+    CHECK_EQ(fstat(h->idle[1], &after), 0);
+    CHECK_EQ(before.st_ino, after.st_ino);
+    CHECK(!is_open(h->idle[2]));
+    CHECK_EQ(vcp_conn_close(h->borrowed), VCP_ERR_CONN_CLOSED);
+    CHECK(is_open(h->borrowed_fd));
+    /* The numbers are the program's: a pool of the child takes them. */
+    CHECK_EQ(vcp_pool_put(h->pool, h->idle[1], h->s.network, h->s.address, NULL), VCP_OK);
+    CHECK_EQ(idle_in(h->pool), 1);
+}
+
+TEST(a_number_that_stands_for_another_file_is_left_alone)
+{
+    home h = home_new();
+    IN_A_CHILD(BY_FORK, has_other_files_under_the_numbers, &h);
+    check_nothing_was_noticed(&h);
+    home_close(&h);
+}
+
+static void calls(void *argument)
+{
+    home *h = (home *)argument;
+    CHECK_EQ(vcp_pool_conn_count(h->pool), 0);
+    CHECK_EQ(vcp_conn_close(h->borrowed), VCP_ERR_CONN_CLOSED);
+}
+
+TEST(the_parents_watch_goes_on)
+{
+    home h = home_new();
+    IN_A_CHILD(BY_FORK, finds_an_empty_pool_that_works, &h);
+    IN_A_CHILD(BY_FORK, calls, &h);
+    CHECK_EQ(shutdown(h.peers[0], SHUT_RDWR), 0);
+    EVENTUALLY(idle_in(h.pool) == IDLE - 1, 1000);
+    CHECK_EQ(send(h.peers[1], "dirt", 4, 0), 4);
+    EVENTUALLY(idle_in(h.pool) == IDLE - 2, 1000 + LATENESS_MS);
+    home_close(&h);
+}
+
+/* ---- borrowed connections ---- */
+
+static void tries_everything(void *argument)
+{
+    home *h = (home *)argument;
+    vcp_conn *conn = h->borrowed;
+    char text[64];
+    CHECK_EQ(vcp_conn_read(conn, text, sizeof text), VCP_ERR_CONN_CLOSED);
+    CHECK_EQ(vcp_conn_write(conn, "x", 1), VCP_ERR_CONN_CLOSED);
+    CHECK_EQ(vcp_conn_try_read(conn, text, sizeof text), VCP_ERR_CONN_CLOSED);
+    CHECK_EQ(vcp_conn_try_write(conn, "x", 1), VCP_ERR_CONN_CLOSED);
+    CHECK_EQ(vcp_conn_wait(conn, VCP_WRITABLE), VCP_ERR_CONN_CLOSED);
+    CHECK_EQ(vcp_conn_raw_fd(conn), VCP_ERR_CONN_CLOSED);
+    CHECK_EQ(vcp_conn_detach(conn), VCP_ERR_CONN_CLOSED);
+    CHECK_EQ(vcp_conn_discard(conn), VCP_ERR_CONN_CLOSED);
+    CHECK_EQ(vcp_conn_is_reused(conn), VCP_ERR_CONN_CLOSED);
+    CHECK_EQ(vcp_conn_uses(conn), VCP_ERR_CONN_CLOSED);
+    CHECK_EQ(vcp_conn_should_retry(conn), VCP_ERR_CONN_CLOSED);
+    CHECK_EQ(vcp_conn_set_liveness(conn, VCP_LIVENESS_STRICT), VCP_ERR_CONN_CLOSED);
+    CHECK_EQ(vcp_conn_set_cancel(conn, NULL), VCP_ERR_CONN_CLOSED);
+    CHECK_EQ(vcp_conn_set_deadline(conn, -1), VCP_ERR_CONN_CLOSED);
+    CHECK_EQ(vcp_conn_remote_address(conn, text, sizeof text), VCP_ERR_CONN_CLOSED);
+    CHECK_EQ(vcp_conn_set_data(conn, text, NULL), VCP_ERR_CONN_CLOSED);
+    CHECK(vcp_conn_data(conn) == NULL);
+    CHECK(is_open(h->borrowed_fd));
+    CHECK_EQ(vcp_conn_close(conn), VCP_ERR_CONN_CLOSED);
+    CHECK(!is_open(h->borrowed_fd));
+    /* A second close does not touch what has the number now. */
+    CHECK_EQ(dup2(h->s.fd, h->borrowed_fd), h->borrowed_fd);
+    CHECK_EQ(vcp_conn_close(conn), VCP_ERR_CONN_CLOSED);
+    CHECK(is_open(h->borrowed_fd));
+}
+
+TEST(an_inherited_handle_is_closed_and_its_close_closes_the_copy)
+{
+    home h = home_new();
+    IN_A_CHILD(BY_FORK, tries_everything, &h);
+    check_nothing_was_noticed(&h);
+    home_close(&h);
+}
+
+static void closes_what_its_parent_left(void *argument)
+{
+    home *h = (home *)argument;
+    CHECK_EQ(vcp_conn_close(h->borrowed), VCP_ERR_CONN_CLOSED);
+    CHECK(!is_open(h->borrowed_fd));
+}
+
+static void leaves_it_to_its_child(void *argument)
+{
+    home *h = (home *)argument;
+    CHECK_EQ(vcp_pool_conn_count(h->pool), 0);
+    IN_A_CHILD(BY_FORK, closes_what_its_parent_left, h);
+    CHECK(is_open(h->borrowed_fd));
+    closes_what_its_parent_left(h);
+}
+
+TEST(a_grandchild_closes_its_own_copy)
+{
+    home h = home_new();
+    IN_A_CHILD(BY_FORK, leaves_it_to_its_child, &h);
+    check_nothing_was_noticed(&h);
+    home_close(&h);
+}
+
+/* ---- what the program gave along ---- */
+
+static int number_of_frees;
+
+static void counts_frees(void *data)
+{
+    (void)data;
+    number_of_frees++;
+}
+
+static void ends_everything(void *argument)
+{
+    home *h = (home *)argument;
+    vcp_conn *conn;
+    CHECK_EQ(vcp_conn_close(h->borrowed), VCP_ERR_CONN_CLOSED);
+    CHECK_EQ(idle_in(h->pool), 0);
+    CHECK_EQ(vcp_pool_close_idle(h->pool), VCP_OK);
+    CHECK_EQ(vcp_pool_evict(h->pool, NULL, NULL), VCP_OK);
+    CHECK_EQ(vcp_pool_abort(h->pool), VCP_OK);
+    CHECK_EQ(number_of_frees, 0);
+    conn = borrow(h->pool, &h->s);
+    CHECK_EQ(vcp_conn_set_data(conn, conn, counts_frees), VCP_OK);
+    give_back(conn);
+    CHECK_EQ(vcp_pool_close(h->pool), VCP_OK);
+    CHECK_EQ(number_of_frees, 1);
+}
+
+TEST(inherited_user_data_is_not_freed_in_a_child)
+{
+    home h = home_new();
+    vcp_conn *conn = borrow(h.pool, &h.s);
+    number_of_frees = 0;
+    CHECK_EQ(vcp_conn_set_data(conn, &h, counts_frees), VCP_OK);
+    CHECK_EQ(vcp_conn_set_data(h.borrowed, &h, counts_frees), VCP_OK);
+    give_back(conn);
+    IN_A_CHILD(BY_FORK, ends_everything, &h);
+    CHECK_EQ(number_of_frees, 0);
+    home_close(&h);
+    CHECK_EQ(number_of_frees, 2);
+}
+
+/* ---- threads ---- */
+
+static void needs_threads_one_by_one(void *argument)
+{
+    home *h = (home *)argument;
+    vcp_conn *conn;
+    char name[64];
+    int peer;
+    CHECK_EQ(threads(), 1);
+    CHECK_EQ(vcp_pool_conn_count(h->pool), 0);
+    CHECK_EQ(threads(), 1);
+    snprintf(name, sizeof name, "localhost:%d", h->s.port);
+    CHECK(vcp_dial(h->pool, "tcp4", name, &conn) >= 0);
+    peer = server_accept(&h->s);
+    CHECK(threads() > 1);
+    give_back(conn);
+    /* The watch is the child's own. */
+    CHECK_EQ(idle_in(h->pool), 1);
+    close(peer);
+    EVENTUALLY(idle_in(h->pool) == 0, 1000);
+    CHECK_EQ(vcp_pool_close(h->pool), VCP_OK);
+    EVENTUALLY(threads() == 1, 5000 + LATENESS_MS);
+}
+
+TEST(background_threads_start_anew_on_first_need)
+{
+    home h = home_new();
+    char name[64];
+    vcp_conn *conn;
+    snprintf(name, sizeof name, "localhost:%d", h.s.port);
+    CHECK(vcp_dial(h.pool, "tcp4", name, &conn) >= 0);
+    close(server_accept(&h.s));
+    CHECK_EQ(vcp_conn_discard(conn), VCP_OK);
+    give_back(conn);
+    CHECK(threads() > 1);
+    IN_A_CHILD(BY_FORK, needs_threads_one_by_one, &h);
+    IN_A_CHILD(BY_CLONE, needs_threads_one_by_one, &h);
+    check_nothing_was_noticed(&h);
+    home_close(&h);
+}
+
+/* ---- what was under way ---- */
+
+typedef struct under_way {
+    home h;
+    full_server full;
+    vcp_cancel *token;
+    pthread_t reader;
+    pthread_t dialer;
+    int read_status;
+    int dial_status;
+    int ended;
+    gate child_is_ready;
+    gate child_may_go_on;
+} under_way;
+
+static void *reads(void *argument)
+{
+    under_way *u = (under_way *)argument;
+    char byte;
+    CHECK_EQ(vcp_conn_set_cancel(u->h.borrowed, u->token), VCP_OK);
+    u->read_status = (int)vcp_conn_read(u->h.borrowed, &byte, 1);
+    __sync_add_and_fetch(&u->ended, 1);
+    return NULL;
+}
+
+static void *dials(void *argument)
+{
+    under_way *u = (under_way *)argument;
+    vcp_dial_options d = dial_options(0);
+    vcp_conn *conn;
+    d.cancel = u->token;
+    d.timeout_ms = -1;
+    u->dial_status = vcp_dial_with(u->h.pool, "tcp", u->full.s.address, &d, &conn);
+    __sync_add_and_fetch(&u->ended, 1);
+    return NULL;
+}
+
+/* Threads other than this one, the engine among them, that sleep in poll(2). */
+static int sleepers(void)
+{
+    DIR *directory = opendir("/proc/self/task");
+    struct dirent *entry;
+    int count = 0;
+    CHECK(directory != NULL);
+    while ((entry = readdir(directory)) != NULL) {
+        char path[300];
+        FILE *file;
+        long call = -1;
+        snprintf(path, sizeof path, "/proc/self/task/%s/syscall", entry->d_name);
+        file = fopen(path, "re");
+        if (file == NULL)
+            continue;
+        if (fscanf(file, "%ld", &call) == 1 && call == SYS_ppoll)
+            count++;
+        fclose(file);
+    }
+    closedir(directory);
+    return count;
+}
+
+/* Nothing ends, and nobody is awake either: a shared eventfd that somebody wrote to would keep its readers spinning. */
+static void check_nobody_was_disturbed(under_way *u)
+{
+    clock_t before = clock();
+    STAYS(__sync_add_and_fetch(&u->ended, 0) == 0, 200);
+    CHECK_BETWEEN((clock() - before) * 1000 / CLOCKS_PER_SEC, 0, at_most(100));
+}
+
+static void under_way_begins(under_way *u)
+{
+    memset(u, 0, sizeof *u);
+    u->h = home_new();
+    u->full = full_server_new();
+    u->child_is_ready = gate_new();
+    u->child_may_go_on = gate_new();
+    CHECK_EQ(vcp_cancel_new(&u->token), VCP_OK);
+    CHECK_EQ(pthread_create(&u->reader, NULL, reads, u), 0);
+    CHECK_EQ(pthread_create(&u->dialer, NULL, dials, u), 0);
+    if (slowness() == 1)
+        EVENTUALLY(sleepers() == 2, 5000);
+    else
+        let_pass(2000);
+}
+
+static void under_way_ends(under_way *u)
+{
+    CHECK_EQ(vcp_cancel_fire(u->token), VCP_OK);
+    CHECK_EQ(pthread_join(u->reader, NULL), 0);
+    CHECK_EQ(pthread_join(u->dialer, NULL), 0);
+    CHECK_EQ(u->read_status, VCP_ERR_CANCELED);
+    CHECK_EQ(u->dial_status, VCP_ERR_CANCELED);
+    CHECK_EQ(vcp_cancel_free(u->token), VCP_OK);
+    gate_close(&u->child_is_ready);
+    gate_close(&u->child_may_go_on);
+    full_server_close(&u->full);
+    home_close(&u->h);
+}
+
+static void fires(void *argument)
+{
+    under_way *u = (under_way *)argument;
+    vcp_conn *conn = borrow(u->h.pool, &u->h.s);
+    vcp_dial_options d = dial_options(0);
+    char byte;
+    CHECK_EQ(vcp_cancel_fire(u->token), VCP_OK);
+    CHECK_EQ(vcp_conn_set_cancel(conn, u->token), VCP_OK);
+    CHECK_EQ(vcp_conn_read(conn, &byte, 1), VCP_ERR_CANCELED);
+    give_back(conn);
+    close(server_accept(&u->h.s));
+    d.cancel = u->token;
+    CHECK_EQ(vcp_dial_with(u->h.pool, u->h.s.network, u->h.s.address, &d, &conn), VCP_ERR_CANCELED);
+    CHECK_EQ(vcp_cancel_free(u->token), VCP_OK);
+}
+
+TEST(a_token_fired_in_a_child_ends_nothing_in_the_parent)
+{
+    under_way u;
+    under_way_begins(&u);
+    IN_A_CHILD(BY_FORK, fires, &u);
+    IN_A_CHILD(BY_UNDERSCORE_FORK, fires, &u);
+    check_nobody_was_disturbed(&u);
+    under_way_ends(&u);
+}
+
+static under_way *of_the_child;
+
+/* The first call in the child is the one of a signal handler. */
+static void fires_in_a_handler(int number)
+{
+    (void)number;
+    CHECK_EQ(vcp_cancel_fire(of_the_child->token), VCP_OK);
+}
+
+static void fires_first_of_all_in_a_handler(void *argument)
+{
+    of_the_child = (under_way *)argument;
+    CHECK(signal(SIGUSR1, fires_in_a_handler) != SIG_ERR);
+    CHECK_EQ(raise(SIGUSR1), 0);
+    fires(argument);
+    finds_an_empty_pool_that_works(&of_the_child->h);
+}
+
+TEST(a_childs_first_call_may_be_a_signal_handlers)
+{
+    under_way u;
+    under_way_begins(&u);
+    IN_A_CHILD(BY_FORK, fires_first_of_all_in_a_handler, &u);
+    check_nobody_was_disturbed(&u);
+    under_way_ends(&u);
+}
+
+static void waits_with_the_token_for_its_own_fire(void *argument)
+{
+    under_way *u = (under_way *)argument;
+    pthread_t reader;
+    u->ended = 0;
+    u->h.borrowed = borrow(u->h.pool, &u->h.s);
+    CHECK_EQ(pthread_create(&reader, NULL, reads, u), 0);
+    if (slowness() == 1)
+        EVENTUALLY(sleepers() == 1, 5000);
+    gate_open(&u->child_is_ready);
+    gate_pass(&u->child_may_go_on);
+    check_nobody_was_disturbed(u);
+    CHECK_EQ(vcp_cancel_fire(u->token), VCP_OK);
+    CHECK_EQ(pthread_join(reader, NULL), 0);
+    CHECK_EQ(u->read_status, VCP_ERR_CANCELED);
+}
+
+TEST(a_token_fired_in_the_parent_ends_nothing_in_a_child)
+{
+    under_way u;
+    pid_t child;
+    under_way_begins(&u);
+    child = child_that(BY_FORK, 10, waits_with_the_token_for_its_own_fire, &u);
+    gate_pass(&u.child_is_ready);
+    CHECK_EQ(vcp_cancel_fire(u.token), VCP_OK);
+    gate_open(&u.child_may_go_on);
+    CHECK_CHILD(child);
+    under_way_ends(&u);
+}
+
+static void finds_the_token_fired(void *argument)
+{
+    under_way *u = (under_way *)argument;
+    vcp_dial_options d = dial_options(0);
+    vcp_conn *conn;
+    d.cancel = u->token;
+    CHECK_EQ(vcp_dial_with(u->h.pool, u->h.s.network, u->h.s.address, &d, &conn), VCP_ERR_CANCELED);
+}
+
+TEST(a_token_that_fired_before_has_fired_in_the_child)
+{
+    under_way u;
+    under_way_begins(&u);
+    CHECK_EQ(vcp_cancel_fire(u.token), VCP_OK);
+    IN_A_CHILD(BY_FORK, finds_the_token_fired, &u);
+    under_way_ends(&u);
+}
+
+static int sockets_open(void)
+{
+    int count = 0;
+    int fd;
+    for (fd = 0; fd < 1024; fd++) {
+        struct stat s;
+        if (fstat(fd, &s) == 0 && S_ISSOCK(s.st_mode))
+            count++;
+    }
+    return count;
+}
+
+/* Of the library's sockets one is left, the borrowed one: the one that was being connected is gone. */
+static void has_no_dial_in_flight(void *argument)
+{
+    under_way *u = (under_way *)argument;
+    int before = sockets_open();
+    CHECK_EQ(stats_of(u->h.pool).dialing, 0);
+    CHECK_EQ(sockets_open(), before - IDLE - 1);
+}
+
+TEST(dials_in_flight_are_gone)
+{
+    under_way u;
+    under_way_begins(&u);
+    IN_A_CHILD(BY_FORK, has_no_dial_in_flight, &u);
+    CHECK_EQ(__sync_add_and_fetch(&u.ended, 0), 0);
+    CHECK_EQ(stats_of(u.h.pool).dialing, 1);
+    under_way_ends(&u);
+}
+
+/* ---- the parent closes ---- */
+
+typedef struct holder {
+    home h;
+    gate may_go;
+} holder;
+
+/* Lives, with copies of all sockets, and calls nothing. */
+static void holds_its_copies(void *argument)
+{
+    holder *one = (holder *)argument;
+    gate_pass(&one->may_go);
+}
+
+TEST(a_parents_close_reaches_the_peer_while_a_child_holds_a_copy)
+{
+    holder one;
+    pid_t child;
+    vcp_conn *conn;
+    int given;
+    int detached;
+    int i;
+    one.h = home_new();
+    one.may_go = gate_new();
+    child = child_that(BY_FORK, 30, holds_its_copies, &one);
+    /* What the program takes is not shut down: it is the last one dialed, the first one handed out. */
+    given = vcp_pool_get(one.h.pool, one.h.s.network, one.h.s.address, NULL);
+    CHECK_EQ(given, one.h.idle[IDLE - 1]);
+    conn = borrow(one.h.pool, &one.h.s);
+    detached = vcp_conn_detach(conn);
+    CHECK_EQ(detached, one.h.idle[IDLE - 2]);
+    CHECK_EQ(vcp_conn_discard(one.h.borrowed), VCP_OK);
+    give_back(one.h.borrowed);
+    CHECK(peer_sees_end(one.h.peers[IDLE]));
+    CHECK_EQ(vcp_pool_close(one.h.pool), VCP_OK);
+    for (i = 0; i < IDLE - 2; i++)
+        CHECK(peer_sees_end(one.h.peers[i]));
+    for (i = IDLE - 2; i < IDLE; i++)
+        CHECK(peer_sees_life(one.h.peers[i]));
+    CHECK_EQ(send(given, "x", 1, 0), 1);
+    CHECK_EQ(send(detached, "x", 1, 0), 1);
+    gate_open(&one.may_go);
+    CHECK_CHILD(child);
+    close(given);
+    close(detached);
+    for (i = 0; i <= IDLE; i++)
+        close(one.h.peers[i]);
+    gate_close(&one.may_go);
+    server_close(&one.h.s);
+}
+
+/* What the number stands for by now is neither shut down nor closed. */
+TEST(a_foreign_file_is_not_shut_down)
+{
+    vcp_pool_options options = pool_options();
+    holder one;
+    pid_t child;
+    int mine;
+    int peer;
+    options.verify_release = 1;
+    one.h = home_with(&options);
+    one.may_go = gate_new();
+    child = child_that(BY_FORK, 30, holds_its_copies, &one);
+    mine = client_of(&one.h.s);
+    peer = server_accept(&one.h.s);
+    CHECK_EQ(dup2(mine, one.h.borrowed_fd), one.h.borrowed_fd);
+    give_back(one.h.borrowed);
+    CHECK(is_open(one.h.borrowed_fd));
+    CHECK(peer_sees_life(peer));
+    CHECK_EQ(send(one.h.borrowed_fd, "x", 1, 0), 1);
+    gate_open(&one.may_go);
+    CHECK_CHILD(child);
+    close(one.h.borrowed_fd);
+    close(mine);
+    close(peer);
+    one.h.borrowed = NULL;
+    gate_close(&one.may_go);
+    home_close(&one.h);
+}
+
+/* ---- fork inside a callback ---- */
+
+typedef struct forker {
+    server s;
+    pid_t child;
+    int in_child;
+} forker;
+
+static int dial_that_forks(void *user, const char *network, const char *address, int64_t timeout_ms)
+{
+    forker *f = (forker *)user;
+    (void)network;
+    (void)address;
+    (void)timeout_ms;
+    f->child = split(BY_FORK);
+    CHECK(f->child >= 0);
+    f->in_child = f->child == 0;
+    return client_of(&f->s);
+}
+
+TEST(a_dial_whose_callback_forks_fails_in_the_child)
+{
+    vcp_pool_options options = pool_options();
+    forker f;
+    vcp_pool *pool;
+    vcp_conn *conn = NULL;
+    int fd;
+    memset(&f, 0, sizeof f);
+    f.s = tcp_server();
+    options.dial = dial_that_forks;
+    options.user = &f;
+    pool = pool_new(&options);
+    fd = vcp_dial(pool, f.s.network, f.s.address, &conn);
+    if (f.in_child) {
+        alarm((unsigned)at_most(10));
+        CHECK_EQ(fd, VCP_ERR_CALLBACK);
+        CHECK(conn == NULL);
+        CHECK_EQ(vcp_pool_conn_count(pool), 0);
+        CHECK_EQ(stats_of(pool).dials, 0);
+        CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+        child_ends();
+    }
+    CHECK(fd >= 0);
+    CHECK_CHILD(f.child);
+    give_back(conn);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&f.s);
+}
+
+int main(void)
+{
+    RUN(after_fork_an_inherited_pool_is_empty_and_works);
+    RUN(after_underscore_fork_too);
+    RUN(after_clone_too);
+    RUN(grandchildren_have_pools_of_their_own_too);
+    RUN(the_options_are_the_inherited_ones);
+    RUN(the_statistics_start_at_nothing);
+    RUN(a_drained_pool_stays_drained);
+    RUN(the_first_call_on_a_pool_closes_its_idle_sockets_and_no_other);
+    RUN(a_number_that_stands_for_another_file_is_left_alone);
+    RUN(the_parents_watch_goes_on);
+    RUN(an_inherited_handle_is_closed_and_its_close_closes_the_copy);
+    RUN(a_grandchild_closes_its_own_copy);
+    RUN(inherited_user_data_is_not_freed_in_a_child);
+    RUN(background_threads_start_anew_on_first_need);
+    RUN(a_token_fired_in_a_child_ends_nothing_in_the_parent);
+    RUN(a_childs_first_call_may_be_a_signal_handlers);
+    RUN(a_token_fired_in_the_parent_ends_nothing_in_a_child);
+    RUN(a_token_that_fired_before_has_fired_in_the_child);
+    RUN(dials_in_flight_are_gone);
+    RUN(a_parents_close_reaches_the_peer_while_a_child_holds_a_copy);
+    RUN(a_foreign_file_is_not_shut_down);
+    RUN(a_dial_whose_callback_forks_fails_in_the_child);
+    return finished();
+}

@@ -1,0 +1,95 @@
+/*
+ * family.h - children of the test's process: made in three ways, each runs one function, and must end well and in time.
+ */
+#ifndef FAMILY_H
+#define FAMILY_H
+
+#include "check.h"
+
+#include <sys/syscall.h>
+
+typedef enum way { BY_FORK, BY_UNDERSCORE_FORK, BY_CLONE } way;
+
+/* As fork(2). Only the first runs the handlers of pthread_atfork(3). */
+static inline pid_t split(way how)
+{
+    fflush(stdout);
+    if (how == BY_FORK)
+        return fork();
+    if (how == BY_UNDERSCORE_FORK)
+        return _Fork();
+    return (pid_t)syscall(SYS_clone, (long)SIGCHLD, 0L, 0L, 0L, 0L);
+}
+
+/*
+ * A child that has done what it should. What it inherited and left alone stays allocated, some of it held only by
+ * pointers into its middle (a hash table), which valgrind would call "possibly lost"; another program has no leaks.
+ */
+static inline void child_ends(void)
+{
+    if (slowness() > 1)
+        execl("/bin/true", "true", (char *)NULL);
+    _exit(0);
+}
+
+/* Runs `body` in a child, which is killed by SIGALRM if it takes longer than so many seconds. */
+static inline pid_t child_that(way how, unsigned seconds, void (*body)(void *), void *argument)
+{
+    pid_t child = split(how);
+    CHECK(child >= 0);
+    if (child == 0) {
+        signal(SIGALRM, SIG_DFL);
+        alarm((unsigned)at_most(seconds));
+        body(argument);
+        child_ends();
+    }
+    return child;
+}
+
+static inline void check_child(const char *file, int line, pid_t child)
+{
+    int status = 0;
+    pid_t ended;
+    do {
+        ended = waitpid(child, &status, 0);
+    } while (ended < 0 && errno == EINTR);
+    check_equal(file, line, "the child is waited for", ended, child);
+    check_true(file, line, "the child did not hang", !(WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM));
+    check_equal(file, line, "the child ended well", status, 0);
+}
+
+#define CHECK_CHILD(child) check_child(__FILE__, __LINE__, child)
+
+/* Both at once. */
+#define IN_A_CHILD(how, body, argument) CHECK_CHILD(child_that(how, 10, body, argument))
+
+/* A gate between two processes: one waits, the other opens it. */
+typedef struct gate {
+    int ends[2];
+} gate;
+
+static inline gate gate_new(void)
+{
+    gate g;
+    CHECK_EQ(pipe2(g.ends, O_CLOEXEC), 0);
+    return g;
+}
+
+static inline void gate_open(const gate *g)
+{
+    CHECK_EQ(write(g->ends[1], "", 1), 1);
+}
+
+static inline void gate_pass(const gate *g)
+{
+    char byte;
+    CHECK_EQ(read(g->ends[0], &byte, 1), 1);
+}
+
+static inline void gate_close(gate *g)
+{
+    close(g->ends[0]);
+    close(g->ends[1]);
+}
+
+#endif
