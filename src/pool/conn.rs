@@ -4,16 +4,15 @@
 //! between borrowers comes from the pool's lock and the slot's word. Reads and writes are in `io`.
 #![forbid(unsafe_code)]
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use super::events::Loan;
-use super::process::process;
 use super::shelf::{Held, NOWHERE};
 use super::state::DestinationId;
 use super::stats::Cause;
 use super::wait::Waker;
 use super::Pool;
-use crate::handle::{owners, Kept, Kind, Owned, Table};
+use crate::handle::{Kept, Kind, Owned, Table};
 use crate::sync::atomic::{
     AtomicU32, AtomicU64,
     Ordering::{AcqRel, Acquire, Relaxed, Release},
@@ -21,7 +20,7 @@ use crate::sync::atomic::{
 use crate::sync::{Arc, Mutex};
 use crate::sys::bell::Token;
 use crate::sys::foreign::UserData;
-use crate::sys::{fork, socket};
+use crate::sys::socket;
 use crate::values::address::Destination;
 use crate::values::clock::{Deadline, Time};
 use crate::values::endpoint::Endpoint;
@@ -64,6 +63,8 @@ pub(crate) const EVICTED: u32 = 1 << 16;
 const HAS_LABEL: u32 = 1 << 17;
 /// This borrow: reported as a leak.
 pub(crate) const LEAKED: u32 = 1 << 18;
+/// The pool no longer counts it.
+pub(crate) const GONE: u32 = 1 << 19;
 const OF_ONE_BORROW: u32 = REUSED | DISCARDED | FAILED | ENDED | READ_ANY | CLOSING | LEAKED;
 
 /// See the module.
@@ -427,72 +428,12 @@ impl Held for Owned<Conn> {
         self.node.store(node, Relaxed);
     }
 
+    fn goes(&self) {
+        self.mark(GONE);
+    }
+
     fn came_home(&self) {
         self.begin_loan(Loan::default());
         self.unmark(LEAKED);
     }
-}
-
-/// Ends the watch: before the descriptor is closed or given away.
-fn unwatch(conn: &Conn) {
-    if conn.has(WATCHED) {
-        process().engines.unwatch(conn);
-    }
-}
-
-/// Really closes a connection that the pool no longer counts: the watch, the program's data, the descriptor. Called
-/// without any lock, because the program's destructor runs in here.
-pub(crate) fn close(conn: Owned<Conn>, cause: Cause) {
-    if !conn.is_inherited() {
-        conn.pool().tell_closed(&conn, cause);
-    }
-    shut(conn, cause);
-}
-
-/// The same for one that never was the pool's.
-pub(crate) fn discard(conn: Owned<Conn>) {
-    shut(conn, Cause::PoolClosed);
-}
-
-fn shut(conn: Owned<Conn>, cause: Cause) {
-    // Code of the program that ran before it has forked, and this is the child.
-    if conn.is_inherited() {
-        return;
-    }
-    let is_ours = cause != Cause::ForeignFd && owners::is_owner(conn.raw_fd(), conn.place());
-    if is_ours {
-        unwatch(&conn);
-    }
-    if let Some(data) = conn.set_data(None) {
-        // The destructor may say good-bye to the peer (SSL_shutdown), and must not wait for it.
-        if is_ours && data.has_destructor() {
-            let _ = socket::set_nonblocking(conn.fd(), true);
-        }
-        data.free();
-        if conn.is_inherited() {
-            return;
-        }
-    }
-    if is_ours && fork::has_forked() {
-        // A copy in a child would keep the connection open.
-        let _ = socket::shut_down(conn.fd());
-    }
-    let fd = take_fd(conn);
-    if !is_ours {
-        // The number belongs to somebody else by now: closing it would cut their connection.
-        let _ = fd.into_raw_fd();
-    }
-}
-
-/// Gives the descriptor to the program.
-pub(crate) fn release(conn: Owned<Conn>) -> RawFd {
-    if owners::is_owner(conn.raw_fd(), conn.place()) {
-        unwatch(&conn);
-    }
-    take_fd(conn).into_raw_fd()
-}
-
-fn take_fd(conn: Owned<Conn>) -> OwnedFd {
-    owners::release(conn.raw_fd(), conn.place());
-    conn.into_inner().into_fd()
 }

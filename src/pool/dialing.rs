@@ -105,9 +105,7 @@ impl Pool {
     /// A connection that was dialed for nobody is idle from now on, or the oldest waiter's.
     pub(super) fn settle_in(&self, conn: Owned<Conn>) {
         self.change(|state, now, effects| {
-            let due = state.due_after_keeping(conn.wants_arming(), conn.retire_at(), now);
-            state.settle_in(conn.destination_id(), conn, Fate::Keep, now, effects);
-            self.look_by(due);
+            state.settle_in(conn.destination_id(), conn, Fate::Keep, now, effects)
         });
     }
 }
@@ -150,6 +148,8 @@ impl Dialing {
             None => Some(conn),
             Some(cause) => {
                 self.pool().reject(conn, cause);
+                let right = self.permit.right();
+                self.pool().state.lock().dial_takes_again(right);
                 None
             }
         }
@@ -190,9 +190,8 @@ impl Dialing {
     fn go_on_without_caller(mut self, drive: Box<Drive>) {
         self.token = None;
         self.is_left = true;
-        self.pool().state.lock().dial_left(self.permit.right());
         let job = move || self.end_in_background(*drive);
-        let _ = process().helpers.try_run(Box::new(job));
+        let _ = process().dialers.try_run(Box::new(job));
     }
 
     fn end_in_background(self, drive: Drive) {

@@ -29,12 +29,17 @@ impl Pool {
         self.end();
         let nap = Arc::new(Nap::new(false));
         loop {
-            let out = self.state.lock().await_home(&Waker::Sleeper(nap.clone()));
-            if out == 0 || until.has_passed(clock::now()) {
+            let bell = Waker::Sleeper(nap.clone());
+            let (out, ticket) = self.state.lock().await_home(&bell);
+            let is_over = out == 0 || until.has_passed(clock::now());
+            if !is_over {
+                // Without a token it cannot fail.
+                let _ = nap.sleep(until, None);
+            }
+            self.state.lock().stop_awaiting_home(ticket);
+            if is_over {
                 return out;
             }
-            // Without a token it cannot fail.
-            let _ = nap.sleep(until, None);
         }
     }
 
@@ -59,7 +64,7 @@ impl Pool {
         let mut marked = Vec::new();
         let state = self.state.lock();
         Conn::table().each(|conn| {
-            let is_borrowed = conn.node() == NOWHERE && conn.uses() > 0;
+            let is_borrowed = conn.node() == NOWHERE;
             let is_there = address.is_none_or(|address| conn.destination().is_at(address));
             if is_borrowed && is_there && Arc::ptr_eq(conn.pool(), self) {
                 conn.mark(flag);

@@ -74,6 +74,7 @@ impl Pool {
     pub(super) fn has_lent(&self, conn: &Conn) -> bool {
         std::ptr::eq(Arc::as_ptr(conn.pool()), self)
             && conn.node() == NOWHERE
+            && !conn.has(conn::GONE)
             && conn.loaned_since() != Time::default()
     }
 

@@ -4,6 +4,7 @@
 //! closed, peers are looked at and code of the program runs without any lock. `ffi` calls this, and so does the engine.
 #![forbid(unsafe_code)]
 
+mod closing;
 pub(crate) mod conn;
 pub(crate) mod describe;
 mod dialing;
@@ -37,7 +38,7 @@ use self::shelf::Held;
 use self::state::answer::{Effects, Fate, Forgotten, Refusal, Take, Want};
 use self::state::{DestinationId, State};
 use self::stats::{Cause, Stats};
-use self::wait::{InLine, Waker};
+use self::wait::InLine;
 use crate::dial::cache::Cache;
 use crate::dial::program::Program;
 use crate::dial::Dialer;
@@ -122,6 +123,14 @@ impl Ask {
             Some(token) if token.has_fired() => Err(canceled()),
             _ => Ok(()),
         }
+    }
+
+    /// The same between two dials.
+    fn may_go_on(&self) -> Result<()> {
+        if self.deadline.has_passed(clock::now()) {
+            return Err(Error::timeout(Phase::Connecting, ""));
+        }
+        self.may_begin()
     }
 }
 
@@ -237,7 +246,7 @@ impl Pool {
         let mut effects = Effects::none();
         let mut state = self.state.lock();
         let result = change(&mut state, now, &mut effects);
-        self.look_by(state.short_at());
+        self.look_by(state.next_look());
         drop(state);
         self.apply(effects);
         result
@@ -297,10 +306,10 @@ impl Pool {
         let lent = self.is_observed().then(|| Lent::of(&conn));
         let mut state = self.state.lock();
         let was_leaked = conn.has(conn::LEAKED);
-        let due = state.due_after_keeping(conn.wants_arming(), conn.retire_at(), now);
         let is_kept = state.give_back(id, conn, fate, now, &mut effects);
-        self.look_by(due);
+        self.look_by(state.next_look());
         drop(state);
+        wake(&mut effects);
         if let Some(lent) = lent {
             if was_leaked {
                 self.tell_back(EventKind::LeakReturned, &lent);
@@ -325,7 +334,7 @@ impl Pool {
     /// A borrowed connection becomes the program's own.
     pub(crate) fn detach(&self, conn: Owned<Conn>) -> RawFd {
         self.forget(&conn, Forgotten::Detached);
-        conn::release(conn)
+        closing::release(conn)
     }
 
     fn forget(&self, conn: &Owned<Conn>, how: Forgotten) {
@@ -351,7 +360,7 @@ impl Pool {
             let cause = match self.unfit(&conn) {
                 None if conn.set_mode(self.options.nonblocking).is_ok() => {
                     self.forget(&conn, Forgotten::Got);
-                    return Ok(conn::release(conn));
+                    return Ok(closing::release(conn));
                 }
                 None => Cause::StaleAtBorrow,
                 Some(cause) => cause,
@@ -395,12 +404,16 @@ impl Pool {
     }
 
     /// Wakes who was served, and closes what the pool let go of.
-    fn apply(&self, effects: Effects<Owned<Conn>>) {
-        effects.wakes.iter().for_each(Waker::wake);
+    fn apply(&self, mut effects: Effects<Owned<Conn>>) {
+        wake(&mut effects);
         for (conn, cause) in effects.closes {
-            conn::close(conn, cause);
+            closing::close(conn, cause);
         }
     }
+}
+
+fn wake(effects: &mut Effects<Owned<Conn>>) {
+    effects.wakes.drain(..).for_each(|waker| waker.wake());
 }
 
 pub(crate) fn system_error(what: &str, error: &std::io::Error) -> Error {

@@ -1,7 +1,8 @@
 //! The right to open one connection, as a value: whatever goes wrong, dropping it gives the right back.
 #![forbid(unsafe_code)]
 
-use super::conn::{self, Conn};
+use super::closing;
+use super::conn::Conn;
 use super::state::answer::DialRight;
 use super::{canceled, Pool};
 use crate::handle::Owned;
@@ -74,7 +75,7 @@ impl Permit {
             }
             Err(refusal) => {
                 let error = refusal.into();
-                conn::discard(conn);
+                closing::discard(conn);
                 self.tell_failed(&error);
                 Err(error)
             }

@@ -14,7 +14,10 @@ use crate::sys::per_generation::PerGeneration;
 #[derive(Debug)]
 pub(crate) struct Process {
     pub(crate) engines: Engines,
+    /// What code of the program may hold up: destructors, events.
     pub(crate) helpers: Helpers,
+    /// Dials that nobody waits for.
+    pub(crate) dialers: Helpers,
     pub(crate) resolver: Resolver,
     pub(crate) sleepers: Sleepers,
     pub(crate) names: SystemNames,
@@ -27,6 +30,7 @@ impl Process {
         Self {
             engines: Engines::new(),
             helpers: Helpers::new("vcp-helper"),
+            dialers: Helpers::new("vcp-dialer"),
             resolver: Resolver::new(),
             sleepers: Sleepers::new(),
             names: SystemNames::new(),
@@ -39,6 +43,7 @@ impl Process {
         let mut pools = self.pools.lock();
         *pools += 1;
         self.helpers.wanted();
+        self.dialers.wanted();
         self.resolver.wanted();
     }
 
@@ -50,6 +55,7 @@ impl Process {
             // Under the lock, so that a pool that begins meanwhile is not taken for gone. Only threads without work are
             // waited for.
             self.helpers.not_wanted();
+            self.dialers.not_wanted();
             self.resolver.not_wanted();
             self.names.forget();
         }

@@ -3,7 +3,8 @@
 
 use std::os::fd::{BorrowedFd, IntoRawFd, RawFd};
 
-use super::conn::{self, Conn, Facts};
+use super::closing;
+use super::conn::{Conn, Facts};
 use super::state::answer::Effects;
 use super::state::DestinationId;
 use super::{system_error, Pool};
@@ -112,21 +113,16 @@ impl Pool {
         // Outside the lock: starting a thread is no work to do under it.
         let _ = self.engine();
         let now = clock::now_coarse();
-        let retire_at = facts.retire_at;
         let mut effects = Effects::none();
         let mut state = self.state.lock();
         let build = |id, destination| self.build(number, id, destination, facts);
         let admitted = state.admit(destination, build, now, &mut effects);
-        if admitted.is_ok() {
-            let due =
-                state.due_after_keeping(self.options.liveness == Liveness::Strict, retire_at, now);
-            self.look_by(due);
-        }
+        self.look_by(state.next_look());
         drop(state);
         self.apply(effects);
         admitted.map_err(|(conn, error)| {
             if let Some(conn) = conn {
-                conn::release(conn);
+                closing::release(conn);
             }
             let _ = socket::set_close_on_exec(fd, was_close_on_exec);
             error

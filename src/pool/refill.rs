@@ -30,7 +30,7 @@ impl Pool {
             let pool = self.clone();
             let named = destination.clone();
             let job = Box::new(move || pool.refill_one(&named));
-            if process().helpers.try_run(job).is_err() {
+            if process().dialers.try_run(job).is_err() {
                 self.change(|state, now, _| state.refill_failed(&destination, now));
             }
         }

@@ -31,6 +31,8 @@ pub(crate) trait Held {
     fn set_node(&self, node: u32);
     /// Its borrow is over, and it is kept or handed on.
     fn came_home(&self);
+    /// It is going to be closed.
+    fn goes(&self);
 }
 
 /// The two ends of one destination's shelf.

@@ -16,11 +16,18 @@ impl Pool {
     ) -> Result<u32> {
         let destination = Arc::new(destination);
         let mut result = ask.may_begin();
-        while result.is_ok() {
-            match self.warm_one(&destination, wanted, ask) {
-                Ok(true) => {}
-                Ok(false) => break,
-                Err(error) => result = Err(error),
+        // No more: a server that accepts and closes would never let it end.
+        for _ in 0..wanted {
+            match result.and_then(|()| self.warm_one(&destination, wanted, ask)) {
+                Ok(true) => result = ask.may_go_on(),
+                Ok(false) => {
+                    result = Ok(());
+                    break;
+                }
+                Err(error) => {
+                    result = Err(error);
+                    break;
+                }
             }
         }
         let idle = self.state.lock().idle_of(&destination);

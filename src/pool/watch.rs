@@ -1,6 +1,7 @@
 //! What the engine does to a pool: it closes what has grown too old, and what its peer has closed or made dirty.
 #![forbid(unsafe_code)]
 
+use super::closing;
 use super::conn::{self, Conn};
 use super::engine::Engine;
 use super::process::process;
@@ -24,7 +25,7 @@ impl Pool {
         let reaped = state.reap(now, &mut effects);
         let (leaked, next_leak) = self.find_leaks(&mut state, now);
         let short = state.look_for_short(now);
-        let next = reaped.next.min(next_leak).min(state.short_at());
+        let next = reaped.next.min(next_leak).min(state.next_look());
         self.due.store(next.nanos(), SeqCst);
         drop(state);
         self.refill(short);
@@ -49,7 +50,7 @@ impl Pool {
                 clock::now_coarse(),
                 &mut effects,
             );
-            self.look_by(state.short_at());
+            self.look_by(state.next_look());
         }
         self.apply_in_background(effects);
     }
@@ -86,7 +87,7 @@ impl Pool {
                 clock::now_coarse(),
                 &mut effects,
             );
-            self.look_by(state.short_at());
+            self.look_by(state.next_look());
         } else if conn.has(conn::ARMED) && events & epoll::READABLE != 0 {
             // In use: its answers would wake the engine one by one. Under the lock, so that it is not shelved as armed.
             conn.unmark(conn::ARMED);
@@ -104,9 +105,9 @@ impl Pool {
             if self.is_observed() || conn.has_destructor() || socket::may_linger(conn.fd()) {
                 process()
                     .helpers
-                    .run(Box::new(move || conn::close(conn, cause)));
+                    .run(Box::new(move || closing::close(conn, cause)));
             } else {
-                conn::close(conn, cause);
+                closing::close(conn, cause);
             }
         }
     }

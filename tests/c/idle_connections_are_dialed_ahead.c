@@ -188,6 +188,35 @@ TEST(after_a_failure_it_pauses_longer_each_time)
     server_close(&s);
 }
 
+static void *hangs_up_at_once(void *argument)
+{
+    const server *s = (const server *)argument;
+    int fd;
+    while ((fd = accept4(s->fd, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
+        close(fd);
+    }
+    return NULL;
+}
+
+/* Without a borrow no more dials a second than are wanted idle. */
+TEST(a_server_that_hangs_up_at_once_is_not_flooded)
+{
+    server s = tcp_server();
+    vcp_pool_options options = keeping(3);
+    vcp_pool *pool = pool_new(&options);
+    pthread_t thread;
+    int64_t start;
+    CHECK_EQ(pthread_create(&thread, NULL, hangs_up_at_once, &s), 0);
+    start = now_ms();
+    give_back(borrow(pool, &s));
+    EVENTUALLY(stats_of(pool).dials >= 1 + 2 * 3, 5000);
+    CHECK(now_ms() - start >= 1000);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    CHECK_EQ(shutdown(s.fd, SHUT_RDWR), 0);
+    CHECK_EQ(pthread_join(thread, NULL), 0);
+    server_close(&s);
+}
+
 /* A dial ahead that hangs does not hold up the end of its pool. */
 TEST(closing_the_pool_ends_it)
 {
@@ -219,6 +248,7 @@ int main(void)
     RUN(no_limit_is_passed_for_it);
     RUN(nothing_is_dialed_ahead_while_anyone_waits);
     RUN(after_a_failure_it_pauses_longer_each_time);
+    RUN(a_server_that_hangs_up_at_once_is_not_flooded);
     RUN(closing_the_pool_ends_it);
     return finished();
 }

@@ -252,6 +252,33 @@ TEST(warm_keeps_to_the_limits_and_closes_nothing_for_them)
     server_close(&b);
 }
 
+static void *hangs_up_at_once(void *argument)
+{
+    const server *s = (const server *)argument;
+    int fd;
+    while ((fd = accept4(s->fd, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
+        close(fd);
+    }
+    return NULL;
+}
+
+/* It ends although nothing stays idle, and after as many dials as were asked for. */
+TEST(warm_ends_at_a_server_that_hangs_up_at_once)
+{
+    server s = tcp_server();
+    vcp_pool *pool = pool_new(NULL);
+    pthread_t thread;
+    CHECK_EQ(pthread_create(&thread, NULL, hangs_up_at_once, &s), 0);
+    CHECK_BETWEEN(vcp_pool_warm(pool, s.network, s.address, NULL, 5), 0, 5);
+    CHECK_BETWEEN(stats_of(pool).dials, 1, 5);
+    EVENTUALLY(vcp_pool_conn_count(pool) == 0, 2000);
+    CHECK_STATS_ADD_UP(pool);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    CHECK_EQ(shutdown(s.fd, SHUT_RDWR), 0);
+    CHECK_EQ(pthread_join(thread, NULL), 0);
+    server_close(&s);
+}
+
 int main(void)
 {
     RUN(drain_closes_the_idle_and_waits_for_the_borrowed);
@@ -260,5 +287,6 @@ int main(void)
     RUN(evict_closes_the_idle_of_one_address_and_the_borrowed_when_they_come_back);
     RUN(warm_dials_until_so_many_are_idle);
     RUN(warm_keeps_to_the_limits_and_closes_nothing_for_them);
+    RUN(warm_ends_at_a_server_that_hangs_up_at_once);
     return finished();
 }

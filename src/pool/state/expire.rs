@@ -6,6 +6,7 @@ use super::State;
 use crate::pool::shelf::Held;
 use crate::pool::stats::Cause;
 use crate::values::clock::Time;
+use crate::values::options::Keeping;
 
 impl<C: Held> State<C> {
     /// Closes the connection `id` if it still is idle, in node `node`, and `choose` agrees.
@@ -71,18 +72,17 @@ impl<C: Held> State<C> {
         self.armed_up_to = self.armed_up_to.max(Time::from_nanos(seen));
         (to_arm, next)
     }
+}
 
-    /// When the engine has to look at a pool that just kept a connection: at most this late.
-    pub(crate) fn due_after_keeping(&self, wants_arming: bool, retire_at: Time, now: Time) -> Time {
-        let arm = if wants_arming {
-            now.after(ARM_AFTER)
-        } else {
-            Time::NEVER
-        };
-        let idle = self
-            .keeping
-            .idle_timeout
-            .map_or(Time::NEVER, |timeout| now.after(timeout));
-        arm.min(idle).min(retire_at)
-    }
+/// When the engine has to look at a connection that is idle from now on: at most this late.
+pub(super) fn due_after_keeping<C: Held>(keeping: &Keeping, conn: &C, now: Time) -> Time {
+    let arm = if conn.wants_arming() {
+        now.after(ARM_AFTER)
+    } else {
+        Time::NEVER
+    };
+    let idle = keeping
+        .idle_timeout
+        .map_or(Time::NEVER, |timeout| now.after(timeout));
+    arm.min(idle).min(conn.retire_at())
 }

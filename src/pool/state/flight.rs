@@ -104,15 +104,19 @@ impl<C: Held> State<C> {
             .is_some_and(|flight| flight.answer.is_some())
     }
 
-    /// The connection that the dial's caller has been given, once.
+    /// The connection that the dial's caller has been given; it is given no other, so that none is stuck here while the dial
+    /// goes on for nobody.
     pub(crate) fn dial_answer(&mut self, right: DialRight) -> Option<C> {
-        self.flights.of(right)?.answer.take()
+        let flight = self.flights.of(right)?;
+        let answer = flight.answer.take()?;
+        flight.takes_any = false;
+        Some(answer)
     }
 
-    /// The dial's caller has what it needs: the dial goes on for nobody.
-    pub(crate) fn dial_left(&mut self, right: DialRight) {
+    /// The answer was unfit: the dial's caller takes another one.
+    pub(crate) fn dial_takes_again(&mut self, right: DialRight) {
         if let Some(flight) = self.flights.of(right) {
-            flight.takes_any = false;
+            flight.takes_any = true;
         }
     }
 }

@@ -33,7 +33,8 @@ mod refill;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use self::answer::{Effects, Want};
+use self::answer::{Effects, Ticket, Want};
+use self::expire::due_after_keeping;
 use self::failures::Failures;
 use self::flight::Flights;
 use self::line::{Line, Row};
@@ -107,7 +108,9 @@ pub(crate) struct State<C: Held> {
     line: Line<C>,
     flights: Flights<C>,
     /// Who waits for the last borrowed connection to come home.
-    drainers: Vec<C::Bell>,
+    drainers: BTreeMap<Ticket, C::Bell>,
+    /// What was put on a shelf since the engine was told.
+    shelved_due: Time,
     look_for_short_at: Time,
     is_closed: bool,
 }
@@ -129,7 +132,8 @@ impl<C: Held> State<C> {
             failures: Failures::new(fail_fast),
             line: Line::new(),
             flights: Flights::new(),
-            drainers: Vec::new(),
+            drainers: BTreeMap::new(),
+            shelved_due: Time::NEVER,
             look_for_short_at: Time::NEVER,
             is_closed: false,
         }
@@ -199,7 +203,8 @@ impl<C: Held> State<C> {
         self.serve(now, effects);
         self.forget_if_empty(id);
         if self.borrowed == 0 {
-            effects.wakes.append(&mut self.drainers);
+            let drainers = std::mem::take(&mut self.drainers);
+            effects.wakes.extend(drainers.into_values());
         }
     }
 
@@ -207,6 +212,7 @@ impl<C: Held> State<C> {
         self.counters.closed(cause);
         self.retiring.remove(&(conn.retire_at(), conn.id()));
         self.note_short(Time::default());
+        conn.goes();
         effects.closes.push((conn, cause));
     }
 
@@ -239,8 +245,16 @@ impl<C: Held> State<C> {
             entries, shelves, ..
         } = self;
         if let Some(Some(entry)) = entries.get_mut(id as usize) {
+            let due = due_after_keeping(&self.keeping, &conn, now);
+            self.shelved_due = self.shelved_due.min(due);
             shelves.push(&mut entry.shelf, id, conn, now);
         }
+    }
+
+    /// When the engine has to look, as far as it does not know yet.
+    pub(crate) fn next_look(&mut self) -> Time {
+        let shelved = std::mem::replace(&mut self.shelved_due, Time::NEVER);
+        shelved.min(self.look_for_short_at)
     }
 
     /// Closes everything that is idle.
@@ -287,12 +301,17 @@ impl<C: Held> State<C> {
         self.serve(now, effects);
     }
 
-    /// Whoever rings when nothing is borrowed any more; how many are.
-    pub(crate) fn await_home(&mut self, bell: &C::Bell) -> u32 {
+    /// `bell` rings when nothing is borrowed any more; how many are, and by what `stop_awaiting_home` knows it.
+    pub(crate) fn await_home(&mut self, bell: &C::Bell) -> (u32, Ticket) {
+        let ticket = self.line.draw();
         if self.borrowed > 0 {
-            self.drainers.push(bell.clone());
+            self.drainers.insert(ticket, bell.clone());
         }
-        self.borrowed
+        (self.borrowed, ticket)
+    }
+
+    pub(crate) fn stop_awaiting_home(&mut self, ticket: Ticket) {
+        self.drainers.remove(&ticket);
     }
 
     /// Of one destination.

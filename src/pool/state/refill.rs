@@ -32,6 +32,9 @@ pub(super) struct Refill {
     not_before: Time,
     failures: u32,
     is_running: bool,
+    /// Dials since it was borrowed or this second began, whichever was later.
+    dials: u32,
+    second_began: Time,
     /// Nothing idle or borrowed since.
     empty_since: Option<Time>,
 }
@@ -45,7 +48,9 @@ impl<C: Held> State<C> {
     /// A borrower has got a connection of it.
     pub(crate) fn note_wanted(&mut self, id: DestinationId, now: Time) {
         let lasts = self.keeping.idle_timeout.unwrap_or(WANTED_FOR);
-        self.entry(id).refill.wanted_until = now.after(lasts);
+        let refill = &mut self.entry(id).refill;
+        refill.wanted_until = now.after(lasts);
+        refill.dials = 0;
         self.note_short(now);
     }
 
@@ -54,11 +59,6 @@ impl<C: Held> State<C> {
         if self.wanted_idle() > 0 {
             self.look_for_short_at = self.look_for_short_at.min(now.after(SOON));
         }
-    }
-
-    /// When the engine has to look for destinations that have too few.
-    pub(crate) fn short_at(&self) -> Time {
-        self.look_for_short_at
     }
 
     /// Empty, but perhaps to be refilled.
@@ -126,7 +126,7 @@ impl<C: Held> State<C> {
         destination: &Arc<Destination>,
         now: Time,
     ) -> Option<(DialRight, Arc<Destination>)> {
-        if self.line.waiting() == 0 && !self.is_closed {
+        if self.line.waiting() == 0 && !self.is_closed && self.may_refill(destination, now) {
             match self.take_to_keep(destination, self.wanted_idle(), now) {
                 Ok(taken @ Some(_)) => return taken,
                 // fail_fast_ms: not now.
@@ -139,6 +139,27 @@ impl<C: Held> State<C> {
         }
         self.end_refill(destination);
         None
+    }
+
+    /// Against a server that accepts and closes: without a borrow no more dials a second than are wanted idle.
+    fn may_refill(&mut self, destination: &Destination, now: Time) -> bool {
+        let wanted = self.wanted_idle();
+        let Some(&id) = self.index.get(destination) else {
+            return false;
+        };
+        let refill = &mut self.entry(id).refill;
+        let second_ends = refill.second_began.after(FIRST_PAUSE);
+        if second_ends <= now {
+            refill.second_began = now;
+            refill.dials = 0;
+        }
+        refill.dials += 1;
+        if refill.dials <= wanted {
+            return true;
+        }
+        refill.not_before = second_ends;
+        self.look_for_short_at = self.look_for_short_at.min(second_ends);
+        false
     }
 
     fn end_refill(&mut self, destination: &Destination) -> Option<&mut Refill> {
