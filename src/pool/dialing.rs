@@ -38,7 +38,7 @@ impl Pool {
         line: &InLine<'_>,
     ) -> Result<(Owned<Conn>, bool)> {
         let ask = line.ask();
-        let dialing = Dialing {
+        let mut dialing = Dialing {
             is_patient: line.is_patient(),
             ..Dialing::new(self, right, destination, ask)
         };
@@ -60,6 +60,7 @@ impl Pool {
                 Some(cause) => self.reject(conn, cause),
             }
         }
+        dialing.permit.begin();
         let mut run = drive::dial(dialing.destination(), &self.dialer, ask.deadline, &dialing);
         loop {
             if let Some(conn) = dialing.answer(&run) {
@@ -91,10 +92,11 @@ impl Pool {
         destination: Arc<Destination>,
         ask: &Ask,
     ) -> Result<Owned<Conn>> {
-        let dialing = Dialing::new(self, right, destination, ask);
+        let mut dialing = Dialing::new(self, right, destination, ask);
         if let Err(error) = dialing.begin(Meanwhile::Nothing) {
             return Err(dialing.failed(error));
         }
+        dialing.permit.begin();
         match drive::dial(dialing.destination(), &self.dialer, ask.deadline, &dialing) {
             Ok(Run::Connected(dialed)) => dialing.connected(dialed),
             Ok(Run::Left(_)) => unreachable!("it was not offered to anybody"),

@@ -20,6 +20,7 @@ pub(crate) struct Permit {
     destination: Arc<Destination>,
     label: Option<Arc<str>>,
     began: Time,
+    has_begun: bool,
     is_open: bool,
 }
 
@@ -30,19 +31,23 @@ impl Permit {
         destination: Arc<Destination>,
         label: Option<Arc<str>>,
     ) -> Self {
-        let permit = Self {
-            began: pool.watch_started(),
+        Self {
             pool,
             right,
             destination,
             label,
+            began: Time::default(),
+            has_begun: false,
             is_open: true,
-        };
-        let Self {
-            pool, destination, ..
-        } = &permit;
-        pool.tell_of(Kind::DialStart, destination, permit.label());
-        permit
+        }
+    }
+
+    /// From now on it counts as a dial.
+    pub(crate) fn begin(&mut self) {
+        self.began = self.pool.watch_started();
+        self.has_begun = true;
+        self.pool
+            .tell_of(Kind::DialStart, &self.destination, self.label());
     }
 
     fn label(&self) -> &str {
@@ -95,12 +100,17 @@ impl Permit {
             return;
         }
         let right = self.right;
-        self.pool
-            .change(|state, now, effects| state.dial_failed(right, blame, now, effects));
+        self.pool.change(|state, now, effects| {
+            if self.has_begun {
+                state.dial_failed(right, blame, now, effects);
+            } else {
+                state.give_up(right, now, effects);
+            }
+        });
     }
 
     fn tell_failed(&self, error: &Error) {
-        if self.pool.is_observed() {
+        if self.pool.is_observed() && self.has_begun {
             let destination = &self.destination;
             let error = error.clone().of(format_args!("dial {destination}"));
             self.pool.tell_end(

@@ -140,9 +140,13 @@ impl<'a> InLine<'a> {
         let result = self.wait(ticket);
         let waited = clock::now().since(began);
         self.pool.state.lock().waited(waited);
-        let error = result.as_ref().err();
+        let error = match &result {
+            Err(error) => Some(error.clone()),
+            Ok(Take::Refused(refusal)) => Some(refusal.clone().into()),
+            Ok(_) => None,
+        };
         self.pool
-            .tell_end(Kind::WaitDone, destination, label, began, error);
+            .tell_end(Kind::WaitDone, destination, label, began, error.as_ref());
         result
     }
 

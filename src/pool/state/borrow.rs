@@ -338,7 +338,7 @@ impl<C: Held> State<C> {
     }
 
     /// A right to dial that nobody used.
-    pub(super) fn give_up(&mut self, right: DialRight, now: Time, effects: &mut Effects<C>) {
+    pub(crate) fn give_up(&mut self, right: DialRight, now: Time, effects: &mut Effects<C>) {
         let unfetched = self.end_dial(right);
         if right.is_probe {
             let destination = self.entry(right.destination).destination.clone();
