@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::conn::{self, Conn};
 use super::leaks::Lent;
+use super::state::answer::Numbers;
 use super::stats::Stats;
 use super::Pool;
 use crate::handle::Kept;
@@ -30,16 +31,6 @@ pub(crate) enum Form {
     OpenMetricsBody,
 }
 
-/// One destination's numbers.
-#[derive(Clone, Debug)]
-pub(crate) struct Row {
-    pub(crate) destination: Arc<Destination>,
-    pub(crate) idle: u32,
-    pub(crate) borrowed: u32,
-    pub(crate) dialing: u32,
-    pub(crate) waiting: u32,
-}
-
 /// A connection that has been borrowed for too long and is not back yet.
 #[derive(Clone, Debug)]
 struct Leak {
@@ -57,7 +48,7 @@ struct Report {
     limits: Limits,
     stats: Stats,
     /// In the order of their addresses.
-    rows: Vec<Row>,
+    rows: Vec<Numbers>,
     leaks: Vec<Leak>,
 }
 
@@ -99,7 +90,7 @@ impl Pool {
             is_closed: state.is_closed(),
             limits: self.options.limits.clone(),
             stats: state.stats(),
-            rows: state.rows(),
+            rows: state.numbers_by_destination(),
             leaks,
         }
     }

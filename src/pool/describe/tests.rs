@@ -42,14 +42,14 @@ fn report() -> Report {
             waiting: 4,
         },
         rows: vec![
-            Row {
+            Numbers {
                 destination: destination("127.0.0.1:80", ""),
                 idle: 1,
                 borrowed: 2,
                 dialing: 0,
                 waiting: 4,
             },
-            Row {
+            Numbers {
                 destination: destination("[::1]:65535", AWKWARD),
                 idle: 0,
                 borrowed: 0,

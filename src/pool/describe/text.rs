@@ -3,7 +3,8 @@
 
 use std::fmt::Write;
 
-use super::{limits_of, Report, Row};
+use super::{limits_of, Report};
+use crate::pool::state::answer::Numbers;
 
 /// One line, whatever it contains.
 fn plain(text: &str) -> String {
@@ -66,7 +67,7 @@ fn line(out: &mut String, text: &str) {
     out.push('\n');
 }
 
-fn table(out: &mut String, rows: &[Row]) {
+fn table(out: &mut String, rows: &[Numbers]) {
     const TITLES: [&str; 7] = [
         "network", "address", "tag", "idle", "borrowed", "dialing", "waiting",
     ];

@@ -205,3 +205,13 @@ pub(crate) enum Forgotten {
     Detached,
     Got,
 }
+
+/// One destination's numbers.
+#[derive(Clone, Debug)]
+pub(crate) struct Numbers {
+    pub(crate) destination: Arc<Destination>,
+    pub(crate) idle: u32,
+    pub(crate) borrowed: u32,
+    pub(crate) dialing: u32,
+    pub(crate) waiting: u32,
+}

@@ -33,13 +33,12 @@ mod refill;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use self::answer::{Effects, Ticket, Want};
+use self::answer::{Effects, Numbers, Ticket, Want};
 use self::expire::due_after_keeping;
 use self::failures::Failures;
 use self::flight::Flights;
 use self::line::{Line, Row};
 use self::refill::Refill;
-use super::describe;
 use super::shelf::{Held, Shelf, Shelves};
 use super::stats::{Cause, Counters, Stats};
 use crate::sync::Arc;
@@ -344,17 +343,17 @@ impl<C: Held> State<C> {
     }
 
     /// Every destination's numbers, in the order of the addresses.
-    pub(crate) fn rows(&self) -> Vec<describe::Row> {
+    pub(crate) fn numbers_by_destination(&self) -> Vec<Numbers> {
         let known = self.index.values();
         let entries = known.filter_map(|&id| self.known(Some(id)));
-        let row = |entry: &Entry| describe::Row {
+        let numbers = |entry: &Entry| Numbers {
             destination: entry.destination.clone(),
             idle: entry.shelf.len(),
             borrowed: entry.borrowed,
             dialing: entry.dialing,
             waiting: entry.row.waiting(),
         };
-        entries.map(row).collect()
+        entries.map(numbers).collect()
     }
 
     pub(crate) fn stats(&self) -> Stats {
