@@ -407,8 +407,6 @@ typedef struct {
 
 /**
  * What one dial may change. Fill it with vcp_dial_options_init; the default of each field stands in brackets.
- *
- * Not supported yet, and refused with VCP_ERR_INVALID_ARGUMENT when set: label.
  */
 typedef struct {
     /**
@@ -1014,7 +1012,9 @@ int vcp_pool_new(const vcp_pool_options *options, vcp_pool **pool);
 /**
  * Ends a pool. The handle is dead at once: idle connections are closed, dials in flight end with
  * VCP_ERR_POOL_CLOSED; borrowed connections stay usable by their borrowers and are really closed when given back. When
- * the last one is back, all memory is free except handle slots, which later handles reuse. NULL is VCP_OK.
+ * the last one is back, all memory is free except handle slots, which later handles reuse. When it returns, no thread of the
+ * library runs the pool's on_event, or any callback of a dial in the background, and none will (it waits for those that do, unless it is
+ * called from one). NULL is VCP_OK.
  */
 int vcp_pool_close(vcp_pool *pool);
 

@@ -40,8 +40,6 @@ const ALL_FLAGS: u32 = VCP_DIAL_FRESH
 const AS_THE_POOL: i64 = i64::MIN;
 
 /// What one dial may change. Fill it with vcp_dial_options_init; the default of each field stands in brackets.
-///
-/// Not supported yet, and refused with VCP_ERR_INVALID_ARGUMENT when set: label.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct vcp_dial_options {

@@ -120,7 +120,9 @@ pub unsafe extern "C" fn vcp_pool_new(
 
 /// Ends a pool. The handle is dead at once: idle connections are closed, dials in flight end with
 /// VCP_ERR_POOL_CLOSED; borrowed connections stay usable by their borrowers and are really closed when given back. When
-/// the last one is back, all memory is free except handle slots, which later handles reuse. NULL is VCP_OK.
+/// the last one is back, all memory is free except handle slots, which later handles reuse. When it returns, no thread of the
+/// library runs the pool's on_event, or any callback of a dial in the background, and none will (it waits for those that do, unless it is
+/// called from one). NULL is VCP_OK.
 #[no_mangle]
 pub extern "C" fn vcp_pool_close(pool: *mut vcp_pool) -> c_int {
     guard(|| {

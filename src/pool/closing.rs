@@ -25,6 +25,15 @@ pub(crate) fn close(conn: Owned<Conn>, cause: Cause) {
     shut(conn, cause);
 }
 
+/// The same on a thread of the library: after the pool's end the program is told nothing.
+pub(super) fn close_in_background(conn: Owned<Conn>, cause: Cause) {
+    let pool = conn.pool().clone();
+    if pool.is_observed() {
+        pool.gate.within(|| pool.tell_closed(&conn, cause));
+    }
+    shut(conn, cause);
+}
+
 /// The same for one that never was the pool's.
 pub(crate) fn discard(conn: Owned<Conn>) {
     shut(conn, Cause::PoolClosed);

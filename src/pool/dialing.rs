@@ -54,11 +54,8 @@ impl Pool {
             Ok(at_once) => at_once,
             Err(error) => return Err(dialing.failed(error)),
         };
-        if let Some(conn) = at_once {
-            match self.unfit(&conn) {
-                None => return Ok((conn, true)),
-                Some(cause) => self.reject(conn, cause),
-            }
+        if let Some(conn) = at_once.and_then(|conn| dialing.fit_one(conn)) {
+            return Ok((conn, true));
         }
         dialing.permit.begin();
         let mut run = drive::dial(dialing.destination(), &self.dialer, ask.deadline, &dialing);
@@ -146,14 +143,19 @@ impl Dialing {
             return None;
         }
         let conn = self.pool().state.lock().dial_answer(self.permit.right())?;
-        match self.pool().unfit(&conn) {
-            None => Some(conn),
-            Some(cause) => {
-                self.pool().reject(conn, cause);
-                let right = self.permit.right();
-                self.pool().state.lock().dial_takes_again(right);
-                None
-            }
+        self.fit_one(conn)
+    }
+
+    /// That one, or another one that is idle by now; if none is fit the dial goes on, and takes what is given back.
+    fn fit_one(&self, mut conn: Owned<Conn>) -> Option<Owned<Conn>> {
+        let (pool, right) = (self.pool(), self.permit.right());
+        loop {
+            let Some(cause) = pool.unfit(&conn) else {
+                return Some(conn);
+            };
+            pool.reject(conn, cause);
+            conn =
+                pool.change(|state, now, effects| state.dial_takes_again(right, now, effects))?;
         }
     }
 
@@ -192,7 +194,11 @@ impl Dialing {
     fn go_on_without_caller(mut self, drive: Box<Drive>) {
         self.token = None;
         self.is_left = true;
-        let job = move || self.end_in_background(*drive);
+        let pool = self.pool().clone();
+        self.permit.goes_to_background();
+        let job = move || {
+            pool.gate.within(|| self.end_in_background(*drive));
+        };
         let _ = process().dialers.try_run(Box::new(job));
     }
 

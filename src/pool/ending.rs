@@ -45,7 +45,8 @@ impl Pool {
 
     /// Ends the I/O of every borrower.
     pub(crate) fn abort(self: &Arc<Self>) {
-        for place in self.mark_borrowed(None, conn::ABORTED) {
+        let borrowed = self.change(|_, _, _| self.mark_borrowed(None, conn::ABORTED));
+        for place in borrowed {
             if let Some(conn) = Conn::table().pin_place(place) {
                 let _ = socket::shut_down(conn.fd());
                 process().sleepers.wake(place);
@@ -55,14 +56,15 @@ impl Pool {
 
     /// Closes what is idle at one address, and what is borrowed when it comes back; `None`: everywhere.
     pub(crate) fn evict(self: &Arc<Self>, address: Option<&Address>) {
-        self.mark_borrowed(address, conn::EVICTED);
-        self.change(|state, now, effects| state.evict(address, now, effects));
+        self.change(|state, now, effects| {
+            self.mark_borrowed(address, conn::EVICTED);
+            state.evict(address, now, effects);
+        });
     }
 
-    /// Marks what is borrowed now. Under the lock, so that nothing of it is kept unmarked.
+    /// Marks what is borrowed now. Under the state's lock, so that nothing of it is kept unmarked.
     fn mark_borrowed(self: &Arc<Self>, address: Option<&Address>, flag: u32) -> Vec<Place> {
         let mut marked = Vec::new();
-        let state = self.state.lock();
         Conn::table().each(|conn| {
             let is_borrowed = conn.node() == NOWHERE;
             let is_there = address.is_none_or(|address| conn.destination().is_at(address));
@@ -71,7 +73,6 @@ impl Pool {
                 marked.push(conn.place());
             }
         });
-        drop(state);
         marked
     }
 }

@@ -82,6 +82,7 @@ impl Engines {
             }
         };
         engine.pools.lock().push(Arc::downgrade(pool));
+        engine.look_by(pool.due());
         Ok(engine)
     }
 

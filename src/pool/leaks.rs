@@ -85,7 +85,9 @@ impl Pool {
         }
         let pool = self.clone();
         process().helpers.run(Box::new(move || {
-            leaked.iter().for_each(|lent| pool.tell_leaked(lent));
+            for lent in &leaked {
+                pool.gate.within(|| pool.tell_leaked(lent));
+            }
         }));
     }
 

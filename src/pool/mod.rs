@@ -11,6 +11,7 @@ mod dialing;
 pub(crate) mod ending;
 pub(crate) mod engine;
 pub(crate) mod events;
+mod gate;
 pub(crate) mod inherited;
 pub(crate) mod io;
 pub(crate) mod leaks;
@@ -32,6 +33,7 @@ use std::os::fd::RawFd;
 use self::conn::Conn;
 use self::engine::Engine;
 use self::events::Observer;
+use self::gate::Gate;
 use self::leaks::Lent;
 use self::process::process;
 use self::shelf::Held;
@@ -75,6 +77,7 @@ pub(crate) struct Pool {
     last_remote: Mutex<Option<Arc<Endpoint>>>,
     /// Told what happens.
     observer: Option<Arc<dyn Observer>>,
+    gate: Gate,
 }
 
 /// The callbacks of the program that a pool serves.
@@ -158,6 +161,7 @@ impl Pool {
             is_closed: AtomicBool::new(false),
             last_remote: Mutex::new(None),
             observer: callbacks.observer,
+            gate: Gate::default(),
             generation: fork::generation(),
             options,
         })
@@ -184,8 +188,19 @@ impl Pool {
         let destination = Arc::new(destination);
         let result = ask
             .may_begin()
-            .and_then(|()| self.borrow_from(&destination, &ask));
+            .and_then(|()| self.borrow_from(&destination, &ask))
+            .and_then(|conn| self.unless_forked(conn));
         result.map_err(|error| error.of(format_args!("dial {destination}")))
+    }
+
+    /// A callback has forked, and this is the child.
+    fn unless_forked(&self, conn: Owned<Conn>) -> Result<Owned<Conn>> {
+        if !self.is_inherited() {
+            return Ok(conn);
+        }
+        closing::discard(conn);
+        let what = "forked inside a callback";
+        Err(Error::new(Status::Callback, what))
     }
 
     fn borrow_from(
@@ -388,6 +403,7 @@ impl Pool {
         if let Some(engine) = engine {
             process().engines.leave(self, engine);
         }
+        self.gate.shut();
         process().pool_ended();
     }
 

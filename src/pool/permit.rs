@@ -21,6 +21,7 @@ pub(crate) struct Permit {
     label: Option<Arc<str>>,
     began: Time,
     has_begun: bool,
+    is_in_background: bool,
     is_open: bool,
 }
 
@@ -38,8 +39,14 @@ impl Permit {
             label,
             began: Time::default(),
             has_begun: false,
+            is_in_background: false,
             is_open: true,
         }
+    }
+
+    /// From now on a thread of the library dials: when the pool has ended, the program is told no more.
+    pub(crate) fn goes_to_background(&mut self) {
+        self.is_in_background = true;
     }
 
     /// From now on it counts as a dial.
@@ -110,16 +117,20 @@ impl Permit {
     }
 
     fn tell_failed(&self, error: &Error) {
-        if self.pool.is_observed() && self.has_begun {
-            let destination = &self.destination;
-            let error = error.clone().of(format_args!("dial {destination}"));
-            self.pool.tell_end(
-                Kind::DialFailed,
-                destination,
-                self.label(),
-                self.began,
-                Some(&error),
-            );
+        if !self.pool.is_observed() || !self.has_begun {
+            return;
+        }
+        let destination = &self.destination;
+        let error = error.clone().of(format_args!("dial {destination}"));
+        let tell = || {
+            let (label, began) = (self.label(), self.began);
+            self.pool
+                .tell_end(Kind::DialFailed, destination, label, began, Some(&error));
+        };
+        if self.is_in_background {
+            self.pool.gate.within(tell);
+        } else {
+            tell();
         }
     }
 }

@@ -29,7 +29,9 @@ impl Pool {
         for destination in short {
             let pool = self.clone();
             let named = destination.clone();
-            let job = Box::new(move || pool.refill_one(&named));
+            let job = Box::new(move || {
+                pool.gate.within(|| pool.refill_one(&named));
+            });
             if process().dialers.try_run(job).is_err() {
                 self.change(|state, now, _| state.refill_failed(&destination, now));
             }
@@ -45,7 +47,6 @@ impl Pool {
             match self.dial_ahead(right, named, &self.ask_of_nobody()) {
                 Ok(conn) => {
                     self.settle_in(conn);
-                    self.change(|state, _, _| state.refilled(destination));
                 }
                 Err(_) => {
                     self.change(|state, now, _| state.refill_failed(destination, now));

@@ -105,9 +105,9 @@ impl Pool {
             if self.is_observed() || conn.has_destructor() || socket::may_linger(conn.fd()) {
                 process()
                     .helpers
-                    .run(Box::new(move || closing::close(conn, cause)));
+                    .run(Box::new(move || closing::close_in_background(conn, cause)));
             } else {
-                closing::close(conn, cause);
+                closing::close_in_background(conn, cause);
             }
         }
     }

@@ -451,6 +451,37 @@ TEST(events_and_stats_agree)
     server_close(&bad);
 }
 
+/* A dial ahead hangs when its pool is closed, and an idle one has just died: the library's threads say no more. */
+TEST(nothing_is_told_in_the_background_after_close)
+{
+    server s = tcp_server();
+    full_server full = full_server_new();
+    vcp_pool *other = pool_new(NULL);
+    int round;
+    for (round = 0; round < 20; round++) {
+        vcp_pool_options options = observed();
+        vcp_pool *pool;
+        int count, fd = client_of(&s);
+        options.min_idle_per_address = 1;
+        pool = pool_new(&options);
+        CHECK_EQ(vcp_pool_put(pool, fd, full.s.network, full.s.address, NULL), VCP_OK);
+        give_back(borrow(pool, &s));
+        close(server_accept(&s));
+        CHECK_EQ(shutdown(fd, SHUT_RDWR), 0);
+        EVENTUALLY(vcp_pool_conn_count(pool) <= 1, 2000);
+        if (round % 2 == 0) {
+            EVENTUALLY(stats_of(pool).closed_while_idle > 0, 2000);
+        }
+        CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+        count = told_count();
+        STAYS(told_count() == count, 20);
+        close(server_accept(&s));
+    }
+    CHECK_EQ(vcp_pool_close(other), VCP_OK);
+    full_server_close(&full);
+    server_close(&s);
+}
+
 /* ---- leaks ---- */
 
 static vcp_pool *leak_watching_pool(void)
@@ -543,6 +574,7 @@ int main(void)
     RUN(the_end_of_life_is_told);
     RUN(a_callback_may_call_the_library);
     RUN(events_and_stats_agree);
+    RUN(nothing_is_told_in_the_background_after_close);
     RUN(a_connection_borrowed_too_long_is_reported_once);
     RUN(what_comes_back_in_time_is_no_leak);
     RUN(leaks_are_counted_without_on_event);

@@ -252,6 +252,53 @@ TEST(warm_keeps_to_the_limits_and_closes_nothing_for_them)
     server_close(&b);
 }
 
+static vcp_pool *contested;
+static server contested_server;
+static int evictions;
+static int is_over;
+
+/* Borrows and gives back; a connection that was there before an eviction that had ended must never come again. */
+static void *borrows(void *unused)
+{
+    static int made[65536];
+    (void)unused;
+    while (!__atomic_load_n(&is_over, __ATOMIC_ACQUIRE)) {
+        int before = __atomic_load_n(&evictions, __ATOMIC_ACQUIRE);
+        vcp_conn *conn = borrow(contested, &contested_server);
+        int *mine = (int *)vcp_conn_data(conn);
+        if (mine == NULL) {
+            static int next;
+            mine = &made[next++ % 65536];
+            *mine = __atomic_load_n(&evictions, __ATOMIC_ACQUIRE) + 1;
+            CHECK_EQ(vcp_conn_set_data(conn, mine, NULL), VCP_OK);
+        }
+        CHECK(*mine >= before);
+        give_back(conn);
+    }
+    return NULL;
+}
+
+TEST(evict_misses_none_that_is_being_borrowed)
+{
+    pthread_t thread;
+    vcp_pool_options options = pool_options();
+    int64_t end = now_ms() + 500;
+    options.liveness = VCP_LIVENESS_WATCH;
+    contested_server = tcp_server();
+    server_start_echo(&contested_server);
+    contested = pool_new(&options);
+    CHECK_EQ(pthread_create(&thread, NULL, borrows, NULL), 0);
+    while (now_ms() < end) {
+        CHECK_EQ(vcp_pool_evict(contested, contested_server.network, contested_server.address), VCP_OK);
+        __atomic_add_fetch(&evictions, 1, __ATOMIC_ACQ_REL);
+    }
+    __atomic_store_n(&is_over, 1, __ATOMIC_RELEASE);
+    CHECK_EQ(pthread_join(thread, NULL), 0);
+    CHECK(evictions > 100);
+    CHECK_EQ(vcp_pool_close(contested), VCP_OK);
+    server_close(&contested_server);
+}
+
 static void *hangs_up_at_once(void *argument)
 {
     const server *s = (const server *)argument;
@@ -287,6 +334,7 @@ int main(void)
     RUN(evict_closes_the_idle_of_one_address_and_the_borrowed_when_they_come_back);
     RUN(warm_dials_until_so_many_are_idle);
     RUN(warm_keeps_to_the_limits_and_closes_nothing_for_them);
+    RUN(evict_misses_none_that_is_being_borrowed);
     RUN(warm_ends_at_a_server_that_hangs_up_at_once);
     return finished();
 }

@@ -365,6 +365,7 @@ impl<C: Held> State<C> {
         self.begin_borrow(right.destination);
         let destination = self.entry(right.destination).destination.clone();
         self.failures.succeeded(&destination);
+        self.note_success(right.destination);
         self.note_lifetime(conn);
         self.pass_on(unfetched, right.destination, now, effects);
         Ok(())

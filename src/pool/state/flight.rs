@@ -113,10 +113,18 @@ impl<C: Held> State<C> {
         Some(answer)
     }
 
-    /// The answer was unfit: the dial's caller takes another one.
-    pub(crate) fn dial_takes_again(&mut self, right: DialRight) {
+    /// The answer was unfit: the dial's caller takes another one, now or later.
+    pub(crate) fn dial_takes_again(
+        &mut self,
+        right: DialRight,
+        now: Time,
+        effects: &mut Effects<C>,
+    ) -> Option<C> {
+        let destination = self.entry(right.destination).destination.clone();
+        let idle = self.take_idle(&destination, |_| true, now, effects);
         if let Some(flight) = self.flights.of(right) {
-            flight.takes_any = true;
+            flight.takes_any = idle.is_none();
         }
+        idle
     }
 }

@@ -135,6 +135,7 @@ impl<C: Held> State<C> {
         }
         self.retiring.remove(&(conn.retire_at(), conn.id()));
         self.note_short(now);
+        conn.goes();
         self.end_borrow(id);
         self.settle(id, now, effects);
     }

@@ -111,6 +111,7 @@ pub(crate) struct State<C: Held> {
     /// What was put on a shelf since the engine was told.
     shelved_due: Time,
     look_for_short_at: Time,
+    is_refill_blocked: bool,
     is_closed: bool,
 }
 
@@ -134,6 +135,7 @@ impl<C: Held> State<C> {
             drainers: BTreeMap::new(),
             shelved_due: Time::NEVER,
             look_for_short_at: Time::NEVER,
+            is_refill_blocked: false,
             is_closed: false,
         }
     }
@@ -200,6 +202,7 @@ impl<C: Held> State<C> {
     fn settle(&mut self, id: DestinationId, now: Time, effects: &mut Effects<C>) {
         self.refresh(id);
         self.serve(now, effects);
+        self.look_again_if_blocked(now);
         self.forget_if_empty(id);
         if self.borrowed == 0 {
             let drainers = std::mem::take(&mut self.drainers);

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use super::answer::{DialRight, Refusal};
+use super::answer::{DialRight, Refusal, Want};
 use super::{DestinationId, Entry, State};
 use crate::pool::shelf::Held;
 use crate::sync::Arc;
@@ -35,6 +35,7 @@ pub(super) struct Refill {
     /// Dials since it was borrowed or this second began, whichever was later.
     dials: u32,
     second_began: Time,
+    paced_until: Time,
     /// Nothing idle or borrowed since.
     empty_since: Option<Time>,
 }
@@ -51,6 +52,7 @@ impl<C: Held> State<C> {
         let refill = &mut self.entry(id).refill;
         refill.wanted_until = now.after(lasts);
         refill.dials = 0;
+        refill.paced_until = Time::default();
         self.note_short(now);
     }
 
@@ -83,6 +85,10 @@ impl<C: Held> State<C> {
                 self.look_for_short_at = self.look_for_short_at.min(due);
                 continue;
             }
+            if self.line.waiting() > 0 || !self.has_room_to_refill(id) {
+                self.is_refill_blocked = true;
+                continue;
+            }
             let entry = self.entry(id);
             entry.refill.is_running = true;
             short.push(entry.destination.clone());
@@ -95,15 +101,29 @@ impl<C: Held> State<C> {
         let entry = self.known(Some(id))?;
         let is_short = entry.shelf.len() < self.wanted_idle();
         let is_wanted = entry.refill.wanted_until > now;
-        (is_short && is_wanted && !entry.refill.is_running)
-            .then(|| entry.refill.not_before.max(now))
+        (is_short && is_wanted && !entry.refill.is_running).then(|| {
+            entry
+                .refill
+                .not_before
+                .max(entry.refill.paced_until)
+                .max(now)
+        })
+    }
+
+    fn has_room_to_refill(&self, id: DestinationId) -> bool {
+        self.limits.max_conns.is_none_or(|max| self.conns() < max)
+            && self.obstacle(Some(id), Want::Any).is_none()
     }
 
     fn forget_if_given_up(&mut self, id: DestinationId, now: Time) {
         let Some(entry) = self.known(Some(id)) else {
             return;
         };
-        let has_none = entry.shelf.len() + entry.borrowed == 0 && entry.row.is_empty();
+        let has_none = entry.shelf.len() + entry.borrowed == 0;
+        if has_none && !entry.row.is_empty() {
+            self.is_refill_blocked = true;
+            return;
+        }
         let wanted_until = entry.refill.wanted_until;
         let entry = self.entry(id);
         if !has_none {
@@ -126,19 +146,33 @@ impl<C: Held> State<C> {
         destination: &Arc<Destination>,
         now: Time,
     ) -> Option<(DialRight, Arc<Destination>)> {
-        if self.line.waiting() == 0 && !self.is_closed && self.may_refill(destination, now) {
-            match self.take_to_keep(destination, self.wanted_idle(), now) {
-                Ok(taken @ Some(_)) => return taken,
+        let wanted = self.wanted_idle();
+        if self.line.waiting() > 0 {
+            self.is_refill_blocked = true;
+        } else if self.may_refill(destination, now) {
+            match self.take_to_keep(destination, wanted, now) {
+                Ok(Some(taken)) => {
+                    self.entry(taken.0.destination).refill.dials += 1;
+                    return Some(taken);
+                }
+                Ok(None) => {}
                 // fail_fast_ms: not now.
                 Err(Refusal::FailedBefore(_)) => {
                     self.refill_failed(destination, now);
                     return None;
                 }
-                _ => {}
+                Err(_) => self.is_refill_blocked = true,
             }
         }
         self.end_refill(destination);
         None
+    }
+
+    /// A limit or somebody's wait was in the way, and may not be any more.
+    pub(super) fn look_again_if_blocked(&mut self, now: Time) {
+        if std::mem::take(&mut self.is_refill_blocked) {
+            self.note_short(now);
+        }
     }
 
     /// Against a server that accepts and closes: without a borrow no more dials a second than are wanted idle.
@@ -153,11 +187,10 @@ impl<C: Held> State<C> {
             refill.second_began = now;
             refill.dials = 0;
         }
-        refill.dials += 1;
-        if refill.dials <= wanted {
+        if refill.dials < wanted {
             return true;
         }
-        refill.not_before = second_ends;
+        refill.paced_until = second_ends;
         self.look_for_short_at = self.look_for_short_at.min(second_ends);
         false
     }
@@ -169,10 +202,11 @@ impl<C: Held> State<C> {
         Some(refill)
     }
 
-    pub(crate) fn refilled(&mut self, destination: &Destination) {
-        if let Some(&id) = self.index.get(destination) {
-            self.entry(id).refill.failures = 0;
-        }
+    /// Somebody's dial succeeded: the destination works.
+    pub(super) fn note_success(&mut self, id: DestinationId) {
+        let refill = &mut self.entry(id).refill;
+        refill.failures = 0;
+        refill.not_before = Time::default();
     }
 
     /// The job is over: the destination is left alone for a while.

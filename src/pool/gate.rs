@@ -1,0 +1,65 @@
+//! Callbacks that the library's own threads run for a pool: none begins, and none is running, once the pool's close has returned.
+#![forbid(unsafe_code)]
+
+use std::cell::Cell;
+
+use crate::sync::{Condvar, Mutex};
+
+thread_local! {
+    /// How many gates this thread has gone through.
+    static WITHIN: Cell<u32> = const { Cell::new(0) };
+}
+
+#[derive(Debug, Default)]
+struct Passage {
+    is_shut: bool,
+    inside: usize,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Gate {
+    /// Guards itself alone.
+    passage: Mutex<Passage>,
+    emptied: Condvar,
+}
+
+/// Inside, for as long as it lives.
+struct Inside<'a>(&'a Gate);
+
+impl Drop for Inside<'_> {
+    fn drop(&mut self) {
+        WITHIN.set(WITHIN.get() - 1);
+        let mut passage = self.0.passage.lock();
+        passage.inside -= 1;
+        if passage.inside == 0 {
+            self.0.emptied.notify_all();
+        }
+    }
+}
+
+impl Gate {
+    /// Runs what may call the program; `None`, and not at all, once the gate is shut.
+    pub(super) fn within<R>(&self, work: impl FnOnce() -> R) -> Option<R> {
+        let mut passage = self.passage.lock();
+        if passage.is_shut {
+            return None;
+        }
+        passage.inside += 1;
+        drop(passage);
+        WITHIN.set(WITHIN.get() + 1);
+        let _inside = Inside(self);
+        Some(work())
+    }
+
+    /// Lets nobody in any more, and waits for those inside; not from inside a gate, where that might be for ever.
+    pub(super) fn shut(&self) {
+        let mut passage = self.passage.lock();
+        passage.is_shut = true;
+        if WITHIN.get() == 0 {
+            while passage.inside > 0 {
+                passage = self.emptied.wait(passage);
+            }
+        }
+    }
+}
