@@ -314,12 +314,12 @@ TEST(every_reason_is_told)
 
     conn = borrow(pool, &s);
     fd = vcp_conn_raw_fd(conn);
-    close(fd);
     foreign = open("/dev/zero", O_RDONLY | O_CLOEXEC);
-    CHECK_EQ(foreign, fd);
+    CHECK_EQ(dup3(foreign, fd, O_CLOEXEC), fd);
+    close(foreign);
     give_back(conn);
     expect_closed(VCP_CLOSE_FOREIGN_FD, 1);
-    close(foreign);
+    close(fd);
 
     give_back(borrow(pool, &other));
     conn = borrow(pool, &s);
