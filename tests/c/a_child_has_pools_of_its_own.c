@@ -831,6 +831,47 @@ TEST(a_dial_whose_callback_forks_fails_in_the_child)
     server_close(&f.s);
 }
 
+static int resolve_that_forks(void *user, const char *network, const char *host, int64_t timeout_ms,
+                              vcp_resolved *out)
+{
+    forker *f = (forker *)user;
+    pid_t child = split(BY_FORK);
+    (void)network;
+    (void)host;
+    (void)timeout_ms;
+    CHECK(child >= 0);
+    if (child == 0) {
+        alarm((unsigned)at_most(10));
+        CHECK_EQ(vcp_resolved_add(out, "127.0.0.1"), VCP_ERR_INVALID_HANDLE);
+        return 0;
+    }
+    f->child = child;
+    return vcp_resolved_add(out, "127.0.0.1");
+}
+
+/* The child's only thread is one of the library's: it ends, and with it the child. */
+TEST(a_child_that_returns_from_a_callback_on_a_librarys_thread_ends)
+{
+    vcp_pool_options options = pool_options();
+    forker f;
+    vcp_pool *pool;
+    vcp_conn *conn = NULL;
+    char name[64];
+    if (slowness() > 1)
+        SKIP("valgrind reports what is left at the end of such a child");
+    memset(&f, 0, sizeof f);
+    f.s = tcp_server();
+    options.resolve = resolve_that_forks;
+    options.user = &f;
+    pool = pool_new(&options);
+    snprintf(name, sizeof name, "somewhere.test:%d", f.s.port);
+    CHECK(vcp_dial(pool, "tcp", name, &conn) >= 0);
+    CHECK_CHILD(f.child);
+    give_back(conn);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&f.s);
+}
+
 int main(void)
 {
     RUN(after_fork_an_inherited_pool_is_empty_and_works);
@@ -855,5 +896,6 @@ int main(void)
     RUN(a_parents_close_reaches_the_peer_while_a_child_holds_a_copy);
     RUN(a_foreign_file_is_not_shut_down);
     RUN(a_dial_whose_callback_forks_fails_in_the_child);
+    RUN(a_child_that_returns_from_a_callback_on_a_librarys_thread_ends);
     return finished();
 }

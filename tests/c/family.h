@@ -10,12 +10,52 @@
 
 typedef enum way { BY_FORK, BY_UNDERSCORE_FORK, BY_CLONE } way;
 
-/* As fork(2). Only the first runs the handlers of pthread_atfork(3). */
+/* Every other thread of the process sleeps now. */
+static inline int others_sleep(void)
+{
+    DIR *directory = opendir("/proc/self/task");
+    struct dirent *entry;
+    int awake = 0;
+    CHECK(directory != NULL);
+    while ((entry = readdir(directory)) != NULL) {
+        char path[300];
+        char state = 'S';
+        FILE *file;
+        if (entry->d_name[0] == '.' || atoi(entry->d_name) == (int)syscall(SYS_gettid))
+            continue;
+        snprintf(path, sizeof path, "/proc/self/task/%s/stat", entry->d_name);
+        file = fopen(path, "re");
+        if (file == NULL)
+            continue;
+        if (fscanf(file, "%*d (%*[^)]) %c", &state) != 1 || state != 'S')
+            awake++;
+        fclose(file);
+    }
+    closedir(directory);
+    return awake == 0;
+}
+
+static inline int others_sleep_for_a_while(void)
+{
+    int i;
+    for (i = 0; i < 5; i++) {
+        if (!others_sleep())
+            return 0;
+        let_pass(1);
+    }
+    return 1;
+}
+
+/*
+ * As fork(2). Only the first runs the handlers of pthread_atfork(3), and libc makes its malloc usable in the child for the first
+ * alone: for the others no thread may be inside malloc, as one is that starts or ends.
+ */
 static inline pid_t split(way how)
 {
     fflush(stdout);
     if (how == BY_FORK)
         return fork();
+    EVENTUALLY(others_sleep_for_a_while(), 5000);
     if (how == BY_UNDERSCORE_FORK)
         return _Fork();
     return (pid_t)syscall(SYS_clone, (long)SIGCHLD, 0L, 0L, 0L, 0L);
