@@ -142,7 +142,7 @@ impl Helpers {
                 drop(work);
                 // A panic must not take the thread's count with it; what panicked is a bug, and reported on stderr.
                 let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(job));
-                if fork::generation() != own {
+                if fork::has_come_back_in_a_child(own) {
                     // A callback has forked, and this is the child's only thread.
                     return;
                 }

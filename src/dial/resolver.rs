@@ -291,7 +291,7 @@ impl Resolver {
 
     /// A callback has forked, and this is the child: nothing of this desk is touched any more.
     fn is_inherited(&self) -> bool {
-        self.generation != fork::generation()
+        fork::has_come_back_in_a_child(self.generation)
     }
 
     fn left(&'static self, asked: &Asked) {

@@ -219,7 +219,7 @@ fn called(callback: impl FnOnce() -> c_int) -> (c_int, Option<String>) {
     let own = fork::generation();
     let number = callback();
     let said = SAID.with_borrow_mut(|said| said.pop().flatten());
-    if fork::generation() != own {
+    if fork::has_come_back_in_a_child(own) {
         // The callback has forked, and the child came back here: what called it belongs to the parent.
         return (-1, Some("the process was forked inside it".to_owned()));
     }
@@ -327,8 +327,11 @@ impl Observer for Called {
             remote_address: remote_address.as_ptr(),
             message: message.as_ptr(),
         };
+        let before = fork::generation();
         // SAFETY: texts that end in NUL, all valid until it returns.
-        unsafe { on_event(self.user, &told) }
+        unsafe { on_event(self.user, &told) };
+        // It may have forked: whoever goes on in the child sees that what it holds is inherited.
+        fork::has_come_back_in_a_child(before);
     }
 }
 

@@ -1,7 +1,7 @@
 //! How a connection leaves: closed, or given to the program.
 #![forbid(unsafe_code)]
 
-use std::os::fd::{IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, IntoRawFd, OwnedFd, RawFd};
 
 use super::conn::{Conn, WATCHED};
 use super::process::process;
@@ -53,16 +53,17 @@ fn shut(conn: Owned<Conn>, cause: Cause) {
         if is_ours && data.has_destructor() {
             let _ = socket::set_nonblocking(conn.fd(), true);
         }
+        let before = fork::generation();
         data.free();
-        if conn.is_inherited() {
+        if fork::has_come_back_in_a_child(before) {
             return;
         }
     }
-    if is_ours && fork::has_forked() {
-        // A copy in a child would keep the connection open.
-        let _ = socket::shut_down(conn.fd());
-    }
     let fd = take_fd(conn);
+    if is_ours && fork::has_forked() {
+        // A copy in a child would keep the connection open. Asked as late as can be: another thread may be forking.
+        let _ = socket::shut_down(fd.as_fd());
+    }
     if !is_ours {
         // The number belongs to somebody else by now: closing it would cut their connection.
         let _ = fd.into_raw_fd();

@@ -6,14 +6,15 @@
 //!
 //! | page | latest | who | then |
 //! |---|---|---|---|
-//! | none | 0 | first caller of the first process | maps the page |
-//! | 0 | n | first caller in a process | puts in order what was inherited ([`enter`]'s `adopt`), then page = latest = n + 1 |
+//! | none | 1 | first caller of the first process | maps the page, with 1 in it |
+//! | 0 | n | first caller in a child | latest = n + 1, `adopt` puts in order what was inherited, page = n + 1 |
 //! | n | n | every other caller | goes on |
 //!
 //! Whatever another thread of the parent was doing at the fork stays half done in the child for ever. So nothing that
 //! belongs to an older generation is locked, changed or dropped; it is left where it is, and made anew (`PerGeneration`).
-
-use std::ptr::NonNull;
+//!
+//! Code that was inside the library when its own thread forked (in a callback of the program) comes back into the library in the child. It
+//! asks [`has_come_back_in_a_child`] behind every callback, and leaves by the shortest way.
 
 use super::{futex, memory, thread};
 use crate::sync::atomic::{
@@ -29,48 +30,71 @@ struct Page {
     is_begun: AtomicU32,
 }
 
-/// Where the page is; never unmapped.
-static PAGE: AtomicPtr<Page> = AtomicPtr::new(std::ptr::null_mut());
-/// Serves as the page where the kernel does not wipe one: then fork(3) alone is noticed, by a handler.
-static SPARE: Page = Page {
-    generation: AtomicU32::new(0),
-    is_begun: AtomicU32::new(0),
-};
-/// The generation of this process, and in a child, until its first call, that of its parent.
-static LATEST: AtomicU32 = AtomicU32::new(0);
-/// The generation in which fork was called last.
-static FORKED_IN: AtomicU32 = AtomicU32::new(0);
-
-fn page() -> Option<&'static Page> {
-    // SAFETY: a published page is never unmapped, and zeroes are a valid `Page`.
-    unsafe { PAGE.load(Acquire).as_ref() }
+impl Page {
+    const fn empty() -> Self {
+        Self {
+            generation: AtomicU32::new(0),
+            is_begun: AtomicU32::new(0),
+        }
+    }
 }
 
-/// Called first by every function of the library. The first caller of a process runs `adopt` with the new generation,
-/// while the others wait and no signal handler runs on its thread.
+/// Stands for the page before there is one: nobody has called the library yet.
+static NO_PAGE: Page = Page::empty();
+/// Serves as the page where the kernel does not wipe one: then fork(3) alone is noticed, by a handler.
+static SPARE: Page = Page::empty();
+/// Where the page is; never unmapped.
+static PAGE: AtomicPtr<Page> = AtomicPtr::new(std::ptr::from_ref(&NO_PAGE).cast_mut());
+/// The generation of this process, and in a child, until its first call, that of its parent.
+static LATEST: AtomicU32 = AtomicU32::new(1);
+/// The generation in which fork was called last.
+static FORKED_IN: AtomicU32 = AtomicU32::new(0);
+/// `enter`'s `adopt`, for those below who cannot name it.
+static ADOPT: AtomicPtr<()> = AtomicPtr::new(std::ptr::null_mut());
+
+fn page() -> &'static Page {
+    // SAFETY: a published page is never unmapped, and zeroes are a valid `Page`.
+    unsafe { &*PAGE.load(Acquire) }
+}
+
+/// Called first by every function of the library. The first caller in a child runs `adopt` with the new generation, while
+/// the others wait and no signal handler runs on its thread.
 pub(crate) fn enter(adopt: fn(u32)) {
-    if page().is_none_or(|page| page.generation.load(Acquire) == 0) {
-        begin(page().unwrap_or_else(map), adopt);
+    if page().generation.load(Acquire) == 0 {
+        begin(adopt);
     }
 }
 
 /// The same for a signal handler: before the first call of all there is nothing that it could find.
 pub(crate) fn enter_from_handler(adopt: fn(u32)) {
-    match page() {
-        Some(page) if page.generation.load(Acquire) == 0 => begin(page, adopt),
-        _ => {}
+    if !std::ptr::eq(page(), &NO_PAGE) {
+        enter(adopt);
     }
 }
 
+/// Asked with the generation of before a callback, when the callback has returned: it forked, and this is the child.
+pub(crate) fn has_come_back_in_a_child(before: u32) -> bool {
+    let adopt = ADOPT.load(Acquire);
+    if page().generation.load(Acquire) == 0 && !adopt.is_null() {
+        // SAFETY: what `map` stored.
+        begin(unsafe { std::mem::transmute::<*mut (), fn(u32)>(adopt) });
+    }
+    generation() != before
+}
+
 #[cold]
-fn begin(page: &Page, adopt: fn(u32)) {
+fn begin(adopt: fn(u32)) {
+    if std::ptr::eq(page(), &NO_PAGE) {
+        map(adopt);
+    }
     // A handler that calls the library would wait for the very thread that it interrupted.
     let blocked = thread::SignalsBlocked::new();
-    if page.is_begun.swap(1, AcqRel) == 0 {
+    let page = page();
+    if page.generation.load(Acquire) == 0 && page.is_begun.swap(1, AcqRel) == 0 {
         let own = LATEST.load(Relaxed) + 1;
-        adopt(own);
-        // In this order: a child that is forked in between must not take the same number again.
+        // First: a child that another thread forks meanwhile must not take the same number again.
         LATEST.store(own, Release);
+        adopt(own);
         page.generation.store(own, Release);
         futex::wake_everyone(&page.generation);
     }
@@ -80,13 +104,9 @@ fn begin(page: &Page, adopt: fn(u32)) {
     drop(blocked);
 }
 
-/// The generation of this process.
+/// The generation of this process, for all who have entered.
 pub(crate) fn generation() -> u32 {
-    match page().map(|page| page.generation.load(Acquire)) {
-        // Only code that was inside the library before the fork (a callback forked and returned) can see this.
-        None | Some(0) => LATEST.load(Acquire) + 1,
-        Some(generation) => generation,
-    }
+    LATEST.load(Acquire)
 }
 
 /// fork was called in this process: a child may hold copies of its descriptors.
@@ -94,30 +114,28 @@ pub(crate) fn has_forked() -> bool {
     FORKED_IN.load(Acquire) == generation()
 }
 
-#[cold]
-fn map() -> &'static Page {
+/// The first call of all, here and in every ancestor: there is nothing to adopt.
+fn map(adopt: fn(u32)) {
+    ADOPT.store(adopt as *mut (), Release);
     // Before the page is published: a process that has one has the handlers too. Registered twice they do no harm.
     // SAFETY: functions that live as long as the process (the library is never unloaded).
     unsafe { libc::pthread_atfork(Some(before_fork), None, Some(in_child)) };
-    let fresh = memory::map_wiped_on_fork(size_of::<Page>());
-    let fresh: *mut Page = fresh.map_or(
-        std::ptr::from_ref(&SPARE).cast_mut(),
-        |page: NonNull<u8>| page.as_ptr().cast(),
-    );
-    let nobody = std::ptr::null_mut();
-    let first = match PAGE.compare_exchange(nobody, fresh, AcqRel, Acquire) {
-        Ok(_) => fresh,
-        // Another thread was faster; this page of ours stays, 4 KiB once in a process's life.
-        Err(first) => first,
+    let fresh: *mut Page = match memory::map_wiped_on_fork(size_of::<Page>()) {
+        Ok(page) => page.as_ptr().cast(),
+        Err(_) => std::ptr::from_ref(&SPARE).cast_mut(),
     };
-    // SAFETY: as in `page`.
-    unsafe { &*first }
+    // SAFETY: zeroed memory of a page's size, or the spare one.
+    unsafe { &*fresh }
+        .generation
+        .store(LATEST.load(Relaxed), Relaxed);
+    let nobody = std::ptr::from_ref(&NO_PAGE).cast_mut();
+    // Where another thread was faster, this page of ours stays unused: 4 KiB once in a process's life.
+    let _ = PAGE.compare_exchange(nobody, fresh, AcqRel, Acquire);
 }
 
 /// Before, not after: what another thread closes from now on may have a copy in the child.
 extern "C" fn before_fork() {
-    let generation = page().map_or(0, |page| page.generation.load(Acquire));
-    FORKED_IN.store(generation, Release);
+    FORKED_IN.store(page().generation.load(Acquire), Release);
 }
 
 /// What the kernel does where it can.
