@@ -161,6 +161,9 @@ impl Dialing {
 
     fn connected(self, dialed: Dialed) -> Result<Owned<Conn>> {
         let pool = self.pool().clone();
+        if let Err(error) = pool.fail_if_inherited() {
+            return Err(self.failed(error));
+        }
         let facts = Facts {
             identity: dialed.identity,
             remote: dialed.remote.map(|remote| pool.shared_remote(remote)),
@@ -220,6 +223,9 @@ impl Dialing {
 
 impl Caller for Dialing {
     fn ended(&self) -> Option<Error> {
+        if let Err(error) = self.pool().fail_if_inherited() {
+            return Some(error);
+        }
         if self.pool().is_closed.load(Acquire) {
             return Some(Refusal::PoolClosed.into());
         }
@@ -239,6 +245,7 @@ impl Caller for Dialing {
 
     fn leaves(&self) -> bool {
         !self.is_left
+            && !self.pool().is_inherited()
             && self
                 .pool()
                 .state

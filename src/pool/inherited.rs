@@ -13,6 +13,7 @@ use crate::sync::atomic::Ordering::SeqCst;
 use crate::sync::Arc;
 use crate::sys::per_generation::PerGeneration;
 use crate::sys::{fork, socket};
+use crate::values::error::{Error, Result, Status};
 
 /// A pool in its slot of the handle table.
 #[derive(Debug)]
@@ -64,6 +65,15 @@ impl Pool {
     /// It belongs to a parent process; a call that was inside it before the fork has come back here.
     pub(super) fn is_inherited(&self) -> bool {
         self.generation != fork::generation()
+    }
+
+    /// Ends such a call, before it touches what may be locked for ever.
+    pub(super) fn fail_if_inherited(&self) -> Result<()> {
+        if self.is_inherited() {
+            let message = "the process was forked inside a callback";
+            return Err(Error::new(Status::Callback, message));
+        }
+        Ok(())
     }
 }
 

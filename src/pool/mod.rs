@@ -195,12 +195,11 @@ impl Pool {
 
     /// A callback has forked, and this is the child.
     fn unless_forked(&self, conn: Owned<Conn>) -> Result<Owned<Conn>> {
-        if !self.is_inherited() {
-            return Ok(conn);
+        if let Err(error) = self.fail_if_inherited() {
+            closing::discard(conn);
+            return Err(error);
         }
-        closing::discard(conn);
-        let what = "forked inside a callback";
-        Err(Error::new(Status::Callback, what))
+        Ok(conn)
     }
 
     fn borrow_from(

@@ -136,6 +136,7 @@ impl<'a> InLine<'a> {
         self.request.has_waited = true;
         let (destination, label) = (self.request.destination, self.ask.label());
         self.pool.tell_of(Kind::WaitStart, destination, label);
+        self.pool.fail_if_inherited()?;
         let began = clock::now();
         let result = self.wait(ticket);
         let waited = clock::now().since(began);

@@ -831,6 +831,66 @@ TEST(a_dial_whose_callback_forks_fails_in_the_child)
     server_close(&f.s);
 }
 
+typedef struct event_forker {
+    int kind; /* at which it forks, once */
+    pid_t child;
+    int in_child;
+} event_forker;
+
+static void event_that_forks(void *user, const vcp_event *event)
+{
+    event_forker *f = (event_forker *)user;
+    if (event->kind != f->kind)
+        return;
+    f->kind = -1;
+    f->child = split(BY_FORK);
+    CHECK(f->child >= 0);
+    f->in_child = f->child == 0;
+}
+
+static void an_event_forks(int kind)
+{
+    vcp_pool_options options = pool_options();
+    event_forker f;
+    server s = tcp_server();
+    vcp_pool *pool;
+    vcp_conn *conn;
+    int fd;
+    memset(&f, 0, sizeof f);
+    f.kind = -1;
+    options.on_event = event_that_forks;
+    options.user = &f;
+    pool = pool_new(&options);
+    if (kind == VCP_EVENT_REUSED)
+        give_back(borrow(pool, &s));
+    f.kind = kind;
+    fd = vcp_dial(pool, s.network, s.address, &conn);
+    if (f.in_child) {
+        alarm((unsigned)at_most(10));
+        CHECK_EQ(fd, VCP_ERR_CALLBACK);
+        CHECK(conn == NULL);
+        CHECK_EQ(vcp_pool_conn_count(pool), 0);
+        give_back(borrow(pool, &s));
+        CHECK_EQ(idle_in(pool), 1);
+        CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+        child_ends();
+    }
+    CHECK(fd >= 0);
+    CHECK_CHILD(f.child);
+    CHECK_EQ(vcp_conn_write(conn, "x", 1), 1);
+    give_back(conn);
+    CHECK_EQ(idle_in(pool), 1);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
+TEST(a_dial_whose_event_forks_fails_in_the_child)
+{
+    an_event_forks(VCP_EVENT_DIAL_START);
+    an_event_forks(VCP_EVENT_DIAL_DONE);
+    an_event_forks(VCP_EVENT_REUSED);
+}
+
 static int resolve_that_forks(void *user, const char *network, const char *host, int64_t timeout_ms,
                               vcp_resolved *out)
 {
@@ -896,6 +956,7 @@ int main(void)
     RUN(a_parents_close_reaches_the_peer_while_a_child_holds_a_copy);
     RUN(a_foreign_file_is_not_shut_down);
     RUN(a_dial_whose_callback_forks_fails_in_the_child);
+    RUN(a_dial_whose_event_forks_fails_in_the_child);
     RUN(a_child_that_returns_from_a_callback_on_a_librarys_thread_ends);
     return finished();
 }
