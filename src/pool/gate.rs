@@ -4,6 +4,7 @@
 use std::cell::Cell;
 
 use crate::sync::{Condvar, Mutex};
+use crate::sys::fork;
 
 thread_local! {
     /// How many gates this thread has gone through.
@@ -25,15 +26,22 @@ pub(super) struct Gate {
 }
 
 /// Inside, for as long as it lives.
-struct Inside<'a>(&'a Gate);
+struct Inside<'a> {
+    gate: &'a Gate,
+    generation: u32,
+}
 
 impl Drop for Inside<'_> {
     fn drop(&mut self) {
         WITHIN.set(WITHIN.get() - 1);
-        let mut passage = self.0.passage.lock();
+        // A callback has forked, and this is the child: the gate is its parent's.
+        if self.generation != fork::generation() {
+            return;
+        }
+        let mut passage = self.gate.passage.lock();
         passage.inside -= 1;
         if passage.inside == 0 {
-            self.0.emptied.notify_all();
+            self.gate.emptied.notify_all();
         }
     }
 }
@@ -48,7 +56,10 @@ impl Gate {
         passage.inside += 1;
         drop(passage);
         WITHIN.set(WITHIN.get() + 1);
-        let _inside = Inside(self);
+        let _inside = Inside {
+            gate: self,
+            generation: fork::generation(),
+        };
         Some(work())
     }
 
