@@ -109,8 +109,10 @@ impl<C: Held> State<C> {
         let Request {
             destination, want, ..
         } = request;
-        let rather_dials =
-            request.distrusts_idle && want == Want::Any && self.has_room(destination);
+        let rather_dials = request.distrusts_idle
+            && want == Want::Any
+            && self.failures.check(destination, now).is_ok()
+            && self.has_room(destination);
         if want != Want::Fresh && !rather_dials {
             if let Some(conn) = self.take_idle(destination, |_| true, now, effects) {
                 return Take::Reuse(conn);

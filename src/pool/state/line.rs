@@ -176,23 +176,29 @@ impl<C: Held> State<C> {
 
     /// Serves whoever can be served by slots, the oldest first. The end of every transition.
     pub(super) fn serve(&mut self, now: Time, effects: &mut Effects<C>) {
-        while let Some((ticket, id)) = self.line.first_open() {
-            let destination = self.entry(id).destination.clone();
-            let want = self
-                .line
-                .waiters
-                .get(&ticket)
-                .map_or(Want::Any, |one| one.want);
-            let answer = match self.failures.check(&destination, now) {
-                Err(refusal) => Take::Refused(refusal),
-                Ok(()) if self.obstacle(Some(id), want).is_some() => return,
-                Ok(()) => {
-                    self.make_room(Some(id), want, effects);
-                    Take::Dial(self.begin_dial(id, ticket), destination)
-                }
-            };
-            self.answer(ticket, answer, effects);
-        }
+        while self.serve_next(now, effects) {}
+    }
+
+    /// False if nobody could be served.
+    fn serve_next(&mut self, now: Time, effects: &mut Effects<C>) -> bool {
+        let Some((ticket, id)) = self.line.first_open() else {
+            return false;
+        };
+        let destination = self.entry(id).destination.clone();
+        let waiter = self.line.waiters.get(&ticket);
+        let want = waiter.map_or(Want::Any, |one| one.want);
+        let answer = match self.failures.check(&destination, now) {
+            Err(refusal) => Take::Refused(refusal),
+            Ok(()) if self.obstacle(Some(id), want).is_some() => return false,
+            Ok(()) => {
+                self.make_room(Some(id), want, effects);
+                Take::Dial(self.begin_dial(id, ticket), destination)
+            }
+        };
+        self.answer(ticket, answer, effects);
+        // It may have been the last that its destination was known for.
+        self.forget_if_empty(id);
+        true
     }
 
     fn answer(&mut self, ticket: Ticket, answer: Take<C>, effects: &mut Effects<C>) {
@@ -225,7 +231,7 @@ impl<C: Held> State<C> {
         effects: &mut Effects<C>,
     ) -> bool {
         self.refresh(id);
-        let best = self.best_use(id);
+        let best = self.best_use(id, now, effects);
         let is_used = match best {
             Use::HandTo(ticket) => {
                 conn.came_home();
@@ -257,17 +263,36 @@ impl<C: Held> State<C> {
         is_used
     }
 
-    fn best_use(&mut self, id: DestinationId) -> Use {
-        let own = self.oldest_who_takes_any(id);
-        let other = self.line.first_open().map(|(ticket, _)| ticket);
-        match (own, other) {
-            (Some(own), other) if other.is_none_or(|other| own <= other) => Use::HandTo(own),
-            (_, Some(_)) => Use::FreeTheSlot,
-            (_, None) => self
-                .flights
-                .oldest_who_takes_any(id)
-                .map_or(Use::Keep, Use::Answer),
+    fn best_use(&mut self, id: DestinationId, now: Time, effects: &mut Effects<C>) -> Use {
+        loop {
+            let own = self.oldest_who_takes_any(id);
+            let other = self.line.first_open().map(|(ticket, _)| ticket);
+            match (own, other) {
+                (Some(own), other) if other.is_none_or(|other| own <= other) => {
+                    return Use::HandTo(own);
+                }
+                (_, Some(_)) if self.serve_without_its_slot(id, now, effects) => {}
+                (_, Some(_)) => return Use::FreeTheSlot,
+                (_, None) => {
+                    let dial = self.flights.oldest_who_takes_any(id);
+                    return dial.map_or(Use::Keep, Use::Answer);
+                }
+            }
         }
+    }
+
+    /// A dial that ended in the same transition has freed more than the connection's slot, or its failure ends others.
+    fn serve_without_its_slot(
+        &mut self,
+        id: DestinationId,
+        now: Time,
+        effects: &mut Effects<C>,
+    ) -> bool {
+        self.begin_borrow(id);
+        let is_served = self.serve_next(now, effects);
+        self.end_borrow(id);
+        self.refresh(id);
+        is_served
     }
 
     /// Who gets a connection of that destination as it is.

@@ -28,6 +28,8 @@ mod failures;
 mod flight;
 mod keep;
 mod line;
+#[cfg(test)]
+mod model;
 mod refill;
 
 use std::collections::{BTreeMap, BTreeSet};

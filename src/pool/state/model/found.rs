@@ -1,0 +1,113 @@
+//! What random sequences have found, each as short as it can be and named for its cause.
+#![forbid(unsafe_code)]
+
+use std::time::Duration;
+
+use super::fake::destinations;
+use super::reference::{Late, Rules};
+use super::steps::Step;
+use crate::pool::state::answer::{Meanwhile, Want};
+use crate::pool::stats::Cause;
+use crate::values::options::{Keeping, Limits, ReuseOrder};
+
+fn unlimited() -> Rules {
+    Rules {
+        limits: Limits {
+            max_idle_per_address: 8,
+            max_idle: None,
+            max_conns: None,
+            max_conns_per_address: None,
+            max_dials_per_address: None,
+            max_waiters: None,
+        },
+        keeping: Keeping {
+            idle_timeout: None,
+            max_lifetime: None,
+            lifetime_jitter_percent: 10,
+            max_uses: None,
+            min_idle_per_address: 0,
+            reuse_order: ReuseOrder::Fifo,
+        },
+        fail_fast: Some(Duration::from_millis(100)),
+    }
+}
+
+fn take(to: usize, want: Want) -> Step {
+    let may_wait = true;
+    Step::Take { to, want, may_wait }
+}
+
+fn begins(takes: Meanwhile) -> Step {
+    Step::DialBegins {
+        which: 0,
+        takes,
+        unfit: 0,
+    }
+}
+
+fn put() -> Step {
+    Step::Put {
+        to: 0,
+        percent: 100,
+        can_be_built: true,
+    }
+}
+
+fn goes_well(rules: &Rules, steps: &[Step]) {
+    assert_eq!(super::failure(&destinations(), rules, steps), None);
+}
+
+/// The answer of a dial that failed was closed for a waiter's slot, though the dial's own slot was free, or the waiter was
+/// refused.
+#[test]
+fn an_answer_nobody_fetched_is_not_closed_for_a_slot_that_nobody_needs() {
+    let mut rules = unlimited();
+    rules.limits.max_dials_per_address = Some(1);
+    let steps = [
+        take(0, Want::Any),
+        begins(Meanwhile::GivenBack),
+        put(),
+        take(0, Want::Fresh),
+        Step::DialFailed(0, true),
+    ];
+    goes_well(&rules, &steps);
+    rules.fail_fast = None;
+    goes_well(&rules, &steps);
+}
+
+/// A waiter that was refused while another destination's numbers changed left its own behind for ever.
+#[test]
+fn a_destination_is_forgotten_with_its_last_refused_waiter() {
+    let mut rules = unlimited();
+    rules.limits.max_conns = Some(1);
+    let steps = [
+        take(1, Want::Fresh),
+        take(0, Want::Any),
+        take(0, Want::Fresh),
+        take(1, Want::Fresh),
+        begins(Meanwhile::Nothing),
+        Step::DialFailed(0, true),
+        Step::Leave(1),
+        Step::WakeUp(0, Late::InTime),
+    ];
+    goes_well(&rules, &steps);
+}
+
+/// A borrower that had found several dead was refused for a failed dial of somebody else's, though more were idle.
+#[test]
+fn where_dials_fail_at_once_the_idle_ones_are_trusted() {
+    let steps = [
+        take(0, Want::Any),
+        begins(Meanwhile::GivenBack),
+        Step::DialFailed(0, true),
+        put(),
+        take(0, Want::Any),
+        put(),
+        Step::TakeAnother {
+            who: 0,
+            cause: Cause::DirtyAtBorrow,
+            distrusts_idle: true,
+        },
+    ];
+    goes_well(&unlimited(), &steps);
+}

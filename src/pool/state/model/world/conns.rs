@@ -1,0 +1,267 @@
+//! Connections in somebody's hands and on the shelf, and what happens to them from the side.
+#![forbid(unsafe_code)]
+
+use super::callers::Caller;
+use super::{pick, same, World, Wrong};
+use crate::pool::shelf::Held;
+use crate::pool::state::answer::{Fate, Forgotten, Refusal};
+use crate::pool::state::model::fake::Fake;
+use crate::pool::state::model::reference::Reference;
+use crate::pool::state::model::steps::Percent;
+use crate::pool::stats::Cause;
+
+#[derive(Debug)]
+pub(super) struct Borrower {
+    pub(super) conn: Fake,
+    pub(super) came: Came,
+}
+
+/// How a connection came into its borrower's hands.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Came {
+    Reused(Caller),
+    /// Dialed, or got while dialing.
+    ForADial,
+    DialedAhead,
+    ByGet,
+}
+
+/// Why a connection of the program was not taken.
+#[derive(Debug, PartialEq, Eq)]
+enum CannotBePut {
+    Unbuilt,
+    Refused(Refusal),
+}
+
+impl From<Refusal> for CannotBePut {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl World<'_> {
+    pub(super) fn give_back(
+        &mut self,
+        who: u8,
+        fate: Fate,
+        has_data: bool,
+        is_disarmed: bool,
+    ) -> Result<(), Wrong> {
+        let Some(at) = pick(&self.borrowers, who) else {
+            return Ok(());
+        };
+        let Borrower { conn, came } = self.borrowers.remove(at);
+        let (id, to) = (conn.id, conn.destination_id());
+        match came {
+            Came::ByGet => {
+                // It turned out to be unfit.
+                let cause = Cause::StaleAtBorrow;
+                self.state
+                    .reject(to, conn, cause, self.now, &mut self.effects);
+                self.reference.reject(id, cause);
+                Ok(())
+            }
+            Came::DialedAhead => {
+                let is = self
+                    .state
+                    .settle_in(to, conn, fate, self.now, &mut self.effects);
+                same("it is kept", is, self.reference.settle_in(id, fate))
+            }
+            Came::Reused(_) | Came::ForADial => {
+                conn.has_data.set(has_data);
+                conn.is_armed.set(conn.is_armed.get() && !is_disarmed);
+                self.state
+                    .give_back(to, conn, fate, self.now, &mut self.effects);
+                self.reference.give_back(id, fate, has_data);
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn forget(&mut self, who: u8) -> Result<(), Wrong> {
+        if let Some(at) = pick(&self.borrowers, who) {
+            let Borrower { conn, came } = self.borrowers.remove(at);
+            let how = match came {
+                Came::ByGet => Forgotten::Got,
+                _ => Forgotten::Detached,
+            };
+            let to = conn.destination_id();
+            self.state
+                .forget(to, &conn, how, self.now, &mut self.effects);
+            self.reference.forget(conn.id, how);
+        }
+        Ok(())
+    }
+
+    /// The watch or `abort` marks one that is in somebody's hands, or on its way there.
+    pub(super) fn mark(&mut self, who: u8, cause: Cause) {
+        let borrowed = self.borrowed_ids(|_| true);
+        if let Some(at) = pick(&borrowed, who) {
+            self.mark_unfit(borrowed[at], cause);
+        }
+    }
+
+    fn borrowed_ids(&self, which: impl Fn(usize) -> bool) -> Vec<u64> {
+        let conns = self.reference.conns.iter();
+        conns
+            .filter(|conn| conn.is_borrowed() && which(conn.to))
+            .map(|conn| conn.id)
+            .collect()
+    }
+
+    fn mark_unfit(&mut self, id: u64, cause: Cause) {
+        let marked = self.marks.iter().find(|(other, _)| *other == id);
+        let (_, marks) = marked.expect("the pool counts it");
+        marks.unfit.set(Some(cause));
+        self.reference.mark_unfit(id, cause);
+    }
+
+    pub(super) fn put(
+        &mut self,
+        to: usize,
+        percent: Percent,
+        can_be_built: bool,
+    ) -> Result<(), Wrong> {
+        let id = self.reference.next_id();
+        let retire_at = self.lifetime(percent);
+        let mut marks = None;
+        let build = |destination_id, _| {
+            if can_be_built {
+                let conn = Fake::new(id, destination_id, retire_at);
+                marks = Some(conn.marks.clone());
+                Ok(conn)
+            } else {
+                Err(CannotBePut::Unbuilt)
+            }
+        };
+        let is = self
+            .state
+            .admit(&self.destinations[to], build, self.now, &mut self.effects)
+            .map_err(|(_, why)| why);
+        if matches!(is, Err(CannotBePut::Unbuilt)) {
+            return Ok(());
+        }
+        let should_be = self.reference.put(id, to, retire_at);
+        if let (Ok(()), Some(marks)) = (&is, marks) {
+            self.is_counted(id, &marks);
+        }
+        same("put", is, should_be.map_err(CannotBePut::Refused))
+    }
+
+    pub(super) fn get(&mut self, to: usize) -> Result<(), Wrong> {
+        let no_data = |conn: &Fake| !conn.has_data.get();
+        let destination = &self.destinations[to];
+        let got = self
+            .state
+            .take_idle(destination, no_data, self.now, &mut self.effects);
+        let is = got.as_ref().map(|conn| conn.id);
+        same("got", is, self.reference.get(to))?;
+        let came = Came::ByGet;
+        self.borrowers
+            .extend(got.map(|conn| Borrower { conn, came }));
+        Ok(())
+    }
+
+    /// An idle one's node, found as the engine finds it.
+    pub(in super::super) fn node_of(&self, id: u64) -> Option<u32> {
+        self.state.entries.iter().flatten().find_map(|entry| {
+            let order = self.rules.keeping.reuse_order;
+            self.state
+                .shelves
+                .find(&entry.shelf, order, |conn| conn.id == id)
+        })
+    }
+
+    /// The watch looks at one that is idle.
+    pub(super) fn notice(&mut self, which: u8, found: Option<Cause>) -> Result<(), Wrong> {
+        let idle = self.reference.conns.iter().filter(|conn| conn.is_idle());
+        let idle: Vec<u64> = idle.map(|conn| conn.id).collect();
+        let Some(at) = pick(&idle, which) else {
+            return Ok(());
+        };
+        let id = idle[at];
+        let node = self
+            .node_of(id)
+            .ok_or("an idle connection is on no shelf")?;
+        self.state
+            .remove_idle(node, id, |_| found, self.now, &mut self.effects);
+        if let Some(cause) = found {
+            self.reference.remove_idle(id, cause);
+        }
+        Ok(())
+    }
+
+    /// A node that is free by now, or another's.
+    pub(super) fn notice_late(&mut self, which: u8) -> Result<(), Wrong> {
+        if let Some(at) = pick(&self.borrowers, which) {
+            let id = self.borrowers[at].conn.id;
+            let cause = Some(Cause::PeerClosedWhileIdle);
+            for node in [self.borrowers[at].conn.node.get(), u32::from(which) % 4] {
+                self.state
+                    .remove_idle(node, id, |_| cause, self.now, &mut self.effects);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn reap(&mut self) -> Result<(), Wrong> {
+        let mut reaped = self.state.reap(self.now, &mut self.effects);
+        self.reference.close_each_idle(Reference::idle_timeout);
+        reaped.to_arm.sort_unstable();
+        same("to arm", &reaped.to_arm, &self.due_for_arming())?;
+        for id in reaped.to_arm {
+            let node = self.node_of(id).ok_or("what is to be armed is not idle")?;
+            let conn = self.state.shelves.held(node);
+            conn.ok_or("an empty node")?.is_armed.set(true);
+        }
+        for id in reaped.retired {
+            if let Some(node) = self.node_of(id) {
+                let why = |_: &Fake| Some(Cause::Lifetime);
+                self.state
+                    .remove_idle(node, id, why, self.now, &mut self.effects);
+            }
+        }
+        self.reference.close_each_idle(Reference::lifetime);
+        self.check_next_look(reaped.next)
+    }
+
+    pub(super) fn close_idle(&mut self) -> Result<(), Wrong> {
+        let cause = Cause::Evicted;
+        self.state.close_idle(cause, self.now, &mut self.effects);
+        self.reference.close_each_idle(|_, _| Some(cause));
+        Ok(())
+    }
+
+    /// What is borrowed then is marked, as `pool::ending` does.
+    pub(super) fn evict(&mut self, to: Option<usize>) {
+        let destinations = self.destinations;
+        let address = to.map(|to| &destinations[to].address);
+        let is_there = |to: usize| address.is_none_or(|address| destinations[to].is_at(address));
+        for id in self.borrowed_ids(is_there) {
+            let is_marked = |(other, marks): &(u64, std::rc::Rc<super::Marks>)| {
+                *other == id && marks.unfit.get().is_some()
+            };
+            // What was found before counts more.
+            if !self.marks.iter().any(is_marked) {
+                self.mark_unfit(id, Cause::Evicted);
+            }
+        }
+        self.state.evict(address, self.now, &mut self.effects);
+        self.reference
+            .close_each_idle(|_, conn| is_there(conn.to).then_some(Cause::Evicted));
+    }
+
+    pub(super) fn await_home(&mut self) -> Result<(), Wrong> {
+        if !self.reference.is_closed {
+            return Ok(());
+        }
+        let bell = self.new_bell();
+        let (is, _) = self.state.await_home(&bell);
+        same("not home yet", is, self.reference.await_home(bell))
+    }
+
+    pub(super) fn close_longest_idle(&mut self) -> Result<(), Wrong> {
+        let is = self.state.close_longest_idle(self.now, &mut self.effects);
+        same("room made", is, self.reference.close_longest_idle())
+    }
+}

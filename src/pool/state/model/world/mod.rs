@@ -1,0 +1,212 @@
+//! One pool's state and the reference, taken through the same steps; at the first difference the sequence has failed.
+#![forbid(unsafe_code)]
+
+mod callers;
+mod conns;
+mod dials;
+
+use std::rc::Rc;
+
+use self::callers::Caller;
+use self::conns::Borrower;
+use self::dials::Dial;
+use super::fake::{Destinations, Fake, Marks};
+use super::reference::{Reference, Rules};
+use super::steps::{Percent, Step};
+use crate::pool::state::answer::{Effects, Fate};
+use crate::pool::state::State;
+use crate::values::clock::Time;
+
+/// What is wrong.
+pub(super) type Wrong = String;
+
+/// Fails where the two sides differ.
+pub(super) fn same<T: PartialEq + std::fmt::Debug>(
+    what: &str,
+    is: T,
+    should_be: T,
+) -> Result<(), Wrong> {
+    if is == should_be {
+        Ok(())
+    } else {
+        Err(format!("{what}: {is:?}, should be {should_be:?}"))
+    }
+}
+
+/// See the module.
+pub(super) struct World<'a> {
+    pub(super) destinations: &'a Destinations,
+    pub(super) rules: Rules,
+    pub(super) state: State<Fake>,
+    pub(super) reference: Reference,
+    pub(super) now: Time,
+    effects: Effects<Fake>,
+    /// Callers and other bells so far.
+    bells: u64,
+    waiting: Vec<Caller>,
+    dials: Vec<Dial>,
+    borrowers: Vec<Borrower>,
+    /// Of every connection that the pool has ever had.
+    marks: Vec<(u64, Rc<Marks>)>,
+}
+
+/// Counts around.
+fn pick<T>(all: &[T], which: u8) -> Option<usize> {
+    (!all.is_empty()).then(|| usize::from(which) % all.len())
+}
+
+impl<'a> World<'a> {
+    pub(super) fn new(rules: &Rules, destinations: &'a Destinations) -> Self {
+        let now = Time::default().after_ms(10_000);
+        Self {
+            destinations,
+            rules: rules.clone(),
+            state: State::new(rules.limits.clone(), rules.keeping.clone(), rules.fail_fast),
+            reference: Reference::new(rules.clone(), now),
+            now,
+            effects: Effects::none(),
+            bells: 0,
+            waiting: Vec::new(),
+            dials: Vec::new(),
+            borrowers: Vec::new(),
+            marks: Vec::new(),
+        }
+    }
+
+    /// One step on both sides. A step that finds nobody to concern is none.
+    pub(super) fn step(&mut self, step: Step) -> Result<(), Wrong> {
+        self.make(step)?;
+        self.compare_effects()?;
+        self.check()
+    }
+
+    fn make(&mut self, step: Step) -> Result<(), Wrong> {
+        match step {
+            Step::Take { to, want, may_wait } => self.take(to, want, may_wait),
+            Step::WakeUp(who, late) => self.wake_up(who, late),
+            Step::Leave(who) => self.leave(who),
+            Step::TakeAnother {
+                who,
+                cause,
+                distrusts_idle,
+            } => self.take_another(who, cause, distrusts_idle),
+            Step::DialBegins {
+                which,
+                takes,
+                unfit,
+            } => self.dial_begins(which, takes, unfit),
+            Step::FetchAnswer {
+                which,
+                unfit,
+                goes_on,
+            } => self.fetch_answer(which, unfit, goes_on),
+            Step::Dialed(which, percent) => self.dialed(which, percent),
+            Step::DialFailed(which, blame) => self.dial_failed(which, blame),
+            Step::GiveBack {
+                who,
+                fate,
+                has_data,
+                is_disarmed,
+            } => self.give_back(who, fate, has_data, is_disarmed),
+            Step::Forget(who) => self.forget(who),
+            Step::Mark(who, cause) => {
+                self.mark(who, cause);
+                Ok(())
+            }
+            Step::Put {
+                to,
+                percent,
+                can_be_built,
+            } => self.put(to, percent, can_be_built),
+            Step::Get(to) => self.get(to),
+            Step::Warm(to, wanted) => self.warm(to, wanted),
+            Step::Notice(which, found) => self.notice(which, found),
+            Step::NoticeLate(which) => self.notice_late(which),
+            Step::Pass(time) => {
+                self.now = self.now.after(time);
+                self.reference.now = self.now;
+                Ok(())
+            }
+            Step::Reap => self.reap(),
+            Step::CloseIdle => self.close_idle(),
+            Step::Evict(to) => {
+                self.evict(to);
+                Ok(())
+            }
+            Step::CloseLongestIdle => self.close_longest_idle(),
+            Step::End => {
+                self.state.end(self.now, &mut self.effects);
+                self.reference.end();
+                // Everybody is told, in whatever order.
+                self.effects.wakes.sort_unstable();
+                self.reference.wakes.sort_unstable();
+                Ok(())
+            }
+            Step::AwaitHome => self.await_home(),
+        }
+    }
+
+    /// Everybody goes home: half of those who wait are canceled, the others fetch what they get as long as they get
+    /// anything.
+    pub(super) fn tidy_up(&mut self) -> Result<(), Wrong> {
+        let mut round = 0;
+        while !(self.waiting.is_empty() && self.dials.is_empty() && self.borrowers.is_empty()) {
+            let who = round as u8;
+            self.step(if round % 2 == 0 {
+                Step::Leave(who)
+            } else {
+                Step::WakeUp(who, super::reference::Late::InTime)
+            })?;
+            self.step(Step::DialFailed(who, false))?;
+            self.step(Step::GiveBack {
+                who,
+                fate: Fate::Keep,
+                has_data: false,
+                is_disarmed: true,
+            })?;
+            round += 1;
+        }
+        self.step(Step::CloseIdle)?;
+        self.check_everything_is_gone()?;
+        self.check_empty()
+    }
+
+    /// No connection is lost: each has left the pool, once.
+    fn check_everything_is_gone(&self) -> Result<(), Wrong> {
+        match self.marks.iter().find(|(_, marks)| !marks.is_gone.get()) {
+            Some((id, _)) => Err(format!("connection {id} is lost")),
+            None => Ok(()),
+        }
+    }
+
+    /// The pool counts it from now on.
+    fn is_counted(&mut self, id: u64, marks: &Rc<Marks>) {
+        self.marks.push((id, marks.clone()));
+    }
+
+    fn lifetime(&self, percent: Percent) -> Time {
+        let longest = self.rules.keeping.max_lifetime;
+        longest.map_or(Time::NEVER, |longest| {
+            self.now.after(longest * percent / 100)
+        })
+    }
+
+    fn new_bell(&mut self) -> u64 {
+        self.bells += 1;
+        self.bells
+    }
+
+    fn compare_effects(&mut self) -> Result<(), Wrong> {
+        let closes = self.effects.closes.drain(..);
+        let mut is: Vec<_> = closes.map(|(conn, cause)| (conn.id, cause)).collect();
+        let mut should_be = std::mem::take(&mut self.reference.closes);
+        is.sort_unstable_by_key(|one| one.0);
+        should_be.sort_unstable_by_key(|one| one.0);
+        same("closed", is, should_be)?;
+        same(
+            "answered in this order",
+            std::mem::take(&mut self.effects.wakes),
+            std::mem::take(&mut self.reference.wakes),
+        )
+    }
+}
