@@ -4,6 +4,7 @@
 //! closed, peers are looked at and code of the program runs without any lock. `ffi` calls this, and so does the engine.
 #![forbid(unsafe_code)]
 
+mod answered;
 mod closing;
 pub(crate) mod conn;
 pub(crate) mod describe;

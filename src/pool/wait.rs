@@ -1,9 +1,11 @@
 //! A borrower in line: asks the pool's state for a connection, and sleeps while others are served.
 //!
-//! No lock is held while it sleeps. What it is answered is stored in the state, under the lock, before it is woken: so whoever
-//! ends a wait early (time, a token) sees under the same lock whether an answer was on its way, and passes it on.
+//! No lock is held while it sleeps; `answered` has the loop.
 #![forbid(unsafe_code)]
 
+use std::io;
+
+use super::answered::{self, Sleeper, Unanswered};
 use super::conn::Conn;
 use super::state::answer::{Meanwhile, Request, Take, Ticket, Waited, Want};
 use super::stats::Cause;
@@ -14,6 +16,7 @@ use crate::sys::bell::Bell;
 use crate::sys::clock;
 use crate::sys::nap::Nap;
 use crate::values::address::Destination;
+use crate::values::clock::{Deadline, Time};
 use crate::values::error::{Error, Phase, Result};
 use crate::values::event::Kind;
 
@@ -152,41 +155,47 @@ impl<'a> InLine<'a> {
     }
 
     fn wait(&self, ticket: Ticket) -> Result<Taken> {
+        let deadline = self.ask.deadline;
+        let wait_until = self.ask.wait_until.unwrap_or(deadline);
+        answered::answer(self, ticket, wait_until, deadline).map_err(|why| match why {
+            Unanswered::Canceled => canceled(),
+            Unanswered::TimedOut(why) => Error::timeout(Phase::Waiting, &why.to_string()),
+            Unanswered::CannotSleep(error) => system_error("eventfd", &error),
+        })
+    }
+}
+
+impl Sleeper for InLine<'_> {
+    type Conn = Owned<Conn>;
+
+    fn sleep(&self, until: Deadline) -> io::Result<()> {
         let Some(nap) = &self.nap else {
             unreachable!("who stands in line has a bell");
         };
-        let token = self.ask.token.as_deref();
-        let mut until = self.ask.wait_until.unwrap_or(self.ask.deadline);
-        loop {
-            let slept = nap.sleep(until, token);
-            if token.is_some_and(|token| token.has_fired()) {
-                self.leave(ticket);
-                return Err(canceled());
-            }
-            let now = clock::now();
-            let (is_late, is_over) = (until.has_passed(now), self.ask.deadline.has_passed(now));
-            let waited = self.pool.change(|state, now, effects| {
-                state.look_after(ticket, is_late, is_over, now, effects)
-            });
-            match waited {
-                Waited::Answered(answer) => return Ok(answer),
-                Waited::Left(why) => return Err(Error::timeout(Phase::Waiting, &why.to_string())),
-                Waited::GoesOn if is_late => until = self.ask.deadline,
-                Waited::GoesOn => {}
-            }
-            // No descriptor left to be woken by: the longest idle connection gives its own.
-            if let Err(error) = slept {
-                if !self.pool.close_longest_idle() {
-                    self.leave(ticket);
-                    return Err(system_error("eventfd", &error));
-                }
-            }
-        }
+        nap.sleep(until, self.ask.token.as_deref())
+    }
+
+    fn is_canceled(&self) -> bool {
+        let token = self.ask.token.as_ref();
+        token.is_some_and(|token| token.has_fired())
+    }
+
+    fn now(&self) -> Time {
+        clock::now()
+    }
+
+    fn look_after(&self, ticket: Ticket, is_late: bool, is_over: bool) -> Waited<Owned<Conn>> {
+        self.pool
+            .change(|state, now, effects| state.look_after(ticket, is_late, is_over, now, effects))
     }
 
     fn leave(&self, ticket: Ticket) {
         self.pool
             .change(|state, now, effects| state.leave(ticket, now, effects));
+    }
+
+    fn make_room(&self) -> bool {
+        self.pool.close_longest_idle()
     }
 }
 

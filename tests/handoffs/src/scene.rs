@@ -1,0 +1,401 @@
+//! A pool of fakes, and what threads do to it: each call is one transition, as `pool::Pool::change` makes it.
+
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::time::Duration;
+
+use crate::fake::{Conn, Facts};
+use crate::pool::answered::{self, Sleeper, Unanswered};
+use crate::pool::state::answer::{
+    DialRight, Effects, Fate, Meanwhile, Request, Take, Ticket, Waited, Want,
+};
+use crate::pool::state::State;
+use crate::pool::stats::Cause;
+use crate::sync::{Arc, Condvar, Mutex};
+use crate::values::address::{Address, Destination, Target};
+use crate::values::clock::{Deadline, Time};
+use crate::values::network::{Family, Network};
+use crate::values::options::{Keeping, Limits, ReuseOrder};
+
+/// `sys::nap`, and the token's bell with it.
+#[derive(Debug, Default)]
+pub(crate) struct Nap {
+    is_woken: Mutex<bool>,
+    woken: Condvar,
+}
+
+impl Nap {
+    fn wake(&self) {
+        *self.is_woken.lock().expect("no panic") = true;
+        self.woken.notify_one();
+    }
+
+    fn sleep(&self) {
+        let mut is_woken = self.is_woken.lock().expect("no panic");
+        while !*is_woken {
+            is_woken = self.woken.wait(is_woken).expect("no panic");
+        }
+        *is_woken = false;
+    }
+}
+
+/// A cancel token of one waiter.
+#[derive(Debug, Default)]
+pub(crate) struct Token {
+    has_fired: Mutex<bool>,
+    sleeper: Arc<Nap>,
+}
+
+impl Token {
+    pub(crate) fn fire(&self) {
+        *self.has_fired.lock().expect("no panic") = true;
+        self.sleeper.wake();
+    }
+}
+
+/// How long a borrower waits.
+#[derive(Clone, Debug)]
+pub(crate) enum Patience {
+    ForEver,
+    /// Its time passes at some moment.
+    Ends,
+    Until(Arc<Token>),
+}
+
+/// What a borrower got.
+#[derive(Debug)]
+pub(crate) enum Got {
+    Conn(Conn),
+    Dial(DialRight),
+    /// A timeout, a token, or a closed pool.
+    Nothing,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    state: Mutex<State<Conn>>,
+    limits: Limits,
+    destinations: [Arc<Destination>; 2],
+    next: AtomicU64,
+    // Books of the scene's own: `std`'s lock, which is no step for the checker.
+    conns: std::sync::Mutex<Vec<(u64, Arc<Facts>)>>,
+    lined_up: std::sync::Mutex<Vec<Ticket>>,
+    served: std::sync::Mutex<Vec<Ticket>>,
+}
+
+const NOW: Time = Time::from_nanos(1_000_000_000);
+const LATE: Time = Time::from_nanos(60_000_000_000);
+
+pub(crate) fn limits(max_conns: u32) -> Limits {
+    Limits {
+        max_idle_per_address: 8,
+        max_idle: None,
+        max_conns: Some(max_conns),
+        max_conns_per_address: None,
+        max_dials_per_address: None,
+        max_waiters: None,
+    }
+}
+
+impl Pool {
+    pub(crate) fn new(limits: Limits) -> Arc<Self> {
+        let keeping = Keeping {
+            idle_timeout: Some(Duration::from_secs(10)),
+            max_lifetime: None,
+            lifetime_jitter_percent: 0,
+            max_uses: None,
+            min_idle_per_address: 0,
+            reuse_order: ReuseOrder::Lifo,
+        };
+        Arc::new(Self {
+            state: Mutex::new(State::new(limits.clone(), keeping, None)),
+            limits,
+            destinations: ["a", "b"].map(destination),
+            next: AtomicU64::new(1),
+            conns: std::sync::Mutex::default(),
+            lined_up: std::sync::Mutex::default(),
+            served: std::sync::Mutex::default(),
+        })
+    }
+
+    fn change<R>(&self, change: impl FnOnce(&mut State<Conn>, &mut Effects<Conn>) -> R) -> R {
+        let mut effects = Effects::none();
+        let mut state = self.state.lock().expect("no panic");
+        let result = change(&mut state, &mut effects);
+        self.check_limits(&state);
+        drop(state);
+        effects.wakes.drain(..).for_each(|nap| nap.wake());
+        result
+    }
+
+    fn check_limits(&self, state: &State<Conn>) {
+        let stats = state.stats();
+        let open = stats.idle + stats.borrowed + stats.dialing;
+        let max = self.limits.max_conns.map_or(u64::MAX, u64::from);
+        assert!(open <= max, "{open} of {max} connections");
+    }
+
+    /// A connection in the caller's hands, from nothing.
+    pub(crate) fn opened(self: &Arc<Self>, to: usize) -> Conn {
+        match self.borrow(to, Want::Any, &Patience::ForEver) {
+            Got::Dial(right) => self.dialed(right).expect("an open pool"),
+            got => panic!("{got:?}"),
+        }
+    }
+
+    pub(crate) fn borrow(self: &Arc<Self>, to: usize, want: Want, patience: &Patience) -> Got {
+        let nap = match patience {
+            Patience::Until(token) => token.sleeper.clone(),
+            _ => Arc::default(),
+        };
+        let request = Request {
+            destination: &self.destinations[to],
+            want,
+            may_wait: true,
+            distrusts_idle: false,
+            has_waited: false,
+        };
+        let (ticket, taken) = self.change(|state, effects| {
+            let (ticket, taken) = state.take(request, NOW, || nap.clone(), effects);
+            if matches!(taken, Take::Wait) {
+                self.lined_up.lock().expect("no panic").push(ticket);
+            }
+            (ticket, taken)
+        });
+        let taken = if matches!(taken, Take::Wait) {
+            let waiter = Waiter {
+                pool: self,
+                patience,
+                nap,
+            };
+            let until = match patience {
+                Patience::Ends => Deadline::at(NOW),
+                _ => Deadline::NEVER,
+            };
+            match answered::answer(&waiter, ticket, until, until) {
+                Ok(taken) => {
+                    self.served.lock().expect("no panic").push(ticket);
+                    taken
+                }
+                Err(Unanswered::Canceled | Unanswered::TimedOut(_)) => return Got::Nothing,
+                Err(why) => panic!("{why:?}"),
+            }
+        } else {
+            taken
+        };
+        match taken {
+            Take::Reuse(conn) => {
+                conn.is_taken();
+                Got::Conn(conn)
+            }
+            Take::Dial(right, _) => Got::Dial(right),
+            Take::Refused(_) => Got::Nothing,
+            Take::Wait => panic!("it has waited"),
+        }
+    }
+
+    /// Its own connect; `None` if the pool was closed meanwhile.
+    pub(crate) fn dialed(&self, right: DialRight) -> Option<Conn> {
+        let conn = Conn::new(self.next.fetch_add(1, SeqCst), right.destination);
+        let facts = (conn.id, conn.facts.clone());
+        self.change(|state, effects| state.dialed(right, &conn, NOW, effects))
+            .ok()?;
+        self.conns.lock().expect("no panic").push(facts);
+        conn.is_taken();
+        Some(conn)
+    }
+
+    pub(crate) fn dial_failed(&self, right: DialRight) {
+        self.change(|state, effects| state.dial_failed(right, None, NOW, effects));
+    }
+
+    /// A dial with late binding: what came first, its own connect or another; what comes second goes on for nobody.
+    pub(crate) fn dial(&self, right: DialRight) -> Option<Conn> {
+        let bell = Arc::<Nap>::default();
+        let takes = Meanwhile::Anything;
+        let begun = self
+            .change(|state, effects| state.dial_begins(right, takes, bell.clone(), NOW, effects));
+        let at_once = match begun {
+            Err(_) => {
+                self.dial_failed(right);
+                return None;
+            }
+            Ok(at_once) => at_once,
+        };
+        if let Some(conn) = at_once {
+            conn.is_taken();
+            self.change(|state, effects| state.give_up(right, NOW, effects));
+            return Some(conn);
+        }
+        let answer = self.change(|state, _| state.dial_answer(right));
+        let Some(answer) = answer else {
+            return self.dialed(right);
+        };
+        answer.is_taken();
+        if let Some(surplus) = self.dialed(right) {
+            self.settle_in(surplus);
+        }
+        Some(answer)
+    }
+
+    pub(crate) fn settle_in(&self, conn: Conn) {
+        conn.is_left();
+        self.change(|state, effects| state.settle_in(conn.to, conn, Fate::Keep, NOW, effects));
+    }
+
+    pub(crate) fn give_back(&self, conn: Conn) {
+        self.end_borrow(conn, Fate::Keep);
+    }
+
+    pub(crate) fn discard(&self, conn: Conn) {
+        self.end_borrow(conn, Fate::Close(Cause::Discarded));
+    }
+
+    fn end_borrow(&self, conn: Conn, fate: Fate) {
+        conn.is_left();
+        self.change(|state, effects| state.give_back(conn.to, conn, fate, NOW, effects));
+    }
+
+    /// As `pool::ending` does it: what is borrowed is marked in the same transition.
+    pub(crate) fn evict(&self) {
+        let conns = self.conns.lock().expect("no panic").clone();
+        self.change(|state, effects| {
+            for (_, facts) in &conns {
+                facts.is_evicted.store(true, SeqCst);
+            }
+            state.evict(None, NOW, effects);
+        });
+    }
+
+    pub(crate) fn close(&self) {
+        self.change(|state, effects| state.end(NOW, effects));
+    }
+
+    /// Closes the pool and waits for what is borrowed.
+    pub(crate) fn drain(&self) {
+        self.close();
+        let nap = Arc::<Nap>::default();
+        loop {
+            let (out, ticket) = self.change(|state, _| state.await_home(&nap));
+            if out > 0 {
+                nap.sleep();
+            }
+            self.change(|state, _| state.stop_awaiting_home(ticket));
+            if out == 0 {
+                return;
+            }
+        }
+    }
+
+    /// The engine's look, when everything idle is too old.
+    pub(crate) fn reap(&self) {
+        self.change(|state, effects| state.reap(LATE, effects));
+    }
+
+    /// The watch has seen the peer of an idle one hang up; `conn` is where it was when the watch looked.
+    pub(crate) fn hung_up(&self, id: u64, node: u32) {
+        let cause = Some(Cause::PeerClosedWhileIdle);
+        self.change(|state, effects| state.remove_idle(node, id, |_| cause, NOW, effects));
+    }
+
+    /// The program puts one of its own.
+    pub(crate) fn put(&self, to: usize) {
+        let id = self.next.fetch_add(1, SeqCst);
+        let mut facts = None;
+        let build = |destination, _| {
+            let conn = Conn::new(id, destination);
+            facts = Some((id, conn.facts.clone()));
+            Ok::<_, crate::pool::state::answer::Refusal>(conn)
+        };
+        let admitted =
+            self.change(|state, effects| state.admit(&self.destinations[to], build, NOW, effects));
+        if admitted.is_ok() {
+            self.conns.lock().expect("no panic").extend(facts);
+        }
+    }
+
+    /// Where one owner follows the other: everybody who waited was served, and in the order in which they came.
+    pub(crate) fn check_order(&self) {
+        let lined_up = self.lined_up.lock().expect("no panic");
+        assert_eq!(*self.served.lock().expect("no panic"), *lined_up);
+    }
+
+    /// Everybody has gone: nothing is in anybody's hands, nobody waits, and each connection is idle or gone.
+    pub(crate) fn check_at_rest(&self) {
+        let stats = self.change(|state, _| state.stats());
+        assert_eq!((stats.borrowed, stats.dialing, stats.waiting), (0, 0, 0));
+        let conns = self.conns.lock().expect("no panic");
+        let left = conns
+            .iter()
+            .filter(|(_, facts)| !facts.is_gone.load(SeqCst));
+        assert_eq!(left.count() as u64, stats.idle, "a connection is lost");
+        let owned = conns.iter().any(|(_, facts)| facts.is_owned.load(SeqCst));
+        assert!(!owned, "somebody has one still");
+        let law = stats.counters;
+        let gone = law.closed_while_idle
+            + law.closed_idle_timeout
+            + law.closed_evicted
+            + law.closed_discarded
+            + law.closed_idle_full;
+        assert_eq!(law.dials - law.dial_failures + law.puts, stats.idle + gone);
+    }
+}
+
+struct Waiter<'a> {
+    pool: &'a Pool,
+    patience: &'a Patience,
+    nap: Arc<Nap>,
+}
+
+impl Sleeper for Waiter<'_> {
+    type Conn = Conn;
+
+    /// Between two transitions anything may happen, so time needs no time to pass.
+    fn sleep(&self, _: Deadline) -> io::Result<()> {
+        match self.patience {
+            Patience::Ends => {}
+            _ => self.nap.sleep(),
+        }
+        Ok(())
+    }
+
+    fn is_canceled(&self) -> bool {
+        match self.patience {
+            Patience::Until(token) => *token.has_fired.lock().expect("no panic"),
+            _ => false,
+        }
+    }
+
+    fn now(&self) -> Time {
+        NOW
+    }
+
+    fn look_after(&self, ticket: Ticket, is_late: bool, is_over: bool) -> Waited<Conn> {
+        self.pool
+            .change(|state, effects| state.look_after(ticket, is_late, is_over, NOW, effects))
+    }
+
+    fn leave(&self, ticket: Ticket) {
+        self.pool
+            .change(|state, effects| state.leave(ticket, NOW, effects));
+    }
+
+    fn make_room(&self) -> bool {
+        false
+    }
+}
+
+fn destination(host: &str) -> Arc<Destination> {
+    Arc::new(Destination {
+        address: Address {
+            network: Network::Tcp(Family::Any),
+            text: format!("{host}:1").into(),
+            target: Target::Name {
+                host: host.into(),
+                port: 1,
+            },
+        },
+        tag: "".into(),
+    })
+}

@@ -1,0 +1,14 @@
+//! The checker's locks and threads, under the names that the library uses.
+
+#[cfg(feature = "loom")]
+pub(crate) use loom::{
+    sync::{Condvar, Mutex},
+    thread,
+};
+#[cfg(feature = "shuttle")]
+pub(crate) use shuttle::{
+    sync::{Condvar, Mutex},
+    thread,
+};
+// Counting references is not what is checked here.
+pub(crate) use std::sync::Arc;
