@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 
+use crate::crowd::Crowd;
 use crate::disturbance::Disturbance;
 use crate::instructions::Instructions;
 use crate::outcome::Outcome;
@@ -11,7 +12,8 @@ use crate::workshop::Workshop;
 /// What a case is run with.
 pub(crate) struct Bench {
     pub(crate) workshop: Workshop,
-    pub(crate) rounds: usize,
+    /// A look, not a figure.
+    pub(crate) is_quick: bool,
 }
 
 /// See the module.
@@ -25,6 +27,8 @@ pub(crate) struct Case {
 pub(crate) enum Measure {
     /// Times, contestants in turn.
     Race(Race),
+    /// Fairness and waits, contestants in turn.
+    Crowd(Crowd),
     /// Instructions, counted.
     Instructions(Instructions),
 }
@@ -36,6 +40,11 @@ impl Case {
             Measure::Race(race) => {
                 let disturbance = Disturbance::begin()?;
                 race.run(bench, &mut outcome)?;
+                outcome.disturbed = disturbance.share()?;
+            }
+            Measure::Crowd(crowd) => {
+                let disturbance = Disturbance::begin()?;
+                crowd.run(bench, &mut outcome)?;
                 outcome.disturbed = disturbance.share()?;
             }
             Measure::Instructions(instructions) => instructions.run(bench, &mut outcome)?,

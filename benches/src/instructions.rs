@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result};
 
 use crate::case::Bench;
-use crate::outcome::{Figure, Mark, Outcome};
+use crate::outcome::{Bar, Figure, Mark, Outcome};
 use crate::place::Place;
 use crate::process::Process;
 use crate::program::Contestant;
@@ -55,7 +55,7 @@ impl Outcome {
         self.marks.push(Mark {
             what: label.to_owned(),
             spread: figure.spread,
-            at_most,
+            bar: at_most.map(Bar::AtMost),
         });
         self.figures.push(figure);
     }

@@ -20,7 +20,7 @@ pub(crate) struct Outcome {
 /// What was measured of one contestant.
 #[derive(Serialize)]
 pub(crate) struct Figure {
-    pub(crate) label: &'static str,
+    pub(crate) label: String,
     pub(crate) unit: &'static str,
     pub(crate) spread: Spread,
     pub(crate) samples: Vec<f64>,
@@ -31,7 +31,15 @@ pub(crate) struct Figure {
 pub(crate) struct Mark {
     pub(crate) what: String,
     pub(crate) spread: Spread,
-    pub(crate) at_most: Option<f64>,
+    pub(crate) bar: Option<Bar>,
+}
+
+/// What a figure may be.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Bar {
+    AtMost(f64),
+    AtLeast(f64),
 }
 
 impl Outcome {
@@ -51,15 +59,15 @@ impl Outcome {
             .push(format!("{label}: {package} is not installed"));
     }
 
-    pub(crate) fn is_above_a_bar(&self) -> bool {
+    pub(crate) fn misses_a_bar(&self) -> bool {
         self.marks.iter().any(|mark| mark.holds() == Some(false))
     }
 }
 
 impl Figure {
-    pub(crate) fn new(label: &'static str, unit: &'static str, samples: Vec<f64>) -> Self {
+    pub(crate) fn new(label: impl Into<String>, unit: &'static str, samples: Vec<f64>) -> Self {
         Self {
-            label,
+            label: label.into(),
             unit,
             spread: Spread::of(&samples),
             samples,
@@ -70,6 +78,9 @@ impl Figure {
 impl Mark {
     /// `None`: there is no bar.
     pub(crate) fn holds(&self) -> Option<bool> {
-        Some(self.spread.median <= self.at_most?)
+        Some(match self.bar? {
+            Bar::AtMost(most) => self.spread.median <= most,
+            Bar::AtLeast(least) => self.spread.median >= least,
+        })
     }
 }

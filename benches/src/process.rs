@@ -36,13 +36,19 @@ impl Process {
 
     /// Lets a contestant run so many cycles; returns the nanoseconds they took.
     pub(crate) fn run(&mut self, cycles: u64) -> Result<u64> {
+        let [took] = self.ask(cycles)?;
+        Ok(took)
+    }
+
+    /// Lets a contestant run, and returns the numbers that it answers.
+    pub(crate) fn ask<const N: usize>(&mut self, amount: u64) -> Result<[u64; N]> {
         if let Some(input) = &mut self.input {
-            writeln!(input, "run {cycles}").with_context(|| self.name.clone())?;
+            writeln!(input, "run {amount}").with_context(|| self.name.clone())?;
         }
         let answer = self.hear()?;
-        answer
-            .parse()
-            .with_context(|| format!("{} answers {answer}", self.name))
+        let numbers: Option<Vec<u64>> = answer.split(' ').map(|one| one.parse().ok()).collect();
+        let numbers = numbers.and_then(|numbers| numbers.try_into().ok());
+        numbers.with_context(|| format!("{} answers {answer}", self.name))
     }
 
     /// Ends it and waits until it has.

@@ -1,9 +1,18 @@
-//! What competes: C programs of `benches/c`, each in the variants that it knows.
+//! What competes: C programs of `benches/c` and the Rust program of `benches/peers`, each in the variants that it knows.
 
-/// A C program: `c/<name>.c`, linked with `c/bench.c`.
+use std::path::Path;
+
+use anyhow::Result;
+
+use crate::place::Place;
+use crate::process::Process;
+
+/// A C program: `c/<name>.c`, linked with `c/bench.c`; or that of `peers`.
 #[derive(Clone, Copy)]
 pub(crate) struct Program {
     pub(crate) name: &'static str,
+    /// Further sources of it.
+    pub(crate) with: &'static [&'static str],
     pub(crate) over: Over,
 }
 
@@ -16,6 +25,8 @@ pub(crate) enum Over {
     Libvconnpool,
     /// A peer that may not be installed.
     Package(Package),
+    /// Whatever cargo fetches for `peers`.
+    Crates,
 }
 
 /// A Debian package and the pkg-config modules that it brings.
@@ -31,4 +42,12 @@ pub(crate) struct Contestant {
     pub(crate) label: &'static str,
     pub(crate) program: Program,
     pub(crate) variant: &'static str,
+}
+
+impl Contestant {
+    pub(crate) fn start(&self, program: &Path, place: Place, address: &str) -> Result<Process> {
+        let mut command = place.command(program)?;
+        command.args([address, self.variant]);
+        Process::start(self.label, &mut command)
+    }
 }

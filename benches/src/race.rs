@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Result;
 
 use crate::case::Bench;
-use crate::outcome::{Figure, Mark, Outcome};
+use crate::outcome::{Bar, Figure, Mark, Outcome};
 use crate::place::Place;
 use crate::process::Process;
 use crate::program::Contestant;
@@ -17,14 +17,26 @@ use crate::workshop::Built;
 /// One turn of a contestant: long beside a process switch, short beside the drift of the machine. Many short turns repeat
 /// better than few long ones.
 const TURN_NS: u64 = 20_000_000;
+const ROUNDS: usize = 151;
+const QUICK_ROUNDS: usize = 25;
 /// Rounds between two words of progress.
 const PROGRESS: usize = 25;
 
 /// See the module.
 pub(crate) struct Race {
     pub(crate) place: Place,
+    pub(crate) turn: Turn,
     pub(crate) contestants: &'static [Contestant],
     pub(crate) comparisons: &'static [Comparison],
+}
+
+/// How many cycles a contestant runs at a time.
+#[derive(Clone, Copy)]
+pub(crate) enum Turn {
+    /// As many as fill [`TURN_NS`].
+    Filled,
+    /// One, where what a cycle takes is not what is timed.
+    OneCycle,
 }
 
 /// The time of one contestant over that of another, and what it may be.
@@ -48,11 +60,14 @@ impl Race {
     pub(crate) fn run(&self, bench: &Bench, outcome: &mut Outcome) -> Result<()> {
         let server = EchoServer::start(bench, self.place)?;
         let mut runners = self.runners(bench, &server.address, outcome)?;
-        for round in 0..bench.rounds {
+        let rounds = if bench.is_quick { QUICK_ROUNDS } else { ROUNDS };
+        for round in 0..rounds {
             if round % PROGRESS == 0 {
-                eprintln!("  round {} of {}", round + 1, bench.rounds);
+                eprintln!("  round {} of {}", round + 1, rounds);
             }
-            take_turns(&mut runners, round)?;
+            for one in turns(runners.len(), round) {
+                runners[one].take_turn()?;
+            }
         }
         let marks = self.comparisons.iter().filter_map(|one| one.mark(&runners));
         outcome.marks.extend(marks);
@@ -68,45 +83,44 @@ impl Race {
         for contestant in self.contestants {
             match bench.workshop.build(&contestant.program)? {
                 Built::Ready(program) => {
-                    runners.push(Runner::start(contestant, &program, self.place, address)?);
+                    runners.push(self.runner(contestant, &program, address)?);
                 }
                 Built::Missing(package) => outcome.misses(contestant.label, package),
             }
         }
         Ok(runners)
     }
-}
 
-/// Every other round in the opposite order, and every second one begins with another contestant: nobody always runs
-/// after the same one, or at the same beat of whatever else the machine does.
-fn take_turns(runners: &mut [Runner], round: usize) -> Result<()> {
-    let count = runners.len();
-    for turn in 0..count {
-        let place = if round % 2 == 0 {
-            turn
-        } else {
-            count - 1 - turn
+    fn runner(&self, contestant: &Contestant, program: &Path, address: &str) -> Result<Runner> {
+        let mut process = contestant.start(program, self.place, address)?;
+        let cycles = match self.turn {
+            Turn::Filled => cycles_of_a_turn(&mut process)?,
+            Turn::OneCycle => 1,
         };
-        runners[(place + round / 2) % count].take_turn()?;
-    }
-    Ok(())
-}
-
-impl Runner {
-    fn start(contestant: &Contestant, program: &Path, place: Place, address: &str) -> Result<Self> {
-        let mut command = place.command(program)?;
-        command.args([address, contestant.variant]);
-        let mut process = Process::start(contestant.label, &mut command)?;
-        let cycles = cycles_of_a_turn(&mut process)?;
         process.run(cycles)?;
-        Ok(Self {
+        Ok(Runner {
             label: contestant.label,
             process,
             cycles,
             samples: Vec::new(),
         })
     }
+}
 
+/// Who runs after whom: every other round in the opposite order, and every second one begins with another contestant: nobody always runs
+/// after the same one, or at the same beat of whatever else the machine does.
+pub(crate) fn turns(count: usize, round: usize) -> impl Iterator<Item = usize> {
+    (0..count).map(move |turn| {
+        let place = if round % 2 == 0 {
+            turn
+        } else {
+            count - 1 - turn
+        };
+        (place + round / 2) % count
+    })
+}
+
+impl Runner {
     fn end(self) -> Result<Figure> {
         self.process.end()?;
         Ok(Figure::new(self.label, "ns per cycle", self.samples))
@@ -143,7 +157,7 @@ impl Comparison {
         Some(Mark {
             what: format!("{} / {}", self.of.label, self.to.label),
             spread: Spread::of(&ratios),
-            at_most: self.at_most,
+            bar: self.at_most.map(Bar::AtMost),
         })
     }
 }

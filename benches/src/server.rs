@@ -10,6 +10,7 @@ use crate::workshop::Built;
 
 const PROGRAM: Program = Program {
     name: "echo_server",
+    with: &[],
     over: Over::Nothing,
 };
 

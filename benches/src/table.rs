@@ -3,7 +3,7 @@
 use std::fmt::{self, Display, Formatter};
 
 use crate::disturbance;
-use crate::outcome::{Figure, Mark, Outcome};
+use crate::outcome::{Bar, Figure, Mark, Outcome};
 
 /// The table of one case.
 pub(crate) fn of(outcome: &Outcome) -> impl Display + '_ {
@@ -52,7 +52,7 @@ fn head(f: &mut Formatter<'_>, what: &str, columns: &[&str; 4]) -> fmt::Result {
 fn row_of_figure(f: &mut Formatter<'_>, figure: &Figure) -> fmt::Result {
     let values = [figure.spread.median, figure.spread.min, figure.spread.max];
     let [median, min, max] = values.map(|value| format!("{value:.1}"));
-    head(f, figure.label, &[&median, &min, &max, figure.unit])
+    head(f, &figure.label, &[&median, &min, &max, figure.unit])
 }
 
 fn row_of_mark(f: &mut Formatter<'_>, mark: &Mark) -> fmt::Result {
@@ -62,9 +62,14 @@ fn row_of_mark(f: &mut Formatter<'_>, mark: &Mark) -> fmt::Result {
 }
 
 fn bar(mark: &Mark) -> String {
-    match (mark.at_most, mark.holds()) {
-        (Some(at_most), Some(true)) => format!("≤ {at_most}: holds"),
-        (Some(at_most), _) => format!("≤ {at_most}: DOES NOT HOLD"),
-        (None, _) => String::new(),
-    }
+    let (sign, bound) = match mark.bar {
+        Some(Bar::AtMost(most)) => ('≤', most),
+        Some(Bar::AtLeast(least)) => ('≥', least),
+        None => return String::new(),
+    };
+    let verdict = match mark.holds() {
+        Some(true) => "holds",
+        _ => "DOES NOT HOLD",
+    };
+    format!("{sign} {bound}: {verdict}")
 }

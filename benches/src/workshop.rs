@@ -51,12 +51,17 @@ impl Workshop {
     }
 
     pub(crate) fn build(&self, program: &Program) -> Result<Built> {
+        if matches!(program.over, Over::Crates) {
+            return self.build_peers(program.name).map(Built::Ready);
+        }
         let output = self.file(program.name);
         let mut gcc = Command::new("gcc");
         gcc.args(WARNINGS).arg("-o").arg(&output);
         gcc.arg(self.source(program.name)).arg(self.source("bench"));
+        gcc.args(program.with.iter().map(|one| self.source(one)));
+        gcc.arg("-pthread");
         match &program.over {
-            Over::Nothing => {}
+            Over::Nothing | Over::Crates => {}
             Over::Libvconnpool => self.link_library(&mut gcc),
             Over::Package(package) => match flags(package) {
                 Some(flags) => drop(gcc.args(flags)),
@@ -66,6 +71,17 @@ impl Workshop {
         let status = gcc.status().context("gcc")?;
         ensure!(status.success(), "{}.c does not build", program.name);
         Ok(Built::Ready(output))
+    }
+
+    fn build_peers(&self, name: &str) -> Result<PathBuf> {
+        let peers = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers");
+        let target = peers.join("target");
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args(["build", "--release", "--locked", "--quiet"]);
+        cargo.arg("--target-dir").arg(&target).current_dir(&peers);
+        let status = cargo.status().context("cargo")?;
+        ensure!(status.success(), "{name} does not build");
+        Ok(target.join("release").join(name))
     }
 
     fn source(&self, name: &str) -> PathBuf {

@@ -1,0 +1,33 @@
+/* See reslist.h. */
+#include "reslist.h"
+#include "bench.h"
+
+#include <apr_general.h>
+#include <unistd.h>
+
+static apr_status_t open_one(void **resource, void *address, apr_pool_t *pool)
+{
+    int *fd = apr_palloc(pool, sizeof *fd);
+    *fd = connect_to(address);
+    *resource = fd;
+    return APR_SUCCESS;
+}
+
+static apr_status_t close_one(void *resource, void *address, apr_pool_t *pool)
+{
+    (void)address;
+    (void)pool;
+    close(*(int *)resource);
+    return APR_SUCCESS;
+}
+
+apr_reslist_t *new_reslist(char *address, int most, apr_interval_time_t life)
+{
+    apr_pool_t *pool;
+    apr_reslist_t *list;
+    if (apr_initialize() != APR_SUCCESS || apr_pool_create(&pool, NULL) != APR_SUCCESS)
+        fail("apr_initialize");
+    if (apr_reslist_create(&list, 0, most, most, life, open_one, close_one, address, pool) != APR_SUCCESS)
+        fail("apr_reslist_create");
+    return list;
+}
