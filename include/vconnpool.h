@@ -103,7 +103,8 @@ typedef struct vcp_conn vcp_conn;
 typedef struct vcp_pool vcp_pool;
 
 /**
- * Where the answers of asynchronous dials arrive.
+ * Where the answers of asynchronous dials arrive. Any number of dials, of any number of pools, may answer to one queue, and any
+ * thread may fetch from it. Freed with vcp_queue_free.
  */
 typedef struct vcp_queue vcp_queue;
 
@@ -114,7 +115,8 @@ typedef struct vcp_resolved vcp_resolved;
 
 /**
  * Where to dial instead (Go: Host). Writes the address into out, terminated; returns 0, or refuses with another number.
- * Called for fresh dials only; the destination keeps its own name. Runs on the dialing thread.
+ * Called for fresh dials only; the destination keeps its own name. Runs on the dialing thread, or a helper thread of the library
+ * (asynchronous dials).
  */
 typedef int (*vcp_rewrite_fn)(void *user, const char *network, const char *address, char *out, size_t size);
 
@@ -133,18 +135,30 @@ typedef int (*vcp_resolve_fn)(void *user,
 /**
  * Replaces resolving and connecting (Go: Dialer): returns a connected descriptor, which the pool then owns, or a negative
  * number to refuse. timeout_ms is what is left, -1 without a deadline. The descriptor must be a connected socket.
- * Runs on the dialing thread, which nothing ends earlier: keep to timeout_ms.
+ * Runs on the dialing thread, or a helper thread of the library (asynchronous dials), and nothing ends it earlier: keep to timeout_ms.
  */
 typedef int (*vcp_dial_fn)(void *user, const char *network, const char *address, int64_t timeout_ms);
 
 /**
  * Called after socket(2), before bind(2) and connect(2) (Go: net.Dialer.Control), with the network as tcp4 or tcp6.
- * Returns 0, or refuses with another number. Runs on the dialing thread.
+ * Returns 0, or refuses with another number. Runs on the dialing thread, or a helper thread of the library (asynchronous dials).
  */
 typedef int (*vcp_control_fn)(void *user, const char *network, const char *address, int fd);
 
 /**
- * on_open, on_reuse, on_release: 0 keeps the connection, anything else closes it.
+ * on_open, on_reuse, on_release: 0 keeps the connection, anything else closes it. conn is the handle that the borrower of this
+ * time gets; inside the hook everything may be done with it but closing and detaching it (VCP_ERR_INVALID_ARGUMENT). fd is in the mode that
+ * the borrower asked for.
+ *
+ * on_open: after a fresh connect (a TLS handshake, a login). Refused, the dial fails with VCP_ERR_CALLBACK and the connection
+ * never was the pool's. on_reuse: before one from the pool is handed out. Refused, it is closed (VCP_CLOSE_HOOK) and the next idle one or a fresh
+ * dial takes its place. Both run on the dialing thread, or on a helper thread of the library (asynchronous dials, background dials),
+ * and in the dial's own time: vcp_conn_read, write and wait have its deadline and token, and when the deadline passes, the token fires or the
+ * pool closes, the socket is shut down and the dial ends with VCP_ERR_TIMEOUT (VCP_PHASE_OPENING), VCP_ERR_CANCELED or
+ * VCP_ERR_POOL_CLOSED as soon as the hook returns. Deadlines and tokens that they set end with them.
+ *
+ * on_release: before one that is fit is kept or handed on, on its borrower's own thread, inside vcp_conn_close; without deadline.
+ * Refused, it is closed (VCP_CLOSE_HOOK). It is not called for one that will be closed anyhow.
  */
 typedef int (*vcp_conn_hook_fn)(void *user, vcp_conn *conn, int fd);
 
@@ -227,8 +241,6 @@ typedef void (*vcp_free_fn)(void *data);
  * given back goes to a waiter of its own destination as it is, and is closed when it is its slot that an older waiter of another
  * destination (or one with VCP_DIAL_FRESH) needs. A newcomer takes nothing that an older waiter could be served with. A
  * wait that runs out is VCP_ERR_TIMEOUT with VCP_PHASE_WAITING; a waiter that timed out or was canceled swallows nothing.
- *
- * Not supported yet, and refused with VCP_ERR_INVALID_ARGUMENT when set: on_open, on_reuse, on_release and free_user.
  */
 typedef struct {
     /**
@@ -384,7 +396,7 @@ typedef struct {
      */
     vcp_control_fn control;
     /**
-     * [NULL] After a fresh connect.
+     * [NULL] After a fresh connect: a handshake, a login.
      */
     vcp_conn_hook_fn on_open;
     /**
@@ -400,7 +412,8 @@ typedef struct {
      */
     vcp_event_fn on_event;
     /**
-     * [NULL] Frees user: once, after the last callback of this pool has returned.
+     * [NULL] Frees user: once, when the pool is closed, its last connection given back and its last callback has returned; on
+     * the thread that ended last. Not when vcp_pool_new fails, and not in a forked child for a pool made before the fork.
      */
     vcp_free_fn free_user;
 } vcp_pool_options;
@@ -571,7 +584,7 @@ typedef struct {
      */
     int status;
     /**
-     * The connection, or NULL.
+     * The connection, or NULL. Ends with vcp_conn_close or vcp_conn_detach, as one from vcp_dial.
      */
     vcp_conn *conn;
 } vcp_completion;
@@ -929,7 +942,7 @@ typedef uint32_t vcp_dial_flag;
 #define VCP_DIAL_REUSE_ONLY 2
 
 /**
- * vcp_dial_async only.
+ * vcp_dial_async only: every answer comes through the queue, what could be had at once too.
  */
 #define VCP_DIAL_QUEUED 4
 
@@ -1325,7 +1338,16 @@ int vcp_cancel_fire(vcp_cancel *cancel);
 int vcp_cancel_free(vcp_cancel *cancel);
 
 /**
- * Not supported yet: VCP_ERR_INVALID_ARGUMENT.
+ * Borrows a connection without ever blocking. What an idle connection answers is returned at once, as by vcp_dial_with: the
+ * descriptor, and *conn. What is known to fail at once (arguments, a limit when not waiting, a token that fired, fail_fast_ms) is
+ * returned at once too. Otherwise VCP_ERR_IN_PROGRESS, *conn is NULL, and the answer comes through the queue exactly once,
+ * with token; cancellation, the deadline and the close of the pool are answers too. With VCP_DIAL_QUEUED every answer comes through the
+ * queue and the call returns VCP_OK; only bad arguments and handles are returned. A pool with on_reuse answers hits through
+ * the queue. conn is written before the call returns, and not kept; text is copied.
+ *
+ * The dial is driven by the library's one background thread; callbacks and hooks of the pool run on helper threads (at most 64 at
+ * once), never on the background thread and never on the caller. It waits at a limit in one line with blocking dials. A
+ * completion may be a success that was already on its way when the token fired.
  */
 int vcp_dial_async(vcp_pool *pool,
                    const char *network,
@@ -1336,22 +1358,28 @@ int vcp_dial_async(vcp_pool *pool,
                    vcp_conn **conn);
 
 /**
- * Not supported yet: VCP_ERR_INVALID_ARGUMENT.
+ * Makes a queue.
  */
 int vcp_queue_new(vcp_queue **queue);
 
 /**
- * There are no queues yet: VCP_ERR_INVALID_HANDLE.
+ * A descriptor that is readable exactly while a completion waits, for epoll, libuv, io_uring or poll: never read, written or
+ * closed by the program, and valid until vcp_queue_free. A forked child asks again: it has an empty queue, with a descriptor of its
+ * own.
  */
 int vcp_queue_fd(vcp_queue *queue);
 
 /**
- * There are no queues yet: VCP_ERR_INVALID_HANDLE.
+ * Fetches the oldest completion: 1 and *completion is filled, or 0 and nothing waits. size is sizeof *completion. That of a
+ * failed dial sets this thread's last error. Never blocks.
  */
-int vcp_queue_next(vcp_queue *queue, vcp_completion *completion, size_t size);
+int vcp_queue_next(vcp_queue *queue,
+                   vcp_completion *completion,
+                   size_t size);
 
 /**
- * There are no queues yet: VCP_ERR_INVALID_HANDLE, but NULL is VCP_OK.
+ * Frees a queue and closes its descriptor (take it out of your event loop before). Dials in flight for it are canceled, and nothing is
+ * told of them any more; connections of completions that were not fetched are given back. NULL is VCP_OK.
  */
 int vcp_queue_free(vcp_queue *queue);
 

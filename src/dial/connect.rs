@@ -5,8 +5,9 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
-use super::flight::Flight;
+use super::flight::{Flight, Watcher};
 use super::Dialer;
+use crate::sync::Arc;
 use crate::sys::sockaddr::RawAddress;
 use crate::sys::socket::{self, Identity, Kind};
 use crate::values::clock::Time;
@@ -176,6 +177,14 @@ impl Attempt {
     /// The socket to poll for writability, if the kernel will tell.
     pub(crate) fn pending(&self) -> Option<BorrowedFd<'_>> {
         matches!(self.progress, Progress::Pending).then(|| self.socket.fd())
+    }
+
+    /// If the kernel will tell, `watcher` passes it on.
+    pub(crate) fn watch(&mut self, watcher: &Arc<dyn Watcher>) -> io::Result<()> {
+        match self.progress {
+            Progress::Pending => self.socket.watch(watcher),
+            _ => Ok(()),
+        }
     }
 
     /// When to call [`Attempt::try_again`].

@@ -2,10 +2,11 @@
 #![forbid(unsafe_code)]
 
 use std::net::SocketAddr;
+use std::ptr;
 use std::time::Duration;
 
 use crate::sync::{Arc, Mutex};
-use crate::sys::bell::Bell;
+use crate::sys::bell::Ring;
 use crate::sys::clock;
 use crate::values::clock::{Deadline, Time};
 use crate::values::error::Result;
@@ -28,7 +29,7 @@ const APART: Duration = Duration::from_millis(10);
 struct Shared {
     progress: Progress,
     first_ipv4: Option<Time>,
-    bells: Vec<Arc<Bell>>,
+    bells: Vec<Arc<dyn Ring>>,
 }
 
 impl Shared {
@@ -91,7 +92,7 @@ impl Lookup {
     }
 
     /// From now on `bell` rings at every progress.
-    pub(crate) fn join(&self, bell: &Arc<Bell>) {
+    pub(crate) fn join(&self, bell: &Arc<dyn Ring>) {
         let mut shared = self.shared.lock();
         if shared.progress.end.is_none() {
             shared.bells.push(bell.clone());
@@ -104,9 +105,10 @@ impl Lookup {
     }
 
     /// The end of a `join`; `true` if nobody is waiting any more.
-    pub(crate) fn leave(&self, bell: &Arc<Bell>) -> bool {
+    pub(crate) fn leave(&self, bell: &Arc<dyn Ring>) -> bool {
         let mut shared = self.shared.lock();
-        shared.bells.retain(|one| !Arc::ptr_eq(one, bell));
+        let is_it = |one: &Arc<dyn Ring>| ptr::addr_eq(Arc::as_ptr(one), Arc::as_ptr(bell));
+        shared.bells.retain(|one| !is_it(one));
         shared.bells.is_empty()
     }
 }

@@ -21,7 +21,6 @@ use self::program::Program;
 use self::resolver::Resolver;
 use crate::sync::Arc;
 use crate::values::address::Address;
-use crate::values::clock::Deadline;
 use crate::values::error::Result;
 use crate::values::network::Network;
 use crate::values::options::DialSettings;
@@ -40,8 +39,7 @@ pub(crate) struct Dialer {
 
 impl Dialer {
     /// A callback of the program that may block runs on the dialing thread itself.
-    pub(crate) fn may_block_in_callback(&self, deadline: Deadline, has_token: bool) -> bool {
-        let resolves_here = deadline == Deadline::NEVER && !has_token;
+    pub(crate) fn may_block_in_callback(&self, resolves_here: bool) -> bool {
         self.program
             .as_ref()
             .is_some_and(|program| program.dials() || (program.resolves() && resolves_here))

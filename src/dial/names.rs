@@ -1,6 +1,7 @@
 //! The system's names of services, protocols and interfaces, asked once each.
 #![forbid(unsafe_code)]
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use crate::sync::Mutex;
@@ -27,6 +28,50 @@ impl SystemNames {
     /// Gives the memory back.
     pub(crate) fn forget(&self) {
         self.services.lock().clear();
+    }
+}
+
+/// The same without asking the system what it may take time to answer.
+#[derive(Debug)]
+pub(crate) struct NamesAtHand<'a> {
+    names: &'a SystemNames,
+    lacked_one: Cell<bool>,
+}
+
+impl<'a> NamesAtHand<'a> {
+    pub(crate) fn new(names: &'a SystemNames) -> Self {
+        Self {
+            names,
+            lacked_one: Cell::new(false),
+        }
+    }
+
+    /// A name was not at hand: what was said of the address says nothing.
+    pub(crate) fn lacked_one(&self) -> bool {
+        self.lacked_one.get()
+    }
+
+    fn lacks<T>(&self) -> Option<T> {
+        self.lacked_one.set(true);
+        None
+    }
+}
+
+impl Names for NamesAtHand<'_> {
+    fn service(&self, name: &str, protocol: &str) -> Option<u16> {
+        let key = (name.to_owned(), protocol.to_owned());
+        let port = self.names.services.lock().get(&key).copied();
+        port.or_else(|| self.lacks())
+    }
+
+    fn protocol(&self, name: &str) -> Option<u8> {
+        // A number needs nobody.
+        name.parse().ok().or_else(|| self.lacks())
+    }
+
+    fn interface(&self, zone: &str) -> Option<u32> {
+        // if_nametoindex(3) is one ioctl(2).
+        self.names.interface(zone)
     }
 }
 

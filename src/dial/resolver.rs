@@ -21,7 +21,7 @@ use std::time::Duration;
 use super::helper::{Helpers, MOST_THREADS};
 use super::lookup::Lookup;
 use crate::sync::{Arc, Mutex};
-use crate::sys::bell::Bell;
+use crate::sys::bell::Ring;
 use crate::sys::{self, clock, fork};
 use crate::values::clock::{Deadline, Time};
 use crate::values::error::{Error, Result, Status};
@@ -165,7 +165,7 @@ pub(crate) struct Asked {
     pub(crate) lookup: Arc<Lookup>,
     /// This caller's work is what runs.
     pub(crate) is_own: bool,
-    bell: Arc<Bell>,
+    bell: Arc<dyn Ring>,
 }
 
 impl Resolver {
@@ -198,7 +198,7 @@ impl Resolver {
     pub(crate) fn ask(
         &'static self,
         key: Key,
-        bell: &Arc<Bell>,
+        bell: Arc<dyn Ring>,
         deadline: Deadline,
         work: Work,
     ) -> Asked {
@@ -219,7 +219,7 @@ impl Resolver {
                 lookup
             }
         };
-        lookup.join(bell);
+        lookup.join(&bell);
         drop(desk);
         self.start_what_may(now);
         Asked {
@@ -227,7 +227,7 @@ impl Resolver {
             key,
             lookup,
             is_own,
-            bell: bell.clone(),
+            bell,
         }
     }
 
@@ -310,6 +310,13 @@ impl Resolver {
 }
 
 impl Asked {
+    /// From now on that one is told instead.
+    pub(crate) fn tell_instead(&mut self, bell: Arc<dyn Ring>) {
+        self.lookup.join(&bell);
+        self.lookup.leave(&self.bell);
+        self.bell = bell;
+    }
+
     /// While the name waits for a thread: when to `nudge`, if nothing happens before.
     pub(crate) fn nudge_at(&self, now: Time) -> Option<Time> {
         let desk = self.resolver.desk.lock();

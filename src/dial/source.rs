@@ -10,6 +10,7 @@ use super::lookup::Lookup;
 use super::resolver::{Asked, Key, Work};
 use super::Dialer;
 use crate::sync::{Arc, Weak};
+use crate::sys::bell::Ring;
 use crate::sys::{self, clock, getaddrinfo};
 use crate::values::clock::{Deadline, Time};
 use crate::values::error::{Error, Result, Status};
@@ -44,7 +45,7 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    /// Begins to find the addresses of `host`. Never blocks when a deadline or a token could end the dial earlier.
+    /// Begins to find the addresses of `host`. Blocks only in a resolve callback, and only where the caller lets it.
     pub(crate) fn ask(
         network: Network,
         host: &str,
@@ -75,7 +76,7 @@ impl Source {
                     let result = program.resolve(&network.to_string(), &host, timeout_ms, lookup);
                     keep(keeper, lookup, result.map(|()| Vec::new()))
                 };
-                if deadline == Deadline::NEVER && caller.token().is_none() {
+                if caller.may_resolve_here() {
                     let lookup = Arc::new(Lookup::new(deadline));
                     lookup.end(work(&lookup));
                     return Ok(Self {
@@ -95,7 +96,7 @@ impl Source {
             owner,
             name: name.clone(),
         };
-        let asked = dialer.resolver.ask(key, caller.bell(), deadline, work);
+        let asked = dialer.resolver.ask(key, caller.ringer(), deadline, work);
         Ok(Self {
             name,
             from: From::Asked(asked),
@@ -158,6 +159,13 @@ impl Source {
     pub(crate) fn nudge(&self, now: Time) {
         if let From::Asked(asked) = &self.from {
             asked.nudge(now);
+        }
+    }
+
+    /// From now on that one is told of news.
+    pub(crate) fn tell_instead(&mut self, bell: Arc<dyn Ring>) {
+        if let From::Asked(asked) = &mut self.from {
+            asked.tell_instead(bell);
         }
     }
 

@@ -1,24 +1,18 @@
 //! The types of callbacks, and what an event tells.
 
 use std::cell::RefCell;
-use std::ffi::{c_char, c_int, c_void, CString};
-use std::os::fd::RawFd;
+use std::ffi::{c_char, c_int, c_void};
 
 use super::conn::vcp_conn;
 use super::guard::guard;
-use super::options::vcp_pool_options;
 use super::text;
 use crate::dial::lookup::Lookup;
-use crate::dial::program::Program;
 use crate::handle::{Inherited, Kept, Kind, Table};
-use crate::pool::events::Observer;
 use crate::pool::process::process;
-use crate::pool::Callbacks;
 use crate::sync::Arc;
 use crate::sys::fork;
-use crate::values::address::{self, Destination, LONGEST_TEXT};
-use crate::values::error::{Error, Result, Status};
-use crate::values::event::Event;
+use crate::values::address;
+use crate::values::error::{Error, Status};
 
 /// A resolve callback's answer in the making; valid until the callback returns.
 pub struct vcp_resolved {
@@ -26,7 +20,8 @@ pub struct vcp_resolved {
 }
 
 /// Where to dial instead (Go: Host). Writes the address into out, terminated; returns 0, or refuses with another number.
-/// Called for fresh dials only; the destination keeps its own name. Runs on the dialing thread.
+/// Called for fresh dials only; the destination keeps its own name. Runs on the dialing thread, or a helper thread of the library
+/// (asynchronous dials).
 pub type vcp_rewrite_fn = Option<
     unsafe extern "C" fn(
         user: *mut c_void,
@@ -53,7 +48,7 @@ pub type vcp_resolve_fn = Option<
 
 /// Replaces resolving and connecting (Go: Dialer): returns a connected descriptor, which the pool then owns, or a negative
 /// number to refuse. timeout_ms is what is left, -1 without a deadline. The descriptor must be a connected socket.
-/// Runs on the dialing thread, which nothing ends earlier: keep to timeout_ms.
+/// Runs on the dialing thread, or a helper thread of the library (asynchronous dials), and nothing ends it earlier: keep to timeout_ms.
 pub type vcp_dial_fn = Option<
     unsafe extern "C" fn(
         user: *mut c_void,
@@ -64,7 +59,7 @@ pub type vcp_dial_fn = Option<
 >;
 
 /// Called after socket(2), before bind(2) and connect(2) (Go: net.Dialer.Control), with the network as tcp4 or tcp6.
-/// Returns 0, or refuses with another number. Runs on the dialing thread.
+/// Returns 0, or refuses with another number. Runs on the dialing thread, or a helper thread of the library (asynchronous dials).
 pub type vcp_control_fn = Option<
     unsafe extern "C" fn(
         user: *mut c_void,
@@ -74,7 +69,19 @@ pub type vcp_control_fn = Option<
     ) -> c_int,
 >;
 
-/// on_open, on_reuse, on_release: 0 keeps the connection, anything else closes it.
+/// on_open, on_reuse, on_release: 0 keeps the connection, anything else closes it. conn is the handle that the borrower of this
+/// time gets; inside the hook everything may be done with it but closing and detaching it (VCP_ERR_INVALID_ARGUMENT). fd is in the mode that
+/// the borrower asked for.
+///
+/// on_open: after a fresh connect (a TLS handshake, a login). Refused, the dial fails with VCP_ERR_CALLBACK and the connection
+/// never was the pool's. on_reuse: before one from the pool is handed out. Refused, it is closed (VCP_CLOSE_HOOK) and the next idle one or a fresh
+/// dial takes its place. Both run on the dialing thread, or on a helper thread of the library (asynchronous dials, background dials),
+/// and in the dial's own time: vcp_conn_read, write and wait have its deadline and token, and when the deadline passes, the token fires or the
+/// pool closes, the socket is shut down and the dial ends with VCP_ERR_TIMEOUT (VCP_PHASE_OPENING), VCP_ERR_CANCELED or
+/// VCP_ERR_POOL_CLOSED as soon as the hook returns. Deadlines and tokens that they set end with them.
+///
+/// on_release: before one that is fit is kept or handed on, on its borrower's own thread, inside vcp_conn_close; without deadline.
+/// Refused, it is closed (VCP_CLOSE_HOOK). It is not called for one that will be closed anyhow.
 pub type vcp_conn_hook_fn =
     Option<unsafe extern "C" fn(user: *mut c_void, conn: *mut vcp_conn, fd: c_int) -> c_int>;
 
@@ -214,7 +221,7 @@ thread_local! {
 }
 
 /// Runs a callback; returns its number and what it said.
-fn called(callback: impl FnOnce() -> c_int) -> (c_int, Option<String>) {
+pub(super) fn called(callback: impl FnOnce() -> c_int) -> (c_int, Option<String>) {
     SAID.with_borrow_mut(|said| said.push(None));
     let own = fork::generation();
     let number = callback();
@@ -226,7 +233,7 @@ fn called(callback: impl FnOnce() -> c_int) -> (c_int, Option<String>) {
     (number, said)
 }
 
-fn refused(what: &str, (number, said): (c_int, Option<String>)) -> Error {
+pub(super) fn refused(what: &str, (number, said): (c_int, Option<String>)) -> Error {
     let text = said.map(|said| format!(": {said}")).unwrap_or_default();
     Error::new(
         Status::Callback,
@@ -237,7 +244,7 @@ fn refused(what: &str, (number, said): (c_int, Option<String>)) -> Error {
 
 /// A lookup that a resolve callback fills.
 #[derive(Debug)]
-struct Resolved(Arc<Lookup>);
+pub(super) struct Resolved(pub(super) Arc<Lookup>);
 
 impl Kept for Resolved {
     fn table() -> &'static Table<Self> {
@@ -249,199 +256,4 @@ impl Kept for Resolved {
 /// In a forked child every resolve callback's answer is closed.
 pub(super) fn adopt(generation: u32) {
     Resolved::table().adopt(generation, Inherited::Ends);
-}
-
-/// The callbacks of one pool with the pointer they are given.
-struct Called {
-    user: *mut c_void,
-    rewrite: vcp_rewrite_fn,
-    resolve: vcp_resolve_fn,
-    dial: vcp_dial_fn,
-    control: vcp_control_fn,
-    on_event: vcp_event_fn,
-}
-
-// SAFETY: the header tells the program on which threads its callbacks run; `user` is only passed on to them.
-unsafe impl Send for Called {}
-// SAFETY: as above.
-unsafe impl Sync for Called {}
-
-impl std::fmt::Debug for Called {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Called").finish_non_exhaustive()
-    }
-}
-
-/// Text for a callback. What comes from an address or a network has no NUL inside.
-fn c_text(text: &str) -> CString {
-    CString::new(text).unwrap_or_default()
-}
-
-/// Those that are set.
-pub(crate) fn of(options: &vcp_pool_options) -> Callbacks {
-    let called = Arc::new(Called {
-        user: options.user,
-        rewrite: options.rewrite,
-        resolve: options.resolve,
-        dial: options.dial,
-        control: options.control,
-        on_event: options.on_event,
-    });
-    let dials = options.rewrite.is_some()
-        || options.resolve.is_some()
-        || options.dial.is_some()
-        || options.control.is_some();
-    Callbacks {
-        program: dials.then(|| -> Arc<dyn Program> { called.clone() }),
-        observer: options
-            .on_event
-            .map(|_| -> Arc<dyn Observer> { called.clone() }),
-    }
-}
-
-impl Observer for Called {
-    fn on_event(&self, event: &Event<'_>) {
-        let Some(on_event) = self.on_event else {
-            return;
-        };
-        let Destination { address, tag } = event.destination;
-        let has_port = address.network.has_port();
-        let remote = event.remote.map(|remote| remote.text(has_port));
-        let network = c_text(&address.network.to_string());
-        let text = c_text(&address.text);
-        let label = c_text(event.label);
-        let reuse_tag = c_text(tag);
-        let remote_address = c_text(&remote.unwrap_or_default());
-        let message = c_text(event.error.map_or(event.remark, |error| &error.message));
-        let told = vcp_event {
-            size: size_of::<vcp_event>(),
-            kind: event.kind as i32,
-            reason: event.reason as i32,
-            status: event.error.map_or(0, |error| error.status as i32),
-            network: network.as_ptr(),
-            address: text.as_ptr(),
-            label: label.as_ptr(),
-            fd: event.fd.unwrap_or(-1),
-            duration_us: i64::try_from(event.duration.as_micros()).unwrap_or(i64::MAX),
-            reuse_tag: reuse_tag.as_ptr(),
-            remote_address: remote_address.as_ptr(),
-            message: message.as_ptr(),
-        };
-        let before = fork::generation();
-        // SAFETY: texts that end in NUL, all valid until it returns.
-        unsafe { on_event(self.user, &told) };
-        // It may have forked: whoever goes on in the child sees that what it holds is inherited.
-        fork::has_come_back_in_a_child(before);
-    }
-}
-
-impl Program for Called {
-    fn rewrite(&self, network: &str, address: &str) -> Result<Option<String>> {
-        let Some(rewrite) = self.rewrite else {
-            return Ok(None);
-        };
-        let (network, address) = (c_text(network), c_text(address));
-        let mut out = [0 as c_char; LONGEST_TEXT + 1];
-        let answer = called(|| {
-            // SAFETY: texts that end in NUL, and a buffer of the size that is told.
-            unsafe {
-                rewrite(
-                    self.user,
-                    network.as_ptr(),
-                    address.as_ptr(),
-                    out.as_mut_ptr(),
-                    out.len(),
-                )
-            }
-        });
-        if answer.0 != 0 {
-            return Err(refused("rewrite", answer));
-        }
-        // The last byte stays 0 whatever the callback wrote before it: nothing is read beyond the buffer.
-        out[LONGEST_TEXT] = 0;
-        // SAFETY: terminated.
-        let text = unsafe {
-            text::required(
-                out.as_ptr(),
-                "what the rewrite callback wrote",
-                Status::InvalidAddress,
-            )
-        }?;
-        Ok(Some(text.to_owned()))
-    }
-
-    fn resolves(&self) -> bool {
-        self.resolve.is_some()
-    }
-
-    fn dials(&self) -> bool {
-        self.dial.is_some()
-    }
-
-    fn resolve(
-        &self,
-        network: &str,
-        host: &str,
-        timeout_ms: i64,
-        lookup: &Arc<Lookup>,
-    ) -> Result<()> {
-        let Some(resolve) = self.resolve else {
-            return Ok(());
-        };
-        let (network, host) = (c_text(network), c_text(host));
-        let owned = Resolved::table()
-            .insert(Resolved(lookup.clone()))
-            .map_err(|(_, error)| Error::new(Status::System, format!("a new lookup: {error}")))?;
-        let handle = owned.lend();
-        let answer = called(|| {
-            // SAFETY: texts that end in NUL, and a handle that is live until the callback returns.
-            unsafe {
-                resolve(
-                    self.user,
-                    network.as_ptr(),
-                    host.as_ptr(),
-                    timeout_ms,
-                    handle as *mut vcp_resolved,
-                )
-            }
-        });
-        drop(Resolved::table().redeem(handle, |_| {}));
-        if answer.0 == 0 {
-            Ok(())
-        } else {
-            Err(refused("resolve", answer))
-        }
-    }
-
-    fn dial(&self, network: &str, address: &str, timeout_ms: i64) -> Result<Option<RawFd>> {
-        let Some(dial) = self.dial else {
-            return Ok(None);
-        };
-        let (network, address) = (c_text(network), c_text(address));
-        let answer = called(|| {
-            // SAFETY: texts that end in NUL.
-            unsafe { dial(self.user, network.as_ptr(), address.as_ptr(), timeout_ms) }
-        });
-        if answer.0 >= 0 {
-            Ok(Some(answer.0))
-        } else {
-            Err(refused("dial", answer))
-        }
-    }
-
-    fn control(&self, network: &str, address: &str, fd: RawFd) -> Result<()> {
-        let Some(control) = self.control else {
-            return Ok(());
-        };
-        let (network, address) = (c_text(network), c_text(address));
-        let answer = called(|| {
-            // SAFETY: texts that end in NUL, and an open descriptor.
-            unsafe { control(self.user, network.as_ptr(), address.as_ptr(), fd) }
-        });
-        if answer.0 == 0 {
-            Ok(())
-        } else {
-            Err(refused("control", answer))
-        }
-    }
 }

@@ -41,6 +41,15 @@ fn conn_of(conn: *mut vcp_conn) -> Result<Pin<Conn>> {
     Conn::table().pin(conn as usize).map_err(stale)
 }
 
+fn refuse_in_hook(conn: &Conn, what: &str) -> Result<()> {
+    if conn.has(flags::IN_HOOK) {
+        return Err(Error::invalid_argument(format!(
+            "{what}: a hook of the connection is running"
+        )));
+    }
+    Ok(())
+}
+
 /// The connection's descriptor: borrowed, valid until close or detach. Do I/O on it; before closing, take it out of your
 /// epoll set, uv_poll or ring and end that I/O: it stays open in the pool. Socket options that you change stay.
 #[no_mangle]
@@ -55,6 +64,7 @@ pub extern "C" fn vcp_conn_raw_fd(conn: *mut vcp_conn) -> c_int {
 pub extern "C" fn vcp_conn_detach(conn: *mut vcp_conn) -> c_int {
     guard(|| {
         let pin = conn_of(conn)?;
+        refuse_in_hook(&pin, "vcp_conn_detach")?;
         if pin.is_running() {
             return Err(Error::invalid_argument(
                 "vcp_conn_detach: a read or write of the connection is running",
@@ -234,10 +244,13 @@ pub extern "C" fn vcp_conn_close(conn: *mut vcp_conn) -> c_int {
         if conn.is_null() {
             return Ok(0);
         }
-        let place = Conn::table().place(conn as usize).map_err(|error| {
+        let pin = Conn::table().pin(conn as usize).map_err(|error| {
             close_copy_of_lent(conn as usize);
             stale(error)
         })?;
+        refuse_in_hook(&pin, "vcp_conn_close")?;
+        let place = pin.place();
+        drop(pin);
         let owned = Conn::table()
             .redeem(conn as usize, |busy| io::kick(busy, place))
             .map_err(stale)?;

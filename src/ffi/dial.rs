@@ -8,11 +8,14 @@ use super::guard::guard;
 use super::pool::{destination_of, pool_of, vcp_pool};
 use super::records::{self, Record};
 use super::text;
+use crate::dial::names::NamesAtHand;
+use crate::pool::asynchronous::Where;
+use crate::pool::process::process;
 use crate::pool::state::answer::Want;
 use crate::pool::{Ask, Mode, Pool};
 use crate::sync::Arc;
 use crate::sys::clock;
-use crate::values::address::Destination;
+use crate::values::address::{Address, Destination};
 use crate::values::clock::Deadline;
 use crate::values::error::{Error, Result, Status};
 
@@ -23,7 +26,7 @@ pub type vcp_dial_flag = u32;
 pub const VCP_DIAL_FRESH: vcp_dial_flag = 1;
 /// Never dial, never wait: VCP_ERR_NOT_AVAILABLE when nothing is idle.
 pub const VCP_DIAL_REUSE_ONLY: vcp_dial_flag = 2;
-/// vcp_dial_async only.
+/// vcp_dial_async only: every answer comes through the queue, what could be had at once too.
 pub const VCP_DIAL_QUEUED: vcp_dial_flag = 4;
 /// The descriptor is in non-blocking mode for this borrow.
 pub const VCP_DIAL_NONBLOCKING: vcp_dial_flag = 8;
@@ -113,7 +116,11 @@ fn judge(raw: &vcp_dial_options) -> Result<()> {
         (VCP_DIAL_BLOCKING, "VCP_DIAL_BLOCKING"),
         (VCP_DIAL_NONBLOCKING, "VCP_DIAL_NONBLOCKING"),
     )?;
-    if flags & VCP_DIAL_QUEUED != 0 {
+    Ok(())
+}
+
+fn refuse_queued(raw: &vcp_dial_options) -> Result<()> {
+    if raw.flags & VCP_DIAL_QUEUED != 0 {
         return Err(Error::invalid_argument(
             "flags: VCP_DIAL_QUEUED is for vcp_dial_async",
         ));
@@ -176,7 +183,7 @@ pub unsafe extern "C" fn vcp_dial_with(
         let borrowed = pool.borrow(destination, ask)?;
         let fd = borrowed.raw_fd();
         // SAFETY: as above.
-        unsafe { *conn = borrowed.lend() as *mut vcp_conn };
+        unsafe { *conn = borrowed.lend_out() as *mut vcp_conn };
         Ok(fd)
     })
 }
@@ -192,21 +199,71 @@ pub(crate) unsafe fn read_dial(
     options: *const vcp_dial_options,
 ) -> Result<(Destination, Ask)> {
     // SAFETY: the caller's promises.
-    let (raw, destination, label) = unsafe {
-        let raw = if options.is_null() {
-            DEFAULTS
-        } else {
-            records::read(options, DEFAULTS)?
-        };
-        judge(&raw)?;
+    let (raw, destination) = unsafe {
+        let raw = read_options(options)?;
+        refuse_queued(&raw)?;
         let destination = destination_of(network, address, raw.reuse_tag)?;
-        let label = text::optional(raw.label, "label", Status::InvalidArgument)?;
-        (raw, destination, label.map(Arc::from))
+        (raw, destination)
     };
-    Ok((destination, ask(&raw, label, pool)?))
+    // SAFETY: as above.
+    Ok((destination, unsafe { ask(&raw, pool) }?))
 }
 
-fn ask(raw: &vcp_dial_options, label: Option<Arc<str>>, pool: &Pool) -> Result<Ask> {
+/// The same for a dial that must not block: a service name that was not seen before is read later. True: everything goes through the
+/// queue.
+///
+/// # Safety
+/// As [`read_dial`].
+pub(crate) unsafe fn read_async(
+    pool: &Pool,
+    network: *const c_char,
+    address: *const c_char,
+    options: *const vcp_dial_options,
+) -> Result<(Where, Ask, bool)> {
+    // SAFETY: the caller's promises.
+    let (raw, network, address, tag) = unsafe {
+        let raw = read_options(options)?;
+        let network = text::required(network, "network", Status::UnknownNetwork)?;
+        let address = text::required(address, "address", Status::InvalidAddress)?;
+        let tag = text::optional(raw.reuse_tag, "reuse_tag", Status::InvalidArgument)?;
+        (raw, network, address, tag.unwrap_or_default())
+    };
+    let names = NamesAtHand::new(&process().names);
+    let at_once = Address::parse(network, address, &names);
+    let place = if names.lacked_one() {
+        let (network, address) = (network.to_owned(), address.to_owned());
+        let tag: Box<str> = tag.into();
+        let read = move || {
+            let address = Address::parse(&network, &address, &process().names)?;
+            Ok(Destination { address, tag })
+        };
+        Where::Unread(Box::new(read))
+    } else {
+        Where::Known(Destination {
+            address: at_once?,
+            tag: tag.into(),
+        })
+    };
+    let is_queued = raw.flags & VCP_DIAL_QUEUED != 0;
+    // SAFETY: as above.
+    Ok((place, unsafe { ask(&raw, pool) }?, is_queued))
+}
+
+unsafe fn read_options(options: *const vcp_dial_options) -> Result<vcp_dial_options> {
+    let raw = if options.is_null() {
+        DEFAULTS
+    } else {
+        // SAFETY: the caller's promise.
+        unsafe { records::read(options, DEFAULTS) }?
+    };
+    judge(&raw)?;
+    Ok(raw)
+}
+
+unsafe fn ask(raw: &vcp_dial_options, pool: &Pool) -> Result<Ask> {
+    // SAFETY: the caller's promise.
+    let label = unsafe { text::optional(raw.label, "label", Status::InvalidArgument) }?;
+    let label = label.map(Arc::from);
     let timeout_ms = match raw.timeout_ms {
         AS_THE_POOL => pool.options().dial.timeout_ms,
         own => own,

@@ -1,6 +1,6 @@
 //! The first call in a forked child puts in order what was inherited, before it touches a lock.
 
-use super::{callbacks, cancel};
+use super::{callbacks, cancel, queue};
 use crate::pool::inherited;
 use crate::sys::fork;
 
@@ -16,6 +16,7 @@ pub(crate) fn enter_from_handler() {
 
 fn adopt(generation: u32) {
     cancel::adopt(generation);
+    queue::adopt(generation);
     callbacks::adopt(generation);
     inherited::adopt(generation);
 }

@@ -31,6 +31,7 @@ pub mod cancel;
 
 pub mod queue;
 
+mod called;
 pub(crate) mod fork;
 pub(crate) mod guard;
 pub(crate) mod records;

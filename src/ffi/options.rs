@@ -3,11 +3,11 @@
 use std::ffi::{c_char, c_int, c_void};
 use std::time::Duration;
 
-use super::callbacks;
 use super::callbacks::{
     vcp_conn_hook_fn, vcp_control_fn, vcp_dial_fn, vcp_event_fn, vcp_free_fn, vcp_resolve_fn,
     vcp_rewrite_fn,
 };
+use super::called::{self, Keeper};
 use super::guard::guard;
 use super::records::{self, Record};
 use super::text;
@@ -49,8 +49,6 @@ pub const VCP_REUSE_FIFO: vcp_reuse_order = 1;
 /// given back goes to a waiter of its own destination as it is, and is closed when it is its slot that an older waiter of another
 /// destination (or one with VCP_DIAL_FRESH) needs. A newcomer takes nothing that an older waiter could be served with. A
 /// wait that runs out is VCP_ERR_TIMEOUT with VCP_PHASE_WAITING; a waiter that timed out or was canceled swallows nothing.
-///
-/// Not supported yet, and refused with VCP_ERR_INVALID_ARGUMENT when set: on_open, on_reuse, on_release and free_user.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct vcp_pool_options {
@@ -143,7 +141,7 @@ pub struct vcp_pool_options {
     pub dial: vcp_dial_fn,
     /// [NULL] Go: net.Dialer.Control.
     pub control: vcp_control_fn,
-    /// [NULL] After a fresh connect.
+    /// [NULL] After a fresh connect: a handshake, a login.
     pub on_open: vcp_conn_hook_fn,
     /// [NULL] Before a reused one is handed out.
     pub on_reuse: vcp_conn_hook_fn,
@@ -151,7 +149,8 @@ pub struct vcp_pool_options {
     pub on_release: vcp_conn_hook_fn,
     /// [NULL] Told of everything that happens.
     pub on_event: vcp_event_fn,
-    /// [NULL] Frees user: once, after the last callback of this pool has returned.
+    /// [NULL] Frees user: once, when the pool is closed, its last connection given back and its last callback has returned; on
+    /// the thread that ended last. Not when vcp_pool_new fails, and not in a forked child for a pool made before the fork.
     pub free_user: vcp_free_fn,
 }
 
@@ -324,34 +323,19 @@ fn local_address(address: &str) -> Result<LocalAddress> {
     })
 }
 
-/// The fields that are declared and not built yet.
-fn refuse_unsupported(options: &vcp_pool_options) -> Result<()> {
-    let set = [
-        ("on_open", options.on_open.is_some()),
-        ("on_reuse", options.on_reuse.is_some()),
-        ("on_release", options.on_release.is_some()),
-        ("free_user", options.free_user.is_some()),
-    ];
-    match set.iter().find(|(_, is_set)| *is_set) {
-        Some((field, _)) => Err(Error::invalid_argument(format!(
-            "{field}: not supported yet"
-        ))),
-        None => Ok(()),
-    }
-}
-
 /// Judges every field.
 ///
 /// # Safety
 /// `options` is NULL or points to a struct whose size field is right, with valid texts.
-pub(crate) unsafe fn read(options: *const vcp_pool_options) -> Result<(Options, Callbacks)> {
+pub(crate) unsafe fn read(
+    options: *const vcp_pool_options,
+) -> Result<(Options, Callbacks, Keeper)> {
     let raw = if options.is_null() {
         DEFAULTS
     } else {
         // SAFETY: the caller's promise.
         unsafe { records::read(options, DEFAULTS) }?
     };
-    refuse_unsupported(&raw)?;
     // SAFETY: the caller's promise.
     let local =
         unsafe { text::optional(raw.local_address, "local_address", Status::InvalidArgument) }?;
@@ -404,7 +388,8 @@ pub(crate) unsafe fn read(options: *const vcp_pool_options) -> Result<(Options, 
         leak_threshold: duration(raw.leak_threshold_ms, "leak_threshold_ms")?,
         name: name.unwrap_or_default().into(),
     };
-    Ok((options, callbacks::of(&raw)))
+    let (callbacks, keeper) = called::of(&raw);
+    Ok((options, callbacks, keeper))
 }
 
 #[cfg(test)]
@@ -415,7 +400,7 @@ mod tests {
         let mut options = DEFAULTS;
         change(&mut options);
         // SAFETY: a complete struct, with static texts.
-        unsafe { read(&options) }.map(|(options, _)| options)
+        unsafe { read(&options) }.map(|(options, _, _)| options)
     }
 
     #[test]

@@ -87,12 +87,6 @@ pub(crate) unsafe fn destination_of(
     })
 }
 
-pub(crate) fn not_supported_yet<T>(what: &str) -> Result<T> {
-    Err(Error::invalid_argument(format!(
-        "{what}: not supported yet"
-    )))
-}
-
 /// Makes a pool. options may be NULL: all defaults. Nothing is dialed and no thread is started yet.
 #[no_mangle]
 pub unsafe extern "C" fn vcp_pool_new(
@@ -104,7 +98,7 @@ pub unsafe extern "C" fn vcp_pool_new(
             return Err(Error::invalid_argument("pool is NULL"));
         }
         // SAFETY: the program promises a struct as big as its size field says.
-        let (options, callbacks) = unsafe { options::read(options) }?;
+        let (options, callbacks, keeper) = unsafe { options::read(options) }?;
         let listed = Listed::new(Pool::new(options, callbacks));
         let owned = Listed::table()
             .insert(listed)
@@ -112,6 +106,7 @@ pub unsafe extern "C" fn vcp_pool_new(
                 unlisted.pool().close();
                 system_error("a new pool", &error)
             })?;
+        keeper.keep();
         // SAFETY: not NULL, and writable by the program's promise.
         unsafe { *pool = owned.lend() as *mut vcp_pool };
         Ok(0)

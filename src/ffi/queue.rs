@@ -3,12 +3,21 @@
 use std::ffi::{c_char, c_int, c_void};
 
 use super::conn::vcp_conn;
-use super::dial::vcp_dial_options;
+use super::dial::{read_async, vcp_dial_options};
+use super::error::remember;
 use super::guard::guard;
-use super::pool::{not_supported_yet, pool_of, vcp_pool};
-use crate::values::error::{Error, Status};
+use super::pool::{pool_of, vcp_pool};
+use super::records::{self, Record};
+use super::status::VCP_ERR_IN_PROGRESS;
+use crate::handle::{Inherited, Kept};
+use crate::pool::asynchronous::AtOnce;
+use crate::pool::queue::{Asker, Listed, Queue};
+use crate::pool::system_error;
+use crate::sync::Arc;
+use crate::values::error::{Error, Result, Status};
 
-/// Where the answers of asynchronous dials arrive.
+/// Where the answers of asynchronous dials arrive. Any number of dials, of any number of pools, may answer to one queue, and any
+/// thread may fetch from it. Freed with vcp_queue_free.
 pub struct vcp_queue {
     _private: [u8; 0],
 }
@@ -23,15 +32,42 @@ pub struct vcp_completion {
     pub token: *mut c_void,
     /// The descriptor, or a vcp_status.
     pub status: c_int,
-    /// The connection, or NULL.
+    /// The connection, or NULL. Ends with vcp_conn_close or vcp_conn_detach, as one from vcp_dial.
     pub conn: *mut vcp_conn,
+}
+
+// SAFETY: repr(C), size first, integers and pointers only.
+unsafe impl Record for vcp_completion {
+    const NAME: &'static str = "vcp_completion";
+    const FIRST_SIZE: usize = size_of::<vcp_completion>();
 }
 
 fn no_such_queue() -> Error {
     Error::new(Status::InvalidHandle, "not a queue")
 }
 
-/// Not supported yet: VCP_ERR_INVALID_ARGUMENT.
+fn queue_of(queue: *mut vcp_queue) -> Result<Arc<Queue>> {
+    let pin = Listed::table()
+        .pin(queue as usize)
+        .map_err(|_| no_such_queue())?;
+    Ok(pin.queue().clone())
+}
+
+/// A forked child keeps its queues, empty.
+pub(super) fn adopt(generation: u32) {
+    Listed::table().adopt(generation, Inherited::Lives);
+}
+
+/// Borrows a connection without ever blocking. What an idle connection answers is returned at once, as by vcp_dial_with: the
+/// descriptor, and *conn. What is known to fail at once (arguments, a limit when not waiting, a token that fired, fail_fast_ms) is
+/// returned at once too. Otherwise VCP_ERR_IN_PROGRESS, *conn is NULL, and the answer comes through the queue exactly once,
+/// with token; cancellation, the deadline and the close of the pool are answers too. With VCP_DIAL_QUEUED every answer comes through the
+/// queue and the call returns VCP_OK; only bad arguments and handles are returned. A pool with on_reuse answers hits through
+/// the queue. conn is written before the call returns, and not kept; text is copied.
+///
+/// The dial is driven by the library's one background thread; callbacks and hooks of the pool run on helper threads (at most 64 at
+/// once), never on the background thread and never on the caller. It waits at a limit in one line with blocking dials. A
+/// completion may be a success that was already on its way when the token fired.
 #[no_mangle]
 pub unsafe extern "C" fn vcp_dial_async(
     pool: *mut vcp_pool,
@@ -48,30 +84,59 @@ pub unsafe extern "C" fn vcp_dial_async(
         }
         // SAFETY: not NULL, and writable by the program's promise.
         unsafe { *conn = std::ptr::null_mut() };
-        let _ = (pool_of(pool)?, network, address, options, queue, token);
-        not_supported_yet("vcp_dial_async")
+        let pool = pool_of(pool)?;
+        let queue = queue_of(queue)?;
+        // SAFETY: the program's promises are those of vcp_dial_with.
+        let (place, ask, is_queued) = unsafe { read_async(&pool, network, address, options) }?;
+        let asker = Asker {
+            queue,
+            token: token as usize,
+            is_queued,
+        };
+        match pool.borrow_async(place, ask, asker)? {
+            AtOnce::Conn(borrowed) => {
+                let fd = borrowed.raw_fd();
+                // SAFETY: as above.
+                unsafe { *conn = borrowed.lend_out() as *mut vcp_conn };
+                Ok(fd)
+            }
+            AtOnce::Later if is_queued => Ok(0),
+            AtOnce::Later => Ok(VCP_ERR_IN_PROGRESS),
+        }
     })
 }
 
-/// Not supported yet: VCP_ERR_INVALID_ARGUMENT.
+/// Makes a queue.
 #[no_mangle]
 pub unsafe extern "C" fn vcp_queue_new(queue: *mut *mut vcp_queue) -> c_int {
     guard(|| {
         if queue.is_null() {
             return Err(Error::invalid_argument("queue is NULL"));
         }
-        not_supported_yet("vcp_queue_new")
+        let made = Queue::new();
+        made.fd().map_err(|error| system_error("eventfd", &error))?;
+        let owned = Listed::table()
+            .insert(Listed::new(made))
+            .map_err(|(_, error)| system_error("a new queue", &error))?;
+        // SAFETY: not NULL, and writable by the program's promise.
+        unsafe { *queue = owned.lend() as *mut vcp_queue };
+        Ok(0)
     })
 }
 
-/// There are no queues yet: VCP_ERR_INVALID_HANDLE.
+/// A descriptor that is readable exactly while a completion waits, for epoll, libuv, io_uring or poll: never read, written or
+/// closed by the program, and valid until vcp_queue_free. A forked child asks again: it has an empty queue, with a descriptor of its
+/// own.
 #[no_mangle]
 pub extern "C" fn vcp_queue_fd(queue: *mut vcp_queue) -> c_int {
-    let _ = queue;
-    guard(|| Err(no_such_queue()))
+    guard(|| {
+        let fd = queue_of(queue)?.fd();
+        fd.map_err(|error| system_error("eventfd", &error))
+    })
 }
 
-/// There are no queues yet: VCP_ERR_INVALID_HANDLE.
+/// Fetches the oldest completion: 1 and *completion is filled, or 0 and nothing waits. size is sizeof *completion. That of a
+/// failed dial sets this thread's last error. Never blocks.
 #[no_mangle]
 pub unsafe extern "C" fn vcp_queue_next(
     queue: *mut vcp_queue,
@@ -79,19 +144,39 @@ pub unsafe extern "C" fn vcp_queue_next(
     size: usize,
 ) -> c_int {
     guard(|| {
-        let _ = (queue, completion, size);
-        Err(no_such_queue())
+        let queue = queue_of(queue)?;
+        records::check_out(completion, size)?;
+        let Some(next) = queue.next() else {
+            return Ok(0);
+        };
+        let (status, handle) = match next.result {
+            Ok(lent) => (lent.fd, lent.handle),
+            Err(error) => (remember(error), 0),
+        };
+        let filled = vcp_completion {
+            size,
+            token: next.token as *mut c_void,
+            status,
+            conn: handle as *mut vcp_conn,
+        };
+        // SAFETY: the program promises `size` writable bytes.
+        unsafe { records::write(completion, size, filled) }?;
+        Ok(1)
     })
 }
 
-/// There are no queues yet: VCP_ERR_INVALID_HANDLE, but NULL is VCP_OK.
+/// Frees a queue and closes its descriptor (take it out of your event loop before). Dials in flight for it are canceled, and nothing is
+/// told of them any more; connections of completions that were not fetched are given back. NULL is VCP_OK.
 #[no_mangle]
 pub extern "C" fn vcp_queue_free(queue: *mut vcp_queue) -> c_int {
     guard(|| {
         if queue.is_null() {
-            Ok(0)
-        } else {
-            Err(no_such_queue())
+            return Ok(0);
         }
+        let owned = Listed::table()
+            .redeem(queue as usize, |_| {})
+            .map_err(|_| no_such_queue())?;
+        owned.queue().close();
+        Ok(0)
     })
 }

@@ -70,17 +70,23 @@ pub(crate) unsafe fn init<T: Record>(to: *mut T, size: usize, defaults: T) -> Re
     Ok(0)
 }
 
-/// Fills an out struct: what fits is written, what the library does not know is zeroed.
-///
-/// # Safety
-/// `to` has `size` writable bytes, or is NULL.
-pub(crate) unsafe fn write<T: Record>(to: *mut T, size: usize, value: T) -> Result<i32> {
+/// Says what `write` would refuse, where its value is not at hand yet.
+pub(crate) fn check_out<T: Record>(to: *mut T, size: usize) -> Result<()> {
     if to.is_null() {
         return Err(Error::invalid_argument(format!("{} is NULL", T::NAME)));
     }
     if !(size_of::<usize>()..=LARGEST).contains(&size) {
         return Err(bad_size::<T>(size));
     }
+    Ok(())
+}
+
+/// Fills an out struct: what fits is written, what the library does not know is zeroed.
+///
+/// # Safety
+/// `to` has `size` writable bytes, or is NULL.
+pub(crate) unsafe fn write<T: Record>(to: *mut T, size: usize, value: T) -> Result<i32> {
+    check_out(to, size)?;
     // SAFETY: the caller's promise.
     unsafe { fill(to, size, value) };
     Ok(0)

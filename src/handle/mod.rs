@@ -17,9 +17,9 @@
 //! | owned | 0 | 1 | the one [`Owned`], and pins by [`Place`] |
 //! | lent | 1 | 1 | pins by the handle of this generation, and by place |
 //!
-//! vacant → owned: [`insert`]. owned → lent: [`Owned::lend`] makes the handle. lent → owned: [`redeem`] ends the handle (the
-//! generation goes up, so it never matches again) and waits until its last user has left. owned → vacant: the [`Owned`]
-//! is dropped. A slot whose generation is used up (2^37 - 1 borrows) is retired, so no handle value ever comes twice.
+//! vacant → owned: [`insert`]. owned → lent: [`Owned::lend`] makes a handle that never was one before (the generation goes up).
+//! lent → owned: [`redeem`] ends the handle and waits until its last user has left; [`Owned::lend_again`] alone makes the same one live
+//! once more. owned → vacant: the [`Owned`] is dropped. A slot whose generation is used up (2^37 - 1 borrows) is retired, so no handle value ever comes twice.
 //!
 //! In a forked child the first call has every table [`adopt`](Table::adopt) what it holds, before anything else looks at it: pins of
 //! threads that exist only in the parent are taken off. Pools and tokens live on. Connections and lookups are left as they
@@ -70,6 +70,7 @@ const MOST_SLOTS: u32 = 1 << INDEX_BITS;
 pub(crate) enum Kind {
     Pool = 1,
     Conn = 2,
+    Queue = 3,
     Cancel = 4,
     Resolved = 5,
     /// Never lent: a socket that is being connected.
@@ -188,9 +189,6 @@ impl<T: Kept> Table<T> {
         // SAFETY: the slot is vacant and off the free list, so this thread alone reaches its value.
         unsafe { (*slot.value.get()).write(value) };
         slot.made_in.store(fork::generation(), Relaxed);
-        if slot.word.load(Relaxed) >> GENERATION_SHIFT == 0 {
-            slot.word.fetch_add(GENERATION_ONE, Relaxed);
-        }
         slot.word.fetch_or(FULL, Release);
         Ok(Owned {
             index,
@@ -214,11 +212,6 @@ impl<T: Kept> Table<T> {
             self.slots.get(index).ok_or(Stale::Never)?,
             generation,
         ))
-    }
-
-    /// Where the value that a live handle names is.
-    pub(crate) fn place(&'static self, handle: usize) -> Result<Place, Stale> {
-        self.pin(handle).map(|pin| pin.place())
     }
 
     fn stale(word: u64, generation: u64) -> Stale {
@@ -302,14 +295,9 @@ impl<T: Kept> Table<T> {
             if word >> GENERATION_SHIFT != generation || word & LENT == 0 {
                 return Err(Self::stale(word, generation));
             }
-            let next = if generation < LAST_GENERATION {
-                GENERATION_ONE
-            } else {
-                0
-            };
             match slot
                 .word
-                .compare_exchange_weak(word, word - LENT + next, Acquire, Relaxed)
+                .compare_exchange_weak(word, word - LENT, Acquire, Relaxed)
             {
                 Ok(_) => break,
                 Err(now) => word = now,
@@ -371,21 +359,37 @@ pub(crate) struct Owned<T: Kept> {
 }
 
 impl<T: Kept> Owned<T> {
-    /// Gives the value to the holder of the handle that this returns.
+    /// Gives the value to the holder of the handle that this returns, and that no one had before.
     pub(crate) fn lend(self) -> usize {
         let slot = T::table().known(self.index);
+        let before = slot.word.fetch_add(GENERATION_ONE | LENT, Release);
+        debug_assert!(before & LENT == 0 && before & FULL != 0 && !self.is_worn_at(before));
+        self.lent_as(before + GENERATION_ONE)
+    }
+
+    /// The same under the handle of the last time, which is live again.
+    pub(crate) fn lend_again(self) -> usize {
+        let slot = T::table().known(self.index);
         let before = slot.word.fetch_or(LENT, Release);
-        debug_assert!(before & LENT == 0 && before & FULL != 0);
-        let handle = (before >> GENERATION_SHIFT) << GENERATION_SHIFT
+        debug_assert!(before & LENT == 0 && before & FULL != 0 && before >> GENERATION_SHIFT > 0);
+        self.lent_as(before)
+    }
+
+    fn lent_as(self, word: u64) -> usize {
+        let handle = (word >> GENERATION_SHIFT) << GENERATION_SHIFT
             | u64::from(self.index) << KIND_BITS
             | T::table().kind as u64;
         std::mem::forget(self);
         handle as usize
     }
 
+    fn is_worn_at(&self, word: u64) -> bool {
+        word >> GENERATION_SHIFT == LAST_GENERATION
+    }
+
     /// True when the slot has no generation left: the value can be looked at, but not lent again.
     pub(crate) fn is_worn(&self) -> bool {
-        T::table().known(self.index).word.load(Relaxed) >> GENERATION_SHIFT == LAST_GENERATION
+        self.is_worn_at(T::table().known(self.index).word.load(Relaxed))
     }
 
     pub(crate) fn place(&self) -> Place {
@@ -538,6 +542,18 @@ mod tests {
     }
 
     #[test]
+    fn a_handle_that_was_taken_back_can_be_lent_again() {
+        kept!(Value(u32));
+        let handle = Value::insert(7).lend();
+        let owned = Value::redeem(handle).expect("live");
+        assert_eq!(Value::pin(handle).err(), Some(Stale::Closed));
+        assert_eq!(owned.lend_again(), handle);
+        assert_eq!(Value::pin(handle).expect("live").0, 7);
+        drop(Value::redeem(handle).expect("live"));
+        assert_ne!(Value::insert(8).lend(), handle);
+    }
+
+    #[test]
     fn garbage_is_told_from_closed_handles_where_it_can_be() {
         kept!(Value(u32));
         let live = Value::insert(1).lend();
@@ -587,7 +603,7 @@ mod tests {
         let index = owned.index;
         let slot = Value::table().known(index);
         slot.word
-            .fetch_add((LAST_GENERATION - 2) << GENERATION_SHIFT, Relaxed);
+            .fetch_add((LAST_GENERATION - 1) << GENERATION_SHIFT, Relaxed);
         let owned = Value::redeem(owned.lend()).expect("live");
         assert!(owned.is_worn());
         drop(owned);

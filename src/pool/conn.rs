@@ -65,7 +65,12 @@ const HAS_LABEL: u32 = 1 << 17;
 pub(crate) const LEAKED: u32 = 1 << 18;
 /// The pool no longer counts it.
 pub(crate) const GONE: u32 = 1 << 19;
-const OF_ONE_BORROW: u32 = REUSED | DISCARDED | FAILED | ENDED | READ_ANY | CLOSING | LEAKED;
+/// A hook of the program is looking at it: it must not be closed now.
+pub(crate) const IN_HOOK: u32 = 1 << 20;
+/// This borrow: a hook has seen its handle, which stays the borrower's.
+pub(crate) const SHOWN: u32 = 1 << 21;
+const OF_ONE_BORROW: u32 =
+    REUSED | DISCARDED | FAILED | ENDED | READ_ANY | CLOSING | LEAKED | SHOWN;
 
 /// See the module.
 #[derive(Debug)]
@@ -376,6 +381,18 @@ impl Conn {
                 .lock()
                 .as_ref()
                 .is_some_and(UserData::has_destructor)
+    }
+}
+
+impl Owned<Conn> {
+    /// Gives it to its borrower, by the handle that a hook of this borrow has seen, if one has.
+    pub(crate) fn lend_out(self) -> usize {
+        if self.has(SHOWN) {
+            self.unmark(SHOWN);
+            self.lend_again()
+        } else {
+            self.lend()
+        }
     }
 }
 

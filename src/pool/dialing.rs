@@ -1,80 +1,91 @@
-//! One dial of a pool: in its caller's thread, until it is connected or the caller is served otherwise; then it goes on in the
-//! background, for the next waiter or the shelf.
+//! One dial of a pool: until it is connected or its caller is served otherwise; then it goes on in the background, for the next
+//! waiter or the shelf.
 #![forbid(unsafe_code)]
 
 use super::conn::{Conn, Facts};
+use super::hooks::{Budget, Hook};
+use super::pending::Pending;
 use super::permit::Permit;
-use super::process::process;
+use super::schedule::Task;
 use super::shelf::Held;
-use super::state::answer::{DialRight, Fate, Meanwhile, Refusal};
+use super::state::answer::{DialRight, Meanwhile, Refusal};
+use super::stats::Cause;
 use super::wait::{InLine, Waker};
-use super::{canceled, Ask, Pool};
-use crate::dial::drive::{self, Caller, Dialed, Drive, Run};
+use super::{canceled, closing, Ask, Mode, Pool};
+use crate::dial::drive::{self, Caller, Dialed, Drive, Run, Sleeper};
 use crate::handle::Owned;
-use crate::sync::atomic::Ordering::Acquire;
 use crate::sync::Arc;
-use crate::sys::bell::{Bell, Token};
+use crate::sys::bell::{Bell, Ring, Token};
 use crate::values::address::Destination;
+use crate::values::clock::Deadline;
 use crate::values::error::{Error, Result, Status};
 
 /// See the module.
 #[derive(Debug)]
-struct Dialing {
+pub(super) struct Dialing {
     permit: Permit,
-    bell: Arc<Bell>,
-    token: Option<Arc<Token>>,
+    waker: Waker,
+    budget: Budget,
+    mode: Mode,
     /// The caller's deadline is the pool's own, or later.
     is_patient: bool,
-    /// Its caller was served otherwise.
+    /// Nobody waits for it.
     is_left: bool,
 }
 
+/// What a dial has come to.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// Its own connection.
+    Own(Owned<Conn>),
+    /// One that was given back meanwhile, and is fit.
+    Other(Owned<Conn>),
+}
+
 impl Pool {
-    /// Dials, or takes what is given back meanwhile; the connection counts as borrowed. True if it was not dialed for this.
+    /// Dials, or takes what is given back meanwhile; the connection counts as borrowed.
     pub(super) fn dial(
         self: &Arc<Self>,
         right: DialRight,
         destination: Arc<Destination>,
         line: &InLine<'_>,
-    ) -> Result<(Owned<Conn>, bool)> {
-        let ask = line.ask();
-        let mut dialing = Dialing {
-            is_patient: line.is_patient(),
-            ..Dialing::new(self, right, destination, ask)
-        };
-        let blocks = self
-            .dialer
-            .may_block_in_callback(ask.deadline, ask.token.is_some());
-        let takes = if blocks {
-            Meanwhile::Nothing
-        } else {
-            line.takes_meanwhile()
-        };
-        let at_once = match dialing.begin(takes) {
+    ) -> Result<Outcome> {
+        let bell = Arc::new(Bell::default());
+        let waker = Waker::Dial(bell.clone());
+        let dialing = Dialing::new(self, right, destination, line.ask, waker);
+        let mut dialing = dialing.patient(line.is_patient());
+        let at_once = match dialing.begin(dialing.takes_meanwhile(line)) {
             Ok(at_once) => at_once,
             Err(error) => return Err(dialing.failed(error)),
         };
         if let Some(conn) = at_once.and_then(|conn| dialing.fit_one(conn)) {
-            return Ok((conn, true));
+            return Ok(Outcome::Other(conn));
         }
         dialing.permit.begin();
-        let mut run = drive::dial(dialing.destination(), &self.dialer, ask.deadline, &dialing);
+        let asleep = Asleep {
+            dialing: &dialing,
+            bell: &bell,
+        };
+        let deadline = dialing.budget.deadline;
+        let mut run = drive::dial(dialing.destination(), &self.dialer, deadline, &asleep);
         loop {
-            if let Some(conn) = dialing.answer(&run) {
+            let is_connected = matches!(run, Ok(Run::Connected(_)));
+            if let Some(conn) = (!is_connected).then(|| dialing.answer()).flatten() {
                 match run {
                     Ok(Run::Left(drive)) => dialing.go_on_without_caller(drive),
                     Err(error) => drop(dialing.failed(error)),
                     Ok(Run::Connected(_)) => unreachable!("then it takes no other"),
                 }
-                return Ok((conn, true));
+                return Ok(Outcome::Other(conn));
             }
             run = match run {
-                Ok(Run::Connected(dialed)) => {
-                    return dialing.connected(dialed).map(|conn| (conn, false))
-                }
+                Ok(Run::Connected(dialed)) => return dialing.connected(dialed).map(Outcome::Own),
                 // What it left for was unfit.
                 Ok(Run::Left(drive)) => match dialing.ended() {
-                    None => drive.run(&dialing),
+                    None => drive.run(&Asleep {
+                        dialing: &dialing,
+                        bell: &bell,
+                    }),
                     Some(error) => return Err(dialing.failed(error)),
                 },
                 Err(error) => return Err(dialing.failed(error)),
@@ -89,12 +100,19 @@ impl Pool {
         destination: Arc<Destination>,
         ask: &Ask,
     ) -> Result<Owned<Conn>> {
-        let mut dialing = Dialing::new(self, right, destination, ask);
+        let bell = Arc::new(Bell::default());
+        let waker = Waker::Dial(bell.clone());
+        let mut dialing = Dialing::new(self, right, destination, ask, waker);
+        dialing.is_left = true;
         if let Err(error) = dialing.begin(Meanwhile::Nothing) {
             return Err(dialing.failed(error));
         }
         dialing.permit.begin();
-        match drive::dial(dialing.destination(), &self.dialer, ask.deadline, &dialing) {
+        let asleep = Asleep {
+            dialing: &dialing,
+            bell: &bell,
+        };
+        match drive::dial(dialing.destination(), &self.dialer, ask.deadline, &asleep) {
             Ok(Run::Connected(dialed)) => dialing.connected(dialed),
             Ok(Run::Left(_)) => unreachable!("it was not offered to anybody"),
             Err(error) => Err(dialing.failed(error)),
@@ -102,35 +120,73 @@ impl Pool {
     }
 
     /// A connection that was dialed for nobody is idle from now on, or the oldest waiter's.
-    pub(super) fn settle_in(&self, conn: Owned<Conn>) {
+    pub(super) fn settle_in(self: &Arc<Self>, conn: Owned<Conn>) {
+        // on_open may have spoilt it, and said that it is well.
+        let fate = self.fate(&conn);
         self.change(|state, now, effects| {
-            state.settle_in(conn.destination_id(), conn, Fate::Keep, now, effects)
+            state.settle_in(conn.destination_id(), conn, fate, now, effects)
         });
     }
 }
 
 impl Dialing {
-    fn new(pool: &Arc<Pool>, right: DialRight, destination: Arc<Destination>, ask: &Ask) -> Self {
+    pub(super) fn new(
+        pool: &Arc<Pool>,
+        right: DialRight,
+        destination: Arc<Destination>,
+        ask: &Ask,
+        waker: Waker,
+    ) -> Self {
         Self {
             permit: Permit::new(pool.clone(), right, destination, ask.label.clone()),
-            bell: Arc::default(),
-            token: ask.token.clone(),
+            waker,
+            budget: ask.budget(),
+            mode: ask.mode,
             is_patient: ask.is_patient,
             is_left: false,
         }
     }
 
-    fn pool(&self) -> &Arc<Pool> {
+    pub(super) fn patient(self, is_patient: bool) -> Self {
+        Self { is_patient, ..self }
+    }
+
+    pub(super) fn pool(&self) -> &Arc<Pool> {
         self.permit.pool()
     }
 
-    fn destination(&self) -> &Arc<Destination> {
+    pub(super) fn destination(&self) -> &Arc<Destination> {
         self.permit.destination()
     }
 
+    pub(super) fn deadline(&self) -> Deadline {
+        self.budget.deadline
+    }
+
+    pub(super) fn permit_mut(&mut self) -> &mut Permit {
+        &mut self.permit
+    }
+
+    pub(super) fn is_left(&self) -> bool {
+        self.is_left
+    }
+
+    /// When its caller has been served a connection that was given back meanwhile.
+    pub(super) fn takes_meanwhile(&self, line: &InLine<'_>) -> Meanwhile {
+        if self
+            .pool()
+            .dialer
+            .may_block_in_callback(self.may_resolve_here())
+        {
+            Meanwhile::Nothing
+        } else {
+            line.takes_meanwhile()
+        }
+    }
+
     /// On the list of dials in flight; what became idle since the right was given.
-    fn begin(&self, takes: Meanwhile) -> Result<Option<Owned<Conn>>> {
-        let (right, waker) = (self.permit.right(), Waker::Dial(self.bell.clone()));
+    pub(super) fn begin(&self, takes: Meanwhile) -> Result<Option<Owned<Conn>>> {
+        let (right, waker) = (self.permit.right(), self.waker.clone());
         let begun = self
             .pool()
             .change(|state, now, effects| state.dial_begins(right, takes, waker, now, effects));
@@ -138,8 +194,8 @@ impl Dialing {
     }
 
     /// The connection that the caller was given, if it is fit. A dial that was canceled takes none.
-    fn answer(&self, run: &Result<Run>) -> Option<Owned<Conn>> {
-        if matches!(run, Ok(Run::Connected(_))) || self.ended().is_some() {
+    pub(super) fn answer(&self) -> Option<Owned<Conn>> {
+        if self.is_left || self.ended().is_some() {
             return None;
         }
         let conn = self.pool().state.lock().dial_answer(self.permit.right())?;
@@ -147,19 +203,27 @@ impl Dialing {
     }
 
     /// That one, or another one that is idle by now; if none is fit the dial goes on, and takes what is given back.
-    fn fit_one(&self, mut conn: Owned<Conn>) -> Option<Owned<Conn>> {
-        let (pool, right) = (self.pool(), self.permit.right());
-        loop {
-            let Some(cause) = pool.unfit(&conn) else {
-                return Some(conn);
-            };
-            pool.reject(conn, cause);
-            conn =
-                pool.change(|state, now, effects| state.dial_takes_again(right, now, effects))?;
+    pub(super) fn fit_one(&self, conn: Owned<Conn>) -> Option<Owned<Conn>> {
+        match self.pool().unfit(&conn) {
+            None => Some(conn),
+            Some(cause) => self.another(conn, cause),
         }
     }
 
-    fn connected(self, dialed: Dialed) -> Result<Owned<Conn>> {
+    pub(super) fn another(&self, mut conn: Owned<Conn>, mut cause: Cause) -> Option<Owned<Conn>> {
+        let (pool, right) = (self.pool(), self.permit.right());
+        loop {
+            pool.reject(conn, cause);
+            conn =
+                pool.change(|state, now, effects| state.dial_takes_again(right, now, effects))?;
+            match pool.unfit(&conn) {
+                None => return Some(conn),
+                Some(why) => cause = why,
+            }
+        }
+    }
+
+    pub(super) fn connected(self, dialed: Dialed) -> Result<Owned<Conn>> {
         let pool = self.pool().clone();
         if let Err(error) = pool.fail_if_inherited() {
             return Err(self.failed(error));
@@ -173,12 +237,39 @@ impl Dialing {
         };
         let id = self.permit.right().destination;
         match pool.enlist(dialed.fd, id, self.destination().clone(), facts) {
-            Ok(conn) => self.permit.used_for(conn),
+            Ok(conn) => self.opened(conn),
             Err((_, error)) => Err(self.failed(error)),
         }
     }
 
-    fn failed(self, error: Error) -> Error {
+    fn opened(self, conn: Owned<Conn>) -> Result<Owned<Conn>> {
+        let pool = self.pool().clone();
+        let mode = if self.is_left {
+            Mode::AsThePool
+        } else {
+            conn.begin_borrow(false);
+            self.mode
+        };
+        if let Err(error) = pool.set_mode(&conn, mode) {
+            closing::discard(conn);
+            return Err(self.failed(error));
+        }
+        if pool.has_hook(Hook::Open) {
+            let right = self.permit.right();
+            pool.change(|state, now, effects| state.dial_takes_no_more(right, now, effects));
+        }
+        match pool.run_hook(Hook::Open, conn, &self.budget) {
+            Ok(conn) => self.permit.used_for(conn),
+            Err((conn, error)) => {
+                if let Some(conn) = conn {
+                    closing::discard(conn);
+                }
+                Err(self.failed(error))
+            }
+        }
+    }
+
+    pub(super) fn failed(self, error: Error) -> Error {
         let is_to_blame = self.is_destinations_fault(&error);
         self.permit.failed(&error, is_to_blame);
         error
@@ -193,57 +284,27 @@ impl Dialing {
         }
     }
 
-    /// The rest of the dial on a helper thread. Without one it is given up: nobody waits for it.
-    fn go_on_without_caller(mut self, drive: Box<Drive>) {
-        self.token = None;
+    /// The rest of the dial is the engine's. Without one it is given up: nobody waits for it.
+    fn go_on_without_caller(self, drive: Box<Drive>) {
+        if let Some(engine) = self.pool().engine() {
+            Pending::go_on(&engine, self, drive);
+        }
+    }
+
+    /// Its caller has been served: from now on it is dialed for nobody, and told to `task`.
+    pub(super) fn is_left_to(&mut self, task: &Arc<Task>) {
+        self.leave();
+        self.waker = Waker::Task(task.clone());
+    }
+
+    pub(super) fn leave(&mut self) {
+        self.budget.token = None;
         self.is_left = true;
-        let pool = self.pool().clone();
         self.permit.goes_to_background();
-        let job = move || {
-            pool.gate.within(|| self.end_in_background(*drive));
-        };
-        let _ = process().dialers.try_run(Box::new(job));
     }
 
-    fn end_in_background(self, drive: Drive) {
-        let pool = self.pool().clone();
-        match drive.run(&self) {
-            Ok(Run::Connected(dialed)) => {
-                if let Ok(conn) = self.connected(dialed) {
-                    pool.settle_in(conn);
-                }
-            }
-            Ok(Run::Left(_)) => unreachable!("the caller left long ago"),
-            Err(error) => {
-                self.failed(error);
-            }
-        }
-    }
-}
-
-impl Caller for Dialing {
-    fn ended(&self) -> Option<Error> {
-        if let Err(error) = self.pool().fail_if_inherited() {
-            return Some(error);
-        }
-        if self.pool().is_closed.load(Acquire) {
-            return Some(Refusal::PoolClosed.into());
-        }
-        self.token
-            .as_ref()
-            .filter(|token| token.has_fired())
-            .map(|_| canceled())
-    }
-
-    fn bell(&self) -> &Arc<Bell> {
-        &self.bell
-    }
-
-    fn token(&self) -> Option<&Token> {
-        self.token.as_deref()
-    }
-
-    fn leaves(&self) -> bool {
+    /// It has been given a connection.
+    pub(super) fn is_answered(&self) -> bool {
         !self.is_left
             && !self.pool().is_inherited()
             && self
@@ -252,8 +313,75 @@ impl Caller for Dialing {
                 .lock()
                 .is_dial_answered(self.permit.right())
     }
+}
+
+impl Caller for Dialing {
+    fn ended(&self) -> Option<Error> {
+        if let Err(error) = self.pool().fail_if_inherited() {
+            return Some(error);
+        }
+        if self.pool().is_closed() {
+            return Some(Refusal::PoolClosed.into());
+        }
+        self.budget
+            .token
+            .as_ref()
+            .filter(|token| token.has_fired())
+            .map(|_| canceled())
+    }
+
+    fn ringer(&self) -> Arc<dyn Ring> {
+        match &self.waker {
+            Waker::Dial(bell) => bell.clone(),
+            Waker::Task(task) => task.clone(),
+            Waker::Sleeper(_) => unreachable!("a dial is not woken by a nap"),
+        }
+    }
+
+    fn may_resolve_here(&self) -> bool {
+        let is_callers = matches!(self.waker, Waker::Dial(_));
+        is_callers && self.budget.deadline == Deadline::NEVER && self.budget.token.is_none()
+    }
 
     fn make_room(&self) -> bool {
         self.pool().close_longest_idle()
+    }
+}
+
+/// A dial whose caller sleeps.
+struct Asleep<'a> {
+    dialing: &'a Dialing,
+    bell: &'a Arc<Bell>,
+}
+
+impl Caller for Asleep<'_> {
+    fn ended(&self) -> Option<Error> {
+        self.dialing.ended()
+    }
+
+    fn ringer(&self) -> Arc<dyn Ring> {
+        self.dialing.ringer()
+    }
+
+    fn may_resolve_here(&self) -> bool {
+        self.dialing.may_resolve_here()
+    }
+
+    fn make_room(&self) -> bool {
+        self.dialing.make_room()
+    }
+}
+
+impl Sleeper for Asleep<'_> {
+    fn bell(&self) -> &Arc<Bell> {
+        self.bell
+    }
+
+    fn token(&self) -> Option<&Token> {
+        self.dialing.budget.token.as_deref()
+    }
+
+    fn leaves(&self) -> bool {
+        self.dialing.is_answered()
     }
 }

@@ -22,6 +22,10 @@ impl Pool {
         self.state.lock().end(clock::now_coarse(), &mut effects);
         self.is_closed.store(true, SeqCst);
         self.apply(effects);
+        // Hooks that are running, and dials that have not been told so far.
+        if let Some(engine) = self.engine_if_running() {
+            engine.schedule().wake(self);
+        }
     }
 
     /// Ends the pool and waits for what is borrowed; how many are still out.

@@ -9,15 +9,19 @@
 
 use std::cell::Cell;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd, RawFd};
 use std::sync::Weak;
 use std::thread::JoinHandle;
 
 use super::conn::Conn;
+use super::process::process;
+use super::schedule::Schedule;
 use super::Pool;
+use crate::dial::helper::Job;
 use crate::handle::{Kept, Place};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use crate::sync::{Arc, Mutex};
+use crate::sys::bell::Token;
 use crate::sys::epoll::{self, Epoll, Event};
 use crate::sys::eventfd::EventFd;
 use crate::sys::{clock, fork, thread};
@@ -56,6 +60,7 @@ pub(crate) struct Engine {
     is_ended: AtomicBool,
     /// Guards the list of pools alone.
     pools: Mutex<Vec<Weak<Pool>>>,
+    schedule: Schedule,
 }
 
 impl Engines {
@@ -93,6 +98,16 @@ impl Engines {
         }
     }
 
+    /// Nobody wants answers for that queue any more.
+    pub(crate) fn abandon(&self, queue: usize) {
+        let running = self.running.lock();
+        let engine = running.as_ref().map(|running| running.engine.clone());
+        drop(running);
+        if let Some(engine) = engine {
+            engine.schedule.abandon(queue);
+        }
+    }
+
     /// The pool has ended: its idle connections are gone. When it was the last, the engine's thread is gone too when this
     /// returns.
     pub(crate) fn leave(&self, pool: &Pool, engine: Arc<Engine>) {
@@ -115,10 +130,19 @@ impl Engines {
             engine.bell.signal();
             // A destructor of the program may have had to run on the engine itself (no thread to be had) and closed the
             // last pool: then nobody waits.
-            if ENGINE_OF.get() != fork::generation() {
+            if !Engine::is_this_thread() {
                 let _ = thread.join();
             }
         }
+    }
+}
+
+/// Runs code of the program: on a helper thread if this one is an engine, which nothing may hold up.
+pub(crate) fn run_where_it_may(job: Job) {
+    if Engine::is_this_thread() {
+        process().helpers.run(job);
+    } else {
+        job();
     }
 }
 
@@ -133,13 +157,44 @@ impl Engine {
             sleeps_until: AtomicU64::new(0),
             is_ended: AtomicBool::new(false),
             pools: Mutex::new(Vec::new()),
+            schedule: Schedule::default(),
         })
     }
 
-    /// A pool has something to be looked at by `time`; wakes the engine if it would sleep longer.
+    /// There is something to be looked at by `time`; wakes the engine if it would sleep longer.
     pub(crate) fn look_by(&self, time: Time) {
         if time.nanos() < self.sleeps_until.load(SeqCst) {
             self.bell.signal();
+        }
+    }
+
+    pub(crate) fn schedule(&self) -> &Schedule {
+        &self.schedule
+    }
+
+    /// The calling thread is an engine: code of the program must not run on it.
+    pub(super) fn is_this_thread() -> bool {
+        ENGINE_OF.get() == fork::generation()
+    }
+
+    /// Reports `number` when a connect(2) has ended.
+    pub(super) fn watch_writable(&self, fd: BorrowedFd<'_>, number: u64) -> io::Result<()> {
+        self.epoll.add(fd, epoll::WRITABLE | epoll::EDGE, number)
+    }
+
+    pub(super) fn unwatch_number(&self, number: RawFd) {
+        let _ = self.epoll.remove_number(number);
+    }
+
+    /// Reports `number` when the token fires.
+    pub(super) fn watch_token(&self, token: &Token, number: u64) -> io::Result<()> {
+        let fd = token.listen()?;
+        self.epoll.add(fd, epoll::READABLE | epoll::EDGE, number)
+    }
+
+    pub(super) fn unwatch_token(&self, token: &Token) {
+        if let Ok(fd) = token.listen() {
+            let _ = self.epoll.remove(fd);
         }
     }
 
@@ -188,6 +243,7 @@ impl Engine {
             let mut events = Vec::new();
             let until = (due != Time::NEVER).then_some(due);
             if self.epoll.wait(until, |event| events.push(event)).is_err() {
+                self.schedule.break_down();
                 // The program closed the library's descriptors (as daemons do with all of theirs): there is nothing left
                 // to watch with, and trying again would spin. Connections are still looked at when borrowed.
                 return;
@@ -195,6 +251,7 @@ impl Engine {
             self.sleeps_until.store(0, SeqCst);
             events.into_iter().for_each(|event| self.handle(event));
             let now = clock::now();
+            self.schedule.look(now);
             self.pools_due_at(now)
                 .iter()
                 .for_each(|pool| pool.reap(now));
@@ -204,7 +261,7 @@ impl Engine {
     fn earliest(&self) -> Time {
         let pools = self.pools.lock();
         let due = pools.iter().filter_map(|pool| Some(pool.upgrade()?.due()));
-        due.min().unwrap_or(Time::NEVER)
+        due.min().unwrap_or(Time::NEVER).min(self.schedule.due())
     }
 
     fn pools_due_at(&self, now: Time) -> Vec<Arc<Pool>> {
@@ -219,6 +276,9 @@ impl Engine {
     fn handle(&self, event: Event) {
         if event.data == BELL {
             self.bell.clear();
+            return;
+        }
+        if self.schedule.happened(event.data) {
             return;
         }
         let place = Place::from_bits(event.data);

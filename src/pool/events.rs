@@ -48,6 +48,7 @@ pub(crate) fn reason(cause: Cause) -> Reason {
         Cause::Evicted => Reason::Evicted,
         Cause::Discarded => Reason::Discarded,
         Cause::Failed => Reason::Failed,
+        Cause::Hook => Reason::Hook,
         Cause::ForeignFd => Reason::ForeignFd,
         Cause::PoolClosed | Cause::PoolClosedWhileIdle => Reason::PoolClosed,
     }

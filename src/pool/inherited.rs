@@ -9,7 +9,6 @@ use super::conn::Conn;
 use super::{Callbacks, Pool};
 use crate::dial::flight;
 use crate::handle::{owners, Inherited, Kept, Kind, Table};
-use crate::sync::atomic::Ordering::SeqCst;
 use crate::sync::Arc;
 use crate::sys::per_generation::PerGeneration;
 use crate::sys::{fork, socket};
@@ -53,9 +52,11 @@ impl Pool {
         let callbacks = Callbacks {
             program: self.dialer.program.clone(),
             observer: self.observer.clone(),
+            hooks: self.hooks.clone(),
+            user: self.user.clone(),
         };
         let pool = Self::new(self.options.clone(), callbacks);
-        if self.is_closed.load(SeqCst) {
+        if self.is_closed() {
             // Drained.
             pool.end();
         }
@@ -100,6 +101,6 @@ pub(crate) fn adopt(generation: u32) {
     Listed::table().adopt(generation, Inherited::Lives);
     Conn::table().adopt(generation, Inherited::Ends);
     // Nobody can call a closed pool, so what it was about to close is closed now.
-    let is_orphan = |conn: &Conn| conn.pool().is_closed.load(SeqCst);
+    let is_orphan = |conn: &Conn| conn.pool().is_closed();
     Conn::table().take_inherited(is_orphan, Conn::close_copy);
 }

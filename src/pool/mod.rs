@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod answered;
+pub(crate) mod asynchronous;
 mod closing;
 pub(crate) mod conn;
 pub(crate) mod describe;
@@ -13,14 +14,19 @@ pub(crate) mod ending;
 pub(crate) mod engine;
 pub(crate) mod events;
 mod gate;
+pub(crate) mod hooks;
 pub(crate) mod inherited;
 pub(crate) mod io;
 pub(crate) mod leaks;
+mod lending;
 pub(crate) mod open;
+pub(crate) mod pending;
 pub(crate) mod permit;
 pub(crate) mod process;
 pub(crate) mod put;
+pub(crate) mod queue;
 mod refill;
+pub(crate) mod schedule;
 pub(crate) mod shelf;
 pub(crate) mod sleepers;
 pub(crate) mod state;
@@ -29,19 +35,23 @@ mod wait;
 pub(crate) mod warm;
 pub(crate) mod watch;
 
+use std::fmt::Debug;
 use std::os::fd::RawFd;
 
 use self::conn::Conn;
+use self::dialing::Outcome;
 use self::engine::Engine;
 use self::events::Observer;
 use self::gate::Gate;
+use self::hooks::{Hook, Hooks};
 use self::leaks::Lent;
+use self::lending::NotLent;
 use self::process::process;
 use self::shelf::Held;
 use self::state::answer::{Effects, Fate, Forgotten, Refusal, Take, Want};
 use self::state::{DestinationId, State};
 use self::stats::{Cause, Stats};
-use self::wait::InLine;
+use self::wait::{Asleep, InLine, Standing};
 use crate::dial::cache::Cache;
 use crate::dial::program::Program;
 use crate::dial::Dialer;
@@ -78,6 +88,8 @@ pub(crate) struct Pool {
     last_remote: Mutex<Option<Arc<Endpoint>>>,
     /// Told what happens.
     observer: Option<Arc<dyn Observer>>,
+    hooks: Option<Arc<dyn Hooks>>,
+    user: Option<Arc<dyn Debug + Send + Sync>>,
     gate: Gate,
 }
 
@@ -86,6 +98,9 @@ pub(crate) struct Pool {
 pub(crate) struct Callbacks {
     pub(crate) program: Option<Arc<dyn Program>>,
     pub(crate) observer: Option<Arc<dyn Observer>>,
+    pub(crate) hooks: Option<Arc<dyn Hooks>>,
+    /// What all of them are given; held until the last of them has returned.
+    pub(crate) user: Option<Arc<dyn Debug + Send + Sync>>,
 }
 
 /// What a borrower asks for.
@@ -162,10 +177,26 @@ impl Pool {
             is_closed: AtomicBool::new(false),
             last_remote: Mutex::new(None),
             observer: callbacks.observer,
+            hooks: callbacks.hooks,
+            user: callbacks.user,
             gate: Gate::default(),
             generation: fork::generation(),
             options,
         })
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.is_closed.load(SeqCst)
+    }
+
+    /// Anything that the pool does may call the program.
+    pub(crate) fn runs_program_code(&self) -> bool {
+        self.is_observed() || self.dialer.program.is_some() || self.hooks.is_some()
+    }
+
+    /// On a thread of the library: what may call the program, unless the pool has ended.
+    pub(crate) fn within_gate(&self, work: impl FnOnce()) {
+        self.gate.within(work);
     }
 
     pub(crate) fn options(&self) -> &Options {
@@ -208,48 +239,38 @@ impl Pool {
         destination: &Arc<Destination>,
         ask: &Ask,
     ) -> Result<Owned<Conn>> {
-        let mut line = InLine::new(self, destination, ask);
-        let mut taken = line.take()?;
+        let mut standing = Standing::default();
+        let mut asleep = Asleep::new(InLine {
+            pool: self,
+            ask,
+            destination,
+            standing: &mut standing,
+        });
+        let mut taken = asleep.take()?;
         loop {
-            match taken {
+            let conn = match taken {
                 Take::Dial(right, destination) => {
-                    let (conn, is_reused) = self.dial(right, destination, &line)?;
-                    return self.hand_out(conn, is_reused, ask);
+                    match self.dial(right, destination, &asleep.line)? {
+                        Outcome::Own(conn) => return Ok(self.lend_dialed(conn, ask)),
+                        Outcome::Other(conn) => conn,
+                    }
                 }
                 Take::Reuse(conn) => match self.unfit(&conn) {
-                    None => return self.hand_out(conn, true, ask),
-                    Some(cause) => taken = line.take_another(conn, cause)?,
+                    None => conn,
+                    Some(cause) => {
+                        taken = asleep.take_another(conn, cause)?;
+                        continue;
+                    }
                 },
                 Take::Refused(refusal) => return Err(refusal.into()),
                 Take::Wait => unreachable!("the line waits itself"),
+            };
+            match self.lend_reused(conn, ask) {
+                Ok(conn) => return Ok(conn),
+                Err(NotLent::Refused(conn)) => taken = asleep.take_another(conn, Cause::Hook)?,
+                Err(NotLent::Failed(error)) => return Err(error),
             }
         }
-    }
-
-    fn hand_out(
-        self: &Arc<Self>,
-        conn: Owned<Conn>,
-        is_reused: bool,
-        ask: &Ask,
-    ) -> Result<Owned<Conn>> {
-        conn.begin_borrow(is_reused);
-        let set = match ask.mode {
-            Mode::AsThePool => conn.set_mode(self.options.nonblocking),
-            Mode::Nonblocking => conn.force_mode(true),
-            Mode::Blocking => conn.force_mode(false),
-        };
-        if let Err(error) = set {
-            let id = conn.destination_id();
-            self.end_borrow(id, conn, Fate::Close(Cause::Failed));
-            return Err(system_error("fcntl", &error));
-        }
-        self.begin_loan(&conn, ask.label.as_ref());
-        self.note_wanted(&conn);
-        if is_reused {
-            self.state.lock().reused();
-            self.tell_reused(&conn, ask.label());
-        }
-        Ok(conn)
     }
 
     /// One transition: the change under the lock, its effects after it.
@@ -289,8 +310,18 @@ impl Pool {
     }
 
     /// The one way back.
-    pub(crate) fn give_back(self: &Arc<Self>, conn: Owned<Conn>) {
-        let fate = self.fate(&conn);
+    pub(crate) fn give_back(self: &Arc<Self>, mut conn: Owned<Conn>) {
+        let mut fate = self.fate(&conn);
+        if fate == Fate::Keep && self.has_hook(Hook::Release) && !self.is_closed() {
+            let Some((back, is_kept)) = self.run_on_release(conn) else {
+                return;
+            };
+            conn = back;
+            fate = match self.fate(&conn) {
+                Fate::Keep if !is_kept => Fate::Close(Cause::Hook),
+                fate => fate,
+            };
+        }
         if fate == Fate::Keep {
             self.watch(&conn);
         }
@@ -360,7 +391,7 @@ impl Pool {
     /// Gives an idle connection's descriptor away.
     pub(crate) fn get(&self, destination: &Destination) -> Result<RawFd> {
         let no_data = |conn: &Owned<Conn>| !conn.has(conn::HAS_DATA);
-        if self.is_closed.load(SeqCst) {
+        if self.is_closed() {
             return Err(Refusal::PoolClosed.into());
         }
         loop {
@@ -401,6 +432,7 @@ impl Pool {
         }
         let engine = self.engine.lock().take();
         if let Some(engine) = engine {
+            engine.schedule().end(self);
             process().engines.leave(self, engine);
         }
         self.gate.shut();
@@ -421,6 +453,9 @@ impl Pool {
 
     /// Wakes who was served, and closes what the pool let go of.
     fn apply(&self, mut effects: Effects<Owned<Conn>>) {
+        if Engine::is_this_thread() {
+            return self.apply_in_background(effects);
+        }
         wake(&mut effects);
         for (conn, cause) in effects.closes {
             closing::close(conn, cause);

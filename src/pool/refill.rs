@@ -56,7 +56,7 @@ impl Pool {
         }
     }
 
-    fn ask_of_nobody(&self) -> Ask {
+    pub(super) fn ask_of_nobody(&self) -> Ask {
         Ask {
             want: Want::Any,
             deadline: Deadline::from_timeout(clock::now(), self.options.dial.timeout_ms),

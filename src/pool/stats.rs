@@ -24,6 +24,8 @@ pub(crate) enum Cause {
     Failed,
     /// Found closed by the peer when it was given back.
     PeerClosedAtGiveBack,
+    /// on_reuse or on_release refused it.
+    Hook,
     /// At give-back the descriptor was another file's: it is forgotten, not closed.
     ForeignFd,
     /// Given back to a pool that was closed or drained.
@@ -75,6 +77,7 @@ impl Counters {
             Cause::Discarded | Cause::Failed | Cause::PeerClosedAtGiveBack | Cause::PoolClosed => {
                 &mut self.closed_discarded
             }
+            Cause::Hook => &mut self.closed_hook,
             Cause::ForeignFd => &mut self.closed_foreign_fd,
         } += 1;
     }

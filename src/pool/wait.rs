@@ -1,12 +1,14 @@
-//! A borrower in line: asks the pool's state for a connection, and sleeps while others are served.
+//! A borrower in line: asks the pool's state for a connection, and waits while others are served, asleep (`Asleep`) or told by
+//! the engine (`pending`).
 //!
 //! No lock is held while it sleeps; `answered` has the loop.
 #![forbid(unsafe_code)]
 
 use std::io;
 
-use super::answered::{self, Sleeper, Unanswered};
+use super::answered::{self, Patience, Sleeper, Unanswered, Waiter};
 use super::conn::Conn;
+use super::schedule::Task;
 use super::state::answer::{Meanwhile, Request, Take, Ticket, Waited, Want};
 use super::stats::Cause;
 use super::{canceled, system_error, Ask, Pool};
@@ -20,7 +22,7 @@ use crate::values::clock::{Deadline, Time};
 use crate::values::error::{Error, Phase, Result};
 use crate::values::event::Kind;
 
-type Taken = Take<Owned<Conn>>;
+pub(super) type Taken = Take<Owned<Conn>>;
 
 /// After a restart of the server all idle connections are dead, and the watch closes them one by one in the background. A
 /// borrower that found so many dead leaves the others to it: looking at hundreds takes longer than a dial.
@@ -30,8 +32,10 @@ const DEAD_ENOUGH: u32 = 3;
 #[derive(Clone, Debug)]
 pub(crate) enum Waker {
     Sleeper(Arc<Nap>),
-    /// A dial in flight.
+    /// A dial in flight, in its caller's thread.
     Dial(Arc<Bell>),
+    /// One that nobody sleeps on.
+    Task(Arc<Task>),
 }
 
 impl Waker {
@@ -39,141 +43,131 @@ impl Waker {
         match self {
             Waker::Sleeper(nap) => nap.wake(),
             Waker::Dial(bell) => bell.ring(),
+            Waker::Task(task) => task.wake(),
         }
     }
+}
+
+/// What a borrower has been through.
+#[derive(Debug, Default)]
+pub(super) struct Standing {
+    ticket: Option<Ticket>,
+    /// Idle connections that were handed out unfit.
+    unfit: u32,
+    has_waited: bool,
 }
 
 /// See the module.
 pub(super) struct InLine<'a> {
-    pool: &'a Pool,
-    ask: &'a Ask,
-    request: Request<'a>,
-    ticket: Option<Ticket>,
-    nap: Option<Arc<Nap>>,
-    /// Idle connections that were handed out dead.
-    dead: u32,
+    pub(super) pool: &'a Arc<Pool>,
+    pub(super) ask: &'a Ask,
+    pub(super) destination: &'a Arc<Destination>,
+    pub(super) standing: &'a mut Standing,
 }
 
-impl<'a> InLine<'a> {
-    pub(super) fn new(pool: &'a Pool, destination: &'a Arc<Destination>, ask: &'a Ask) -> Self {
-        Self {
-            pool,
-            ask,
-            request: Request {
-                destination,
-                want: ask.want,
-                may_wait: ask.wait_until.is_some(),
-                distrusts_idle: false,
-                has_waited: false,
-            },
-            ticket: None,
-            nap: None,
-            dead: 0,
+impl InLine<'_> {
+    fn distrusts_idle(&self) -> bool {
+        self.standing.unfit >= DEAD_ENOUGH
+    }
+
+    fn request(&self) -> Request<'_> {
+        Request {
+            destination: self.destination,
+            want: self.ask.want,
+            may_wait: self.ask.wait_until.is_some(),
+            distrusts_idle: self.distrusts_idle(),
+            has_waited: self.standing.has_waited,
         }
     }
 
-    /// A connection, or the right to dial one.
-    pub(super) fn take(&mut self) -> Result<Taken> {
-        let Self {
-            pool,
-            ask,
-            request,
-            nap,
-            ..
-        } = self;
-        let (ticket, taken) = pool
-            .change(|state, now, effects| state.take(*request, now, || bell(nap, ask), effects));
-        self.ticket = Some(ticket);
-        self.wait_if_told(ticket, taken)
+    /// A connection, the right to dial one, or the advice to wait; then `waker` is told of the answer.
+    pub(super) fn take(&mut self, waker: impl FnOnce() -> Waker) -> Taken {
+        let request = self.request();
+        let (ticket, taken) = self
+            .pool
+            .change(|state, now, effects| state.take(request, now, waker, effects));
+        self.standing.ticket = Some(ticket);
+        taken
     }
 
     /// The same after a connection that turned out to be unfit: it is closed, and the ticket stays.
-    pub(super) fn take_another(&mut self, conn: Owned<Conn>, cause: Cause) -> Result<Taken> {
-        let Some(ticket) = self.ticket else {
-            unreachable!("nothing was taken without a ticket");
-        };
-        self.dead += 1;
-        self.request.distrusts_idle = self.dead >= DEAD_ENOUGH;
-        let Self {
-            pool,
-            ask,
-            request,
-            nap,
-            ..
-        } = self;
-        let taken = pool.change(|state, now, effects| {
-            let unfit = (conn, cause);
-            let bell = || bell(nap, ask);
-            state.take_another(ticket, unfit, *request, now, bell, effects)
-        });
-        self.wait_if_told(ticket, taken)
+    pub(super) fn take_another(
+        &mut self,
+        conn: Owned<Conn>,
+        cause: Cause,
+        waker: impl FnOnce() -> Waker,
+    ) -> Taken {
+        let ticket = self.ticket();
+        self.standing.unfit += 1;
+        let request = self.request();
+        self.pool.change(|state, now, effects| {
+            state.take_another(ticket, (conn, cause), request, now, waker, effects)
+        })
     }
 
-    pub(super) fn ask(&self) -> &Ask {
-        self.ask
+    pub(super) fn ticket(&self) -> Ticket {
+        match self.standing.ticket {
+            Some(ticket) => ticket,
+            None => unreachable!("nothing was taken without a ticket"),
+        }
     }
 
     /// When the deadline passes it is the destination that was too slow: the dial had all the time of the pool.
     pub(super) fn is_patient(&self) -> bool {
-        self.ask.is_patient && !self.request.has_waited
+        self.ask.is_patient && !self.standing.has_waited
     }
 
     /// What a dial of this borrower takes while it runs.
     pub(super) fn takes_meanwhile(&self) -> Meanwhile {
-        match self.request {
-            Request {
-                want: Want::Fresh, ..
-            } => Meanwhile::Nothing,
-            Request {
-                distrusts_idle: true,
-                ..
-            } => Meanwhile::GivenBack,
+        match self.ask.want {
+            Want::Fresh => Meanwhile::Nothing,
+            _ if self.distrusts_idle() => Meanwhile::GivenBack,
             _ => Meanwhile::Anything,
         }
     }
 
-    fn wait_if_told(&mut self, ticket: Ticket, taken: Taken) -> Result<Taken> {
-        if !matches!(taken, Take::Wait) {
-            return Ok(taken);
+    pub(super) fn patience(&self) -> Patience {
+        Patience {
+            at_a_limit: self.ask.wait_until.unwrap_or(self.ask.deadline),
+            at_all: self.ask.deadline,
         }
-        self.request.has_waited = true;
-        let (destination, label) = (self.request.destination, self.ask.label());
-        self.pool.tell_of(Kind::WaitStart, destination, label);
+    }
+
+    /// It was told to wait; since when it does.
+    pub(super) fn begin_wait(&mut self) -> Result<Time> {
+        self.standing.has_waited = true;
+        self.pool
+            .tell_of(Kind::WaitStart, self.destination, self.ask.label());
         self.pool.fail_if_inherited()?;
-        let began = clock::now();
-        let result = self.wait(ticket);
+        Ok(clock::now())
+    }
+
+    pub(super) fn end_wait(
+        &self,
+        began: Time,
+        result: std::result::Result<Taken, Unanswered>,
+    ) -> Result<Taken> {
         let waited = clock::now().since(began);
         self.pool.state.lock().waited(waited);
+        let result = result.map_err(|why| match why {
+            Unanswered::Canceled => canceled(),
+            Unanswered::TimedOut(why) => Error::timeout(Phase::Waiting, &why.to_string()),
+            Unanswered::CannotSleep(error) => system_error("eventfd", &error),
+        });
         let error = match &result {
             Err(error) => Some(error.clone()),
             Ok(Take::Refused(refusal)) => Some(refusal.clone().into()),
             Ok(_) => None,
         };
+        let (destination, label) = (self.destination, self.ask.label());
         self.pool
             .tell_end(Kind::WaitDone, destination, label, began, error.as_ref());
         result
     }
-
-    fn wait(&self, ticket: Ticket) -> Result<Taken> {
-        let deadline = self.ask.deadline;
-        let wait_until = self.ask.wait_until.unwrap_or(deadline);
-        answered::answer(self, ticket, wait_until, deadline).map_err(|why| match why {
-            Unanswered::Canceled => canceled(),
-            Unanswered::TimedOut(why) => Error::timeout(Phase::Waiting, &why.to_string()),
-            Unanswered::CannotSleep(error) => system_error("eventfd", &error),
-        })
-    }
 }
 
-impl Sleeper for InLine<'_> {
+impl Waiter for InLine<'_> {
     type Conn = Owned<Conn>;
-
-    fn sleep(&self, until: Deadline) -> io::Result<()> {
-        let Some(nap) = &self.nap else {
-            unreachable!("who stands in line has a bell");
-        };
-        nap.sleep(until, self.ask.token.as_deref())
-    }
 
     fn is_canceled(&self) -> bool {
         let token = self.ask.token.as_ref();
@@ -193,9 +187,75 @@ impl Sleeper for InLine<'_> {
         self.pool
             .change(|state, now, effects| state.leave(ticket, now, effects));
     }
+}
+
+/// One who sleeps until there is an answer.
+pub(super) struct Asleep<'a> {
+    pub(super) line: InLine<'a>,
+    nap: Option<Arc<Nap>>,
+}
+
+impl<'a> Asleep<'a> {
+    pub(super) fn new(line: InLine<'a>) -> Self {
+        Self { line, nap: None }
+    }
+
+    /// A connection, or the right to dial one.
+    pub(super) fn take(&mut self) -> Result<Taken> {
+        let Self { line, nap } = self;
+        let ask = line.ask;
+        let taken = line.take(|| bell(nap, ask));
+        self.wait_if_told(taken)
+    }
+
+    /// The same after one that is unfit.
+    pub(super) fn take_another(&mut self, conn: Owned<Conn>, cause: Cause) -> Result<Taken> {
+        let Self { line, nap } = self;
+        let ask = line.ask;
+        let taken = line.take_another(conn, cause, || bell(nap, ask));
+        self.wait_if_told(taken)
+    }
+
+    fn wait_if_told(&mut self, taken: Taken) -> Result<Taken> {
+        if !matches!(taken, Take::Wait) {
+            return Ok(taken);
+        }
+        let began = self.line.begin_wait()?;
+        let result = answered::answer(self, self.line.ticket(), self.line.patience());
+        self.line.end_wait(began, result)
+    }
+}
+
+impl Waiter for Asleep<'_> {
+    type Conn = Owned<Conn>;
+
+    fn is_canceled(&self) -> bool {
+        self.line.is_canceled()
+    }
+
+    fn now(&self) -> Time {
+        self.line.now()
+    }
+
+    fn look_after(&self, ticket: Ticket, is_late: bool, is_over: bool) -> Waited<Owned<Conn>> {
+        self.line.look_after(ticket, is_late, is_over)
+    }
+
+    fn leave(&self, ticket: Ticket) {
+        self.line.leave(ticket);
+    }
+}
+
+impl Sleeper for Asleep<'_> {
+    fn sleep(&self, until: Deadline) -> io::Result<()> {
+        let Some(nap) = &self.nap else {
+            unreachable!("who stands in line has a bell");
+        };
+        nap.sleep(until, self.line.ask.token.as_deref())
+    }
 
     fn make_room(&self) -> bool {
-        self.pool.close_longest_idle()
+        self.line.pool.close_longest_idle()
     }
 }
 

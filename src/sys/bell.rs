@@ -14,6 +14,17 @@ use crate::sync::atomic::{
     Ordering::{AcqRel, Acquire, SeqCst},
 };
 
+/// Is told that something has changed; takes the news to whoever must look.
+pub(crate) trait Ring: std::fmt::Debug + Send + Sync {
+    fn ring(&self);
+}
+
+impl Ring for Bell {
+    fn ring(&self) {
+        Bell::ring(self);
+    }
+}
+
 /// One sleeper's bell: `generation << 32 | descriptor + 1`, 0 before anybody listened.
 #[derive(Debug, Default)]
 pub(crate) struct Bell(AtomicU64);

@@ -9,6 +9,8 @@ use crate::values::clock::Time;
 pub(crate) const HANG_UP: u32 = (libc::EPOLLRDHUP | libc::EPOLLHUP) as u32;
 /// The socket failed, or has something in its error queue.
 pub(crate) const FAILED: u32 = libc::EPOLLERR as u32;
+/// A connect(2) has ended, or there is room to write.
+pub(crate) const WRITABLE: u32 = libc::EPOLLOUT as u32;
 /// There are bytes to read.
 pub(crate) const READABLE: u32 = libc::EPOLLIN as u32;
 /// Events are reported once, when they begin.
@@ -52,6 +54,11 @@ impl Epoll {
 
     pub(crate) fn remove(&self, fd: BorrowedFd<'_>) -> io::Result<()> {
         self.control(libc::EPOLL_CTL_DEL, fd.as_raw_fd(), 0, 0)
+    }
+
+    /// The same by number, for a descriptor that is about to be closed.
+    pub(crate) fn remove_number(&self, number: RawFd) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_DEL, number, 0, 0)
     }
 
     /// Sleeps until an event, or until `until` (`None`: for ever), and hands each event to `each`.

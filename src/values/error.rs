@@ -37,6 +37,7 @@ pub(crate) enum Phase {
     Waiting = 1,
     Resolving = 2,
     Connecting = 3,
+    Opening = 4,
     Reading = 5,
     Writing = 6,
 }
@@ -48,6 +49,7 @@ impl Phase {
             Phase::Waiting => "waiting",
             Phase::Resolving => "resolving",
             Phase::Connecting => "connecting",
+            Phase::Opening => "opening",
             Phase::Reading => "reading",
             Phase::Writing => "writing",
         }

@@ -38,6 +38,7 @@ pub(crate) enum Reason {
     PeerClosed = 7,
     Dirty = 8,
     Failed = 9,
+    Hook = 10,
     PoolClosed = 11,
     ForeignFd = 12,
 }

@@ -1,4 +1,4 @@
-//! Runs a dial in the calling thread, with poll(2): no thread, no timer and no epoll of its own.
+//! Runs a dial: in the calling thread, asleep in poll(2), or look by look for one who is told when something happens.
 #![forbid(unsafe_code)]
 
 mod addresses;
@@ -8,11 +8,12 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::adopt;
 use super::connect::{Attempt, StartFailure};
+use super::flight::Watcher;
 use super::race::{Pace, Race, Step};
 use super::source::Source;
 use super::Dialer;
 use crate::sync::Arc;
-use crate::sys::bell::{Bell, Token};
+use crate::sys::bell::{Bell, Ring, Token};
 use crate::sys::poll::{self, Interest};
 use crate::sys::{self, clock, socket};
 use crate::values::address::{Address, Destination, Target};
@@ -24,14 +25,22 @@ use crate::values::error::{Error, Phase, Result, Status};
 pub(crate) trait Caller {
     /// Why the dial must end now, if it must.
     fn ended(&self) -> Option<Error>;
-    /// Rings when `ended` changes.
+    /// Is told when there is news of a lookup.
+    fn ringer(&self) -> Arc<dyn Ring>;
+    /// A resolve callback may take its time in this thread.
+    fn may_resolve_here(&self) -> bool;
+    /// The process has no descriptor left: gives one back to the system, if it can.
+    fn make_room(&self) -> bool;
+}
+
+/// One who sleeps until the dial has ended.
+pub(crate) trait Sleeper: Caller {
+    /// Rings when `ended` or `leaves` changes, and when there is news of a lookup.
     fn bell(&self) -> &Arc<Bell>;
     /// Ends the dial when it fires.
     fn token(&self) -> Option<&Token>;
     /// It has got a connection from elsewhere.
     fn leaves(&self) -> bool;
-    /// The process has no descriptor left: gives one back to the system, if it can.
-    fn make_room(&self) -> bool;
 }
 
 /// A connected socket.
@@ -46,7 +55,7 @@ pub(crate) struct Dialed {
     pub(crate) is_nonblocking: bool,
 }
 
-/// How far a dial came in its caller's thread.
+/// How far a dial came while its caller slept.
 #[derive(Debug)]
 pub(crate) enum Run {
     Connected(Dialed),
@@ -54,13 +63,42 @@ pub(crate) enum Run {
     Left(Box<Drive>),
 }
 
-/// Everything between an address and a connected socket.
+/// How far a dial came without sleeping.
+#[derive(Debug)]
+pub(crate) enum Went {
+    Connected(Dialed),
+    /// Nothing to do before that time, unless something happens.
+    Rests(Deadline),
+}
+
+/// How a dial begins.
+#[derive(Debug)]
+pub(crate) enum Begun {
+    /// By the program itself.
+    Connected(Dialed),
+    Drive(Box<Drive>),
+}
+
+/// Everything between an address and a connected socket, in the calling thread.
 pub(crate) fn dial(
     destination: &Arc<Destination>,
     dialer: &Arc<Dialer>,
     deadline: Deadline,
-    caller: &dyn Caller,
+    caller: &dyn Sleeper,
 ) -> Result<Run> {
+    match begin(destination, dialer, deadline, caller)? {
+        Begun::Connected(dialed) => Ok(Run::Connected(dialed)),
+        Begun::Drive(drive) => drive.run(caller),
+    }
+}
+
+/// The part of it that may run code of the program.
+pub(crate) fn begin(
+    destination: &Arc<Destination>,
+    dialer: &Arc<Dialer>,
+    deadline: Deadline,
+    caller: &dyn Caller,
+) -> Result<Begun> {
     let address = &destination.address;
     let rewritten = match &dialer.program {
         Some(program) => program.rewrite(&address.network.to_string(), &address.text)?,
@@ -71,7 +109,7 @@ pub(crate) fn dial(
         .transpose()?;
     let address = rewritten.as_ref().unwrap_or(address);
     if let Some(dialed) = adopt::from_program(address, dialer, deadline, caller)? {
-        return Ok(Run::Connected(dialed));
+        return Ok(Begun::Connected(dialed));
     }
     let mut drive = Drive {
         destination: destination.clone(),
@@ -89,7 +127,7 @@ pub(crate) fn dial(
         made_room: Cell::new(false),
     };
     drive.find_addresses(caller)?;
-    drive.run(caller)
+    Ok(Begun::Drive(Box::new(drive)))
 }
 
 fn pace(dialer: &Dialer) -> Pace {
@@ -134,16 +172,50 @@ impl Drive {
     }
 
     /// Goes on until it is connected, or the caller leaves.
-    pub(crate) fn run(mut self, caller: &dyn Caller) -> Result<Run> {
+    pub(crate) fn run(mut self: Box<Self>, caller: &dyn Sleeper) -> Result<Run> {
+        loop {
+            match self.advance(caller)? {
+                Went::Connected(dialed) => return Ok(Run::Connected(dialed)),
+                Went::Rests(_) if caller.leaves() => return Ok(Run::Left(self)),
+                Went::Rests(until) => self.sleep(until, caller)?,
+            }
+        }
+    }
+
+    /// For one who does not sleep on it: takes what has happened, and goes on as far as it can.
+    pub(crate) fn look_around(&mut self, caller: &dyn Caller) -> Result<Went> {
+        self.look(caller)?;
+        self.poll(&[], Deadline::at(Time::default()))?;
+        match self.advance(caller)? {
+            Went::Rests(until) => Ok(Went::Rests(self.earlier(until))),
+            connected => Ok(connected),
+        }
+    }
+
+    /// From now on `watcher` tells when something happens to a socket.
+    pub(crate) fn watch(&mut self, watcher: &Arc<dyn Watcher>) -> Result<()> {
+        let mut attempts = self.attempts.iter_mut().flatten();
+        attempts
+            .try_for_each(|attempt| attempt.watch(watcher))
+            .map_err(|error| shortage(&error))
+    }
+
+    /// From now on that one is told of lookups.
+    pub(crate) fn tell_instead(&mut self, ring: Arc<dyn Ring>) {
+        if let Some(source) = &mut self.source {
+            source.tell_instead(ring);
+        }
+    }
+
+    fn advance(&mut self, caller: &dyn Caller) -> Result<Went> {
         loop {
             let now = clock::now();
             let step = self.race.next(now);
             match step {
                 Step::Connect(number) => self.start(number, now, caller)?,
                 Step::Abandon(number) => self.abandon(number, now),
-                Step::Sleep(_) if caller.leaves() => return Ok(Run::Left(Box::new(self))),
-                Step::Sleep(until) => self.sleep(until, caller)?,
-                Step::Won(number) => return Ok(Run::Connected(self.take(number))),
+                Step::Sleep(until) => return Ok(Went::Rests(until)),
+                Step::Won(number) => return Ok(Went::Connected(self.take(number))),
                 Step::Failed | Step::TimedOut => {
                     return Err(match (caller.ended(), step) {
                         (Some(error), _) => error,
@@ -155,7 +227,7 @@ impl Drive {
         }
     }
 
-    fn take(mut self, number: usize) -> Dialed {
+    fn take(&mut self, number: usize) -> Dialed {
         let Some(attempt) = self.attempts[number].take() else {
             unreachable!("the winner was started");
         };
@@ -245,7 +317,7 @@ impl Drive {
     }
 
     /// Sleeps until something happened to an attempt or a lookup, the bell rang, or `until`.
-    fn sleep(&mut self, until: Deadline, caller: &dyn Caller) -> Result<()> {
+    fn sleep(&mut self, until: Deadline, caller: &dyn Sleeper) -> Result<()> {
         let bell = self.listen(caller, || caller.bell().listen())?;
         let token = caller
             .token()
@@ -291,7 +363,17 @@ impl Drive {
         self.attempts.iter().any(Option::is_some)
     }
 
-    fn poll(&mut self, wakers: &[BorrowedFd<'_>], until: Deadline) -> Result<bool> {
+    /// `until`, or when an attempt or a lookup wants to be looked at.
+    fn earlier(&self, until: Deadline) -> Deadline {
+        let attempts = self.attempts.iter().flatten();
+        let again = attempts.filter_map(Attempt::again_at).map(Deadline::at);
+        let until = again.fold(until, Deadline::min);
+        let source = self.source.as_ref();
+        let nudge = source.and_then(|source| source.again_at(clock::now()));
+        until.min(nudge.map_or(Deadline::NEVER, Deadline::at))
+    }
+
+    fn poll(&mut self, wakers: &[BorrowedFd<'_>], until: Deadline) -> Result<()> {
         let is_pending =
             |one: &Option<Attempt>| one.as_ref().is_some_and(|one| one.pending().is_some());
         let pending: Vec<usize> = (0..self.attempts.len())
@@ -306,17 +388,10 @@ impl Drive {
                 .iter()
                 .map(|&waker| Interest::new(waker, poll::READABLE)),
         );
-        let attempts = self.attempts.iter().flatten();
-        let again = attempts.filter_map(Attempt::again_at).map(Deadline::at);
-        let until = again.fold(until, Deadline::min);
-        let source = self.source.as_ref();
-        let nudge = source.and_then(|source| source.again_at(clock::now()));
-        let until = until.min(nudge.map_or(Deadline::NEVER, Deadline::at));
+        let until = self.earlier(until);
         poll::wait(&mut interests, until).map_err(|error| shortage(&error))?;
-        let mut happened = false;
         for (number, interest) in pending.into_iter().zip(&interests) {
             if interest.reported() != 0 {
-                happened = true;
                 self.settle(number, Attempt::finish);
             }
         }
@@ -324,11 +399,10 @@ impl Drive {
         let is_due = |one: &Attempt| one.again_at().is_some_and(|at| at <= now);
         for number in 0..self.attempts.len() {
             if self.attempts[number].as_ref().is_some_and(is_due) {
-                happened = true;
                 self.settle(number, |attempt| attempt.try_again(now));
             }
         }
-        Ok(happened)
+        Ok(())
     }
 
     fn settle(&mut self, number: usize, look: impl FnOnce(&mut Attempt) -> std::io::Result<()>) {

@@ -3,7 +3,7 @@
 //! | a dial | is answered by | and then |
 //! |---|---|---|
 //! | whose caller waits | a connection of its destination that nobody in line wants | its connect goes on for nobody: `left` |
-//! | fresh, or in a callback on its caller's thread, or left | nothing | its own connect is all there is |
+//! | fresh, or in a callback on its caller's thread, or in on_open, or left | nothing | its own connect is all there is |
 #![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;
@@ -111,6 +111,22 @@ impl<C: Held> State<C> {
         let answer = flight.answer.take()?;
         flight.takes_any = false;
         Some(answer)
+    }
+
+    /// on_open begins: from now on its own connection is all that it takes. What it was given meanwhile goes to the next.
+    pub(crate) fn dial_takes_no_more(
+        &mut self,
+        right: DialRight,
+        now: Time,
+        effects: &mut Effects<C>,
+    ) {
+        let Some(flight) = self.flights.of(right) else {
+            return;
+        };
+        flight.takes_any = false;
+        if let Some(conn) = flight.answer.take() {
+            self.pass_on(Some(conn), right.destination, now, effects);
+        }
     }
 
     /// The answer was unfit: the dial's caller takes another one, now or later.

@@ -173,7 +173,11 @@ impl Pool {
                 Patience::Ends => Deadline::at(NOW),
                 _ => Deadline::NEVER,
             };
-            match answered::answer(&waiter, ticket, until, until) {
+            let patience = answered::Patience {
+                at_a_limit: until,
+                at_all: until,
+            };
+            match answered::answer(&waiter, ticket, patience) {
                 Ok(taken) => {
                     self.served.lock().expect("no panic").push(ticket);
                     taken
@@ -349,8 +353,6 @@ struct Waiter<'a> {
 }
 
 impl Sleeper for Waiter<'_> {
-    type Conn = Conn;
-
     /// Between two transitions anything may happen, so time needs no time to pass.
     fn sleep(&self, _: Deadline) -> io::Result<()> {
         match self.patience {
@@ -359,6 +361,14 @@ impl Sleeper for Waiter<'_> {
         }
         Ok(())
     }
+
+    fn make_room(&self) -> bool {
+        false
+    }
+}
+
+impl answered::Waiter for Waiter<'_> {
+    type Conn = Conn;
 
     fn is_canceled(&self) -> bool {
         match self.patience {
@@ -379,10 +389,6 @@ impl Sleeper for Waiter<'_> {
     fn leave(&self, ticket: Ticket) {
         self.pool
             .change(|state, effects| state.leave(ticket, NOW, effects));
-    }
-
-    fn make_room(&self) -> bool {
-        false
     }
 }
 

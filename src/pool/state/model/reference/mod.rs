@@ -242,6 +242,7 @@ impl Reference {
             Cause::MaxUses => &mut counters.closed_max_uses,
             Cause::IdleFull => &mut counters.closed_idle_full,
             Cause::Evicted | Cause::PoolClosedWhileIdle => &mut counters.closed_evicted,
+            Cause::Hook => &mut counters.closed_hook,
             Cause::ForeignFd => &mut counters.closed_foreign_fd,
             Cause::Discarded | Cause::Failed | Cause::PeerClosedAtGiveBack | Cause::PoolClosed => {
                 &mut counters.closed_discarded

@@ -1,0 +1,292 @@
+//! The program's callbacks as the lower layers call them: with C's texts and handles, and their answers as errors.
+
+use std::ffi::{c_char, c_void, CString};
+use std::os::fd::RawFd;
+
+use super::callbacks::{
+    called, refused, vcp_conn_hook_fn, vcp_control_fn, vcp_dial_fn, vcp_event, vcp_event_fn,
+    vcp_free_fn, vcp_resolve_fn, vcp_resolved, vcp_rewrite_fn, Resolved,
+};
+use super::conn::vcp_conn;
+use super::options::vcp_pool_options;
+use super::text;
+use crate::dial::lookup::Lookup;
+use crate::dial::program::Program;
+use crate::handle::Kept;
+use crate::pool::engine::run_where_it_may;
+use crate::pool::events::Observer;
+use crate::pool::hooks::{Hook, Hooks};
+use crate::pool::Callbacks;
+use crate::sync::atomic::{AtomicBool, Ordering::Release};
+use crate::sync::Arc;
+use crate::sys::foreign::UserData;
+use crate::sys::fork;
+use crate::values::address::{Destination, LONGEST_TEXT};
+use crate::values::error::{Error, Result, Status};
+use crate::values::event::Event;
+
+/// The callbacks of one pool with the pointer they are given.
+struct Called {
+    user: *mut c_void,
+    rewrite: vcp_rewrite_fn,
+    resolve: vcp_resolve_fn,
+    dial: vcp_dial_fn,
+    control: vcp_control_fn,
+    on_open: vcp_conn_hook_fn,
+    on_reuse: vcp_conn_hook_fn,
+    on_release: vcp_conn_hook_fn,
+    on_event: vcp_event_fn,
+    free_user: vcp_free_fn,
+    /// The pool exists, so that `user` is to be freed after its last callback.
+    is_in_use: AtomicBool,
+}
+
+impl Drop for Called {
+    fn drop(&mut self) {
+        if let (Some(free_user), true) = (self.free_user, *self.is_in_use.get_mut()) {
+            let user = UserData::new(self.user, Some(free_user));
+            run_where_it_may(Box::new(move || user.free()));
+        }
+    }
+}
+
+// SAFETY: the header tells the program on which threads its callbacks run; `user` is only passed on to them.
+unsafe impl Send for Called {}
+// SAFETY: as above.
+unsafe impl Sync for Called {}
+
+impl std::fmt::Debug for Called {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Called").finish_non_exhaustive()
+    }
+}
+
+/// Text for a callback. What comes from an address or a network has no NUL inside.
+fn c_text(text: &str) -> CString {
+    CString::new(text).unwrap_or_default()
+}
+
+/// Lets go of `user` when the pool's last callback has returned.
+#[derive(Debug)]
+pub(crate) struct Keeper(Arc<Called>);
+
+impl Keeper {
+    /// The pool has been made: from now on `user` is freed at its end.
+    pub(crate) fn keep(self) {
+        self.0.is_in_use.store(true, Release);
+    }
+}
+
+/// Those that are set.
+pub(crate) fn of(options: &vcp_pool_options) -> (Callbacks, Keeper) {
+    let called = Arc::new(Called {
+        user: options.user,
+        rewrite: options.rewrite,
+        resolve: options.resolve,
+        dial: options.dial,
+        control: options.control,
+        on_open: options.on_open,
+        on_reuse: options.on_reuse,
+        on_release: options.on_release,
+        on_event: options.on_event,
+        free_user: options.free_user,
+        is_in_use: AtomicBool::new(false),
+    });
+    let hooks =
+        options.on_open.is_some() || options.on_reuse.is_some() || options.on_release.is_some();
+    let dials = options.rewrite.is_some()
+        || options.resolve.is_some()
+        || options.dial.is_some()
+        || options.control.is_some();
+    let callbacks = Callbacks {
+        program: dials.then(|| -> Arc<dyn Program> { called.clone() }),
+        observer: options
+            .on_event
+            .map(|_| -> Arc<dyn Observer> { called.clone() }),
+        hooks: hooks.then(|| -> Arc<dyn Hooks> { called.clone() }),
+        user: Some(called.clone()),
+    };
+    (callbacks, Keeper(called))
+}
+
+impl Called {
+    fn hook(&self, hook: Hook) -> vcp_conn_hook_fn {
+        match hook {
+            Hook::Open => self.on_open,
+            Hook::Reuse => self.on_reuse,
+            Hook::Release => self.on_release,
+        }
+    }
+}
+
+impl Hooks for Called {
+    fn has(&self, hook: Hook) -> bool {
+        self.hook(hook).is_some()
+    }
+
+    fn call(&self, which: Hook, conn: usize, fd: RawFd) -> Result<()> {
+        let Some(hook) = self.hook(which) else {
+            return Ok(());
+        };
+        let answer = called(|| {
+            // SAFETY: a handle that is live until the hook returns, and its descriptor.
+            unsafe { hook(self.user, conn as *mut vcp_conn, fd) }
+        });
+        if answer.0 == 0 {
+            return Ok(());
+        }
+        let name = match which {
+            Hook::Open => "on_open",
+            Hook::Reuse => "on_reuse",
+            Hook::Release => "on_release",
+        };
+        Err(refused(name, answer))
+    }
+}
+
+impl Observer for Called {
+    fn on_event(&self, event: &Event<'_>) {
+        let Some(on_event) = self.on_event else {
+            return;
+        };
+        let Destination { address, tag } = event.destination;
+        let has_port = address.network.has_port();
+        let remote = event.remote.map(|remote| remote.text(has_port));
+        let network = c_text(&address.network.to_string());
+        let text = c_text(&address.text);
+        let label = c_text(event.label);
+        let reuse_tag = c_text(tag);
+        let remote_address = c_text(&remote.unwrap_or_default());
+        let message = c_text(event.error.map_or(event.remark, |error| &error.message));
+        let told = vcp_event {
+            size: size_of::<vcp_event>(),
+            kind: event.kind as i32,
+            reason: event.reason as i32,
+            status: event.error.map_or(0, |error| error.status as i32),
+            network: network.as_ptr(),
+            address: text.as_ptr(),
+            label: label.as_ptr(),
+            fd: event.fd.unwrap_or(-1),
+            duration_us: i64::try_from(event.duration.as_micros()).unwrap_or(i64::MAX),
+            reuse_tag: reuse_tag.as_ptr(),
+            remote_address: remote_address.as_ptr(),
+            message: message.as_ptr(),
+        };
+        let before = fork::generation();
+        // SAFETY: texts that end in NUL, all valid until it returns.
+        unsafe { on_event(self.user, &told) };
+        // It may have forked: whoever goes on in the child sees that what it holds is inherited.
+        fork::has_come_back_in_a_child(before);
+    }
+}
+
+impl Program for Called {
+    fn rewrite(&self, network: &str, address: &str) -> Result<Option<String>> {
+        let Some(rewrite) = self.rewrite else {
+            return Ok(None);
+        };
+        let (network, address) = (c_text(network), c_text(address));
+        let mut out = [0 as c_char; LONGEST_TEXT + 1];
+        let answer = called(|| {
+            // SAFETY: texts that end in NUL, and a buffer of the size that is told.
+            unsafe {
+                rewrite(
+                    self.user,
+                    network.as_ptr(),
+                    address.as_ptr(),
+                    out.as_mut_ptr(),
+                    out.len(),
+                )
+            }
+        });
+        if answer.0 != 0 {
+            return Err(refused("rewrite", answer));
+        }
+        // The last byte stays 0 whatever the callback wrote before it: nothing is read beyond the buffer.
+        out[LONGEST_TEXT] = 0;
+        // SAFETY: terminated.
+        let text = unsafe {
+            text::required(
+                out.as_ptr(),
+                "what the rewrite callback wrote",
+                Status::InvalidAddress,
+            )
+        }?;
+        Ok(Some(text.to_owned()))
+    }
+
+    fn resolves(&self) -> bool {
+        self.resolve.is_some()
+    }
+
+    fn dials(&self) -> bool {
+        self.dial.is_some()
+    }
+
+    fn resolve(
+        &self,
+        network: &str,
+        host: &str,
+        timeout_ms: i64,
+        lookup: &Arc<Lookup>,
+    ) -> Result<()> {
+        let Some(resolve) = self.resolve else {
+            return Ok(());
+        };
+        let (network, host) = (c_text(network), c_text(host));
+        let owned = Resolved::table()
+            .insert(Resolved(lookup.clone()))
+            .map_err(|(_, error)| Error::new(Status::System, format!("a new lookup: {error}")))?;
+        let handle = owned.lend();
+        let answer = called(|| {
+            // SAFETY: texts that end in NUL, and a handle that is live until the callback returns.
+            unsafe {
+                resolve(
+                    self.user,
+                    network.as_ptr(),
+                    host.as_ptr(),
+                    timeout_ms,
+                    handle as *mut vcp_resolved,
+                )
+            }
+        });
+        drop(Resolved::table().redeem(handle, |_| {}));
+        if answer.0 == 0 {
+            Ok(())
+        } else {
+            Err(refused("resolve", answer))
+        }
+    }
+
+    fn dial(&self, network: &str, address: &str, timeout_ms: i64) -> Result<Option<RawFd>> {
+        let Some(dial) = self.dial else {
+            return Ok(None);
+        };
+        let (network, address) = (c_text(network), c_text(address));
+        let answer = called(|| {
+            // SAFETY: texts that end in NUL.
+            unsafe { dial(self.user, network.as_ptr(), address.as_ptr(), timeout_ms) }
+        });
+        if answer.0 >= 0 {
+            Ok(Some(answer.0))
+        } else {
+            Err(refused("dial", answer))
+        }
+    }
+
+    fn control(&self, network: &str, address: &str, fd: RawFd) -> Result<()> {
+        let Some(control) = self.control else {
+            return Ok(());
+        };
+        let (network, address) = (c_text(network), c_text(address));
+        let answer = called(|| {
+            // SAFETY: texts that end in NUL, and an open descriptor.
+            unsafe { control(self.user, network.as_ptr(), address.as_ptr(), fd) }
+        });
+        if answer.0 == 0 {
+            Ok(())
+        } else {
+            Err(refused("control", answer))
+        }
+    }
+}

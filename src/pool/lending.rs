@@ -1,0 +1,95 @@
+//! The last steps before a connection is its borrower's: the descriptor's mode, the hooks, the loan.
+#![forbid(unsafe_code)]
+
+use super::conn::Conn;
+use super::hooks::{Budget, Hook};
+use super::shelf::Held;
+use super::state::answer::Fate;
+use super::stats::Cause;
+use super::{system_error, Ask, Mode, Pool};
+use crate::handle::Owned;
+use crate::sync::Arc;
+use crate::values::error::{Error, Result, Status};
+
+/// Why a connection from the pool did not become the borrower's.
+#[derive(Debug)]
+pub(super) enum NotLent {
+    /// on_reuse refused it: another one may do.
+    Refused(Owned<Conn>),
+    Failed(Error),
+}
+
+impl From<NotLent> for Error {
+    fn from(why: NotLent) -> Self {
+        match why {
+            NotLent::Failed(error) => error,
+            NotLent::Refused(_) => unreachable!("whoever has an on_reuse asks for another one"),
+        }
+    }
+}
+
+impl Ask {
+    pub(super) fn budget(&self) -> Budget {
+        Budget {
+            deadline: self.deadline,
+            token: self.token.clone(),
+        }
+    }
+}
+
+impl Pool {
+    pub(super) fn set_mode(&self, conn: &Conn, mode: Mode) -> Result<()> {
+        let set = match mode {
+            Mode::AsThePool => conn.set_mode(self.options.nonblocking),
+            Mode::Nonblocking => conn.force_mode(true),
+            Mode::Blocking => conn.force_mode(false),
+        };
+        set.map_err(|error| system_error("fcntl", &error))
+    }
+
+    /// One from the pool, found fit.
+    pub(super) fn lend_reused(
+        self: &Arc<Self>,
+        conn: Owned<Conn>,
+        ask: &Ask,
+    ) -> std::result::Result<Owned<Conn>, NotLent> {
+        conn.begin_borrow(true);
+        if let Err(error) = self.set_mode(&conn, ask.mode) {
+            self.end_borrow(conn.destination_id(), conn, Fate::Close(Cause::Failed));
+            return Err(NotLent::Failed(error));
+        }
+        let conn = if self.has_hook(Hook::Reuse) {
+            self.reuse(conn, ask)?
+        } else {
+            conn
+        };
+        self.begin_loan(&conn, ask.label.as_ref());
+        self.note_wanted(&conn);
+        self.state.lock().reused();
+        self.tell_reused(&conn, ask.label());
+        Ok(conn)
+    }
+
+    fn reuse(
+        self: &Arc<Self>,
+        conn: Owned<Conn>,
+        ask: &Ask,
+    ) -> std::result::Result<Owned<Conn>, NotLent> {
+        self.run_hook(Hook::Reuse, conn, &ask.budget())
+            .map_err(|(conn, error)| match conn {
+                Some(conn) if error.status == Status::Callback => NotLent::Refused(conn),
+                Some(conn) => {
+                    self.end_borrow(conn.destination_id(), conn, Fate::Close(Cause::Hook));
+                    NotLent::Failed(error)
+                }
+                None => NotLent::Failed(error),
+            })
+    }
+
+    /// One that was dialed for this borrower.
+    pub(super) fn lend_dialed(self: &Arc<Self>, conn: Owned<Conn>, ask: &Ask) -> Owned<Conn> {
+        self.begin_loan(&conn, ask.label.as_ref());
+        self.note_wanted(&conn);
+        conn
+    }
+}

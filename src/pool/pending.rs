@@ -1,0 +1,422 @@
+//! A dial that nobody sleeps on: an asynchronous one, whose answer goes to a queue, or the rest of one whose caller was served.
+//!
+//! | stage | waits for | and then |
+//! |---|---|---|
+//! | Unread | a thread to look the address's service name up on | Asking |
+//! | Asking | nothing | Taken |
+//! | Taken | a thread that may block, for on_reuse | the answer, Waiting or Dialing |
+//! | Waiting | its turn in the pool's line | Taken |
+//! | Dialing | sockets, lookups, time, a connection given back | the answer; or, answered by another connection, Dialing for nobody |
+//!
+//! Each look goes as far as it can without waiting. It is the engine's, or a helper's where code of the program may run.
+#![forbid(unsafe_code)]
+
+use std::ops::ControlFlow;
+
+use super::answered::{self, Unanswered, Waiter};
+use super::asynchronous::ReadAddress;
+use super::conn::Conn;
+use super::dialing::Dialing;
+use super::engine::Engine;
+use super::lending::NotLent;
+use super::queue::Asker;
+use super::schedule::{Next, Task, Work};
+use super::state::answer::{DialRight, Take};
+use super::stats::Cause;
+use super::wait::{InLine, Standing, Taken, Waker};
+use super::{canceled, system_error, Ask, Pool};
+use crate::dial::drive::{self, Begun, Dialed, Drive, Went};
+use crate::dial::flight::Watcher;
+use crate::handle::Owned;
+use crate::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use crate::sync::{Arc, Mutex};
+use crate::values::address::Destination;
+use crate::values::clock::{Deadline, Time};
+use crate::values::error::{Error, Result, Status};
+
+pub(super) enum Stage {
+    Unread(ReadAddress),
+    Asking,
+    Taken(Taken),
+    Waiting {
+        since: Time,
+    },
+    /// Without a drive: it has not begun.
+    Dialing(Box<Dialing>, Option<Box<Drive>>),
+    Done,
+}
+
+impl std::fmt::Debug for Stage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Stage").finish_non_exhaustive()
+    }
+}
+
+/// What changes from look to look.
+#[derive(Debug)]
+pub(super) struct Course {
+    pub(super) stage: Stage,
+    pub(super) destination: Option<Arc<Destination>>,
+    pub(super) standing: Standing,
+    pub(super) carries_token: bool,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    pool: Arc<Pool>,
+    ask: Ask,
+    /// Taken by the one who answers. Guards itself alone.
+    asker: Mutex<Option<Asker>>,
+    is_abandoned: AtomicBool,
+    /// It is about to read its address, which may block.
+    pub(super) reads: AtomicBool,
+    /// Taken out for a look. Guards itself alone.
+    course: Mutex<Option<Course>>,
+}
+
+/// Where a look has led to.
+enum Step {
+    On(Stage),
+    Rests(Stage, Deadline),
+    Done,
+}
+
+pub(super) fn no_engine() -> Error {
+    let message = "the library's background thread cannot run";
+    Error::new(Status::System, message).numbered(libc::EAGAIN)
+}
+
+pub(super) fn waker(task: &Arc<Task>) -> Waker {
+    Waker::Task(task.clone())
+}
+
+impl Course {
+    pub(super) fn at(stage: Stage) -> Self {
+        Self {
+            stage,
+            destination: None,
+            standing: Standing::default(),
+            carries_token: false,
+        }
+    }
+}
+
+impl Pending {
+    pub(super) fn new(pool: &Arc<Pool>, ask: Ask, asker: Option<&Asker>) -> Arc<Self> {
+        Arc::new(Self {
+            pool: pool.clone(),
+            ask,
+            asker: Mutex::new(asker.cloned()),
+            is_abandoned: AtomicBool::new(false),
+            reads: AtomicBool::new(false),
+            course: Mutex::new(None),
+        })
+    }
+
+    pub(super) fn begin(&self, task: &Arc<Task>, course: Course) {
+        *self.course.lock() = Some(course);
+        task.wake();
+        task.go_on(Deadline::NEVER);
+    }
+
+    /// The rest of a dial whose caller was served otherwise.
+    pub(super) fn go_on(engine: &Arc<Engine>, mut dialing: Dialing, mut drive: Box<Drive>) {
+        let pending = Self::new(dialing.pool(), dialing.pool().ask_of_nobody(), None);
+        let task = Task::new(engine, pending.clone());
+        dialing.is_left_to(&task);
+        drive.tell_instead(task.clone());
+        let course = Course {
+            destination: Some(dialing.destination().clone()),
+            ..Course::at(Stage::Dialing(Box::new(dialing), Some(drive)))
+        };
+        pending.begin(&task, course);
+    }
+
+    /// Answers whoever asked, once. In a child that was forked inside a callback there is nobody to answer.
+    fn answer(&self, course: &Course, result: Result<Owned<Conn>>) -> Step {
+        let asker = self.asker.lock().take();
+        if let (Some(asker), false) = (asker, self.pool.is_inherited()) {
+            asker.answer(match &course.destination {
+                Some(destination) => {
+                    result.map_err(|error| error.of(format_args!("dial {destination}")))
+                }
+                None => result,
+            });
+        }
+        Step::Done
+    }
+
+    /// Why nobody wants the answer any more, or none can come.
+    fn ended(&self, task: &Task) -> Option<Error> {
+        if self.is_abandoned.load(SeqCst) {
+            return Some(canceled());
+        }
+        task.is_broken().then(no_engine)
+    }
+
+    /// From now on the token wakes it.
+    fn carry_token(&self, course: &mut Course, task: &Task) -> Result<()> {
+        let Some(token) = self.ask.token.as_ref().filter(|_| !course.carries_token) else {
+            return Ok(());
+        };
+        let mut carried = task.carry(token);
+        if carried.is_err() && self.pool.close_longest_idle() {
+            carried = task.carry(token);
+        }
+        course.carries_token = true;
+        carried.map_err(|error| system_error("eventfd", &error))
+    }
+
+    fn step(&self, course: &mut Course, task: &Arc<Task>) -> Step {
+        let stage = std::mem::replace(&mut course.stage, Stage::Done);
+        let ended = self
+            .ended(task)
+            .map_or_else(|| self.carry_token(course, task), Err);
+        if let Err(error) = ended {
+            return self.end(stage, course, error);
+        }
+        match stage {
+            Stage::Unread(read) => self.read(read, course),
+            Stage::Asking => self.ask(course, task),
+            Stage::Taken(taken) => self.use_taken(taken, course, task),
+            Stage::Waiting { since } => self.look_after(since, course),
+            Stage::Dialing(dialing, None) => self.start(dialing, course),
+            Stage::Dialing(dialing, Some(drive)) => self.drive(dialing, drive, course, task),
+            Stage::Done => Step::Done,
+        }
+    }
+
+    fn end(&self, stage: Stage, course: &mut Course, error: Error) -> Step {
+        match stage {
+            Stage::Waiting { since } => {
+                let line = self.line(course);
+                line.leave(line.ticket());
+                let _ = line.end_wait(since, Err(Unanswered::Canceled));
+            }
+            Stage::Taken(Take::Reuse(conn)) => self.pool.give_back(conn),
+            Stage::Taken(Take::Dial(right, _)) => self
+                .pool
+                .change(|state, now, effects| state.give_up(right, now, effects)),
+            Stage::Dialing(dialing, _) => drop(dialing.failed(error.clone())),
+            Stage::Unread(_) | Stage::Asking | Stage::Taken(_) | Stage::Done => {}
+        }
+        self.answer(course, Err(error))
+    }
+
+    fn line<'a>(&'a self, course: &'a mut Course) -> InLine<'a> {
+        let Course {
+            destination: Some(destination),
+            standing,
+            ..
+        } = course
+        else {
+            unreachable!("the address has been read");
+        };
+        InLine {
+            pool: &self.pool,
+            ask: &self.ask,
+            destination,
+            standing,
+        }
+    }
+
+    fn read(&self, read: ReadAddress, course: &mut Course) -> Step {
+        let destination = read();
+        self.reads.store(false, SeqCst);
+        match destination {
+            Ok(destination) => {
+                course.destination = Some(Arc::new(destination));
+                Step::On(Stage::Asking)
+            }
+            Err(error) => self.answer(course, Err(error)),
+        }
+    }
+
+    fn ask(&self, course: &mut Course, task: &Arc<Task>) -> Step {
+        match self.ask.may_go_on() {
+            Ok(()) => Step::On(Stage::Taken(self.line(course).take(|| waker(task)))),
+            Err(error) => self.answer(course, Err(error)),
+        }
+    }
+
+    fn use_taken(&self, taken: Taken, course: &mut Course, task: &Arc<Task>) -> Step {
+        let another = |course: &mut Course, conn, cause| {
+            let taken = self.line(course).take_another(conn, cause, || waker(task));
+            Step::On(Stage::Taken(taken))
+        };
+        match taken {
+            Take::Refused(refusal) => self.answer(course, Err(refusal.into())),
+            Take::Wait => match self.line(course).begin_wait() {
+                Ok(since) => Step::On(Stage::Waiting { since }),
+                Err(error) => self.answer(course, Err(error)),
+            },
+            Take::Reuse(conn) => match self.pool.unfit(&conn) {
+                Some(cause) => another(course, conn, cause),
+                None => match self.pool.lend_reused(conn, &self.ask) {
+                    Ok(conn) => self.answer(course, Ok(conn)),
+                    Err(NotLent::Refused(conn)) => another(course, conn, Cause::Hook),
+                    Err(NotLent::Failed(error)) => self.answer(course, Err(error)),
+                },
+            },
+            Take::Dial(right, destination) => self.may_dial(right, destination, course, task),
+        }
+    }
+
+    fn look_after(&self, since: Time, course: &mut Course) -> Step {
+        let line = self.line(course);
+        let looked = answered::look(&line, line.ticket(), line.patience());
+        let result = match looked {
+            Ok(ControlFlow::Continue(until)) => {
+                return Step::Rests(Stage::Waiting { since }, until);
+            }
+            Ok(ControlFlow::Break(taken)) => Ok(taken),
+            Err(why) => Err(why),
+        };
+        match line.end_wait(since, result) {
+            Ok(taken) => Step::On(Stage::Taken(taken)),
+            Err(error) => self.answer(course, Err(error)),
+        }
+    }
+
+    fn may_dial(
+        &self,
+        right: DialRight,
+        destination: Arc<Destination>,
+        course: &mut Course,
+        task: &Arc<Task>,
+    ) -> Step {
+        let dialing = Dialing::new(&self.pool, right, destination, &self.ask, waker(task));
+        let line = self.line(course);
+        let dialing = Box::new(dialing.patient(line.is_patient()));
+        match dialing.begin(dialing.takes_meanwhile(&line)) {
+            Ok(at_once) => match at_once.and_then(|conn| dialing.fit_one(conn)) {
+                Some(conn) => self.serve(dialing, None, conn, course),
+                None => Step::On(Stage::Dialing(dialing, None)),
+            },
+            Err(error) => self.answer(course, Err(dialing.failed(error))),
+        }
+    }
+
+    fn start(&self, mut dialing: Box<Dialing>, course: &Course) -> Step {
+        dialing.permit_mut().begin();
+        let begun = drive::begin(
+            dialing.destination(),
+            &self.pool.dialer,
+            dialing.deadline(),
+            &*dialing,
+        );
+        match begun {
+            Ok(Begun::Connected(dialed)) => self.connected(*dialing, dialed, course),
+            Ok(Begun::Drive(drive)) => Step::On(Stage::Dialing(dialing, Some(drive))),
+            Err(error) => self.answer(course, Err(dialing.failed(error))),
+        }
+    }
+
+    fn drive(
+        &self,
+        dialing: Box<Dialing>,
+        mut drive: Box<Drive>,
+        course: &Course,
+        task: &Arc<Task>,
+    ) -> Step {
+        if let Some(conn) = dialing.answer() {
+            return self.serve(dialing, Some(drive), conn, course);
+        }
+        let watcher: Arc<dyn Watcher> = task.clone();
+        let went = drive.look_around(&*dialing).and_then(|went| {
+            drive.watch(&watcher)?;
+            Ok(went)
+        });
+        match went {
+            Ok(Went::Connected(dialed)) => self.connected(*dialing, dialed, course),
+            // What answered it a moment ago has woken it.
+            Ok(Went::Rests(until)) => Step::Rests(Stage::Dialing(dialing, Some(drive)), until),
+            Err(error) => match dialing.answer() {
+                Some(conn) => {
+                    let result = self.pool.lend_reused(conn, &self.ask).map_err(Error::from);
+                    dialing.failed(error);
+                    self.answer(course, result)
+                }
+                None => self.answer(course, Err(dialing.failed(error))),
+            },
+        }
+    }
+
+    fn connected(&self, dialing: Dialing, dialed: Dialed, course: &Course) -> Step {
+        let is_left = dialing.is_left();
+        match dialing.connected(dialed) {
+            Ok(conn) if is_left => {
+                self.pool.settle_in(conn);
+                Step::Done
+            }
+            Ok(conn) => self.answer(course, Ok(self.pool.lend_dialed(conn, &self.ask))),
+            Err(error) => self.answer(course, Err(error)),
+        }
+    }
+
+    /// The asker gets another connection; a dial that is on its way goes on for nobody.
+    fn serve(
+        &self,
+        mut dialing: Box<Dialing>,
+        drive: Option<Box<Drive>>,
+        mut conn: Owned<Conn>,
+        course: &Course,
+    ) -> Step {
+        let result = loop {
+            match self.pool.lend_reused(conn, &self.ask) {
+                Ok(conn) => break Ok(conn),
+                Err(NotLent::Failed(error)) => break Err(error),
+                Err(NotLent::Refused(refused)) => match dialing.another(refused, Cause::Hook) {
+                    Some(other) => conn = other,
+                    None => return Step::On(Stage::Dialing(dialing, drive)),
+                },
+            }
+        };
+        self.answer(course, result);
+        match drive {
+            Some(drive) => {
+                dialing.leave();
+                Step::On(Stage::Dialing(dialing, Some(drive)))
+            }
+            // It had not begun: the right to dial is given up.
+            None => Step::Done,
+        }
+    }
+}
+
+impl Work for Arc<Pending> {
+    fn look(&self, task: &Arc<Task>) -> Next {
+        let Some(mut course) = self.course.lock().take() else {
+            return Next::Done;
+        };
+        loop {
+            match self.step(&mut course, task) {
+                Step::On(stage) => course.stage = stage,
+                Step::Done => return Next::Done,
+                Step::Rests(stage, until) => {
+                    course.stage = stage;
+                    *self.course.lock() = Some(course);
+                    return Next::At(until);
+                }
+            }
+        }
+    }
+
+    fn pool(&self) -> &Arc<Pool> {
+        &self.pool
+    }
+
+    fn runs_program_code(&self) -> bool {
+        self.reads.load(SeqCst) || self.pool.runs_program_code()
+    }
+
+    fn abandon(&self, queue: usize) -> bool {
+        let asker = self.asker.lock();
+        let is_its = asker.as_ref().is_some_and(|asker| asker.is_of(queue));
+        if is_its {
+            self.is_abandoned.store(true, SeqCst);
+        }
+        is_its
+    }
+}

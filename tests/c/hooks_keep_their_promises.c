@@ -1,0 +1,489 @@
+/* on_open, on_reuse, on_release, free_user. Contract section 4. */
+#include "queue.h"
+
+typedef struct {
+    vcp_pool *pool;
+    vcp_conn *seen;
+    int opened;
+    int reused;
+    int released;
+    int freed;
+    int open_answer;
+    int reuse_answer;
+    int release_answer;
+    int hangs;
+    int64_t read_answer;
+    int phase;
+    int freed_data;
+    int data_fd;
+    int data_fd_was_open;
+} record;
+
+static void free_data(void *data)
+{
+    record *r = (record *)data;
+    r->data_fd_was_open = is_open(r->data_fd);
+    __sync_add_and_fetch(&r->freed_data, 1);
+}
+
+static int count(int *counter)
+{
+    return __sync_add_and_fetch(counter, 0);
+}
+
+static int refuse(int answer)
+{
+    if (answer != 0) {
+        CHECK_EQ(vcp_set_callback_error("the hook says no"), VCP_OK);
+    }
+    return answer;
+}
+
+static int opens(void *user, vcp_conn *conn, int fd)
+{
+    record *r = (record *)user;
+    char text[64];
+    char byte;
+    r->seen = conn;
+    __sync_add_and_fetch(&r->opened, 1);
+    CHECK_EQ(vcp_conn_raw_fd(conn), fd);
+    CHECK_EQ(vcp_conn_is_reused(conn), 0);
+    CHECK_EQ(vcp_conn_close(conn), VCP_ERR_INVALID_ARGUMENT);
+    CHECK_EQ(vcp_conn_detach(conn), VCP_ERR_INVALID_ARGUMENT);
+    CHECK(vcp_conn_address(conn, text, sizeof text) > 0);
+    if (r->hangs) {
+        r->read_answer = vcp_conn_read(conn, &byte, 1);
+        r->phase = vcp_last_phase();
+    }
+    if (r->hangs == 2) {
+        /* The descriptor's own I/O ends too. */
+        CHECK(readable_within(fd, 10000));
+        CHECK_EQ(recv(fd, &byte, 1, 0), 0);
+    }
+    r->data_fd = fd;
+    CHECK_EQ(vcp_conn_set_data(conn, r, free_data), VCP_OK);
+    return refuse(r->open_answer);
+}
+
+static int reuses(void *user, vcp_conn *conn, int fd)
+{
+    record *r = (record *)user;
+    r->seen = conn;
+    __sync_add_and_fetch(&r->reused, 1);
+    CHECK_EQ(vcp_conn_raw_fd(conn), fd);
+    CHECK_EQ(vcp_conn_is_reused(conn), 1);
+    CHECK_EQ(vcp_conn_close(conn), VCP_ERR_INVALID_ARGUMENT);
+    return refuse(r->reuse_answer);
+}
+
+static int releases(void *user, vcp_conn *conn, int fd)
+{
+    record *r = (record *)user;
+    __sync_add_and_fetch(&r->released, 1);
+    CHECK_EQ(vcp_conn_raw_fd(conn), fd);
+    CHECK_EQ(vcp_conn_detach(conn), VCP_ERR_INVALID_ARGUMENT);
+    return refuse(r->release_answer);
+}
+
+static void frees(void *user)
+{
+    __sync_add_and_fetch(&((record *)user)->freed, 1);
+}
+
+static vcp_pool_options recorded(record *r)
+{
+    vcp_pool_options options = pool_options();
+    memset(r, 0, sizeof *r);
+    options.user = r;
+    options.on_open = opens;
+    options.on_reuse = reuses;
+    options.on_release = releases;
+    options.free_user = frees;
+    return options;
+}
+
+TEST(each_runs_at_its_time_and_sees_the_borrowers_handle)
+{
+    server s = tcp_server();
+    record r;
+    vcp_pool_options options = recorded(&r);
+    vcp_pool *pool = pool_new(&options);
+    vcp_conn *conn = borrow(pool, &s);
+    vcp_conn *first = conn;
+    CHECK_EQ(r.opened, 1);
+    CHECK(r.seen == conn);
+    CHECK_EQ(vcp_conn_uses(conn), 1);
+    CHECK(vcp_conn_data(conn) == &r);
+    give_back(conn);
+    CHECK_EQ(r.released, 1);
+    CHECK_EQ(vcp_conn_close(first), VCP_ERR_CONN_CLOSED);
+    conn = borrow(pool, &s);
+    CHECK_EQ(r.reused, 1);
+    CHECK(r.seen == conn);
+    CHECK(conn != first);
+    CHECK_EQ(vcp_conn_uses(conn), 2);
+    CHECK_EQ(vcp_conn_discard(conn), VCP_OK);
+    give_back(conn);
+    CHECK_EQ(r.released, 1);
+    CHECK_EQ(r.freed_data, 1);
+    CHECK(r.data_fd_was_open);
+    CHECK_EQ(r.opened, 1);
+    CHECK_STATS_ADD_UP(pool);
+    conn = borrow(pool, &s);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    CHECK_EQ(r.freed, 0);
+    give_back(conn);
+    CHECK_EQ(r.released, 1);
+    CHECK_EQ(r.freed, 1);
+    server_close(&s);
+}
+
+TEST(what_on_open_refuses_is_a_failed_dial)
+{
+    server s = tcp_server();
+    record r;
+    vcp_pool_options options = recorded(&r);
+    vcp_pool *pool = pool_new(&options);
+    vcp_conn *conn = NULL;
+    int peer;
+    r.open_answer = 7;
+    CHECK_EQ(vcp_dial(pool, s.network, s.address, &conn), VCP_ERR_CALLBACK);
+    CHECK(conn == NULL);
+    CHECK_EQ(vcp_last_errno(), 7);
+    CHECK_HAS(vcp_last_error(), "on_open callback refused: 7: the hook says no");
+    CHECK_EQ(r.freed_data, 1);
+    CHECK(r.data_fd_was_open);
+    CHECK(vcp_conn_raw_fd(r.seen) == VCP_ERR_CONN_CLOSED);
+    peer = server_accept(&s);
+    CHECK(peer_sees_end(peer));
+    close(peer);
+    CHECK_EQ(stats_of(pool).dial_failures, 1);
+    CHECK_EQ(stats_of(pool).closed_hook, 0);
+    CHECK_STATS_ADD_UP(pool);
+    r.open_answer = 0;
+    conn = borrow(pool, &s);
+    CHECK(conn != r.seen || vcp_conn_raw_fd(conn) >= 0);
+    give_back(conn);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    CHECK_EQ(r.freed, 1);
+    server_close(&s);
+}
+
+TEST(what_on_reuse_refuses_is_closed_and_the_next_one_serves)
+{
+    server s = tcp_server();
+    record r;
+    vcp_pool_options options = recorded(&r);
+    vcp_pool *pool = pool_new(&options);
+    vcp_conn *one = borrow(pool, &s);
+    vcp_conn *two = borrow(pool, &s);
+    vcp_conn *conn;
+    give_back(one);
+    give_back(two);
+    r.reuse_answer = 3;
+    conn = borrow(pool, &s);
+    CHECK_EQ(r.reused, 2);
+    CHECK_EQ(vcp_conn_is_reused(conn), 0);
+    CHECK_EQ(stats_of(pool).closed_hook, 2);
+    CHECK_EQ(stats_of(pool).reuses, 0);
+    CHECK_EQ(r.freed_data, 2);
+    CHECK_STATS_ADD_UP(pool);
+    give_back(conn);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
+TEST(what_on_release_refuses_is_not_kept)
+{
+    server s = tcp_server();
+    record r;
+    vcp_pool_options options = recorded(&r);
+    vcp_pool *pool = pool_new(&options);
+    vcp_conn *conn = borrow(pool, &s);
+    r.release_answer = 1;
+    give_back(conn);
+    CHECK_EQ(idle_in(pool), 0);
+    CHECK_EQ(stats_of(pool).closed_hook, 1);
+    CHECK_EQ(stats_of(pool).releases, 0);
+    CHECK_EQ(r.freed_data, 1);
+    CHECK_STATS_ADD_UP(pool);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
+TEST(a_hook_that_hangs_ends_with_the_dials_deadline)
+{
+    server s = tcp_server();
+    record r;
+    vcp_pool_options options = recorded(&r);
+    vcp_pool *pool;
+    vcp_conn *conn = NULL;
+    int64_t start;
+    int hangs;
+    options.dial_timeout_ms = 200;
+    for (hangs = 1; hangs <= 2; hangs++) {
+        recorded(&r);
+        pool = pool_new(&options);
+        r.hangs = hangs;
+        start = now_ms();
+        CHECK_EQ(vcp_dial(pool, s.network, s.address, &conn), VCP_ERR_TIMEOUT);
+        CHECK_EQ(vcp_last_phase(), VCP_PHASE_OPENING);
+        CHECK_HAS(vcp_last_error(), "opening");
+        CHECK_TOOK(start, 200);
+        CHECK_EQ(r.read_answer, VCP_ERR_TIMEOUT);
+        CHECK_EQ(r.phase, VCP_PHASE_READING);
+        CHECK_EQ(r.freed_data, 1);
+        CHECK_EQ(stats_of(pool).dial_failures, 1);
+        CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    }
+    server_close(&s);
+}
+
+TEST(the_deadline_of_the_dial_ends_with_it)
+{
+    server s = tcp_server();
+    record r;
+    vcp_pool_options options = recorded(&r);
+    vcp_pool *pool;
+    vcp_conn *conn;
+    server_start_echo(&s);
+    options.dial_timeout_ms = 100;
+    pool = pool_new(&options);
+    conn = borrow(pool, &s);
+    let_pass(150);
+    CHECK_ECHO(conn, "long after");
+    give_back(conn);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
+static void *fire(void *cancel)
+{
+    let_pass(50);
+    CHECK_EQ(vcp_cancel_fire((vcp_cancel *)cancel), VCP_OK);
+    return NULL;
+}
+
+TEST(a_token_ends_a_hook_that_hangs)
+{
+    server s = tcp_server();
+    record r;
+    vcp_pool_options options = recorded(&r);
+    vcp_pool *pool = pool_new(&options);
+    vcp_dial_options dial = dial_options(0);
+    vcp_conn *conn = NULL;
+    vcp_cancel *cancel;
+    pthread_t thread;
+    r.hangs = 2;
+    CHECK_EQ(vcp_cancel_new(&cancel), VCP_OK);
+    dial.cancel = cancel;
+    CHECK_EQ(pthread_create(&thread, NULL, fire, cancel), 0);
+    CHECK_EQ(vcp_dial_with(pool, s.network, s.address, &dial, &conn), VCP_ERR_CANCELED);
+    CHECK_EQ(r.read_answer, VCP_ERR_CANCELED);
+    CHECK_EQ(pthread_join(thread, NULL), 0);
+    CHECK_EQ(vcp_cancel_free(cancel), VCP_OK);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
+static void *close_pool(void *argument)
+{
+    record *r = (record *)argument;
+    EVENTUALLY(count(&r->opened) == 1, 5000);
+    let_pass(50);
+    CHECK_EQ(vcp_pool_close(r->pool), VCP_OK);
+    return NULL;
+}
+
+TEST(a_pools_close_ends_a_hook_that_hangs)
+{
+    server s = tcp_server();
+    int is_async;
+    for (is_async = 0; is_async < 2; is_async++) {
+        record r;
+        vcp_pool_options options = recorded(&r);
+        vcp_pool *pool = pool_new(&options);
+        vcp_queue *queue = queue_new();
+        vcp_conn *conn = NULL;
+        pthread_t thread;
+        r.hangs = 2;
+        r.pool = pool;
+        CHECK_EQ(pthread_create(&thread, NULL, close_pool, &r), 0);
+        if (is_async) {
+            begin_dial(pool, &s, NULL, queue, &r);
+            next_fails(queue, &r, VCP_ERR_POOL_CLOSED);
+        } else {
+            CHECK_EQ(vcp_dial(pool, s.network, s.address, &conn), VCP_ERR_POOL_CLOSED);
+        }
+        CHECK_EQ(r.read_answer, VCP_ERR_POOL_CLOSED);
+        CHECK_EQ(pthread_join(thread, NULL), 0);
+        EVENTUALLY(count(&r.freed) == 1, 5000);
+        CHECK_EQ(r.freed_data, 1);
+        CHECK_EQ(vcp_queue_free(queue), VCP_OK);
+    }
+    server_close(&s);
+}
+
+TEST(asynchronous_dials_have_them_too)
+{
+    server s = tcp_server();
+    record r;
+    vcp_pool_options options = recorded(&r);
+    vcp_pool *pool = pool_new(&options);
+    vcp_queue *queue = queue_new();
+    vcp_dial_options dial = dial_options(0);
+    vcp_conn *conn;
+    int64_t start;
+    begin_dial(pool, &s, NULL, queue, &r);
+    conn = next_conn(queue, &r);
+    CHECK(conn == r.seen);
+    CHECK_EQ(r.opened, 1);
+    give_back(conn);
+    CHECK_EQ(r.released, 1);
+    begin_dial(pool, &s, NULL, queue, &r);
+    conn = next_conn(queue, &r);
+    CHECK(conn == r.seen);
+    CHECK_EQ(r.reused, 1);
+    give_back(conn);
+    r.reuse_answer = 1;
+    r.open_answer = 5;
+    begin_dial(pool, &s, NULL, queue, &r);
+    next_fails(queue, &r, VCP_ERR_CALLBACK);
+    CHECK_EQ(vcp_last_errno(), 5);
+    CHECK_HAS(vcp_last_error(), "on_open callback refused: 5: the hook says no");
+    CHECK_EQ(stats_of(pool).closed_hook, 1);
+    r.open_answer = 0;
+    r.hangs = 2;
+    dial.timeout_ms = 150;
+    start = now_ms();
+    begin_dial(pool, &s, &dial, queue, &r);
+    next_fails(queue, &r, VCP_ERR_TIMEOUT);
+    CHECK_EQ(vcp_last_phase(), VCP_PHASE_OPENING);
+    CHECK_TOOK(start, 150);
+    CHECK_STATS_ADD_UP(pool);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    CHECK_EQ(vcp_queue_free(queue), VCP_OK);
+    EVENTUALLY(count(&r.freed) == 1, 5000);
+    server_close(&s);
+}
+
+TEST(warm_connections_are_opened_and_not_yet_used)
+{
+    server s = tcp_server();
+    record r;
+    vcp_pool_options options = recorded(&r);
+    vcp_pool *pool = pool_new(&options);
+    vcp_conn *conn;
+    CHECK_EQ(vcp_pool_warm(pool, s.network, s.address, NULL, 2), 2);
+    CHECK_EQ(r.opened, 2);
+    CHECK_EQ(r.released, 0);
+    conn = borrow(pool, &s);
+    CHECK_EQ(vcp_conn_uses(conn), 1);
+    CHECK_EQ(vcp_conn_is_reused(conn), 1);
+    CHECK_EQ(r.reused, 1);
+    give_back(conn);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
+static int sets_liveness(void *user, vcp_conn *conn, int fd)
+{
+    (void)user;
+    (void)fd;
+    return vcp_conn_set_liveness(conn, VCP_LIVENESS_ALLOW_DATA);
+}
+
+TEST(on_open_may_set_the_liveness)
+{
+    server s = tcp_server();
+    vcp_pool_options options = pool_options();
+    vcp_pool *pool;
+    vcp_conn *conn;
+    int peer;
+    options.on_open = sets_liveness;
+    pool = pool_new(&options);
+    conn = borrow(pool, &s);
+    peer = server_accept(&s);
+    CHECK_EQ(send(peer, "ticket", 6, MSG_NOSIGNAL), 6);
+    await_arrival(vcp_conn_raw_fd(conn));
+    give_back(conn);
+    conn = borrow(pool, &s);
+    CHECK_EQ(vcp_conn_is_reused(conn), 1);
+    give_back(conn);
+    close(peer);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
+TEST(free_user_runs_once_and_not_for_a_pool_that_never_was)
+{
+    record r;
+    vcp_pool_options options = recorded(&r);
+    vcp_pool *pool = NULL;
+    options.on_open = NULL;
+    options.on_reuse = NULL;
+    options.on_release = NULL;
+    options.lifetime_jitter_percent = 101;
+    CHECK_EQ(vcp_pool_new(&options, &pool), VCP_ERR_INVALID_ARGUMENT);
+    CHECK_EQ(r.freed, 0);
+    options.lifetime_jitter_percent = 0;
+    pool = pool_new(&options);
+    CHECK_EQ(r.freed, 0);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    CHECK_EQ(r.freed, 1);
+    CHECK_EQ(vcp_pool_close(pool), VCP_ERR_POOL_CLOSED);
+    CHECK_EQ(r.freed, 1);
+}
+
+static int forks(void *user, vcp_conn *conn, int fd)
+{
+    (void)conn;
+    (void)fd;
+    *(pid_t *)user = fork();
+    CHECK(*(pid_t *)user >= 0);
+    return 0;
+}
+
+TEST(a_fork_inside_a_hook_ends_the_call_in_the_child)
+{
+    server s = tcp_server();
+    vcp_pool_options options = pool_options();
+    vcp_pool *pool;
+    vcp_conn *conn = NULL;
+    pid_t child = -1;
+    int status;
+    options.on_open = forks;
+    options.user = &child;
+    pool = pool_new(&options);
+    status = vcp_dial(pool, s.network, s.address, &conn);
+    if (child == 0) {
+        CHECK_EQ(status, VCP_ERR_CALLBACK);
+        CHECK(conn == NULL);
+        CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+        _exit(0);
+    }
+    CHECK(status >= 0);
+    CHECK_EQ(waitpid(child, &status, 0), child);
+    CHECK_EQ(status, 0);
+    give_back(conn);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
+int main(void)
+{
+    RUN(each_runs_at_its_time_and_sees_the_borrowers_handle);
+    RUN(what_on_open_refuses_is_a_failed_dial);
+    RUN(what_on_reuse_refuses_is_closed_and_the_next_one_serves);
+    RUN(what_on_release_refuses_is_not_kept);
+    RUN(a_hook_that_hangs_ends_with_the_dials_deadline);
+    RUN(the_deadline_of_the_dial_ends_with_it);
+    RUN(a_token_ends_a_hook_that_hangs);
+    RUN(a_pools_close_ends_a_hook_that_hangs);
+    RUN(asynchronous_dials_have_them_too);
+    RUN(warm_connections_are_opened_and_not_yet_used);
+    RUN(on_open_may_set_the_liveness);
+    RUN(free_user_runs_once_and_not_for_a_pool_that_never_was);
+    RUN(a_fork_inside_a_hook_ends_the_call_in_the_child);
+    return finished();
+}
