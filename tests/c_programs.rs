@@ -201,6 +201,7 @@ programs! {
     sockets_are_set_up,
     stats_add_up,
     ten_thousand_idle,
+    ten_thousand_dials,
     threads_share_a_pool,
     tokens_end_what_carries_them,
     user_data_is_freed_once,

@@ -14,6 +14,10 @@ pub(crate) trait Program: Debug + Send + Sync {
     fn rewrite(&self, network: &str, address: &str) -> Result<Option<String>>;
     /// True if [`Program::resolve`] is to be asked instead of the system.
     fn resolves(&self) -> bool;
+    /// True if there is anything that [`super::drive::begin`] calls itself: a rewrite or a dial callback.
+    fn begins(&self) -> bool;
+    /// True if [`Program::control`] is there.
+    fn controls(&self) -> bool;
     /// True if [`Program::dial`] is there.
     fn dials(&self) -> bool;
     /// Adds the host's addresses to `lookup`. May block. `timeout_ms` is -1 without a deadline.

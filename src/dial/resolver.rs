@@ -14,7 +14,7 @@
 //! goes first: its caller has most time left. A name that nobody waits for any more is not looked up.
 #![forbid(unsafe_code)]
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -62,11 +62,31 @@ struct Waiting {
     work: Work,
 }
 
+/// What is known of a name when it is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Class {
+    Good,
+    Slow,
+    New,
+}
+
+const CLASSES: [Class; 3] = [Class::Good, Class::Slow, Class::New];
+
+#[derive(Debug)]
+struct InFlight {
+    lookup: Arc<Lookup>,
+    class: Class,
+    /// Among those that wait; the youngest has the highest.
+    number: u64,
+}
+
 #[derive(Default)]
 struct Desk {
-    in_flight: BTreeMap<Key, Arc<Lookup>>,
+    in_flight: BTreeMap<Key, InFlight>,
     running: Vec<Running>,
-    waiting: VecDeque<Waiting>,
+    /// By class and number.
+    waiting: [BTreeMap<u64, Waiting>; CLASSES.len()],
+    asked: u64,
     records: BTreeMap<Key, Record>,
     /// There is a pool; without one nothing is remembered.
     is_wanted: bool,
@@ -88,20 +108,26 @@ impl std::fmt::Debug for Resolver {
 }
 
 impl Desk {
-    /// Whether a name may start now.
-    fn may_start(&self, key: &Key, now: Time) -> bool {
+    fn class(&self, key: &Key, now: Time) -> Class {
+        match self.records.get(key) {
+            Some(Record::Good) => Class::Good,
+            Some(Record::SlowUntil(until)) if *until > now => Class::Slow,
+            _ => Class::New,
+        }
+    }
+
+    /// Whether names of that class may start now.
+    fn may_start(&self, class: Class, now: Time) -> bool {
         let slow = self
             .running
             .iter()
             .filter(|one| one.is_slow || one.since.after(PATIENCE) <= now)
             .count();
         let other = self.running.len() - slow;
-        match self.records.get(key) {
-            Some(Record::Good) => self.running.len() < MOST_THREADS,
-            Some(Record::SlowUntil(until)) if *until > now => {
-                slow < MOST_THREADS / 2 && self.running.len() < MOST_THREADS
-            }
-            _ => {
+        match class {
+            Class::Good => self.running.len() < MOST_THREADS,
+            Class::Slow => slow < MOST_THREADS / 2 && self.running.len() < MOST_THREADS,
+            Class::New => {
                 let left = MOST_THREADS.saturating_sub(slow);
                 other < left / 2
             }
@@ -118,11 +144,19 @@ impl Desk {
     }
 
     fn next_to_start(&mut self, now: Time) -> Option<Waiting> {
-        let newest_first = (0..self.waiting.len()).rev();
-        let at = newest_first
-            .into_iter()
-            .find(|&at| self.may_start(&self.waiting[at].key, now))?;
-        self.waiting.remove(at)
+        let waiting = CLASSES.iter().filter_map(|&class| {
+            let (&number, _) = self.waiting[class as usize].last_key_value()?;
+            self.may_start(class, now).then_some((number, class))
+        });
+        let (number, class) = waiting.max_by_key(|&(number, _)| number)?;
+        self.waiting[class as usize].remove(&number)
+    }
+
+    fn is_waiting(&self, key: &Key, lookup: &Arc<Lookup>) -> bool {
+        self.in_flight.get(key).is_some_and(|one| {
+            Arc::ptr_eq(&one.lookup, lookup)
+                && self.waiting[one.class as usize].contains_key(&one.number)
+        })
     }
 
     /// It runs no more.
@@ -190,7 +224,6 @@ impl Resolver {
         desk.is_wanted = false;
         desk.records.clear();
         desk.running.shrink_to_fit();
-        desk.waiting.shrink_to_fit();
     }
 
     /// Asks for a name; `bell` rings at every progress of the lookup that this returns. `work` is dropped if somebody
@@ -204,18 +237,27 @@ impl Resolver {
     ) -> Asked {
         let now = clock::now();
         let mut desk = self.desk.lock();
-        let in_flight = desk.in_flight.get(&key).cloned();
+        let in_flight = desk.in_flight.get(&key).map(|one| one.lookup.clone());
         let is_own = in_flight.is_none();
         let lookup = match in_flight {
             Some(lookup) => lookup,
             None => {
                 let lookup = Arc::new(Lookup::new(deadline));
-                desk.in_flight.insert(key.clone(), lookup.clone());
-                desk.waiting.push_back(Waiting {
+                let class = desk.class(&key, now);
+                desk.asked += 1;
+                let number = desk.asked;
+                let in_flight = InFlight {
+                    lookup: lookup.clone(),
+                    class,
+                    number,
+                };
+                let waiting = Waiting {
                     key: key.clone(),
                     lookup: lookup.clone(),
                     work,
-                });
+                };
+                desk.in_flight.insert(key.clone(), in_flight);
+                desk.waiting[class as usize].insert(number, waiting);
                 lookup
             }
         };
@@ -296,14 +338,10 @@ impl Resolver {
 
     fn left(&'static self, asked: &Asked) {
         let mut desk = self.desk.lock();
-        if asked.lookup.leave(&asked.bell) {
-            let still_waiting = desk
-                .waiting
-                .iter()
-                .position(|one| Arc::ptr_eq(&one.lookup, &asked.lookup));
-            if let Some(at) = still_waiting {
-                desk.waiting.remove(at);
-                desk.in_flight.remove(&asked.key);
+        let is_last = asked.lookup.leave(&asked.bell);
+        if is_last && desk.is_waiting(&asked.key, &asked.lookup) {
+            if let Some(InFlight { class, number, .. }) = desk.in_flight.remove(&asked.key) {
+                desk.waiting[class as usize].remove(&number);
             }
         }
     }
@@ -320,8 +358,7 @@ impl Asked {
     /// While the name waits for a thread: when to `nudge`, if nothing happens before.
     pub(crate) fn nudge_at(&self, now: Time) -> Option<Time> {
         let desk = self.resolver.desk.lock();
-        let mut waiting = desk.waiting.iter();
-        let is_waiting = waiting.any(|one| Arc::ptr_eq(&one.lookup, &self.lookup));
+        let is_waiting = desk.is_waiting(&self.key, &self.lookup);
         is_waiting.then(|| desk.next_change(now)).flatten()
     }
 

@@ -219,6 +219,14 @@ impl Program for Called {
         self.resolve.is_some()
     }
 
+    fn begins(&self) -> bool {
+        self.rewrite.is_some() || self.dial.is_some()
+    }
+
+    fn controls(&self) -> bool {
+        self.control.is_some()
+    }
+
     fn dials(&self) -> bool {
         self.dial.is_some()
     }

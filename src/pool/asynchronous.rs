@@ -11,7 +11,6 @@ use super::state::answer::{Refusal, Take};
 use super::wait::{InLine, Standing};
 use super::{Ask, Pool};
 use crate::handle::Owned;
-use crate::sync::atomic::Ordering::SeqCst;
 use crate::sync::Arc;
 use crate::values::address::Destination;
 use crate::values::error::{Error, Result};
@@ -67,7 +66,6 @@ impl Pool {
         ask.may_begin()?;
         let engine = self.engine_or_fail()?;
         let pending = Pending::new(self, ask, Some(asker));
-        pending.reads.store(true, SeqCst);
         let task = Task::new(&engine, pending.clone());
         pending.begin(&task, Course::at(Stage::Unread(read)));
         Ok(AtOnce::Later)

@@ -9,7 +9,7 @@ use std::os::fd::RawFd;
 
 use super::conn::{self, Conn};
 use super::process::process;
-use super::schedule::{Next, Task, Work};
+use super::schedule::{Next, Task, Thread, Work};
 use super::state::answer::Refusal;
 use super::{canceled, io, Pool};
 use crate::handle::{Kept, Owned, Place};
@@ -154,7 +154,7 @@ impl Watched {
 struct Watch(Arc<Watched>);
 
 impl Work for Watch {
-    fn look(&self, _: &Arc<Task>) -> Next {
+    fn look(&self, _: &Arc<Task>, _: Thread) -> Next {
         let Self(watched) = self;
         let mut verdict = watched.verdict.lock();
         if verdict.is_over {
@@ -176,10 +176,6 @@ impl Work for Watch {
 
     fn pool(&self) -> &Arc<Pool> {
         &self.0.pool
-    }
-
-    fn runs_program_code(&self) -> bool {
-        false
     }
 
     fn abandon(&self, _: usize) -> bool {

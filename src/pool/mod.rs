@@ -189,11 +189,6 @@ impl Pool {
         self.is_closed.load(SeqCst)
     }
 
-    /// Anything that the pool does may call the program.
-    pub(crate) fn runs_program_code(&self) -> bool {
-        self.is_observed() || self.dialer.program.is_some() || self.hooks.is_some()
-    }
-
     /// On a thread of the library: what may call the program, unless the pool has ended.
     pub(crate) fn within_gate(&self, work: impl FnOnce()) {
         self.gate.within(work);

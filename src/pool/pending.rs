@@ -18,9 +18,10 @@ use super::asynchronous::ReadAddress;
 use super::conn::Conn;
 use super::dialing::Dialing;
 use super::engine::Engine;
+use super::hooks::Hook;
 use super::lending::NotLent;
 use super::queue::Asker;
-use super::schedule::{Next, Task, Work};
+use super::schedule::{Next, Task, Thread, Work};
 use super::state::answer::{DialRight, Take};
 use super::stats::Cause;
 use super::wait::{InLine, Standing, Taken, Waker};
@@ -30,9 +31,10 @@ use crate::dial::flight::Watcher;
 use crate::handle::Owned;
 use crate::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use crate::sync::{Arc, Mutex};
+use crate::sys::clock;
 use crate::values::address::Destination;
 use crate::values::clock::{Deadline, Time};
-use crate::values::error::{Error, Result, Status};
+use crate::values::error::{Error, Phase, Result, Status};
 
 pub(super) enum Stage {
     Unread(ReadAddress),
@@ -43,6 +45,9 @@ pub(super) enum Stage {
     },
     /// Without a drive: it has not begun.
     Dialing(Box<Dialing>, Option<Box<Drive>>),
+    Connected(Box<Dialing>, Dialed),
+    /// Given a connection while it dialed.
+    Served(Box<Dialing>, Option<Box<Drive>>, Owned<Conn>),
     Done,
 }
 
@@ -69,8 +74,6 @@ pub(crate) struct Pending {
     /// Taken by the one who answers. Guards itself alone.
     asker: Mutex<Option<Asker>>,
     is_abandoned: AtomicBool,
-    /// It is about to read its address, which may block.
-    pub(super) reads: AtomicBool,
     /// Taken out for a look. Guards itself alone.
     course: Mutex<Option<Course>>,
 }
@@ -79,6 +82,7 @@ pub(crate) struct Pending {
 enum Step {
     On(Stage),
     Rests(Stage, Deadline),
+    NeedsThread(Stage),
     Done,
 }
 
@@ -109,7 +113,6 @@ impl Pending {
             ask,
             asker: Mutex::new(asker.cloned()),
             is_abandoned: AtomicBool::new(false),
-            reads: AtomicBool::new(false),
             course: Mutex::new(None),
         })
     }
@@ -168,13 +171,43 @@ impl Pending {
         carried.map_err(|error| system_error("eventfd", &error))
     }
 
-    fn step(&self, course: &mut Course, task: &Arc<Task>) -> Step {
+    /// Code of the program may run in the next step.
+    fn needs_thread(&self, stage: &Stage) -> bool {
+        let pool = &self.pool;
+        let program = pool.dialer.program.as_ref();
+        match stage {
+            Stage::Unread(_) => true,
+            Stage::Taken(Take::Reuse(_)) | Stage::Served(..) => pool.has_hook(Hook::Reuse),
+            Stage::Dialing(_, None) => program.is_some_and(|program| program.begins()),
+            Stage::Dialing(_, Some(_)) => program.is_some_and(|program| program.controls()),
+            Stage::Connected(..) => pool.has_hook(Hook::Open),
+            Stage::Asking | Stage::Taken(_) | Stage::Waiting { .. } | Stage::Done => false,
+        }
+    }
+
+    /// While it waits for a thread, its time may run out.
+    fn is_late(&self, stage: &Stage) -> Option<Error> {
+        let phase = match stage {
+            Stage::Unread(_) | Stage::Dialing(_, None) => Phase::Connecting,
+            Stage::Connected(dialing, _) if !dialing.is_left() => Phase::Opening,
+            _ => return None,
+        };
+        let is_late = self.ask.deadline.has_passed(clock::now());
+        is_late.then(|| Error::timeout(phase, ""))
+    }
+
+    fn step(&self, course: &mut Course, task: &Arc<Task>, thread: Thread) -> Step {
         let stage = std::mem::replace(&mut course.stage, Stage::Done);
-        let ended = self
-            .ended(task)
-            .map_or_else(|| self.carry_token(course, task), Err);
+        if thread == Thread::Engine && self.pool.is_observed() {
+            return Step::NeedsThread(stage);
+        }
+        let ended = self.ended(task).or_else(|| self.is_late(&stage));
+        let ended = ended.map_or_else(|| self.carry_token(course, task), Err);
         if let Err(error) = ended {
             return self.end(stage, course, error);
+        }
+        if thread == Thread::Engine && self.needs_thread(&stage) {
+            return Step::NeedsThread(stage);
         }
         match stage {
             Stage::Unread(read) => self.read(read, course),
@@ -183,6 +216,8 @@ impl Pending {
             Stage::Waiting { since } => self.look_after(since, course),
             Stage::Dialing(dialing, None) => self.start(dialing, course),
             Stage::Dialing(dialing, Some(drive)) => self.drive(dialing, drive, course, task),
+            Stage::Connected(dialing, dialed) => self.connected(*dialing, dialed, course),
+            Stage::Served(dialing, drive, conn) => self.serve(dialing, drive, conn, course),
             Stage::Done => Step::Done,
         }
     }
@@ -194,11 +229,17 @@ impl Pending {
                 line.leave(line.ticket());
                 let _ = line.end_wait(since, Err(Unanswered::Canceled));
             }
-            Stage::Taken(Take::Reuse(conn)) => self.pool.give_back(conn),
+            Stage::Taken(Take::Reuse(conn)) => self.pool.settle_in(conn),
             Stage::Taken(Take::Dial(right, _)) => self
                 .pool
                 .change(|state, now, effects| state.give_up(right, now, effects)),
-            Stage::Dialing(dialing, _) => drop(dialing.failed(error.clone())),
+            Stage::Dialing(dialing, _) | Stage::Connected(dialing, _) => {
+                drop(dialing.failed(error.clone()));
+            }
+            Stage::Served(dialing, _, conn) => {
+                self.pool.settle_in(conn);
+                drop(dialing.failed(error.clone()));
+            }
             Stage::Unread(_) | Stage::Asking | Stage::Taken(_) | Stage::Done => {}
         }
         self.answer(course, Err(error))
@@ -223,7 +264,6 @@ impl Pending {
 
     fn read(&self, read: ReadAddress, course: &mut Course) -> Step {
         let destination = read();
-        self.reads.store(false, SeqCst);
         match destination {
             Ok(destination) => {
                 course.destination = Some(Arc::new(destination));
@@ -291,7 +331,7 @@ impl Pending {
         let dialing = Box::new(dialing.patient(line.is_patient()));
         match dialing.begin(dialing.takes_meanwhile(&line)) {
             Ok(at_once) => match at_once.and_then(|conn| dialing.fit_one(conn)) {
-                Some(conn) => self.serve(dialing, None, conn, course),
+                Some(conn) => Step::On(Stage::Served(dialing, None, conn)),
                 None => Step::On(Stage::Dialing(dialing, None)),
             },
             Err(error) => self.answer(course, Err(dialing.failed(error))),
@@ -307,7 +347,7 @@ impl Pending {
             &*dialing,
         );
         match begun {
-            Ok(Begun::Connected(dialed)) => self.connected(*dialing, dialed, course),
+            Ok(Begun::Connected(dialed)) => Step::On(Stage::Connected(dialing, dialed)),
             Ok(Begun::Drive(drive)) => Step::On(Stage::Dialing(dialing, Some(drive))),
             Err(error) => self.answer(course, Err(dialing.failed(error))),
         }
@@ -321,7 +361,7 @@ impl Pending {
         task: &Arc<Task>,
     ) -> Step {
         if let Some(conn) = dialing.answer() {
-            return self.serve(dialing, Some(drive), conn, course);
+            return Step::On(Stage::Served(dialing, Some(drive), conn));
         }
         let watcher: Arc<dyn Watcher> = task.clone();
         let went = drive.look_around(&*dialing).and_then(|went| {
@@ -329,14 +369,13 @@ impl Pending {
             Ok(went)
         });
         match went {
-            Ok(Went::Connected(dialed)) => self.connected(*dialing, dialed, course),
+            Ok(Went::Connected(dialed)) => Step::On(Stage::Connected(dialing, dialed)),
             // What answered it a moment ago has woken it.
             Ok(Went::Rests(until)) => Step::Rests(Stage::Dialing(dialing, Some(drive)), until),
             Err(error) => match dialing.answer() {
                 Some(conn) => {
-                    let result = self.pool.lend_reused(conn, &self.ask).map_err(Error::from);
                     dialing.failed(error);
-                    self.answer(course, result)
+                    Step::On(Stage::Taken(Take::Reuse(conn)))
                 }
                 None => self.answer(course, Err(dialing.failed(error))),
             },
@@ -386,14 +425,24 @@ impl Pending {
 }
 
 impl Work for Arc<Pending> {
-    fn look(&self, task: &Arc<Task>) -> Next {
+    fn look(&self, task: &Arc<Task>, thread: Thread) -> Next {
         let Some(mut course) = self.course.lock().take() else {
             return Next::Done;
         };
         loop {
-            match self.step(&mut course, task) {
+            match self.step(&mut course, task, thread) {
                 Step::On(stage) => course.stage = stage,
                 Step::Done => return Next::Done,
+                Step::NeedsThread(stage) => {
+                    course.stage = stage;
+                    *self.course.lock() = Some(course);
+                    let deadline = self.ask.deadline;
+                    return Next::OnThread(if deadline.has_passed(clock::now()) {
+                        Deadline::NEVER
+                    } else {
+                        deadline
+                    });
+                }
                 Step::Rests(stage, until) => {
                     course.stage = stage;
                     *self.course.lock() = Some(course);
@@ -405,10 +454,6 @@ impl Work for Arc<Pending> {
 
     fn pool(&self) -> &Arc<Pool> {
         &self.pool
-    }
-
-    fn runs_program_code(&self) -> bool {
-        self.reads.load(SeqCst) || self.pool.runs_program_code()
     }
 
     fn abandon(&self, queue: usize) -> bool {

@@ -4,7 +4,7 @@
 //!
 //! | a task is | on | becomes |
 //! |---|---|---|
-//! | Resting | `wake` | Ready: on the list of the engine, which looks at it or has a helper do so |
+//! | Resting | `wake` | Ready: on the list of the engine, which looks at it, and asks for a helper where code of the program has to run |
 //! | Ready, Resting | `look` | Looking |
 //! | Looking | `wake` | LookAgain |
 //! | Looking | it has nothing to do before some time | Resting, with a timer |
@@ -48,18 +48,27 @@ fn tagged(number: u64, tag: u64) -> u64 {
 /// What a task is for.
 pub(crate) trait Work: Debug + Send + Sync {
     /// Does what there is to do now; never called twice at once.
-    fn look(&self, task: &Arc<Task>) -> Next;
+    fn look(&self, task: &Arc<Task>, thread: Thread) -> Next;
     fn pool(&self) -> &Arc<Pool>;
-    /// Code of the program may run in `look`, so the engine must not.
-    fn runs_program_code(&self) -> bool;
     /// From now on nobody wants it if its answer was meant for that queue (its address).
     fn abandon(&self, queue: usize) -> bool;
+}
+
+/// Who looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Thread {
+    /// Nothing may hold it up: code of the program must not run.
+    Engine,
+    /// One that may block.
+    Other,
 }
 
 /// When to look next.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Next {
     At(Deadline),
+    /// As soon as there is a thread that may block, and on the engine at that time.
+    OnThread(Deadline),
     Done,
 }
 
@@ -75,6 +84,8 @@ pub(crate) struct Task {
     number: u64,
     engine: Arc<Engine>,
     state: AtomicU8,
+    /// A helper will come to it.
+    is_queued: AtomicBool,
     work: Box<dyn Work>,
 }
 
@@ -85,6 +96,7 @@ impl Task {
             number: engine.schedule().draw(),
             engine: engine.clone(),
             state: AtomicU8::new(LOOKING),
+            is_queued: AtomicBool::new(false),
             work: Box::new(work),
         })
     }
@@ -137,6 +149,10 @@ impl Task {
 
     /// Looks at it in this thread, unless another one does.
     pub(crate) fn look(self: &Arc<Self>) {
+        self.look_as(Thread::Other);
+    }
+
+    fn look_as(self: &Arc<Self>, thread: Thread) {
         let begins = |state| match state {
             RESTING | READY => Some(LOOKING),
             LOOKING => Some(LOOK_AGAIN),
@@ -146,52 +162,51 @@ impl Task {
             self.state.fetch_update(AcqRel, Acquire, begins),
             Ok(RESTING | READY)
         ) {
-            self.look_on();
+            while self.looks_again(thread) {}
         }
     }
 
-    fn look_on(self: &Arc<Self>) {
-        while self.rests(self.work.look(self)) {}
-    }
-
-    /// False if it has to be looked at once more, at once.
-    fn rests(&self, next: Next) -> bool {
-        match next {
+    /// False once it rests or is done.
+    fn looks_again(self: &Arc<Self>, thread: Thread) -> bool {
+        let until = match self.work.look(self, thread) {
             Next::Done => {
                 self.state.store(DONE, SeqCst);
                 self.engine.schedule().leave(self.number);
-                false
+                return false;
             }
-            Next::At(until) => {
-                let until = until.time().unwrap_or(Time::NEVER);
-                self.engine.schedule().look_at(self.number, until);
-                let rest = self
-                    .state
-                    .compare_exchange(LOOKING, RESTING, AcqRel, Acquire);
-                if rest.is_err() {
-                    self.state.store(LOOKING, SeqCst);
-                    return true;
-                }
-                self.engine.look_by(until);
-                false
-            }
+            Next::At(until) => until,
+            Next::OnThread(until) => until.min(self.ask_for_thread()),
+        };
+        let until = until.time().unwrap_or(Time::NEVER);
+        self.engine.schedule().look_at(self.number, until);
+        let rest = self
+            .state
+            .compare_exchange(LOOKING, RESTING, AcqRel, Acquire);
+        if rest.is_err() {
+            self.state.store(LOOKING, SeqCst);
+            return true;
         }
+        self.engine.look_by(until);
+        false
     }
 
-    /// Has it looked at by a thread that may.
-    fn have_looked_at(self: Arc<Self>) {
-        if !self.work.runs_program_code() {
-            return self.look();
+    /// When to ask again.
+    fn ask_for_thread(self: &Arc<Self>) -> Deadline {
+        if self.is_queued.swap(true, AcqRel) {
+            return Deadline::NEVER;
         }
         let task = self.clone();
         let job = move || {
+            task.is_queued.store(false, SeqCst);
             let pool = task.work.pool().clone();
             pool.within_gate(|| task.look());
         };
-        if process().dialers.try_run(Box::new(job)).is_err() {
-            let later = clock::now().after(NO_THREAD_PAUSE);
-            self.engine.schedule().look_at(self.number, later);
-            let _ = self.state.compare_exchange(READY, RESTING, AcqRel, Acquire);
+        match process().dialers.try_run(Box::new(job)) {
+            Ok(()) => Deadline::NEVER,
+            Err(_) => {
+                self.is_queued.store(false, SeqCst);
+                Deadline::at(clock::now().after(NO_THREAD_PAUSE))
+            }
         }
     }
 }
@@ -401,7 +416,7 @@ impl Schedule {
             .filter_map(|number| desk.task(*number))
             .collect();
         drop(desk);
-        ready.into_iter().for_each(Task::have_looked_at);
+        ready.iter().for_each(|task| task.look_as(Thread::Engine));
     }
 
     fn of(&self, is_meant: impl Fn(&dyn Work) -> bool) -> Vec<Arc<Task>> {
@@ -438,7 +453,8 @@ impl Schedule {
     /// The engine cannot go on: everything in its care ends.
     pub(crate) fn break_down(&self) {
         self.is_broken.store(true, SeqCst);
-        self.of(|_| true).into_iter().for_each(Task::have_looked_at);
+        let all = self.of(|_| true);
+        all.iter().for_each(|task| task.look_as(Thread::Engine));
     }
 }
 

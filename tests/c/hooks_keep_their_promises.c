@@ -1,4 +1,5 @@
 /* on_open, on_reuse, on_release, free_user. Contract section 4. */
+#include "family.h"
 #include "queue.h"
 
 typedef struct {
@@ -460,7 +461,7 @@ TEST(a_fork_inside_a_hook_ends_the_call_in_the_child)
         CHECK_EQ(status, VCP_ERR_CALLBACK);
         CHECK(conn == NULL);
         CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-        _exit(0);
+        child_ends();
     }
     CHECK(status >= 0);
     CHECK_EQ(waitpid(child, &status, 0), child);
