@@ -5,6 +5,7 @@ use std::panic::{catch_unwind, AssertUnwindSafe};
 use super::error::remember;
 use super::fork;
 use super::status::vcp_status;
+use crate::sys;
 use crate::sys::thread::CancellationDeferred;
 use crate::values::error::{Error, Result, Status};
 
@@ -25,12 +26,19 @@ impl Answer for i64 {
     }
 }
 
-/// Runs a C function's body. pthread_cancel(3) waits meanwhile: unwinding by it through Rust frames is undefined.
+/// Runs a C function's body. A callback in it may have forked: in the child the call is another process's, and fails.
+/// pthread_cancel(3) waits meanwhile: unwinding by it through Rust frames is undefined.
 pub(crate) fn guard<T: Answer>(body: impl FnOnce() -> Result<T>) -> T {
     let _deferred = CancellationDeferred::new();
     fork::enter();
+    let before = sys::fork::generation();
     // The state that a panicking body leaves behind is looked at again: locks do not poison (see `sync`).
-    let result = catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| {
+    let result = catch_unwind(AssertUnwindSafe(body));
+    if sys::fork::has_come_back_in_a_child(before) {
+        let error = Error::new(Status::Callback, "the process was forked inside a callback");
+        return T::failure(remember(error));
+    }
+    let result = result.unwrap_or_else(|panic| {
         let what = panic
             .downcast_ref::<&str>()
             .map(|text| (*text).to_owned())

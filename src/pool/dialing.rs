@@ -198,7 +198,7 @@ impl Dialing {
         if self.is_left || self.ended().is_some() {
             return None;
         }
-        let conn = self.pool().state.lock().dial_answer(self.permit.right())?;
+        let conn = self.pool().locked().dial_answer(self.permit.right())?;
         self.fit_one(conn)
     }
 
@@ -307,11 +307,7 @@ impl Dialing {
     pub(super) fn is_answered(&self) -> bool {
         !self.is_left
             && !self.pool().is_inherited()
-            && self
-                .pool()
-                .state
-                .lock()
-                .is_dial_answered(self.permit.right())
+            && self.pool().locked().is_dial_answered(self.permit.right())
     }
 }
 

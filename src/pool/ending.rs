@@ -19,7 +19,7 @@ impl Pool {
     /// Nothing is handed out or kept any more; who waits or dials ends.
     pub(super) fn end(&self) {
         let mut effects = Effects::none();
-        self.state.lock().end(clock::now_coarse(), &mut effects);
+        self.locked().end(clock::now_coarse(), &mut effects);
         self.is_closed.store(true, SeqCst);
         self.apply(effects);
         // Hooks that are running, and dials that have not been told so far.
@@ -34,13 +34,13 @@ impl Pool {
         let nap = Arc::new(Nap::new(false));
         loop {
             let bell = Waker::Sleeper(nap.clone());
-            let (out, ticket) = self.state.lock().await_home(&bell);
+            let (out, ticket) = self.locked().await_home(&bell);
             let is_over = out == 0 || until.has_passed(clock::now());
             if !is_over {
                 // Without a token it cannot fail.
                 let _ = nap.sleep(until, None);
             }
-            self.state.lock().stop_awaiting_home(ticket);
+            self.locked().stop_awaiting_home(ticket);
             if is_over {
                 return out;
             }

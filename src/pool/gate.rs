@@ -18,8 +18,10 @@ struct Passage {
 }
 
 /// See the module.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Gate {
+    /// The process that it belongs to (`sys::fork`).
+    generation: u32,
     /// Guards itself alone.
     passage: Mutex<Passage>,
     emptied: Condvar,
@@ -47,8 +49,20 @@ impl Drop for Inside<'_> {
 }
 
 impl Gate {
-    /// Runs what may call the program; `None`, and not at all, once the gate is shut.
+    pub(super) fn new() -> Self {
+        Self {
+            generation: fork::generation(),
+            passage: Mutex::default(),
+            emptied: Condvar::new(),
+        }
+    }
+
+    /// Runs what may call the program; `None`, and not at all, once the gate is shut, or in a child to which it was brought
+    /// by a callback that forked.
     pub(super) fn within<R>(&self, work: impl FnOnce() -> R) -> Option<R> {
+        if self.generation != fork::generation() {
+            return None;
+        }
         let mut passage = self.passage.lock();
         if passage.is_shut {
             return None;
@@ -58,7 +72,7 @@ impl Gate {
         WITHIN.set(WITHIN.get() + 1);
         let _inside = Inside {
             gate: self,
-            generation: fork::generation(),
+            generation: self.generation,
         };
         Some(work())
     }

@@ -68,7 +68,14 @@ impl Pool {
         self.generation != fork::generation()
     }
 
-    /// Ends such a call, before it touches what may be locked for ever.
+    /// To be called before any lock: such a call ends here.
+    pub(super) fn must_be_ours(&self) {
+        if self.is_inherited() {
+            fork::leave_parents_call();
+        }
+    }
+
+    /// The same where there is more to do.
     pub(super) fn fail_if_inherited(&self) -> Result<()> {
         if self.is_inherited() {
             let message = "the process was forked inside a callback";

@@ -39,7 +39,7 @@ impl Pool {
         if let Some(threshold) = threshold {
             // Without a thread there is no report, and the connection is as good as any.
             let _ = self.engine();
-            let _state = self.state.lock();
+            let _state = self.locked();
             self.look_by(since.after(threshold));
         }
     }

@@ -65,7 +65,7 @@ impl Pool {
         };
         self.begin_loan(&conn, ask.label.as_ref());
         self.note_wanted(&conn);
-        self.state.lock().reused();
+        self.locked().reused();
         self.tell_reused(&conn, ask.label());
         Ok(conn)
     }

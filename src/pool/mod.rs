@@ -37,6 +37,7 @@ pub(crate) mod watch;
 
 use std::fmt::Debug;
 use std::os::fd::RawFd;
+use std::sync::MutexGuard;
 
 use self::conn::Conn;
 use self::dialing::Outcome;
@@ -179,10 +180,16 @@ impl Pool {
             observer: callbacks.observer,
             hooks: callbacks.hooks,
             user: callbacks.user,
-            gate: Gate::default(),
+            gate: Gate::new(),
             generation: fork::generation(),
             options,
         })
+    }
+
+    /// The one way to the state.
+    fn locked(&self) -> MutexGuard<'_, State<Owned<Conn>>> {
+        self.must_be_ours();
+        self.state.lock()
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -203,6 +210,7 @@ impl Pool {
     }
 
     pub(crate) fn engine_if_running(&self) -> Option<Arc<Engine>> {
+        self.must_be_ours();
         self.engine.lock().clone()
     }
 
@@ -275,7 +283,7 @@ impl Pool {
     ) -> R {
         let now = clock::now_coarse();
         let mut effects = Effects::none();
-        let mut state = self.state.lock();
+        let mut state = self.locked();
         let result = change(&mut state, now, &mut effects);
         self.look_by(state.next_look());
         drop(state);
@@ -345,7 +353,7 @@ impl Pool {
         let now = clock::now_coarse();
         let mut effects = Effects::none();
         let lent = self.is_observed().then(|| Lent::of(&conn));
-        let mut state = self.state.lock();
+        let mut state = self.locked();
         let was_leaked = conn.has(conn::LEAKED);
         let is_kept = state.give_back(id, conn, fate, now, &mut effects);
         self.look_by(state.next_look());
@@ -435,15 +443,15 @@ impl Pool {
     }
 
     pub(crate) fn conn_count(&self) -> u32 {
-        self.state.lock().conn_count()
+        self.locked().conn_count()
     }
 
     pub(crate) fn idle_count(&self, address: Option<&Address>) -> u32 {
-        self.state.lock().idle_count(address)
+        self.locked().idle_count(address)
     }
 
     pub(crate) fn stats(&self) -> Stats {
-        self.state.lock().stats()
+        self.locked().stats()
     }
 
     /// Wakes who was served, and closes what the pool let go of.

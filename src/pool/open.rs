@@ -59,6 +59,7 @@ impl Pool {
 
     /// The engine, started if need be; `None` if that is impossible now, or the pool is closed.
     pub(super) fn engine(self: &Arc<Self>) -> Option<Arc<Engine>> {
+        self.must_be_ours();
         let mut place = self.engine.lock();
         if place.is_none() && !self.is_closed.load(Acquire) {
             *place = process().engines.join(self).ok();
@@ -67,6 +68,7 @@ impl Pool {
     }
 
     pub(super) fn shared_remote(&self, remote: Endpoint) -> Arc<Endpoint> {
+        self.must_be_ours();
         let mut last = self.last_remote.lock();
         match last.as_ref() {
             Some(shared) if **shared == remote => shared.clone(),

@@ -55,6 +55,7 @@ impl Permit {
         self.has_begun = true;
         self.pool
             .tell_of(Kind::DialStart, &self.destination, self.label());
+        self.pool.must_be_ours();
     }
 
     fn label(&self) -> &str {
@@ -117,7 +118,7 @@ impl Permit {
     }
 
     fn tell_failed(&self, error: &Error) {
-        if !self.pool.is_observed() || !self.has_begun {
+        if !self.pool.is_observed() || !self.has_begun || self.pool.is_inherited() {
             return;
         }
         let destination = &self.destination;

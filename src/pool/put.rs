@@ -114,7 +114,7 @@ impl Pool {
         let _ = self.engine();
         let now = clock::now_coarse();
         let mut effects = Effects::none();
-        let mut state = self.state.lock();
+        let mut state = self.locked();
         let build = |id, destination| self.build(number, id, destination, facts);
         let admitted = state.admit(destination, build, now, &mut effects);
         self.look_by(state.next_look());

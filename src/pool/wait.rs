@@ -148,7 +148,7 @@ impl InLine<'_> {
         result: std::result::Result<Taken, Unanswered>,
     ) -> Result<Taken> {
         let waited = clock::now().since(began);
-        self.pool.state.lock().waited(waited);
+        self.pool.locked().waited(waited);
         let result = result.map_err(|why| match why {
             Unanswered::Canceled => canceled(),
             Unanswered::TimedOut(why) => Error::timeout(Phase::Waiting, &why.to_string()),

@@ -30,7 +30,7 @@ impl Pool {
                 }
             }
         }
-        let idle = self.state.lock().idle_of(&destination);
+        let idle = self.locked().idle_of(&destination);
         match result {
             Err(error) if idle == 0 => Err(error.of(format_args!("warm {destination}"))),
             _ => Ok(idle),

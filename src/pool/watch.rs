@@ -21,7 +21,7 @@ impl Pool {
     /// The engine's look at what is due.
     pub(crate) fn reap(self: &Arc<Self>, now: Time) {
         let mut effects = Effects::none();
-        let mut state = self.state.lock();
+        let mut state = self.locked();
         let reaped = state.reap(now, &mut effects);
         let (leaked, next_leak) = self.find_leaks(&mut state, now);
         let short = state.look_for_short(now);
@@ -42,7 +42,7 @@ impl Pool {
     fn retire(&self, place: Place) {
         let mut effects = Effects::none();
         if let Some(conn) = Conn::table().pin_place(place) {
-            let mut state = self.state.lock();
+            let mut state = self.locked();
             state.remove_idle(
                 conn.node(),
                 place.to_bits(),
@@ -75,7 +75,7 @@ impl Pool {
         events: u32,
     ) -> Effects<Owned<Conn>> {
         let mut effects = Effects::none();
-        let mut state = self.state.lock();
+        let mut state = self.locked();
         if !conn.is_datagram() && has_hung_up(conn, events) {
             conn.mark(conn::HUNG_UP);
         }

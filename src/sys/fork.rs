@@ -82,8 +82,20 @@ pub(crate) fn has_come_back_in_a_child(before: u32) -> bool {
     generation() != before
 }
 
+/// What unwinds a call of the parent's that a callback has brought into the child, up to the C boundary or the end of the thread.
+#[derive(Debug)]
+pub(crate) struct CameBack;
+
+/// Ends such a call before it touches what may be locked for ever. Nothing is printed: no panic hook runs.
+#[cold]
+pub(crate) fn leave_parents_call() -> ! {
+    std::panic::resume_unwind(Box::new(CameBack))
+}
+
 #[cold]
 fn begin(adopt: fn(u32)) {
+    // close(2) in `adopt` is a cancellation point, and not every caller has seen to that.
+    let _deferred = thread::CancellationDeferred::new();
     if std::ptr::eq(page(), &NO_PAGE) {
         map(adopt);
     }

@@ -891,6 +891,160 @@ TEST(a_dial_whose_event_forks_fails_in_the_child)
     an_event_forks(VCP_EVENT_REUSED);
 }
 
+/* A pool with one connection borrowed and two idle, the latest of them dirty. */
+typedef struct forked_call {
+    server s;
+    vcp_pool *pool;
+    vcp_conn *out;
+    int dirty;
+    int clean;
+} forked_call;
+
+static int64_t call_get(forked_call *c)
+{
+    return vcp_pool_get(c->pool, c->s.network, c->s.address, NULL);
+}
+
+static int64_t call_drain(forked_call *c)
+{
+    return vcp_pool_drain(c->pool, 50);
+}
+
+static int64_t call_close_idle(forked_call *c)
+{
+    return vcp_pool_close_idle(c->pool);
+}
+
+static int64_t call_evict(forked_call *c)
+{
+    return vcp_pool_evict(c->pool, c->s.network, c->s.address);
+}
+
+static int64_t call_close(forked_call *c)
+{
+    return vcp_pool_close(c->pool);
+}
+
+static int64_t call_dial(forked_call *c)
+{
+    vcp_conn *conn = NULL;
+    int fd = vcp_dial(c->pool, c->s.network, c->s.address, &conn);
+    CHECK((fd >= 0) == (conn != NULL));
+    if (fd >= 0)
+        give_back(conn);
+    return fd;
+}
+
+static int64_t call_wait(forked_call *c)
+{
+    vcp_dial_options options = dial_options(VCP_DIAL_FRESH);
+    vcp_conn *conn = NULL;
+    vcp_conn *one = borrow_fresh(c->pool, &c->s);
+    vcp_conn *other = borrow_fresh(c->pool, &c->s);
+    int result;
+    options.wait_timeout_ms = 20;
+    result = vcp_dial_with(c->pool, c->s.network, c->s.address, &options, &conn);
+    CHECK(result == VCP_ERR_CALLBACK || result == VCP_ERR_TIMEOUT);
+    if (result == VCP_ERR_CALLBACK)
+        return result;
+    give_back(one);
+    give_back(other);
+    return VCP_OK;
+}
+
+static int64_t call_warm(forked_call *c)
+{
+    CHECK_EQ(vcp_pool_close_idle(c->pool), VCP_OK);
+    return vcp_pool_warm(c->pool, c->s.network, c->s.address, NULL, 2);
+}
+
+static int64_t call_conn_close(forked_call *c)
+{
+    CHECK_EQ(vcp_conn_discard(c->out), VCP_OK);
+    return vcp_conn_close(c->out);
+}
+
+static void *counts(void *argument)
+{
+    while (vcp_pool_conn_count(((forked_call *)argument)->pool) >= 0) {
+    }
+    return NULL;
+}
+
+/* The call's event of that kind forks, while another thread is in and out of the pool's lock. */
+static void a_call_forks(int kind, int64_t (*call)(forked_call *), int closes)
+{
+    vcp_pool_options options = pool_options();
+    event_forker f;
+    forked_call c;
+    pthread_t other;
+    int64_t result;
+    int i;
+    int fds[3];
+    vcp_conn *conns[3];
+    memset(&f, 0, sizeof f);
+    f.kind = -1;
+    c.s = tcp_server();
+    options.on_event = event_that_forks;
+    options.user = &f;
+    options.max_conns_per_address = 3;
+    options.max_conns = 3;
+    c.pool = pool_new(&options);
+    for (i = 0; i < 3; i++) {
+        conns[i] = borrow(c.pool, &c.s);
+        fds[i] = server_accept(&c.s);
+    }
+    c.out = conns[0];
+    give_back(conns[1]);
+    give_back(conns[2]);
+    CHECK_EQ(send(fds[2], "dirt", 4, MSG_NOSIGNAL), 4);
+    CHECK_EQ(pthread_create(&other, NULL, counts, &c), 0);
+    f.kind = kind;
+    result = call(&c);
+    if (f.in_child) {
+        alarm((unsigned)at_most(10));
+        CHECK_EQ(result, VCP_ERR_CALLBACK);
+        if (call != call_close) {
+            CHECK_EQ(vcp_pool_conn_count(c.pool), 0);
+            CHECK_EQ(vcp_pool_close(c.pool), VCP_OK);
+        }
+        child_ends();
+    }
+    CHECK(f.child > 0);
+    CHECK(result >= 0);
+    CHECK_CHILD(f.child);
+    /* The parent's connection is as it was. */
+    if (call != call_conn_close) {
+        CHECK(peer_sees_life(fds[0]));
+        CHECK_EQ(vcp_conn_write(c.out, "x", 1), 1);
+        give_back(c.out);
+    }
+    if (call == call_get)
+        close((int)result);
+    if (!closes)
+        CHECK_EQ(vcp_pool_close(c.pool), VCP_OK);
+    CHECK_EQ(pthread_join(other, NULL), 0);
+    for (i = 0; i < 3; i++)
+        close(fds[i]);
+    server_close(&c.s);
+}
+
+TEST(whatever_call_a_callback_forks_in_fails_in_the_child)
+{
+    int round;
+    for (round = 0; round < (slowness() == 1 ? 10 : 1); round++) {
+        a_call_forks(VCP_EVENT_CLOSED, call_get, 0);
+        a_call_forks(VCP_EVENT_CLOSED, call_drain, 0);
+        a_call_forks(VCP_EVENT_CLOSED, call_close_idle, 0);
+        a_call_forks(VCP_EVENT_CLOSED, call_evict, 0);
+        a_call_forks(VCP_EVENT_CLOSED, call_close, 1);
+        a_call_forks(VCP_EVENT_CLOSED, call_dial, 0);
+        a_call_forks(VCP_EVENT_CLOSED, call_conn_close, 0);
+        a_call_forks(VCP_EVENT_WAIT_DONE, call_wait, 0);
+        a_call_forks(VCP_EVENT_DIAL_START, call_warm, 0);
+    }
+}
+
 static int resolve_that_forks(void *user, const char *network, const char *host, int64_t timeout_ms,
                               vcp_resolved *out)
 {
@@ -957,6 +1111,7 @@ int main(void)
     RUN(a_foreign_file_is_not_shut_down);
     RUN(a_dial_whose_callback_forks_fails_in_the_child);
     RUN(a_dial_whose_event_forks_fails_in_the_child);
+    RUN(whatever_call_a_callback_forks_in_fails_in_the_child);
     RUN(a_child_that_returns_from_a_callback_on_a_librarys_thread_ends);
     return finished();
 }

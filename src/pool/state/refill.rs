@@ -53,6 +53,7 @@ impl<C: Held> State<C> {
         refill.wanted_until = now.after(lasts);
         refill.dials = 0;
         refill.paced_until = Time::default();
+        refill.empty_since = None;
         self.note_short(now);
     }
 
@@ -207,6 +208,7 @@ impl<C: Held> State<C> {
         let refill = &mut self.entry(id).refill;
         refill.failures = 0;
         refill.not_before = Time::default();
+        refill.empty_since = None;
     }
 
     /// The job is over: the destination is left alone for a while.
