@@ -165,6 +165,7 @@ programs! {
     addresses_join_the_race_as_they_come,
     addresses_mean_what_the_contract_says,
     all_functions,
+    async_at_random,
     background_watch,
     callbacks_steer_the_dial,
     closing_a_pool_keeps_its_promises,
