@@ -7,47 +7,51 @@
 #![forbid(unsafe_code)]
 
 pub(crate) use std::sync::{atomic, Arc, Weak};
-use std::sync::{MutexGuard, PoisonError};
+use std::time::Duration;
+
+#[cfg(vcp_instrumented_locks)]
+use self::parking_lot_locks as locks;
+#[cfg(not(vcp_instrumented_locks))]
+use self::std_locks as locks;
+
+pub(crate) use self::locks::MutexGuard;
 
 /// A mutex without poisoning: a panic inside a critical section is contained at the C boundary (`VCP_ERR_INTERNAL`),
 /// and the next caller finds the data as the panicking one left it.
 #[derive(Debug, Default)]
-pub(crate) struct Mutex<T>(std::sync::Mutex<T>);
+pub(crate) struct Mutex<T>(locks::Mutex<T>);
 
 impl<T> Mutex<T> {
     pub(crate) const fn new(value: T) -> Self {
-        Self(std::sync::Mutex::new(value))
+        Self(locks::Mutex::new(value))
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        locks::lock(&self.0)
     }
 }
 
 /// A condition variable for [`Mutex`].
 #[derive(Debug, Default)]
-pub(crate) struct Condvar(std::sync::Condvar);
+pub(crate) struct Condvar(locks::Condvar);
 
 impl Condvar {
     pub(crate) const fn new() -> Self {
-        Self(std::sync::Condvar::new())
+        Self(locks::Condvar::new())
     }
 
     /// Sleeps until notified or until `limit` has passed; wakes up spuriously as every condition variable.
     pub(crate) fn wait_for<'a, T>(
         &self,
         guard: MutexGuard<'a, T>,
-        limit: std::time::Duration,
+        limit: Duration,
     ) -> MutexGuard<'a, T> {
-        self.0
-            .wait_timeout(guard, limit)
-            .unwrap_or_else(PoisonError::into_inner)
-            .0
+        locks::wait_for(&self.0, guard, limit)
     }
 
     /// Sleeps until notified; wakes up spuriously as every condition variable.
     pub(crate) fn wait<'a, T>(&self, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
-        self.0.wait(guard).unwrap_or_else(PoisonError::into_inner)
+        locks::wait(&self.0, guard)
     }
 
     pub(crate) fn notify_all(&self) {
@@ -56,5 +60,60 @@ impl Condvar {
 
     pub(crate) fn notify_one(&self) {
         self.0.notify_one();
+    }
+}
+
+/// What is shipped.
+#[cfg(not(vcp_instrumented_locks))]
+mod std_locks {
+    use std::sync::PoisonError;
+    pub(crate) use std::sync::{Condvar, Mutex, MutexGuard};
+    use std::time::Duration;
+
+    pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+        mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn wait<'a, T>(condvar: &Condvar, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
+        condvar.wait(guard).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn wait_for<'a, T>(
+        condvar: &Condvar,
+        guard: MutexGuard<'a, T>,
+        limit: Duration,
+    ) -> MutexGuard<'a, T> {
+        condvar
+            .wait_timeout(guard, limit)
+            .unwrap_or_else(PoisonError::into_inner)
+            .0
+    }
+}
+
+/// What ThreadSanitizer can see: compiled with this crate, where std's are not.
+#[cfg(vcp_instrumented_locks)]
+mod parking_lot_locks {
+    pub(crate) use parking_lot::{Condvar, Mutex, MutexGuard};
+    use std::time::Duration;
+
+    pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+        mutex.lock()
+    }
+
+    pub(crate) fn wait<'a, T>(
+        condvar: &Condvar,
+        mut guard: MutexGuard<'a, T>,
+    ) -> MutexGuard<'a, T> {
+        condvar.wait(&mut guard);
+        guard
+    }
+
+    pub(crate) fn wait_for<'a, T>(
+        condvar: &Condvar,
+        mut guard: MutexGuard<'a, T>,
+        limit: Duration,
+    ) -> MutexGuard<'a, T> {
+        condvar.wait_for(&mut guard, limit);
+        guard
     }
 }

@@ -37,7 +37,6 @@ pub(crate) mod watch;
 
 use std::fmt::Debug;
 use std::os::fd::RawFd;
-use std::sync::MutexGuard;
 
 use self::conn::Conn;
 use self::dialing::Outcome;
@@ -61,7 +60,7 @@ use crate::sync::atomic::{
     AtomicBool, AtomicU64,
     Ordering::{Relaxed, SeqCst},
 };
-use crate::sync::{Arc, Mutex};
+use crate::sync::{Arc, Mutex, MutexGuard};
 use crate::sys::bell::Token;
 use crate::sys::{self, clock, fork, socket};
 use crate::values::address::{Address, Destination};

@@ -1,0 +1,74 @@
+#!/usr/bin/env bash
+# The C tests with AddressSanitizer (and LeakSanitizer) and with ThreadSanitizer, in the library and in the programs.
+# usage: .ci/sanitizers.sh [address|thread] [program ...]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+target=x86_64-unknown-linux-gnu
+which=${1:-both}
+shift || true
+# Times are a few times longer; the tests' upper bounds are widened by as much.
+export VCP_SLOW=${VCP_SLOW:-5} RUSTC_BOOTSTRAP=1
+
+# Programs that look for no race: they fork (TSan loses its threads), count heaps and descriptors, or use one thread.
+not_for_threads="a_child_has_pools_of_its_own forks_in_a_crowd contract_facts life_ends_at_baseline out_of_descriptors
+    ten_thousand_idle ten_thousand_dials corners_of_the_kernel every_network_can_be_dialed signals_and_cancellation"
+# ASan's own allocator is no heap to be counted, and its threads no baseline.
+not_for_address="life_ends_at_baseline out_of_descriptors"
+
+programs() {
+    for source in tests/c/*.c; do
+        program=$(basename "$source" .c)
+        case " $(echo $1) " in *" $program "*) ;; *) echo "$program" ;; esac
+    done
+}
+
+run_all() { # kind, programs
+    kind=$1
+    shift
+    failed=()
+    for program in "$@"; do
+        log=target-$kind/c/$program.log
+        began=$SECONDS
+        if ! timeout 300 "target-$kind/c/$program" >"$log" 2>&1; then
+            failed+=("$program")
+            tail -60 "$log"
+        fi
+        echo "$kind: $program: $((SECONDS - began)) s"
+    done
+    if [ ${#failed[@]} -gt 0 ]; then
+        echo "FAILED under the $kind sanitizer: ${failed[*]}"
+        return 1
+    fi
+}
+
+if [ "$which" = both ] || [ "$which" = address ]; then
+    RUSTFLAGS=-Zsanitizer=address cargo build --quiet --lib --target $target --target-dir target-address
+    mkdir -p target-address/c
+    library=$PWD/target-address/$target/debug
+    ln -sf libvconnpool.so "$library/libvconnpool.so.0"
+    chosen=${*:-$(programs "$not_for_address")}
+    for program in $chosen; do
+        gcc -std=c99 -D_GNU_SOURCE -g -O1 -fsanitize=address -fno-omit-frame-pointer -pthread -Iinclude \
+            -o "target-address/c/$program" "tests/c/$program.c" -L"$library" -lvconnpool -Wl,-rpath,"$library"
+    done
+    ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 run_all address $chosen
+fi
+
+if [ "$which" = both ] || [ "$which" = thread ]; then
+    RUSTFLAGS="-Zsanitizer=thread -Cunsafe-allow-abi-mismatch=sanitizer --cfg vcp_instrumented_locks" \
+        cargo build --quiet --lib --target $target --target-dir target-thread
+    mkdir -p target-thread/c
+    library=$PWD/target-thread/$target/debug
+    ln -sf libvconnpool.so "$library/libvconnpool.so.0"
+    runtime=$(rustc --print sysroot)/lib/rustlib/$target/lib/librustc-stable_rt.tsan.a
+    # Arc's fence before the drop is not understood by TSan (rust-lang/rust, library/alloc/src/sync.rs).
+    echo "race:drop_slow" >target-thread/suppressions
+    chosen=${*:-$(programs "$not_for_threads")}
+    for program in $chosen; do
+        gcc -std=c99 -D_GNU_SOURCE -g -O1 -fsanitize=thread -pthread -Iinclude \
+            -c -o "target-thread/c/$program.o" "tests/c/$program.c"
+        gcc -o "target-thread/c/$program" "target-thread/c/$program.o" -L"$library" -lvconnpool -Wl,-rpath,"$library" \
+            -Wl,--whole-archive "$runtime" -Wl,--no-whole-archive -rdynamic -pthread -ldl -lm
+    done
+    TSAN_OPTIONS="suppressions=$PWD/target-thread/suppressions halt_on_error=0 exitcode=66" run_all thread $chosen
+fi
