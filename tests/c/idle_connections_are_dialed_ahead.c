@@ -142,6 +142,7 @@ TEST(nothing_is_dialed_ahead_while_anyone_waits)
     vcp_pool_options options = keeping(1);
     vcp_pool *pool;
     vcp_conn *held;
+    vcp_conn *aside;
     waiter w;
     options.max_conns_per_address = 1;
     options.wait_timeout_ms = -1;
@@ -151,10 +152,12 @@ TEST(nothing_is_dialed_ahead_while_anyone_waits)
     w.s = &s;
     CHECK_EQ(pthread_create(&w.thread, NULL, waits, &w), 0);
     EVENTUALLY(stats_of(pool).waiting == 1, 5000);
-    CHECK_EQ(vcp_conn_discard(borrow(pool, &other)), VCP_OK);
+    aside = borrow(pool, &other);
     STAYS(stats_of(pool).dials == 2, 300);
+    CHECK_EQ(vcp_conn_discard(aside), VCP_OK);
     give_back(held);
     CHECK_EQ(pthread_join(w.thread, NULL), 0);
+    give_back(aside);
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
     server_close(&s);
     server_close(&other);

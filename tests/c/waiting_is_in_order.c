@@ -454,6 +454,8 @@ TEST(a_connection_put_goes_to_a_waiter_first)
     CHECK_EQ(vcp_conn_is_reused(waits.conn), 1);
     give_back(waits.conn);
     await(&hangs);
+    CHECK_EQ(hangs.status, fd);
+    give_back(hangs.conn);
     CHECK_STATS_ADD_UP(pool);
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
     full_server_close(&full);

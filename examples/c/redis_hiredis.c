@@ -1,0 +1,117 @@
+/*
+ * redis_hiredis - hiredis over pooled connections: the context rides along, and a restarted server stops nobody.
+ *
+ *     redis_hiredis host:port [rounds]
+ *
+ * Each round sends ten commands in one go and reads ten answers. Says what it has done when it ends.
+ */
+#define _POSIX_C_SOURCE 200809L
+
+#include <hiredis/hiredis.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/time.h>
+#include <time.h>
+#include <vconnpool.h>
+
+enum { PIPELINE = 10, GIVE_UP_AFTER_S = 20, ANSWER_WITHIN_S = 5 };
+
+/* The descriptor is the library's to close. */
+static void free_context(void *context)
+{
+    redisFreeKeepFd((redisContext *)context);
+}
+
+/* on_open: a context for the connection's life. */
+static int make_context(void *user, vcp_conn *conn, int fd)
+{
+    struct timeval patience = {ANSWER_WITHIN_S, 0};
+    redisContext *context = redisConnectFd(fd);
+    (void)user;
+    if (context != NULL && !context->err && redisSetTimeout(context, patience) == REDIS_OK &&
+        vcp_conn_set_data(conn, context, free_context) == VCP_OK)
+        return 0;
+    vcp_set_callback_error(context != NULL ? context->errstr : "no memory");
+    if (context != NULL)
+        free_context(context);
+    return 1;
+}
+
+/* Ten commands, ten answers; 0, or -1 and the context says why. */
+static int pipeline(redisContext *context, int round)
+{
+    int i;
+    int failed = 0;
+    for (i = 0; i < PIPELINE; i++)
+        if (redisAppendCommand(context, "SET key-%d %d", i, round) != REDIS_OK)
+            return -1;
+    for (i = 0; i < PIPELINE; i++) {
+        void *reply = NULL;
+        if (redisGetReply(context, &reply) != REDIS_OK)
+            return -1;
+        failed |= ((redisReply *)reply)->type != REDIS_REPLY_STATUS;
+        freeReplyObject(reply);
+    }
+    return failed ? -1 : 0;
+}
+
+/* On any connection that works, as long as it takes; SET may be done twice. */
+static int do_round(vcp_pool *pool, const char *address, int round, int *repeated)
+{
+    time_t begun = time(NULL);
+    do {
+        vcp_conn *conn;
+        int failed = 1;
+        if (vcp_dial(pool, "tcp", address, &conn) >= 0) {
+            failed = pipeline((redisContext *)vcp_conn_data(conn), round);
+            if (failed && vcp_conn_discard(conn) != VCP_OK)
+                return -1;
+            if (vcp_conn_close(conn) != VCP_OK)
+                return -1;
+        } else {
+            struct timespec pause = {0, 20 * 1000 * 1000};
+            nanosleep(&pause, NULL);
+        }
+        if (!failed)
+            return 0;
+        ++*repeated;
+    } while (time(NULL) - begun < GIVE_UP_AFTER_S);
+    fprintf(stderr, "redis_hiredis: %s\n", vcp_last_error());
+    return -1;
+}
+
+int main(int argc, char **argv)
+{
+    int rounds = argc > 2 ? atoi(argv[2]) : 1000;
+    int repeated = 0;
+    int i;
+    vcp_pool *pool;
+    vcp_pool_options options;
+    vcp_stats stats;
+    if (argc < 2 || rounds < 1) {
+        fprintf(stderr, "usage: redis_hiredis host:port [rounds]\n");
+        return 2;
+    }
+    if (vcp_pool_options_init(&options, sizeof options) != VCP_OK)
+        return 1;
+    options.on_open = make_context;
+    if (vcp_pool_new(&options, &pool) != VCP_OK) {
+        fprintf(stderr, "redis_hiredis: %s\n", vcp_last_error());
+        return 1;
+    }
+    for (i = 0; i < rounds; i++) {
+        if (do_round(pool, argv[1], i, &repeated) != 0)
+            return 1;
+        if (i == rounds / 2) {
+            puts("half");
+            fflush(stdout);
+        }
+    }
+    if (vcp_pool_stats(pool, &stats, sizeof stats) != VCP_OK || vcp_pool_close(pool) != VCP_OK)
+        return 1;
+    printf("%d rounds of %d commands, %d repeated, %" PRIu64 " connections\n", rounds, PIPELINE, repeated,
+           stats.dials - stats.dial_failures);
+    return 0;
+}
