@@ -1,0 +1,785 @@
+// vconnpool.hpp - vconnpool.h for C++17: owners instead of handles, exceptions or error codes instead of numbers.
+//
+// The manual is vconnpool.h. Here is only what C++ adds to it:
+//
+//  - pool, conn, cancel and queue own what they name: moved, never copied, and closed at the end of their lives. An object that was
+//    moved from, or closed, holds nothing; using it is error invalid_handle, never undefined.
+//  - Whatever can fail comes twice: as it is, it throws vcp::error (a std::system_error with the whole message); with a
+//    std::error_code as the last argument it sets that instead, and vcp::last_error() has the message.
+//  - Times are std::chrono::milliseconds; vcp::forever is "no deadline". Text is std::string_view, and copied.
+//  - Callbacks are std::function. One that throws refuses; what() joins the message of the dial, and no exception leaves it. They are kept
+//    until the pool's last callback has returned.
+//  - Threads, errors and lifetimes are as in C. Only memory that cannot be had (std::bad_alloc) is thrown by both forms.
+//
+// Header only, nothing but vconnpool.h and the standard library. Licence: MIT OR Apache-2.0.
+#ifndef VCONNPOOL_HPP
+#define VCONNPOOL_HPP
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "vconnpool.h"
+
+namespace vcp {
+
+using std::chrono::milliseconds;
+
+/// No deadline.
+inline constexpr milliseconds forever{-1};
+
+/// vcp_status as an error code enum: ec == vcp::errc::timeout.
+enum class errc : int {
+    invalid_argument = VCP_ERR_INVALID_ARGUMENT,
+    invalid_handle = VCP_ERR_INVALID_HANDLE,
+    unknown_network = VCP_ERR_UNKNOWN_NETWORK,
+    invalid_address = VCP_ERR_INVALID_ADDRESS,
+    resolve = VCP_ERR_RESOLVE,
+    connect = VCP_ERR_CONNECT,
+    timeout = VCP_ERR_TIMEOUT,
+    canceled = VCP_ERR_CANCELED,
+    pool_closed = VCP_ERR_POOL_CLOSED,
+    pool_exhausted = VCP_ERR_POOL_EXHAUSTED,
+    idle_full = VCP_ERR_IDLE_FULL,
+    not_available = VCP_ERR_NOT_AVAILABLE,
+    conn_closed = VCP_ERR_CONN_CLOSED,
+    io = VCP_ERR_IO,
+    callback = VCP_ERR_CALLBACK,
+    system = VCP_ERR_SYSTEM,
+    in_progress = VCP_ERR_IN_PROGRESS,
+    not_reusable = VCP_ERR_NOT_REUSABLE,
+    would_block = VCP_ERR_WOULD_BLOCK,
+    internal = VCP_ERR_INTERNAL
+};
+
+/// The category of errc, named "vcp". Timeouts, cancellation and the like compare equal to std::errc's conditions.
+inline const std::error_category &category() noexcept
+{
+    class vcp_category final : public std::error_category {
+    public:
+        const char *name() const noexcept override { return "vcp"; }
+        std::string message(int status) const override { return vcp_strerror(status); }
+        std::error_condition default_error_condition(int status) const noexcept override
+        {
+            switch (static_cast<errc>(status)) {
+            case errc::invalid_argument:
+                return std::errc::invalid_argument;
+            case errc::timeout:
+                return std::errc::timed_out;
+            case errc::canceled:
+                return std::errc::operation_canceled;
+            case errc::would_block:
+                return std::errc::operation_would_block;
+            case errc::in_progress:
+                return std::errc::operation_in_progress;
+            case errc::io:
+                return std::errc::io_error;
+            default:
+                return {status, *this};
+            }
+        }
+    };
+    static const vcp_category one;
+    return one;
+}
+
+inline std::error_code make_error_code(errc status) noexcept
+{
+    return {static_cast<int>(status), category()};
+}
+
+/// This thread's last failure in full.
+inline std::string last_error()
+{
+    return vcp_last_error();
+}
+
+/// A failed call. what() is the whole message, code() the vcp_status, number() the errno, EAI_* or callback's number behind it.
+class error : public std::system_error {
+public:
+    explicit error(errc status)
+        : std::system_error(make_error_code(status)), message_(vcp_last_error()), number_(vcp_last_errno()),
+          phase_(vcp_last_phase())
+    {
+    }
+    error(errc status, std::string message)
+        : std::system_error(make_error_code(status)), message_(std::move(message))
+    {
+    }
+    const char *what() const noexcept override { return message_.c_str(); }
+    int number() const noexcept { return number_; }
+    /// Of a timeout: a vcp_phase.
+    std::int32_t phase() const noexcept { return phase_; }
+
+private:
+    std::string message_;
+    int number_ = 0;
+    std::int32_t phase_ = VCP_PHASE_NONE;
+};
+
+namespace detail {
+
+inline bool failed(std::int64_t result, std::error_code &ec) noexcept
+{
+    if (result >= 0) {
+        ec.clear();
+        return false;
+    }
+    ec = make_error_code(static_cast<errc>(result));
+    return true;
+}
+
+inline std::int64_t must(std::int64_t result)
+{
+    if (result < 0) {
+        throw error(static_cast<errc>(result));
+    }
+    return result;
+}
+
+/// C's text. What has a NUL inside cannot be passed on whole, and is passed as text that is invalid everywhere.
+class text {
+public:
+    explicit text(std::string_view view)
+        : copy_(view.find('\0') == std::string_view::npos ? std::string(view) : std::string("\xff"))
+    {
+    }
+    const char *c_str() const noexcept { return copy_.c_str(); }
+
+private:
+    std::string copy_;
+};
+
+/// Calls a function that works as snprintf.
+template <typename Tell> std::string told(Tell tell, std::int64_t &result)
+{
+    std::string out;
+    for (;;) {
+        result = tell(out.empty() ? nullptr : &out[0], out.empty() ? 0 : out.size() + 1);
+        if (result < 0) {
+            return {};
+        }
+        const auto length = static_cast<std::size_t>(result);
+        if (length <= out.size()) {
+            out.resize(length);
+            return out;
+        }
+        out.resize(length);
+    }
+}
+
+/// Runs a callback; whatever it throws becomes a refusal, by a negative number (a dial callback's others are descriptors).
+template <typename Body> int contained(Body body) noexcept
+{
+    try {
+        return body();
+    } catch (const std::system_error &thrown) {
+        vcp_set_callback_error(thrown.what());
+        const int value = thrown.code().value();
+        return value > 0 ? -value : value < 0 ? value : -1;
+    } catch (const std::exception &thrown) {
+        vcp_set_callback_error(thrown.what());
+    } catch (...) {
+        vcp_set_callback_error("an exception that is no std::exception");
+    }
+    return -1;
+}
+
+} // namespace detail
+
+/// A token that ends dials, reads, writes and waits that carry it.
+class cancel {
+public:
+    cancel() { detail::must(vcp_cancel_new(&handle_)); }
+    cancel(cancel &&other) noexcept : handle_(std::exchange(other.handle_, nullptr)) {}
+    cancel &operator=(cancel &&other) noexcept
+    {
+        std::swap(handle_, other.handle_);
+        return *this;
+    }
+    cancel(const cancel &) = delete;
+    cancel &operator=(const cancel &) = delete;
+    ~cancel() { vcp_cancel_free(handle_); }
+
+    /// From any thread, and from a signal handler.
+    void fire() noexcept { vcp_cancel_fire(handle_); }
+    vcp_cancel *handle() const noexcept { return handle_; }
+
+private:
+    vcp_cancel *handle_ = nullptr;
+};
+
+/// What conn and a hook's argument have in common: everything but ending the borrow.
+class conn_ref {
+public:
+    explicit conn_ref(vcp_conn *handle = nullptr) noexcept : handle_(handle) {}
+
+    vcp_conn *handle() const noexcept { return handle_; }
+    explicit operator bool() const noexcept { return handle_ != nullptr; }
+
+    /// The descriptor: borrowed, never to be closed.
+    int fd() const { return static_cast<int>(detail::must(vcp_conn_raw_fd(handle_))); }
+    bool is_reused() const { return detail::must(vcp_conn_is_reused(handle_)) != 0; }
+    std::int64_t uses() const { return detail::must(vcp_conn_uses(handle_)); }
+    bool should_retry() const { return detail::must(vcp_conn_should_retry(handle_)) != 0; }
+    void discard() { detail::must(vcp_conn_discard(handle_)); }
+    void set_liveness(vcp_liveness liveness) { detail::must(vcp_conn_set_liveness(handle_, liveness)); }
+    /// nullptr: none. The token must not be freed by the caller before it is passed; afterwards it may.
+    void set_cancel(const cancel *token)
+    {
+        detail::must(vcp_conn_set_cancel(handle_, token != nullptr ? token->handle() : nullptr));
+    }
+
+    /// At least one byte; 0 at end of stream.
+    std::size_t read(void *buffer, std::size_t size)
+    {
+        return static_cast<std::size_t>(detail::must(vcp_conn_read(handle_, buffer, size)));
+    }
+    std::size_t read(void *buffer, std::size_t size, std::error_code &ec) noexcept
+    {
+        return moved(vcp_conn_read(handle_, buffer, size), ec);
+    }
+    /// All of it.
+    void write(const void *buffer, std::size_t size) { detail::must(vcp_conn_write(handle_, buffer, size)); }
+    void write(const void *buffer, std::size_t size, std::error_code &ec) noexcept
+    {
+        detail::failed(vcp_conn_write(handle_, buffer, size), ec);
+    }
+    void write(std::string_view text) { write(text.data(), text.size()); }
+    void write(std::string_view text, std::error_code &ec) noexcept { write(text.data(), text.size(), ec); }
+    /// Nothing: it would have to wait.
+    std::optional<std::size_t> try_read(void *buffer, std::size_t size)
+    {
+        return unless_blocked(vcp_conn_try_read(handle_, buffer, size));
+    }
+    std::optional<std::size_t> try_write(const void *buffer, std::size_t size)
+    {
+        return unless_blocked(vcp_conn_try_write(handle_, buffer, size));
+    }
+    /// VCP_READABLE and VCP_WRITABLE bits; those that hold.
+    int wait(int events) { return static_cast<int>(detail::must(vcp_conn_wait(handle_, events))); }
+    int wait(int events, std::error_code &ec) noexcept
+    {
+        const int result = vcp_conn_wait(handle_, events);
+        return detail::failed(result, ec) ? 0 : result;
+    }
+
+    void set_deadline(milliseconds left) { detail::must(vcp_conn_set_deadline(handle_, left.count())); }
+    void set_read_deadline(milliseconds left) { detail::must(vcp_conn_set_read_deadline(handle_, left.count())); }
+    void set_write_deadline(milliseconds left) { detail::must(vcp_conn_set_write_deadline(handle_, left.count())); }
+
+    std::string local_address() const { return tell(vcp_conn_local_address); }
+    std::string remote_address() const { return tell(vcp_conn_remote_address); }
+    std::string network() const { return tell(vcp_conn_network); }
+    std::string address() const { return tell(vcp_conn_address); }
+    std::string reuse_tag() const { return tell(vcp_conn_reuse_tag); }
+
+    /// Rides on the connection, and is deleted with it (its destructor must not throw).
+    template <typename T> void set_data(std::unique_ptr<T> data)
+    {
+        detail::must(vcp_conn_set_data(handle_, data.get(), [](void *held) { delete static_cast<T *>(held); }));
+        data.release();
+    }
+    /// What set_data was given, as the same type; nullptr if there is none.
+    template <typename T> T *data() const noexcept { return static_cast<T *>(vcp_conn_data(handle_)); }
+
+protected:
+    vcp_conn *handle_;
+
+private:
+    static std::size_t moved(std::int64_t result, std::error_code &ec) noexcept
+    {
+        return detail::failed(result, ec) ? 0 : static_cast<std::size_t>(result);
+    }
+    static std::optional<std::size_t> unless_blocked(std::int64_t result)
+    {
+        if (result == VCP_ERR_WOULD_BLOCK) {
+            return std::nullopt;
+        }
+        return static_cast<std::size_t>(detail::must(result));
+    }
+    template <typename Function> std::string tell(Function function) const
+    {
+        std::int64_t result = 0;
+        std::string out =
+            detail::told([&](char *buffer, std::size_t size) { return function(handle_, buffer, size); }, result);
+        detail::must(result);
+        return out;
+    }
+};
+
+/// A borrowed connection, given back at the end of its life.
+class conn : public conn_ref {
+public:
+    conn() noexcept = default;
+    /// Takes over what C code has borrowed.
+    explicit conn(vcp_conn *handle) noexcept : conn_ref(handle) {}
+    conn(conn &&other) noexcept : conn_ref(std::exchange(other.handle_, nullptr)) {}
+    conn &operator=(conn &&other) noexcept
+    {
+        if (this != &other) {
+            vcp_conn_close(std::exchange(handle_, std::exchange(other.handle_, nullptr)));
+        }
+        return *this;
+    }
+    conn(const conn &) = delete;
+    conn &operator=(const conn &) = delete;
+    ~conn() { vcp_conn_close(handle_); }
+
+    /// Gives it back now.
+    void close() { detail::must(vcp_conn_close(std::exchange(handle_, nullptr))); }
+    void close(std::error_code &ec) noexcept { detail::failed(vcp_conn_close(std::exchange(handle_, nullptr)), ec); }
+    /// The descriptor is the caller's from now on. A failure leaves the connection as it was.
+    int detach()
+    {
+        const int own = static_cast<int>(detail::must(vcp_conn_detach(handle_)));
+        handle_ = nullptr;
+        return own;
+    }
+    /// For C code, which closes it.
+    vcp_conn *release() noexcept { return std::exchange(handle_, nullptr); }
+};
+
+/// vcp_dial_options. Each setter changes one field and returns the options.
+class dial_options {
+public:
+    dial_options() { detail::must(vcp_dial_options_init(&raw_, sizeof raw_)); }
+
+    dial_options &timeout(milliseconds time) noexcept { return set(raw_.timeout_ms, std::int64_t{time.count()}); }
+    dial_options &wait_timeout(milliseconds time) noexcept
+    {
+        return set(raw_.wait_timeout_ms, std::int64_t{time.count()});
+    }
+    /// The token must live until the dial has begun.
+    dial_options &cancel_by(const cancel &token) noexcept { return set(raw_.cancel, token.handle()); }
+    dial_options &reuse_tag(std::string_view tag)
+    {
+        tag_.emplace(tag);
+        return *this;
+    }
+    dial_options &label(std::string_view name)
+    {
+        label_.emplace(name);
+        return *this;
+    }
+    /// VCP_DIAL_* bits.
+    dial_options &flags(std::uint32_t bits) noexcept { return set(raw_.flags, bits); }
+
+    /// Valid as long as these options live and are not changed.
+    vcp_dial_options raw() const noexcept
+    {
+        vcp_dial_options options = raw_;
+        options.reuse_tag = tag_ ? tag_->c_str() : nullptr;
+        options.label = label_ ? label_->c_str() : nullptr;
+        return options;
+    }
+
+private:
+    template <typename Field> dial_options &set(Field &field, Field value) noexcept
+    {
+        field = value;
+        return *this;
+    }
+
+    vcp_dial_options raw_;
+    std::optional<detail::text> tag_;
+    std::optional<detail::text> label_;
+};
+
+/// What the program may do in a dial, and hear of a pool. Empty ones are not called. A callback that throws refuses.
+struct callbacks {
+    std::function<std::string(std::string_view network, std::string_view address)> rewrite;
+    /// Literal IPs. timeout is forever without a deadline.
+    std::function<std::vector<std::string>(std::string_view network, std::string_view host, milliseconds timeout)> resolve;
+    /// A connected descriptor.
+    std::function<int(std::string_view network, std::string_view address, milliseconds timeout)> dial;
+    std::function<void(std::string_view network, std::string_view address, int fd)> control;
+    std::function<void(conn_ref connection, int fd)> on_open;
+    std::function<void(conn_ref connection, int fd)> on_reuse;
+    std::function<void(conn_ref connection, int fd)> on_release;
+    /// What it throws is lost.
+    std::function<void(const vcp_event &event)> on_event;
+};
+
+namespace detail {
+
+inline int call_rewrite(void *user, const char *network, const char *address, char *out, std::size_t size)
+{
+    return contained([&] {
+        const std::string text = static_cast<callbacks *>(user)->rewrite(network, address);
+        if (text.size() >= size) {
+            throw std::length_error("the rewritten address is too long");
+        }
+        text.copy(out, text.size());
+        out[text.size()] = '\0';
+        return 0;
+    });
+}
+
+inline int call_resolve(void *user, const char *network, const char *host, std::int64_t timeout, vcp_resolved *out)
+{
+    return contained([&] {
+        for (const std::string &ip : static_cast<callbacks *>(user)->resolve(network, host, milliseconds(timeout))) {
+            must(vcp_resolved_add(out, ip.c_str()));
+        }
+        return 0;
+    });
+}
+
+inline int call_dial(void *user, const char *network, const char *address, std::int64_t timeout)
+{
+    const int fd = contained(
+        [&] { return static_cast<callbacks *>(user)->dial(network, address, milliseconds(timeout)); });
+    return fd;
+}
+
+inline int call_control(void *user, const char *network, const char *address, int fd)
+{
+    return contained([&] {
+        static_cast<callbacks *>(user)->control(network, address, fd);
+        return 0;
+    });
+}
+
+inline int call_on_open(void *user, vcp_conn *connection, int fd)
+{
+    return contained([&] {
+        static_cast<callbacks *>(user)->on_open(conn_ref(connection), fd);
+        return 0;
+    });
+}
+
+inline int call_on_reuse(void *user, vcp_conn *connection, int fd)
+{
+    return contained([&] {
+        static_cast<callbacks *>(user)->on_reuse(conn_ref(connection), fd);
+        return 0;
+    });
+}
+
+inline int call_on_release(void *user, vcp_conn *connection, int fd)
+{
+    return contained([&] {
+        static_cast<callbacks *>(user)->on_release(conn_ref(connection), fd);
+        return 0;
+    });
+}
+
+inline void call_on_event(void *user, const vcp_event *event)
+{
+    contained([&] {
+        static_cast<callbacks *>(user)->on_event(*event);
+        return 0;
+    });
+}
+
+} // namespace detail
+
+/// vcp_pool_options. Each setter changes one field and returns the options; raw() reaches those that have none.
+class pool_options {
+public:
+    pool_options() { detail::must(vcp_pool_options_init(&raw_, sizeof raw_)); }
+
+    pool_options &max_idle_per_address(std::uint32_t most) noexcept { return set(raw_.max_idle_per_address, most); }
+    pool_options &max_idle(std::uint32_t most) noexcept { return set(raw_.max_idle, most); }
+    pool_options &max_conns(std::uint32_t most) noexcept { return set(raw_.max_conns, most); }
+    pool_options &max_conns_per_address(std::uint32_t most) noexcept { return set(raw_.max_conns_per_address, most); }
+    pool_options &max_dials_per_address(std::uint32_t most) noexcept { return set(raw_.max_dials_per_address, most); }
+    pool_options &max_waiters(std::uint32_t most) noexcept { return set(raw_.max_waiters, most); }
+    pool_options &min_idle_per_address(std::uint32_t least) noexcept { return set(raw_.min_idle_per_address, least); }
+    pool_options &max_uses(std::uint32_t most) noexcept { return set(raw_.max_uses, most); }
+    pool_options &lifetime_jitter_percent(std::uint32_t percent) noexcept
+    {
+        return set(raw_.lifetime_jitter_percent, percent);
+    }
+    pool_options &wait_timeout(milliseconds time) noexcept { return set(raw_.wait_timeout_ms, time); }
+    pool_options &idle_timeout(milliseconds time) noexcept { return set(raw_.idle_timeout_ms, time); }
+    pool_options &max_lifetime(milliseconds time) noexcept { return set(raw_.max_lifetime_ms, time); }
+    pool_options &dial_timeout(milliseconds time) noexcept { return set(raw_.dial_timeout_ms, time); }
+    pool_options &fallback_delay(milliseconds time) noexcept { return set(raw_.fallback_delay_ms, time); }
+    pool_options &keepalive_idle(milliseconds time) noexcept { return set(raw_.keepalive_idle_ms, time); }
+    pool_options &keepalive_interval(milliseconds time) noexcept { return set(raw_.keepalive_interval_ms, time); }
+    pool_options &keepalive_count(std::uint32_t probes) noexcept { return set(raw_.keepalive_count, probes); }
+    pool_options &user_timeout(milliseconds time) noexcept { return set(raw_.user_timeout_ms, time); }
+    pool_options &dns_cache(milliseconds time) noexcept { return set(raw_.dns_cache_ms, time); }
+    pool_options &fail_fast(milliseconds time) noexcept { return set(raw_.fail_fast_ms, time); }
+    pool_options &leak_threshold(milliseconds time) noexcept { return set(raw_.leak_threshold_ms, time); }
+    pool_options &liveness(vcp_liveness mode) noexcept { return set<std::int32_t>(raw_.liveness, mode); }
+    pool_options &reuse_order(vcp_reuse_order order) noexcept { return set<std::int32_t>(raw_.reuse_order, order); }
+    pool_options &verify_release(bool is_on) noexcept { return set<std::int32_t>(raw_.verify_release, is_on); }
+    pool_options &no_delay(bool is_on) noexcept { return set<std::int32_t>(raw_.no_delay, is_on); }
+    pool_options &nonblocking(bool is_on) noexcept { return set<std::int32_t>(raw_.nonblocking, is_on); }
+    pool_options &local_address(std::string_view address)
+    {
+        local_address_.emplace(address);
+        return *this;
+    }
+    pool_options &name(std::string_view name_of_pool)
+    {
+        name_.emplace(name_of_pool);
+        return *this;
+    }
+    pool_options &call(callbacks functions)
+    {
+        callbacks_ = std::move(functions);
+        return *this;
+    }
+
+    /// The C struct. Its texts, user and callbacks are set by the pool.
+    vcp_pool_options &raw() noexcept { return raw_; }
+
+private:
+    friend class pool;
+
+    template <typename Field> pool_options &set(Field &field, Field value) noexcept
+    {
+        field = value;
+        return *this;
+    }
+    pool_options &set(std::int64_t &field, milliseconds time) noexcept
+    {
+        field = time.count();
+        return *this;
+    }
+
+    int make(vcp_pool **handle) const
+    {
+        vcp_pool_options options = raw_;
+        auto functions = std::make_unique<callbacks>(callbacks_);
+        options.local_address = local_address_ ? local_address_->c_str() : nullptr;
+        options.name = name_ ? name_->c_str() : nullptr;
+        options.rewrite = functions->rewrite ? detail::call_rewrite : nullptr;
+        options.resolve = functions->resolve ? detail::call_resolve : nullptr;
+        options.dial = functions->dial ? detail::call_dial : nullptr;
+        options.control = functions->control ? detail::call_control : nullptr;
+        options.on_open = functions->on_open ? detail::call_on_open : nullptr;
+        options.on_reuse = functions->on_reuse ? detail::call_on_reuse : nullptr;
+        options.on_release = functions->on_release ? detail::call_on_release : nullptr;
+        options.on_event = functions->on_event ? detail::call_on_event : nullptr;
+        options.user = functions.get();
+        options.free_user = [](void *user) { delete static_cast<callbacks *>(user); };
+        const int result = vcp_pool_new(&options, handle);
+        if (result >= 0) {
+            functions.release();
+        }
+        return result;
+    }
+
+    vcp_pool_options raw_;
+    std::optional<detail::text> local_address_;
+    std::optional<detail::text> name_;
+    callbacks callbacks_;
+};
+
+/// The answer of an asynchronous dial.
+struct completion {
+    void *token = nullptr;
+    /// Empty if the dial failed.
+    conn connection;
+    std::error_code ec;
+    /// The failure in full.
+    std::string message;
+};
+
+/// Where the answers of asynchronous dials arrive. Its end cancels the dials in flight for it.
+class queue {
+public:
+    queue() { detail::must(vcp_queue_new(&handle_)); }
+    queue(queue &&other) noexcept : handle_(std::exchange(other.handle_, nullptr)) {}
+    queue &operator=(queue &&other) noexcept
+    {
+        std::swap(handle_, other.handle_);
+        return *this;
+    }
+    queue(const queue &) = delete;
+    queue &operator=(const queue &) = delete;
+    ~queue() { vcp_queue_free(handle_); }
+
+    /// Readable while a completion waits.
+    int fd() const { return static_cast<int>(detail::must(vcp_queue_fd(handle_))); }
+    /// Nothing: none waits.
+    std::optional<completion> next()
+    {
+        vcp_completion raw;
+        if (detail::must(vcp_queue_next(handle_, &raw, sizeof raw)) == 0) {
+            return std::nullopt;
+        }
+        conn connection(raw.conn);
+        completion one;
+        one.token = raw.token;
+        one.connection = std::move(connection);
+        if (detail::failed(raw.status, one.ec)) {
+            one.message = vcp_last_error();
+        }
+        return one;
+    }
+    vcp_queue *handle() const noexcept { return handle_; }
+
+private:
+    vcp_queue *handle_ = nullptr;
+};
+
+/// A pool, closed at the end of its life. Connections may outlive it.
+class pool {
+public:
+    pool() : pool(pool_options()) {}
+    explicit pool(const pool_options &options) { detail::must(options.make(&handle_)); }
+    pool(const pool_options &options, std::error_code &ec) { detail::failed(options.make(&handle_), ec); }
+    pool(pool &&other) noexcept : handle_(std::exchange(other.handle_, nullptr)) {}
+    pool &operator=(pool &&other) noexcept
+    {
+        if (this != &other) {
+            vcp_pool_close(std::exchange(handle_, std::exchange(other.handle_, nullptr)));
+        }
+        return *this;
+    }
+    pool(const pool &) = delete;
+    pool &operator=(const pool &) = delete;
+    ~pool() { vcp_pool_close(handle_); }
+
+    vcp_pool *handle() const noexcept { return handle_; }
+    explicit operator bool() const noexcept { return handle_ != nullptr; }
+
+    conn dial(std::string_view network, std::string_view address, const dial_options &options = {})
+    {
+        vcp_conn *connection = nullptr;
+        detail::must(dial_raw(network, address, options, &connection));
+        return conn(connection);
+    }
+    conn dial(std::string_view network, std::string_view address, std::error_code &ec)
+    {
+        return dial(network, address, dial_options(), ec);
+    }
+    /// An empty conn when it fails.
+    conn dial(std::string_view network, std::string_view address, const dial_options &options, std::error_code &ec)
+    {
+        vcp_conn *connection = nullptr;
+        detail::failed(dial_raw(network, address, options, &connection), ec);
+        return conn(connection);
+    }
+
+    /// A connection at once, or nothing: then the answer comes through the queue, with token.
+    std::optional<conn> dial_async(std::string_view network, std::string_view address, const dial_options &options,
+                                   queue &answers, void *token)
+    {
+        std::error_code ec;
+        std::optional<conn> at_once = dial_async(network, address, options, answers, token, ec);
+        if (ec) {
+            throw error(static_cast<errc>(ec.value()));
+        }
+        return at_once;
+    }
+    std::optional<conn> dial_async(std::string_view network, std::string_view address, const dial_options &options,
+                                   queue &answers, void *token, std::error_code &ec)
+    {
+        vcp_conn *connection = nullptr;
+        const vcp_dial_options raw = options.raw();
+        const int result =
+            vcp_dial_async(handle_, detail::text(network).c_str(), detail::text(address).c_str(), &raw,
+                           answers.handle(), token, &connection);
+        ec.clear();
+        if (connection != nullptr) {
+            return conn(connection);
+        }
+        if (result != VCP_ERR_IN_PROGRESS) {
+            detail::failed(result, ec);
+        }
+        return std::nullopt;
+    }
+
+    /// Dials until so many are idle; how many are.
+    int warm(std::string_view network, std::string_view address, std::uint32_t count, const dial_options &options = {})
+    {
+        const vcp_dial_options raw = options.raw();
+        return static_cast<int>(detail::must(
+            vcp_pool_warm(handle_, detail::text(network).c_str(), detail::text(address).c_str(), &raw, count)));
+    }
+    /// Takes the descriptor, if it does not throw.
+    void put(int fd, std::string_view network, std::string_view address, std::string_view reuse_tag = {})
+    {
+        detail::must(vcp_pool_put(handle_, fd, detail::text(network).c_str(), detail::text(address).c_str(),
+                                  detail::text(reuse_tag).c_str()));
+    }
+    void put(int fd, std::string_view network, std::string_view address, std::string_view reuse_tag,
+             std::error_code &ec)
+    {
+        detail::failed(vcp_pool_put(handle_, fd, detail::text(network).c_str(), detail::text(address).c_str(),
+                                    detail::text(reuse_tag).c_str()),
+                       ec);
+    }
+    void add(int fd) { detail::must(vcp_pool_add(handle_, fd)); }
+    void add(int fd, std::error_code &ec) noexcept { detail::failed(vcp_pool_add(handle_, fd), ec); }
+    /// An idle one's descriptor, which is the caller's; nothing if none is idle.
+    std::optional<int> get(std::string_view network, std::string_view address, std::string_view reuse_tag = {})
+    {
+        const int fd = vcp_pool_get(handle_, detail::text(network).c_str(), detail::text(address).c_str(),
+                                    detail::text(reuse_tag).c_str());
+        if (fd == VCP_ERR_NOT_AVAILABLE) {
+            return std::nullopt;
+        }
+        return static_cast<int>(detail::must(fd));
+    }
+
+    void close_idle() { detail::must(vcp_pool_close_idle(handle_)); }
+    void evict(std::string_view network, std::string_view address)
+    {
+        detail::must(vcp_pool_evict(handle_, detail::text(network).c_str(), detail::text(address).c_str()));
+    }
+    /// Everywhere: the network changed.
+    void evict() { detail::must(vcp_pool_evict(handle_, nullptr, nullptr)); }
+    void abort() { detail::must(vcp_pool_abort(handle_)); }
+    /// How many are still out.
+    std::int64_t drain(milliseconds time) { return detail::must(vcp_pool_drain(handle_, time.count())); }
+    void close() { detail::must(vcp_pool_close(std::exchange(handle_, nullptr))); }
+
+    std::int64_t conn_count() const { return detail::must(vcp_pool_conn_count(handle_)); }
+    std::int64_t idle_count() const { return detail::must(vcp_pool_idle_count(handle_, nullptr, nullptr)); }
+    std::int64_t idle_count(std::string_view network, std::string_view address) const
+    {
+        return detail::must(
+            vcp_pool_idle_count(handle_, detail::text(network).c_str(), detail::text(address).c_str()));
+    }
+    vcp_stats stats() const
+    {
+        vcp_stats all;
+        detail::must(vcp_pool_stats(handle_, &all, sizeof all));
+        return all;
+    }
+    std::string describe(vcp_format format = VCP_FORMAT_TEXT) const
+    {
+        std::int64_t result = 0;
+        std::string out = detail::told(
+            [&](char *buffer, std::size_t size) { return vcp_pool_describe(handle_, format, buffer, size); }, result);
+        detail::must(result);
+        return out;
+    }
+
+private:
+    int dial_raw(std::string_view network, std::string_view address, const dial_options &options,
+                 vcp_conn **connection)
+    {
+        const vcp_dial_options raw = options.raw();
+        return vcp_dial_with(handle_, detail::text(network).c_str(), detail::text(address).c_str(), &raw, connection);
+    }
+
+    vcp_pool *handle_ = nullptr;
+};
+
+} // namespace vcp
+
+namespace std {
+template <> struct is_error_code_enum<vcp::errc> : true_type {
+};
+} // namespace std
+
+#endif
