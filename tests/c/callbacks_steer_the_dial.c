@@ -41,6 +41,7 @@ static int on_rewrite(void *user, const char *network, const char *address, char
 static int on_resolve(void *user, const char *network, const char *host, int64_t timeout_ms, vcp_resolved *out)
 {
     seen *s = (seen *)user;
+    int answer;
     int i;
     note(s, network, host);
     s->timeout_ms = timeout_ms;
@@ -48,8 +49,9 @@ static int on_resolve(void *user, const char *network, const char *host, int64_t
     let_pass(s->nap_ms);
     for (i = 0; i < 4 && s->addresses[i] != NULL; i++)
         CHECK_EQ(vcp_resolved_add(out, s->addresses[i]), VCP_OK);
-    s->add_status = vcp_resolved_add(out, "not-an-ip");
-    return s->answer;
+    answer = s->answer;
+    __atomic_store_n(&s->add_status, vcp_resolved_add(out, "not-an-ip"), __ATOMIC_SEQ_CST);
+    return answer;
 }
 
 static int on_dial(void *user, const char *network, const char *address, int64_t timeout_ms)
@@ -216,7 +218,7 @@ TEST(a_slow_resolve_does_not_outlive_the_deadline)
     CHECK_EQ(vcp_last_errno(), 0);
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
     /* `heard` must outlive the callback. */
-    EVENTUALLY(heard.add_status != 0, 5000);
+    EVENTUALLY(__atomic_load_n(&heard.add_status, __ATOMIC_SEQ_CST) != 0, 5000);
 }
 
 TEST(dial_hands_over_a_connected_descriptor)

@@ -76,7 +76,7 @@ static void *reads(void *unused)
     char byte;
     (void)unused;
     running.tid = (pid_t)gettid();
-    __sync_lock_test_and_set(&running.began, 1);
+    __atomic_store_n(&running.began, 1, __ATOMIC_SEQ_CST);
     running.result = vcp_conn_read(running.conn, &byte, 1);
     running.ended = now_ms();
     return NULL;
@@ -87,7 +87,7 @@ static void *writes(void *unused)
     static char bytes[1 << 20];
     (void)unused;
     running.tid = (pid_t)gettid();
-    __sync_lock_test_and_set(&running.began, 1);
+    __atomic_store_n(&running.began, 1, __ATOMIC_SEQ_CST);
     do {
         running.result = vcp_conn_write(running.conn, bytes, sizeof bytes);
     } while (running.result > 0);
@@ -99,7 +99,7 @@ static void *waits(void *unused)
 {
     (void)unused;
     running.tid = (pid_t)gettid();
-    __sync_lock_test_and_set(&running.began, 1);
+    __atomic_store_n(&running.began, 1, __ATOMIC_SEQ_CST);
     running.result = vcp_conn_wait(running.conn, VCP_READABLE);
     running.ended = now_ms();
     return NULL;
@@ -112,7 +112,7 @@ static int sleeps(void)
     char line[512];
     FILE *stat;
     const char *state = NULL;
-    if (!running.began) {
+    if (!__atomic_load_n(&running.began, __ATOMIC_SEQ_CST)) {
         return 0;
     }
     snprintf(path, sizeof path, "/proc/self/task/%d/stat", (int)running.tid);
@@ -131,7 +131,7 @@ static pthread_t start_running(void *(*function)(void *), vcp_conn *conn)
 {
     pthread_t thread;
     running.conn = conn;
-    running.began = 0;
+    __atomic_store_n(&running.began, 0, __ATOMIC_SEQ_CST);
     running.result = 12345;
     CHECK_EQ(pthread_create(&thread, NULL, function, NULL), 0);
     EVENTUALLY(sleeps(), 5000);
