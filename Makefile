@@ -32,7 +32,7 @@ $(STAGE)/done: $(SOURCES) Makefile
 
 install: $(STAGE)/done
 	$(INSTALL) -d "$(DESTDIR)$(INCLUDEDIR)" "$(DESTDIR)$(LIBDIR)/pkgconfig"
-	$(INSTALL) -m 644 include/vconnpool.h "$(DESTDIR)$(INCLUDEDIR)/vconnpool.h"
+	$(INSTALL) -m 644 include/vconnpool.h include/vconnpool.hpp "$(DESTDIR)$(INCLUDEDIR)"
 	$(INSTALL) -m 644 $(STAGE)/libvconnpool.a "$(DESTDIR)$(LIBDIR)/libvconnpool.a"
 	$(INSTALL) -m 755 $(STAGE)/libvconnpool.so "$(DESTDIR)$(LIBDIR)/$(LIBRARY)"
 	ln -sf $(LIBRARY) "$(DESTDIR)$(LIBDIR)/$(SONAME)"
@@ -51,7 +51,7 @@ install: $(STAGE)/done
 	chmod 644 "$(DESTDIR)$(LIBDIR)/pkgconfig/vconnpool.pc"
 
 uninstall:
-	rm -f "$(DESTDIR)$(INCLUDEDIR)/vconnpool.h" "$(DESTDIR)$(LIBDIR)/libvconnpool.a" \
+	rm -f "$(DESTDIR)$(INCLUDEDIR)/vconnpool.h" "$(DESTDIR)$(INCLUDEDIR)/vconnpool.hpp" "$(DESTDIR)$(LIBDIR)/libvconnpool.a" \
 	    "$(DESTDIR)$(LIBDIR)/$(LIBRARY)" "$(DESTDIR)$(LIBDIR)/$(SONAME)" "$(DESTDIR)$(LIBDIR)/libvconnpool.so" \
 	    "$(DESTDIR)$(LIBDIR)/pkgconfig/vconnpool.pc"
 

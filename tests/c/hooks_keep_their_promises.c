@@ -368,6 +368,27 @@ TEST(asynchronous_dials_have_them_too)
     server_close(&s);
 }
 
+TEST(data_is_freed_when_a_queue_is_freed_with_its_connection_inside)
+{
+    server s = tcp_server();
+    record r;
+    vcp_pool_options options = recorded(&r);
+    vcp_pool *pool;
+    vcp_queue *queue = queue_new();
+    options.max_idle_per_address = 0;
+    pool = pool_new(&options);
+    begin_dial(pool, &s, NULL, queue, &r);
+    CHECK(readable_within(vcp_queue_fd(queue), 5000));
+    CHECK_EQ(vcp_queue_free(queue), VCP_OK);
+    CHECK_EQ(r.released, 1);
+    CHECK_EQ(r.freed_data, 1);
+    CHECK(r.data_fd_was_open);
+    CHECK_EQ(vcp_pool_conn_count(pool), 0);
+    CHECK_STATS_ADD_UP(pool);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
 TEST(warm_connections_are_opened_and_not_yet_used)
 {
     server s = tcp_server();
@@ -482,6 +503,7 @@ int main(void)
     RUN(a_token_ends_a_hook_that_hangs);
     RUN(a_pools_close_ends_a_hook_that_hangs);
     RUN(asynchronous_dials_have_them_too);
+    RUN(data_is_freed_when_a_queue_is_freed_with_its_connection_inside);
     RUN(warm_connections_are_opened_and_not_yet_used);
     RUN(on_open_may_set_the_liveness);
     RUN(free_user_runs_once_and_not_for_a_pool_that_never_was);
