@@ -1,5 +1,5 @@
 /* A program's pointer on a connection, and when its destructor runs. Contract section 6. */
-#include "check.h"
+#include "family.h"
 
 typedef struct {
     int fd;
@@ -308,6 +308,181 @@ TEST(two_closes_at_once_free_once)
     server_close(&s);
 }
 
+/* One way for a connection to go; `c` rides on it. */
+typedef struct {
+    const char *name;
+    void (*options)(vcp_pool_options *options);
+    /* `conn` is borrowed and `peer` its other end; NULL once it has been given back. */
+    void (*goes)(vcp_pool *pool, vcp_conn *conn, int peer);
+} ending;
+
+static void short_idle(vcp_pool_options *options)
+{
+    options->idle_timeout_ms = 50;
+}
+
+static void short_life(vcp_pool_options *options)
+{
+    options->max_lifetime_ms = 50;
+    options->lifetime_jitter_percent = 0;
+}
+
+static void one_use(vcp_pool_options *options)
+{
+    options->max_uses = 1;
+}
+
+static void nothing_kept(vcp_pool_options *options)
+{
+    options->max_idle_per_address = 0;
+}
+
+static void given_back(vcp_pool *pool, vcp_conn *conn, int peer)
+{
+    (void)pool;
+    (void)peer;
+    give_back(conn);
+}
+
+static void discarded(vcp_pool *pool, vcp_conn *conn, int peer)
+{
+    CHECK_EQ(vcp_conn_discard(conn), VCP_OK);
+    given_back(pool, conn, peer);
+}
+
+static void evicted_while_idle(vcp_pool *pool, vcp_conn *conn, int peer)
+{
+    given_back(pool, conn, peer);
+    CHECK_EQ(vcp_pool_evict(pool, NULL, NULL), VCP_OK);
+}
+
+static void evicted_while_borrowed(vcp_pool *pool, vcp_conn *conn, int peer)
+{
+    CHECK_EQ(vcp_pool_evict(pool, NULL, NULL), VCP_OK);
+    given_back(pool, conn, peer);
+}
+
+static void hung_up_while_idle(vcp_pool *pool, vcp_conn *conn, int peer)
+{
+    given_back(pool, conn, peer);
+    CHECK_EQ(shutdown(peer, SHUT_RDWR), 0);
+}
+
+static void hung_up_while_borrowed(vcp_pool *pool, vcp_conn *conn, int peer)
+{
+    char byte;
+    CHECK_EQ(shutdown(peer, SHUT_RDWR), 0);
+    CHECK_EQ(vcp_conn_read(conn, &byte, 1), 0);
+    given_back(pool, conn, peer);
+}
+
+static void dirty_while_idle(vcp_pool *pool, vcp_conn *conn, int peer)
+{
+    given_back(pool, conn, peer);
+    CHECK_EQ(send(peer, "dirt", 4, MSG_NOSIGNAL), 4);
+}
+
+static void aborted(vcp_pool *pool, vcp_conn *conn, int peer)
+{
+    CHECK_EQ(vcp_pool_abort(pool), VCP_OK);
+    given_back(pool, conn, peer);
+}
+
+static void drained(vcp_pool *pool, vcp_conn *conn, int peer)
+{
+    given_back(pool, conn, peer);
+    CHECK_EQ(vcp_pool_drain(pool, -1), 0);
+}
+
+static void closed_while_idle(vcp_pool *pool, vcp_conn *conn, int peer)
+{
+    given_back(pool, conn, peer);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+}
+
+static void closed_while_borrowed(vcp_pool *pool, vcp_conn *conn, int peer)
+{
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    given_back(pool, conn, peer);
+}
+
+TEST(whichever_way_it_goes_data_is_freed_once_before_the_descriptor)
+{
+    static const ending ways[] = {
+        {"discarded", NULL, discarded},
+        {"idle for too long", short_idle, given_back},
+        {"too old", short_life, given_back},
+        {"used up", one_use, given_back},
+        {"no room", nothing_kept, given_back},
+        {"evicted while idle", NULL, evicted_while_idle},
+        {"evicted while borrowed", NULL, evicted_while_borrowed},
+        {"closed by the peer while idle", NULL, hung_up_while_idle},
+        {"closed by the peer while borrowed", NULL, hung_up_while_borrowed},
+        {"dirty", NULL, dirty_while_idle},
+        {"aborted", NULL, aborted},
+        {"drained", NULL, drained},
+        {"its pool closed while idle", NULL, closed_while_idle},
+        {"its pool closed while borrowed", NULL, closed_while_borrowed},
+    };
+    size_t i;
+    for (i = 0; i < sizeof ways / sizeof ways[0]; i++) {
+        server s = tcp_server();
+        vcp_pool_options options = pool_options();
+        vcp_pool *pool;
+        vcp_conn *conn;
+        cargo c;
+        int peer;
+        int status;
+        printf("  %s\n", ways[i].name);
+        fflush(stdout);
+        if (ways[i].options != NULL) {
+            ways[i].options(&options);
+        }
+        pool = pool_new(&options);
+        conn = borrow_with(pool, &s, &c);
+        peer = server_accept(&s);
+        ways[i].goes(pool, conn, peer);
+        EVENTUALLY(freed(&c) == 1, 5000);
+        CHECK(c.fd_was_open);
+        CHECK(c.was_nonblocking);
+        EVENTUALLY(peer_sees_end(peer), 5000);
+        status = vcp_pool_close(pool);
+        CHECK(status == VCP_OK || status == VCP_ERR_POOL_CLOSED);
+        CHECK_EQ(freed(&c), 1);
+        close(peer);
+        server_close(&s);
+    }
+}
+
+TEST(data_is_never_freed_in_a_child)
+{
+    server s = tcp_server();
+    vcp_pool *pool = pool_new(NULL);
+    cargo idle, out;
+    vcp_conn *conn = borrow_with(pool, &s, &idle);
+    vcp_conn *borrowed = borrow_with(pool, &s, &out);
+    pid_t child;
+    int status;
+    give_back(conn);
+    child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        CHECK_EQ(vcp_pool_close_idle(pool), VCP_OK);
+        CHECK_EQ(vcp_conn_close(borrowed), VCP_ERR_CONN_CLOSED);
+        CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+        CHECK_EQ(freed(&idle) + freed(&out), 0);
+        child_ends();
+    }
+    CHECK_EQ(waitpid(child, &status, 0), child);
+    CHECK_EQ(status, 0);
+    CHECK_EQ(freed(&idle) + freed(&out), 0);
+    give_back(borrowed);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    CHECK_EQ(freed(&idle), 1);
+    CHECK_EQ(freed(&out), 1);
+    server_close(&s);
+}
+
 int main(void)
 {
     RUN(data_rides_through_idle_periods);
@@ -325,5 +500,7 @@ int main(void)
     RUN(data_may_come_without_a_destructor);
     RUN(a_destructor_may_call_the_library);
     RUN(two_closes_at_once_free_once);
+    RUN(whichever_way_it_goes_data_is_freed_once_before_the_descriptor);
+    RUN(data_is_never_freed_in_a_child);
     return finished();
 }
