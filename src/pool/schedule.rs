@@ -24,8 +24,8 @@ use super::process::process;
 use super::Pool;
 use crate::dial::flight::Watcher;
 use crate::sync::atomic::{
-    AtomicBool, AtomicU8,
-    Ordering::{AcqRel, Acquire, SeqCst},
+    AtomicBool, AtomicU64, AtomicU8,
+    Ordering::{AcqRel, Acquire, Relaxed, SeqCst},
 };
 use crate::sync::{Arc, Mutex};
 use crate::sys::bell::{Ring, Token};
@@ -117,17 +117,21 @@ impl Task {
     /// Its maker has done his part: the rest is the engine's, from `until` on or as soon as there is news.
     pub(crate) fn go_on(self: &Arc<Self>, until: Deadline) {
         let schedule = self.engine.schedule();
-        schedule.enter(self);
         let until = until.time().unwrap_or(Time::NEVER);
-        schedule.look_at(self.number, until);
+        let is_ready = self.state.load(Acquire) == LOOK_AGAIN;
+        if is_ready {
+            self.state.store(READY, SeqCst);
+        }
+        schedule.enter(self, until, is_ready);
         let rest = self
             .state
             .compare_exchange(LOOKING, RESTING, AcqRel, Acquire);
-        if rest.is_err() {
+        if rest == Err(LOOK_AGAIN) {
             self.state.store(RESTING, SeqCst);
             self.wake();
         }
-        self.engine.look_by(until);
+        self.engine
+            .look_by(if is_ready { Time::default() } else { until });
         // Whoever closed the pool meanwhile, or found the engine broken, may have been too early to see it on the list.
         if self.work.pool().is_closed() || schedule.is_broken() {
             self.look();
@@ -243,7 +247,6 @@ struct Carried {
 
 #[derive(Debug, Default)]
 struct Desk {
-    last: u64,
     tasks: BTreeMap<u64, Entry>,
     timers: BTreeSet<(Time, u64)>,
     ready: VecDeque<u64>,
@@ -256,6 +259,7 @@ struct Desk {
 pub(crate) struct Schedule {
     /// Guards itself alone.
     desk: Mutex<Desk>,
+    drawn: AtomicU64,
     /// The engine cannot go on: its descriptors were closed.
     is_broken: AtomicBool,
 }
@@ -265,19 +269,25 @@ fn address(token: &Arc<Token>) -> usize {
 }
 
 impl Schedule {
+    /// A number that no task or token had.
     fn draw(&self) -> u64 {
-        let mut desk = self.desk.lock();
-        desk.last += 1;
-        desk.last
+        self.drawn.fetch_add(1, Relaxed)
     }
 
-    fn enter(&self, task: &Arc<Task>) {
+    fn enter(&self, task: &Arc<Task>, until: Time, is_ready: bool) {
         let entry = Entry {
             task: task.clone(),
-            until: Time::NEVER,
+            until,
             token: None,
         };
-        self.desk.lock().tasks.insert(task.number, entry);
+        let mut desk = self.desk.lock();
+        desk.tasks.insert(task.number, entry);
+        if until != Time::NEVER {
+            desk.timers.insert((until, task.number));
+        }
+        if is_ready {
+            desk.ready.push_back(task.number);
+        }
     }
 
     fn is_ready(&self, number: u64) {
@@ -313,10 +323,7 @@ impl Schedule {
             }
         }
         if desk.tasks.is_empty() {
-            *desk = Desk {
-                last: desk.last,
-                ..Desk::default()
-            };
+            *desk = Desk::default();
         }
         drop(desk);
         // What it holds (a pool, perhaps the last hold on it) goes without a lock.
@@ -325,12 +332,7 @@ impl Schedule {
 
     fn carry(&self, task: &Task, token: &Arc<Token>) -> io::Result<()> {
         let mut desk = self.desk.lock();
-        let Desk {
-            tasks,
-            tokens,
-            last,
-            ..
-        } = &mut *desk;
+        let Desk { tasks, tokens, .. } = &mut *desk;
         let Some(entry) = tasks.get_mut(&task.number) else {
             return Ok(());
         };
@@ -339,10 +341,10 @@ impl Schedule {
                 carried.carriers.insert(task.number);
             }
             None => {
-                *last += 1;
-                task.engine.watch_token(token, tagged(*last, TOKEN))?;
+                let number = self.draw();
+                task.engine.watch_token(token, tagged(number, TOKEN))?;
                 let carried = Carried {
-                    number: *last,
+                    number,
                     carriers: BTreeSet::from([task.number]),
                 };
                 tokens.insert(address(token), carried);

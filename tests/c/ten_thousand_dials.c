@@ -88,6 +88,8 @@ TEST(ten_thousand_dials_in_flight_all_end_once)
     }
     CHECK(!has_completion(queue));
     CHECK_BETWEEN(most_tasks, tasks, tasks + 3);
+    /* A connection given back may have answered a dial, whose own connect is then for nobody. */
+    EVENTUALLY(stats_of(pool).dialing == 0, 60000);
     CHECK_EQ(stats_of(pool).dials, MANY);
     CHECK_EQ(stats_of(pool).dial_failures, 0);
     CHECK_STATS_ADD_UP(pool);
@@ -113,9 +115,18 @@ static int hangs(void *user, const char *network, const char *host, int64_t time
     return 1;
 }
 
+/* How often another thread was given this one's processor: no call is to blame for the time that takes. */
+static long preemptions(void)
+{
+    struct rusage usage;
+    CHECK_EQ(getrusage(RUSAGE_THREAD, &usage), 0);
+    return usage.ru_nivcsw;
+}
+
 TEST(each_call_returns_at_once_while_the_resolver_hangs)
 {
     static int64_t took[MANY];
+    int timed = 0;
     vcp_pool_options options = pool_options();
     vcp_pool *pool;
     vcp_queue *queue = queue_new();
@@ -128,15 +139,24 @@ TEST(each_call_returns_at_once_while_the_resolver_hangs)
         char address[40];
         vcp_conn *conn;
         int64_t start;
+        int64_t end;
+        long before;
         snprintf(address, sizeof address, "name-%d.test:80", i);
+        before = preemptions();
         start = now_us();
         CHECK_EQ(vcp_dial_async(pool, "tcp", address, NULL, queue, &seen[i], &conn), VCP_ERR_IN_PROGRESS);
-        took[i] = now_us() - start;
+        end = now_us();
+        if (preemptions() == before) {
+            took[timed++] = end - start;
+        }
     }
-    qsort(took, MANY, sizeof took[0], by_size);
-    printf("  median %d us, 99.9th percentile %d us, longest %d us\n", (int)took[MANY / 2],
-           (int)took[MANY - MANY / 1000 - 1], (int)took[MANY - 1]);
-    CHECK(took[MANY - MANY / 1000 - 1] < at_most(1000));
+    CHECK_BETWEEN(timed, MANY / 2, MANY);
+    qsort(took, (size_t)timed, sizeof took[0], by_size);
+    printf("  %d calls without a switch of threads: median %d us, 99.9th percentile %d us, longest %d us\n", timed,
+           (int)took[timed / 2], (int)took[timed - timed / 1000 - 1], (int)took[timed - 1]);
+    /* On a machine that does nothing else (VCP_QUIET, as .ci/run has it) the bound is the contract's; elsewhere who holds a lock may be
+     * without a processor for a while. */
+    CHECK(took[timed - timed / 1000 - 1] < (getenv("VCP_QUIET") != NULL ? 1000 : at_most(LATENESS_MS) * 1000));
     CHECK_EQ(write(hang[1], "", 1), 1);
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
     for (i = 0; i < MANY; i++) {
