@@ -160,7 +160,7 @@ pub unsafe extern "C" fn vcp_dial(
 /// (section 3). An address that failed within the last minute, or was unanswered when another one won, is tried last.
 ///
 /// Errors. VCP_ERR_CONNECT names every address tried with its error, and vcp_last_errno() is the first address's.
-/// VCP_ERR_TIMEOUT: vcp_last_phase() says whether it was waiting, resolving or connecting. VCP_ERR_POOL_EXHAUSTED: at a limit,
+/// VCP_ERR_TIMEOUT: vcp_last_phase() says whether it was waiting, resolving, connecting or opening (in a hook). VCP_ERR_POOL_EXHAUSTED: at a limit,
 /// and not waiting. VCP_ERR_CANCELED: the token fired. VCP_ERR_CALLBACK: a callback refused. VCP_ERR_SYSTEM: no
 /// descriptor, memory or thread was to be had; on EMFILE the longest idle connection is closed first and the dial tries once more.
 #[no_mangle]

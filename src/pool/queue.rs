@@ -9,6 +9,7 @@ use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 
 use super::conn::Conn;
+use super::engine::run_where_it_may;
 use super::process::process;
 use crate::handle::{Kept, Kind, Owned, Table};
 use crate::sync::{Arc, Mutex};
@@ -105,8 +106,8 @@ impl Queue {
         if inbox.bell.is_none() {
             drop(inbox);
             if let Ok(conn) = result {
-                let pool = conn.pool().clone();
-                pool.give_back(conn);
+                // on_release and a destructor are code of the program, and this may be the engine.
+                run_where_it_may(Box::new(move || conn.pool().clone().give_back(conn)));
             }
             return;
         }

@@ -123,9 +123,13 @@ impl Task {
             self.state.store(READY, SeqCst);
         }
         schedule.enter(self, until, is_ready);
-        let rest = self
-            .state
-            .compare_exchange(LOOKING, RESTING, AcqRel, Acquire);
+        // A ready one is out of this thread's hands: the engine may be looking at it.
+        let rest = if is_ready {
+            Ok(READY)
+        } else {
+            self.state
+                .compare_exchange(LOOKING, RESTING, AcqRel, Acquire)
+        };
         if rest == Err(LOOK_AGAIN) {
             self.state.store(RESTING, SeqCst);
             self.wake();
