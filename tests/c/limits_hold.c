@@ -352,9 +352,9 @@ static void *worker(void *unused)
         int result = dial_flags(crowd.pool, crowd.s, round % 3 == 0 ? VCP_DIAL_FRESH : 0, &conn);
         if (result >= 0) {
             int now = __sync_add_and_fetch(&crowd.out, 1);
-            int seen = crowd.most;
-            while (now > seen && !__sync_bool_compare_and_swap(&crowd.most, seen, now)) {
-                seen = crowd.most;
+            int seen = __atomic_load_n(&crowd.most, __ATOMIC_SEQ_CST);
+            while (now > seen && !__atomic_compare_exchange_n(&crowd.most, &seen, now, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
+                /* `seen` holds what it is by now. */
             }
             CHECK(vcp_pool_conn_count(crowd.pool) <= LIMIT);
             CHECK_ECHO(conn, "hello");

@@ -439,6 +439,7 @@ TEST(a_connection_put_goes_to_a_waiter_first)
     vcp_pool *pool;
     waiter hangs, waits;
     int fd = client_of(&s);
+    int fillers = connects_to(&full);
     options.max_dials_per_address = 1;
     options.max_idle_per_address = 0;
     pool = pool_new(&options);
@@ -446,7 +447,7 @@ TEST(a_connection_put_goes_to_a_waiter_first)
     hangs.timeout_ms = 1000;
     waits = waiter_for(pool, &full.s);
     CHECK_EQ(pthread_create(&hangs.thread, NULL, dials, &hangs), 0);
-    EVENTUALLY(stats_of(pool).dialing == 1, 5000);
+    EVENTUALLY(connects_to(&full) == fillers + 1, 5000);
     begin_to_wait(&waits);
     CHECK_EQ(vcp_pool_put(pool, fd, full.s.network, full.s.address, NULL), VCP_OK);
     await(&waits);
@@ -501,6 +502,7 @@ TEST(a_dial_in_flight_takes_what_is_given_back)
     int fd = client_of(&s);
     waiter hangs = waiter_for(pool, &full.s);
     waiter fresh = waiter_for(pool, &full.s);
+    int fillers = connects_to(&full);
     vcp_conn *held;
     int64_t start;
     hangs.timeout_ms = 1000;
@@ -511,7 +513,7 @@ TEST(a_dial_in_flight_takes_what_is_given_back)
     start = now_ms();
     CHECK_EQ(pthread_create(&fresh.thread, NULL, dials, &fresh), 0);
     CHECK_EQ(pthread_create(&hangs.thread, NULL, dials, &hangs), 0);
-    EVENTUALLY(stats_of(pool).dialing == 2, 5000);
+    EVENTUALLY(connects_to(&full) == fillers + 2, 5000);
     give_back(held);
     await(&hangs);
     CHECK_TOOK(start, 0);
@@ -555,6 +557,7 @@ TEST(a_connect_that_was_left_ends_on_the_shelf)
     vcp_pool *pool = pool_new(NULL);
     int fd = client_of(&s);
     waiter hangs = waiter_for(pool, &full.s);
+    int fillers = connects_to(&full);
     vcp_conn *held;
     vcp_conn *conn;
     accepted room;
@@ -563,7 +566,7 @@ TEST(a_connect_that_was_left_ends_on_the_shelf)
     CHECK_EQ(vcp_pool_put(pool, fd, full.s.network, full.s.address, NULL), VCP_OK);
     held = borrow(pool, &full.s);
     CHECK_EQ(pthread_create(&hangs.thread, NULL, dials, &hangs), 0);
-    EVENTUALLY(stats_of(pool).dialing == 1, 5000);
+    EVENTUALLY(connects_to(&full) == fillers + 1, 5000);
     give_back(held);
     await(&hangs);
     CHECK_EQ(hangs.status, fd);
