@@ -510,10 +510,10 @@ TEST(a_dial_in_flight_takes_what_is_given_back)
     fresh.flags = VCP_DIAL_FRESH;
     CHECK_EQ(vcp_pool_put(pool, fd, full.s.network, full.s.address, NULL), VCP_OK);
     held = borrow(pool, &full.s);
-    start = now_ms();
     CHECK_EQ(pthread_create(&fresh.thread, NULL, dials, &fresh), 0);
     CHECK_EQ(pthread_create(&hangs.thread, NULL, dials, &hangs), 0);
     EVENTUALLY(connects_to(&full) == fillers + 2, 5000);
+    start = now_ms();
     give_back(held);
     await(&hangs);
     CHECK_TOOK(start, 0);
