@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,11 +22,19 @@ void fail(const char *what)
 
 int variant_of(int argc, char **argv, const char *const *variants)
 {
-    for (int i = 0; argc == 3 && variants[i] != NULL; i++)
+    for (int i = 0; argc == 4 && variants[i] != NULL; i++)
         if (strcmp(argv[2], variants[i]) == 0)
             return i;
-    fprintf(stderr, "usage: %s ADDRESS VARIANT, with a variant that it knows\n", argv[0]);
+    fprintf(stderr, "usage: %s ADDRESS VARIANT AMOUNT, with a variant that it knows\n", argv[0]);
     exit(EXIT_FAILURE);
+}
+
+uint32_t amount_of(char **argv)
+{
+    uint32_t amount;
+    if (sscanf(argv[3], "%" SCNu32, &amount) != 1 || amount == 0)
+        fail(argv[3]);
+    return amount;
 }
 
 uint64_t now_ns(void)
@@ -36,32 +45,70 @@ uint64_t now_ns(void)
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-int answer_timed_runs(uint64_t (*cycles)(uint64_t count))
+uint64_t time_of(void (*cycles)(uint64_t count), uint64_t count)
+{
+    uint64_t start = now_ns();
+    cycles(count);
+    return now_ns() - start;
+}
+
+int answer_told_runs(const char *(*cycles)(uint64_t count))
 {
     uint64_t count;
     while (scanf(" run %" SCNu64, &count) == 1) {
         alarm(LONGEST_RUN_S);
-        uint64_t took = cycles(count);
+        const char *answer = cycles(count);
         alarm(0);
-        if (printf("%" PRIu64 "\n", took) < 0 || fflush(stdout) != 0)
+        if (printf("%s\n", answer) < 0 || fflush(stdout) != 0)
             fail("standard output");
     }
     return EXIT_SUCCESS;
 }
 
+static uint64_t (*timed)(uint64_t count);
+
+static const char *told_time(uint64_t count)
+{
+    static char text[24];
+    snprintf(text, sizeof text, "%" PRIu64, timed(count));
+    return text;
+}
+
+int answer_timed_runs(uint64_t (*cycles)(uint64_t count))
+{
+    timed = cycles;
+    return answer_told_runs(told_time);
+}
+
 static void (*untimed)(uint64_t count);
 
-static uint64_t time_of(uint64_t count)
+static uint64_t time_of_untimed(uint64_t count)
 {
-    uint64_t start = now_ns();
-    untimed(count);
-    return now_ns() - start;
+    return time_of(untimed, count);
 }
 
 int answer_runs(void (*cycles)(uint64_t count))
 {
     untimed = cycles;
-    return answer_timed_runs(time_of);
+    return answer_timed_runs(time_of_untimed);
+}
+
+static atomic_uint_fast64_t connects;
+
+static uint64_t time_of_kept(uint64_t count)
+{
+    uint64_t before = connects, took = time_of(untimed, count);
+    if (connects != before) {
+        fprintf(stderr, "%" PRIu64 " of %" PRIu64 " cycles made a connection\n", connects - before, count);
+        exit(EXIT_FAILURE);
+    }
+    return took;
+}
+
+int answer_kept_runs(void (*cycles)(uint64_t count))
+{
+    untimed = cycles;
+    return answer_timed_runs(time_of_kept);
 }
 
 static struct sockaddr_in parse(const char *address)
@@ -85,6 +132,7 @@ int connect_to(const char *address)
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0 || connect(fd, (struct sockaddr *)&name, sizeof name) < 0)
         fail("connect");
+    connects++;
     return fd;
 }
 

@@ -8,7 +8,7 @@
 #ifndef CROWD_H
 #define CROWD_H
 
-enum { CROWD = 8, CROWD_CONNS = 2 };
+enum { CROWD = 8 };
 
 /* Waits for a connection: its descriptor, and what gives it back. */
 typedef int crowd_take(void **held);

@@ -1,4 +1,4 @@
-/* The crowd over apr_reslist (APR-util). */
+/* The crowd over apr_reslist (APR-util), with AMOUNT connections. */
 #include "bench.h"
 #include "crowd.h"
 #include "reslist.h"
@@ -24,6 +24,6 @@ int main(int argc, char **argv)
 {
     static const char *const variants[] = {"waiting", NULL};
     variant_of(argc, argv, variants);
-    list = new_reslist(argv[1], CROWD_CONNS, apr_time_from_sec(90));
+    list = new_reslist(argv[1], (int)amount_of(argv), apr_time_from_sec(90));
     return answer_crowds(take, give);
 }

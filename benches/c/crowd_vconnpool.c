@@ -1,4 +1,4 @@
-/* The crowd over libvconnpool. */
+/* The crowd over libvconnpool, with AMOUNT connections. */
 #include "bench.h"
 #include "crowd.h"
 #include "pool.h"
@@ -23,11 +23,8 @@ static void give(void *held)
 
 int main(int argc, char **argv)
 {
-    static const char *const variants[] = {"strict", "watch", NULL};
-    static const int32_t livenesses[] = {VCP_LIVENESS_STRICT, VCP_LIVENESS_WATCH};
-    vcp_pool_options options = pool_options();
-    options.liveness = livenesses[variant_of(argc, argv, variants)];
-    options.max_conns = CROWD_CONNS;
+    vcp_pool_options options = pool_options_of(argc, argv);
+    options.max_conns = amount_of(argv);
     options.wait_timeout_ms = LONGEST_WAIT_MS;
     pool = new_pool(&options);
     address = argv[1];

@@ -1,9 +1,10 @@
 /*
- * The cycle over apr_reslist (APR-util): no key, no check, up to 8 idle, as libvconnpool's default. "expiring": what is idle for
- * 90 s goes, as libvconnpool's default; "for-ever": nothing does, which spares it the clock.
+ * The cycle over apr_reslist (APR-util): no key, no check, up to 8 idle, as libvconnpool's default; AMOUNT are. "expiring": what
+ * is idle for 90 s goes, as libvconnpool's default; "for-ever": nothing does, which spares it the clock; "team": expiring, by the team.
  */
 #include "bench.h"
 #include "reslist.h"
+#include "team.h"
 
 enum { MOST_IDLE = 8, IDLE_S = 90 };
 
@@ -22,9 +23,10 @@ static void cycles(uint64_t count)
 
 int main(int argc, char **argv)
 {
-    static const char *const variants[] = {"expiring", "for-ever", NULL};
-    const apr_interval_time_t lives[] = {apr_time_from_sec(IDLE_S), 0};
-    apr_interval_time_t life = lives[variant_of(argc, argv, variants)];
-    list = new_reslist(argv[1], MOST_IDLE, life);
-    return answer_runs(cycles);
+    static const char *const variants[] = {"expiring", "for-ever", "team", NULL};
+    const apr_interval_time_t expiring = apr_time_from_sec(IDLE_S), lives[] = {expiring, 0, expiring};
+    int variant = variant_of(argc, argv, variants);
+    list = new_reslist(argv[1], MOST_IDLE, lives[variant]);
+    fill_reslist(list, amount_of(argv));
+    return answer_kept_runs(variant == 2 ? by_team(cycles) : cycles);
 }

@@ -1,6 +1,7 @@
-/* The cycle: an idle connection is borrowed and given back. */
+/* The cycle: one of AMOUNT idle connections of one destination is borrowed and given back. "team": WATCH, by the team. */
 #include "bench.h"
 #include "pool.h"
+#include "team.h"
 
 static vcp_pool *pool;
 static const char *address;
@@ -16,11 +17,14 @@ static void cycles(uint64_t count)
 
 int main(int argc, char **argv)
 {
-    static const char *const variants[] = {"strict", "watch", NULL};
-    static const int32_t livenesses[] = {VCP_LIVENESS_STRICT, VCP_LIVENESS_WATCH};
+    static const char *const variants[] = {"strict", "watch", "team", NULL};
+    static const int32_t livenesses[] = {VCP_LIVENESS_STRICT, VCP_LIVENESS_WATCH, VCP_LIVENESS_WATCH};
+    int variant = variant_of(argc, argv, variants);
     vcp_pool_options options = pool_options();
-    options.liveness = livenesses[variant_of(argc, argv, variants)];
+    options.liveness = livenesses[variant];
+    keep_at_least(&options, amount_of(argv));
     pool = new_pool(&options);
     address = argv[1];
-    return answer_runs(cycles);
+    fill(pool, address, amount_of(argv));
+    return answer_hits(pool, variant == 2 ? by_team(cycles) : cycles);
 }

@@ -3,6 +3,7 @@
 #include "bench.h"
 
 #include <apr_general.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 static apr_status_t open_one(void **resource, void *address, apr_pool_t *pool)
@@ -30,4 +31,18 @@ apr_reslist_t *new_reslist(char *address, int most, apr_interval_time_t life)
     if (apr_reslist_create(&list, 0, most, most, life, open_one, close_one, address, pool) != APR_SUCCESS)
         fail("apr_reslist_create");
     return list;
+}
+
+void fill_reslist(apr_reslist_t *list, uint32_t count)
+{
+    void **resources = calloc(count, sizeof *resources);
+    if (resources == NULL)
+        fail("calloc");
+    for (uint32_t i = 0; i < count; i++)
+        if (apr_reslist_acquire(list, &resources[i]) != APR_SUCCESS)
+            fail("apr_reslist_acquire");
+    for (uint32_t i = 0; i < count; i++)
+        if (apr_reslist_release(list, resources[i]) != APR_SUCCESS)
+            fail("apr_reslist_release");
+    free(resources);
 }

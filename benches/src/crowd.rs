@@ -3,14 +3,12 @@
 use anyhow::Result;
 
 use crate::case::Bench;
+use crate::entrant::Entrant;
 use crate::outcome::{Bar, Figure, Mark, Outcome};
 use crate::place::Place;
-use crate::process::Process;
 use crate::program::Contestant;
 use crate::race::turns;
-use crate::server::EchoServer;
 use crate::spread::Spread;
-use crate::workshop::Built;
 
 const ROUNDS: usize = 5;
 const TURN_MS: u64 = 5_000;
@@ -27,7 +25,7 @@ pub(crate) struct Crowd {
 /// A contestant that is running, with one sample of each round.
 struct Runner {
     label: &'static str,
-    process: Process,
+    entrant: Entrant,
     /// The operations of the thread with the fewest over those of the one with the most.
     fairness: Vec<f64>,
     /// The worst thread's 99th percentile, in microseconds, as the following.
@@ -38,7 +36,6 @@ struct Runner {
 
 impl Crowd {
     pub(crate) fn run(&self, bench: &Bench, outcome: &mut Outcome) -> Result<()> {
-        let server = EchoServer::start(bench, Place::Anywhere)?;
         let time = if bench.is_quick {
             QUICK_TURN_MS
         } else {
@@ -46,12 +43,10 @@ impl Crowd {
         };
         let mut runners = Vec::new();
         for contestant in [&self.ours].into_iter().chain(self.peers) {
-            match bench.workshop.build(&contestant.program)? {
-                Built::Missing(package) => outcome.misses(contestant.label, package),
-                Built::Ready(program) => {
-                    let process = contestant.start(&program, Place::Anywhere, &server.address)?;
-                    runners.push(Runner::new(contestant.label, process));
-                }
+            if let Some(program) = bench.program_of(contestant, outcome)? {
+                let command = Place::Anywhere.command(&program)?;
+                let entrant = Entrant::start(bench, contestant, Place::Anywhere, command)?;
+                runners.push(Runner::new(contestant.label, entrant));
             }
         }
         for round in 0..ROUNDS {
@@ -67,15 +62,15 @@ impl Crowd {
         for runner in runners {
             outcome.figures.extend(runner.end()?);
         }
-        server.end()
+        Ok(())
     }
 }
 
 impl Runner {
-    fn new(label: &'static str, process: Process) -> Self {
+    fn new(label: &'static str, entrant: Entrant) -> Self {
         Self {
             label,
-            process,
+            entrant,
             fairness: Vec::new(),
             p99: Vec::new(),
             longest: Vec::new(),
@@ -84,7 +79,7 @@ impl Runner {
     }
 
     fn take_turn(&mut self, milliseconds: u64) -> Result<()> {
-        let [least, most, p99, longest, mean] = self.process.ask(milliseconds)?;
+        let [least, most, p99, longest, mean] = self.entrant.ask(milliseconds)?;
         let micros = |nanos: u64| nanos as f64 / 1e3;
         self.fairness.push(least as f64 / most.max(1) as f64);
         self.p99.push(micros(p99));
@@ -98,7 +93,7 @@ impl Runner {
     }
 
     fn end(self) -> Result<[Figure; 4]> {
-        self.process.end()?;
+        self.entrant.end()?;
         let percent = self.fairness.iter().map(|share| share * 100.0).collect();
         let label = self.label;
         Ok([

@@ -1,13 +1,15 @@
 //! Measures libvconnpool: builds the shipped library and the C programs, runs the cases, prints figures and bars.
 //!
-//! `case` says what a case is and `catalogue` lists them; `race`, `instructions` and `crowd` are the ways to measure. `program` says
-//! what competes, `workshop` builds it, `process` talks to it, `server` is its peer, `place` its CPUs. `spread` and `outcome`
-//! hold figures, `disturbance` says whether they count, `table` prints them.
+//! `case` says what a case is and `catalogue` lists them; `race`, `crowd` and `instructions` are the ways to measure, `tool` is what
+//! counts. `program` says what competes, `workshop` builds it, `entrant` is one that runs,
+//! `process` talks to it, `server` is its peer, `place` its CPUs. `spread` and `outcome` hold figures, `disturbance` says whether
+//! they count, `table` prints them.
 
 mod case;
 mod catalogue;
 mod crowd;
 mod disturbance;
+mod entrant;
 mod instructions;
 mod outcome;
 mod place;
@@ -17,6 +19,7 @@ mod race;
 mod server;
 mod spread;
 mod table;
+mod tool;
 mod workshop;
 
 use std::fs::File;
@@ -40,7 +43,7 @@ struct Arguments {
     /// List the cases and end
     #[arg(long)]
     list: bool,
-    /// Fewer rounds: a look, not a figure
+    /// Fewer rounds: a look, not a figure; what is timed is not judged
     #[arg(long)]
     quick: bool,
     /// Write the figures, every sample included, as JSON
@@ -65,6 +68,7 @@ fn main() -> Result<ExitCode> {
     }
     let bench = Bench {
         workshop: Workshop::open()?,
+        descriptors: rlimit::increase_nofile_limit(u64::MAX)?,
         is_quick: arguments.quick,
     };
     let outcomes = run(&cases, &bench)?;

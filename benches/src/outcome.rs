@@ -13,6 +13,8 @@ pub(crate) struct Outcome {
     pub(crate) marks: Vec<Mark>,
     /// Packages that are not installed, each with the contestant that needs it.
     pub(crate) missing: Vec<String>,
+    /// Whether the bars count: not when a case was cut short.
+    pub(crate) is_judged: bool,
     /// The share of all CPUs that other programs had meanwhile; 0 where that changes nothing.
     pub(crate) disturbed: f64,
 }
@@ -50,17 +52,41 @@ impl Outcome {
             figures: Vec::new(),
             marks: Vec::new(),
             missing: Vec::new(),
+            is_judged: true,
             disturbed: 0.0,
         }
     }
 
     pub(crate) fn misses(&mut self, label: &str, package: &str) {
-        self.missing
-            .push(format!("{label}: {package} is not installed"));
+        let what = format!("{label}: {package} is not installed");
+        if !self.missing.contains(&what) {
+            self.missing.push(what);
+        }
+    }
+
+    /// A figure that is judged as it is, not by comparison.
+    pub(crate) fn shows(&mut self, figure: Figure, bar: Option<Bar>) {
+        self.marks.push(Mark {
+            what: figure.label.clone(),
+            spread: figure.spread,
+            bar,
+        });
+        self.figures.push(figure);
+    }
+
+    /// The same for one that was taken once.
+    pub(crate) fn counts(&mut self, label: &str, unit: &'static str, count: f64, bar: Option<Bar>) {
+        self.shows(Figure::new(label, unit, vec![count]), bar);
+    }
+
+    /// `None`: there is no bar, or it does not count.
+    pub(crate) fn holds(&self, mark: &Mark) -> Option<bool> {
+        mark.holds().filter(|_| self.is_judged)
     }
 
     pub(crate) fn misses_a_bar(&self) -> bool {
-        self.marks.iter().any(|mark| mark.holds() == Some(false))
+        let mut marks = self.marks.iter();
+        marks.any(|mark| self.holds(mark) == Some(false))
     }
 }
 
@@ -77,7 +103,7 @@ impl Figure {
 
 impl Mark {
     /// `None`: there is no bar.
-    pub(crate) fn holds(&self) -> Option<bool> {
+    fn holds(&self) -> Option<bool> {
         Some(match self.bar? {
             Bar::AtMost(most) => self.spread.median <= most,
             Bar::AtLeast(least) => self.spread.median >= least,

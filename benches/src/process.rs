@@ -40,14 +40,20 @@ impl Process {
         Ok(took)
     }
 
-    /// Lets a contestant run, and returns the numbers that it answers.
+    /// Lets a contestant run, and returns the numbers that it answers, as many as are expected.
     pub(crate) fn ask<const N: usize>(&mut self, amount: u64) -> Result<[u64; N]> {
+        let numbers = self.ask_all(amount)?;
+        let numbers = numbers.try_into().ok();
+        numbers.with_context(|| format!("{} does not answer {N} numbers", self.name))
+    }
+
+    /// The same, however many there are.
+    fn ask_all(&mut self, amount: u64) -> Result<Vec<u64>> {
         if let Some(input) = &mut self.input {
             writeln!(input, "run {amount}").with_context(|| self.name.clone())?;
         }
         let answer = self.hear()?;
         let numbers: Option<Vec<u64>> = answer.split(' ').map(|one| one.parse().ok()).collect();
-        let numbers = numbers.and_then(|numbers| numbers.try_into().ok());
         numbers.with_context(|| format!("{} answers {answer}", self.name))
     }
 

@@ -1,13 +1,8 @@
-//! What competes: C programs of `benches/c` and the Rust program of `benches/peers`, each in the variants that it knows.
+//! What competes: C and C++ programs of `benches/c` and the Rust program of `benches/peers`, each in the variants that it knows.
 
-use std::path::Path;
+use crate::case::Bench;
 
-use anyhow::Result;
-
-use crate::place::Place;
-use crate::process::Process;
-
-/// A C program: `c/<name>.c`, linked with `c/bench.c`; or that of `peers`.
+/// A program: `c/<name>.c` or `.cpp`, linked with `c/bench.c`; or that of `peers`.
 #[derive(Clone, Copy)]
 pub(crate) struct Program {
     pub(crate) name: &'static str,
@@ -29,11 +24,20 @@ pub(crate) enum Over {
     Crates,
 }
 
-/// A Debian package and the pkg-config modules that it brings.
+/// A Debian package, and how it is found.
 #[derive(Clone, Copy)]
 pub(crate) struct Package {
     pub(crate) debian: &'static str,
-    pub(crate) modules: &'static [&'static str],
+    pub(crate) found: Found,
+}
+
+/// How a package is found, and linked.
+#[derive(Clone, Copy)]
+pub(crate) enum Found {
+    /// By the pkg-config modules that it brings.
+    ByPkgConfig(&'static [&'static str]),
+    /// By a C++ header; then these are its libraries.
+    ByHeader(&'static str, &'static [&'static str]),
 }
 
 /// One program in one variant. The label is its name in the tables, and its identity.
@@ -42,12 +46,37 @@ pub(crate) struct Contestant {
     pub(crate) label: &'static str,
     pub(crate) program: Program,
     pub(crate) variant: &'static str,
+    pub(crate) amount: Amount,
+}
+
+/// Of connections or destinations, in programs that ask for it.
+#[derive(Clone, Copy)]
+pub(crate) enum Amount {
+    Of(u32),
+    /// As many as there are descriptors for.
+    Descriptors,
+}
+
+/// Descriptors that are left for whatever else a contestant or its server has open.
+const SPARE: u64 = 100;
+/// So many destinations can be told apart (`c/destinations.h`).
+const MOST: u64 = 1 << 16;
+
+impl Amount {
+    pub(crate) fn number(self, bench: &Bench) -> u64 {
+        match self {
+            Amount::Of(number) => number.into(),
+            Amount::Descriptors => bench.descriptors.saturating_sub(SPARE).clamp(1, MOST),
+        }
+    }
 }
 
 impl Contestant {
-    pub(crate) fn start(&self, program: &Path, place: Place, address: &str) -> Result<Process> {
-        let mut command = place.command(program)?;
-        command.args([address, self.variant]);
-        Process::start(self.label, &mut command)
+    /// The label, with the amount where that is not a matter of course.
+    pub(crate) fn title(&self, bench: &Bench) -> String {
+        match self.amount {
+            Amount::Of(_) => self.label.to_owned(),
+            Amount::Descriptors => format!("{}: {}", self.label, self.amount.number(bench)),
+        }
     }
 }

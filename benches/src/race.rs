@@ -1,22 +1,20 @@
 //! Times of contestants that run in turn, A B A B, so that what drifts on the machine meets all of them alike. Ratios are
 //! those of one round's pair.
 
-use std::path::Path;
-
 use anyhow::Result;
 
 use crate::case::Bench;
+use crate::entrant::Entrant;
 use crate::outcome::{Bar, Figure, Mark, Outcome};
 use crate::place::Place;
-use crate::process::Process;
 use crate::program::Contestant;
-use crate::server::EchoServer;
 use crate::spread::Spread;
-use crate::workshop::Built;
 
 /// One turn of a contestant: long beside a process switch, short beside the drift of the machine. Many short turns repeat
 /// better than few long ones.
 const TURN_NS: u64 = 20_000_000;
+/// Runs of each number of cycles, on the way to that of a turn.
+const TRIALS: usize = 3;
 const ROUNDS: usize = 151;
 const QUICK_ROUNDS: usize = 25;
 /// Rounds between two words of progress.
@@ -28,6 +26,8 @@ pub(crate) struct Race {
     pub(crate) turn: Turn,
     pub(crate) contestants: &'static [Contestant],
     pub(crate) comparisons: &'static [Comparison],
+    /// How far the largest median may be from the least.
+    pub(crate) flat_within: Option<f64>,
 }
 
 /// How many cycles a contestant runs at a time.
@@ -49,7 +49,8 @@ pub(crate) struct Comparison {
 /// A contestant that is running.
 struct Runner {
     label: &'static str,
-    process: Process,
+    title: String,
+    entrant: Entrant,
     /// As many as fill a turn.
     cycles: u64,
     /// Nanoseconds per cycle, one of each round.
@@ -58,8 +59,7 @@ struct Runner {
 
 impl Race {
     pub(crate) fn run(&self, bench: &Bench, outcome: &mut Outcome) -> Result<()> {
-        let server = EchoServer::start(bench, self.place)?;
-        let mut runners = self.runners(bench, &server.address, outcome)?;
+        let mut runners = self.runners(bench, outcome)?;
         let rounds = if bench.is_quick { QUICK_ROUNDS } else { ROUNDS };
         for round in 0..rounds {
             if round % PROGRESS == 0 {
@@ -71,36 +71,37 @@ impl Race {
         }
         let marks = self.comparisons.iter().filter_map(|one| one.mark(&runners));
         outcome.marks.extend(marks);
+        let flat = self.flat_within.map(|most| flatness(&runners, most));
+        outcome.marks.extend(flat);
         for runner in runners {
             outcome.figures.push(runner.end()?);
         }
-        server.end()
+        Ok(())
     }
 
     /// Those that can run, warm.
-    fn runners(&self, bench: &Bench, address: &str, outcome: &mut Outcome) -> Result<Vec<Runner>> {
+    fn runners(&self, bench: &Bench, outcome: &mut Outcome) -> Result<Vec<Runner>> {
         let mut runners = Vec::new();
         for contestant in self.contestants {
-            match bench.workshop.build(&contestant.program)? {
-                Built::Ready(program) => {
-                    runners.push(self.runner(contestant, &program, address)?);
-                }
-                Built::Missing(package) => outcome.misses(contestant.label, package),
+            if let Some(program) = bench.program_of(contestant, outcome)? {
+                let command = self.place.command(&program)?;
+                let entrant = Entrant::start(bench, contestant, self.place, command)?;
+                runners.push(self.runner(contestant.label, contestant.title(bench), entrant)?);
             }
         }
         Ok(runners)
     }
 
-    fn runner(&self, contestant: &Contestant, program: &Path, address: &str) -> Result<Runner> {
-        let mut process = contestant.start(program, self.place, address)?;
+    fn runner(&self, label: &'static str, title: String, mut entrant: Entrant) -> Result<Runner> {
         let cycles = match self.turn {
-            Turn::Filled => cycles_of_a_turn(&mut process)?,
+            Turn::Filled => cycles_of_a_turn(&mut entrant)?,
             Turn::OneCycle => 1,
         };
-        process.run(cycles)?;
+        entrant.run(cycles)?;
         Ok(Runner {
-            label: contestant.label,
-            process,
+            label,
+            title,
+            entrant,
             cycles,
             samples: Vec::new(),
         })
@@ -122,23 +123,42 @@ pub(crate) fn turns(count: usize, round: usize) -> impl Iterator<Item = usize> {
 
 impl Runner {
     fn end(self) -> Result<Figure> {
-        self.process.end()?;
-        Ok(Figure::new(self.label, "ns per cycle", self.samples))
+        self.entrant.end()?;
+        Ok(Figure::new(self.title, "ns per cycle", self.samples))
+    }
+
+    fn median(&self) -> f64 {
+        Spread::of(&self.samples).median
     }
 
     fn take_turn(&mut self) -> Result<()> {
-        let took = self.process.run(self.cycles)?;
+        let took = self.entrant.run(self.cycles)?;
         self.samples.push(took as f64 / self.cycles as f64);
         Ok(())
     }
 }
 
-/// Doubles the number until a tenth of a turn is filled, and goes on from there by proportion.
-fn cycles_of_a_turn(process: &mut Process) -> Result<u64> {
+/// Of medians: that of each round would tell of its noise.
+fn flatness(runners: &[Runner], most: f64) -> Mark {
+    let medians: Vec<f64> = runners.iter().map(Runner::median).collect();
+    let spread = Spread::of(&medians);
+    Mark {
+        what: "largest median / least median".to_owned(),
+        spread: Spread::of(&[spread.max / spread.min]),
+        bar: Some(Bar::AtMost(most)),
+    }
+}
+
+/// Doubles the number until half a turn is filled, and goes on from there by proportion. The shortest of a few runs counts: what holds
+/// up one of them, and threads that are woken for it, are no cycles.
+fn cycles_of_a_turn(entrant: &mut Entrant) -> Result<u64> {
     let mut cycles = 1;
     loop {
-        let took = process.run(cycles)?;
-        if took >= TURN_NS / 10 {
+        let mut took = u64::MAX;
+        for _ in 0..TRIALS {
+            took = took.min(entrant.run(cycles)?);
+        }
+        if took >= TURN_NS / 2 {
             return Ok((cycles * TURN_NS / took).max(1));
         }
         cycles *= 2;

@@ -27,7 +27,7 @@ impl Display for Table<'_> {
         outcome
             .marks
             .iter()
-            .try_for_each(|mark| row_of_mark(f, mark))?;
+            .try_for_each(|mark| row_of_mark(f, outcome, mark))?;
         outcome
             .missing
             .iter()
@@ -55,21 +55,22 @@ fn row_of_figure(f: &mut Formatter<'_>, figure: &Figure) -> fmt::Result {
     head(f, &figure.label, &[&median, &min, &max, figure.unit])
 }
 
-fn row_of_mark(f: &mut Formatter<'_>, mark: &Mark) -> fmt::Result {
+fn row_of_mark(f: &mut Formatter<'_>, outcome: &Outcome, mark: &Mark) -> fmt::Result {
     let values = [mark.spread.median, mark.spread.min, mark.spread.max];
     let [median, min, max] = values.map(|value| format!("{value:.3}"));
-    head(f, &mark.what, &[&median, &min, &max, &bar(mark)])
+    head(f, &mark.what, &[&median, &min, &max, &bar(outcome, mark)])
 }
 
-fn bar(mark: &Mark) -> String {
+fn bar(outcome: &Outcome, mark: &Mark) -> String {
     let (sign, bound) = match mark.bar {
         Some(Bar::AtMost(most)) => ('≤', most),
         Some(Bar::AtLeast(least)) => ('≥', least),
         None => return String::new(),
     };
-    let verdict = match mark.holds() {
+    let verdict = match outcome.holds(mark) {
         Some(true) => "holds",
-        _ => "DOES NOT HOLD",
+        Some(false) => "DOES NOT HOLD",
+        None => "not judged",
     };
     format!("{sign} {bound}: {verdict}")
 }

@@ -1,5 +1,7 @@
 //! Builds what is measured: the shipped library, and the C programs against it.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -7,7 +9,7 @@ use std::process::{Command, Stdio};
 use anyhow::{bail, ensure, Context, Result};
 use serde_json::Value;
 
-use crate::program::{Over, Package, Program};
+use crate::program::{Found, Over, Package, Program};
 
 const WARNINGS: [&str; 4] = ["-O2", "-Wall", "-Wextra", "-Werror"];
 /// What the dynamic linker looks for (build.rs of the library).
@@ -18,9 +20,12 @@ pub(crate) struct Workshop {
     root: PathBuf,
     sources: PathBuf,
     built: PathBuf,
+    /// By name: contestants share programs.
+    programs: RefCell<HashMap<&'static str, Built>>,
 }
 
 /// A program, or why there is none.
+#[derive(Clone)]
 pub(crate) enum Built {
     Ready(PathBuf),
     /// The Debian package that is not installed.
@@ -42,6 +47,7 @@ impl Workshop {
             root,
             sources: benches.join("c"),
             built,
+            programs: RefCell::default(),
         })
     }
 
@@ -50,10 +56,27 @@ impl Workshop {
         self.built.join(name)
     }
 
+    /// The library under test.
+    pub(crate) fn library(&self) -> PathBuf {
+        self.file(SONAME)
+    }
+
+    /// Once; what was built before is as it was.
     pub(crate) fn build(&self, program: &Program) -> Result<Built> {
-        if matches!(program.over, Over::Crates) {
-            return self.build_peers(program.name).map(Built::Ready);
+        if let Some(built) = self.programs.borrow().get(program.name) {
+            return Ok(built.clone());
         }
+        let built = match program.over {
+            Over::Crates => Built::Ready(self.build_peers(program.name)?),
+            _ => self.compile(program)?,
+        };
+        self.programs
+            .borrow_mut()
+            .insert(program.name, built.clone());
+        Ok(built)
+    }
+
+    fn compile(&self, program: &Program) -> Result<Built> {
         let output = self.file(program.name);
         let mut gcc = Command::new("gcc");
         gcc.args(WARNINGS).arg("-o").arg(&output);
@@ -69,7 +92,7 @@ impl Workshop {
             },
         }
         let status = gcc.status().context("gcc")?;
-        ensure!(status.success(), "{}.c does not build", program.name);
+        ensure!(status.success(), "{} does not build", program.name);
         Ok(Built::Ready(output))
     }
 
@@ -84,30 +107,55 @@ impl Workshop {
         Ok(target.join("release").join(name))
     }
 
+    /// In C++ where its peer is.
     fn source(&self, name: &str) -> PathBuf {
-        self.sources.join(name).with_extension("c")
+        let source = self.sources.join(name);
+        let cpp = source.with_extension("cpp");
+        if cpp.exists() {
+            cpp
+        } else {
+            source.with_extension("c")
+        }
     }
 
     fn link_library(&self, gcc: &mut Command) {
         gcc.arg(self.source("pool"))
             .arg("-I")
             .arg(self.root.join("include"))
-            .arg(self.file(SONAME))
+            .arg(self.library())
             .arg(format!("-Wl,-rpath,{}", self.built.display()));
     }
 }
 
-/// What pkg-config says; `None` if the package, or pkg-config itself, is not installed.
+/// What a program that uses the package is compiled with; `None` if it is not installed.
 fn flags(package: &Package) -> Option<Vec<String>> {
+    match package.found {
+        Found::ByPkgConfig(modules) => flags_of_modules(modules),
+        Found::ByHeader(header, flags) => {
+            let flags = flags.iter().map(|&flag| flag.to_owned());
+            has_header(header).then(|| flags.collect())
+        }
+    }
+}
+
+/// What pkg-config says; `None` if it knows none, or is not installed itself.
+fn flags_of_modules(modules: &[&str]) -> Option<Vec<String>> {
     let mut command = Command::new("pkg-config");
     command
         .args(["--cflags", "--libs"])
-        .args(package.modules)
+        .args(modules)
         .stderr(Stdio::null());
     let output = command.output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
     let flags = text.split_whitespace().map(str::to_owned).collect();
     output.status.success().then_some(flags)
+}
+
+fn has_header(header: &str) -> bool {
+    let mut gcc = Command::new("gcc");
+    gcc.args(["-xc++", "-fsyntax-only", "-include", header, "/dev/null"]);
+    let status = gcc.stderr(Stdio::null()).status();
+    status.is_ok_and(|status| status.success())
 }
 
 /// Builds the library as it is shipped (CONTRIBUTING.md) and returns the file that cargo names.

@@ -1,0 +1,84 @@
+//! The cycle over many destinations with one idle connection each, visited at random (`benches/c/destinations.h`). No Rust pool of
+//! connections has keys: a program keeps a map of pools.
+
+use std::cell::Cell;
+use std::collections::HashMap;
+
+use tokio::net::TcpStream;
+
+use crate::pools::Unmanaged;
+use crate::runs::{answer_hits, time_of};
+use crate::Place;
+
+/// As many as the C programs draw.
+const VISITS: usize = 1 << 16;
+
+struct Destinations {
+    texts: Vec<String>,
+    visits: Vec<u16>,
+    next: Cell<usize>,
+}
+
+type Map = HashMap<String, Unmanaged>;
+
+pub(crate) fn asynchronous(place: &Place) {
+    let destinations = Destinations::of(place);
+    let map = &destinations.connected(place);
+    let destinations = &destinations;
+    let cycles = |count| async move {
+        for _ in 0..count {
+            drop(map[destinations.next()].get().await.expect("deadpool"));
+        }
+    };
+    answer_hits(&place.connects, |count| {
+        time_of(|| place.runtime.block_on(cycles(count)))
+    });
+}
+
+/// By the call that does not wait.
+pub(crate) fn at_once(place: &Place) {
+    let destinations = Destinations::of(place);
+    let map = destinations.connected(place);
+    let cycle = || drop(map[destinations.next()].try_get().expect("deadpool"));
+    let cycles = |count| (0..count).for_each(|_| cycle());
+    answer_hits(&place.connects, |count| time_of(|| cycles(count)));
+}
+
+impl Destinations {
+    fn of(place: &Place) -> Self {
+        let port = place.connects.port();
+        let text = |one| format!("127.1.{}.{}:{port}", one >> 8, one & 255);
+        let mut state = 88_172_645_463_325_252;
+        let draw = |_| (xorshift(&mut state) % place.amount as u64) as u16;
+        Self {
+            texts: (0..place.amount).map(text).collect(),
+            visits: (0..VISITS).map(draw).collect(),
+            next: Cell::new(0),
+        }
+    }
+
+    fn next(&self) -> &str {
+        let next = self.next.get();
+        self.next.set(next + 1);
+        &self.texts[usize::from(self.visits[next % VISITS])]
+    }
+
+    fn connected(&self, place: &Place) -> Map {
+        let _reactor = place.runtime.enter();
+        let pool_of = |text: &String| {
+            let conn = place.connects.connect_to(text).expect("connect");
+            conn.set_nonblocking(true).expect("fcntl");
+            let conn = TcpStream::from_std(conn).expect("a reactor");
+            (text.clone(), Unmanaged::from(vec![conn]))
+        };
+        self.texts.iter().map(pool_of).collect()
+    }
+}
+
+/// xorshift64 (Marsaglia, 2003), as in the C programs.
+fn xorshift(state: &mut u64) -> u64 {
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    *state
+}

@@ -1,0 +1,22 @@
+//! All cases and their bars.
+
+mod contestants;
+mod counts;
+mod times;
+
+use crate::case::Case;
+
+/// In the order in which they are run.
+pub(crate) const CASES: &[Case] = &[
+    times::ONE_THREAD,
+    times::ONE_THREAD_STRICT,
+    times::TEAM,
+    times::CROWD,
+    times::DESTINATIONS,
+    times::ECHO,
+    times::DIAL,
+    times::RESTART,
+    counts::INSTRUCTIONS,
+    times::MORE_IDLE,
+    times::MORE_DESTINATIONS,
+];
