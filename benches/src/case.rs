@@ -10,6 +10,9 @@ use crate::instructions::Instructions;
 use crate::outcome::Outcome;
 use crate::program::Contestant;
 use crate::race::Race;
+use crate::reading::Reading;
+use crate::size::Size;
+use crate::system_calls::SystemCalls;
 use crate::workshop::{Built, Workshop};
 
 /// What a case is run with.
@@ -53,6 +56,12 @@ pub(crate) enum Measure {
     Crowd(Crowd),
     /// Instructions, counted.
     Instructions(Instructions),
+    /// System calls, counted.
+    SystemCalls(SystemCalls),
+    /// What programs tell of themselves.
+    Reading(Reading),
+    /// Bytes of the shipped library.
+    Size(Size),
 }
 
 impl Case {
@@ -74,6 +83,9 @@ impl Measure {
             Measure::Race(race) => race.run(bench, outcome),
             Measure::Crowd(crowd) => crowd.run(bench, outcome),
             Measure::Instructions(instructions) => instructions.run(bench, outcome),
+            Measure::SystemCalls(calls) => calls.run(bench, outcome),
+            Measure::Reading(reading) => reading.run(bench, outcome),
+            Measure::Size(size) => size.run(bench, outcome),
         }
     }
 
@@ -84,6 +96,9 @@ impl Measure {
 
     /// What is shown is a look, not a figure.
     fn is_cut_short(&self, bench: &Bench) -> bool {
-        bench.is_quick && self.is_timed()
+        match self {
+            Measure::Reading(reading) => reading.is_cut_short(bench),
+            _ => bench.is_quick && self.is_timed(),
+        }
     }
 }

@@ -41,6 +41,11 @@ impl Entrant {
         self.process.ask(amount)
     }
 
+    /// See [`Process::ask_all`].
+    pub(crate) fn ask_all(&mut self, amount: u64) -> Result<Vec<u64>> {
+        self.process.ask_all(amount)
+    }
+
     pub(crate) fn end(self) -> Result<()> {
         self.process.end()?;
         self.server.end()

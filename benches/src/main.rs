@@ -1,7 +1,7 @@
 //! Measures libvconnpool: builds the shipped library and the C programs, runs the cases, prints figures and bars.
 //!
-//! `case` says what a case is and `catalogue` lists them; `race`, `crowd` and `instructions` are the ways to measure, `tool` is what
-//! counts. `program` says what competes, `workshop` builds it, `entrant` is one that runs,
+//! `case` says what a case is and `catalogue` lists them; `race`, `crowd`, `reading`, `instructions`, `system_calls` and `size` are the
+//! ways to measure, `tool` the programs that count. `program` says what competes, `workshop` builds it, `entrant` is one that runs,
 //! `process` talks to it, `server` is its peer, `place` its CPUs. `spread` and `outcome` hold figures, `disturbance` says whether
 //! they count, `table` prints them.
 
@@ -16,8 +16,11 @@ mod place;
 mod process;
 mod program;
 mod race;
+mod reading;
 mod server;
+mod size;
 mod spread;
+mod system_calls;
 mod table;
 mod tool;
 mod workshop;

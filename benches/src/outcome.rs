@@ -42,6 +42,7 @@ pub(crate) struct Mark {
 pub(crate) enum Bar {
     AtMost(f64),
     AtLeast(f64),
+    Exactly(f64),
 }
 
 impl Outcome {
@@ -107,6 +108,7 @@ impl Mark {
         Some(match self.bar? {
             Bar::AtMost(most) => self.spread.median <= most,
             Bar::AtLeast(least) => self.spread.median >= least,
+            Bar::Exactly(exactly) => self.spread.median == exactly,
         })
     }
 }

@@ -48,7 +48,7 @@ impl Process {
     }
 
     /// The same, however many there are.
-    fn ask_all(&mut self, amount: u64) -> Result<Vec<u64>> {
+    pub(crate) fn ask_all(&mut self, amount: u64) -> Result<Vec<u64>> {
         if let Some(input) = &mut self.input {
             writeln!(input, "run {amount}").with_context(|| self.name.clone())?;
         }

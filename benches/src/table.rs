@@ -65,6 +65,7 @@ fn bar(outcome: &Outcome, mark: &Mark) -> String {
     let (sign, bound) = match mark.bar {
         Some(Bar::AtMost(most)) => ('≤', most),
         Some(Bar::AtLeast(least)) => ('≥', least),
+        Some(Bar::Exactly(exactly)) => ('=', exactly),
         None => return String::new(),
     };
     let verdict = match outcome.holds(mark) {

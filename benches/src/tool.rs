@@ -1,4 +1,4 @@
-//! Programs that count what another program does: callgrind its instructions.
+//! Programs that count what another program does: callgrind its instructions, strace its system calls.
 //!
 //! What a cycle takes is what is counted in a run of 2 N cycles less what is counted in one of N: start-up, the first dials and the
 //! protocol cancel out.
@@ -19,6 +19,8 @@ use crate::program::Contestant;
 #[derive(Clone, Copy)]
 pub(crate) enum Tool {
     Callgrind,
+    /// Of the thread that runs the cycles: the library's own threads are not followed.
+    Strace,
 }
 
 impl Tool {
@@ -26,6 +28,7 @@ impl Tool {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Tool::Callgrind => "valgrind",
+            Tool::Strace => "strace",
         }
     }
 
@@ -74,6 +77,9 @@ impl Tool {
                 option.push(report);
                 command.args(["--quiet", "--tool=callgrind"]).arg(option)
             }
+            Tool::Strace => command
+                .args(["--summary-only", "--summary-columns=calls,name", "--output"])
+                .arg(report),
         };
         command
     }

@@ -6,7 +6,7 @@ use crate::program::{Amount, Contestant, Found, Over, Package, Program};
 const TEAM: u32 = 8;
 /// So few are fought for.
 const FEW: u32 = 2;
-const MANY: u32 = 10_000;
+pub(super) const MANY: u32 = 10_000;
 
 const APR: Over = Over::Package(Package {
     debian: "libaprutil1-dev",
@@ -144,6 +144,16 @@ pub(super) const KEYED_UNMANAGED_AT_ONCE: Contestant = PEERS
         "destinations-unmanaged_at_once",
     )
     .with(MANY);
+
+// What idle ones cost.
+
+const MEMORY: Program = program("memory_vconnpool", &["destinations"], Over::Libvconnpool);
+const IDLE: Program = program("idle_vconnpool", &["destinations"], Over::Libvconnpool);
+pub(super) const MEMORY_ONE: Contestant = MEMORY.as_one("in one destination", "one").with(MANY);
+pub(super) const MEMORY_MANY: Contestant =
+    MEMORY.as_one("in as many destinations", "many").with(MANY);
+pub(super) const IDLE_ONE: Contestant = IDLE.as_one("in one destination", "one").with(MANY);
+pub(super) const IDLE_MANY: Contestant = IDLE.as_one("in as many destinations", "many").with(MANY);
 
 // Echoes and dials.
 

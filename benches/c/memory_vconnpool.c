@@ -1,0 +1,63 @@
+/*
+ * The memory of idle connections: the growth of the resident set (statm of proc(5)) when N connected sockets are put into the pool,
+ * "one" destination or "many". "run N" is answered with bytes, once, N up to AMOUNT. The sockets are open before, and one was put before: what is
+ * counted is theirs alone. Their peers' ends are the server's.
+ */
+#include "bench.h"
+#include "destinations.h"
+#include "pool.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static vcp_pool *pool;
+static const char *addresses[VISITS];
+static int fds[VISITS];
+static uint32_t most;
+
+static uint64_t resident(void)
+{
+    uint64_t pages;
+    FILE *file = fopen("/proc/self/statm", "re");
+    if (file == NULL || fscanf(file, "%*u %" SCNu64, &pages) != 1 || fclose(file) != 0)
+        fail("/proc/self/statm");
+    return pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+static void put(uint64_t i)
+{
+    must(vcp_pool_put(pool, fds[i], "tcp", addresses[i], NULL));
+}
+
+/* The last socket is the one that is put first. */
+static uint64_t growth(uint64_t count)
+{
+    if (count >= most)
+        fail("more than AMOUNT");
+    for (uint64_t i = 0; i <= count; i++)
+        fds[i] = connect_to(addresses[i]);
+    put(count);
+    uint64_t before = resident();
+    for (uint64_t i = 0; i < count; i++)
+        put(i);
+    uint64_t after = resident();
+    if (stats_of(pool).idle != count + 1)
+        fail("the pool does not keep what it was given");
+    return after - before;
+}
+
+int main(int argc, char **argv)
+{
+    static const char *const variants[] = {"one", "many", NULL};
+    int is_many = variant_of(argc, argv, variants);
+    most = amount_of(argv) + 1;
+    vcp_pool_options options = pool_options();
+    keep_at_least(&options, most);
+    pool = new_pool(&options);
+    make_destinations(argv[1], most);
+    for (uint32_t i = 0; i < most; i++)
+        addresses[i] = is_many ? destinations[i] : argv[1];
+    return answer_timed_runs(growth);
+}

@@ -1,0 +1,117 @@
+//! System calls per cycle, by name, as strace counts them.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result};
+
+use crate::case::Bench;
+use crate::outcome::{Bar, Outcome};
+use crate::program::Contestant;
+use crate::tool::Tool;
+
+const CYCLES: u64 = 100_000;
+const QUICK_CYCLES: u64 = 10_000;
+/// Per cycle: the pool wakes its background thread up to twice a second while it is busy. That is a matter of time, which strace
+/// stretches, and not of cycles.
+const WAKE_UPS: f64 = 0.001;
+
+/// See the module.
+pub(crate) struct SystemCalls {
+    pub(crate) calls: &'static [Calls],
+}
+
+/// Whose are counted, which are expected and how many of each; of all others none but [`WAKE_UPS`].
+pub(crate) struct Calls {
+    pub(crate) contestant: &'static Contestant,
+    pub(crate) expected: &'static [(&'static str, f64)],
+}
+
+type Counts = BTreeMap<String, f64>;
+
+impl SystemCalls {
+    pub(crate) fn run(&self, bench: &Bench, outcome: &mut Outcome) -> Result<()> {
+        let cycles = if bench.is_quick { QUICK_CYCLES } else { CYCLES };
+        for calls in self.calls {
+            let contestant = calls.contestant;
+            let Some(program) = bench.program_of(contestant, outcome)? else {
+                continue;
+            };
+            if !Tool::Strace.is_installed() {
+                outcome.misses(contestant.label, Tool::Strace.name());
+                continue;
+            }
+            let reports = Tool::Strace.reports(bench, contestant, &program, cycles)?;
+            let [once, twice] = reports.each_ref().map(|report| counts(report));
+            calls.judge(per_cycle(once?, twice?, cycles), outcome);
+        }
+        Ok(())
+    }
+}
+
+impl Calls {
+    fn judge(&self, mut counts: Counts, outcome: &mut Outcome) {
+        let label = self.contestant.label;
+        for &(name, exactly) in self.expected {
+            let count = counts.remove(name).unwrap_or(0.0);
+            let what = format!("{label}: {name}");
+            outcome.counts(&what, "calls per cycle", count, Some(Bar::Exactly(exactly)));
+        }
+        let others: f64 = counts.values().sum();
+        let what = format!("{label}: all others{}", names_of(&counts));
+        outcome.counts(
+            &what,
+            "calls per cycle",
+            others,
+            Some(Bar::AtMost(WAKE_UPS)),
+        );
+    }
+}
+
+/// Those that are no longer as many as in the shorter run.
+fn names_of(counts: &Counts) -> String {
+    let names = counts.iter().filter(|(_, count)| **count != 0.0);
+    let names: Vec<&str> = names.map(|(name, _)| name.as_str()).collect();
+    if names.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", names.join(", "))
+    }
+}
+
+fn per_cycle(once: Counts, mut twice: Counts, cycles: u64) -> Counts {
+    for (name, count) in once {
+        *twice.entry(name).or_default() -= count;
+    }
+    twice.values_mut().for_each(|count| *count /= cycles as f64);
+    twice
+}
+
+/// Of strace's summary: a count and a name in each line between two rules.
+fn counts(report: &str) -> Result<Counts> {
+    let is_rule = |line: &&str| line.starts_with('-');
+    let lines = report.lines().skip_while(|line| !is_rule(line)).skip(1);
+    let lines = lines.take_while(|line| !is_rule(line));
+    lines
+        .map(|line| {
+            let (count, name) = line.trim().split_once(' ').context("strace's summary")?;
+            Ok((name.trim().to_owned(), count.parse()?))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_two_runs_have_in_common_cancels_out() {
+        let report = |recvs, brks| {
+            format!("    calls syscall\n--------- -------\n {recvs} recvfrom\n   {brks} brk\n--------- -------\n 0 total\n")
+        };
+        let once = counts(&report(10, 3)).expect("a summary");
+        let twice = counts(&report(20, 3)).expect("a summary");
+        let calls = per_cycle(once, twice, 10);
+        assert_eq!((calls["recvfrom"], calls["brk"]), (1.0, 0.0));
+        assert_eq!(names_of(&calls), " (recvfrom)");
+    }
+}
