@@ -1,11 +1,12 @@
-//! Programs that count what another program does: callgrind its instructions, strace its system calls.
+//! Programs that count what another program does: callgrind its instructions, strace its system calls. Only the thread that runs the
+//! cycles counts; what the library's own threads do is a matter of time, not of cycles.
 //!
 //! What a cycle takes is what is counted in a run of 2 N cycles less what is counted in one of N: start-up, the first dials and the
 //! protocol cancel out.
 
 use std::ffi::OsString;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
@@ -19,7 +20,6 @@ use crate::program::Contestant;
 #[derive(Clone, Copy)]
 pub(crate) enum Tool {
     Callgrind,
-    /// Of the thread that runs the cycles: the library's own threads are not followed.
     Strace,
 }
 
@@ -66,7 +66,15 @@ impl Tool {
         let mut entrant = Entrant::start(bench, contestant, Place::Anywhere, command)?;
         entrant.run(cycles)?;
         entrant.end()?;
-        fs::read_to_string(file).context(name)
+        fs::read_to_string(self.report_of_first_thread(file)).context(name)
+    }
+
+    /// callgrind writes a file for each thread, strace follows only the first one.
+    fn report_of_first_thread(self, mut file: PathBuf) -> PathBuf {
+        if let Tool::Callgrind = self {
+            file.as_mut_os_string().push("-01");
+        }
+        file
     }
 
     fn command(self, report: &Path) -> Command {
@@ -75,7 +83,9 @@ impl Tool {
             Tool::Callgrind => {
                 let mut option = OsString::from("--callgrind-out-file=");
                 option.push(report);
-                command.args(["--quiet", "--tool=callgrind"]).arg(option)
+                command
+                    .args(["--quiet", "--tool=callgrind", "--separate-threads=yes"])
+                    .arg(option)
             }
             Tool::Strace => command
                 .args(["--summary-only", "--summary-columns=calls,name", "--output"])
