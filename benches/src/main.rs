@@ -3,10 +3,11 @@
 //! `case` says what a case is and `catalogue` lists them; `race`, `crowd`, `reading`, `instructions`, `system_calls` and `size` are the
 //! ways to measure, `tool` the programs that count. `program` says what competes, `workshop` builds it, `entrant` is one that runs,
 //! `process` talks to it, `server` is its peer, `place` its CPUs. `spread` and `outcome` hold figures, `disturbance` says whether
-//! they count, `table` prints them.
+//! they count, `table` prints them and `chart` draws them.
 
 mod case;
 mod catalogue;
+mod chart;
 mod crowd;
 mod disturbance;
 mod entrant;
@@ -52,6 +53,9 @@ struct Arguments {
     /// Write the figures, every sample included, as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Draw the cycles of cases A and A', as SVG
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
     /// Do not fail when a contestant's package is not installed
     #[arg(long)]
     skip_missing: bool,
@@ -75,8 +79,12 @@ fn main() -> Result<ExitCode> {
         is_quick: arguments.quick,
     };
     let outcomes = run(&cases, &bench)?;
+    print!("{}", table::summary(&outcomes));
     if let Some(path) = &arguments.json {
         write_json(path, &outcomes)?;
+    }
+    if let Some(path) = &arguments.svg {
+        chart::write(path, &outcomes)?;
     }
     Ok(verdict(&outcomes, &arguments))
 }

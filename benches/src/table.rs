@@ -75,3 +75,25 @@ fn bar(outcome: &Outcome, mark: &Mark) -> String {
     };
     format!("{sign} {bound}: {verdict}")
 }
+
+/// All bars in short, for the end of a run.
+pub(crate) fn summary(outcomes: &[Outcome]) -> impl Display + '_ {
+    Summary(outcomes)
+}
+
+struct Summary<'a>(&'a [Outcome]);
+
+impl Display for Summary<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        writeln!(f, "\nBars")?;
+        for outcome in self.0 {
+            let marks = outcome.marks.iter().filter(|mark| mark.bar.is_some());
+            for mark in marks {
+                let (case, what, value) = (outcome.case, &mark.what, mark.spread.median);
+                let bar = bar(outcome, mark);
+                writeln!(f, "  {case:<3} {what:<74} {value:>10.3}  {bar}")?;
+            }
+        }
+        Ok(())
+    }
+}
