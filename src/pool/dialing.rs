@@ -228,6 +228,11 @@ impl Dialing {
         if let Err(error) = pool.fail_if_inherited() {
             return Err(self.failed(error));
         }
+        if pool.has_hook(Hook::Open) {
+            if let Some(error) = pool.why_no_hook(&self.budget) {
+                return Err(self.failed(error));
+            }
+        }
         let facts = Facts {
             identity: dialed.identity,
             remote: dialed.remote.map(|remote| pool.shared_remote(remote)),

@@ -50,7 +50,21 @@ impl Pool {
         self.hooks.as_ref().is_some_and(|hooks| hooks.has(hook))
     }
 
-    /// Runs on_open or on_reuse.
+    /// Why a hook must not begin, or has to end.
+    pub(super) fn why_no_hook(&self, budget: &Budget) -> Option<Error> {
+        let token = budget.token.as_ref();
+        if token.is_some_and(|token| token.has_fired()) {
+            Some(canceled())
+        } else if self.is_closed() {
+            Some(Refusal::PoolClosed.into())
+        } else if budget.deadline.has_passed(clock::now()) {
+            Some(Error::timeout(Phase::Opening, ""))
+        } else {
+            None
+        }
+    }
+
+    /// Runs on_open or on_reuse, for one who has asked `why_no_hook`.
     pub(super) fn run_hook(
         self: &Arc<Self>,
         hook: Hook,
@@ -60,9 +74,12 @@ impl Pool {
         if !self.has_hook(hook) {
             return Ok(conn);
         }
+        let chaperone = match Chaperone::begin(self, &conn, budget) {
+            Ok(chaperone) => chaperone,
+            Err(error) => return Err((Some(conn), error)),
+        };
         conn.set_deadlines(Some(budget.deadline), Some(budget.deadline));
         conn.set_token(budget.token.clone());
-        let chaperone = Chaperone::begin(self, &conn, budget);
         let (conn, result) = self.call_hook(hook, conn);
         let Some(conn) = conn else {
             return Err((None, inherited()));
@@ -136,16 +153,7 @@ struct Watched {
 
 impl Watched {
     fn why_end(&self) -> Option<Error> {
-        let token = self.budget.token.as_ref();
-        if token.is_some_and(|token| token.has_fired()) {
-            Some(canceled())
-        } else if self.pool.is_closed() {
-            Some(Refusal::PoolClosed.into())
-        } else if self.budget.deadline.has_passed(clock::now()) {
-            Some(Error::timeout(Phase::Opening, ""))
-        } else {
-            None
-        }
+        self.pool.why_no_hook(&self.budget)
     }
 }
 
@@ -191,23 +199,29 @@ struct Chaperone {
 }
 
 impl Chaperone {
-    fn begin(pool: &Arc<Pool>, conn: &Owned<Conn>, budget: &Budget) -> Self {
+    /// Fails where the pool was closed a moment ago: it has no engine any more, and nothing would end the hook.
+    fn begin(pool: &Arc<Pool>, conn: &Owned<Conn>, budget: &Budget) -> Result<Self> {
         let watched = Arc::new(Watched {
             pool: pool.clone(),
             place: conn.place(),
             budget: budget.clone(),
             verdict: Mutex::default(),
         });
-        let task = pool.engine().map(|engine| {
-            let task = Task::new(&engine, Watch(watched.clone()));
-            task.go_on(budget.deadline);
-            if let Some(token) = &budget.token {
-                // Without a descriptor for it, the token ends reads and writes alone.
-                let _ = task.carry(token);
-            }
-            task
-        });
-        Self { watched, task }
+        let Some(engine) = pool.engine() else {
+            let task = None;
+            return match pool.is_closed() {
+                true => Err(Refusal::PoolClosed.into()),
+                false => Ok(Self { watched, task }),
+            };
+        };
+        let task = Task::new(&engine, Watch(watched.clone()));
+        task.go_on(budget.deadline);
+        if let Some(token) = &budget.token {
+            // Without a descriptor for it, the token ends reads and writes alone.
+            let _ = task.carry(token);
+        }
+        let task = Some(task);
+        Ok(Self { watched, task })
     }
 
     /// The hook has returned; why the dial has to end, if it must.

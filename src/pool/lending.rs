@@ -53,6 +53,12 @@ impl Pool {
         conn: Owned<Conn>,
         ask: &Ask,
     ) -> std::result::Result<Owned<Conn>, NotLent> {
+        if self.has_hook(Hook::Reuse) {
+            if let Some(error) = self.why_no_hook(&ask.budget()) {
+                self.settle_in(conn);
+                return Err(NotLent::Failed(error));
+            }
+        }
         conn.begin_borrow(true);
         if let Err(error) = self.set_mode(&conn, ask.mode) {
             self.end_borrow(conn.destination_id(), conn, Fate::Close(Cause::Failed));

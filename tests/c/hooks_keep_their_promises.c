@@ -408,6 +408,63 @@ TEST(warm_connections_are_opened_and_not_yet_used)
     server_close(&s);
 }
 
+typedef struct {
+    vcp_pool *pool;
+    const server *s;
+    int is_inside;
+    int may_return;
+    int opened;
+} late_dial;
+
+static int controls_late(void *user, const char *network, const char *address, int fd)
+{
+    late_dial *late = (late_dial *)user;
+    (void)network;
+    (void)address;
+    (void)fd;
+    __sync_add_and_fetch(&late->is_inside, 1);
+    EVENTUALLY(count(&late->may_return) == 1, 10000);
+    return 0;
+}
+
+static int opens_late(void *user, vcp_conn *conn, int fd)
+{
+    (void)conn;
+    (void)fd;
+    __sync_add_and_fetch(&((late_dial *)user)->opened, 1);
+    return 0;
+}
+
+static void *dial_is_refused(void *argument)
+{
+    const late_dial *late = (const late_dial *)argument;
+    vcp_conn *conn = NULL;
+    CHECK_EQ(vcp_dial(late->pool, late->s->network, late->s->address, &conn), VCP_ERR_POOL_CLOSED);
+    return NULL;
+}
+
+/* It had no chaperone: nothing would have ended it. A unix socket is connected at once, so nobody asks again after control. */
+TEST(no_hook_begins_after_the_pools_close)
+{
+    server s = unix_server(SOCK_STREAM, 1);
+    vcp_pool_options options = pool_options();
+    late_dial late;
+    pthread_t thread;
+    memset(&late, 0, sizeof late);
+    late.s = &s;
+    options.user = &late;
+    options.control = controls_late;
+    options.on_open = opens_late;
+    late.pool = pool_new(&options);
+    CHECK_EQ(pthread_create(&thread, NULL, dial_is_refused, &late), 0);
+    EVENTUALLY(count(&late.is_inside) == 1, 5000);
+    CHECK_EQ(vcp_pool_close(late.pool), VCP_OK);
+    __sync_add_and_fetch(&late.may_return, 1);
+    CHECK_EQ(pthread_join(thread, NULL), 0);
+    CHECK_EQ(late.opened, 0);
+    server_close(&s);
+}
+
 static int sets_liveness(void *user, vcp_conn *conn, int fd)
 {
     (void)user;
@@ -505,6 +562,7 @@ int main(void)
     RUN(asynchronous_dials_have_them_too);
     RUN(data_is_freed_when_a_queue_is_freed_with_its_connection_inside);
     RUN(warm_connections_are_opened_and_not_yet_used);
+    RUN(no_hook_begins_after_the_pools_close);
     RUN(on_open_may_set_the_liveness);
     RUN(free_user_runs_once_and_not_for_a_pool_that_never_was);
     RUN(a_fork_inside_a_hook_ends_the_call_in_the_child);
