@@ -4,7 +4,8 @@
 
 use super::conn::{Conn, Facts};
 use super::hooks::{Budget, Hook};
-use super::pending::Pending;
+use super::lending::NotLent;
+use super::pending::{no_engine, Pending};
 use super::permit::Permit;
 use super::schedule::Task;
 use super::shelf::Held;
@@ -33,23 +34,14 @@ pub(super) struct Dialing {
     is_left: bool,
 }
 
-/// What a dial has come to.
-#[derive(Debug)]
-pub(super) enum Outcome {
-    /// Its own connection.
-    Own(Owned<Conn>),
-    /// One that was given back meanwhile, and is fit.
-    Other(Owned<Conn>),
-}
-
 impl Pool {
-    /// Dials, or takes what is given back meanwhile; the connection counts as borrowed.
+    /// Dials, or takes what is given back meanwhile: the connection is its borrower's.
     pub(super) fn dial(
         self: &Arc<Self>,
         right: DialRight,
         destination: Arc<Destination>,
         line: &InLine<'_>,
-    ) -> Result<Outcome> {
+    ) -> Result<Owned<Conn>> {
         let bell = Arc::new(Bell::default());
         let waker = Waker::Dial(bell.clone());
         let dialing = Dialing::new(self, right, destination, line.ask, waker);
@@ -58,8 +50,9 @@ impl Pool {
             Ok(at_once) => at_once,
             Err(error) => return Err(dialing.failed(error)),
         };
-        if let Some(conn) = at_once.and_then(|conn| dialing.fit_one(conn)) {
-            return Ok(Outcome::Other(conn));
+        let at_once = at_once.and_then(|conn| dialing.fit_one(conn));
+        if let Some(lent) = at_once.and_then(|conn| dialing.lend(conn, line.ask)) {
+            return lent;
         }
         dialing.permit.begin();
         let asleep = Asleep {
@@ -70,17 +63,21 @@ impl Pool {
         let mut run = drive::dial(dialing.destination(), &self.dialer, deadline, &asleep);
         loop {
             let is_connected = matches!(run, Ok(Run::Connected(_)));
-            if let Some(conn) = (!is_connected).then(|| dialing.answer()).flatten() {
+            let answer = (!is_connected).then(|| dialing.answer()).flatten();
+            if let Some(lent) = answer.and_then(|conn| dialing.lend(conn, line.ask)) {
                 match run {
                     Ok(Run::Left(drive)) => dialing.go_on_without_caller(drive),
                     Err(error) => drop(dialing.failed(error)),
                     Ok(Run::Connected(_)) => unreachable!("then it takes no other"),
                 }
-                return Ok(Outcome::Other(conn));
+                return lent;
             }
             run = match run {
-                Ok(Run::Connected(dialed)) => return dialing.connected(dialed).map(Outcome::Own),
-                // What it left for was unfit.
+                Ok(Run::Connected(dialed)) => {
+                    let conn = dialing.connected(dialed)?;
+                    return Ok(self.lend_dialed(conn, line.ask));
+                }
+                // What it left for was unfit, or refused.
                 Ok(Run::Left(drive)) => match dialing.ended() {
                     None => drive.run(&Asleep {
                         dialing: &dialing,
@@ -210,7 +207,7 @@ impl Dialing {
         }
     }
 
-    pub(super) fn another(&self, mut conn: Owned<Conn>, mut cause: Cause) -> Option<Owned<Conn>> {
+    fn another(&self, mut conn: Owned<Conn>, mut cause: Cause) -> Option<Owned<Conn>> {
         let (pool, right) = (self.pool(), self.permit.right());
         loop {
             pool.reject(conn, cause);
@@ -220,6 +217,17 @@ impl Dialing {
                 None => return Some(conn),
                 Some(why) => cause = why,
             }
+        }
+    }
+
+    /// The caller's from now on, that one or another one; `None`: on_reuse refused what there was, and the dial goes on.
+    pub(super) fn lend(&self, mut conn: Owned<Conn>, ask: &Ask) -> Option<Result<Owned<Conn>>> {
+        loop {
+            conn = match self.pool().lend_reused(conn, ask) {
+                Ok(conn) => return Some(Ok(conn)),
+                Err(NotLent::Failed(error)) => return Some(Err(error)),
+                Err(NotLent::Refused(refused)) => self.another(refused, Cause::Hook)?,
+            };
         }
     }
 
@@ -292,8 +300,10 @@ impl Dialing {
     /// The rest of the dial is the engine's. Without one it is given up: nobody waits for it.
     fn go_on_without_caller(self, drive: Box<Drive>) {
         if let Some(engine) = self.pool().engine() {
-            Pending::go_on(&engine, self, drive);
+            return Pending::go_on(&engine, self, drive);
         }
+        let error = self.ended().unwrap_or_else(no_engine);
+        self.failed(error);
     }
 
     /// Its caller has been served: from now on it is dialed for nobody, and told to `task`.

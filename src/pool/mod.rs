@@ -39,7 +39,6 @@ use std::fmt::Debug;
 use std::os::fd::RawFd;
 
 use self::conn::Conn;
-use self::dialing::Outcome;
 use self::engine::Engine;
 use self::events::Observer;
 use self::gate::Gate;
@@ -252,10 +251,7 @@ impl Pool {
         loop {
             let conn = match taken {
                 Take::Dial(right, destination) => {
-                    match self.dial(right, destination, &asleep.line)? {
-                        Outcome::Own(conn) => return Ok(self.lend_dialed(conn, ask)),
-                        Outcome::Other(conn) => conn,
-                    }
+                    return self.dial(right, destination, &asleep.line);
                 }
                 Take::Reuse(conn) => match self.unfit(&conn) {
                     None => conn,

@@ -399,20 +399,13 @@ impl Pending {
         &self,
         mut dialing: Box<Dialing>,
         drive: Option<Box<Drive>>,
-        mut conn: Owned<Conn>,
+        conn: Owned<Conn>,
         course: &Course,
     ) -> Step {
-        let result = loop {
-            match self.pool.lend_reused(conn, &self.ask) {
-                Ok(conn) => break Ok(conn),
-                Err(NotLent::Failed(error)) => break Err(error),
-                Err(NotLent::Refused(refused)) => match dialing.another(refused, Cause::Hook) {
-                    Some(other) => conn = other,
-                    None => return Step::On(Stage::Dialing(dialing, drive)),
-                },
-            }
+        let Some(lent) = dialing.lend(conn, &self.ask) else {
+            return Step::On(Stage::Dialing(dialing, drive));
         };
-        self.answer(course, result);
+        self.answer(course, lent);
         match drive {
             Some(drive) => {
                 dialing.leave();

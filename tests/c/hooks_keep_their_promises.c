@@ -465,6 +465,95 @@ TEST(no_hook_begins_after_the_pools_close)
     server_close(&s);
 }
 
+typedef struct {
+    vcp_pool *pool;
+    const char *places[4];
+    int dials;
+    int reuses;
+    int answer;
+    int is_answered;
+} fickle;
+
+static int rewrites_in_turn(void *user, const char *network, const char *address, char *out, size_t size)
+{
+    fickle *f = (fickle *)user;
+    int turn = __sync_fetch_and_add(&f->dials, 1);
+    (void)network;
+    (void)address;
+    CHECK(turn < 4);
+    snprintf(out, size, "%s", f->places[turn]);
+    return 0;
+}
+
+static int refuses_the_first(void *user, vcp_conn *conn, int fd)
+{
+    (void)conn;
+    (void)fd;
+    return __sync_fetch_and_add(&((fickle *)user)->reuses, 1) == 0;
+}
+
+static void *dial_somewhere(void *user)
+{
+    fickle *f = (fickle *)user;
+    vcp_conn *conn = NULL;
+    f->answer = vcp_dial(f->pool, "tcp", "some.service:1", &conn);
+    __sync_add_and_fetch(&f->is_answered, 1);
+    if (f->answer >= 0) {
+        CHECK_EQ(vcp_conn_is_reused(conn), 1);
+        give_back(conn);
+    }
+    return NULL;
+}
+
+/* It dialed again beside its own first dial, under the same ticket; when the first ended, the other was off the list. */
+TEST(a_dial_that_was_given_what_on_reuse_refuses_goes_on)
+{
+    server s = tcp_server();
+    int is_closed;
+    for (is_closed = 0; is_closed < 2; is_closed++) {
+        full_server full = full_server_new();
+        full_server other = full_server_new();
+        int fillers = connects_to(&full);
+        vcp_pool_options options = pool_options();
+        vcp_conn *conns[2];
+        pthread_t thread;
+        fickle f;
+        int i;
+        memset(&f, 0, sizeof f);
+        f.places[0] = f.places[1] = s.address;
+        f.places[2] = full.s.address;
+        f.places[3] = other.s.address;
+        options.user = &f;
+        options.rewrite = rewrites_in_turn;
+        options.on_reuse = refuses_the_first;
+        f.pool = pool_new(&options);
+        for (i = 0; i < 2; i++) {
+            CHECK(vcp_dial(f.pool, "tcp", "some.service:1", &conns[i]) >= 0);
+        }
+        CHECK_EQ(pthread_create(&thread, NULL, dial_somewhere, &f), 0);
+        EVENTUALLY(connects_to(&full) == fillers + 1, 5000);
+        give_back(conns[0]);
+        EVENTUALLY(stats_of(f.pool).closed_hook == 1, 5000);
+        STAYS(count(&f.dials) == 3 && stats_of(f.pool).dialing == 1, 50);
+        if (is_closed) {
+            CHECK_EQ(vcp_pool_close(f.pool), VCP_OK);
+            CHECK_EQ(pthread_join(thread, NULL), 0);
+            CHECK_EQ(f.answer, VCP_ERR_POOL_CLOSED);
+            give_back(conns[1]);
+        } else {
+            give_back(conns[1]);
+            EVENTUALLY(count(&f.is_answered) == 1, 5000);
+            CHECK_EQ(pthread_join(thread, NULL), 0);
+            CHECK(f.answer >= 0);
+            CHECK_EQ(vcp_pool_close(f.pool), VCP_OK);
+        }
+        CHECK_EQ(f.dials, 3);
+        full_server_close(&other);
+        full_server_close(&full);
+    }
+    server_close(&s);
+}
+
 static int sets_liveness(void *user, vcp_conn *conn, int fd)
 {
     (void)user;
@@ -563,6 +652,7 @@ int main(void)
     RUN(data_is_freed_when_a_queue_is_freed_with_its_connection_inside);
     RUN(warm_connections_are_opened_and_not_yet_used);
     RUN(no_hook_begins_after_the_pools_close);
+    RUN(a_dial_that_was_given_what_on_reuse_refuses_goes_on);
     RUN(on_open_may_set_the_liveness);
     RUN(free_user_runs_once_and_not_for_a_pool_that_never_was);
     RUN(a_fork_inside_a_hook_ends_the_call_in_the_child);
