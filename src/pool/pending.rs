@@ -138,8 +138,11 @@ impl Pending {
 
     /// Answers whoever asked, once. In a child that was forked inside a callback there is nobody to answer.
     fn answer(&self, course: &Course, result: Result<Owned<Conn>>) -> Step {
+        if self.pool.is_inherited() {
+            return Step::Done;
+        }
         let asker = self.asker.lock().take();
-        if let (Some(asker), false) = (asker, self.pool.is_inherited()) {
+        if let Some(asker) = asker {
             asker.answer(match &course.destination {
                 Some(destination) => {
                     result.map_err(|error| error.of(format_args!("dial {destination}")))

@@ -29,7 +29,7 @@ use crate::sync::atomic::{
 };
 use crate::sync::{Arc, Mutex};
 use crate::sys::bell::{Ring, Token};
-use crate::sys::clock;
+use crate::sys::{clock, fork};
 use crate::values::clock::{Deadline, Time};
 
 /// A place's slot index has 24 bits, so these bits are free in the numbers of connections.
@@ -176,7 +176,13 @@ impl Task {
 
     /// False once it rests or is done.
     fn looks_again(self: &Arc<Self>, thread: Thread) -> bool {
-        let until = match self.work.look(self, thread) {
+        let before = fork::generation();
+        let next = self.work.look(self, thread);
+        if fork::generation() != before {
+            // A callback has forked, and this is the child: the task and its list are its parent's.
+            return false;
+        }
+        let until = match next {
             Next::Done => {
                 self.state.store(DONE, SeqCst);
                 self.engine.schedule().leave(self.number);

@@ -1,6 +1,7 @@
 /* Forks while many threads hold the library's locks: no child hangs, and none touches its parent's connections. Contract
  * section 7. */
 #include "family.h"
+#include "queue.h"
 
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -337,9 +338,89 @@ TEST(of_five_thousand_quick_forks_under_contention_none_hangs)
     watcher_ends(&g.w);
 }
 
+/* ---- children that are forked on a thread of the library ---- */
+
+typedef struct {
+    pid_t child;
+    int stop;
+} forker;
+
+static int forks_and_refuses(void *user, const char *network, const char *address, int64_t timeout_ms)
+{
+    forker *f = (forker *)user;
+    pid_t child = fork();
+    (void)network;
+    (void)address;
+    (void)timeout_ms;
+    CHECK(child >= 0);
+    if (child == 0) {
+        sigset_t alarms;
+        sigemptyset(&alarms);
+        sigaddset(&alarms, SIGALRM);
+        CHECK_EQ(pthread_sigmask(SIG_UNBLOCK, &alarms, NULL), 0);
+        signal(SIGALRM, SIG_DFL);
+        alarm((unsigned)at_most(5));
+        return -1;
+    }
+    f->child = child;
+    return -1;
+}
+
+/* Goes through the list of all dials in flight, again and again. */
+static void *frees_queues(void *argument)
+{
+    const forker *f = (const forker *)argument;
+    while (!load(&f->stop)) {
+        CHECK_EQ(vcp_queue_free(queue_new()), VCP_OK);
+    }
+    return NULL;
+}
+
+/* In the child the callback returned to a thread of the library that then locked what another thread held for ever. */
+TEST(children_forked_on_a_helper_thread_end)
+{
+    enum { WAITERS = 1000, CHILDREN = 20 };
+    server s = tcp_server();
+    vcp_pool_options options = pool_options();
+    vcp_pool *full;
+    vcp_pool *pool;
+    vcp_queue *waiters = queue_new();
+    vcp_queue *queue = queue_new();
+    vcp_conn *conn;
+    pthread_t freer;
+    forker f;
+    int i;
+    memset(&f, 0, sizeof f);
+    options.max_conns = 1;
+    options.wait_timeout_ms = -1;
+    full = pool_new(&options);
+    conn = borrow(full, &s);
+    for (i = 0; i < WAITERS; i++)
+        begin_dial(full, &s, NULL, waiters, &f);
+    options = pool_options();
+    options.dial = forks_and_refuses;
+    options.user = &f;
+    pool = pool_new(&options);
+    CHECK_EQ(pthread_create(&freer, NULL, frees_queues, &f), 0);
+    for (i = 0; i < CHILDREN; i++) {
+        begin_dial(pool, &s, NULL, queue, &f);
+        next_fails(queue, &f, VCP_ERR_CALLBACK);
+        CHECK_CHILD(f.child);
+    }
+    __atomic_store_n(&f.stop, 1, __ATOMIC_SEQ_CST);
+    CHECK_EQ(pthread_join(freer, NULL), 0);
+    CHECK_EQ(vcp_queue_free(waiters), VCP_OK);
+    CHECK_EQ(vcp_queue_free(queue), VCP_OK);
+    give_back(conn);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    CHECK_EQ(vcp_pool_close(full), VCP_OK);
+    server_close(&s);
+}
+
 int main(void)
 {
     RUN(a_hundred_children_of_a_busy_parent_dial_and_disturb_nothing);
     RUN(of_five_thousand_quick_forks_under_contention_none_hangs);
+    RUN(children_forked_on_a_helper_thread_end);
     return finished();
 }
