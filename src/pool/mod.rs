@@ -31,6 +31,7 @@ pub(crate) mod shelf;
 pub(crate) mod sleepers;
 pub(crate) mod state;
 pub(crate) mod stats;
+mod steps;
 mod wait;
 pub(crate) mod warm;
 pub(crate) mod watch;

@@ -8,26 +8,21 @@
 //! | Waiting | its turn in the pool's line | Taken |
 //! | Dialing | sockets, lookups, time, a connection given back | the answer; or, answered by another connection, Dialing for nobody |
 //!
-//! Each look goes as far as it can without waiting. It is the engine's, or a helper's where code of the program may run.
+//! Each look goes as far as it can without waiting (`steps`). It is the engine's, or a helper's where code of the program may run.
 #![forbid(unsafe_code)]
 
-use std::ops::ControlFlow;
-
-use super::answered::{self, Unanswered, Waiter};
+use super::answered::{Unanswered, Waiter};
 use super::asynchronous::ReadAddress;
 use super::conn::Conn;
 use super::dialing::Dialing;
 use super::engine::Engine;
 use super::hooks::Hook;
-use super::lending::NotLent;
 use super::queue::Asker;
 use super::schedule::{Next, Task, Thread, Work};
-use super::state::answer::{DialRight, Take};
-use super::stats::Cause;
+use super::state::answer::Take;
 use super::wait::{InLine, Standing, Taken, Waker};
 use super::{canceled, system_error, Ask, Pool};
-use crate::dial::drive::{self, Begun, Dialed, Drive, Went};
-use crate::dial::flight::Watcher;
+use crate::dial::drive::{Dialed, Drive};
 use crate::handle::Owned;
 use crate::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use crate::sync::{Arc, Mutex};
@@ -69,8 +64,8 @@ pub(super) struct Course {
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Pending {
-    pool: Arc<Pool>,
-    ask: Ask,
+    pub(super) pool: Arc<Pool>,
+    pub(super) ask: Ask,
     /// Taken by the one who answers. Guards itself alone.
     asker: Mutex<Option<Asker>>,
     is_abandoned: AtomicBool,
@@ -79,7 +74,7 @@ pub(crate) struct Pending {
 }
 
 /// Where a look has led to.
-enum Step {
+pub(super) enum Step {
     On(Stage),
     Rests(Stage, Deadline),
     NeedsThread(Stage),
@@ -137,7 +132,7 @@ impl Pending {
     }
 
     /// Answers whoever asked, once. In a child that was forked inside a callback there is nobody to answer.
-    fn answer(&self, course: &Course, result: Result<Owned<Conn>>) -> Step {
+    pub(super) fn answer(&self, course: &Course, result: Result<Owned<Conn>>) -> Step {
         if self.pool.is_inherited() {
             return Step::Done;
         }
@@ -248,7 +243,7 @@ impl Pending {
         self.answer(course, Err(error))
     }
 
-    fn line<'a>(&'a self, course: &'a mut Course) -> InLine<'a> {
+    pub(super) fn line<'a>(&'a self, course: &'a mut Course) -> InLine<'a> {
         let Course {
             destination: Some(destination),
             standing,
@@ -262,160 +257,6 @@ impl Pending {
             ask: &self.ask,
             destination,
             standing,
-        }
-    }
-
-    fn read(&self, read: ReadAddress, course: &mut Course) -> Step {
-        let destination = read();
-        match destination {
-            Ok(destination) => {
-                course.destination = Some(Arc::new(destination));
-                Step::On(Stage::Asking)
-            }
-            Err(error) => self.answer(course, Err(error)),
-        }
-    }
-
-    fn ask(&self, course: &mut Course, task: &Arc<Task>) -> Step {
-        match self.ask.may_go_on() {
-            Ok(()) => Step::On(Stage::Taken(self.line(course).take(|| waker(task)))),
-            Err(error) => self.answer(course, Err(error)),
-        }
-    }
-
-    fn use_taken(&self, taken: Taken, course: &mut Course, task: &Arc<Task>) -> Step {
-        let another = |course: &mut Course, conn, cause| {
-            let taken = self.line(course).take_another(conn, cause, || waker(task));
-            Step::On(Stage::Taken(taken))
-        };
-        match taken {
-            Take::Refused(refusal) => self.answer(course, Err(refusal.into())),
-            Take::Wait => match self.line(course).begin_wait() {
-                Ok(since) => Step::On(Stage::Waiting { since }),
-                Err(error) => self.answer(course, Err(error)),
-            },
-            Take::Reuse(conn) => match self.pool.unfit(&conn) {
-                Some(cause) => another(course, conn, cause),
-                None => match self.pool.lend_reused(conn, &self.ask) {
-                    Ok(conn) => self.answer(course, Ok(conn)),
-                    Err(NotLent::Refused(conn)) => another(course, conn, Cause::Hook),
-                    Err(NotLent::Failed(error)) => self.answer(course, Err(error)),
-                },
-            },
-            Take::Dial(right, destination) => self.may_dial(right, destination, course, task),
-        }
-    }
-
-    fn look_after(&self, since: Time, course: &mut Course) -> Step {
-        let line = self.line(course);
-        let looked = answered::look(&line, line.ticket(), line.patience());
-        let result = match looked {
-            Ok(ControlFlow::Continue(until)) => {
-                return Step::Rests(Stage::Waiting { since }, until);
-            }
-            Ok(ControlFlow::Break(taken)) => Ok(taken),
-            Err(why) => Err(why),
-        };
-        match line.end_wait(since, result) {
-            Ok(taken) => Step::On(Stage::Taken(taken)),
-            Err(error) => self.answer(course, Err(error)),
-        }
-    }
-
-    fn may_dial(
-        &self,
-        right: DialRight,
-        destination: Arc<Destination>,
-        course: &mut Course,
-        task: &Arc<Task>,
-    ) -> Step {
-        let dialing = Dialing::new(&self.pool, right, destination, &self.ask, waker(task));
-        let line = self.line(course);
-        let dialing = Box::new(dialing.patient(line.is_patient()));
-        match dialing.begin(dialing.takes_meanwhile(&line)) {
-            Ok(at_once) => match at_once.and_then(|conn| dialing.fit_one(conn)) {
-                Some(conn) => Step::On(Stage::Served(dialing, None, conn)),
-                None => Step::On(Stage::Dialing(dialing, None)),
-            },
-            Err(error) => self.answer(course, Err(dialing.failed(error))),
-        }
-    }
-
-    fn start(&self, mut dialing: Box<Dialing>, course: &Course) -> Step {
-        dialing.permit_mut().begin();
-        let begun = drive::begin(
-            dialing.destination(),
-            &self.pool.dialer,
-            dialing.deadline(),
-            &*dialing,
-        );
-        match begun {
-            Ok(Begun::Connected(dialed)) => Step::On(Stage::Connected(dialing, dialed)),
-            Ok(Begun::Drive(drive)) => Step::On(Stage::Dialing(dialing, Some(drive))),
-            Err(error) => self.answer(course, Err(dialing.failed(error))),
-        }
-    }
-
-    fn drive(
-        &self,
-        dialing: Box<Dialing>,
-        mut drive: Box<Drive>,
-        course: &Course,
-        task: &Arc<Task>,
-    ) -> Step {
-        if let Some(conn) = dialing.answer() {
-            return Step::On(Stage::Served(dialing, Some(drive), conn));
-        }
-        let watcher: Arc<dyn Watcher> = task.clone();
-        let went = drive.look_around(&*dialing).and_then(|went| {
-            drive.watch(&watcher)?;
-            Ok(went)
-        });
-        match went {
-            Ok(Went::Connected(dialed)) => Step::On(Stage::Connected(dialing, dialed)),
-            // What answered it a moment ago has woken it.
-            Ok(Went::Rests(until)) => Step::Rests(Stage::Dialing(dialing, Some(drive)), until),
-            Err(error) => match dialing.answer() {
-                Some(conn) => {
-                    dialing.failed(error);
-                    Step::On(Stage::Taken(Take::Reuse(conn)))
-                }
-                None => self.answer(course, Err(dialing.failed(error))),
-            },
-        }
-    }
-
-    fn connected(&self, dialing: Dialing, dialed: Dialed, course: &Course) -> Step {
-        let is_left = dialing.is_left();
-        match dialing.connected(dialed) {
-            Ok(conn) if is_left => {
-                self.pool.settle_in(conn);
-                Step::Done
-            }
-            Ok(conn) => self.answer(course, Ok(self.pool.lend_dialed(conn, &self.ask))),
-            Err(error) => self.answer(course, Err(error)),
-        }
-    }
-
-    /// The asker gets another connection; a dial that is on its way goes on for nobody.
-    fn serve(
-        &self,
-        mut dialing: Box<Dialing>,
-        drive: Option<Box<Drive>>,
-        conn: Owned<Conn>,
-        course: &Course,
-    ) -> Step {
-        let Some(lent) = dialing.lend(conn, &self.ask) else {
-            return Step::On(Stage::Dialing(dialing, drive));
-        };
-        self.answer(course, lent);
-        match drive {
-            Some(drive) => {
-                dialing.leave();
-                Step::On(Stage::Dialing(dialing, Some(drive)))
-            }
-            // It had not begun: the right to dial is given up.
-            None => Step::Done,
         }
     }
 }
