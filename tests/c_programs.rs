@@ -172,6 +172,7 @@ programs! {
     contract_facts,
     corners_of_the_kernel,
     dials_that_do_not_block,
+    dials_that_wait_for_a_thread,
     dials_race_as_rfc_8305_says,
     eight_threads_fight_for_four,
     errors_name_what_went_wrong,

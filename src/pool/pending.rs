@@ -19,7 +19,7 @@ use super::engine::Engine;
 use super::hooks::Hook;
 use super::queue::Asker;
 use super::schedule::{Next, Task, Thread, Work};
-use super::state::answer::Take;
+use super::state::answer::{Refusal, Take};
 use super::wait::{InLine, Standing, Taken, Waker};
 use super::{canceled, system_error, Ask, Pool};
 use crate::dial::drive::{Dialed, Drive};
@@ -149,11 +149,18 @@ impl Pending {
     }
 
     /// Why nobody wants the answer any more, or none can come.
-    fn ended(&self, task: &Task) -> Option<Error> {
+    fn ended(&self, stage: &Stage, task: &Task) -> Option<Error> {
         if self.is_abandoned.load(SeqCst) {
             return Some(canceled());
         }
-        task.is_broken().then(no_engine)
+        if task.is_broken() {
+            return Some(no_engine());
+        }
+        match stage {
+            // The line has been told: its answer says so.
+            Stage::Waiting { .. } => None,
+            _ => self.pool.is_closed().then(|| Refusal::PoolClosed.into()),
+        }
     }
 
     /// From now on the token wakes it.
@@ -199,7 +206,7 @@ impl Pending {
         if thread == Thread::Engine && self.pool.is_observed() {
             return Step::NeedsThread(stage);
         }
-        let ended = self.ended(task).or_else(|| self.is_late(&stage));
+        let ended = self.ended(&stage, task).or_else(|| self.is_late(&stage));
         let ended = ended.map_or_else(|| self.carry_token(course, task), Err);
         if let Err(error) = ended {
             return self.end(stage, course, error);
