@@ -6,7 +6,8 @@
 //! | Asking | nothing | Taken |
 //! | Taken | a thread that may block, for on_reuse | the answer, Waiting or Dialing |
 //! | Waiting | its turn in the pool's line | Taken |
-//! | Dialing | sockets, lookups, time, a connection given back | the answer; or, answered by another connection, Dialing for nobody |
+//! | Dialing | sockets, lookups, time, a connection given back; a thread that may block, for callbacks and on_open | the answer, or Served |
+//! | Served | a thread that may block, for on_reuse | the answer, and Dialing for nobody; or, refused, Dialing |
 //!
 //! Each look goes as far as it can without waiting (`steps`). It is the engine's, or a helper's where code of the program may run.
 #![forbid(unsafe_code)]
@@ -38,12 +39,17 @@ pub(super) enum Stage {
     Waiting {
         since: Time,
     },
-    /// Without a drive: it has not begun.
-    Dialing(Box<Dialing>, Option<Box<Drive>>),
-    Connected(Box<Dialing>, Dialed),
+    Dialing(Box<Dialing>, Progress),
     /// Given a connection while it dialed.
-    Served(Box<Dialing>, Option<Box<Drive>>, Owned<Conn>),
+    Served(Box<Dialing>, Progress, Owned<Conn>),
     Done,
+}
+
+/// How far a dial is.
+pub(super) enum Progress {
+    NotBegun,
+    OnItsWay(Box<Drive>),
+    Connected(Dialed),
 }
 
 impl std::fmt::Debug for Stage {
@@ -90,6 +96,17 @@ pub(super) fn waker(task: &Arc<Task>) -> Waker {
     Waker::Task(task.clone())
 }
 
+/// Connected, it waits for a thread to run on_open on, and what is given back meanwhile may come first.
+fn served_while_it_waits(stage: Stage) -> Stage {
+    let Stage::Dialing(dialing, progress @ Progress::Connected(_)) = stage else {
+        return stage;
+    };
+    match dialing.answer() {
+        Some(conn) => Stage::Served(dialing, progress, conn),
+        None => Stage::Dialing(dialing, progress),
+    }
+}
+
 impl Course {
     pub(super) fn at(stage: Stage) -> Self {
         Self {
@@ -126,7 +143,7 @@ impl Pending {
         drive.tell_instead(task.clone());
         let course = Course {
             destination: Some(dialing.destination().clone()),
-            ..Course::at(Stage::Dialing(Box::new(dialing), Some(drive)))
+            ..Course::at(Stage::Dialing(Box::new(dialing), Progress::OnItsWay(drive)))
         };
         pending.begin(&task, course);
     }
@@ -183,9 +200,11 @@ impl Pending {
         match stage {
             Stage::Unread(_) => true,
             Stage::Taken(Take::Reuse(_)) | Stage::Served(..) => pool.has_hook(Hook::Reuse),
-            Stage::Dialing(_, None) => program.is_some_and(|program| program.begins()),
-            Stage::Dialing(_, Some(_)) => program.is_some_and(|program| program.controls()),
-            Stage::Connected(..) => pool.has_hook(Hook::Open),
+            Stage::Dialing(_, progress) => match progress {
+                Progress::NotBegun => program.is_some_and(|program| program.begins()),
+                Progress::OnItsWay(_) => program.is_some_and(|program| program.controls()),
+                Progress::Connected(_) => pool.has_hook(Hook::Open),
+            },
             Stage::Asking | Stage::Taken(_) | Stage::Waiting { .. } | Stage::Done => false,
         }
     }
@@ -193,8 +212,8 @@ impl Pending {
     /// While it waits for a thread, its time may run out.
     fn is_late(&self, stage: &Stage) -> Option<Error> {
         let phase = match stage {
-            Stage::Unread(_) | Stage::Dialing(_, None) => Phase::Connecting,
-            Stage::Connected(dialing, _) if !dialing.is_left() => Phase::Opening,
+            Stage::Unread(_) | Stage::Dialing(_, Progress::NotBegun) => Phase::Connecting,
+            Stage::Dialing(dialing, Progress::Connected(_)) if !dialing.is_left() => Phase::Opening,
             _ => return None,
         };
         let is_late = self.ask.deadline.has_passed(clock::now());
@@ -211,6 +230,11 @@ impl Pending {
         if let Err(error) = ended {
             return self.end(stage, course, error);
         }
+        let stage = if self.needs_thread(&stage) {
+            served_while_it_waits(stage)
+        } else {
+            stage
+        };
         if thread == Thread::Engine && self.needs_thread(&stage) {
             return Step::NeedsThread(stage);
         }
@@ -219,10 +243,8 @@ impl Pending {
             Stage::Asking => self.ask(course, task),
             Stage::Taken(taken) => self.use_taken(taken, course, task),
             Stage::Waiting { since } => self.look_after(since, course),
-            Stage::Dialing(dialing, None) => self.start(dialing, course),
-            Stage::Dialing(dialing, Some(drive)) => self.drive(dialing, drive, course, task),
-            Stage::Connected(dialing, dialed) => self.connected(*dialing, dialed, course),
-            Stage::Served(dialing, drive, conn) => self.serve(dialing, drive, conn, course),
+            Stage::Dialing(dialing, progress) => self.dial(dialing, progress, course, task),
+            Stage::Served(dialing, progress, conn) => self.serve(dialing, progress, conn, course),
             Stage::Done => Step::Done,
         }
     }
@@ -238,7 +260,7 @@ impl Pending {
             Stage::Taken(Take::Dial(right, _)) => self
                 .pool
                 .change(|state, now, effects| state.give_up(right, now, effects)),
-            Stage::Dialing(dialing, _) | Stage::Connected(dialing, _) => {
+            Stage::Dialing(dialing, _) => {
                 drop(dialing.failed(error.clone()));
             }
             Stage::Served(dialing, _, conn) => {

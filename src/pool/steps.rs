@@ -8,7 +8,7 @@ use super::asynchronous::ReadAddress;
 use super::conn::Conn;
 use super::dialing::Dialing;
 use super::lending::NotLent;
-use super::pending::{waker, Course, Pending, Stage, Step};
+use super::pending::{waker, Course, Pending, Progress, Stage, Step};
 use super::schedule::Task;
 use super::state::answer::{DialRight, Take};
 use super::stats::Cause;
@@ -90,14 +90,28 @@ impl Pending {
         let dialing = Box::new(dialing.patient(line.is_patient()));
         match dialing.begin(dialing.takes_meanwhile(&line)) {
             Ok(at_once) => match at_once.and_then(|conn| dialing.fit_one(conn)) {
-                Some(conn) => Step::On(Stage::Served(dialing, None, conn)),
-                None => Step::On(Stage::Dialing(dialing, None)),
+                Some(conn) => Step::On(Stage::Served(dialing, Progress::NotBegun, conn)),
+                None => Step::On(Stage::Dialing(dialing, Progress::NotBegun)),
             },
             Err(error) => self.answer(course, Err(dialing.failed(error))),
         }
     }
 
-    pub(super) fn start(&self, mut dialing: Box<Dialing>, course: &Course) -> Step {
+    pub(super) fn dial(
+        &self,
+        dialing: Box<Dialing>,
+        progress: Progress,
+        course: &Course,
+        task: &Arc<Task>,
+    ) -> Step {
+        match progress {
+            Progress::NotBegun => self.start(dialing, course),
+            Progress::OnItsWay(drive) => self.drive(dialing, drive, course, task),
+            Progress::Connected(dialed) => self.connected(*dialing, dialed, course),
+        }
+    }
+
+    fn start(&self, mut dialing: Box<Dialing>, course: &Course) -> Step {
         dialing.permit_mut().begin();
         let begun = drive::begin(
             dialing.destination(),
@@ -106,13 +120,15 @@ impl Pending {
             &*dialing,
         );
         match begun {
-            Ok(Begun::Connected(dialed)) => Step::On(Stage::Connected(dialing, dialed)),
-            Ok(Begun::Drive(drive)) => Step::On(Stage::Dialing(dialing, Some(drive))),
+            Ok(Begun::Connected(dialed)) => {
+                Step::On(Stage::Dialing(dialing, Progress::Connected(dialed)))
+            }
+            Ok(Begun::Drive(drive)) => Step::On(Stage::Dialing(dialing, Progress::OnItsWay(drive))),
             Err(error) => self.answer(course, Err(dialing.failed(error))),
         }
     }
 
-    pub(super) fn drive(
+    fn drive(
         &self,
         dialing: Box<Dialing>,
         mut drive: Box<Drive>,
@@ -120,7 +136,7 @@ impl Pending {
         task: &Arc<Task>,
     ) -> Step {
         if let Some(conn) = dialing.answer() {
-            return Step::On(Stage::Served(dialing, Some(drive), conn));
+            return Step::On(Stage::Served(dialing, Progress::OnItsWay(drive), conn));
         }
         let watcher: Arc<dyn Watcher> = task.clone();
         let went = drive.look_around(&*dialing).and_then(|went| {
@@ -128,9 +144,13 @@ impl Pending {
             Ok(went)
         });
         match went {
-            Ok(Went::Connected(dialed)) => Step::On(Stage::Connected(dialing, dialed)),
+            Ok(Went::Connected(dialed)) => {
+                Step::On(Stage::Dialing(dialing, Progress::Connected(dialed)))
+            }
             // What answered it a moment ago has woken it.
-            Ok(Went::Rests(until)) => Step::Rests(Stage::Dialing(dialing, Some(drive)), until),
+            Ok(Went::Rests(until)) => {
+                Step::Rests(Stage::Dialing(dialing, Progress::OnItsWay(drive)), until)
+            }
             Err(error) => match dialing.answer() {
                 Some(conn) => {
                     dialing.failed(error);
@@ -141,7 +161,7 @@ impl Pending {
         }
     }
 
-    pub(super) fn connected(&self, dialing: Dialing, dialed: Dialed, course: &Course) -> Step {
+    fn connected(&self, dialing: Dialing, dialed: Dialed, course: &Course) -> Step {
         let is_left = dialing.is_left();
         match dialing.connected(dialed) {
             Ok(conn) if is_left => {
@@ -157,21 +177,21 @@ impl Pending {
     pub(super) fn serve(
         &self,
         mut dialing: Box<Dialing>,
-        drive: Option<Box<Drive>>,
+        progress: Progress,
         conn: Owned<Conn>,
         course: &Course,
     ) -> Step {
         let Some(lent) = dialing.lend(conn, &self.ask) else {
-            return Step::On(Stage::Dialing(dialing, drive));
+            return Step::On(Stage::Dialing(dialing, progress));
         };
         self.answer(course, lent);
-        match drive {
-            Some(drive) => {
+        match progress {
+            // The right to dial is given up.
+            Progress::NotBegun => Step::Done,
+            progress => {
                 dialing.leave();
-                Step::On(Stage::Dialing(dialing, Some(drive)))
+                Step::On(Stage::Dialing(dialing, progress))
             }
-            // It had not begun: the right to dial is given up.
-            None => Step::Done,
         }
     }
 }

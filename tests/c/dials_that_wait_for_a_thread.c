@@ -121,9 +121,46 @@ TEST(a_close_reads_no_file_of_services)
     CHECK_EQ(vcp_queue_free(queue), VCP_OK);
 }
 
+/* It stuck there: nobody fetched it, and nobody else could have it. */
+TEST(what_is_given_back_serves_a_dial_that_waits_for_on_open)
+{
+    server s = tcp_server();
+    vcp_pool_options options = pool_options();
+    vcp_pool *pool;
+    vcp_queue *queue = queue_new();
+    vcp_conn *conn;
+    crew busy;
+    witness w;
+    memset(&w, 0, sizeof w);
+    options.user = &w;
+    options.on_open = hooks;
+    pool = pool_new(&options);
+    conn = borrow(pool, &s);
+    close(server_accept(&s));
+    CHECK_EQ(vcp_conn_discard(conn), VCP_OK);
+    give_back(conn);
+    crew_begins(&busy);
+    begin_dial(pool, &s, NULL, queue, &a);
+    close(server_accept(&s)); /* it is connected; whether the engine has seen it by the time of the put does not matter */
+    let_pass(50);
+    CHECK_EQ(vcp_pool_put(pool, client_of(&s), s.network, s.address, NULL), VCP_OK);
+    conn = next_conn(queue, &a);
+    CHECK_EQ(vcp_conn_is_reused(conn), 1);
+    CHECK_EQ(w.calls, 1);
+    CHECK_EQ(stats_of(pool).dialing, 1);
+    crew_ends(&busy);
+    EVENTUALLY(stats_of(pool).dialing == 0, 5000);
+    give_back(conn);
+    CHECK_STATS_ADD_UP(pool);
+    CHECK_EQ(vcp_queue_free(queue), VCP_OK);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
 int main(void)
 {
     RUN(a_close_runs_no_callback_on_its_own_thread);
     RUN(a_close_reads_no_file_of_services);
+    RUN(what_is_given_back_serves_a_dial_that_waits_for_on_open);
     return finished();
 }
