@@ -219,7 +219,8 @@ typedef struct {
 
 /**
  * Told what has just happened in the pool, on the thread that caused it (what the library does in the background: on a thread of
- * its own that may block), with no lock held: it may call the library. A CLOSED descriptor is still open during the call.
+ * its own that may block), with no lock held: it may call the library. A CLOSED descriptor is still open during the call. That an
+ * asynchronous dial was ended by its deadline, its token or its pool's close may be told a moment after its completion.
  */
 typedef void (*vcp_event_fn)(void *user, const vcp_event *event);
 

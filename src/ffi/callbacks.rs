@@ -86,7 +86,8 @@ pub type vcp_conn_hook_fn =
     Option<unsafe extern "C" fn(user: *mut c_void, conn: *mut vcp_conn, fd: c_int) -> c_int>;
 
 /// Told what has just happened in the pool, on the thread that caused it (what the library does in the background: on a thread of
-/// its own that may block), with no lock held: it may call the library. A CLOSED descriptor is still open during the call.
+/// its own that may block), with no lock held: it may call the library. A CLOSED descriptor is still open during the call. That an
+/// asynchronous dial was ended by its deadline, its token or its pool's close may be told a moment after its completion.
 pub type vcp_event_fn = Option<unsafe extern "C" fn(user: *mut c_void, event: *const vcp_event)>;
 
 /// Frees what the program gave the library.

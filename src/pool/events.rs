@@ -5,7 +5,9 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 use super::conn::Conn;
+use super::engine::Engine;
 use super::leaks::Lent;
+use super::process::process;
 use super::stats::Cause;
 use super::Pool;
 use crate::sync::Arc;
@@ -31,6 +33,26 @@ pub(crate) struct Loan {
 impl Loan {
     pub(crate) fn label(&self) -> &str {
         self.label.as_deref().unwrap_or_default()
+    }
+}
+
+/// An end that was seen to where code of the program must not run.
+#[derive(Debug)]
+pub(super) struct End {
+    kind: Kind,
+    destination: Destination,
+    label: String,
+    duration: Duration,
+    error: Option<Error>,
+}
+
+impl End {
+    fn event(&self) -> Event<'_> {
+        Event {
+            duration: self.duration,
+            error: self.error.as_ref(),
+            ..Event::new(self.kind, &self.destination, &self.label)
+        }
     }
 }
 
@@ -79,22 +101,54 @@ impl Pool {
         self.tell(Event::new(kind, destination, label));
     }
 
-    /// The end of something that began at `began`.
+    /// The end of something that began at `began`. The engine may see to that end, and then a helper tells of it.
     pub(super) fn tell_end(
-        &self,
+        self: &Arc<Self>,
         kind: Kind,
         destination: &Destination,
         label: &str,
         began: Time,
         error: Option<&Error>,
     ) {
-        if self.is_observed() {
-            self.tell(Event {
-                duration: clock::now().since(began),
-                error,
-                ..Event::new(kind, destination, label)
-            });
+        if !self.is_observed() {
+            return;
         }
+        let end = End {
+            kind,
+            destination: destination.clone(),
+            label: label.to_owned(),
+            duration: clock::now().since(began),
+            error: error.cloned(),
+        };
+        if Engine::is_this_thread() {
+            self.tell_later(end);
+        } else {
+            self.tell(end.event());
+        }
+    }
+
+    fn tell_later(self: &Arc<Self>, end: End) {
+        self.untold.lock().push_back(end);
+        let pool = Arc::downgrade(self);
+        let job = move || {
+            if let Some(pool) = pool.upgrade() {
+                pool.gate.within(|| pool.tell_untold());
+            }
+        };
+        process().helpers.run(Box::new(job));
+    }
+
+    /// What no helper has come to.
+    pub(super) fn tell_untold(&self) {
+        while let Some(end) = self.next_untold() {
+            self.tell(end.event());
+        }
+    }
+
+    fn next_untold(&self) -> Option<End> {
+        // on_event may have forked.
+        self.must_be_ours();
+        self.untold.lock().pop_front()
     }
 
     pub(super) fn tell_reused(&self, conn: &Conn, label: &str) {

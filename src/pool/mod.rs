@@ -36,6 +36,7 @@ mod wait;
 pub(crate) mod warm;
 pub(crate) mod watch;
 
+use std::collections::VecDeque;
 use std::fmt::Debug;
 use std::os::fd::RawFd;
 
@@ -88,6 +89,8 @@ pub(crate) struct Pool {
     last_remote: Mutex<Option<Arc<Endpoint>>>,
     /// Told what happens.
     observer: Option<Arc<dyn Observer>>,
+    /// What it has not been told yet. Guards itself alone.
+    untold: Mutex<VecDeque<events::End>>,
     hooks: Option<Arc<dyn Hooks>>,
     user: Option<Arc<dyn Debug + Send + Sync>>,
     gate: Gate,
@@ -177,6 +180,7 @@ impl Pool {
             is_closed: AtomicBool::new(false),
             last_remote: Mutex::new(None),
             observer: callbacks.observer,
+            untold: Mutex::default(),
             hooks: callbacks.hooks,
             user: callbacks.user,
             gate: Gate::new(),
@@ -435,6 +439,7 @@ impl Pool {
             process().engines.leave(self, engine);
         }
         self.gate.shut();
+        self.tell_untold();
         process().pool_ended();
     }
 

@@ -5,11 +5,14 @@
 //! | Unread | a thread to look the address's service name up on | Asking |
 //! | Asking | nothing | Taken |
 //! | Taken | a thread that may block, for on_reuse | the answer, Waiting or Dialing |
-//! | Waiting | its turn in the pool's line | Taken |
+//! | Waiting | its turn in the pool's line | Taken; or, where events are told, Waited |
+//! | Waited | a thread that may block, for on_event | Taken |
 //! | Dialing | sockets, lookups, time, a connection given back; a thread that may block, for callbacks and on_open | the answer, or Served |
 //! | Served | a thread that may block, for on_reuse | the answer, and Dialing for nobody; or, refused, Dialing |
 //!
 //! Each look goes as far as it can without waiting (`steps`). It is the engine's, or a helper's where code of the program may run.
+//! Whether its time is over, its token has fired or its pool is closed is the engine's to see at every stage: that must not wait
+//! until a helper is free. What on_event is to be told of such an end, a helper tells later.
 #![forbid(unsafe_code)]
 
 use super::answered::{Unanswered, Waiter};
@@ -39,6 +42,11 @@ pub(super) enum Stage {
     Waiting {
         since: Time,
     },
+    /// Answered in line, which an observer is to be told.
+    Waited {
+        since: Time,
+        taken: Taken,
+    },
     Dialing(Box<Dialing>, Progress),
     /// Given a connection while it dialed.
     Served(Box<Dialing>, Progress, Owned<Conn>),
@@ -50,6 +58,15 @@ pub(super) enum Progress {
     NotBegun,
     OnItsWay(Box<Drive>),
     Connected(Dialed),
+}
+
+impl Stage {
+    fn dialing(&self) -> Option<&Dialing> {
+        match self {
+            Self::Dialing(dialing, _) | Self::Served(dialing, ..) => Some(dialing),
+            _ => None,
+        }
+    }
 }
 
 impl std::fmt::Debug for Stage {
@@ -173,11 +190,16 @@ impl Pending {
         if task.is_broken() {
             return Some(no_engine());
         }
-        match stage {
-            // The line has been told: its answer says so.
-            Stage::Waiting { .. } => None,
-            _ => self.pool.is_closed().then(|| Refusal::PoolClosed.into()),
+        if matches!(stage, Stage::Waiting { .. }) {
+            // The line is told of a close, and whoever looks at it asks for the token.
+            return None;
         }
+        if self.pool.is_closed() {
+            return Some(Refusal::PoolClosed.into());
+        }
+        let is_left = stage.dialing().is_some_and(Dialing::is_left);
+        let token = self.ask.token.as_ref().filter(|_| !is_left);
+        token.is_some_and(|token| token.has_fired()).then(canceled)
     }
 
     /// From now on the token wakes it.
@@ -193,48 +215,64 @@ impl Pending {
         carried.map_err(|error| system_error("eventfd", &error))
     }
 
-    /// Code of the program may run in the next step.
+    /// Code of the program may run in the next step: a callback, or on_event with what it tells at once.
     fn needs_thread(&self, stage: &Stage) -> bool {
         let pool = &self.pool;
         let program = pool.dialer.program.as_ref();
+        let is_told = pool.is_observed();
         match stage {
             Stage::Unread(_) => true,
-            Stage::Taken(Take::Reuse(_)) | Stage::Served(..) => pool.has_hook(Hook::Reuse),
-            Stage::Dialing(_, progress) => match progress {
-                Progress::NotBegun => program.is_some_and(|program| program.begins()),
-                Progress::OnItsWay(_) => program.is_some_and(|program| program.controls()),
-                Progress::Connected(_) => pool.has_hook(Hook::Open),
-            },
+            Stage::Taken(Take::Wait) | Stage::Waited { .. } => is_told,
+            Stage::Taken(Take::Reuse(_)) | Stage::Served(..) => {
+                is_told || pool.has_hook(Hook::Reuse)
+            }
+            Stage::Dialing(_, Progress::Connected(_)) => is_told || pool.has_hook(Hook::Open),
+            Stage::Dialing(_, Progress::NotBegun) => {
+                is_told || program.is_some_and(|program| program.begins())
+            }
+            Stage::Dialing(_, Progress::OnItsWay(_)) => {
+                is_told || program.is_some_and(|program| program.controls())
+            }
             Stage::Asking | Stage::Taken(_) | Stage::Waiting { .. } | Stage::Done => false,
         }
     }
 
+    fn deadline(&self, stage: &Stage) -> Deadline {
+        let dialing = stage.dialing();
+        dialing.map_or(self.ask.deadline, Dialing::deadline)
+    }
+
     /// While it waits for a thread, its time may run out.
     fn is_late(&self, stage: &Stage) -> Option<Error> {
-        let phase = match stage {
-            Stage::Unread(_) | Stage::Dialing(_, Progress::NotBegun) => Phase::Connecting,
-            Stage::Dialing(dialing, Progress::Connected(_)) if !dialing.is_left() => Phase::Opening,
-            _ => return None,
-        };
-        let is_late = self.ask.deadline.has_passed(clock::now());
-        is_late.then(|| Error::timeout(phase, ""))
+        let now = clock::now();
+        if !self.deadline(stage).has_passed(now) {
+            return None;
+        }
+        Some(match stage {
+            Stage::Dialing(_, Progress::OnItsWay(drive)) => drive.timed_out(now),
+            Stage::Taken(Take::Reuse(_))
+            | Stage::Served(..)
+            | Stage::Dialing(_, Progress::Connected(_)) => Error::timeout(Phase::Opening, ""),
+            _ => Error::timeout(Phase::Connecting, ""),
+        })
     }
 
     fn step(&self, course: &mut Course, task: &Arc<Task>, thread: Thread) -> Step {
-        let stage = std::mem::replace(&mut course.stage, Stage::Done);
-        if thread == Thread::Engine && self.pool.is_observed() {
-            return Step::NeedsThread(stage);
+        let mut stage = std::mem::replace(&mut course.stage, Stage::Done);
+        if self.pool.is_inherited() {
+            return Step::Done;
         }
-        let ended = self.ended(&stage, task).or_else(|| self.is_late(&stage));
+        let mut ended = self.ended(&stage, task);
+        if ended.is_none() && self.needs_thread(&stage) {
+            ended = self.is_late(&stage);
+            if ended.is_none() {
+                stage = served_while_it_waits(stage);
+            }
+        }
         let ended = ended.map_or_else(|| self.carry_token(course, task), Err);
         if let Err(error) = ended {
             return self.end(stage, course, error);
         }
-        let stage = if self.needs_thread(&stage) {
-            served_while_it_waits(stage)
-        } else {
-            stage
-        };
         if thread == Thread::Engine && self.needs_thread(&stage) {
             return Step::NeedsThread(stage);
         }
@@ -243,6 +281,7 @@ impl Pending {
             Stage::Asking => self.ask(course, task),
             Stage::Taken(taken) => self.use_taken(taken, course, task),
             Stage::Waiting { since } => self.look_after(since, course),
+            Stage::Waited { since, taken } => self.end_wait(since, taken, course),
             Stage::Dialing(dialing, progress) => self.dial(dialing, progress, course, task),
             Stage::Served(dialing, progress, conn) => self.serve(dialing, progress, conn, course),
             Stage::Done => Step::Done,
@@ -255,6 +294,11 @@ impl Pending {
                 let line = self.line(course);
                 line.leave(line.ticket());
                 let _ = line.end_wait(since, Err(Unanswered::Canceled));
+            }
+            Stage::Waited { since, taken } => {
+                if let Ok(taken) = self.line(course).end_wait(since, Ok(taken)) {
+                    return self.end(Stage::Taken(taken), course, error);
+                }
             }
             Stage::Taken(Take::Reuse(conn)) => self.pool.settle_in(conn),
             Stage::Taken(Take::Dial(right, _)) => self
@@ -290,32 +334,39 @@ impl Pending {
     }
 }
 
-impl Work for Arc<Pending> {
-    fn look(&self, task: &Arc<Task>, thread: Thread) -> Next {
+impl Pending {
+    fn go_on_as_far_as_it_can(&self, task: &Arc<Task>, thread: Thread) -> Next {
         let Some(mut course) = self.course.lock().take() else {
             return Next::Done;
         };
         loop {
-            match self.step(&mut course, task, thread) {
-                Step::On(stage) => course.stage = stage,
+            let (stage, next) = match self.step(&mut course, task, thread) {
+                Step::On(stage) => {
+                    course.stage = stage;
+                    continue;
+                }
                 Step::Done => return Next::Done,
                 Step::NeedsThread(stage) => {
-                    course.stage = stage;
-                    *self.course.lock() = Some(course);
-                    let deadline = self.ask.deadline;
-                    return Next::OnThread(if deadline.has_passed(clock::now()) {
-                        Deadline::NEVER
-                    } else {
-                        deadline
-                    });
+                    let deadline = self.deadline(&stage);
+                    (stage, Next::OnThread(deadline))
                 }
-                Step::Rests(stage, until) => {
-                    course.stage = stage;
-                    *self.course.lock() = Some(course);
-                    return Next::At(until);
-                }
-            }
+                Step::Rests(stage, until) => (stage, Next::At(until)),
+            };
+            course.stage = stage;
+            *self.course.lock() = Some(course);
+            return next;
         }
+    }
+}
+
+impl Work for Arc<Pending> {
+    fn look(&self, task: &Arc<Task>, thread: Thread) -> Next {
+        let go_on = || self.go_on_as_far_as_it_can(task, thread);
+        if thread == Thread::Other || !self.pool.is_observed() {
+            return go_on();
+        }
+        // What the engine leaves to be told is told before the pool's close returns, which waits for those inside.
+        self.pool.gate.within(go_on).unwrap_or_else(go_on)
     }
 
     fn pool(&self) -> &Arc<Pool> {

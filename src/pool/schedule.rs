@@ -209,8 +209,12 @@ impl Task {
         if self.is_queued.swap(true, AcqRel) {
             return Deadline::NEVER;
         }
-        let task = self.clone();
+        // It may end before a helper comes to it, and holds its pool.
+        let task = Arc::downgrade(self);
         let job = move || {
+            let Some(task) = task.upgrade() else {
+                return;
+            };
             task.is_queued.store(false, SeqCst);
             let pool = task.work.pool().clone();
             pool.within_gate(|| task.look());

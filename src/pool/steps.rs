@@ -72,13 +72,26 @@ impl Pending {
             Ok(ControlFlow::Break(taken)) => Ok(taken),
             Err(why) => Err(why),
         };
-        match line.end_wait(since, result) {
+        match result {
+            Ok(taken @ (Take::Reuse(_) | Take::Dial(..))) => {
+                Step::On(Stage::Waited { since, taken })
+            }
+            // The end of it all, which the engine may see to.
+            result => match line.end_wait(since, result) {
+                Ok(taken) => Step::On(Stage::Taken(taken)),
+                Err(error) => self.answer(course, Err(error)),
+            },
+        }
+    }
+
+    pub(super) fn end_wait(&self, since: Time, taken: Taken, course: &mut Course) -> Step {
+        match self.line(course).end_wait(since, Ok(taken)) {
             Ok(taken) => Step::On(Stage::Taken(taken)),
             Err(error) => self.answer(course, Err(error)),
         }
     }
 
-    pub(super) fn may_dial(
+    fn may_dial(
         &self,
         right: DialRight,
         destination: Arc<Destination>,

@@ -3,13 +3,15 @@
 
 static int a; /* a token */
 
+#define KINDS (VCP_EVENT_LEAK_RETURNED + 1)
+
 /* What the callbacks of a pool saw. */
 typedef struct {
     pthread_t closer;
     const server *s;
     int calls;
     int on_closer;
-    int events;
+    int events[KINDS];
 } witness;
 
 
@@ -56,8 +58,13 @@ static int hooks(void *user, vcp_conn *conn, int fd)
 
 static void sees(void *user, const vcp_event *event)
 {
-    (void)event;
-    __sync_add_and_fetch(&((witness *)user)->events, 1);
+    CHECK(event->kind >= 0 && event->kind < KINDS);
+    __sync_add_and_fetch(&((witness *)user)->events[event->kind], 1);
+}
+
+static int told(witness *w, int kind)
+{
+    return __sync_add_and_fetch(&w->events[kind], 0);
 }
 
 /* What a dial may wait for a thread with. */
@@ -157,10 +164,156 @@ TEST(what_is_given_back_serves_a_dial_that_waits_for_on_open)
     server_close(&s);
 }
 
+TEST(a_token_ends_what_waits_for_a_thread)
+{
+    server s = tcp_server();
+    int way;
+    for (way = 0; way < WAYS; way++) {
+        vcp_queue *queue = queue_new();
+        vcp_dial_options dial = dial_options(0);
+        vcp_cancel *cancel;
+        crew busy;
+        witness w;
+        vcp_pool *pool = pool_that_needs_a_thread(way, &s, &busy, &w);
+        CHECK_EQ(vcp_cancel_new(&cancel), VCP_OK);
+        dial.cancel = cancel;
+        begin_dial(pool, &s, &dial, queue, &a);
+        STAYS(!has_completion(queue), 20);
+        CHECK_EQ(vcp_cancel_fire(cancel), VCP_OK);
+        next_fails(queue, &a, VCP_ERR_CANCELED);
+        CHECK_EQ(vcp_cancel_free(cancel), VCP_OK);
+        crew_ends(&busy);
+        CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+        CHECK_EQ(w.calls, 0);
+        CHECK_EQ(vcp_queue_free(queue), VCP_OK);
+    }
+    server_close(&s);
+}
+
+TEST(the_deadline_ends_what_waits_for_a_thread)
+{
+    server s = tcp_server();
+    int way;
+    for (way = 0; way < WAYS; way++) {
+        vcp_queue *queue = queue_new();
+        vcp_dial_options dial = dial_options(0);
+        int64_t start;
+        crew busy;
+        witness w;
+        vcp_pool *pool = pool_that_needs_a_thread(way, &s, &busy, &w);
+        dial.timeout_ms = 100;
+        start = now_ms();
+        begin_dial(pool, &s, &dial, queue, &a);
+        next_fails(queue, &a, VCP_ERR_TIMEOUT);
+        CHECK_EQ(vcp_last_phase(), way == OPEN || way == REUSE ? VCP_PHASE_OPENING : VCP_PHASE_CONNECTING);
+        CHECK_TOOK(start, 100);
+        CHECK_EQ(idle_in(pool), way == REUSE);
+        CHECK_STATS_ADD_UP(pool);
+        crew_ends(&busy);
+        CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+        CHECK_EQ(w.calls, 0);
+        CHECK_EQ(vcp_queue_free(queue), VCP_OK);
+    }
+    server_close(&s);
+}
+
+TEST(a_drain_ends_what_waits_for_a_thread)
+{
+    server s = tcp_server();
+    int way;
+    for (way = 0; way < WAYS; way++) {
+        vcp_queue *queue = queue_new();
+        crew busy;
+        witness w;
+        vcp_pool *pool = pool_that_needs_a_thread(way, &s, &busy, &w);
+        begin_dial(pool, &s, NULL, queue, &a);
+        CHECK_EQ(vcp_pool_drain(pool, at_most(5000)), 0);
+        next_fails(queue, &a, VCP_ERR_POOL_CLOSED);
+        crew_ends(&busy);
+        CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+        CHECK_EQ(w.calls, 0);
+        CHECK_EQ(vcp_queue_free(queue), VCP_OK);
+    }
+    server_close(&s);
+}
+
+TEST(a_wait_ends_in_time_where_events_are_told)
+{
+    server s = tcp_server();
+    vcp_pool_options options = pool_options();
+    vcp_dial_options dial = dial_options(0);
+    vcp_queue *queue = queue_new();
+    vcp_cancel *cancel;
+    vcp_pool *pool;
+    vcp_conn *conn;
+    int64_t start;
+    crew busy;
+    witness w;
+    memset(&w, 0, sizeof w);
+    options.user = &w;
+    options.on_event = sees;
+    options.max_conns = 1;
+    pool = pool_new(&options);
+    conn = borrow(pool, &s);
+    crew_begins(&busy);
+    dial.wait_timeout_ms = 100;
+    start = now_ms();
+    begin_dial(pool, &s, &dial, queue, &a);
+    next_fails(queue, &a, VCP_ERR_TIMEOUT);
+    CHECK_EQ(vcp_last_phase(), VCP_PHASE_WAITING);
+    CHECK_TOOK(start, 100);
+    EVENTUALLY(told(&w, VCP_EVENT_WAIT_DONE) == 1, 5000);
+    CHECK_EQ(vcp_cancel_new(&cancel), VCP_OK);
+    dial.wait_timeout_ms = -1;
+    dial.cancel = cancel;
+    begin_dial(pool, &s, &dial, queue, &a);
+    CHECK_EQ(vcp_cancel_fire(cancel), VCP_OK);
+    next_fails(queue, &a, VCP_ERR_CANCELED);
+    EVENTUALLY(told(&w, VCP_EVENT_WAIT_DONE) == 2, 5000);
+    CHECK_EQ(told(&w, VCP_EVENT_WAIT_START), 2);
+    CHECK_EQ(vcp_cancel_free(cancel), VCP_OK);
+    crew_ends(&busy);
+    give_back(conn);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    CHECK_EQ(vcp_queue_free(queue), VCP_OK);
+    server_close(&s);
+}
+
+/* The engine ends the dial and a helper tells of it: a close in between must not swallow that. */
+TEST(what_the_engine_ended_is_told_before_the_close_returns)
+{
+    full_server full = full_server_new();
+    int round;
+    for (round = 0; round < 50; round++) {
+        vcp_pool_options options = pool_options();
+        vcp_queue *queue = queue_new();
+        vcp_pool *pool;
+        witness w;
+        memset(&w, 0, sizeof w);
+        options.user = &w;
+        options.on_event = sees;
+        pool = pool_new(&options);
+        begin_dial(pool, &full.s, NULL, queue, &a);
+        EVENTUALLY(told(&w, VCP_EVENT_DIAL_START) == 1, 5000);
+        CHECK_EQ(vcp_pool_drain(pool, 0), 0);
+        CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+        CHECK_EQ(told(&w, VCP_EVENT_DIAL_FAILED), 1);
+        next_fails(queue, &a, VCP_ERR_POOL_CLOSED);
+        CHECK_EQ(vcp_queue_free(queue), VCP_OK);
+        CHECK_EQ(told(&w, VCP_EVENT_DIAL_FAILED), 1);
+    }
+    full_server_close(&full);
+}
+
 int main(void)
 {
     RUN(a_close_runs_no_callback_on_its_own_thread);
     RUN(a_close_reads_no_file_of_services);
     RUN(what_is_given_back_serves_a_dial_that_waits_for_on_open);
+    RUN(a_token_ends_what_waits_for_a_thread);
+    RUN(the_deadline_ends_what_waits_for_a_thread);
+    RUN(a_drain_ends_what_waits_for_a_thread);
+    RUN(a_wait_ends_in_time_where_events_are_told);
+    RUN(what_the_engine_ended_is_told_before_the_close_returns);
     return finished();
 }

@@ -441,7 +441,8 @@ impl Drive {
         Error::new(Status::Connect, self.tried()).numbered(first.unwrap_or(0))
     }
 
-    fn timed_out(&self, now: Time) -> Error {
+    /// What its caller is told when its time is over.
+    pub(crate) fn timed_out(&self, now: Time) -> Error {
         if let Some(source) = &self.source {
             source.timed_out(now);
         }
