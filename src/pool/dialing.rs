@@ -148,6 +148,11 @@ impl Dialing {
         Self { is_patient, ..self }
     }
 
+    /// What takes its time from now on is not the destination.
+    pub(super) fn loses_patience(&mut self) {
+        self.is_patient = false;
+    }
+
     pub(super) fn pool(&self) -> &Arc<Pool> {
         self.permit.pool()
     }

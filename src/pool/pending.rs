@@ -15,6 +15,8 @@
 //! until a helper is free. What on_event is to be told of such an end, a helper tells later.
 #![forbid(unsafe_code)]
 
+use std::time::Duration;
+
 use super::answered::{Unanswered, Waiter};
 use super::asynchronous::ReadAddress;
 use super::conn::Conn;
@@ -67,6 +69,12 @@ impl Stage {
             _ => None,
         }
     }
+
+    fn loses_patience(&mut self) {
+        if let Self::Dialing(dialing, _) | Self::Served(dialing, ..) = self {
+            dialing.loses_patience();
+        }
+    }
 }
 
 impl std::fmt::Debug for Stage {
@@ -82,7 +90,14 @@ pub(super) struct Course {
     pub(super) destination: Option<Arc<Destination>>,
     pub(super) standing: Standing,
     pub(super) carries_token: bool,
+    /// Since when it has waited for a thread.
+    pub(super) asked_for_thread: Option<Time>,
+    /// It had to wait long for one.
+    pub(super) has_lacked_thread: bool,
 }
+
+/// Where a thread is free it comes much sooner; after so long it was the lack of one that took a dial's time.
+const LACK_OF_THREADS: Duration = Duration::from_millis(100);
 
 /// See the module.
 #[derive(Debug)]
@@ -131,7 +146,20 @@ impl Course {
             destination: None,
             standing: Standing::default(),
             carries_token: false,
+            asked_for_thread: None,
+            has_lacked_thread: false,
         }
+    }
+
+    fn lacks_thread(&self) -> bool {
+        let since = self.asked_for_thread;
+        self.has_lacked_thread
+            || since.is_some_and(|since| clock::now().since(since) >= LACK_OF_THREADS)
+    }
+
+    fn has_got_thread(&mut self) {
+        self.has_lacked_thread = self.lacks_thread();
+        self.asked_for_thread = None;
     }
 }
 
@@ -262,6 +290,10 @@ impl Pending {
         if self.pool.is_inherited() {
             return Step::Done;
         }
+        if course.lacks_thread() {
+            // From now on a deadline that passes says nothing of the destination.
+            stage.loses_patience();
+        }
         let mut ended = self.ended(&stage, task);
         if ended.is_none() && self.needs_thread(&stage) {
             ended = self.is_late(&stage);
@@ -339,6 +371,9 @@ impl Pending {
         let Some(mut course) = self.course.lock().take() else {
             return Next::Done;
         };
+        if thread == Thread::Other {
+            course.has_got_thread();
+        }
         loop {
             let (stage, next) = match self.step(&mut course, task, thread) {
                 Step::On(stage) => {
@@ -347,6 +382,7 @@ impl Pending {
                 }
                 Step::Done => return Next::Done,
                 Step::NeedsThread(stage) => {
+                    course.asked_for_thread.get_or_insert_with(clock::now);
                     let deadline = self.deadline(&stage);
                     (stage, Next::OnThread(deadline))
                 }

@@ -305,6 +305,38 @@ TEST(what_the_engine_ended_is_told_before_the_close_returns)
     full_server_close(&full);
 }
 
+TEST(a_lack_of_threads_is_not_blamed_on_the_destination)
+{
+    server s = tcp_server();
+    int way;
+    for (way = REWRITE; way <= OPEN; way++) {
+        vcp_pool_options options = pool_options();
+        vcp_queue *queue = queue_new();
+        vcp_pool *pool;
+        crew busy;
+        witness w;
+        memset(&w, 0, sizeof w);
+        w.closer = pthread_self();
+        w.s = &s;
+        options.user = &w;
+        options.rewrite = way == REWRITE ? rewrites : NULL;
+        options.dial = way == DIAL ? dials : NULL;
+        options.control = way == CONTROL ? controls : NULL;
+        options.on_open = way == OPEN ? hooks : NULL;
+        options.fail_fast_ms = 60000;
+        options.dial_timeout_ms = 300;
+        pool = pool_new(&options);
+        crew_begins(&busy);
+        begin_dial(pool, &s, NULL, queue, &a);
+        next_fails(queue, &a, VCP_ERR_TIMEOUT);
+        give_back(borrow(pool, &s));
+        crew_ends(&busy);
+        CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+        CHECK_EQ(vcp_queue_free(queue), VCP_OK);
+    }
+    server_close(&s);
+}
+
 int main(void)
 {
     RUN(a_close_runs_no_callback_on_its_own_thread);
@@ -315,5 +347,6 @@ int main(void)
     RUN(a_drain_ends_what_waits_for_a_thread);
     RUN(a_wait_ends_in_time_where_events_are_told);
     RUN(what_the_engine_ended_is_told_before_the_close_returns);
+    RUN(a_lack_of_threads_is_not_blamed_on_the_destination);
     return finished();
 }
