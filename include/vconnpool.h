@@ -158,7 +158,8 @@ typedef int (*vcp_control_fn)(void *user, const char *network, const char *addre
  * VCP_ERR_POOL_CLOSED as soon as the hook returns. Deadlines and tokens that they set end with them.
  *
  * on_release: before one that is fit is kept or handed on, on its borrower's own thread, inside vcp_conn_close; without deadline.
- * Refused, it is closed (VCP_CLOSE_HOOK). It is not called for one that will be closed anyhow.
+ * Refused, it is closed (VCP_CLOSE_HOOK). It is not called for one that is closed anyhow: discarded, failed, evicted, too old, used up,
+ * or of a closed pool. Whether there is room for it shows only afterwards.
  */
 typedef int (*vcp_conn_hook_fn)(void *user, vcp_conn *conn, int fd);
 

@@ -315,7 +315,7 @@ impl Pool {
     /// The one way back.
     pub(crate) fn give_back(self: &Arc<Self>, mut conn: Owned<Conn>) {
         let mut fate = self.fate(&conn);
-        if fate == Fate::Keep && self.has_hook(Hook::Release) && !self.is_closed() {
+        if fate == Fate::Keep && self.has_hook(Hook::Release) && self.may_be_kept(&conn) {
             let Some((back, is_kept)) = self.run_on_release(conn) else {
                 return;
             };
@@ -329,6 +329,11 @@ impl Pool {
             self.watch(&conn);
         }
         self.end_borrow(conn.destination_id(), conn, fate);
+    }
+
+    /// What the state will ask for under its lock, as far as it can be known before.
+    fn may_be_kept(&self, conn: &Owned<Conn>) -> bool {
+        !self.is_closed() && conn.unfit().is_none() && conn.retire_at() > clock::now_coarse()
     }
 
     fn fate(&self, conn: &Owned<Conn>) -> Fate {

@@ -212,6 +212,33 @@ TEST(what_on_release_refuses_is_not_kept)
     server_close(&s);
 }
 
+TEST(on_release_sees_only_what_may_be_kept)
+{
+    server s = tcp_server();
+    record r;
+    vcp_pool_options options = recorded(&r);
+    vcp_pool *pool = pool_new(&options);
+    vcp_conn *conn = borrow(pool, &s);
+    CHECK_EQ(vcp_pool_evict(pool, s.network, s.address), VCP_OK);
+    give_back(conn);
+    CHECK_EQ(r.released, 0);
+    CHECK_EQ(stats_of(pool).closed_evicted, 1);
+    CHECK_STATS_ADD_UP(pool);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    options = recorded(&r);
+    options.max_lifetime_ms = 1;
+    options.lifetime_jitter_percent = 0;
+    pool = pool_new(&options);
+    conn = borrow(pool, &s);
+    let_pass(30); /* it ages */
+    give_back(conn);
+    CHECK_EQ(r.released, 0);
+    CHECK_EQ(stats_of(pool).closed_lifetime, 1);
+    CHECK_STATS_ADD_UP(pool);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
 TEST(a_hook_that_hangs_ends_with_the_dials_deadline)
 {
     server s = tcp_server();
@@ -644,6 +671,7 @@ int main(void)
     RUN(what_on_open_refuses_is_a_failed_dial);
     RUN(what_on_reuse_refuses_is_closed_and_the_next_one_serves);
     RUN(what_on_release_refuses_is_not_kept);
+    RUN(on_release_sees_only_what_may_be_kept);
     RUN(a_hook_that_hangs_ends_with_the_dials_deadline);
     RUN(the_deadline_of_the_dial_ends_with_it);
     RUN(a_token_ends_a_hook_that_hangs);
