@@ -7,9 +7,10 @@ cd "$(dirname "$0")/.."
 dir=$(mktemp -d)
 nginx=
 redis=
+resetting=
 example=
 clean_up() {
-    for process in $example $redis $nginx; do kill "$process" 2>/dev/null || true; done
+    for process in $example $resetting $redis $nginx; do kill "$process" 2>/dev/null || true; done
     wait
     rm -rf "$dir"
 }
@@ -112,6 +113,21 @@ grep -q "on_open callback refused: 1: " "$dir/message" || die "the message does 
 if $build/tls_openssl "ip6-localhost:$https" "$dir/ca.pem" 4 >"$dir/output" 2>"$dir/message"; then
     die "another name's certificate was accepted"
 fi
+
+# A server that resets idle connections must not end the program by SIGPIPE, whatever becomes of its requests.
+resets=$(free_port)
+cc -std=c99 -Wall -Wextra -Werror -o "$dir/server" .ci/tls_server_that_resets.c -pthread -lssl -lcrypto
+"$dir/server" "$resets" "$dir/cert.pem" "$dir/key.pem" &
+resetting=$!
+until_open "$resetting" "$resets"
+for _ in $(seq 20); do
+    ended=0
+    $build/tls_openssl "127.0.0.1:$resets" "$dir/ca.pem" 100 >/dev/null 2>&1 || ended=$?
+    [ "$ended" -lt 128 ] || die "tls_openssl was killed by signal $((ended - 128))"
+done
+kill "$resetting"
+wait "$resetting" || true
+resetting=
 
 counted $build/http_libcurl "http://127.0.0.1:$http/" 200
 [ "$answered" -eq 200 ] && [ "$accepted" -eq 1 ] || die "200 requests were to be answered on one connection"

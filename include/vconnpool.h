@@ -155,7 +155,8 @@ typedef int (*vcp_control_fn)(void *user, const char *network, const char *addre
  * dial takes its place. Both run on the dialing thread, or on a helper thread of the library (asynchronous dials, background dials),
  * and in the dial's own time: vcp_conn_read, write and wait have its deadline and token, and when the deadline passes, the token fires or the
  * pool closes, the socket is shut down and the dial ends with VCP_ERR_TIMEOUT (VCP_PHASE_OPENING), VCP_ERR_CANCELED or
- * VCP_ERR_POOL_CLOSED as soon as the hook returns. Deadlines and tokens that they set end with them.
+ * VCP_ERR_POOL_CLOSED as soon as the hook returns. Deadlines and tokens that they set end with them. A write of the program's own to fd
+ * (SSL_connect makes some) may raise SIGPIPE when the peer has gone or the socket has been shut down; vcp_conn_write never does.
  *
  * on_release: before one that is fit is kept or handed on, on its borrower's own thread, inside vcp_conn_close; without deadline.
  * Refused, it is closed (VCP_CLOSE_HOOK). It is not called for one that is closed anyhow: discarded, failed, evicted, too old, used up,
@@ -1311,7 +1312,8 @@ int64_t vcp_conn_reuse_tag(vcp_conn *conn, char *buffer, size_t size);
  * Lets a pointer of the program ride on the connection, through idle periods too: a TLS session, a parser. free_data
  * (may be NULL) runs once, before the descriptor is closed, on the thread that closes it (a helper thread of the library
  * for background work), with the descriptor in non-blocking mode; not after detach, and not in a forked child. Setting it again frees what was there,
- * unless it is the same pointer; data NULL frees it and sets none. A set_data that fails leaves the data yours.
+ * unless it is the same pointer; data NULL frees it and sets none. A set_data that fails leaves the data yours. What free_data writes
+ * by itself (SSL_shutdown does) may raise SIGPIPE where the peer has gone: the library raises none, and ignores none for you.
  */
 int vcp_conn_set_data(vcp_conn *conn,
                       void *data,

@@ -9,6 +9,7 @@
 
 #include <hiredis/hiredis.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -94,6 +95,8 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: redis_hiredis host:port [rounds]\n");
         return 2;
     }
+    /* The library never raises SIGPIPE, but hiredis writes by itself: to a server that has reset the connection, that would. */
+    signal(SIGPIPE, SIG_IGN);
     if (vcp_pool_options_init(&options, sizeof options) != VCP_OK)
         return 1;
     options.on_open = make_context;
