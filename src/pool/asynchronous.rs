@@ -1,6 +1,7 @@
 //! An asynchronous borrow in its caller's thread: what can be answered at once is, the rest becomes a task of the engine.
 #![forbid(unsafe_code)]
 
+use super::claim::Claim;
 use super::conn::Conn;
 use super::engine::Engine;
 use super::hooks::Hook;
@@ -37,17 +38,18 @@ impl Pool {
     pub(crate) fn borrow_async(
         self: &Arc<Self>,
         place: Where,
-        ask: Ask,
+        mut ask: Ask,
         asker: Asker,
     ) -> Result<AtOnce> {
         let is_queued = asker.is_queued;
+        ask.claim = Some(Arc::new(Claim::of(&asker)));
         let result = match place {
             Where::Known(destination) => {
                 let destination = Arc::new(destination);
-                self.ask_at_once(&destination, &ask, &asker)
+                self.ask_at_once(&destination, &ask)
                     .map_err(|error| error.of(format_args!("dial {destination}")))
             }
-            Where::Unread(read) => self.leave_to_engine(read, ask, &asker),
+            Where::Unread(read) => self.leave_to_engine(read, ask),
         };
         match result {
             Ok(AtOnce::Conn(conn)) if is_queued => asker.answer(Ok(conn)),
@@ -57,32 +59,22 @@ impl Pool {
         Ok(AtOnce::Later)
     }
 
-    fn leave_to_engine(
-        self: &Arc<Self>,
-        read: ReadAddress,
-        ask: Ask,
-        asker: &Asker,
-    ) -> Result<AtOnce> {
+    fn leave_to_engine(self: &Arc<Self>, read: ReadAddress, ask: Ask) -> Result<AtOnce> {
         ask.may_begin()?;
         let engine = self.engine_or_fail()?;
-        let pending = Pending::new(self, ask, Some(asker));
+        let pending = Pending::new(self, ask);
         let task = Task::new(&engine, pending.clone());
         pending.begin(&task, Course::at(Stage::Unread(read)));
         Ok(AtOnce::Later)
     }
 
-    fn ask_at_once(
-        self: &Arc<Self>,
-        destination: &Arc<Destination>,
-        ask: &Ask,
-        asker: &Asker,
-    ) -> Result<AtOnce> {
+    fn ask_at_once(self: &Arc<Self>, destination: &Arc<Destination>, ask: &Ask) -> Result<AtOnce> {
         ask.may_begin()?;
         let engine = self.engine_or_fail()?;
         let mut standing = Standing::default();
         let mut made = None;
         let mut make = || {
-            let pending = Pending::new(self, ask.clone(), Some(asker));
+            let pending = Pending::new(self, ask.clone());
             (Task::new(&engine, pending.clone()), pending)
         };
         let mut line = InLine {

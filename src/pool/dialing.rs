@@ -319,6 +319,7 @@ impl Dialing {
 
     pub(super) fn leave(&mut self) {
         self.budget.token = None;
+        self.budget.claim = None;
         self.is_left = true;
         self.permit.goes_to_background();
     }

@@ -7,6 +7,7 @@
 use std::fmt::Debug;
 use std::os::fd::RawFd;
 
+use super::claim::Claim;
 use super::conn::{self, Conn};
 use super::process::process;
 use super::schedule::{Next, Task, Thread, Work};
@@ -39,6 +40,16 @@ pub(crate) trait Hooks: Debug + Send + Sync {
 pub(super) struct Budget {
     pub(super) deadline: Deadline,
     pub(super) token: Option<Arc<Token>>,
+    /// Of an asynchronous dial.
+    pub(super) claim: Option<Arc<Claim>>,
+}
+
+impl Budget {
+    fn is_canceled(&self) -> bool {
+        let (token, claim) = (self.token.as_ref(), self.claim.as_ref());
+        token.is_some_and(|token| token.has_fired())
+            || claim.is_some_and(|claim| claim.is_abandoned())
+    }
 }
 
 /// What a hook has left of a connection, and why the dial fails by it. No connection: the process was forked inside it, and
@@ -52,8 +63,7 @@ impl Pool {
 
     /// Why a hook must not begin, or has to end.
     pub(super) fn why_no_hook(&self, budget: &Budget) -> Option<Error> {
-        let token = budget.token.as_ref();
-        if token.is_some_and(|token| token.has_fired()) {
+        if budget.is_canceled() {
             Some(canceled())
         } else if self.is_closed() {
             Some(Refusal::PoolClosed.into())
@@ -186,8 +196,9 @@ impl Work for Watch {
         &self.0.pool
     }
 
-    fn abandon(&self, _: usize) -> bool {
-        false
+    fn abandon(&self, queue: usize) -> bool {
+        let claim = self.0.budget.claim.as_ref();
+        claim.is_some_and(|claim| claim.abandon_if_of(queue))
     }
 }
 

@@ -33,6 +33,7 @@ impl Ask {
         Budget {
             deadline: self.deadline,
             token: self.token.clone(),
+            claim: self.claim.clone(),
         }
     }
 }

@@ -6,6 +6,7 @@
 
 mod answered;
 pub(crate) mod asynchronous;
+pub(crate) mod claim;
 mod closing;
 pub(crate) mod conn;
 pub(crate) mod describe;
@@ -40,6 +41,7 @@ use std::collections::VecDeque;
 use std::fmt::Debug;
 use std::os::fd::RawFd;
 
+use self::claim::Claim;
 use self::conn::Conn;
 use self::engine::Engine;
 use self::events::Observer;
@@ -118,6 +120,8 @@ pub(crate) struct Ask {
     /// The deadline is the pool's own, or later: when it passes, the destination is to blame.
     pub(crate) is_patient: bool,
     pub(crate) token: Option<Arc<Token>>,
+    /// Who is to be answered; `None`: its caller waits, or nobody does.
+    pub(crate) claim: Option<Arc<Claim>>,
     /// Names the borrower.
     pub(crate) label: Option<Arc<str>>,
     pub(crate) mode: Mode,

@@ -19,18 +19,17 @@ use std::time::Duration;
 
 use super::answered::{Unanswered, Waiter};
 use super::asynchronous::ReadAddress;
+use super::claim::Claim;
 use super::conn::Conn;
 use super::dialing::Dialing;
 use super::engine::Engine;
 use super::hooks::Hook;
-use super::queue::Asker;
 use super::schedule::{Next, Task, Thread, Work};
 use super::state::answer::{Refusal, Take};
 use super::wait::{InLine, Standing, Taken, Waker};
 use super::{canceled, system_error, Ask, Pool};
 use crate::dial::drive::{Dialed, Drive};
 use crate::handle::Owned;
-use crate::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use crate::sync::{Arc, Mutex};
 use crate::sys::clock;
 use crate::values::address::Destination;
@@ -104,9 +103,6 @@ const LACK_OF_THREADS: Duration = Duration::from_millis(100);
 pub(crate) struct Pending {
     pub(super) pool: Arc<Pool>,
     pub(super) ask: Ask,
-    /// Taken by the one who answers. Guards itself alone.
-    asker: Mutex<Option<Asker>>,
-    is_abandoned: AtomicBool,
     /// Taken out for a look. Guards itself alone.
     course: Mutex<Option<Course>>,
 }
@@ -164,12 +160,10 @@ impl Course {
 }
 
 impl Pending {
-    pub(super) fn new(pool: &Arc<Pool>, ask: Ask, asker: Option<&Asker>) -> Arc<Self> {
+    pub(super) fn new(pool: &Arc<Pool>, ask: Ask) -> Arc<Self> {
         Arc::new(Self {
             pool: pool.clone(),
             ask,
-            asker: Mutex::new(asker.cloned()),
-            is_abandoned: AtomicBool::new(false),
             course: Mutex::new(None),
         })
     }
@@ -178,11 +172,15 @@ impl Pending {
         *self.course.lock() = Some(course);
         task.wake();
         task.go_on(Deadline::NEVER);
+        // Whoever freed the queue meanwhile may have been too early to see it on the list.
+        if self.claim().is_some_and(Claim::abandon_if_void) {
+            task.look();
+        }
     }
 
     /// The rest of a dial whose caller was served otherwise.
     pub(super) fn go_on(engine: &Arc<Engine>, mut dialing: Dialing, mut drive: Box<Drive>) {
-        let pending = Self::new(dialing.pool(), dialing.pool().ask_of_nobody(), None);
+        let pending = Self::new(dialing.pool(), dialing.pool().ask_of_nobody());
         let task = Task::new(engine, pending.clone());
         dialing.is_left_to(&task);
         drive.tell_instead(task.clone());
@@ -198,9 +196,8 @@ impl Pending {
         if self.pool.is_inherited() {
             return Step::Done;
         }
-        let asker = self.asker.lock().take();
-        if let Some(asker) = asker {
-            asker.answer(match &course.destination {
+        if let Some(claim) = self.claim() {
+            claim.answer(match &course.destination {
                 Some(destination) => {
                     result.map_err(|error| error.of(format_args!("dial {destination}")))
                 }
@@ -210,9 +207,14 @@ impl Pending {
         Step::Done
     }
 
+    fn claim(&self) -> Option<&Claim> {
+        self.ask.claim.as_deref()
+    }
+
     /// Why nobody wants the answer any more, or none can come.
     fn ended(&self, stage: &Stage, task: &Task) -> Option<Error> {
-        if self.is_abandoned.load(SeqCst) {
+        let is_left = stage.dialing().is_some_and(Dialing::is_left);
+        if !is_left && self.claim().is_some_and(Claim::is_abandoned) {
             return Some(canceled());
         }
         if task.is_broken() {
@@ -225,7 +227,6 @@ impl Pending {
         if self.pool.is_closed() {
             return Some(Refusal::PoolClosed.into());
         }
-        let is_left = stage.dialing().is_some_and(Dialing::is_left);
         let token = self.ask.token.as_ref().filter(|_| !is_left);
         token.is_some_and(|token| token.has_fired()).then(canceled)
     }
@@ -410,11 +411,7 @@ impl Work for Arc<Pending> {
     }
 
     fn abandon(&self, queue: usize) -> bool {
-        let asker = self.asker.lock();
-        let is_its = asker.as_ref().is_some_and(|asker| asker.is_of(queue));
-        if is_its {
-            self.is_abandoned.store(true, SeqCst);
-        }
-        is_its
+        let claim = self.claim();
+        claim.is_some_and(|claim| claim.abandon_if_of(queue))
     }
 }

@@ -152,6 +152,11 @@ impl Asker {
         self.queue.push(self.token, result);
     }
 
+    /// Its queue has been freed.
+    pub(super) fn is_void(&self) -> bool {
+        self.queue.inbox.lock().bell.is_none()
+    }
+
     pub(super) fn is_of(&self, queue: usize) -> bool {
         Arc::as_ptr(&self.queue) as usize == queue
     }

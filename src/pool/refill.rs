@@ -64,6 +64,7 @@ impl Pool {
             is_late: false,
             is_patient: true,
             token: None,
+            claim: None,
             label: None,
             mode: Mode::AsThePool,
         }

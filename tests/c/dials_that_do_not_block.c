@@ -442,6 +442,59 @@ TEST(a_freed_queue_gives_back_what_was_not_fetched_and_cancels_the_rest)
     full_server_close(&full);
 }
 
+typedef struct {
+    pthread_barrier_t start;
+    vcp_pool *pool;
+    const server *s;
+    vcp_queue *queue;
+    int rounds;
+} race;
+
+static void *begins_dials(void *argument)
+{
+    race *r = (race *)argument;
+    int i;
+    for (i = 0; i < r->rounds; i++) {
+        vcp_conn *conn;
+        int status;
+        pthread_barrier_wait(&r->start);
+        status = dial_async(r->pool, r->s, NULL, r->queue, &a, &conn);
+        CHECK(status == VCP_ERR_IN_PROGRESS || status == VCP_ERR_INVALID_HANDLE);
+        pthread_barrier_wait(&r->start);
+    }
+    return NULL;
+}
+
+TEST(a_queue_that_is_freed_while_a_dial_begins_cancels_it_too)
+{
+    full_server full = full_server_new();
+    vcp_pool_options options = pool_options();
+    pthread_t thread;
+    race r;
+    int i;
+    options.dial_timeout_ms = 0;
+    memset(&r, 0, sizeof r);
+    r.pool = pool_new(&options);
+    r.s = &full.s;
+    r.rounds = slowness() > 1 ? 100 : 3000;
+    CHECK_EQ(pthread_barrier_init(&r.start, NULL, 2), 0);
+    CHECK_EQ(pthread_create(&thread, NULL, begins_dials, &r), 0);
+    for (i = 0; i < r.rounds; i++) {
+        volatile int spin;
+        r.queue = queue_new();
+        pthread_barrier_wait(&r.start);
+        for (spin = 0; spin < i % 100 * 20; spin++) {
+        }
+        CHECK_EQ(vcp_queue_free(r.queue), VCP_OK);
+        pthread_barrier_wait(&r.start);
+    }
+    CHECK_EQ(pthread_join(thread, NULL), 0);
+    EVENTUALLY(stats_of(r.pool).dialing == 0, 5000);
+    CHECK_EQ(pthread_barrier_destroy(&r.start), 0);
+    CHECK_EQ(vcp_pool_close(r.pool), VCP_OK);
+    full_server_close(&full);
+}
+
 TEST(a_completion_follows_the_size_rule)
 {
     server s = tcp_server();
@@ -623,6 +676,7 @@ int main(void)
     RUN(a_pools_close_answers_what_is_in_flight_and_waits);
     RUN(a_drain_answers_them_too);
     RUN(a_freed_queue_gives_back_what_was_not_fetched_and_cancels_the_rest);
+    RUN(a_queue_that_is_freed_while_a_dial_begins_cancels_it_too);
     RUN(a_completion_follows_the_size_rule);
     RUN(names_of_services_are_looked_up_elsewhere);
     RUN(callbacks_never_run_on_the_caller);

@@ -395,6 +395,26 @@ TEST(asynchronous_dials_have_them_too)
     server_close(&s);
 }
 
+TEST(a_freed_queue_ends_a_hook_that_hangs)
+{
+    server s = tcp_server();
+    record r;
+    vcp_pool_options options = recorded(&r);
+    vcp_pool *pool;
+    vcp_queue *queue = queue_new();
+    options.dial_timeout_ms = 0;
+    pool = pool_new(&options);
+    r.hangs = 2;
+    begin_dial(pool, &s, NULL, queue, &r);
+    EVENTUALLY(count(&r.opened) == 1, 5000);
+    CHECK_EQ(vcp_queue_free(queue), VCP_OK);
+    EVENTUALLY(stats_of(pool).dialing == 0, 5000);
+    CHECK_EQ(stats_of(pool).dial_failures, 1);
+    CHECK_STATS_ADD_UP(pool);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
 TEST(data_is_freed_when_a_queue_is_freed_with_its_connection_inside)
 {
     server s = tcp_server();
@@ -677,6 +697,7 @@ int main(void)
     RUN(a_token_ends_a_hook_that_hangs);
     RUN(a_pools_close_ends_a_hook_that_hangs);
     RUN(asynchronous_dials_have_them_too);
+    RUN(a_freed_queue_ends_a_hook_that_hangs);
     RUN(data_is_freed_when_a_queue_is_freed_with_its_connection_inside);
     RUN(warm_connections_are_opened_and_not_yet_used);
     RUN(no_hook_begins_after_the_pools_close);
