@@ -38,16 +38,6 @@ pub(crate) fn guard<T: Answer>(body: impl FnOnce() -> Result<T>) -> T {
         let error = Error::new(Status::Callback, "the process was forked inside a callback");
         return T::failure(remember(error));
     }
-    let result = result.unwrap_or_else(|panic| {
-        let what = panic
-            .downcast_ref::<&str>()
-            .map(|text| (*text).to_owned())
-            .or_else(|| panic.downcast_ref::<String>().cloned())
-            .unwrap_or_default();
-        Err(Error::new(
-            Status::Internal,
-            format!("a bug in libvconnpool: {what}"),
-        ))
-    });
+    let result = result.unwrap_or_else(|panic| Err(Error::of_panic(&*panic)));
     result.unwrap_or_else(|error| T::failure(remember(error)))
 }

@@ -180,3 +180,45 @@ pub extern "C" fn vcp_queue_free(queue: *mut vcp_queue) -> c_int {
         Ok(0)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ffi::pool::{vcp_pool_close, vcp_pool_new};
+    use crate::pool::asynchronous::Where;
+    use crate::sys::poll::{self, Interest};
+    use crate::values::clock::Deadline;
+    use std::os::fd::BorrowedFd;
+
+    /// It was left as one that somebody is looking at: never answered, never off the list.
+    #[test]
+    fn a_panic_while_a_dial_is_looked_at_is_its_answer() {
+        let (mut pool, mut queue) = (std::ptr::null_mut(), std::ptr::null_mut());
+        // SAFETY: out parameters on the stack, texts that end in NUL.
+        let ask = unsafe {
+            assert_eq!(vcp_pool_new(std::ptr::null(), &mut pool), 0);
+            assert_eq!(vcp_queue_new(&mut queue), 0);
+            let (network, address) = (c"tcp".as_ptr(), c"127.0.0.1:1".as_ptr());
+            let (_, ask, _) =
+                read_async(&pool_of(pool).unwrap(), network, address, std::ptr::null()).unwrap();
+            ask
+        };
+        let asker = Asker {
+            queue: queue_of(queue).unwrap(),
+            token: 7,
+            is_queued: false,
+        };
+        let place = Where::Unread(Box::new(|| panic!("for a test")));
+        let begun = pool_of(pool).unwrap().borrow_async(place, ask, asker);
+        assert!(matches!(begun, Ok(AtOnce::Later)));
+        // SAFETY: open until the queue is freed.
+        let fd = unsafe { BorrowedFd::borrow_raw(vcp_queue_fd(queue)) };
+        poll::wait(&mut [Interest::new(fd, poll::READABLE)], Deadline::NEVER).unwrap();
+        let completion = queue_of(queue).unwrap().next().unwrap();
+        let error = completion.result.unwrap_err();
+        assert_eq!((completion.token, error.status), (7, Status::Internal));
+        assert_eq!(error.message, "a bug in libvconnpool: for a test");
+        assert_eq!(vcp_queue_free(queue), 0);
+        assert_eq!(vcp_pool_close(pool), 0);
+    }
+}

@@ -192,6 +192,9 @@ impl Work for Watch {
         Next::Done
     }
 
+    /// The hook goes on without a chaperone.
+    fn fail(&self, _: Error) {}
+
     fn pool(&self) -> &Arc<Pool> {
         &self.0.pool
     }

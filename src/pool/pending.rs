@@ -406,6 +406,12 @@ impl Work for Arc<Pending> {
         self.pool.gate.within(go_on).unwrap_or_else(go_on)
     }
 
+    fn fail(&self, error: Error) {
+        if let Some(claim) = self.claim() {
+            claim.answer(Err(error));
+        }
+    }
+
     fn pool(&self) -> &Arc<Pool> {
         &self.pool
     }

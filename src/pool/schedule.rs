@@ -14,10 +14,12 @@
 //! Sockets and tokens are in the engine's own epoll, told from connections by their numbers.
 #![forbid(unsafe_code)]
 
+use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Debug;
 use std::io;
 use std::os::fd::{BorrowedFd, RawFd};
+use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
 
 use super::engine::Engine;
 use super::process::process;
@@ -31,6 +33,7 @@ use crate::sync::{Arc, Mutex};
 use crate::sys::bell::{Ring, Token};
 use crate::sys::{clock, fork};
 use crate::values::clock::{Deadline, Time};
+use crate::values::error::Error;
 
 /// A place's slot index has 24 bits, so these bits are free in the numbers of connections.
 const TASK: u64 = 1 << 31;
@@ -49,6 +52,8 @@ fn tagged(number: u64, tag: u64) -> u64 {
 pub(crate) trait Work: Debug + Send + Sync {
     /// Does what there is to do now; never called twice at once.
     fn look(&self, task: &Arc<Task>, thread: Thread) -> Next;
+    /// Never again: the last look has panicked.
+    fn fail(&self, error: Error);
     fn pool(&self) -> &Arc<Pool>;
     /// From now on nobody wants it if its answer was meant for that queue (its address).
     fn abandon(&self, queue: usize) -> bool;
@@ -177,12 +182,15 @@ impl Task {
     /// False once it rests or is done.
     fn looks_again(self: &Arc<Self>, thread: Thread) -> bool {
         let before = fork::generation();
-        let next = self.work.look(self, thread);
+        let looked = catch_unwind(AssertUnwindSafe(|| self.work.look(self, thread)));
         if fork::generation() != before {
             // A callback has forked, and this is the child: the task and its list are its parent's.
+            if let Err(came_back) = looked {
+                resume_unwind(came_back);
+            }
             return false;
         }
-        let until = match next {
+        let until = match looked.unwrap_or_else(|panic| self.fail(&*panic)) {
             Next::Done => {
                 self.state.store(DONE, SeqCst);
                 self.engine.schedule().leave(self.number);
@@ -202,6 +210,12 @@ impl Task {
         }
         self.engine.look_by(until);
         false
+    }
+
+    /// A bug, contained: whoever waits is told, and nobody looks at it any more.
+    fn fail(&self, panic: &(dyn Any + Send)) -> Next {
+        self.work.fail(Error::of_panic(panic));
+        Next::Done
     }
 
     /// When to ask again.

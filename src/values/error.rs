@@ -1,6 +1,7 @@
 //! The one error type inside; `ffi` turns it into a `vcp_status` and the thread's last error.
 #![forbid(unsafe_code)]
 
+use std::any::Any;
 use std::fmt;
 
 /// The failures of the C contract, with their numbers.
@@ -81,6 +82,14 @@ impl Error {
 
     pub(crate) fn invalid_argument(message: impl Into<String>) -> Self {
         Self::new(Status::InvalidArgument, message)
+    }
+
+    /// A bug of the library, contained: what the panic said.
+    pub(crate) fn of_panic(panic: &(dyn Any + Send)) -> Self {
+        let text = panic.downcast_ref::<&str>().copied();
+        let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+        let what = text.unwrap_or_default();
+        Self::new(Status::Internal, format!("a bug in libvconnpool: {what}"))
     }
 
     /// The deadline passed; `detail` may add what had been tried by then.
