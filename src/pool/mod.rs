@@ -6,6 +6,7 @@
 
 mod answered;
 pub(crate) mod asynchronous;
+mod carried;
 pub(crate) mod claim;
 mod closing;
 pub(crate) mod conn;

@@ -21,6 +21,7 @@ use std::io;
 use std::os::fd::{BorrowedFd, RawFd};
 use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
 
+use super::carried::Tokens;
 use super::engine::Engine;
 use super::process::process;
 use super::Pool;
@@ -266,20 +267,12 @@ struct Entry {
     token: Option<Arc<Token>>,
 }
 
-/// A token in epoll, with those who carry it.
-#[derive(Debug)]
-struct Carried {
-    number: u64,
-    carriers: BTreeSet<u64>,
-}
-
 #[derive(Debug, Default)]
 struct Desk {
     tasks: BTreeMap<u64, Entry>,
     timers: BTreeSet<(Time, u64)>,
     ready: VecDeque<u64>,
-    /// By the token's address, which is its own as long as somebody carries it.
-    tokens: BTreeMap<usize, Carried>,
+    tokens: Tokens,
 }
 
 /// The engine's list of tasks.
@@ -290,10 +283,6 @@ pub(crate) struct Schedule {
     drawn: AtomicU64,
     /// The engine cannot go on: its descriptors were closed.
     is_broken: AtomicBool,
-}
-
-fn address(token: &Arc<Token>) -> usize {
-    Arc::as_ptr(token) as usize
 }
 
 impl Schedule {
@@ -341,13 +330,8 @@ impl Schedule {
         };
         desk.timers.remove(&(entry.until, number));
         if let Some(token) = &entry.token {
-            let key = address(token);
-            if let Some(carried) = desk.tokens.get_mut(&key) {
-                carried.carriers.remove(&number);
-                if carried.carriers.is_empty() {
-                    desk.tokens.remove(&key);
-                    entry.task.engine.unwatch_token(token);
-                }
+            if desk.tokens.put_down(token, number) {
+                entry.task.engine.unwatch_token(token);
             }
         }
         if desk.tasks.is_empty() {
@@ -364,20 +348,15 @@ impl Schedule {
         let Some(entry) = tasks.get_mut(&task.number) else {
             return Ok(());
         };
-        match tokens.get_mut(&address(token)) {
-            Some(carried) => {
-                carried.carriers.insert(task.number);
-            }
+        let number = match tokens.number(token) {
+            Some(number) => number,
             None => {
                 let number = self.draw();
                 task.engine.watch_token(token, tagged(number, TOKEN))?;
-                let carried = Carried {
-                    number,
-                    carriers: BTreeSet::from([task.number]),
-                };
-                tokens.insert(address(token), carried);
+                number
             }
-        }
+        };
+        tokens.take_up(token, number, task.number);
         entry.token = Some(token.clone());
         drop(desk);
         // It may have fired, and woken the others, before this one was listed.
@@ -401,11 +380,8 @@ impl Schedule {
                 .into_iter()
                 .collect()
         } else {
-            let carried = desk.tokens.values().find(|one| one.number == number);
-            let carriers = carried.into_iter().flat_map(|one| &one.carriers);
-            carriers
-                .filter_map(|number| Some(desk.tasks.get(number)?.task.clone()))
-                .collect()
+            let carriers = desk.tokens.carriers(number);
+            carriers.filter_map(|number| desk.task(number)).collect()
         };
         drop(desk);
         woken.iter().for_each(|task| task.wake());
