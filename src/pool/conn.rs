@@ -248,6 +248,11 @@ impl Conn {
             .store(self.uses.load(Relaxed).saturating_add(1), Release);
     }
 
+    /// A hook has read what is no business of its borrower's, who has not begun.
+    pub(super) fn forget_what_was_read(&self) {
+        self.unmark(READ_ANY);
+    }
+
     /// Only asked for where the borrower may have set one: the flag keeps the lock off the other paths.
     pub(crate) fn token(&self) -> Option<Arc<Token>> {
         if self.has(HAS_TOKEN) {

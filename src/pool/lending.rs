@@ -1,7 +1,7 @@
 //! The last steps before a connection is its borrower's: the descriptor's mode, the hooks, the loan.
 #![forbid(unsafe_code)]
 
-use super::conn::Conn;
+use super::conn::{Conn, FAILED};
 use super::hooks::{Budget, Hook};
 use super::shelf::Held;
 use super::state::answer::Fate;
@@ -82,15 +82,23 @@ impl Pool {
         conn: Owned<Conn>,
         ask: &Ask,
     ) -> std::result::Result<Owned<Conn>, NotLent> {
-        self.run_hook(Hook::Reuse, conn, &ask.budget())
-            .map_err(|(conn, error)| match conn {
-                Some(conn) if error.status == Status::Callback => NotLent::Refused(conn),
-                Some(conn) => {
+        match self.run_hook(Hook::Reuse, conn, &ask.budget()) {
+            // Whatever it says: a read or write of its own has failed.
+            Ok(conn) if conn.has(FAILED) => Err(NotLent::Refused(conn)),
+            Ok(conn) => {
+                conn.forget_what_was_read();
+                Ok(conn)
+            }
+            Err((Some(conn), error)) if error.status == Status::Callback => {
+                Err(NotLent::Refused(conn))
+            }
+            Err((conn, error)) => {
+                if let Some(conn) = conn {
                     self.end_borrow(conn.destination_id(), conn, Fate::Close(Cause::Hook));
-                    NotLent::Failed(error)
                 }
-                None => NotLent::Failed(error),
-            })
+                Err(NotLent::Failed(error))
+            }
+        }
     }
 
     /// One that was dialed for this borrower.

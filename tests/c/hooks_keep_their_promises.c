@@ -601,6 +601,68 @@ TEST(a_dial_that_was_given_what_on_reuse_refuses_goes_on)
     server_close(&s);
 }
 
+static int reads_what_the_peer_sent(void *user, vcp_conn *conn, int fd)
+{
+    char byte;
+    (void)fd;
+    CHECK_EQ(send(*(int *)user, "!", 1, MSG_NOSIGNAL), 1);
+    CHECK_EQ(vcp_conn_read(conn, &byte, 1), 1);
+    return 0;
+}
+
+/* A ping in on_reuse counted as the borrower's reading. */
+TEST(what_on_reuse_read_is_no_reason_not_to_retry)
+{
+    server s = tcp_server();
+    vcp_pool_options options = pool_options();
+    vcp_pool *pool;
+    vcp_conn *conn;
+    int peer = -1;
+    char byte;
+    options.user = &peer;
+    options.on_reuse = reads_what_the_peer_sent;
+    pool = pool_new(&options);
+    conn = borrow(pool, &s);
+    peer = server_accept(&s);
+    give_back(conn);
+    conn = borrow(pool, &s);
+    CHECK_EQ(vcp_conn_is_reused(conn), 1);
+    close(peer);
+    CHECK_EQ(vcp_conn_read(conn, &byte, 1), 0);
+    CHECK_EQ(vcp_conn_should_retry(conn), 1);
+    give_back(conn);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
+static int reads_in_vain(void *user, vcp_conn *conn, int fd)
+{
+    char byte;
+    (void)user;
+    (void)fd;
+    CHECK_EQ(vcp_conn_set_read_deadline(conn, 0), VCP_OK);
+    CHECK_EQ(vcp_conn_read(conn, &byte, 1), VCP_ERR_TIMEOUT);
+    return 0;
+}
+
+TEST(what_failed_in_on_reuse_is_refused)
+{
+    server s = tcp_server();
+    vcp_pool_options options = pool_options();
+    vcp_pool *pool;
+    vcp_conn *conn;
+    options.on_reuse = reads_in_vain;
+    pool = pool_new(&options);
+    give_back(borrow(pool, &s));
+    conn = borrow(pool, &s);
+    CHECK_EQ(vcp_conn_is_reused(conn), 0);
+    CHECK_EQ(stats_of(pool).closed_hook, 1);
+    CHECK_STATS_ADD_UP(pool);
+    give_back(conn);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
 static int sets_liveness(void *user, vcp_conn *conn, int fd)
 {
     (void)user;
@@ -702,6 +764,8 @@ int main(void)
     RUN(warm_connections_are_opened_and_not_yet_used);
     RUN(no_hook_begins_after_the_pools_close);
     RUN(a_dial_that_was_given_what_on_reuse_refuses_goes_on);
+    RUN(what_on_reuse_read_is_no_reason_not_to_retry);
+    RUN(what_failed_in_on_reuse_is_refused);
     RUN(on_open_may_set_the_liveness);
     RUN(free_user_runs_once_and_not_for_a_pool_that_never_was);
     RUN(a_fork_inside_a_hook_ends_the_call_in_the_child);
