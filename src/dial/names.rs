@@ -8,26 +8,30 @@ use crate::sync::Mutex;
 use crate::sys::names;
 use crate::values::address::Names;
 
-/// So many services are remembered; a program that names more pays a look-up for each of the others.
-const MOST_SERVICES: usize = 256;
+/// So many services are remembered, and so many protocols; a program that names more pays a look-up for each of the others.
+const MOST_NAMES: usize = 256;
 
 /// [`Names`] as this machine knows them.
 #[derive(Debug)]
 pub(crate) struct SystemNames {
     /// (service, protocol) → port. Guards itself alone.
     services: Mutex<BTreeMap<(String, String), u16>>,
+    /// Guards itself alone.
+    protocols: Mutex<BTreeMap<String, u8>>,
 }
 
 impl SystemNames {
     pub(crate) const fn new() -> Self {
         Self {
             services: Mutex::new(BTreeMap::new()),
+            protocols: Mutex::new(BTreeMap::new()),
         }
     }
 
     /// Gives the memory back.
     pub(crate) fn forget(&self) {
         self.services.lock().clear();
+        self.protocols.lock().clear();
     }
 }
 
@@ -66,7 +70,8 @@ impl Names for NamesAtHand<'_> {
 
     fn protocol(&self, name: &str) -> Option<u8> {
         // A number needs nobody.
-        name.parse().ok().or_else(|| self.lacks())
+        let known = || self.names.protocols.lock().get(name).copied();
+        name.parse().ok().or_else(known).or_else(|| self.lacks())
     }
 
     fn interface(&self, zone: &str) -> Option<u32> {
@@ -83,14 +88,22 @@ impl Names for SystemNames {
         }
         let port = names::service_port(name, protocol)?;
         let mut services = self.services.lock();
-        if services.len() < MOST_SERVICES {
+        if services.len() < MOST_NAMES {
             services.insert(key, port);
         }
         Some(port)
     }
 
     fn protocol(&self, name: &str) -> Option<u8> {
-        names::protocol_number(name)
+        if let Some(&number) = self.protocols.lock().get(name) {
+            return Some(number);
+        }
+        let number = names::protocol_number(name)?;
+        let mut protocols = self.protocols.lock();
+        if protocols.len() < MOST_NAMES {
+            protocols.insert(name.to_owned(), number);
+        }
+        Some(number)
     }
 
     fn interface(&self, zone: &str) -> Option<u32> {

@@ -542,6 +542,22 @@ TEST(names_of_services_are_looked_up_elsewhere)
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
 }
 
+/* A protocol's name was looked up elsewhere every time, so that its hit came through the queue. */
+TEST(a_hit_of_a_protocol_with_a_name_is_returned_at_once)
+{
+    server s = tcp_server();
+    vcp_pool *pool = pool_new(NULL);
+    vcp_queue *queue = queue_new();
+    vcp_conn *conn = NULL;
+    CHECK_EQ(vcp_pool_put(pool, client_of(&s), "ip4:icmp", "127.0.0.1", NULL), VCP_OK);
+    CHECK(vcp_dial_async(pool, "ip4:icmp", "127.0.0.1", NULL, queue, &a, &conn) >= 0);
+    CHECK_EQ(vcp_conn_is_reused(conn), 1);
+    give_back(conn);
+    CHECK_EQ(vcp_queue_free(queue), VCP_OK);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
 typedef struct {
     pthread_t caller;
     const server *s;
@@ -679,6 +695,7 @@ int main(void)
     RUN(a_queue_that_is_freed_while_a_dial_begins_cancels_it_too);
     RUN(a_completion_follows_the_size_rule);
     RUN(names_of_services_are_looked_up_elsewhere);
+    RUN(a_hit_of_a_protocol_with_a_name_is_returned_at_once);
     RUN(callbacks_never_run_on_the_caller);
     RUN(a_child_has_an_empty_queue_of_its_own);
     return finished();
