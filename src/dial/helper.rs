@@ -58,6 +58,8 @@ impl Work {
 /// A crew of helper threads.
 pub(crate) struct Helpers {
     name: &'static str,
+    /// So many threads.
+    most: usize,
     /// Guards the queue and the threads.
     work: Mutex<Work>,
     more: Condvar,
@@ -72,9 +74,10 @@ impl fmt::Debug for Helpers {
 }
 
 impl Helpers {
-    pub(crate) fn new(name: &'static str) -> Self {
+    pub(crate) fn new(name: &'static str, most: usize) -> Self {
         Self {
             name,
+            most,
             work: Mutex::new(Work::default()),
             more: Condvar::new(),
             fewer: Condvar::new(),
@@ -92,7 +95,7 @@ impl Helpers {
     /// The same, but gives the job back when there is no thread for it.
     pub(crate) fn try_run(&'static self, job: Job) -> Result<(), (Job, io::Error)> {
         let mut work = self.work.lock();
-        if work.idle > work.queue.len() || work.threads >= MOST_THREADS {
+        if work.idle > work.queue.len() || work.threads >= self.most {
             work.queue.push_back(job);
             drop(work);
             self.more.notify_one();

@@ -206,7 +206,7 @@ impl Resolver {
     pub(crate) fn new() -> Self {
         Self {
             generation: fork::generation(),
-            helpers: Helpers::new("vcp-resolver"),
+            helpers: Helpers::new("vcp-resolver", MOST_THREADS),
             desk: Mutex::new(Desk::default()),
         }
     }

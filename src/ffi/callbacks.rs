@@ -75,7 +75,8 @@ pub type vcp_control_fn = Option<
 ///
 /// on_open: after a fresh connect (a TLS handshake, a login). Refused, the dial fails with VCP_ERR_CALLBACK and the connection
 /// never was the pool's. on_reuse: before one from the pool is handed out. Refused, it is closed (VCP_CLOSE_HOOK) and the next idle one or a fresh
-/// dial takes its place; so it is when a read or write of the hook's has failed. Both run on the dialing thread, or on a helper thread of the library (asynchronous dials, background dials),
+/// dial takes its place; so it is when a read or write of the hook's has failed. Both run on the dialing thread, or on a helper thread
+/// of the library (asynchronous dials, background dials),
 /// and in the dial's own time: vcp_conn_read, write and wait have its deadline and token, and when the deadline passes, the token fires or the
 /// pool closes, the socket is shut down and the dial ends with VCP_ERR_TIMEOUT (VCP_PHASE_OPENING), VCP_ERR_CANCELED or
 /// VCP_ERR_POOL_CLOSED as soon as the hook returns. Deadlines and tokens that they set end with them. A write of the program's own to fd

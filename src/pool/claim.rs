@@ -31,6 +31,11 @@ impl Claim {
         }
     }
 
+    /// Somebody waits for the answer.
+    pub(super) fn is_open(&self) -> bool {
+        self.asker.lock().is_some()
+    }
+
     /// Nobody wants the answer any more.
     pub(super) fn is_abandoned(&self) -> bool {
         self.is_abandoned.load(SeqCst)

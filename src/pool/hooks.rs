@@ -192,6 +192,10 @@ impl Work for Watch {
         Next::Done
     }
 
+    fn is_awaited(&self) -> bool {
+        true
+    }
+
     /// The hook goes on without a chaperone.
     fn fail(&self, _: Error) {}
 

@@ -1,9 +1,11 @@
-//! A dial that nobody sleeps on: an asynchronous one, whose answer goes to a queue, or the rest of one whose caller was served.
+//! A dial that nobody sleeps on: an asynchronous one, whose answer goes to a queue, the rest of one whose caller was served, or
+//! those for connections that are to be idle.
 //!
 //! | stage | waits for | and then |
 //! |---|---|---|
 //! | Unread | a thread to look the address's service name up on | Asking |
 //! | Asking | nothing | Taken |
+//! | Refilling | nothing | Dialing for nobody, and then the same again; or, when enough are idle, nothing |
 //! | Taken | a thread that may block, for on_reuse | the answer, Waiting or Dialing |
 //! | Waiting | its turn in the pool's line | Taken; or, where events are told, Waited |
 //! | Waited | a thread that may block, for on_event | Taken |
@@ -39,6 +41,7 @@ use crate::values::error::{Error, Phase, Result, Status};
 pub(super) enum Stage {
     Unread(ReadAddress),
     Asking,
+    Refilling,
     Taken(Taken),
     Waiting {
         since: Time,
@@ -103,6 +106,8 @@ const LACK_OF_THREADS: Duration = Duration::from_millis(100);
 pub(crate) struct Pending {
     pub(super) pool: Arc<Pool>,
     pub(super) ask: Ask,
+    /// For whose idle connections it dials, one after another.
+    pub(super) refills: Option<Arc<Destination>>,
     /// Taken out for a look. Guards itself alone.
     course: Mutex<Option<Course>>,
 }
@@ -164,6 +169,7 @@ impl Pending {
         Arc::new(Self {
             pool: pool.clone(),
             ask,
+            refills: None,
             course: Mutex::new(None),
         })
     }
@@ -191,10 +197,32 @@ impl Pending {
         pending.begin(&task, course);
     }
 
+    /// Dials until enough are idle.
+    pub(super) fn refill(engine: &Arc<Engine>, pool: &Arc<Pool>, destination: Arc<Destination>) {
+        let pending = Arc::new(Self {
+            pool: pool.clone(),
+            ask: pool.ask_of_nobody(),
+            refills: Some(destination),
+            course: Mutex::new(None),
+        });
+        let task = Task::new(engine, pending.clone());
+        pending.begin(&task, Course::at(Stage::Refilling));
+    }
+
+    fn refill_failed(&self) {
+        if let Some(destination) = &self.refills {
+            self.pool
+                .change(|state, now, _| state.refill_failed(destination, now));
+        }
+    }
+
     /// Answers whoever asked, once. In a child that was forked inside a callback there is nobody to answer.
     pub(super) fn answer(&self, course: &Course, result: Result<Owned<Conn>>) -> Step {
         if self.pool.is_inherited() {
             return Step::Done;
+        }
+        if result.is_err() {
+            self.refill_failed();
         }
         if let Some(claim) = self.claim() {
             claim.answer(match &course.destination {
@@ -262,7 +290,11 @@ impl Pending {
             Stage::Dialing(_, Progress::OnItsWay(_)) => {
                 is_told || program.is_some_and(|program| program.controls())
             }
-            Stage::Asking | Stage::Taken(_) | Stage::Waiting { .. } | Stage::Done => false,
+            Stage::Asking
+            | Stage::Refilling
+            | Stage::Taken(_)
+            | Stage::Waiting { .. }
+            | Stage::Done => false,
         }
     }
 
@@ -312,6 +344,7 @@ impl Pending {
         match stage {
             Stage::Unread(read) => self.read(read, course),
             Stage::Asking => self.ask(course, task),
+            Stage::Refilling => self.take_to_refill(course, task),
             Stage::Taken(taken) => self.use_taken(taken, course, task),
             Stage::Waiting { since } => self.look_after(since, course),
             Stage::Waited { since, taken } => self.end_wait(since, taken, course),
@@ -344,7 +377,8 @@ impl Pending {
                 self.pool.settle_in(conn);
                 drop(dialing.failed(error.clone()));
             }
-            Stage::Unread(_) | Stage::Asking | Stage::Taken(_) | Stage::Done => {}
+            Stage::Unread(_) | Stage::Asking | Stage::Refilling | Stage::Taken(_) | Stage::Done => {
+            }
         }
         self.answer(course, Err(error))
     }
@@ -406,7 +440,12 @@ impl Work for Arc<Pending> {
         self.pool.gate.within(go_on).unwrap_or_else(go_on)
     }
 
+    fn is_awaited(&self) -> bool {
+        self.claim().is_some_and(Claim::is_open)
+    }
+
     fn fail(&self, error: Error) {
+        self.refill_failed();
         if let Some(claim) = self.claim() {
             claim.answer(Err(error));
         }

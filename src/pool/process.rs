@@ -4,11 +4,14 @@
 
 use super::engine::Engines;
 use super::sleepers::Sleepers;
-use crate::dial::helper::Helpers;
+use crate::dial::helper::{Helpers, MOST_THREADS};
 use crate::dial::names::SystemNames;
 use crate::dial::resolver::Resolver;
 use crate::sync::Mutex;
 use crate::sys::per_generation::PerGeneration;
+
+/// Enough for many handshakes with servers that answer; with those that do not, nobody is in a hurry.
+const MOST_FILLERS: usize = 16;
 
 /// See the module.
 #[derive(Debug)]
@@ -16,8 +19,10 @@ pub(crate) struct Process {
     pub(crate) engines: Engines,
     /// What code of the program may hold up: destructors, events.
     pub(crate) helpers: Helpers,
-    /// Dials that nobody waits for.
+    /// Callbacks and hooks of asynchronous dials.
     pub(crate) dialers: Helpers,
+    /// The same of dials that nobody waits for: they must not keep a thread from one who does.
+    pub(crate) fillers: Helpers,
     pub(crate) resolver: Resolver,
     pub(crate) sleepers: Sleepers,
     pub(crate) names: SystemNames,
@@ -29,8 +34,9 @@ impl Process {
     fn new() -> Self {
         Self {
             engines: Engines::new(),
-            helpers: Helpers::new("vcp-helper"),
-            dialers: Helpers::new("vcp-dialer"),
+            helpers: Helpers::new("vcp-helper", MOST_THREADS),
+            dialers: Helpers::new("vcp-dialer", MOST_THREADS),
+            fillers: Helpers::new("vcp-filler", MOST_FILLERS),
             resolver: Resolver::new(),
             sleepers: Sleepers::new(),
             names: SystemNames::new(),
@@ -44,6 +50,7 @@ impl Process {
         *pools += 1;
         self.helpers.wanted();
         self.dialers.wanted();
+        self.fillers.wanted();
         self.resolver.wanted();
     }
 
@@ -56,6 +63,7 @@ impl Process {
             // waited for.
             self.helpers.not_wanted();
             self.dialers.not_wanted();
+            self.fillers.not_wanted();
             self.resolver.not_wanted();
             self.names.forget();
         }

@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::conn::Conn;
-use super::process::process;
+use super::pending::Pending;
 use super::shelf::Held;
 use super::state::answer::Want;
 use super::{Ask, Mode, Pool};
@@ -24,34 +24,15 @@ impl Pool {
         self.change(|state, now, _| state.note_wanted(id, now));
     }
 
-    /// On helper threads: a dial may block.
+    /// The engine dials: many destinations may be short, and those that do not answer cost no thread.
     pub(super) fn refill(self: &Arc<Self>, short: Vec<Arc<Destination>>) {
-        for destination in short {
-            let pool = self.clone();
-            let named = destination.clone();
-            let job = Box::new(move || {
-                pool.gate.within(|| pool.refill_one(&named));
-            });
-            if process().dialers.try_run(job).is_err() {
-                self.change(|state, now, _| state.refill_failed(&destination, now));
-            }
+        if short.is_empty() {
+            return;
         }
-    }
-
-    fn refill_one(self: &Arc<Self>, destination: &Arc<Destination>) {
-        loop {
-            let right = self.change(|state, now, _| state.take_to_refill(destination, now));
-            let Some((right, named)) = right else {
-                return;
-            };
-            match self.dial_ahead(right, named, &self.ask_of_nobody()) {
-                Ok(conn) => {
-                    self.settle_in(conn);
-                }
-                Err(_) => {
-                    self.change(|state, now, _| state.refill_failed(destination, now));
-                    return;
-                }
+        // Without one the pool has been closed.
+        if let Some(engine) = self.engine_if_running() {
+            for destination in short {
+                Pending::refill(&engine, self, destination);
             }
         }
     }

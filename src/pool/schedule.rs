@@ -53,6 +53,8 @@ fn tagged(number: u64, tag: u64) -> u64 {
 pub(crate) trait Work: Debug + Send + Sync {
     /// Does what there is to do now; never called twice at once.
     fn look(&self, task: &Arc<Task>, thread: Thread) -> Next;
+    /// Somebody waits for what it does.
+    fn is_awaited(&self) -> bool;
     /// Never again: the last look has panicked.
     fn fail(&self, error: Error);
     fn pool(&self) -> &Arc<Pool>;
@@ -234,7 +236,13 @@ impl Task {
             let pool = task.work.pool().clone();
             pool.within_gate(|| task.look());
         };
-        match process().dialers.try_run(Box::new(job)) {
+        let process = process();
+        let crew = if self.work.is_awaited() {
+            &process.dialers
+        } else {
+            &process.fillers
+        };
+        match crew.try_run(Box::new(job)) {
             Ok(()) => Deadline::NEVER,
             Err(_) => {
                 self.is_queued.store(false, SeqCst);

@@ -10,7 +10,7 @@ use super::dialing::Dialing;
 use super::lending::NotLent;
 use super::pending::{waker, Course, Pending, Progress, Stage, Step};
 use super::schedule::Task;
-use super::state::answer::{DialRight, Take};
+use super::state::answer::{DialRight, Meanwhile, Take};
 use super::stats::Cause;
 use super::wait::Taken;
 use crate::dial::drive::{self, Begun, Dialed, Drive, Went};
@@ -36,6 +36,25 @@ impl Pending {
         match self.ask.may_go_on() {
             Ok(()) => Step::On(Stage::Taken(self.line(course).take(|| waker(task)))),
             Err(error) => self.answer(course, Err(error)),
+        }
+    }
+
+    pub(super) fn take_to_refill(&self, course: &Course, task: &Arc<Task>) -> Step {
+        let Some(destination) = &self.refills else {
+            return Step::Done;
+        };
+        let taken = self
+            .pool
+            .change(|state, now, _| state.take_to_refill(destination, now));
+        let Some((right, named)) = taken else {
+            return Step::Done;
+        };
+        let ask = self.pool.ask_of_nobody();
+        let mut dialing = Box::new(Dialing::new(&self.pool, right, named, &ask, waker(task)));
+        dialing.leave();
+        match dialing.begin(Meanwhile::Nothing) {
+            Ok(_) => Step::On(Stage::Dialing(dialing, Progress::NotBegun)),
+            Err(error) => self.answer(course, Err(dialing.failed(error))),
         }
     }
 
@@ -179,7 +198,10 @@ impl Pending {
         match dialing.connected(dialed) {
             Ok(conn) if is_left => {
                 self.pool.settle_in(conn);
-                Step::Done
+                match self.refills {
+                    Some(_) => Step::On(Stage::Refilling),
+                    None => Step::Done,
+                }
             }
             Ok(conn) => self.answer(course, Ok(self.pool.lend_dialed(conn, &self.ask))),
             Err(error) => self.answer(course, Err(error)),

@@ -1,5 +1,5 @@
 /* min_idle_per_address: kept up in the background for destinations lately borrowed. Contract section 4. */
-#include "check.h"
+#include "queue.h"
 
 /* The pause after a first failure. */
 #define FIRST_PAUSE_MS 1000
@@ -243,6 +243,78 @@ TEST(closing_the_pool_ends_it)
     server_close(&s);
 }
 
+typedef struct {
+    const server *s;
+    pthread_t borrower;
+    int inside;
+    int may_go;
+} holder;
+
+/* Dials at once for the borrower, and for nobody not until it may. */
+static int holds_for_nobody(void *user, const char *network, const char *address, int64_t timeout_ms)
+{
+    holder *h = (holder *)user;
+    (void)network;
+    (void)address;
+    (void)timeout_ms;
+    if (pthread_equal(pthread_self(), h->borrower)) {
+        return client_of(h->s);
+    }
+    __sync_add_and_fetch(&h->inside, 1);
+    while (__sync_add_and_fetch(&h->may_go, 0) == 0) {
+        let_pass(1);
+    }
+    return -1;
+}
+
+static int opens(void *user, vcp_conn *conn, int fd)
+{
+    (void)user;
+    return vcp_conn_raw_fd(conn) != fd;
+}
+
+/* Dials for 70 services that hang took all threads, and every asynchronous dial that needs one stood behind them. */
+TEST(what_is_dialed_ahead_takes_no_thread_from_those_who_wait)
+{
+    enum { MANY = 70 };
+    server s = tcp_server();
+    vcp_pool_options options = keeping(1);
+    vcp_pool *pool;
+    vcp_pool *other;
+    vcp_queue *queue = queue_new();
+    vcp_dial_options dial = dial_options(0);
+    vcp_conn *conns[MANY];
+    holder h;
+    int i;
+    memset(&h, 0, sizeof h);
+    h.s = &s;
+    h.borrower = pthread_self();
+    options.user = &h;
+    options.dial = holds_for_nobody;
+    pool = pool_new(&options);
+    for (i = 0; i < MANY; i++) {
+        char address[64];
+        snprintf(address, sizeof address, "service-%d.test:1", i);
+        CHECK(vcp_dial(pool, "tcp", address, &conns[i]) >= 0);
+    }
+    EVENTUALLY(__sync_add_and_fetch(&h.inside, 0) > 0, 5000);
+    let_pass(200); /* the others begin, if they may */
+    options = pool_options();
+    options.on_open = opens;
+    other = pool_new(&options);
+    dial.timeout_ms = 5000;
+    begin_dial(other, &s, &dial, queue, &h);
+    give_back(next_conn(queue, &h));
+    __sync_add_and_fetch(&h.may_go, 1);
+    for (i = 0; i < MANY; i++) {
+        give_back(conns[i]);
+    }
+    CHECK_EQ(vcp_pool_close(other), VCP_OK);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    CHECK_EQ(vcp_queue_free(queue), VCP_OK);
+    server_close(&s);
+}
+
 int main(void)
 {
     RUN(so_many_are_idle_after_a_borrow);
@@ -254,5 +326,6 @@ int main(void)
     RUN(after_a_failure_it_pauses_longer_each_time);
     RUN(a_server_that_hangs_up_at_once_is_not_flooded);
     RUN(closing_the_pool_ends_it);
+    RUN(what_is_dialed_ahead_takes_no_thread_from_those_who_wait);
     return finished();
 }
