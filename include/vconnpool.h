@@ -1118,7 +1118,7 @@ int vcp_pool_get(vcp_pool *pool,
                  const char *reuse_tag);
 
 /**
- * Writes the pool's counters. size is sizeof *stats.
+ * Writes the pool's counters. size is sizeof *stats; of a shorter one what fits is written.
  */
 int vcp_pool_stats(vcp_pool *pool, vcp_stats *stats, size_t size);
 
@@ -1375,8 +1375,9 @@ int vcp_queue_new(vcp_queue **queue);
 int vcp_queue_fd(vcp_queue *queue);
 
 /**
- * Fetches the oldest completion: 1 and *completion is filled, or 0 and nothing waits. size is sizeof *completion. That of a
- * failed dial sets this thread's last error. Never blocks.
+ * Fetches the oldest completion: 1 and *completion is filled, or 0 and nothing waits. size is sizeof *completion; one shorter than
+ * version 0.1's is VCP_ERR_INVALID_ARGUMENT, and the completion stays. That of a failed dial sets this thread's last error. Never
+ * blocks.
  */
 int vcp_queue_next(vcp_queue *queue,
                    vcp_completion *completion,

@@ -65,7 +65,7 @@ pub struct vcp_dial_options {
 // SAFETY: repr(C), size first, integers and pointers only.
 unsafe impl Record for vcp_dial_options {
     const NAME: &'static str = "vcp_dial_options";
-    const FIRST_SIZE: usize = size_of::<vcp_dial_options>();
+    const LEAST_SIZE: usize = size_of::<vcp_dial_options>();
 }
 
 const DEFAULTS: vcp_dial_options = vcp_dial_options {
@@ -85,7 +85,7 @@ pub unsafe extern "C" fn vcp_dial_options_init(
     size: usize,
 ) -> c_int {
     // SAFETY: the program promises `size` writable bytes.
-    guard(|| unsafe { records::init(options, size, DEFAULTS) })
+    guard(|| unsafe { records::write(options, size, DEFAULTS) })
 }
 
 fn refuse_clash(flags: u32, one: (u32, &str), other: (u32, &str)) -> Result<()> {

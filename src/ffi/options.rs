@@ -157,7 +157,7 @@ pub struct vcp_pool_options {
 // SAFETY: repr(C), size first, and integers, pointers and nullable functions are valid when zeroed.
 unsafe impl Record for vcp_pool_options {
     const NAME: &'static str = "vcp_pool_options";
-    const FIRST_SIZE: usize = size_of::<vcp_pool_options>();
+    const LEAST_SIZE: usize = size_of::<vcp_pool_options>();
 }
 
 pub(crate) const DEFAULTS: vcp_pool_options = vcp_pool_options {
@@ -209,7 +209,7 @@ pub unsafe extern "C" fn vcp_pool_options_init(
     size: usize,
 ) -> c_int {
     // SAFETY: the program promises `size` writable bytes.
-    guard(|| unsafe { records::init(options, size, DEFAULTS) })
+    guard(|| unsafe { records::write(options, size, DEFAULTS) })
 }
 
 pub(crate) fn liveness(number: i32) -> Result<Liveness> {

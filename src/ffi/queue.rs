@@ -39,7 +39,7 @@ pub struct vcp_completion {
 // SAFETY: repr(C), size first, integers and pointers only.
 unsafe impl Record for vcp_completion {
     const NAME: &'static str = "vcp_completion";
-    const FIRST_SIZE: usize = size_of::<vcp_completion>();
+    const LEAST_SIZE: usize = size_of::<vcp_completion>();
 }
 
 fn no_such_queue() -> Error {
@@ -135,8 +135,9 @@ pub extern "C" fn vcp_queue_fd(queue: *mut vcp_queue) -> c_int {
     })
 }
 
-/// Fetches the oldest completion: 1 and *completion is filled, or 0 and nothing waits. size is sizeof *completion. That of a
-/// failed dial sets this thread's last error. Never blocks.
+/// Fetches the oldest completion: 1 and *completion is filled, or 0 and nothing waits. size is sizeof *completion; one shorter than
+/// version 0.1's is VCP_ERR_INVALID_ARGUMENT, and the completion stays. That of a failed dial sets this thread's last error. Never
+/// blocks.
 #[no_mangle]
 pub unsafe extern "C" fn vcp_queue_next(
     queue: *mut vcp_queue,

@@ -14,17 +14,26 @@ const LARGEST: usize = 64 << 10;
 pub(crate) unsafe trait Record: Copy {
     /// Its name in C.
     const NAME: &'static str;
-    /// Its size in version 0.1: what `_init` and reading accept at the least.
-    const FIRST_SIZE: usize;
+    /// The least size that is taken: that of version 0.1, unless its fields are of use one by one.
+    const LEAST_SIZE: usize;
 }
 
-fn bad_size<T: Record>(size: usize) -> Error {
-    let hint = if size == 0 {
-        " (its _init function was not called)"
-    } else {
-        ""
-    };
-    Error::invalid_argument(format!("{}: bad size {size}{hint}", T::NAME))
+fn check_size<T: Record>(size: usize) -> Result<()> {
+    if (T::LEAST_SIZE..=LARGEST).contains(&size) {
+        return Ok(());
+    }
+    Err(Error::invalid_argument(format!(
+        "{}: bad size {size}, this version has {}",
+        T::NAME,
+        size_of::<T>()
+    )))
+}
+
+fn forgotten<T: Record>() -> Error {
+    Error::invalid_argument(format!(
+        "{}: size is 0 (its _init function was not called)",
+        T::NAME
+    ))
 }
 
 /// Reads a struct of any version: what an older one lacks stays as in `defaults`.
@@ -34,9 +43,10 @@ fn bad_size<T: Record>(size: usize) -> Error {
 pub(crate) unsafe fn read<T: Record>(from: *const T, defaults: T) -> Result<T> {
     // SAFETY: the first field is there, whatever the version.
     let size = unsafe { from.cast::<usize>().read() };
-    if !(T::FIRST_SIZE..=LARGEST).contains(&size) {
-        return Err(bad_size::<T>(size));
+    if size == 0 {
+        return Err(forgotten::<T>());
     }
+    check_size::<T>(size)?;
     let known = size.min(size_of::<T>());
     let mut value = defaults;
     let to: *mut T = &mut value;
@@ -54,34 +64,15 @@ pub(crate) unsafe fn read<T: Record>(from: *const T, defaults: T) -> Result<T> {
     Ok(value)
 }
 
-/// Fills an options struct with its defaults, whatever version the caller was compiled for.
-///
-/// # Safety
-/// `to` has `size` writable bytes, or is NULL.
-pub(crate) unsafe fn init<T: Record>(to: *mut T, size: usize, defaults: T) -> Result<i32> {
-    if to.is_null() {
-        return Err(Error::invalid_argument(format!("{} is NULL", T::NAME)));
-    }
-    if !(T::FIRST_SIZE..=LARGEST).contains(&size) {
-        return Err(bad_size::<T>(size));
-    }
-    // SAFETY: the caller's promise.
-    unsafe { fill(to, size, defaults) };
-    Ok(0)
-}
-
 /// Says what `write` would refuse, where its value is not at hand yet.
 pub(crate) fn check_out<T: Record>(to: *mut T, size: usize) -> Result<()> {
     if to.is_null() {
         return Err(Error::invalid_argument(format!("{} is NULL", T::NAME)));
     }
-    if !(size_of::<usize>()..=LARGEST).contains(&size) {
-        return Err(bad_size::<T>(size));
-    }
-    Ok(())
+    check_size::<T>(size)
 }
 
-/// Fills an out struct: what fits is written, what the library does not know is zeroed.
+/// Fills a struct of any version: what fits is written, what the library does not know is zeroed.
 ///
 /// # Safety
 /// `to` has `size` writable bytes, or is NULL.

@@ -70,10 +70,10 @@ pub struct vcp_stats {
 // SAFETY: repr(C), size first, integers only.
 unsafe impl Record for vcp_stats {
     const NAME: &'static str = "vcp_stats";
-    const FIRST_SIZE: usize = size_of::<vcp_stats>();
+    const LEAST_SIZE: usize = size_of::<usize>();
 }
 
-/// Writes the pool's counters. size is sizeof *stats.
+/// Writes the pool's counters. size is sizeof *stats; of a shorter one what fits is written.
 #[no_mangle]
 pub unsafe extern "C" fn vcp_pool_stats(
     pool: *mut vcp_pool,

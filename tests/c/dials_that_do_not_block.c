@@ -522,6 +522,31 @@ TEST(a_completion_follows_the_size_rule)
     server_close(&s);
 }
 
+/* It was taken off the queue, and its connection with it: nobody had the handle. */
+TEST(a_completion_too_short_for_its_connection_stays_in_the_queue)
+{
+    server s = tcp_server();
+    vcp_pool *pool = pool_new(NULL);
+    vcp_queue *queue = queue_new();
+    vcp_completion completion;
+    size_t size;
+    begin_dial(pool, &s, NULL, queue, &a);
+    CHECK(readable_within(vcp_queue_fd(queue), 5000));
+    for (size = 0; size < sizeof completion; size++) {
+        memset(&completion, 7, sizeof completion);
+        CHECK_EQ(vcp_queue_next(queue, &completion, size), VCP_ERR_INVALID_ARGUMENT);
+        CHECK_HAS(vcp_last_error(), "vcp_completion");
+        CHECK(strstr(vcp_last_error(), "_init") == NULL);
+        CHECK_EQ(completion.size, 0x0707070707070707LL);
+        CHECK(has_completion(queue));
+    }
+    give_back(next_conn(queue, &a));
+    CHECK_EQ(idle_in(pool), 1);
+    CHECK_EQ(vcp_queue_free(queue), VCP_OK);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
 TEST(names_of_services_are_looked_up_elsewhere)
 {
     vcp_pool *pool = pool_new(NULL);
@@ -694,6 +719,7 @@ int main(void)
     RUN(a_freed_queue_gives_back_what_was_not_fetched_and_cancels_the_rest);
     RUN(a_queue_that_is_freed_while_a_dial_begins_cancels_it_too);
     RUN(a_completion_follows_the_size_rule);
+    RUN(a_completion_too_short_for_its_connection_stays_in_the_queue);
     RUN(names_of_services_are_looked_up_elsewhere);
     RUN(a_hit_of_a_protocol_with_a_name_is_returned_at_once);
     RUN(callbacks_never_run_on_the_caller);
