@@ -131,7 +131,9 @@ pub unsafe extern "C" fn vcp_queue_new(queue: *mut *mut vcp_queue) -> c_int {
 pub extern "C" fn vcp_queue_fd(queue: *mut vcp_queue) -> c_int {
     guard(|| {
         let fd = queue_of(queue)?.fd();
-        fd.map_err(|error| system_error("eventfd", &error))
+        // Another thread may have freed it a moment ago.
+        fd.map_err(|error| system_error("eventfd", &error))?
+            .ok_or_else(no_such_queue)
     })
 }
 

@@ -78,17 +78,17 @@ impl Queue {
         }
     }
 
-    /// Readable while something waits.
-    pub(crate) fn fd(&self) -> io::Result<RawFd> {
+    /// Readable while something waits; `None`: the queue is closed.
+    pub(crate) fn fd(&self) -> io::Result<Option<RawFd>> {
         let inbox = self.inbox.lock();
         let Some(bell) = &inbox.bell else {
-            return Err(io::ErrorKind::NotConnected.into());
+            return Ok(None);
         };
         let fd = bell.listen()?.as_raw_fd();
         if !inbox.completions.is_empty() {
             bell.ring();
         }
-        Ok(fd)
+        Ok(Some(fd))
     }
 
     /// The oldest answer.

@@ -547,6 +547,41 @@ TEST(a_completion_too_short_for_its_connection_stays_in_the_queue)
     server_close(&s);
 }
 
+typedef struct {
+    vcp_queue *queue;
+    int calls;
+    int answer;
+} caller_of_a_queue;
+
+static void *asks_for_the_descriptor(void *argument)
+{
+    caller_of_a_queue *caller = (caller_of_a_queue *)argument;
+    do {
+        caller->answer = vcp_queue_fd(caller->queue);
+        __sync_add_and_fetch(&caller->calls, 1);
+    } while (caller->answer >= 0);
+    return NULL;
+}
+
+/* It was told VCP_ERR_SYSTEM, "eventfd: success", if it had found the queue before it was freed. */
+TEST(a_queue_freed_while_its_descriptor_is_asked_for_is_no_queue)
+{
+    int round;
+    for (round = 0; round < 300; round++) {
+        caller_of_a_queue caller;
+        pthread_t thread;
+        memset(&caller, 0, sizeof caller);
+        caller.queue = queue_new();
+        CHECK_EQ(pthread_create(&thread, NULL, asks_for_the_descriptor, &caller), 0);
+        while (__sync_add_and_fetch(&caller.calls, 0) < 10) {
+            sched_yield();
+        }
+        CHECK_EQ(vcp_queue_free(caller.queue), VCP_OK);
+        CHECK_EQ(pthread_join(thread, NULL), 0);
+        CHECK_EQ(caller.answer, VCP_ERR_INVALID_HANDLE);
+    }
+}
+
 TEST(names_of_services_are_looked_up_elsewhere)
 {
     vcp_pool *pool = pool_new(NULL);
@@ -720,6 +755,7 @@ int main(void)
     RUN(a_queue_that_is_freed_while_a_dial_begins_cancels_it_too);
     RUN(a_completion_follows_the_size_rule);
     RUN(a_completion_too_short_for_its_connection_stays_in_the_queue);
+    RUN(a_queue_freed_while_its_descriptor_is_asked_for_is_no_queue);
     RUN(names_of_services_are_looked_up_elsewhere);
     RUN(a_hit_of_a_protocol_with_a_name_is_returned_at_once);
     RUN(callbacks_never_run_on_the_caller);
