@@ -156,8 +156,10 @@ typedef int (*vcp_control_fn)(void *user, const char *network, const char *addre
  * of the library (asynchronous dials, background dials),
  * and in the dial's own time: vcp_conn_read, write and wait have its deadline and token, and when the deadline passes, the token fires or the
  * pool closes, the socket is shut down and the dial ends with VCP_ERR_TIMEOUT (VCP_PHASE_OPENING), VCP_ERR_CANCELED or
- * VCP_ERR_POOL_CLOSED as soon as the hook returns. Deadlines and tokens that they set end with them. A write of the program's own to fd
- * (SSL_connect makes some) may raise SIGPIPE when the peer has gone or the socket has been shut down; vcp_conn_write never does.
+ * VCP_ERR_POOL_CLOSED as soon as the hook returns. A deadline or token that the hook sets itself ends with it, and does not prolong the
+ * dial's: from then on vcp_conn_* calls answer VCP_ERR_TIMEOUT, CANCELED or POOL_CLOSED, never 0; who reads the descriptor itself sees
+ * end of stream. A write of the program's own to fd (SSL_connect makes some) may raise SIGPIPE when the peer has gone or the socket has
+ * been shut down; vcp_conn_write never does.
  *
  * on_release: before one that is fit is kept or handed on, on its borrower's own thread, inside vcp_conn_close; without deadline.
  * Refused, it is closed (VCP_CLOSE_HOOK). It is not called for one that is closed anyhow: discarded, failed, evicted, too old, used up,

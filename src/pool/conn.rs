@@ -55,7 +55,7 @@ pub(crate) const READ_ANY: u32 = 1 << 12;
 pub(crate) const CLOSING: u32 = 1 << 13;
 /// This borrow: a token may end its reads and writes.
 pub(crate) const HAS_TOKEN: u32 = 1 << 14;
-/// Shut down by vcp_pool_abort: never of use again.
+/// Shut down by vcp_pool_abort, or because the pool was closed while its hook ran: never of use again.
 pub(crate) const ABORTED: u32 = 1 << 15;
 /// To be closed when it comes back (vcp_pool_evict).
 pub(crate) const EVICTED: u32 = 1 << 16;
@@ -69,6 +69,12 @@ pub(crate) const GONE: u32 = 1 << 19;
 pub(crate) const IN_HOOK: u32 = 1 << 20;
 /// This borrow: a hook has seen its handle, which stays the borrower's.
 pub(crate) const SHOWN: u32 = 1 << 21;
+/// Shut down because a dial's time was over while its hook ran: never of use again.
+pub(crate) const LATE: u32 = 1 << 22;
+/// Shut down because a dial's token fired while its hook ran: never of use again.
+pub(crate) const CANCELED: u32 = 1 << 23;
+/// Shut down by the library: the end of stream that a read finds is not the peer's.
+pub(crate) const CUT: u32 = ABORTED | LATE | CANCELED;
 const OF_ONE_BORROW: u32 =
     REUSED | DISCARDED | FAILED | ENDED | READ_ANY | CLOSING | LEAKED | SHOWN;
 
@@ -433,7 +439,7 @@ impl Held for Owned<Conn> {
     fn unfit(&self) -> Option<Cause> {
         if self.has(HUNG_UP) {
             Some(Cause::PeerClosedAtGiveBack)
-        } else if self.has(ABORTED) {
+        } else if self.has(CUT) {
             Some(Cause::Discarded)
         } else if self.has(EVICTED) {
             Some(Cause::Evicted)

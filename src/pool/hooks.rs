@@ -182,9 +182,12 @@ impl Work for Watch {
             return Next::At(watched.budget.deadline);
         };
         if let Some(conn) = Conn::table().pin_place(watched.place) {
-            if error.status == Status::PoolClosed {
-                conn.mark(conn::ABORTED);
-            }
+            // Before: whoever sees the end of stream must see why.
+            conn.mark(match error.status {
+                Status::PoolClosed => conn::ABORTED,
+                Status::Canceled => conn::CANCELED,
+                _ => conn::LATE,
+            });
             let _ = socket::shut_down(conn.fd());
         }
         process().sleepers.wake(watched.place);

@@ -7,7 +7,7 @@
 
 use std::io::ErrorKind;
 
-use super::conn::{Conn, ABORTED, CLOSING, ENDED, FAILED, READ_ANY};
+use super::conn::{Conn, ABORTED, CANCELED, CLOSING, CUT, ENDED, FAILED, READ_ANY};
 use super::process::process;
 use super::{canceled, system_error};
 use crate::handle::{Pin, Place};
@@ -117,7 +117,7 @@ fn try_receive(conn: &Pin<Conn>, buffer: &mut [u8]) -> Result<Option<usize>> {
     }
     match socket::receive(conn.fd(), buffer) {
         // A truncated answer must not look like a whole one.
-        Ok(0) | Err(_) if conn.has(ABORTED) => Err(aborted(conn)),
+        Ok(0) | Err(_) if conn.has(CUT) => Err(cut(conn, READ)),
         Ok(0) if !is_datagram => {
             conn.mark(FAILED | ENDED);
             Ok(Some(0))
@@ -139,7 +139,7 @@ fn try_send(conn: &Pin<Conn>, bytes: &[u8]) -> Result<Option<usize>> {
         return Ok(Some(0));
     }
     match socket::send(conn.fd(), bytes) {
-        Err(_) if conn.has(ABORTED) => Err(aborted(conn)),
+        Err(_) if conn.has(CUT) => Err(cut(conn, WRITE)),
         Ok(count) => Ok(Some(count)),
         Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),
         Err(error) => Err(failed(conn, "write", &error)),
@@ -153,9 +153,17 @@ fn failed(conn: &Conn, what: &str, error: &std::io::Error) -> Error {
     Error::new(Status::Io, message).numbered(errno)
 }
 
-fn aborted(conn: &Conn) -> Error {
+/// Why the library has shut the socket down.
+fn cut(conn: &Conn, directions: Directions) -> Error {
     conn.mark(FAILED);
-    Error::new(Status::PoolClosed, "the pool was aborted").of(conn.destination())
+    let error = if conn.has(ABORTED) {
+        Error::new(Status::PoolClosed, "the pool was aborted")
+    } else if conn.has(CANCELED) {
+        canceled()
+    } else {
+        Error::timeout(directions.phase(), "")
+    };
+    error.of(conn.destination())
 }
 
 fn no_bell(conn: &Conn, error: &std::io::Error) -> Error {
@@ -172,8 +180,8 @@ fn check(conn: &Conn, directions: Directions) -> Result<()> {
             "the connection was closed meanwhile",
         ));
     }
-    if conn.has(ABORTED) {
-        return Err(aborted(conn));
+    if conn.has(CUT) {
+        return Err(cut(conn, directions));
     }
     if conn.token().is_some_and(|token| token.has_fired()) {
         conn.mark(FAILED);
@@ -210,8 +218,8 @@ fn sleep(conn: &Pin<Conn>, directions: Directions) -> Result<Directions> {
         poll::wait(&mut interests, directions.deadline(conn))
             .map_err(|error| failed(conn, "poll", &error))?;
         if let Some(ready) = ready(&interests[0], directions) {
-            return if conn.has(ABORTED) {
-                Err(aborted(conn))
+            return if conn.has(CUT) {
+                Err(cut(conn, directions))
             } else {
                 Ok(ready)
             };

@@ -346,7 +346,7 @@ impl Pool {
             || (self.options.verify_release && !conn.is_still_its_socket());
         Fate::Close(if is_foreign {
             Cause::ForeignFd
-        } else if conn.has(conn::DISCARDED | conn::ABORTED) {
+        } else if conn.has(conn::DISCARDED | conn::CUT) {
             Cause::Discarded
         } else if conn.has(conn::FAILED) {
             Cause::Failed

@@ -352,6 +352,57 @@ TEST(a_pools_close_ends_a_hook_that_hangs)
     server_close(&s);
 }
 
+static int lifts_its_terms(void *user, vcp_conn *conn, int fd)
+{
+    record *r = (record *)user;
+    char byte;
+    (void)fd;
+    CHECK_EQ(vcp_conn_set_deadline(conn, -1), VCP_OK);
+    CHECK_EQ(vcp_conn_set_cancel(conn, NULL), VCP_OK);
+    __sync_add_and_fetch(&r->opened, 1);
+    r->read_answer = vcp_conn_read(conn, &byte, 1);
+    r->phase = vcp_last_phase();
+    CHECK_EQ(vcp_conn_try_read(conn, &byte, 1), r->read_answer);
+    CHECK_EQ(vcp_conn_write(conn, "x", 1), r->read_answer);
+    CHECK_EQ(vcp_conn_wait(conn, VCP_READABLE), (int)r->read_answer);
+    return 0;
+}
+
+/* The socket is shut down under it, which looked like the peer's end of stream: an answer cut short looked like a whole one. */
+TEST(a_hook_with_a_deadline_and_token_of_its_own_reads_no_false_end_of_stream)
+{
+    static const int endings[] = {VCP_ERR_TIMEOUT, VCP_ERR_CANCELED, VCP_ERR_POOL_CLOSED};
+    server s = tcp_server();
+    int i;
+    for (i = 0; i < 3; i++) {
+        record r;
+        vcp_pool_options options = recorded(&r);
+        vcp_dial_options dial = dial_options(0);
+        vcp_conn *conn = NULL;
+        vcp_cancel *cancel;
+        pthread_t thread;
+        options.on_open = lifts_its_terms;
+        r.pool = pool_new(&options);
+        CHECK_EQ(vcp_cancel_new(&cancel), VCP_OK);
+        dial.cancel = cancel;
+        dial.timeout_ms = i == 0 ? 100 : 10000;
+        if (i > 0) {
+            CHECK_EQ(pthread_create(&thread, NULL, i == 1 ? fire : close_pool, i == 1 ? (void *)cancel : &r), 0);
+        }
+        CHECK_EQ(vcp_dial_with(r.pool, s.network, s.address, &dial, &conn), endings[i]);
+        CHECK_EQ(r.read_answer, endings[i]);
+        CHECK_EQ(r.phase, i == 0 ? VCP_PHASE_READING : VCP_PHASE_NONE);
+        if (i > 0) {
+            CHECK_EQ(pthread_join(thread, NULL), 0);
+        }
+        CHECK_EQ(vcp_cancel_free(cancel), VCP_OK);
+        if (i < 2) {
+            CHECK_EQ(vcp_pool_close(r.pool), VCP_OK);
+        }
+    }
+    server_close(&s);
+}
+
 TEST(asynchronous_dials_have_them_too)
 {
     server s = tcp_server();
@@ -758,6 +809,7 @@ int main(void)
     RUN(the_deadline_of_the_dial_ends_with_it);
     RUN(a_token_ends_a_hook_that_hangs);
     RUN(a_pools_close_ends_a_hook_that_hangs);
+    RUN(a_hook_with_a_deadline_and_token_of_its_own_reads_no_false_end_of_stream);
     RUN(asynchronous_dials_have_them_too);
     RUN(a_freed_queue_ends_a_hook_that_hangs);
     RUN(data_is_freed_when_a_queue_is_freed_with_its_connection_inside);
