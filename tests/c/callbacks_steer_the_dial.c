@@ -1,5 +1,5 @@
 /* rewrite, resolve, dial and control: what each is told, what each may do, and how each refuses. */
-#include "check.h"
+#include "queue.h"
 
 #include <arpa/inet.h>
 
@@ -457,6 +457,145 @@ TEST(the_error_of_a_rewritten_dial_says_where_it_went)
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
 }
 
+/* Refuses as soon as the pool is closed, or the token has fired. */
+typedef struct {
+    vcp_pool *pool;
+    int is_inside;
+    int may_return;
+} late;
+
+static int refuses_late(void *user)
+{
+    late *l = (late *)user;
+    __sync_add_and_fetch(&l->is_inside, 1);
+    EVENTUALLY(__sync_add_and_fetch(&l->may_return, 0) != 0 || vcp_pool_conn_count(l->pool) == VCP_ERR_POOL_CLOSED,
+               10000);
+    return -7;
+}
+
+static int late_rewrite(void *user, const char *network, const char *address, char *out, size_t size)
+{
+    (void)network;
+    (void)address;
+    (void)out;
+    (void)size;
+    return refuses_late(user);
+}
+
+static int late_resolve(void *user, const char *network, const char *host, int64_t timeout_ms, vcp_resolved *out)
+{
+    (void)network;
+    (void)host;
+    (void)timeout_ms;
+    (void)out;
+    return refuses_late(user);
+}
+
+static int late_dial(void *user, const char *network, const char *address, int64_t timeout_ms)
+{
+    (void)network;
+    (void)address;
+    (void)timeout_ms;
+    return refuses_late(user);
+}
+
+static int late_control(void *user, const char *network, const char *address, int fd)
+{
+    (void)network;
+    (void)address;
+    (void)fd;
+    return refuses_late(user);
+}
+
+static void *close_when_inside(void *user)
+{
+    late *l = (late *)user;
+    EVENTUALLY(__sync_add_and_fetch(&l->is_inside, 0) == 1, 5000);
+    CHECK_EQ(vcp_pool_close(l->pool), VCP_OK);
+    return NULL;
+}
+
+static void set_late_callback(vcp_pool_options *o, int which)
+{
+    o->rewrite = which == 0 ? late_rewrite : NULL;
+    o->resolve = which == 1 ? late_resolve : NULL;
+    o->dial = which == 2 ? late_dial : NULL;
+    o->control = which == 3 ? late_control : NULL;
+}
+
+/* Its own refusal came first, and hid why it had given up. */
+TEST(a_callback_that_refuses_after_the_pools_close_does_not_hide_it)
+{
+    server s = tcp_server();
+    char named[128];
+    int i;
+    snprintf(named, sizeof named, "localhost:%d", s.port);
+    for (i = 0; i < 8; i++) {
+        vcp_pool_options o = pool_options();
+        vcp_queue *queue = queue_new();
+        vcp_conn *conn = NULL;
+        pthread_t thread;
+        late l;
+        int is_async = i >= 4;
+        memset(&l, 0, sizeof l);
+        set_late_callback(&o, i % 4);
+        o.user = &l;
+        o.dial_timeout_ms = 0;
+        l.pool = pool_new(&o);
+        CHECK_EQ(pthread_create(&thread, NULL, close_when_inside, &l), 0);
+        if (is_async) {
+            CHECK_EQ(vcp_dial_async(l.pool, "tcp", named, NULL, queue, &l, &conn), VCP_ERR_IN_PROGRESS);
+            next_fails(queue, &l, VCP_ERR_POOL_CLOSED);
+        } else {
+            CHECK_EQ(vcp_dial(l.pool, "tcp", named, &conn), VCP_ERR_POOL_CLOSED);
+        }
+        CHECK_EQ(pthread_join(thread, NULL), 0);
+        CHECK_EQ(vcp_queue_free(queue), VCP_OK);
+    }
+    server_close(&s);
+}
+
+typedef struct {
+    late *l;
+    vcp_cancel *cancel;
+} late_token;
+
+static void *fire_when_inside(void *argument)
+{
+    late_token *t = (late_token *)argument;
+    EVENTUALLY(__sync_add_and_fetch(&t->l->is_inside, 0) == 1, 5000);
+    CHECK_EQ(vcp_cancel_fire(t->cancel), VCP_OK);
+    __sync_add_and_fetch(&t->l->may_return, 1);
+    return NULL;
+}
+
+TEST(a_callback_that_refuses_after_the_token_fired_does_not_hide_it)
+{
+    server s = tcp_server();
+    int i;
+    for (i = 0; i < 4; i++) {
+        vcp_pool_options o = pool_options();
+        vcp_dial_options dial = dial_options(0);
+        vcp_conn *conn = NULL;
+        late_token token;
+        pthread_t thread;
+        late l;
+        memset(&l, 0, sizeof l);
+        set_late_callback(&o, i);
+        o.user = &l;
+        l.pool = pool_new(&o);
+        token.l = &l;
+        CHECK_EQ(vcp_cancel_new(&token.cancel), VCP_OK);
+        dial.cancel = token.cancel;
+        CHECK_EQ(pthread_create(&thread, NULL, fire_when_inside, &token), 0);
+        CHECK_EQ(vcp_dial_with(l.pool, "tcp", i == 1 ? "some.service:1" : s.address, &dial, &conn), VCP_ERR_CANCELED);
+        CHECK_EQ(pthread_join(thread, NULL), 0);
+        CHECK_EQ(vcp_cancel_free(token.cancel), VCP_OK);
+        CHECK_EQ(vcp_pool_close(l.pool), VCP_OK);
+    }
+    server_close(&s);
+}
+
 int main(void)
 {
     RUN(rewrite_says_where_to_dial_and_the_destination_keeps_its_name);
@@ -473,5 +612,7 @@ int main(void)
     RUN(an_answer_that_comes_too_late_serves_the_next_dial);
     RUN(who_shares_a_lookup_does_not_fail_by_the_others_deadline);
     RUN(the_error_of_a_rewritten_dial_says_where_it_went);
+    RUN(a_callback_that_refuses_after_the_pools_close_does_not_hide_it);
+    RUN(a_callback_that_refuses_after_the_token_fired_does_not_hide_it);
     return finished();
 }

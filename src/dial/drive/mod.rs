@@ -99,6 +99,20 @@ pub(crate) fn begin(
     deadline: Deadline,
     caller: &dyn Caller,
 ) -> Result<Begun> {
+    begun(destination, dialer, deadline, caller).map_err(|error| why(error, caller))
+}
+
+/// A callback that sees the end of its dial coming refuses; what ended the dial is why it failed.
+fn why(error: Error, caller: &dyn Caller) -> Error {
+    caller.ended().unwrap_or(error)
+}
+
+fn begun(
+    destination: &Arc<Destination>,
+    dialer: &Arc<Dialer>,
+    deadline: Deadline,
+    caller: &dyn Caller,
+) -> Result<Begun> {
     let address = &destination.address;
     let rewritten = match &dialer.program {
         Some(program) => program.rewrite(&address.network.to_string(), &address.text)?,
@@ -274,7 +288,7 @@ impl Drive {
                 self.attempts[number] = Some(attempt);
                 Ok(())
             }
-            Err(StartFailure::Refused(error)) => Err(error),
+            Err(StartFailure::Refused(error)) => Err(why(error, caller)),
             Err(StartFailure::System(error))
                 if sys::is_shortage(sys::errno(&error)) && !self.in_flight() =>
             {
