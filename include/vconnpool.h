@@ -1014,7 +1014,7 @@ int vcp_resolved_add(vcp_resolved *out,
 
 /**
  * Called inside a callback that refuses: the text joins the message of the dial that fails by it, asynchronous ones
- * included. Elsewhere, or with NULL: VCP_ERR_INVALID_ARGUMENT.
+ * included. Elsewhere (in on_event too, which cannot refuse), or with NULL: VCP_ERR_INVALID_ARGUMENT.
  */
 int vcp_set_callback_error(const char *text);
 

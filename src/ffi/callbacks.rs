@@ -203,35 +203,65 @@ pub unsafe extern "C" fn vcp_resolved_add(out: *mut vcp_resolved, ip: *const c_c
 }
 
 /// Called inside a callback that refuses: the text joins the message of the dial that fails by it, asynchronous ones
-/// included. Elsewhere, or with NULL: VCP_ERR_INVALID_ARGUMENT.
+/// included. Elsewhere (in on_event too, which cannot refuse), or with NULL: VCP_ERR_INVALID_ARGUMENT.
 #[no_mangle]
 pub unsafe extern "C" fn vcp_set_callback_error(text: *const c_char) -> c_int {
     guard(|| {
         // SAFETY: the program's promise.
         let text = unsafe { text::required(text, "text", Status::InvalidArgument) }?;
-        SAID.with_borrow_mut(|said| match said.last_mut() {
-            Some(last) => {
-                *last = Some(text.to_owned());
-                Ok(0)
+        let is_heard = with_running(|running| match running.last_mut() {
+            Some(Running::MayRefuse(said)) => {
+                *said = Some(text.to_owned());
+                true
             }
-            None => Err(Error::invalid_argument(
-                "vcp_set_callback_error: not inside a callback",
-            )),
-        })
+            Some(Running::IsTold) | None => false,
+        });
+        if is_heard == Some(true) {
+            Ok(0)
+        } else {
+            let message = "vcp_set_callback_error: not inside a callback";
+            Err(Error::invalid_argument(message))
+        }
     })
 }
 
+/// A callback that runs on this thread.
+enum Running {
+    /// What it has said of its refusal.
+    MayRefuse(Option<String>),
+    /// on_event. It may run inside one that may refuse, for which it does not speak.
+    IsTold,
+}
+
 thread_local! {
-    /// What the callbacks that run on this thread have said, the innermost last.
-    static SAID: RefCell<Vec<Option<String>>> = const { RefCell::new(Vec::new()) };
+    /// The innermost last.
+    static RUNNING: RefCell<Vec<Running>> = const { RefCell::new(Vec::new()) };
+}
+
+/// `None`: this thread is ending, and its place is gone already (a destructor of pthread_key_create(3) calls us). Then a refusal
+/// is told without its text.
+fn with_running<T>(look: impl FnOnce(&mut Vec<Running>) -> T) -> Option<T> {
+    RUNNING
+        .try_with(|running| look(&mut running.borrow_mut()))
+        .ok()
+}
+
+/// Runs on_event.
+pub(super) fn told(on_event: impl FnOnce()) {
+    with_running(|running| running.push(Running::IsTold));
+    on_event();
+    with_running(Vec::pop);
 }
 
 /// Runs a callback; returns its number and what it said.
 pub(super) fn called(callback: impl FnOnce() -> c_int) -> (c_int, Option<String>) {
-    SAID.with_borrow_mut(|said| said.push(None));
+    with_running(|running| running.push(Running::MayRefuse(None)));
     let own = fork::generation();
     let number = callback();
-    let said = SAID.with_borrow_mut(|said| said.pop().flatten());
+    let said = match with_running(Vec::pop).flatten() {
+        Some(Running::MayRefuse(said)) => said,
+        Some(Running::IsTold) | None => None,
+    };
     if fork::has_come_back_in_a_child(own) {
         // The callback has forked, and the child came back here: what called it belongs to the parent.
         return (-1, Some("the process was forked inside it".to_owned()));

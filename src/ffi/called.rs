@@ -4,7 +4,7 @@ use std::ffi::{c_char, c_void, CString};
 use std::os::fd::RawFd;
 
 use super::callbacks::{
-    called, refused, vcp_conn_hook_fn, vcp_control_fn, vcp_dial_fn, vcp_event, vcp_event_fn,
+    called, refused, told, vcp_conn_hook_fn, vcp_control_fn, vcp_dial_fn, vcp_event, vcp_event_fn,
     vcp_free_fn, vcp_resolve_fn, vcp_resolved, vcp_rewrite_fn, Resolved,
 };
 use super::conn::vcp_conn;
@@ -158,7 +158,7 @@ impl Observer for Called {
         let reuse_tag = c_text(tag);
         let remote_address = c_text(&remote.unwrap_or_default());
         let message = c_text(event.error.map_or(event.remark, |error| &error.message));
-        let told = vcp_event {
+        let record = vcp_event {
             size: size_of::<vcp_event>(),
             kind: event.kind as i32,
             reason: event.reason as i32,
@@ -174,7 +174,7 @@ impl Observer for Called {
         };
         let before = fork::generation();
         // SAFETY: texts that end in NUL, all valid until it returns.
-        unsafe { on_event(self.user, &told) };
+        told(|| unsafe { on_event(self.user, &record) });
         // It may have forked: whoever goes on in the child sees that what it holds is inherited.
         fork::has_come_back_in_a_child(before);
     }

@@ -457,6 +457,53 @@ TEST(the_error_of_a_rewritten_dial_says_where_it_went)
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
 }
 
+typedef struct {
+    vcp_pool *observed;
+    const server *s;
+    int said;
+} loud;
+
+static void says_too_much(void *user, const vcp_event *event)
+{
+    (void)event;
+    ((loud *)user)->said = vcp_set_callback_error("on_event says so");
+}
+
+static int dials_and_refuses(void *user, const char *network, const char *address, char *out, size_t size)
+{
+    const loud *l = (const loud *)user;
+    (void)network;
+    (void)address;
+    (void)out;
+    (void)size;
+    give_back(borrow(l->observed, l->s));
+    return 3;
+}
+
+/* on_event refuses nothing: what it said became the text of the callback that had caused the event. */
+TEST(on_event_has_no_say_in_the_callback_that_causes_it)
+{
+    server s = tcp_server();
+    vcp_pool_options o = pool_options();
+    vcp_conn *conn = NULL;
+    vcp_pool *pool;
+    loud l;
+    memset(&l, 0, sizeof l);
+    l.s = &s;
+    o.user = &l;
+    o.on_event = says_too_much;
+    l.observed = pool_new(&o);
+    o.on_event = NULL;
+    o.rewrite = dials_and_refuses;
+    pool = pool_new(&o);
+    CHECK_EQ(vcp_dial(pool, s.network, s.address, &conn), VCP_ERR_CALLBACK);
+    CHECK(strstr(vcp_last_error(), "on_event") == NULL);
+    CHECK_EQ(l.said, VCP_ERR_INVALID_ARGUMENT);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    CHECK_EQ(vcp_pool_close(l.observed), VCP_OK);
+    server_close(&s);
+}
+
 /* Refuses as soon as the pool is closed, or the token has fired. */
 typedef struct {
     vcp_pool *pool;
@@ -612,6 +659,7 @@ int main(void)
     RUN(an_answer_that_comes_too_late_serves_the_next_dial);
     RUN(who_shares_a_lookup_does_not_fail_by_the_others_deadline);
     RUN(the_error_of_a_rewritten_dial_says_where_it_went);
+    RUN(on_event_has_no_say_in_the_callback_that_causes_it);
     RUN(a_callback_that_refuses_after_the_pools_close_does_not_hide_it);
     RUN(a_callback_that_refuses_after_the_token_fired_does_not_hide_it);
     return finished();

@@ -18,6 +18,7 @@ typedef struct {
     int freed_data;
     int data_fd;
     int data_fd_was_open;
+    int events;
 } record;
 
 static void free_data(void *data)
@@ -714,6 +715,52 @@ TEST(what_failed_in_on_reuse_is_refused)
     server_close(&s);
 }
 
+static void give_back_at_the_end(void *conn)
+{
+    give_back((vcp_conn *)conn);
+}
+
+typedef struct {
+    vcp_pool *pool;
+    const server *s;
+    pthread_key_t key;
+} last_words;
+
+static void *ends_with_a_connection(void *argument)
+{
+    const last_words *l = (const last_words *)argument;
+    CHECK_EQ(pthread_setspecific(l->key, borrow(l->pool, l->s)), 0);
+    return NULL;
+}
+
+static void counts_events(void *user, const vcp_event *event)
+{
+    (void)event;
+    __sync_add_and_fetch(&((record *)user)->events, 1);
+}
+
+/* What a thread keeps for itself in Rust is gone when the destructors of pthread_key_create(3) run: the close was VCP_ERR_INTERNAL. */
+TEST(on_release_runs_in_a_destructor_at_the_end_of_a_thread)
+{
+    server s = tcp_server();
+    record r;
+    vcp_pool_options options = recorded(&r);
+    last_words l;
+    pthread_t thread;
+    options.on_event = counts_events;
+    l.pool = pool_new(&options);
+    l.s = &s;
+    CHECK_EQ(pthread_key_create(&l.key, give_back_at_the_end), 0);
+    CHECK_EQ(pthread_create(&thread, NULL, ends_with_a_connection, &l), 0);
+    CHECK_EQ(pthread_join(thread, NULL), 0);
+    CHECK_EQ(r.released, 1);
+    CHECK_EQ(idle_in(l.pool), 1);
+    CHECK(r.events > 0);
+    CHECK_EQ(pthread_key_delete(l.key), 0);
+    CHECK_EQ(vcp_pool_close(l.pool), VCP_OK);
+    server_close(&s);
+}
+
 static int sets_liveness(void *user, vcp_conn *conn, int fd)
 {
     (void)user;
@@ -818,6 +865,7 @@ int main(void)
     RUN(a_dial_that_was_given_what_on_reuse_refuses_goes_on);
     RUN(what_on_reuse_read_is_no_reason_not_to_retry);
     RUN(what_failed_in_on_reuse_is_refused);
+    RUN(on_release_runs_in_a_destructor_at_the_end_of_a_thread);
     RUN(on_open_may_set_the_liveness);
     RUN(free_user_runs_once_and_not_for_a_pool_that_never_was);
     RUN(a_fork_inside_a_hook_ends_the_call_in_the_child);
