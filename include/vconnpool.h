@@ -230,7 +230,7 @@ typedef struct {
 typedef void (*vcp_event_fn)(void *user, const vcp_event *event);
 
 /**
- * Frees what the program gave the library.
+ * Frees what the program gave the library; never called with NULL.
  */
 typedef void (*vcp_free_fn)(void *data);
 
@@ -419,7 +419,7 @@ typedef struct {
     vcp_event_fn on_event;
     /**
      * [NULL] Frees user: once, when the pool is closed, its last connection given back and its last callback has returned; on
-     * the thread that ended last. Not when vcp_pool_new fails, and not in a forked child for a pool made before the fork.
+     * the thread that ended last. Not when user is NULL, when vcp_pool_new fails, or in a forked child for a pool made before the fork.
      */
     vcp_free_fn free_user;
 } vcp_pool_options;

@@ -95,7 +95,7 @@ pub type vcp_conn_hook_fn =
 /// asynchronous dial was ended by its deadline, its token or its pool's close may be told a moment after its completion.
 pub type vcp_event_fn = Option<unsafe extern "C" fn(user: *mut c_void, event: *const vcp_event)>;
 
-/// Frees what the program gave the library.
+/// Frees what the program gave the library; never called with NULL.
 pub type vcp_free_fn = Option<unsafe extern "C" fn(data: *mut c_void)>;
 
 /// What happened.

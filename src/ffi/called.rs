@@ -43,7 +43,10 @@ struct Called {
 
 impl Drop for Called {
     fn drop(&mut self) {
-        if let (Some(free_user), true) = (self.free_user, *self.is_in_use.get_mut()) {
+        if self.user.is_null() || !*self.is_in_use.get_mut() {
+            return;
+        }
+        if let Some(free_user) = self.free_user {
             let user = UserData::new(self.user, Some(free_user));
             run_where_it_may(Box::new(move || user.free()));
         }

@@ -150,7 +150,7 @@ pub struct vcp_pool_options {
     /// [NULL] Told of everything that happens.
     pub on_event: vcp_event_fn,
     /// [NULL] Frees user: once, when the pool is closed, its last connection given back and its last callback has returned; on
-    /// the thread that ended last. Not when vcp_pool_new fails, and not in a forked child for a pool made before the fork.
+    /// the thread that ended last. Not when user is NULL, when vcp_pool_new fails, or in a forked child for a pool made before the fork.
     pub free_user: vcp_free_fn,
 }
 

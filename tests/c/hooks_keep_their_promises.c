@@ -810,6 +810,32 @@ TEST(free_user_runs_once_and_not_for_a_pool_that_never_was)
     CHECK_EQ(r.freed, 1);
 }
 
+static int freed_nothings;
+
+static void frees_nothing(void *data)
+{
+    CHECK(data != NULL);
+    __sync_add_and_fetch(&freed_nothings, 1);
+}
+
+/* free_user was called with NULL, free_data never. */
+TEST(nothing_is_freed_where_nothing_was_given)
+{
+    server s = tcp_server();
+    vcp_pool_options options = pool_options();
+    vcp_pool *pool;
+    vcp_conn *conn;
+    options.free_user = frees_nothing;
+    pool = pool_new(&options);
+    conn = borrow(pool, &s);
+    CHECK_EQ(vcp_conn_set_data(conn, NULL, frees_nothing), VCP_OK);
+    CHECK_EQ(vcp_conn_discard(conn), VCP_OK);
+    give_back(conn);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    CHECK_EQ(freed_nothings, 0);
+    server_close(&s);
+}
+
 static int forks(void *user, vcp_conn *conn, int fd)
 {
     (void)conn;
@@ -868,6 +894,7 @@ int main(void)
     RUN(on_release_runs_in_a_destructor_at_the_end_of_a_thread);
     RUN(on_open_may_set_the_liveness);
     RUN(free_user_runs_once_and_not_for_a_pool_that_never_was);
+    RUN(nothing_is_freed_where_nothing_was_given);
     RUN(a_fork_inside_a_hook_ends_the_call_in_the_child);
     return finished();
 }
