@@ -47,7 +47,8 @@ pub type vcp_resolve_fn = Option<
 >;
 
 /// Replaces resolving and connecting (Go: Dialer): returns a connected descriptor, which the pool then owns, or a negative
-/// number to refuse. timeout_ms is what is left, -1 without a deadline. The descriptor must be a connected socket.
+/// number to refuse (0 is a descriptor). timeout_ms is what is left, -1 without a deadline. What is no connected socket is closed all the
+/// same, and the dial fails with VCP_ERR_CALLBACK; a descriptor that a pool of this process has already is left alone.
 /// Runs on the dialing thread, or a helper thread of the library (asynchronous dials), and nothing ends it earlier: keep to timeout_ms.
 pub type vcp_dial_fn = Option<
     unsafe extern "C" fn(
@@ -74,9 +75,10 @@ pub type vcp_control_fn = Option<
 /// the borrower asked for.
 ///
 /// on_open: after a fresh connect (a TLS handshake, a login). Refused, the dial fails with VCP_ERR_CALLBACK and the connection
-/// never was the pool's. on_reuse: before one from the pool is handed out. Refused, it is closed (VCP_CLOSE_HOOK) and the next idle one or a fresh
-/// dial takes its place; so it is when a read or write of the hook's has failed. Both run on the dialing thread, or on a helper thread
-/// of the library (asynchronous dials, background dials),
+/// never was the pool's. A dial whose caller was answered by a connection given back meanwhile goes on: its on_open runs when its own
+/// connect is done, perhaps long after the caller has gone. on_reuse: before one from the pool is handed out. Refused, it is closed
+/// (VCP_CLOSE_HOOK) and the next idle one or a fresh dial takes its place; so it is when a read or write of the hook's has failed. Both run on
+/// the dialing thread, or on a helper thread of the library (asynchronous dials, background dials),
 /// and in the dial's own time: vcp_conn_read, write and wait have its deadline and token, and when the deadline passes, the token fires or the
 /// pool closes, the socket is shut down and the dial ends with VCP_ERR_TIMEOUT (VCP_PHASE_OPENING), VCP_ERR_CANCELED or
 /// VCP_ERR_POOL_CLOSED as soon as the hook returns. A deadline or token that the hook sets itself ends with it, and does not prolong the

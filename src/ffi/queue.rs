@@ -125,7 +125,8 @@ pub unsafe extern "C" fn vcp_queue_new(queue: *mut *mut vcp_queue) -> c_int {
 }
 
 /// A descriptor that is readable exactly while a completion waits, for epoll, libuv, io_uring or poll: never read, written or
-/// closed by the program, and valid until vcp_queue_free. A forked child asks again: it has an empty queue, with a descriptor of its
+/// closed by the program, and valid until vcp_queue_free. With EPOLLET call vcp_queue_next until it returns 0: while one waits, another
+/// makes no new edge. A forked child asks again: it has an empty queue, with a descriptor of its
 /// own.
 #[no_mangle]
 pub extern "C" fn vcp_queue_fd(queue: *mut vcp_queue) -> c_int {

@@ -261,6 +261,40 @@ TEST(dial_hands_over_a_connected_descriptor)
     server_close(&s);
 }
 
+static int refused_fd(vcp_pool *pool, seen *heard, int fd, const char *why)
+{
+    vcp_conn *conn = NULL;
+    heard->dial_fd = fd;
+    CHECK(is_open(fd));
+    CHECK_EQ(vcp_dial(pool, "tcp", "some.service:1", &conn), VCP_ERR_CALLBACK);
+    CHECK_HAS(vcp_last_error(), why);
+    return is_open(fd);
+}
+
+TEST(what_a_dial_callback_returns_is_closed_unless_a_pool_has_it)
+{
+    server s = tcp_server();
+    seen heard = nothing_seen();
+    vcp_pool_options o = pool_options();
+    vcp_pool *other = pool_new(NULL);
+    vcp_conn *conn = borrow(other, &s);
+    vcp_pool *pool;
+    int pipe_fds[2];
+    o.dial = on_dial;
+    o.user = &heard;
+    pool = pool_new(&o);
+    CHECK_EQ(pipe2(pipe_fds, O_CLOEXEC), 0);
+    CHECK_EQ(refused_fd(pool, &heard, pipe_fds[0], "not a socket"), 0);
+    CHECK_EQ(refused_fd(pool, &heard, socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), "not connected"), 0);
+    CHECK_EQ(refused_fd(pool, &heard, vcp_conn_raw_fd(conn), "has already"), 1);
+    close(pipe_fds[1]);
+    give_back(conn);
+    CHECK_EQ(idle_in(other), 1);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    CHECK_EQ(vcp_pool_close(other), VCP_OK);
+    server_close(&s);
+}
+
 TEST(control_sees_the_socket_before_it_connects)
 {
     server s = tcp_server();
@@ -652,6 +686,7 @@ int main(void)
     RUN(resolve_that_finds_nothing_is_a_resolve_error);
     RUN(a_slow_resolve_does_not_outlive_the_deadline);
     RUN(dial_hands_over_a_connected_descriptor);
+    RUN(what_a_dial_callback_returns_is_closed_unless_a_pool_has_it);
     RUN(control_sees_the_socket_before_it_connects);
     RUN(each_callbacks_refusal_is_told_with_its_number_and_leaves_nothing_open);
     RUN(a_callbacks_text_is_refused_outside_of_one);

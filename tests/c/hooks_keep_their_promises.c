@@ -715,6 +715,40 @@ TEST(what_failed_in_on_reuse_is_refused)
     server_close(&s);
 }
 
+static int accepts_one(const server *s)
+{
+    if (readable_within(s->fd, 0)) {
+        close(server_accept(s));
+    }
+    return 1;
+}
+
+/* Its connect is answered when the server makes room and the kernel sends its SYN once more, after a second. */
+TEST(a_dial_that_was_answered_otherwise_is_still_opened)
+{
+    full_server full = full_server_new();
+    server s = tcp_server();
+    int fillers = connects_to(&full);
+    record r;
+    vcp_pool_options options = recorded(&r);
+    vcp_pool *pool = pool_new(&options);
+    vcp_queue *queue = queue_new();
+    vcp_conn *conn;
+    begin_dial(pool, &full.s, NULL, queue, &r);
+    EVENTUALLY(connects_to(&full) == fillers + 1, 5000);
+    CHECK_EQ(vcp_pool_put(pool, client_of(&s), full.s.network, full.s.address, NULL), VCP_OK);
+    conn = next_conn(queue, &r);
+    CHECK_EQ(vcp_conn_is_reused(conn), 1);
+    CHECK_EQ(count(&r.opened), 0);
+    /* The filler that has waited in front of it comes first. */
+    EVENTUALLY(accepts_one(&full.s) && count(&r.opened) == 1, 20000);
+    give_back(conn);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    CHECK_EQ(vcp_queue_free(queue), VCP_OK);
+    server_close(&s);
+    full_server_close(&full);
+}
+
 static void give_back_at_the_end(void *conn)
 {
     give_back((vcp_conn *)conn);
@@ -891,6 +925,7 @@ int main(void)
     RUN(a_dial_that_was_given_what_on_reuse_refuses_goes_on);
     RUN(what_on_reuse_read_is_no_reason_not_to_retry);
     RUN(what_failed_in_on_reuse_is_refused);
+    RUN(a_dial_that_was_answered_otherwise_is_still_opened);
     RUN(on_release_runs_in_a_destructor_at_the_end_of_a_thread);
     RUN(on_open_may_set_the_liveness);
     RUN(free_user_runs_once_and_not_for_a_pool_that_never_was);
