@@ -1,4 +1,4 @@
-//! docs/rules.md is true: every test it names exists, every test in tests/c stands in it, and all_functions.c calls every
+//! docs/rules.md is true: every test it names exists, every test in tests/c and tests/cpp stands in it, and all_functions.c calls every
 //! function of the header.
 
 use std::collections::BTreeSet;
@@ -55,7 +55,9 @@ fn names<'a>(text: &'a str, open: &str, close: char) -> Vec<&'a str> {
 /// (file, test) of every TEST in that directory.
 fn c_tests(directory: &str) -> BTreeSet<(String, String)> {
     let mut files = Vec::new();
-    files_below(&root().join(directory), "c", &mut files);
+    for extension in ["c", "cpp"] {
+        files_below(&root().join(directory), extension, &mut files);
+    }
     let mut tests = BTreeSet::new();
     for file in files {
         let short = file.file_name().expect("a name").to_string_lossy();
@@ -66,12 +68,19 @@ fn c_tests(directory: &str) -> BTreeSet<(String, String)> {
     tests
 }
 
+/// Those that `cargo test` runs.
+fn local_c_tests() -> BTreeSet<(String, String)> {
+    let mut tests = c_tests("tests/c");
+    tests.append(&mut c_tests("tests/cpp"));
+    tests
+}
+
 #[test]
 fn every_test_in_the_table_exists() {
-    let mut c_tests = c_tests("tests/c");
+    let mut c_tests = local_c_tests();
     c_tests.append(&mut self::c_tests("tests/network"));
     for (file, name) in table() {
-        if file.ends_with(".c") {
+        if file.ends_with(".c") || file.ends_with(".cpp") {
             assert!(
                 c_tests.contains(&(file.clone(), name.clone())),
                 "no TEST({name}) in {file}"
@@ -89,7 +98,7 @@ fn every_test_in_the_table_exists() {
 #[test]
 fn every_c_test_is_in_the_table() {
     let listed: BTreeSet<(String, String)> = table().into_iter().collect();
-    let missing: Vec<_> = c_tests("tests/c").difference(&listed).cloned().collect();
+    let missing: Vec<_> = local_c_tests().difference(&listed).cloned().collect();
     assert!(missing.is_empty(), "not in docs/rules.md: {missing:#?}");
 }
 
@@ -104,7 +113,7 @@ fn every_row_is_there_once() {
 /// A TEST that is not RUN would be dead text; the compiler says so too (unused function).
 #[test]
 fn every_c_test_is_run() {
-    for (file, name) in c_tests("tests/c") {
+    for (file, name) in local_c_tests() {
         let text = read(&root().join(&file));
         assert!(
             text.contains(&format!("RUN({name});")),

@@ -1,113 +1,9 @@
 // vconnpool.hpp: ownership, errors both ways, options, callbacks, queues.
-#include <arpa/inet.h>
-#include <fcntl.h>
-#include <netinet/in.h>
-#include <poll.h>
-#include <sys/socket.h>
-#include <unistd.h>
+#include "check.hpp"
 
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
-#include <thread>
-#include <type_traits>
-
-#include <vconnpool.hpp>
-
-using namespace std::chrono_literals;
-
-static void check(bool holds, const char *what, int line)
+TEST(owners_give_back_and_move)
 {
-    if (!holds) {
-        std::printf("line %d: FAILED: %s\n  vcp_last_error: %s\n", line, what, vcp_last_error());
-        std::exit(1);
-    }
-}
-#define CHECK(holds) check((holds), #holds, __LINE__)
-
-// The body must throw a vcp::error of that code.
-template <typename Body> static vcp::error thrown_by(vcp::errc code, int line, Body body)
-{
-    try {
-        body();
-    } catch (const vcp::error &thrown) {
-        check(thrown.code() == code, thrown.what(), line);
-        return thrown;
-    }
-    check(false, "nothing was thrown", line);
-    std::abort();
-}
-#define THROWS(code, body) thrown_by(vcp::errc::code, __LINE__, [&] { body; })
-
-// Accepts, and echoes on each connection, one after another.
-class echo_server {
-public:
-    echo_server()
-    {
-        sockaddr_in name{};
-        socklen_t length = sizeof name;
-        name.sin_family = AF_INET;
-        name.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-        CHECK(fd_ >= 0 && bind(fd_, reinterpret_cast<sockaddr *>(&name), sizeof name) == 0 && listen(fd_, 64) == 0);
-        CHECK(getsockname(fd_, reinterpret_cast<sockaddr *>(&name), &length) == 0);
-        address_ = "127.0.0.1:" + std::to_string(ntohs(name.sin_port));
-        thread_ = std::thread([this] { serve(); });
-    }
-    ~echo_server()
-    {
-        shutdown(fd_, SHUT_RDWR);
-        thread_.join();
-        ::close(fd_);
-    }
-    const std::string &address() const { return address_; }
-
-private:
-    void serve()
-    {
-        std::vector<pollfd> all{{fd_, POLLIN, 0}};
-        while (poll(all.data(), all.size(), -1) > 0) {
-            for (std::size_t i = all.size(); i-- > 1;) {
-                char bytes[256];
-                if (all[i].revents != 0) {
-                    const ssize_t count = recv(all[i].fd, bytes, sizeof bytes, 0);
-                    if (count <= 0 || send(all[i].fd, bytes, static_cast<std::size_t>(count), MSG_NOSIGNAL) != count) {
-                        ::close(all[i].fd);
-                        all.erase(all.begin() + static_cast<std::ptrdiff_t>(i));
-                    }
-                }
-            }
-            if (all[0].revents != 0) {
-                const int fd = accept4(fd_, nullptr, nullptr, SOCK_CLOEXEC);
-                if (fd < 0) {
-                    break;
-                }
-                all.push_back({fd, POLLIN, 0});
-            }
-        }
-        for (std::size_t i = 1; i < all.size(); i++) {
-            ::close(all[i].fd);
-        }
-    }
-
-    int fd_ = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    std::string address_;
-    std::thread thread_;
-};
-
-static void echo(vcp::conn_ref &conn, const std::string &text)
-{
-    std::string back(text.size(), '\0');
-    conn.write(text);
-    for (std::size_t have = 0; have < back.size();) {
-        const std::size_t count = conn.read(&back[have], back.size() - have);
-        CHECK(count > 0);
-        have += count;
-    }
-    CHECK(back == text);
-}
-
-static void owners_give_back_and_move(const echo_server &server)
-{
+    const echo_server server;
     static_assert(!std::is_copy_constructible<vcp::conn>::value && !std::is_copy_constructible<vcp::pool>::value, "");
     static_assert(std::is_nothrow_move_constructible<vcp::conn>::value, "");
     static_assert(std::is_nothrow_move_assignable<vcp::conn>::value, "");
@@ -147,8 +43,9 @@ static void owners_give_back_and_move(const echo_server &server)
     CHECK(moved.idle_count() == 0);
 }
 
-static void errors_come_both_ways(const echo_server &server)
+TEST(errors_come_both_ways)
 {
+    const echo_server server;
     vcp::pool pool(vcp::pool_options().max_conns(1).name("small"));
     std::error_code ec;
     vcp::conn held = pool.dial("tcp", server.address(), ec);
@@ -180,8 +77,9 @@ static void errors_come_both_ways(const echo_server &server)
     THROWS(invalid_handle, pool.dial("tcp", server.address()));
 }
 
-static void callbacks_may_throw(const echo_server &server)
+TEST(callbacks_may_throw)
 {
+    const echo_server server;
     int events = 0;
     bool is_freed = false;
     struct sentinel {
@@ -236,8 +134,9 @@ static void callbacks_may_throw(const echo_server &server)
     CHECK(is_freed);
 }
 
-static void queues_and_tokens(const echo_server &server)
+TEST(queues_and_tokens)
 {
+    const echo_server server;
     vcp::pool pool(vcp::pool_options().max_conns(1).wait_timeout(vcp::forever));
     vcp::queue queue;
     vcp::cancel token;
@@ -268,10 +167,8 @@ static void queues_and_tokens(const echo_server &server)
 
 int main()
 {
-    echo_server server;
-    owners_give_back_and_move(server);
-    errors_come_both_ways(server);
-    callbacks_may_throw(server);
-    queues_and_tokens(server);
-    std::puts("ok");
+    RUN(owners_give_back_and_move);
+    RUN(errors_come_both_ways);
+    RUN(callbacks_may_throw);
+    RUN(queues_and_tokens);
 }
