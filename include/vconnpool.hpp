@@ -2,8 +2,9 @@
 //
 // The manual is vconnpool.h. Here is only what C++ adds to it:
 //
-//  - pool, conn, cancel and queue own what they name: moved, never copied, and closed at the end of their lives. An object that was
-//    moved from, or closed, holds nothing; using it is error invalid_handle, never undefined.
+//  - pool, conn, cancel and queue own what they name: moved, never copied; closed at the end of their lives, and when another is moved
+//    into them. An object that was moved from, or closed, holds nothing: using it is error invalid_handle, never undefined. Only close()
+//    and fire() of one do nothing and succeed, as vcp_pool_close(NULL) does.
 //  - Whatever can fail comes twice: as it is, it throws vcp::error (a std::system_error with the whole message); with a
 //    std::error_code as the last argument it sets that instead, and vcp::last_error() has the message.
 //  - Times are std::chrono::milliseconds; vcp::forever is "no deadline". Text is std::string_view, and copied.
@@ -160,6 +161,33 @@ private:
     std::string copy_;
 };
 
+/// Holds a handle, and ends what it names.
+template <typename Handle, int (*end)(Handle *)> class owner {
+public:
+    owner(owner &&other) noexcept : handle_(std::exchange(other.handle_, nullptr)) {}
+    owner &operator=(owner &&other) noexcept
+    {
+        if (this != &other) {
+            end(std::exchange(handle_, std::exchange(other.handle_, nullptr)));
+        }
+        return *this;
+    }
+    Handle *handle() const noexcept { return handle_; }
+    explicit operator bool() const noexcept { return handle_ != nullptr; }
+
+protected:
+    owner() noexcept = default;
+    ~owner() { end(handle_); }
+
+    Handle *handle_ = nullptr;
+};
+
+/// For C a token that is NULL is no token. One that was moved from was meant to be one: it goes as a handle that never was.
+inline vcp_cancel *meant(vcp_cancel *token) noexcept
+{
+    return token != nullptr ? token : reinterpret_cast<vcp_cancel *>(~std::uintptr_t{0});
+}
+
 /// Calls a function that works as snprintf.
 template <typename Tell> std::string told(Tell tell, std::int64_t &result)
 {
@@ -198,25 +226,12 @@ template <typename Body> int contained(Body body) noexcept
 } // namespace detail
 
 /// A token that ends dials, reads, writes and waits that carry it.
-class cancel {
+class cancel : public detail::owner<vcp_cancel, vcp_cancel_free> {
 public:
     cancel() { detail::must(vcp_cancel_new(&handle_)); }
-    cancel(cancel &&other) noexcept : handle_(std::exchange(other.handle_, nullptr)) {}
-    cancel &operator=(cancel &&other) noexcept
-    {
-        std::swap(handle_, other.handle_);
-        return *this;
-    }
-    cancel(const cancel &) = delete;
-    cancel &operator=(const cancel &) = delete;
-    ~cancel() { vcp_cancel_free(handle_); }
 
     /// From any thread, and from a signal handler.
     void fire() noexcept { vcp_cancel_fire(handle_); }
-    vcp_cancel *handle() const noexcept { return handle_; }
-
-private:
-    vcp_cancel *handle_ = nullptr;
 };
 
 /// What conn and a hook's argument have in common: everything but ending the borrow.
@@ -237,7 +252,7 @@ public:
     /// nullptr: none. The token must not be freed by the caller before it is passed; afterwards it may.
     void set_cancel(const cancel *token)
     {
-        detail::must(vcp_conn_set_cancel(handle_, token != nullptr ? token->handle() : nullptr));
+        detail::must(vcp_conn_set_cancel(handle_, token != nullptr ? detail::meant(token->handle()) : nullptr));
     }
 
     /// At least one byte; 0 at end of stream.
@@ -361,7 +376,7 @@ public:
         return set(raw_.wait_timeout_ms, std::int64_t{time.count()});
     }
     /// The token must live until the dial has begun.
-    dial_options &cancel_by(const cancel &token) noexcept { return set(raw_.cancel, token.handle()); }
+    dial_options &cancel_by(const cancel &token) noexcept { return set(raw_.cancel, detail::meant(token.handle())); }
     dial_options &reuse_tag(std::string_view tag)
     {
         tag_.emplace(tag);
@@ -592,18 +607,9 @@ struct completion {
 };
 
 /// Where the answers of asynchronous dials arrive. Its end cancels the dials in flight for it.
-class queue {
+class queue : public detail::owner<vcp_queue, vcp_queue_free> {
 public:
     queue() { detail::must(vcp_queue_new(&handle_)); }
-    queue(queue &&other) noexcept : handle_(std::exchange(other.handle_, nullptr)) {}
-    queue &operator=(queue &&other) noexcept
-    {
-        std::swap(handle_, other.handle_);
-        return *this;
-    }
-    queue(const queue &) = delete;
-    queue &operator=(const queue &) = delete;
-    ~queue() { vcp_queue_free(handle_); }
 
     /// Readable while a completion waits.
     int fd() const { return static_cast<int>(detail::must(vcp_queue_fd(handle_))); }
@@ -623,32 +629,14 @@ public:
         }
         return one;
     }
-    vcp_queue *handle() const noexcept { return handle_; }
-
-private:
-    vcp_queue *handle_ = nullptr;
 };
 
 /// A pool, closed at the end of its life. Connections may outlive it.
-class pool {
+class pool : public detail::owner<vcp_pool, vcp_pool_close> {
 public:
     pool() : pool(pool_options()) {}
     explicit pool(const pool_options &options) { detail::must(options.make(&handle_)); }
     pool(const pool_options &options, std::error_code &ec) { detail::failed(options.make(&handle_), ec); }
-    pool(pool &&other) noexcept : handle_(std::exchange(other.handle_, nullptr)) {}
-    pool &operator=(pool &&other) noexcept
-    {
-        if (this != &other) {
-            vcp_pool_close(std::exchange(handle_, std::exchange(other.handle_, nullptr)));
-        }
-        return *this;
-    }
-    pool(const pool &) = delete;
-    pool &operator=(const pool &) = delete;
-    ~pool() { vcp_pool_close(handle_); }
-
-    vcp_pool *handle() const noexcept { return handle_; }
-    explicit operator bool() const noexcept { return handle_ != nullptr; }
 
     conn dial(std::string_view network, std::string_view address, const dial_options &options = {})
     {
@@ -771,8 +759,6 @@ private:
         const vcp_dial_options raw = options.raw();
         return vcp_dial_with(handle_, detail::text(network).c_str(), detail::text(address).c_str(), &raw, connection);
     }
-
-    vcp_pool *handle_ = nullptr;
 };
 
 } // namespace vcp

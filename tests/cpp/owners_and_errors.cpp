@@ -43,6 +43,53 @@ TEST(owners_give_back_and_move)
     CHECK(moved.idle_count() == 0);
 }
 
+// It stood for "no token": a dial that was to be canceled could not be.
+TEST(a_token_that_was_moved_from_is_refused)
+{
+    const echo_server server;
+    vcp::pool pool;
+    vcp::cancel token;
+    const vcp::cancel other = std::move(token);
+    THROWS(invalid_handle, pool.dial("tcp", server.address(), vcp::dial_options().cancel_by(token)));
+    vcp::conn conn = pool.dial("tcp", server.address(), vcp::dial_options().cancel_by(other));
+    THROWS(invalid_handle, conn.set_cancel(&token));
+    conn.set_cancel(&other);
+    conn.set_cancel(nullptr);
+    token.fire();
+}
+
+// The assignment swapped: what the target had held lived on in the source.
+TEST(what_is_assigned_to_lets_go_at_once)
+{
+    vcp::queue queue;
+    vcp::queue other_queue;
+    vcp_queue *old_queue = queue.handle();
+    queue = std::move(other_queue);
+    CHECK(other_queue.handle() == nullptr && queue.fd() >= 0);
+    CHECK(vcp_queue_fd(old_queue) == VCP_ERR_INVALID_HANDLE);
+    vcp::cancel token;
+    vcp::cancel other_token;
+    vcp_cancel *old_token = token.handle();
+    token = std::move(other_token);
+    CHECK(other_token.handle() == nullptr && token.handle() != nullptr);
+    CHECK(vcp_cancel_fire(old_token) == VCP_ERR_INVALID_HANDLE);
+    vcp::cancel &same = token;
+    token = std::move(same);
+    CHECK(vcp_cancel_fire(token.handle()) == VCP_OK);
+}
+
+TEST(closing_what_is_empty_does_nothing)
+{
+    vcp::pool pool;
+    vcp::pool other = std::move(pool);
+    vcp::conn none;
+    std::error_code ec = vcp::errc::io;
+    pool.close();
+    none.close();
+    none.close(ec);
+    CHECK(!ec && other);
+}
+
 TEST(errors_come_both_ways)
 {
     const echo_server server;
@@ -168,6 +215,9 @@ TEST(queues_and_tokens)
 int main()
 {
     RUN(owners_give_back_and_move);
+    RUN(a_token_that_was_moved_from_is_refused);
+    RUN(what_is_assigned_to_lets_go_at_once);
+    RUN(closing_what_is_empty_does_nothing);
     RUN(errors_come_both_ways);
     RUN(callbacks_may_throw);
     RUN(queues_and_tokens);
