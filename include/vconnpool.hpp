@@ -8,17 +8,19 @@
 //  - Whatever can fail comes twice: as it is, it throws vcp::error (a std::system_error with the whole message); with a
 //    std::error_code as the last argument it sets that instead, and vcp::last_error() has the message.
 //  - Times are std::chrono::milliseconds; vcp::forever is "no deadline". Text is std::string_view, and copied.
-//  - Callbacks are std::function. One that throws refuses; what() joins the message of the dial, and no exception leaves it. They are kept
-//    until the pool's last callback has returned.
+//  - Callbacks are std::function. One that throws refuses; what() joins the message of the dial, and no exception leaves it (what on_event
+//    throws is lost). They are kept until the pool's last callback has returned.
 //  - Threads, errors and lifetimes are as in C. Only memory that cannot be had (std::bad_alloc) is thrown by both forms.
 //
 // Header only, nothing but vconnpool.h and the standard library. Licence: MIT OR Apache-2.0.
 #ifndef VCONNPOOL_HPP
 #define VCONNPOOL_HPP
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -105,7 +107,7 @@ inline std::string last_error()
     return vcp_last_error();
 }
 
-/// A failed call. what() is the whole message, code() the vcp_status, number() the errno, EAI_* or callback's number behind it.
+/// A failed call. what() is the whole message, code() the vcp_status.
 class error : public std::system_error {
 public:
     explicit error(errc status)
@@ -118,6 +120,7 @@ public:
     {
     }
     const char *what() const noexcept override { return message_.c_str(); }
+    /// What is behind it: an errno, for errc::resolve an EAI_* value, for errc::callback what the callback threw (see callbacks); 0: nothing.
     int number() const noexcept { return number_; }
     /// Of a timeout: a vcp_phase.
     std::int32_t phase() const noexcept { return phase_; }
@@ -148,13 +151,10 @@ inline std::int64_t must(std::int64_t result)
     return result;
 }
 
-/// C's text. What has a NUL inside cannot be passed on whole, and is passed as text that is invalid everywhere.
+/// C's text. A NUL inside would cut it: it goes as a byte that no UTF-8 has, so that the text is refused.
 class text {
 public:
-    explicit text(std::string_view view)
-        : copy_(view.find('\0') == std::string_view::npos ? std::string(view) : std::string("\xff"))
-    {
-    }
+    explicit text(std::string_view view) : copy_(view) { std::replace(copy_.begin(), copy_.end(), '\0', '\xff'); }
     const char *c_str() const noexcept { return copy_.c_str(); }
 
 private:
@@ -206,19 +206,56 @@ template <typename Tell> std::string told(Tell tell, std::int64_t &result)
     }
 }
 
-/// Runs a callback; whatever it throws becomes a refusal, by a negative number (a dial callback's others are descriptors).
+/// How many bytes the first character of a text has in UTF-8 (RFC 3629, section 4); 0: it is none.
+inline std::size_t character(std::string_view text) noexcept
+{
+    const auto byte = [text](std::size_t at) -> unsigned {
+        return at < text.size() ? static_cast<unsigned char>(text[at]) : 0U;
+    };
+    const unsigned lead = byte(0);
+    const std::size_t length = lead < 0x80 ? 1 : lead < 0xC2 ? 0 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : lead < 0xF5 ? 4 : 0;
+    for (std::size_t at = 1; at < length; at++) {
+        if (byte(at) >> 6 != 2) {
+            return 0;
+        }
+    }
+    const bool is_overlong = (lead == 0xE0 && byte(1) < 0xA0) || (lead == 0xF0 && byte(1) < 0x90);
+    const bool is_beyond = (lead == 0xED && byte(1) >= 0xA0) || (lead == 0xF4 && byte(1) >= 0x90);
+    return is_overlong || is_beyond ? 0 : length;
+}
+
+/// Says why a callback refuses, in UTF-8 and in no more bytes than C takes. No memory is needed: there may be none.
+inline void say(std::string_view what) noexcept
+{
+    char said[1024 + 1];
+    std::size_t size = 0;
+    while (!what.empty()) {
+        const std::size_t length = character(what);
+        const std::size_t step = length > 0 ? length : 1;
+        if (size + step >= sizeof said) {
+            break;
+        }
+        std::memcpy(said + size, length > 0 ? what.data() : "?", step);
+        size += step;
+        what.remove_prefix(step);
+    }
+    said[size] = '\0';
+    vcp_set_callback_error(said);
+}
+
+/// Runs a callback; whatever it throws becomes a refusal, and its number.
 template <typename Body> int contained(Body body) noexcept
 {
     try {
         return body();
     } catch (const std::system_error &thrown) {
-        vcp_set_callback_error(thrown.what());
+        say(thrown.what());
         const int value = thrown.code().value();
-        return value > 0 ? -value : value < 0 ? value : -1;
+        return value != 0 ? value : -1;
     } catch (const std::exception &thrown) {
-        vcp_set_callback_error(thrown.what());
+        say(thrown.what());
     } catch (...) {
-        vcp_set_callback_error("an exception that is no std::exception");
+        say("an exception that is no std::exception");
     }
     return -1;
 }
@@ -411,7 +448,10 @@ private:
     std::optional<detail::text> label_;
 };
 
-/// What the program may do in a dial, and hear of a pool. Empty ones are not called. A callback that throws refuses.
+/// What the program may do in a dial, and hear of a pool. Empty ones are not called. A callback that throws refuses: what() joins the
+/// message (1,024 bytes at the most, and '?' for what is no UTF-8), and error::number() is the value of the code of a
+/// std::system_error, -1 for anything else. A positive value that dial throws comes as its negative: dial's positive numbers are
+/// descriptors.
 struct callbacks {
     std::function<std::string(std::string_view network, std::string_view address)> rewrite;
     /// Literal IPs. timeout is forever without a deadline.
@@ -431,12 +471,11 @@ namespace detail {
 inline int call_rewrite(void *user, const char *network, const char *address, char *out, std::size_t size)
 {
     return contained([&] {
-        const std::string text = static_cast<callbacks *>(user)->rewrite(network, address);
-        if (text.size() >= size) {
+        const std::string there = static_cast<callbacks *>(user)->rewrite(network, address);
+        if (there.size() >= size) {
             throw std::length_error("the rewritten address is too long");
         }
-        text.copy(out, text.size());
-        out[text.size()] = '\0';
+        std::memcpy(out, text(there).c_str(), there.size() + 1);
         return 0;
     });
 }
@@ -445,7 +484,7 @@ inline int call_resolve(void *user, const char *network, const char *host, std::
 {
     return contained([&] {
         for (const std::string &ip : static_cast<callbacks *>(user)->resolve(network, host, milliseconds(timeout))) {
-            must(vcp_resolved_add(out, ip.c_str()));
+            must(vcp_resolved_add(out, text(ip).c_str()));
         }
         return 0;
     });
@@ -453,9 +492,13 @@ inline int call_resolve(void *user, const char *network, const char *host, std::
 
 inline int call_dial(void *user, const char *network, const char *address, std::int64_t timeout)
 {
-    const int fd = contained(
-        [&] { return static_cast<callbacks *>(user)->dial(network, address, milliseconds(timeout)); });
-    return fd;
+    int fd = -1;
+    const int refusal = contained([&] {
+        fd = static_cast<callbacks *>(user)->dial(network, address, milliseconds(timeout));
+        return 0;
+    });
+    // A positive one would be a descriptor.
+    return refusal == 0 ? fd : refusal > 0 ? -refusal : refusal;
 }
 
 inline int call_control(void *user, const char *network, const char *address, int fd)
@@ -490,12 +533,13 @@ inline int call_on_release(void *user, vcp_conn *connection, int fd)
     });
 }
 
-inline void call_on_event(void *user, const vcp_event *event)
+inline void call_on_event(void *user, const vcp_event *event) noexcept
 {
-    contained([&] {
+    try {
         static_cast<callbacks *>(user)->on_event(*event);
-        return 0;
-    });
+    } catch (...) {
+        // It refuses nothing: there is nobody to tell.
+    }
 }
 
 } // namespace detail

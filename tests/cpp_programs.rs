@@ -117,6 +117,7 @@ macro_rules! programs {
 }
 
 programs! {
+    callbacks_and_times,
     owners_and_errors,
 }
 

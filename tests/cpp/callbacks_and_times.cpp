@@ -1,0 +1,96 @@
+// vconnpool.hpp: what callbacks return and throw.
+#include "check.hpp"
+
+// It cut the text: another address was dialed than the one that was meant.
+TEST(a_nul_inside_an_answer_is_refused)
+{
+    const echo_server server;
+    vcp::callbacks calls;
+    calls.rewrite = [&](std::string_view, std::string_view) { return server.address() + std::string("\0.evil", 6); };
+    {
+        vcp::pool pool(vcp::pool_options().call(calls));
+        const vcp::error thrown = THROWS(invalid_address, pool.dial("tcp", "alias.test:1"));
+        CHECK(std::strstr(thrown.what(), ".evil") != nullptr);
+    }
+    calls.rewrite = nullptr;
+    calls.resolve = [](std::string_view, std::string_view, vcp::milliseconds) {
+        return std::vector<std::string>{std::string("127.0.0.1\0.evil", 15)};
+    };
+    vcp::pool pool(vcp::pool_options().call(calls));
+    const vcp::error thrown = THROWS(callback, pool.dial("tcp", "name.test:1"));
+    CHECK(std::strstr(thrown.what(), ".evil") != nullptr);
+}
+
+static std::string told_of(const std::string &what)
+{
+    vcp::callbacks calls;
+    calls.rewrite = [&](std::string_view, std::string_view) -> std::string { throw std::runtime_error(what); };
+    vcp::pool pool(vcp::pool_options().call(calls));
+    return THROWS(callback, pool.dial("tcp", "alias.test:1")).what();
+}
+
+static bool ends_with(const std::string &text, const std::string &end)
+{
+    return text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
+}
+
+// Text that is no UTF-8, or too long, was lost.
+TEST(what_a_callback_throws_is_told_whatever_its_bytes)
+{
+    CHECK(ends_with(told_of("plain"), ": plain"));
+    CHECK(ends_with(told_of("gr\xc3\xbc\xc3\x9f \xe2\x82\xac \xf0\x9f\x98\x80"),
+                    ": gr\xc3\xbc\xc3\x9f \xe2\x82\xac \xf0\x9f\x98\x80"));
+    CHECK(ends_with(told_of("latin \xe9t\xe9, then \xc3\xa9"), ": latin ?t?, then \xc3\xa9"));
+    CHECK(ends_with(told_of("half \xe2\x82"), ": half ??"));
+    CHECK(ends_with(told_of("overlong \xc0\xaf \xe0\x80\xaf"), ": overlong ?? ???"));
+    CHECK(ends_with(told_of("surrogate \xed\xa0\x80, beyond \xf4\x90\x80\x80"), ": surrogate ???, beyond ????"));
+    CHECK(ends_with(told_of(std::string(5000, 'x')), ": " + std::string(1024, 'x')));
+    CHECK(ends_with(told_of(std::string(1023, 'x') + "\xc3\xa9"), ": " + std::string(1023, 'x')));
+}
+
+// It was passed to vcp_set_callback_error, whose refusal replaced this thread's last error.
+TEST(what_on_event_throws_leaves_no_trace)
+{
+    const echo_server server;
+    vcp::callbacks calls;
+    calls.on_event = [](const vcp_event &) { throw std::runtime_error("lost"); };
+    vcp::pool pool(vcp::pool_options().call(calls));
+    THROWS(invalid_address, pool.dial("tcp", "127.0.0.1"));
+    const std::string before = vcp::last_error();
+    pool.dial("tcp", server.address()).close();
+    CHECK(vcp::last_error() == before);
+}
+
+static int number_of(vcp::callbacks calls)
+{
+    vcp::pool pool(vcp::pool_options().call(std::move(calls)));
+    return THROWS(callback, pool.dial("tcp", "alias.test:1")).number();
+}
+
+// Every one came negated.
+TEST(the_number_of_a_refusal_is_the_thrown_codes)
+{
+    const std::error_code no_device = std::make_error_code(std::errc::no_such_device);
+    const auto rewrite_throws = [](auto what) {
+        vcp::callbacks calls;
+        calls.rewrite = [what](std::string_view, std::string_view) -> std::string { throw what; };
+        return calls;
+    };
+    CHECK(number_of(rewrite_throws(std::system_error(no_device))) == no_device.value());
+    CHECK(number_of(rewrite_throws(vcp::error(vcp::errc::timeout, "late"))) == VCP_ERR_TIMEOUT);
+    CHECK(number_of(rewrite_throws(std::system_error(std::error_code(), "no error"))) == -1);
+    CHECK(number_of(rewrite_throws(std::runtime_error("no code"))) == -1);
+    vcp::callbacks calls;
+    calls.dial = [&](std::string_view, std::string_view, vcp::milliseconds) -> int {
+        throw std::system_error(no_device);
+    };
+    CHECK(number_of(calls) == -no_device.value());
+}
+
+int main()
+{
+    RUN(a_nul_inside_an_answer_is_refused);
+    RUN(what_a_callback_throws_is_told_whatever_its_bytes);
+    RUN(what_on_event_throws_leaves_no_trace);
+    RUN(the_number_of_a_refusal_is_the_thrown_codes);
+}
