@@ -38,8 +38,10 @@ namespace vcp {
 
 using std::chrono::milliseconds;
 
-/// No deadline.
+/// No deadline; no limit, wherever a time is taken (pool_options says what that means for each).
 inline constexpr milliseconds forever{-1};
+/// In dial_options: the pool's own time. The default.
+inline constexpr milliseconds as_the_pool = milliseconds::min();
 
 /// vcp_status as an error code enum: ec == vcp::errc::timeout.
 enum class errc : int {
@@ -407,7 +409,9 @@ class dial_options {
 public:
     dial_options() { detail::must(vcp_dial_options_init(&raw_, sizeof raw_)); }
 
+    /// as_the_pool, forever, or from the beginning of the dial.
     dial_options &timeout(milliseconds time) noexcept { return set(raw_.timeout_ms, std::int64_t{time.count()}); }
+    /// as_the_pool, forever (as long as the dial may take), or so long at a limit.
     dial_options &wait_timeout(milliseconds time) noexcept
     {
         return set(raw_.wait_timeout_ms, std::int64_t{time.count()});
@@ -545,6 +549,11 @@ inline void call_on_event(void *user, const vcp_event *event) noexcept
 } // namespace detail
 
 /// vcp_pool_options. Each setter changes one field and returns the options; raw() reaches those that have none.
+///
+/// forever is, for wait_timeout: as long as the dial may take; idle_timeout, max_lifetime, dial_timeout: no end; fallback_delay: one address
+/// after another; keepalive_idle: no probes; user_timeout: no limit but the system's; dns_cache: as long as there is room; fail_fast: after one
+/// failure no dial to that destination is tried again; leak_threshold: nothing is a leak. keepalive_interval has no such value, and the pool
+/// is refused.
 class pool_options {
 public:
     pool_options() { detail::must(vcp_pool_options_init(&raw_, sizeof raw_)); }
@@ -562,17 +571,17 @@ public:
         return set(raw_.lifetime_jitter_percent, percent);
     }
     pool_options &wait_timeout(milliseconds time) noexcept { return set(raw_.wait_timeout_ms, time); }
-    pool_options &idle_timeout(milliseconds time) noexcept { return set(raw_.idle_timeout_ms, time); }
-    pool_options &max_lifetime(milliseconds time) noexcept { return set(raw_.max_lifetime_ms, time); }
-    pool_options &dial_timeout(milliseconds time) noexcept { return set(raw_.dial_timeout_ms, time); }
+    pool_options &idle_timeout(milliseconds time) noexcept { return set(raw_.idle_timeout_ms, or_none(time)); }
+    pool_options &max_lifetime(milliseconds time) noexcept { return set(raw_.max_lifetime_ms, or_none(time)); }
+    pool_options &dial_timeout(milliseconds time) noexcept { return set(raw_.dial_timeout_ms, or_none(time)); }
     pool_options &fallback_delay(milliseconds time) noexcept { return set(raw_.fallback_delay_ms, time); }
     pool_options &keepalive_idle(milliseconds time) noexcept { return set(raw_.keepalive_idle_ms, time); }
     pool_options &keepalive_interval(milliseconds time) noexcept { return set(raw_.keepalive_interval_ms, time); }
     pool_options &keepalive_count(std::uint32_t probes) noexcept { return set(raw_.keepalive_count, probes); }
-    pool_options &user_timeout(milliseconds time) noexcept { return set(raw_.user_timeout_ms, time); }
-    pool_options &dns_cache(milliseconds time) noexcept { return set(raw_.dns_cache_ms, time); }
-    pool_options &fail_fast(milliseconds time) noexcept { return set(raw_.fail_fast_ms, time); }
-    pool_options &leak_threshold(milliseconds time) noexcept { return set(raw_.leak_threshold_ms, time); }
+    pool_options &user_timeout(milliseconds time) noexcept { return set(raw_.user_timeout_ms, or_none(time)); }
+    pool_options &dns_cache(milliseconds time) noexcept { return set(raw_.dns_cache_ms, or_longest(time)); }
+    pool_options &fail_fast(milliseconds time) noexcept { return set(raw_.fail_fast_ms, or_longest(time)); }
+    pool_options &leak_threshold(milliseconds time) noexcept { return set(raw_.leak_threshold_ms, or_none(time)); }
     pool_options &liveness(vcp_liveness mode) noexcept { return set<std::int32_t>(raw_.liveness, mode); }
     pool_options &reuse_order(vcp_reuse_order order) noexcept { return set<std::int32_t>(raw_.reuse_order, order); }
     pool_options &verify_release(bool is_on) noexcept { return set<std::int32_t>(raw_.verify_release, is_on); }
@@ -610,6 +619,8 @@ private:
         field = time.count();
         return *this;
     }
+    static milliseconds or_none(milliseconds time) noexcept { return time == forever ? milliseconds::zero() : time; }
+    static milliseconds or_longest(milliseconds time) noexcept { return time == forever ? milliseconds::max() : time; }
 
     int make(vcp_pool **handle) const
     {

@@ -1,4 +1,4 @@
-// vconnpool.hpp: what callbacks return and throw.
+// vconnpool.hpp: what callbacks return and throw, and what durations mean.
 #include "check.hpp"
 
 // It cut the text: another address was dialed than the one that was meant.
@@ -87,10 +87,68 @@ TEST(the_number_of_a_refusal_is_the_thrown_codes)
     CHECK(number_of(calls) == -no_device.value());
 }
 
+// pool_options().dial_timeout(vcp::forever) was an invalid argument.
+TEST(forever_is_no_limit_everywhere)
+{
+    const echo_server server;
+    vcp::callbacks calls;
+    vcp::milliseconds told{0};
+    calls.rewrite = [&](std::string_view, std::string_view) -> std::string { return "name.test" + server.address().substr(9); };
+    calls.resolve = [&](std::string_view, std::string_view, vcp::milliseconds timeout) {
+        told = timeout;
+        return std::vector<std::string>{"127.0.0.1"};
+    };
+    vcp::pool_options options;
+    options.wait_timeout(vcp::forever).idle_timeout(vcp::forever).max_lifetime(vcp::forever).dial_timeout(vcp::forever);
+    options.fallback_delay(vcp::forever).keepalive_idle(vcp::forever).user_timeout(vcp::forever);
+    options.dns_cache(vcp::forever).fail_fast(vcp::forever).leak_threshold(vcp::forever);
+    CHECK(options.raw().idle_timeout_ms == 0 && options.raw().max_lifetime_ms == 0);
+    CHECK(options.raw().dial_timeout_ms == 0 && options.raw().leak_threshold_ms == 0);
+    CHECK(options.raw().dns_cache_ms == INT64_MAX && options.raw().fail_fast_ms == INT64_MAX);
+    vcp::pool pool(options.call(calls));
+    pool.dial("tcp", "alias.test:1").close();
+    CHECK(told == vcp::forever);
+    vcp::conn conn = pool.dial("tcp", "alias.test:1", vcp::dial_options().timeout(vcp::forever).wait_timeout(vcp::forever));
+    CHECK(conn.is_reused());
+    conn.set_deadline(vcp::forever);
+    echo(conn, "for ever");
+    conn.close();
+    CHECK(pool.drain(vcp::forever) == 0);
+    THROWS(invalid_argument, vcp::pool(vcp::pool_options().keepalive_interval(vcp::forever)));
+    THROWS(invalid_argument, vcp::pool(vcp::pool_options().dial_timeout(-2ms)));
+}
+
+TEST(fail_fast_forever_lets_no_other_dial_through)
+{
+    int dials = 0;
+    vcp::callbacks calls;
+    calls.dial = [&](std::string_view, std::string_view, vcp::milliseconds) -> int {
+        dials++;
+        throw std::runtime_error("down");
+    };
+    vcp::pool pool(vcp::pool_options().fail_fast(vcp::forever).call(calls));
+    THROWS(callback, pool.dial("tcp", "alias.test:1"));
+    THROWS(callback, pool.dial("tcp", "alias.test:1"));
+    CHECK(dials == 1);
+}
+
+TEST(the_pools_own_is_the_pools)
+{
+    const echo_server server;
+    vcp::pool pool(vcp::pool_options().max_conns(1).wait_timeout(20ms));
+    vcp::conn held = pool.dial("tcp", server.address());
+    const auto late = vcp::dial_options().timeout(vcp::as_the_pool).wait_timeout(vcp::as_the_pool);
+    THROWS(timeout, pool.dial("tcp", server.address(), late));
+    THROWS(pool_exhausted, pool.dial("tcp", server.address(), vcp::dial_options().wait_timeout(0ms)));
+}
+
 int main()
 {
     RUN(a_nul_inside_an_answer_is_refused);
     RUN(what_a_callback_throws_is_told_whatever_its_bytes);
     RUN(what_on_event_throws_leaves_no_trace);
     RUN(the_number_of_a_refusal_is_the_thrown_codes);
+    RUN(forever_is_no_limit_everywhere);
+    RUN(fail_fast_forever_lets_no_other_dial_through);
+    RUN(the_pools_own_is_the_pools);
 }

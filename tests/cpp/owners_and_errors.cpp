@@ -110,7 +110,7 @@ TEST(errors_come_both_ways)
     THROWS(invalid_address, pool.dial("tcp", std::string_view("127.0.0.1:80\0:1", 15)));
     THROWS(unknown_network, pool.dial("carrier pigeon", "127.0.0.1:80"));
     THROWS(invalid_argument, vcp::pool(vcp::pool_options().lifetime_jitter_percent(101)));
-    vcp::pool refused(vcp::pool_options().idle_timeout(-1ms), ec);
+    vcp::pool refused(vcp::pool_options().idle_timeout(-2ms), ec);
     CHECK(!refused && ec == vcp::errc::invalid_argument && ec == std::errc::invalid_argument);
     THROWS(invalid_argument, held.set_liveness(static_cast<vcp_liveness>(9)));
     held.set_deadline(0ms);
