@@ -5,8 +5,10 @@
 //  - pool, conn, cancel and queue own what they name: moved, never copied; closed at the end of their lives, and when another is moved
 //    into them. An object that was moved from, or closed, holds nothing: using it is error invalid_handle, never undefined. Only close()
 //    and fire() of one do nothing and succeed, as vcp_pool_close(NULL) does.
-//  - Whatever can fail comes twice: as it is, it throws vcp::error (a std::system_error with the whole message); with a
-//    std::error_code as the last argument it sets that instead, and vcp::last_error() has the message.
+//  - What can fail comes twice: as it is, it throws vcp::error (a std::system_error with the whole message); with a std::error_code as
+//    the last argument it sets that, or clears it, and a failure returns nothing: 0, false, an empty text or object, -1 for a descriptor.
+//    vcp::last_error() has the message then. Once there are the options and their setters (what is wrong with them, the pool or the
+//    dial tells that they are for), and what cannot fail: moves, destructors, handle(), data(), release(), fire().
 //  - Times are std::chrono::milliseconds; vcp::forever is "no deadline". Text is std::string_view, and copied.
 //  - Callbacks are std::function. One that throws refuses; what() joins the message of the dial, and no exception leaves it (what on_event
 //    throws is lost). They are kept until the pool's last callback has returned.
@@ -135,22 +137,44 @@ private:
 
 namespace detail {
 
-inline bool failed(std::int64_t result, std::error_code &ec) noexcept
-{
-    if (result >= 0) {
-        ec.clear();
-        return false;
-    }
-    ec = make_error_code(static_cast<errc>(result));
-    return true;
-}
-
-inline std::int64_t must(std::int64_t result)
+/// What a C function returned: a failure is thrown.
+template <typename Number> Number must(Number result)
 {
     if (result < 0) {
         throw error(static_cast<errc>(result));
     }
     return result;
+}
+
+/// The same: a failure is set, and `nothing` returned.
+template <typename Number> Number tried(Number result, std::error_code &ec, Number nothing = 0) noexcept
+{
+    if (result < 0) {
+        ec = make_error_code(static_cast<errc>(result));
+        return nothing;
+    }
+    ec.clear();
+    return result;
+}
+
+/// must, where one failure is none: there is nothing now.
+template <typename Value, typename Number> std::optional<Value> must_unless(errc none, Number result)
+{
+    if (result == static_cast<int>(none)) {
+        return std::nullopt;
+    }
+    return static_cast<Value>(must(result));
+}
+
+template <typename Value, typename Number>
+std::optional<Value> tried_unless(errc none, Number result, std::error_code &ec) noexcept
+{
+    if (result == static_cast<int>(none)) {
+        ec.clear();
+        return std::nullopt;
+    }
+    const Number value = tried(result, ec);
+    return ec ? std::nullopt : std::optional<Value>(static_cast<Value>(value));
 }
 
 /// C's text. A NUL inside would cut it: it goes as a byte that no UTF-8 has, so that the text is refused.
@@ -190,21 +214,17 @@ inline vcp_cancel *meant(vcp_cancel *token) noexcept
     return token != nullptr ? token : reinterpret_cast<vcp_cancel *>(~std::uintptr_t{0});
 }
 
-/// Calls a function that works as snprintf.
-template <typename Tell> std::string told(Tell tell, std::int64_t &result)
+/// Calls a function that works as snprintf, until `out` is large enough; what it returned last.
+template <typename Tell> std::int64_t told(Tell tell, std::string &out)
 {
-    std::string out;
     for (;;) {
-        result = tell(out.empty() ? nullptr : &out[0], out.empty() ? 0 : out.size() + 1);
-        if (result < 0) {
-            return {};
-        }
-        const auto length = static_cast<std::size_t>(result);
-        if (length <= out.size()) {
-            out.resize(length);
-            return out;
-        }
+        const std::int64_t result = tell(out.empty() ? nullptr : &out[0], out.empty() ? 0 : out.size() + 1);
+        const auto length = result < 0 ? 0 : static_cast<std::size_t>(result);
+        const bool is_whole = length <= out.size();
         out.resize(length);
+        if (is_whole) {
+            return result;
+        }
     }
 }
 
@@ -268,6 +288,7 @@ template <typename Body> int contained(Body body) noexcept
 class cancel : public detail::owner<vcp_cancel, vcp_cancel_free> {
 public:
     cancel() { detail::must(vcp_cancel_new(&handle_)); }
+    explicit cancel(std::error_code &ec) noexcept { detail::tried(vcp_cancel_new(&handle_), ec); }
 
     /// From any thread, and from a signal handler.
     void fire() noexcept { vcp_cancel_fire(handle_); }
@@ -282,16 +303,29 @@ public:
     explicit operator bool() const noexcept { return handle_ != nullptr; }
 
     /// The descriptor: borrowed, never to be closed.
-    int fd() const { return static_cast<int>(detail::must(vcp_conn_raw_fd(handle_))); }
+    int fd() const { return detail::must(vcp_conn_raw_fd(handle_)); }
+    int fd(std::error_code &ec) const noexcept { return detail::tried(vcp_conn_raw_fd(handle_), ec, -1); }
     bool is_reused() const { return detail::must(vcp_conn_is_reused(handle_)) != 0; }
+    bool is_reused(std::error_code &ec) const noexcept { return detail::tried(vcp_conn_is_reused(handle_), ec) != 0; }
     std::int64_t uses() const { return detail::must(vcp_conn_uses(handle_)); }
+    std::int64_t uses(std::error_code &ec) const noexcept { return detail::tried(vcp_conn_uses(handle_), ec); }
     bool should_retry() const { return detail::must(vcp_conn_should_retry(handle_)) != 0; }
-    void discard() { detail::must(vcp_conn_discard(handle_)); }
-    void set_liveness(vcp_liveness liveness) { detail::must(vcp_conn_set_liveness(handle_, liveness)); }
-    /// nullptr: none. The token must not be freed by the caller before it is passed; afterwards it may.
-    void set_cancel(const cancel *token)
+    bool should_retry(std::error_code &ec) const noexcept
     {
-        detail::must(vcp_conn_set_cancel(handle_, token != nullptr ? detail::meant(token->handle()) : nullptr));
+        return detail::tried(vcp_conn_should_retry(handle_), ec) != 0;
+    }
+    void discard() { detail::must(vcp_conn_discard(handle_)); }
+    void discard(std::error_code &ec) noexcept { detail::tried(vcp_conn_discard(handle_), ec); }
+    void set_liveness(vcp_liveness liveness) { detail::must(vcp_conn_set_liveness(handle_, liveness)); }
+    void set_liveness(vcp_liveness liveness, std::error_code &ec) noexcept
+    {
+        detail::tried(vcp_conn_set_liveness(handle_, liveness), ec);
+    }
+    /// nullptr: none. The token must not be freed by the caller before it is passed; afterwards it may.
+    void set_cancel(const cancel *token) { detail::must(vcp_conn_set_cancel(handle_, handle_of(token))); }
+    void set_cancel(const cancel *token, std::error_code &ec) noexcept
+    {
+        detail::tried(vcp_conn_set_cancel(handle_, handle_of(token)), ec);
     }
 
     /// At least one byte; 0 at end of stream.
@@ -301,48 +335,69 @@ public:
     }
     std::size_t read(void *buffer, std::size_t size, std::error_code &ec) noexcept
     {
-        return moved(vcp_conn_read(handle_, buffer, size), ec);
+        return static_cast<std::size_t>(detail::tried(vcp_conn_read(handle_, buffer, size), ec));
     }
     /// All of it.
     void write(const void *buffer, std::size_t size) { detail::must(vcp_conn_write(handle_, buffer, size)); }
     void write(const void *buffer, std::size_t size, std::error_code &ec) noexcept
     {
-        detail::failed(vcp_conn_write(handle_, buffer, size), ec);
+        detail::tried(vcp_conn_write(handle_, buffer, size), ec);
     }
     void write(std::string_view text) { write(text.data(), text.size()); }
     void write(std::string_view text, std::error_code &ec) noexcept { write(text.data(), text.size(), ec); }
-    /// Nothing: it would have to wait.
+    /// Nothing, and no error: it would have to wait.
     std::optional<std::size_t> try_read(void *buffer, std::size_t size)
     {
-        return unless_blocked(vcp_conn_try_read(handle_, buffer, size));
+        return detail::must_unless<std::size_t>(errc::would_block, vcp_conn_try_read(handle_, buffer, size));
+    }
+    std::optional<std::size_t> try_read(void *buffer, std::size_t size, std::error_code &ec) noexcept
+    {
+        return detail::tried_unless<std::size_t>(errc::would_block, vcp_conn_try_read(handle_, buffer, size), ec);
     }
     std::optional<std::size_t> try_write(const void *buffer, std::size_t size)
     {
-        return unless_blocked(vcp_conn_try_write(handle_, buffer, size));
+        return detail::must_unless<std::size_t>(errc::would_block, vcp_conn_try_write(handle_, buffer, size));
+    }
+    std::optional<std::size_t> try_write(const void *buffer, std::size_t size, std::error_code &ec) noexcept
+    {
+        return detail::tried_unless<std::size_t>(errc::would_block, vcp_conn_try_write(handle_, buffer, size), ec);
     }
     /// VCP_READABLE and VCP_WRITABLE bits; those that hold.
-    int wait(int events) { return static_cast<int>(detail::must(vcp_conn_wait(handle_, events))); }
-    int wait(int events, std::error_code &ec) noexcept
-    {
-        const int result = vcp_conn_wait(handle_, events);
-        return detail::failed(result, ec) ? 0 : result;
-    }
+    int wait(int events) { return detail::must(vcp_conn_wait(handle_, events)); }
+    int wait(int events, std::error_code &ec) noexcept { return detail::tried(vcp_conn_wait(handle_, events), ec); }
 
     void set_deadline(milliseconds left) { detail::must(vcp_conn_set_deadline(handle_, left.count())); }
+    void set_deadline(milliseconds left, std::error_code &ec) noexcept
+    {
+        detail::tried(vcp_conn_set_deadline(handle_, left.count()), ec);
+    }
     void set_read_deadline(milliseconds left) { detail::must(vcp_conn_set_read_deadline(handle_, left.count())); }
+    void set_read_deadline(milliseconds left, std::error_code &ec) noexcept
+    {
+        detail::tried(vcp_conn_set_read_deadline(handle_, left.count()), ec);
+    }
     void set_write_deadline(milliseconds left) { detail::must(vcp_conn_set_write_deadline(handle_, left.count())); }
+    void set_write_deadline(milliseconds left, std::error_code &ec) noexcept
+    {
+        detail::tried(vcp_conn_set_write_deadline(handle_, left.count()), ec);
+    }
 
     std::string local_address() const { return tell(vcp_conn_local_address); }
+    std::string local_address(std::error_code &ec) const { return tell(vcp_conn_local_address, ec); }
     std::string remote_address() const { return tell(vcp_conn_remote_address); }
+    std::string remote_address(std::error_code &ec) const { return tell(vcp_conn_remote_address, ec); }
     std::string network() const { return tell(vcp_conn_network); }
+    std::string network(std::error_code &ec) const { return tell(vcp_conn_network, ec); }
     std::string address() const { return tell(vcp_conn_address); }
+    std::string address(std::error_code &ec) const { return tell(vcp_conn_address, ec); }
     std::string reuse_tag() const { return tell(vcp_conn_reuse_tag); }
+    std::string reuse_tag(std::error_code &ec) const { return tell(vcp_conn_reuse_tag, ec); }
 
-    /// Rides on the connection, and is deleted with it (its destructor must not throw).
-    template <typename T> void set_data(std::unique_ptr<T> data)
+    /// Rides on the connection, and is deleted with it (its destructor must not throw); at once if this fails.
+    template <typename T> void set_data(std::unique_ptr<T> data) { detail::must(keep(data)); }
+    template <typename T> void set_data(std::unique_ptr<T> data, std::error_code &ec) noexcept
     {
-        detail::must(vcp_conn_set_data(handle_, data.get(), [](void *held) { delete static_cast<T *>(held); }));
-        data.release();
+        detail::tried(keep(data), ec);
     }
     /// What set_data was given, as the same type; nullptr if there is none.
     template <typename T> T *data() const noexcept { return static_cast<T *>(vcp_conn_data(handle_)); }
@@ -351,23 +406,33 @@ protected:
     vcp_conn *handle_;
 
 private:
-    static std::size_t moved(std::int64_t result, std::error_code &ec) noexcept
+    static vcp_cancel *handle_of(const cancel *token) noexcept
     {
-        return detail::failed(result, ec) ? 0 : static_cast<std::size_t>(result);
+        return token != nullptr ? detail::meant(token->handle()) : nullptr;
     }
-    static std::optional<std::size_t> unless_blocked(std::int64_t result)
+    template <typename T> int keep(std::unique_ptr<T> &data) noexcept
     {
-        if (result == VCP_ERR_WOULD_BLOCK) {
-            return std::nullopt;
+        const int result =
+            vcp_conn_set_data(handle_, data.get(), [](void *held) { delete static_cast<T *>(held); });
+        if (result >= 0) {
+            data.release();
         }
-        return static_cast<std::size_t>(detail::must(result));
+        return result;
+    }
+    template <typename Function> std::int64_t ask(Function function, std::string &out) const
+    {
+        return detail::told([&](char *buffer, std::size_t size) { return function(handle_, buffer, size); }, out);
     }
     template <typename Function> std::string tell(Function function) const
     {
-        std::int64_t result = 0;
-        std::string out =
-            detail::told([&](char *buffer, std::size_t size) { return function(handle_, buffer, size); }, result);
-        detail::must(result);
+        std::string out;
+        detail::must(ask(function, out));
+        return out;
+    }
+    template <typename Function> std::string tell(Function function, std::error_code &ec) const
+    {
+        std::string out;
+        detail::tried(ask(function, out), ec);
         return out;
     }
 };
@@ -392,16 +457,21 @@ public:
 
     /// Gives it back now.
     void close() { detail::must(vcp_conn_close(std::exchange(handle_, nullptr))); }
-    void close(std::error_code &ec) noexcept { detail::failed(vcp_conn_close(std::exchange(handle_, nullptr)), ec); }
+    void close(std::error_code &ec) noexcept { detail::tried(vcp_conn_close(std::exchange(handle_, nullptr)), ec); }
     /// The descriptor is the caller's from now on. A failure leaves the connection as it was.
-    int detach()
-    {
-        const int own = static_cast<int>(detail::must(vcp_conn_detach(handle_)));
-        handle_ = nullptr;
-        return own;
-    }
+    int detach() { return left(detail::must(vcp_conn_detach(handle_))); }
+    int detach(std::error_code &ec) noexcept { return left(detail::tried(vcp_conn_detach(handle_), ec, -1)); }
     /// For C code, which closes it.
     vcp_conn *release() noexcept { return std::exchange(handle_, nullptr); }
+
+private:
+    int left(int fd) noexcept
+    {
+        if (fd >= 0) {
+            handle_ = nullptr;
+        }
+        return fd;
+    }
 };
 
 /// vcp_dial_options. Each setter changes one field and returns the options.
@@ -665,21 +735,36 @@ struct completion {
 class queue : public detail::owner<vcp_queue, vcp_queue_free> {
 public:
     queue() { detail::must(vcp_queue_new(&handle_)); }
+    explicit queue(std::error_code &ec) noexcept { detail::tried(vcp_queue_new(&handle_), ec); }
 
     /// Readable while a completion waits.
-    int fd() const { return static_cast<int>(detail::must(vcp_queue_fd(handle_))); }
-    /// Nothing: none waits.
+    int fd() const { return detail::must(vcp_queue_fd(handle_)); }
+    int fd(std::error_code &ec) const noexcept { return detail::tried(vcp_queue_fd(handle_), ec, -1); }
+    /// Nothing, and no error: none waits.
     std::optional<completion> next()
     {
-        vcp_completion raw;
-        if (detail::must(vcp_queue_next(handle_, &raw, sizeof raw)) == 0) {
+        vcp_completion raw{};
+        const int count = detail::must(vcp_queue_next(handle_, &raw, sizeof raw));
+        return owned(count, raw);
+    }
+    std::optional<completion> next(std::error_code &ec)
+    {
+        vcp_completion raw{};
+        const int count = detail::tried(vcp_queue_next(handle_, &raw, sizeof raw), ec);
+        return owned(count, raw);
+    }
+
+private:
+    static std::optional<completion> owned(int count, const vcp_completion &raw)
+    {
+        if (count == 0) {
             return std::nullopt;
         }
-        conn connection(raw.conn);
         completion one;
         one.token = raw.token;
-        one.connection = std::move(connection);
-        if (detail::failed(raw.status, one.ec)) {
+        one.connection = conn(raw.conn);
+        detail::tried(raw.status, one.ec);
+        if (one.ec) {
             one.message = vcp_last_error();
         }
         return one;
@@ -690,24 +775,24 @@ public:
 class pool : public detail::owner<vcp_pool, vcp_pool_close> {
 public:
     pool() : pool(pool_options()) {}
+    explicit pool(std::error_code &ec) : pool(pool_options(), ec) {}
     explicit pool(const pool_options &options) { detail::must(options.make(&handle_)); }
-    pool(const pool_options &options, std::error_code &ec) { detail::failed(options.make(&handle_), ec); }
+    pool(const pool_options &options, std::error_code &ec) { detail::tried(options.make(&handle_), ec); }
 
     conn dial(std::string_view network, std::string_view address, const dial_options &options = {})
     {
         vcp_conn *connection = nullptr;
-        detail::must(dial_raw(network, address, options, &connection));
+        detail::must(begin(network, address, options, &connection));
         return conn(connection);
     }
     conn dial(std::string_view network, std::string_view address, std::error_code &ec)
     {
         return dial(network, address, dial_options(), ec);
     }
-    /// An empty conn when it fails.
     conn dial(std::string_view network, std::string_view address, const dial_options &options, std::error_code &ec)
     {
         vcp_conn *connection = nullptr;
-        detail::failed(dial_raw(network, address, options, &connection), ec);
+        detail::tried(begin(network, address, options, &connection), ec);
         return conn(connection);
     }
 
@@ -715,104 +800,166 @@ public:
     std::optional<conn> dial_async(std::string_view network, std::string_view address, const dial_options &options,
                                    queue &answers, void *token)
     {
-        std::error_code ec;
-        std::optional<conn> at_once = dial_async(network, address, options, answers, token, ec);
-        if (ec) {
-            throw error(static_cast<errc>(ec.value()));
-        }
-        return at_once;
+        vcp_conn *connection = nullptr;
+        const int result = begin_async(network, address, options, answers, token, &connection);
+        return at_once(connection, detail::must_unless<int>(errc::in_progress, result));
     }
     std::optional<conn> dial_async(std::string_view network, std::string_view address, const dial_options &options,
                                    queue &answers, void *token, std::error_code &ec)
     {
         vcp_conn *connection = nullptr;
-        const vcp_dial_options raw = options.raw();
-        const int result =
-            vcp_dial_async(handle_, detail::text(network).c_str(), detail::text(address).c_str(), &raw,
-                           answers.handle(), token, &connection);
-        ec.clear();
-        if (connection != nullptr) {
-            return conn(connection);
-        }
-        if (result != VCP_ERR_IN_PROGRESS) {
-            detail::failed(result, ec);
-        }
-        return std::nullopt;
+        const int result = begin_async(network, address, options, answers, token, &connection);
+        return at_once(connection, detail::tried_unless<int>(errc::in_progress, result, ec));
     }
 
     /// Dials until so many are idle; how many are.
     int warm(std::string_view network, std::string_view address, std::uint32_t count, const dial_options &options = {})
     {
-        const vcp_dial_options raw = options.raw();
-        return static_cast<int>(detail::must(
-            vcp_pool_warm(handle_, detail::text(network).c_str(), detail::text(address).c_str(), &raw, count)));
+        return detail::must(fill(network, address, count, options));
     }
-    /// Takes the descriptor, if it does not throw.
-    void put(int fd, std::string_view network, std::string_view address, std::string_view reuse_tag = {})
+    int warm(std::string_view network, std::string_view address, std::uint32_t count, std::error_code &ec)
     {
-        detail::must(vcp_pool_put(handle_, fd, detail::text(network).c_str(), detail::text(address).c_str(),
-                                  detail::text(reuse_tag).c_str()));
+        return warm(network, address, count, dial_options(), ec);
     }
-    void put(int fd, std::string_view network, std::string_view address, std::string_view reuse_tag,
+    int warm(std::string_view network, std::string_view address, std::uint32_t count, const dial_options &options,
              std::error_code &ec)
     {
-        detail::failed(vcp_pool_put(handle_, fd, detail::text(network).c_str(), detail::text(address).c_str(),
-                                    detail::text(reuse_tag).c_str()),
-                       ec);
+        return detail::tried(fill(network, address, count, options), ec);
+    }
+    /// Takes the descriptor, if it does not fail.
+    void put(int fd, std::string_view network, std::string_view address, std::string_view reuse_tag = {})
+    {
+        detail::must(give(fd, network, address, reuse_tag));
+    }
+    void put(int fd, std::string_view network, std::string_view address, std::error_code &ec)
+    {
+        put(fd, network, address, {}, ec);
+    }
+    void put(int fd, std::string_view network, std::string_view address, std::string_view reuse_tag, std::error_code &ec)
+    {
+        detail::tried(give(fd, network, address, reuse_tag), ec);
     }
     void add(int fd) { detail::must(vcp_pool_add(handle_, fd)); }
-    void add(int fd, std::error_code &ec) noexcept { detail::failed(vcp_pool_add(handle_, fd), ec); }
-    /// An idle one's descriptor, which is the caller's; nothing if none is idle.
+    void add(int fd, std::error_code &ec) noexcept { detail::tried(vcp_pool_add(handle_, fd), ec); }
+    /// An idle one's descriptor, which is the caller's. Nothing, and no error: none is idle.
     std::optional<int> get(std::string_view network, std::string_view address, std::string_view reuse_tag = {})
     {
-        const int fd = vcp_pool_get(handle_, detail::text(network).c_str(), detail::text(address).c_str(),
-                                    detail::text(reuse_tag).c_str());
-        if (fd == VCP_ERR_NOT_AVAILABLE) {
-            return std::nullopt;
-        }
-        return static_cast<int>(detail::must(fd));
+        return detail::must_unless<int>(errc::not_available, take(network, address, reuse_tag));
+    }
+    std::optional<int> get(std::string_view network, std::string_view address, std::error_code &ec)
+    {
+        return get(network, address, {}, ec);
+    }
+    std::optional<int> get(std::string_view network, std::string_view address, std::string_view reuse_tag,
+                           std::error_code &ec)
+    {
+        return detail::tried_unless<int>(errc::not_available, take(network, address, reuse_tag), ec);
     }
 
     void close_idle() { detail::must(vcp_pool_close_idle(handle_)); }
+    void close_idle(std::error_code &ec) noexcept { detail::tried(vcp_pool_close_idle(handle_), ec); }
     void evict(std::string_view network, std::string_view address)
     {
         detail::must(vcp_pool_evict(handle_, detail::text(network).c_str(), detail::text(address).c_str()));
     }
+    void evict(std::string_view network, std::string_view address, std::error_code &ec)
+    {
+        detail::tried(vcp_pool_evict(handle_, detail::text(network).c_str(), detail::text(address).c_str()), ec);
+    }
     /// Everywhere: the network changed.
     void evict() { detail::must(vcp_pool_evict(handle_, nullptr, nullptr)); }
+    void evict(std::error_code &ec) noexcept { detail::tried(vcp_pool_evict(handle_, nullptr, nullptr), ec); }
     void abort() { detail::must(vcp_pool_abort(handle_)); }
+    void abort(std::error_code &ec) noexcept { detail::tried(vcp_pool_abort(handle_), ec); }
     /// How many are still out.
     std::int64_t drain(milliseconds time) { return detail::must(vcp_pool_drain(handle_, time.count())); }
+    std::int64_t drain(milliseconds time, std::error_code &ec) noexcept
+    {
+        return detail::tried(vcp_pool_drain(handle_, time.count()), ec);
+    }
     void close() { detail::must(vcp_pool_close(std::exchange(handle_, nullptr))); }
+    void close(std::error_code &ec) noexcept { detail::tried(vcp_pool_close(std::exchange(handle_, nullptr)), ec); }
 
     std::int64_t conn_count() const { return detail::must(vcp_pool_conn_count(handle_)); }
+    std::int64_t conn_count(std::error_code &ec) const noexcept { return detail::tried(vcp_pool_conn_count(handle_), ec); }
     std::int64_t idle_count() const { return detail::must(vcp_pool_idle_count(handle_, nullptr, nullptr)); }
+    std::int64_t idle_count(std::error_code &ec) const noexcept
+    {
+        return detail::tried(vcp_pool_idle_count(handle_, nullptr, nullptr), ec);
+    }
     std::int64_t idle_count(std::string_view network, std::string_view address) const
     {
         return detail::must(
             vcp_pool_idle_count(handle_, detail::text(network).c_str(), detail::text(address).c_str()));
     }
+    std::int64_t idle_count(std::string_view network, std::string_view address, std::error_code &ec) const
+    {
+        return detail::tried(
+            vcp_pool_idle_count(handle_, detail::text(network).c_str(), detail::text(address).c_str()), ec);
+    }
     vcp_stats stats() const
     {
-        vcp_stats all;
+        vcp_stats all{};
         detail::must(vcp_pool_stats(handle_, &all, sizeof all));
+        return all;
+    }
+    vcp_stats stats(std::error_code &ec) const noexcept
+    {
+        vcp_stats all{};
+        detail::tried(vcp_pool_stats(handle_, &all, sizeof all), ec);
         return all;
     }
     std::string describe(vcp_format format = VCP_FORMAT_TEXT) const
     {
-        std::int64_t result = 0;
-        std::string out = detail::told(
-            [&](char *buffer, std::size_t size) { return vcp_pool_describe(handle_, format, buffer, size); }, result);
-        detail::must(result);
+        std::string out;
+        detail::must(report(format, out));
+        return out;
+    }
+    std::string describe(std::error_code &ec) const { return describe(VCP_FORMAT_TEXT, ec); }
+    std::string describe(vcp_format format, std::error_code &ec) const
+    {
+        std::string out;
+        detail::tried(report(format, out), ec);
         return out;
     }
 
 private:
-    int dial_raw(std::string_view network, std::string_view address, const dial_options &options,
-                 vcp_conn **connection)
+    int begin(std::string_view network, std::string_view address, const dial_options &options, vcp_conn **connection)
     {
         const vcp_dial_options raw = options.raw();
         return vcp_dial_with(handle_, detail::text(network).c_str(), detail::text(address).c_str(), &raw, connection);
+    }
+    int begin_async(std::string_view network, std::string_view address, const dial_options &options, queue &answers,
+                    void *token, vcp_conn **connection)
+    {
+        const vcp_dial_options raw = options.raw();
+        return vcp_dial_async(handle_, detail::text(network).c_str(), detail::text(address).c_str(), &raw,
+                              answers.handle(), token, connection);
+    }
+    /// With VCP_DIAL_QUEUED a success is no connection yet.
+    static std::optional<conn> at_once(vcp_conn *connection, std::optional<int> result)
+    {
+        return result && connection != nullptr ? std::optional<conn>(conn(connection)) : std::nullopt;
+    }
+    int fill(std::string_view network, std::string_view address, std::uint32_t count, const dial_options &options)
+    {
+        const vcp_dial_options raw = options.raw();
+        return vcp_pool_warm(handle_, detail::text(network).c_str(), detail::text(address).c_str(), &raw, count);
+    }
+    int give(int fd, std::string_view network, std::string_view address, std::string_view reuse_tag)
+    {
+        return vcp_pool_put(handle_, fd, detail::text(network).c_str(), detail::text(address).c_str(),
+                            detail::text(reuse_tag).c_str());
+    }
+    int take(std::string_view network, std::string_view address, std::string_view reuse_tag)
+    {
+        return vcp_pool_get(handle_, detail::text(network).c_str(), detail::text(address).c_str(),
+                            detail::text(reuse_tag).c_str());
+    }
+    std::int64_t report(vcp_format format, std::string &out) const
+    {
+        return detail::told(
+            [&](char *buffer, std::size_t size) { return vcp_pool_describe(handle_, format, buffer, size); }, out);
     }
 };
 

@@ -117,6 +117,7 @@ macro_rules! programs {
 }
 
 programs! {
+    both_forms,
     callbacks_and_times,
     owners_and_errors,
 }
