@@ -183,6 +183,7 @@ programs! {
     go_library_defects,
     go_library_scenarios,
     handles_are_never_dereferenced,
+    hits_without_the_pools_lock,
     hooks_keep_their_promises,
     idle_connections_are_dialed_ahead,
     idle_connections_are_reused_in_order,

@@ -12,6 +12,7 @@ use crate::handle::{Kept, Pin, Stale};
 use crate::pool::conn::{self as flags, Conn};
 use crate::pool::inherited::close_copy_of_lent;
 use crate::pool::io::{self, Directions};
+use crate::pool::quick;
 use crate::sys::foreign::UserData;
 use crate::sys::{self, clock, socket};
 use crate::values::clock::Deadline;
@@ -71,6 +72,9 @@ pub extern "C" fn vcp_conn_detach(conn: *mut vcp_conn) -> c_int {
             ));
         }
         let place = pin.place();
+        if pin.is_shelved() {
+            pin.pool().call_in(&pin, place);
+        }
         drop(pin);
         let owned = Conn::table()
             .redeem(conn as usize, |busy| io::kick(busy, place))
@@ -98,7 +102,14 @@ pub extern "C" fn vcp_conn_is_reused(conn: *mut vcp_conn) -> c_int {
 /// How often it was borrowed so far, this time included.
 #[no_mangle]
 pub extern "C" fn vcp_conn_uses(conn: *mut vcp_conn) -> i64 {
-    guard(|| Ok(conn_of(conn)?.uses().into()))
+    guard(|| {
+        let conn = conn_of(conn)?;
+        if conn.is_shelved() {
+            // Borrows without the pool are counted when it looks.
+            conn.pool().call_in(&conn, conn.place());
+        }
+        Ok(conn.uses().into())
+    })
 }
 
 /// Asked before close, after a failed read or write: 1 if the same request deserves one more try on another connection,
@@ -110,8 +121,9 @@ pub extern "C" fn vcp_conn_uses(conn: *mut vcp_conn) -> i64 {
 pub extern "C" fn vcp_conn_should_retry(conn: *mut vcp_conn) -> c_int {
     guard(|| {
         let conn = conn_of(conn)?;
-        let deserved =
-            conn.has(flags::REUSED) && conn.has(flags::ENDED) && !conn.has(flags::READ_ANY);
+        let deserved = conn.has(flags::REUSED)
+            && conn.has(flags::ENDED)
+            && !conn.has_been_read(conn.generation());
         Ok(deserved.into())
     })
 }
@@ -240,6 +252,15 @@ pub unsafe extern "C" fn vcp_conn_try_write(
 /// with VCP_ERR_CONN_CLOSED first, and then the connection is not kept.
 #[no_mangle]
 pub extern "C" fn vcp_conn_close(conn: *mut vcp_conn) -> c_int {
+    if quick::give_back(conn as usize) {
+        return 0;
+    }
+    close(conn)
+}
+
+#[cold]
+#[inline(never)]
+fn close(conn: *mut vcp_conn) -> c_int {
     guard(|| {
         if conn.is_null() {
             return Ok(0);
@@ -250,6 +271,9 @@ pub extern "C" fn vcp_conn_close(conn: *mut vcp_conn) -> c_int {
         })?;
         refuse_in_hook(&pin, "vcp_conn_close")?;
         let place = pin.place();
+        if pin.is_shelved() {
+            pin.pool().call_in(&pin, place);
+        }
         drop(pin);
         let owned = Conn::table()
             .redeem(conn as usize, |busy| io::kick(busy, place))

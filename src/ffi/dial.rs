@@ -9,12 +9,17 @@ use super::pool::{destination_of, pool_of, vcp_pool};
 use super::records::{self, Record};
 use super::text;
 use crate::dial::names::NamesAtHand;
+use crate::handle::Owned;
 use crate::pool::asynchronous::Where;
+use crate::pool::conn::Conn;
+use crate::pool::hints::{self, Key};
 use crate::pool::process::process;
+use crate::pool::quick;
 use crate::pool::state::answer::Want;
 use crate::pool::{Ask, Mode, Pool};
 use crate::sync::Arc;
 use crate::sys::clock;
+use crate::sys::text::Text;
 use crate::values::address::{Address, Destination};
 use crate::values::clock::Deadline;
 use crate::values::error::{Error, Result, Status};
@@ -136,8 +141,13 @@ pub unsafe extern "C" fn vcp_dial(
     address: *const c_char,
     conn: *mut *mut vcp_conn,
 ) -> c_int {
-    // SAFETY: the program's promises are those of vcp_dial_with.
-    unsafe { vcp_dial_with(pool, network, address, std::ptr::null(), conn) }
+    // SAFETY: the program's promises.
+    unsafe {
+        match quick_dial(pool, network, address, std::ptr::null(), conn) {
+            Some(fd) => fd,
+            None => dial(pool, network, address, std::ptr::null(), conn),
+        }
+    }
 }
 
 /// Borrows a connection: an idle one of the destination that is fit, else a new one. Returns its descriptor, which is
@@ -171,17 +181,143 @@ pub unsafe extern "C" fn vcp_dial_with(
     options: *const vcp_dial_options,
     conn: *mut *mut vcp_conn,
 ) -> c_int {
+    // SAFETY: the program's promises.
+    unsafe {
+        let at_once = match plain_tag(options) {
+            Some(tag) => quick_dial(pool, network, address, tag, conn),
+            None => None,
+        };
+        match at_once {
+            Some(fd) => fd,
+            None => dial(pool, network, address, options, conn),
+        }
+    }
+}
+
+/// What is dialed, as it was passed; `None` if it is not whole.
+///
+/// # Safety
+/// Each text is NULL or NUL-terminated, and lives as long as the key.
+#[inline(always)]
+unsafe fn key<'a>(
+    pool: *mut vcp_pool,
+    network: *const c_char,
+    address: *const c_char,
+    reuse_tag: *const c_char,
+) -> Option<Key<'a>> {
+    // SAFETY: the caller's promise.
+    unsafe {
+        Some(Key {
+            pool: pool as usize,
+            network: Text::new(network)?,
+            address: Text::new(address)?.bytes(),
+            tag: Text::new(reuse_tag).map(Text::bytes),
+        })
+    }
+}
+
+/// The hit that is nothing but that (`pool::quick`). It needs no guard: nothing in it can panic, block or be canceled.
+///
+/// # Safety
+/// Each text is NULL or NUL-terminated; `conn` is NULL or writable.
+#[inline(always)]
+unsafe fn quick_dial(
+    pool: *mut vcp_pool,
+    network: *const c_char,
+    address: *const c_char,
+    reuse_tag: *const c_char,
+    conn: *mut *mut vcp_conn,
+) -> Option<c_int> {
+    if conn.is_null() {
+        return None;
+    }
+    // SAFETY: the caller's promise.
+    let key = unsafe { key(pool, network, address, reuse_tag) }?;
+    let (fd, handle) = quick::borrow(&key)?;
+    // SAFETY: not NULL, and writable by the caller's promise.
+    unsafe { *conn = handle as *mut vcp_conn };
+    Some(fd)
+}
+
+/// The same for an asynchronous dial.
+///
+/// # Safety
+/// As [`vcp_dial_with`].
+pub(super) unsafe fn hit_at_once(
+    pool: *mut vcp_pool,
+    network: *const c_char,
+    address: *const c_char,
+    options: *const vcp_dial_options,
+    conn: *mut *mut vcp_conn,
+) -> Option<c_int> {
+    // SAFETY: the caller's promise.
+    unsafe { quick_dial(pool, network, address, plain_tag(options)?, conn) }
+}
+
+/// The next dial of this text may be such a hit.
+///
+/// # Safety
+/// As [`vcp_dial_with`].
+pub(super) unsafe fn note_hit(
+    pool: *mut vcp_pool,
+    network: *const c_char,
+    address: *const c_char,
+    options: *const vcp_dial_options,
+    borrowed: &Owned<Conn>,
+) {
+    // SAFETY: the caller's promise.
+    let key = unsafe {
+        let tag = read_options(options).map_or(std::ptr::null(), |raw| raw.reuse_tag);
+        key(pool, network, address, tag)
+    };
+    if let Some(key) = key {
+        hints::note(&key, borrowed);
+    }
+}
+
+/// The tag, if nothing else in the options keeps a dial from taking what is idle, or tells of it.
+///
+/// # Safety
+/// NULL, or as big as its size field says.
+unsafe fn plain_tag(options: *const vcp_dial_options) -> Option<*const c_char> {
+    // SAFETY: the caller's promise.
+    let raw = unsafe { read_options(options) }.ok()?;
+    let is_plain = raw.timeout_ms != 0
+        && raw.cancel.is_null()
+        && raw.label.is_null()
+        && raw.flags & !VCP_DIAL_REUSE_ONLY == 0;
+    is_plain.then_some(raw.reuse_tag)
+}
+
+/// # Safety
+/// As [`vcp_dial_with`].
+#[cold]
+#[inline(never)]
+unsafe fn dial(
+    pool: *mut vcp_pool,
+    network: *const c_char,
+    address: *const c_char,
+    options: *const vcp_dial_options,
+    conn: *mut *mut vcp_conn,
+) -> c_int {
     guard(|| {
         if conn.is_null() {
             return Err(Error::invalid_argument("conn is NULL"));
         }
         // SAFETY: not NULL, and writable by the program's promise.
         unsafe { *conn = std::ptr::null_mut() };
-        let pool = pool_of(pool)?;
         // SAFETY: the program's promises.
-        let (destination, ask) = unsafe { read_dial(&pool, network, address, options) }?;
-        let borrowed = pool.borrow(destination, ask)?;
+        let (borrowed, key) = unsafe {
+            let owner = pool_of(pool)?;
+            let raw = read_options(options)?;
+            let key = key(pool, network, address, raw.reuse_tag);
+            let (destination, ask) = read_dial(&owner, network, address, raw, &key)?;
+            (owner.borrow(&destination, &ask)?, key)
+        };
         let fd = borrowed.raw_fd();
+        if let Some(key) = key {
+            hints::note(&key, &borrowed);
+        }
         // SAFETY: as above.
         unsafe { *conn = borrowed.lend_out() as *mut vcp_conn };
         Ok(fd)
@@ -191,19 +327,19 @@ pub unsafe extern "C" fn vcp_dial_with(
 /// Reads what a dial is asked for.
 ///
 /// # Safety
-/// The texts are NULL or NUL-terminated; the options are NULL or as big as their size field says.
+/// The texts are NULL or NUL-terminated.
 pub(crate) unsafe fn read_dial(
     pool: &Pool,
     network: *const c_char,
     address: *const c_char,
-    options: *const vcp_dial_options,
-) -> Result<(Destination, Ask)> {
-    // SAFETY: the caller's promises.
-    let (raw, destination) = unsafe {
-        let raw = read_options(options)?;
-        refuse_queued(&raw)?;
-        let destination = destination_of(network, address, raw.reuse_tag)?;
-        (raw, destination)
+    raw: vcp_dial_options,
+    known: &Option<Key<'_>>,
+) -> Result<(Arc<Destination>, Ask)> {
+    refuse_queued(&raw)?;
+    let destination = match known.as_ref().and_then(hints::destination) {
+        Some(destination) => destination,
+        // SAFETY: the caller's promise.
+        None => Arc::new(unsafe { destination_of(network, address, raw.reuse_tag) }?),
     };
     // SAFETY: as above.
     Ok((destination, unsafe { ask(&raw, pool) }?))
@@ -249,7 +385,7 @@ pub(crate) unsafe fn read_async(
     Ok((place, unsafe { ask(&raw, pool) }?, is_queued))
 }
 
-unsafe fn read_options(options: *const vcp_dial_options) -> Result<vcp_dial_options> {
+pub(crate) unsafe fn read_options(options: *const vcp_dial_options) -> Result<vcp_dial_options> {
     let raw = if options.is_null() {
         DEFAULTS
     } else {
@@ -260,6 +396,8 @@ unsafe fn read_options(options: *const vcp_dial_options) -> Result<vcp_dial_opti
     Ok(raw)
 }
 
+/// # Safety
+/// The label is NULL or NUL-terminated.
 unsafe fn ask(raw: &vcp_dial_options, pool: &Pool) -> Result<Ask> {
     // SAFETY: the caller's promise.
     let label = unsafe { text::optional(raw.label, "label", Status::InvalidArgument) }?;

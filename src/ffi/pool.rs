@@ -2,11 +2,12 @@
 
 use std::ffi::{c_char, c_int};
 
-use super::dial::{read_dial, vcp_dial_options};
+use super::dial::{read_dial, read_options, vcp_dial_options};
 use super::guard::guard;
 use super::options::{self, vcp_pool_options};
 use super::text;
 use crate::handle::{Kept, Stale};
+use crate::pool::hints;
 use crate::pool::inherited::Listed;
 use crate::pool::process::process;
 use crate::pool::state::answer::Want;
@@ -128,6 +129,7 @@ pub extern "C" fn vcp_pool_close(pool: *mut vcp_pool) -> c_int {
             .redeem(pool as usize, |_| {})
             .map_err(stale)?;
         owned.into_inner().pool().close();
+        hints::pool_ended();
         Ok(0)
     })
 }
@@ -196,13 +198,16 @@ pub unsafe extern "C" fn vcp_pool_warm(
     guard(|| {
         let pool = pool_of(pool)?;
         // SAFETY: the program's promises are those of vcp_dial_with.
-        let (destination, ask) = unsafe { read_dial(&pool, network, address, options) }?;
+        let (destination, ask) = unsafe {
+            let raw = read_options(options)?;
+            read_dial(&pool, network, address, raw, &None)
+        }?;
         if ask.want == Want::Idle {
             return Err(Error::invalid_argument(
                 "flags: VCP_DIAL_REUSE_ONLY is not for vcp_pool_warm",
             ));
         }
-        let idle = pool.warm(destination, count, &ask)?;
+        let idle = pool.warm(&destination, count, &ask)?;
         Ok(c_int::try_from(idle).unwrap_or(c_int::MAX))
     })
 }

@@ -3,7 +3,7 @@
 use std::ffi::{c_char, c_int, c_void};
 
 use super::conn::vcp_conn;
-use super::dial::{read_async, vcp_dial_options};
+use super::dial::{hit_at_once, note_hit, read_async, vcp_dial_options};
 use super::error::remember;
 use super::guard::guard;
 use super::pool::{pool_of, vcp_pool};
@@ -84,20 +84,27 @@ pub unsafe extern "C" fn vcp_dial_async(
         }
         // SAFETY: not NULL, and writable by the program's promise.
         unsafe { *conn = std::ptr::null_mut() };
-        let pool = pool_of(pool)?;
+        let owner = pool_of(pool)?;
         let queue = queue_of(queue)?;
         // SAFETY: the program's promises are those of vcp_dial_with.
-        let (place, ask, is_queued) = unsafe { read_async(&pool, network, address, options) }?;
+        if let Some(fd) = unsafe { hit_at_once(pool, network, address, options, conn) } {
+            return Ok(fd);
+        }
+        // SAFETY: as above.
+        let (place, ask, is_queued) = unsafe { read_async(&owner, network, address, options) }?;
         let asker = Asker {
             queue,
             token: token as usize,
             is_queued,
         };
-        match pool.borrow_async(place, ask, asker)? {
+        match owner.borrow_async(place, ask, asker)? {
             AtOnce::Conn(borrowed) => {
                 let fd = borrowed.raw_fd();
                 // SAFETY: as above.
-                unsafe { *conn = borrowed.lend_out() as *mut vcp_conn };
+                unsafe {
+                    note_hit(pool, network, address, options, &borrowed);
+                    *conn = borrowed.lend_out() as *mut vcp_conn;
+                }
                 Ok(fd)
             }
             AtOnce::Later if is_queued => Ok(0),

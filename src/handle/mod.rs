@@ -4,12 +4,7 @@
 //! is never 0, so no aligned pointer of the program is a handle. Slots are mapped once and never unmapped, so looking at
 //! a slot is always safe, whatever was passed in, in a forked child too; nothing here takes a lock.
 //!
-//! One word per slot holds everything that must change together:
-//!
-//! ```text
-//!   63          27  26     25       24    23    0
-//!   generation      LENT   AWAITED  FULL  pins
-//! ```
+//! One word per slot holds everything that must change together (`word` has its bits):
 //!
 //! | state of a slot | LENT | FULL | who may reach the value |
 //! |---|---|---|---|
@@ -17,9 +12,9 @@
 //! | owned | 0 | 1 | the one [`Owned`], and pins by [`Place`] |
 //! | lent | 1 | 1 | pins by the handle of this generation, and by place |
 //!
-//! vacant → owned: [`insert`]. owned → lent: [`Owned::lend`] makes a handle that never was one before (the generation goes up).
+//! vacant → owned: [`insert`]; the generation goes up, so that no word of the slot ever comes twice. owned → lent: [`Owned::lend`] makes a handle that never was one before (the generation goes up).
 //! lent → owned: [`redeem`] ends the handle and waits until its last user has left; [`Owned::lend_again`] alone makes the same one live
-//! once more. owned → vacant: the [`Owned`] is dropped. A slot whose generation is used up (2^37 - 1 borrows) is retired, so no handle value ever comes twice.
+//! once more. owned → vacant: the [`Owned`] is dropped. What is shelved goes back and forth by itself (`shelved`). A slot whose generation is used up (2^37 - 1 borrows) is retired, so no handle value ever comes twice.
 //!
 //! In a forked child the first call has every table [`adopt`](Table::adopt) what it holds, before anything else looks at it: pins of
 //! threads that exist only in the parent are taken off. Pools and tokens live on. Connections and lookups are left as they
@@ -33,16 +28,24 @@ mod chunked;
 mod inherited;
 pub(crate) mod owners;
 mod place;
+mod shelved;
+pub(crate) mod word;
 
 pub(crate) use self::inherited::Inherited;
 pub(crate) use self::place::Place;
+pub(crate) use self::shelved::Trace;
+pub(crate) use self::word::Absence;
 
 use std::io;
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
+use std::num::NonZeroU32;
 use std::ops::Deref;
 
 use self::chunked::{Chunked, Zeroable};
+use self::word::{
+    AWAITED, FULL, GENERATION_ONE, GENERATION_SHIFT, LAST_GENERATION, LENT, ODD, PINS, SHELVED,
+};
 use crate::sync::atomic::{
     AtomicU32, AtomicU64,
     Ordering::{AcqRel, Acquire, Relaxed, Release},
@@ -54,13 +57,7 @@ compile_error!("a handle needs the 64 bits of a pointer");
 
 const KIND_BITS: u32 = 3;
 const INDEX_BITS: u32 = 24;
-const GENERATION_SHIFT: u32 = KIND_BITS + INDEX_BITS;
-const GENERATION_ONE: u64 = 1 << GENERATION_SHIFT;
-const LAST_GENERATION: u64 = (1 << (64 - GENERATION_SHIFT)) - 1;
-const PINS: u64 = (1 << 24) - 1;
-const FULL: u64 = 1 << 24;
-const AWAITED: u64 = 1 << 25;
-const LENT: u64 = 1 << 26;
+const _: () = assert!(GENERATION_SHIFT == KIND_BITS + INDEX_BITS);
 
 const MOST_SLOTS: u32 = 1 << INDEX_BITS;
 
@@ -92,14 +89,25 @@ pub(crate) trait Kept: Sized + Send + Sync + 'static {
     fn table() -> &'static Table<Self>;
 }
 
+/// What a borrow of a shelved value looks at comes first, in half a cache line.
+#[repr(C)]
 struct Slot<T> {
     word: AtomicU64,
+    card: Card,
     life: AtomicU32,
     /// The fork generation to which the value belongs, and see `inherited`.
     made_in: AtomicU32,
-    /// The next free slot's index + 1 while this one is on the free list.
-    next_free: AtomicU32,
     value: std::cell::UnsafeCell<MaybeUninit<T>>,
+}
+
+/// What stands beside a value, so that it may be read at any time, whoever has the value: a slot is never unmapped.
+struct Card {
+    /// See `shelved`.
+    since: AtomicU64,
+    /// See `shelved`; in a vacant slot the next free one's index + 1.
+    number: AtomicU32,
+    /// The value's own, for as long as it is here.
+    note: AtomicU32,
 }
 
 /// Slots that are never unmapped.
@@ -129,18 +137,18 @@ impl<T: Kept> Table<T> {
     }
 
     /// A slot of which the caller knows that it exists, because an index of it was handed out.
-    fn known(&self, index: u32) -> &Slot<T> {
+    fn known(&'static self, index: u32) -> &'static Slot<T> {
         match self.slots.get(index) {
             Some(slot) => slot,
             None => unreachable!("slot {index} was handed out, so it is mapped"),
         }
     }
 
-    fn pop_free(&self) -> Option<u32> {
+    fn pop_free(&'static self) -> Option<u32> {
         let mut head = self.free.load(Acquire);
         loop {
             let index = (head as u32).checked_sub(1)?;
-            let next = self.known(index).next_free.load(Relaxed);
+            let next = self.known(index).card.number.load(Relaxed);
             let new = ((head >> 32).wrapping_add(1) << 32) | u64::from(next);
             match self.free.compare_exchange_weak(head, new, AcqRel, Acquire) {
                 Ok(_) => return Some(index),
@@ -149,11 +157,11 @@ impl<T: Kept> Table<T> {
         }
     }
 
-    fn push_free(&self, index: u32) {
+    fn push_free(&'static self, index: u32) {
         let slot = self.known(index);
         let mut head = self.free.load(Relaxed);
         loop {
-            slot.next_free.store(head as u32, Relaxed);
+            slot.card.number.store(head as u32, Relaxed);
             let new = ((head >> 32).wrapping_add(1) << 32) | u64::from(index + 1);
             match self.free.compare_exchange_weak(head, new, Release, Relaxed) {
                 Ok(_) => return,
@@ -162,7 +170,7 @@ impl<T: Kept> Table<T> {
         }
     }
 
-    fn take_new(&self) -> io::Result<u32> {
+    fn take_new(&'static self) -> io::Result<u32> {
         let mut index = self.used.load(Relaxed);
         loop {
             if index >= MOST_SLOTS {
@@ -189,15 +197,12 @@ impl<T: Kept> Table<T> {
         // SAFETY: the slot is vacant and off the free list, so this thread alone reaches its value.
         unsafe { (*slot.value.get()).write(value) };
         slot.made_in.store(fork::generation(), Relaxed);
-        slot.word.fetch_or(FULL, Release);
-        Ok(Owned {
-            index,
-            kept: PhantomData,
-        })
+        slot.word.fetch_add(GENERATION_ONE + FULL, Release);
+        Ok(Owned::at(index))
     }
 
     /// Splits a C value into slot and generation, or says that it never was a handle of this table.
-    fn decode(&self, handle: usize) -> Result<(u32, &Slot<T>, u64), Stale> {
+    fn decode(&'static self, handle: usize) -> Result<(u32, &'static Slot<T>, u64), Stale> {
         let bits = handle as u64;
         if bits & ((1 << KIND_BITS) - 1) != self.kind as u64 {
             return Err(Stale::Never);
@@ -234,12 +239,7 @@ impl<T: Kept> Table<T> {
                 .word
                 .compare_exchange_weak(word, word + 1, Acquire, Relaxed)
             {
-                Ok(_) => {
-                    return Ok(Pin {
-                        index,
-                        kept: PhantomData,
-                    })
-                }
+                Ok(_) => return Ok(Pin { slot, index }),
                 Err(now) => word = now,
             }
         }
@@ -265,8 +265,8 @@ impl<T: Kept> Table<T> {
             }
         }
         let pin = Pin {
+            slot,
             index: place.index,
-            kept: PhantomData,
         };
         // Pinned, so the life does not change any more.
         (slot.life.load(Relaxed) == place.life).then_some(pin)
@@ -290,23 +290,10 @@ impl<T: Kept> Table<T> {
         kick: impl FnOnce(&T),
     ) -> Result<Owned<T>, Stale> {
         let (index, slot, generation) = self.decode(handle)?;
-        let mut word = slot.word.load(Relaxed);
-        loop {
-            if word >> GENERATION_SHIFT != generation || word & LENT == 0 {
-                return Err(Self::stale(word, generation));
-            }
-            match slot
-                .word
-                .compare_exchange_weak(word, word - LENT, Acquire, Relaxed)
-            {
-                Ok(_) => break,
-                Err(now) => word = now,
-            }
-        }
-        let owned = Owned {
-            index,
-            kept: PhantomData,
-        };
+        let word =
+            word::redeem(&slot.word, generation).map_err(|word| Self::stale(word, generation))?;
+        debug_assert!(word & word::SHELVED == 0, "called in first (`shelved`)");
+        let owned = Owned::at(index);
         if word & PINS != 0 {
             kick(&owned);
             slot.wait_until_unpinned();
@@ -354,22 +341,38 @@ impl<T> Slot<T> {
 /// gives out shared references only; dropping it waits for them.
 #[derive(Debug)]
 pub(crate) struct Owned<T: Kept> {
-    index: u32,
+    /// The slot's index + 1, so that an `Option` of it is no bigger.
+    number: NonZeroU32,
     kept: PhantomData<T>,
 }
 
 impl<T: Kept> Owned<T> {
+    fn at(index: u32) -> Self {
+        Self {
+            number: NonZeroU32::MIN.saturating_add(index),
+            kept: PhantomData,
+        }
+    }
+
+    fn index(&self) -> u32 {
+        self.number.get() - 1
+    }
+
+    fn slot(&self) -> &'static Slot<T> {
+        T::table().known(self.index())
+    }
+
     /// Gives the value to the holder of the handle that this returns, and that no one had before.
     pub(crate) fn lend(self) -> usize {
-        let slot = T::table().known(self.index);
-        let before = slot.word.fetch_add(GENERATION_ONE | LENT, Release);
+        let slot = self.slot();
+        let before = word::lend(&slot.word);
         debug_assert!(before & LENT == 0 && before & FULL != 0 && !self.is_worn_at(before));
         self.lent_as(before + GENERATION_ONE)
     }
 
     /// The same under the handle of the last time, which is live again.
     pub(crate) fn lend_again(self) -> usize {
-        let slot = T::table().known(self.index);
+        let slot = self.slot();
         let before = slot.word.fetch_or(LENT, Release);
         debug_assert!(before & LENT == 0 && before & FULL != 0 && before >> GENERATION_SHIFT > 0);
         self.lent_as(before)
@@ -377,7 +380,7 @@ impl<T: Kept> Owned<T> {
 
     fn lent_as(self, word: u64) -> usize {
         let handle = (word >> GENERATION_SHIFT) << GENERATION_SHIFT
-            | u64::from(self.index) << KIND_BITS
+            | u64::from(self.index()) << KIND_BITS
             | T::table().kind as u64;
         std::mem::forget(self);
         handle as usize
@@ -389,19 +392,19 @@ impl<T: Kept> Owned<T> {
 
     /// True when the slot has no generation left: the value can be looked at, but not lent again.
     pub(crate) fn is_worn(&self) -> bool {
-        self.is_worn_at(T::table().known(self.index).word.load(Relaxed))
+        self.is_worn_at(self.slot().word.load(Relaxed))
     }
 
     pub(crate) fn place(&self) -> Place {
         Place {
-            index: self.index,
-            life: T::table().known(self.index).life.load(Relaxed),
+            index: self.index(),
+            life: self.slot().life.load(Relaxed),
         }
     }
 
     /// It was made before a fork, by a call that goes on in the child: its slot is not this owner's any more.
     pub(crate) fn is_inherited(&self) -> bool {
-        T::table().known(self.index).is_inherited()
+        self.slot().is_inherited()
     }
 
     /// Moves the value out, once nobody looks at it any more.
@@ -413,7 +416,7 @@ impl<T: Kept> Owned<T> {
 
     fn vacate(&self) -> T {
         let table = T::table();
-        let slot = table.known(self.index);
+        let slot = self.slot();
         // No new pin can begin by handle (not LENT); those by place end soon.
         let mut word = slot.word.load(Acquire);
         loop {
@@ -422,10 +425,12 @@ impl<T: Kept> Owned<T> {
                 word = slot.word.load(Acquire);
                 continue;
             }
-            match slot
-                .word
-                .compare_exchange_weak(word, word & !(FULL | AWAITED), AcqRel, Acquire)
-            {
+            match slot.word.compare_exchange_weak(
+                word,
+                word & !(FULL | AWAITED | SHELVED | ODD),
+                AcqRel,
+                Acquire,
+            ) {
                 Ok(_) => break,
                 Err(now) => word = now,
             }
@@ -433,8 +438,9 @@ impl<T: Kept> Owned<T> {
         // SAFETY: vacant now and not yet on the free list: this thread alone reaches the value, which was initialised.
         let value = unsafe { (*slot.value.get()).assume_init_read() };
         slot.life.fetch_add(1, Relaxed);
-        if word >> GENERATION_SHIFT < LAST_GENERATION {
-            table.push_free(self.index);
+        // The next insertion takes one generation, the first loan another.
+        if word >> GENERATION_SHIFT < LAST_GENERATION - 1 {
+            table.push_free(self.index());
         }
         value
     }
@@ -445,7 +451,7 @@ impl<T: Kept> Deref for Owned<T> {
 
     fn deref(&self) -> &T {
         // SAFETY: an owner's slot is FULL until the owner is gone.
-        unsafe { T::table().known(self.index).value() }
+        unsafe { self.slot().value() }
     }
 }
 
@@ -458,17 +464,22 @@ impl<T: Kept> Drop for Owned<T> {
 }
 
 /// A look at a value that keeps it in its slot.
-#[derive(Debug)]
 pub(crate) struct Pin<T: Kept> {
+    slot: &'static Slot<T>,
     index: u32,
-    kept: PhantomData<T>,
+}
+
+impl<T: Kept> std::fmt::Debug for Pin<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Pin({})", self.index)
+    }
 }
 
 impl<T: Kept> Pin<T> {
     pub(crate) fn place(&self) -> Place {
         Place {
             index: self.index,
-            life: T::table().known(self.index).life.load(Relaxed),
+            life: self.slot.life.load(Relaxed),
         }
     }
 }
@@ -478,13 +489,13 @@ impl<T: Kept> Deref for Pin<T> {
 
     fn deref(&self) -> &T {
         // SAFETY: a pinned slot stays FULL.
-        unsafe { T::table().known(self.index).value() }
+        unsafe { self.slot.value() }
     }
 }
 
 impl<T: Kept> Drop for Pin<T> {
     fn drop(&mut self) {
-        T::table().known(self.index).unpin();
+        self.slot.unpin();
     }
 }
 
@@ -600,14 +611,14 @@ mod tests {
     fn a_worn_slot_is_retired() {
         kept!(Value(u32));
         let owned = Value::insert(1);
-        let index = owned.index;
+        let index = owned.index();
         let slot = Value::table().known(index);
         slot.word
-            .fetch_add((LAST_GENERATION - 1) << GENERATION_SHIFT, Relaxed);
+            .fetch_add((LAST_GENERATION - 2) << GENERATION_SHIFT, Relaxed);
         let owned = Value::redeem(owned.lend()).expect("live");
         assert!(owned.is_worn());
         drop(owned);
-        assert_ne!(Value::insert(2).index, index);
+        assert_ne!(Value::insert(2).index(), index);
     }
 
     #[test]

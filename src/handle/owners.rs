@@ -42,11 +42,12 @@ pub(crate) fn disown_all() {
     });
 }
 
-/// From now on `place` owns the number, whoever did before. Fails when there is no memory.
-pub(crate) fn claim(fd: RawFd, place: Place) -> io::Result<()> {
+/// From now on `place` owns the number, whoever did before: that one is returned. Fails when there is no memory.
+pub(crate) fn claim(fd: RawFd, place: Place) -> io::Result<Option<Place>> {
     let index = u32::try_from(fd).map_err(|_| io::Error::from_raw_os_error(libc::EBADF))?;
-    OWNERS.get_or_map(index)?.0.swap(mark(place), AcqRel);
-    Ok(())
+    let before = OWNERS.get_or_map(index)?.0.swap(mark(place), AcqRel);
+    let is_nobody = before == 0 || before == RESERVED;
+    Ok((!is_nobody).then(|| Place::from_bits(before - 1)))
 }
 
 /// True while `place` owns the number: nobody else has opened it since.

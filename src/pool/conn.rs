@@ -4,6 +4,7 @@
 //! between borrowers comes from the pool's lock and the slot's word. Reads and writes are in `io`.
 #![forbid(unsafe_code)]
 
+use once_cell::race::OnceBox;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use super::events::Loan;
@@ -12,7 +13,7 @@ use super::state::DestinationId;
 use super::stats::Cause;
 use super::wait::Waker;
 use super::Pool;
-use crate::handle::{Kept, Kind, Owned, Table};
+use crate::handle::{Absence, Kept, Kind, Owned, Place, Table};
 use crate::sync::atomic::{
     AtomicU32, AtomicU64,
     Ordering::{AcqRel, Acquire, Relaxed, Release},
@@ -49,8 +50,8 @@ pub(crate) const DISCARDED: u32 = 1 << 9;
 pub(crate) const FAILED: u32 = 1 << 10;
 /// This borrow: end of stream or an I/O error, which another connection may not have.
 pub(crate) const ENDED: u32 = 1 << 11;
-/// This borrow: at least one byte was read.
-pub(crate) const READ_ANY: u32 = 1 << 12;
+/// This borrow: a deadline was set.
+const HAS_DEADLINE: u32 = 1 << 12;
 /// The handle is being closed: whoever reads or writes must leave.
 pub(crate) const CLOSING: u32 = 1 << 13;
 /// This borrow: a token may end its reads and writes.
@@ -75,26 +76,53 @@ pub(crate) const LATE: u32 = 1 << 22;
 pub(crate) const CANCELED: u32 = 1 << 23;
 /// Shut down by the library: the end of stream that a read finds is not the peer's.
 pub(crate) const CUT: u32 = ABORTED | LATE | CANCELED;
-const OF_ONE_BORROW: u32 =
-    REUSED | DISCARDED | FAILED | ENDED | READ_ANY | CLOSING | LEAKED | SHOWN;
+/// It may be borrowed from its shelf without the pool's lock (`quick`).
+pub(crate) const QUICK: u32 = 1 << 24;
+const OF_ONE_BORROW: u32 = REUSED | DISCARDED | FAILED | ENDED | CLOSING | LEAKED | SHOWN;
+/// One that changes in one of these is borrowed and given back by the pool.
+const TOLD_TO_THE_POOL: u32 = HUNG_UP
+    | WATCHED
+    | NONBLOCKING
+    | LIVENESS
+    | DISCARDED
+    | FAILED
+    | CLOSING
+    | HAS_TOKEN
+    | HAS_DEADLINE
+    | HAS_LABEL
+    | CUT
+    | EVICTED
+    | GONE
+    | IN_HOOK
+    | SHOWN;
 
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Conn {
-    fd: OwnedFd,
-    destination_id: DestinationId,
     pool: Arc<Pool>,
     destination: Arc<Destination>,
     remote: Option<Arc<Endpoint>>,
     retire_at: Time,
-    /// stat(2)'s inode: with sockfs's device it tells this socket from a later one under the same number.
-    inode: u64,
-    device: u64,
-    uses: AtomicU32,
-    node: AtomicU32,
+    /// Made when something of it is first needed.
+    extras: OnceBox<Extras>,
+    fd: OwnedFd,
+    destination_id: DestinationId,
+    identity: socket::Identity,
+    /// The slot's number.
+    seat: AtomicU32,
     flags: AtomicU32,
+    uses: AtomicU32,
+    /// Its slot's generation when its loans were counted last. Under the pool's lock.
+    counted_at: AtomicU32,
+    /// The generation of the borrow in which it was read from last; 0, which none has: it was not.
+    read_in: AtomicU32,
     /// Reads, writes and waits that are running.
     running: AtomicU32,
+}
+
+/// What most connections never have.
+#[derive(Debug)]
+struct Extras {
     read_deadline: AtomicU64,
     write_deadline: AtomicU64,
     /// Guards itself alone.
@@ -103,6 +131,18 @@ pub(crate) struct Conn {
     loaned_since: AtomicU64,
     /// Guards itself alone.
     borrower: Mutex<Borrower>,
+}
+
+impl Extras {
+    fn new() -> Box<Self> {
+        Box::new(Self {
+            read_deadline: AtomicU64::new(Time::NEVER.nanos()),
+            write_deadline: AtomicU64::new(Time::NEVER.nanos()),
+            data: Mutex::new(None),
+            loaned_since: AtomicU64::new(Time::default().nanos()),
+            borrower: Mutex::default(),
+        })
+    }
 }
 
 /// What this borrow's borrower brought along.
@@ -141,27 +181,31 @@ impl Conn {
         facts: Facts,
     ) -> Self {
         let flag = |is: bool, bit| if is { bit } else { 0 };
+        let liveness = pool.options().liveness as u32 + 1;
+        let flags = flag(facts.is_datagram, DATAGRAM)
+            | flag(facts.is_nonblocking, NONBLOCKING)
+            | flag(pool.is_plain() && !facts.is_datagram, QUICK)
+            | liveness << LIVENESS_SHIFT;
         Self {
-            fd,
-            destination_id,
             pool,
             destination,
             remote: facts.remote,
             retire_at: facts.retire_at,
-            inode: identity.inode,
-            device: identity.device,
+            extras: OnceBox::new(),
+            fd,
+            destination_id,
+            identity,
+            seat: AtomicU32::new(0),
+            flags: AtomicU32::new(flags),
             uses: AtomicU32::new(0),
-            node: AtomicU32::new(NOWHERE),
-            flags: AtomicU32::new(
-                flag(facts.is_datagram, DATAGRAM) | flag(facts.is_nonblocking, NONBLOCKING),
-            ),
+            counted_at: AtomicU32::new(0),
+            read_in: AtomicU32::new(0),
             running: AtomicU32::new(0),
-            read_deadline: AtomicU64::new(Time::NEVER.nanos()),
-            write_deadline: AtomicU64::new(Time::NEVER.nanos()),
-            data: Mutex::new(None),
-            loaned_since: AtomicU64::new(Time::default().nanos()),
-            borrower: Mutex::default(),
         }
+    }
+
+    fn extras(&self) -> &Extras {
+        self.extras.get_or_init(Extras::new)
     }
 
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
@@ -200,8 +244,9 @@ impl Conn {
         self.uses.load(Acquire)
     }
 
+    /// Where it stands on its shelf; [`NOWHERE`] if it does not.
     pub(crate) fn node(&self) -> u32 {
-        self.node.load(Relaxed)
+        Conn::table().note(self.seat.load(Relaxed))
     }
 
     pub(crate) fn has(&self, flags: u32) -> bool {
@@ -210,10 +255,26 @@ impl Conn {
 
     pub(crate) fn mark(&self, flags: u32) {
         self.flags.fetch_or(flags, AcqRel);
+        self.has_changed(flags);
     }
 
     pub(crate) fn unmark(&self, flags: u32) {
         self.flags.fetch_and(!flags, AcqRel);
+        self.has_changed(flags);
+    }
+
+    /// The program closed its descriptor behind the library's back, and the number is another connection's by now: the pool finds that
+    /// when it is asked.
+    pub(crate) fn lost_its_number(place: Place) {
+        if let Some(conn) = Conn::table().pin_place(place) {
+            conn.has_changed(TOLD_TO_THE_POOL);
+        }
+    }
+
+    fn has_changed(&self, flags: u32) {
+        if flags & TOLD_TO_THE_POOL != 0 {
+            Conn::table().spoil(self.seat.load(Relaxed));
+        }
     }
 
     pub(crate) fn is_datagram(&self) -> bool {
@@ -222,12 +283,10 @@ impl Conn {
 
     /// How it is looked at before it is handed out again. What cannot be watched is peeked at in every mode.
     pub(crate) fn liveness(&self) -> Liveness {
-        let own = (self.flags.load(Relaxed) & LIVENESS) >> LIVENESS_SHIFT;
-        match own {
+        match (self.flags.load(Relaxed) & LIVENESS) >> LIVENESS_SHIFT {
             1 => Liveness::Strict,
             2 => Liveness::AllowData,
-            3 => Liveness::Watch,
-            _ => self.pool.options().liveness,
+            _ => Liveness::Watch,
         }
     }
 
@@ -235,6 +294,7 @@ impl Conn {
         let wanted = (liveness as u32 + 1) << LIVENESS_SHIFT;
         let set = |flags| Some(flags & !LIVENESS | wanted);
         let _ = self.flags.fetch_update(AcqRel, Acquire, set);
+        self.has_changed(LIVENESS);
     }
 
     /// A borrow begins: what belonged to the last one is forgotten.
@@ -248,28 +308,30 @@ impl Conn {
             self.unmark(OF_ONE_BORROW);
             self.mark(mark);
         }
-        self.read_deadline.store(Time::NEVER.nanos(), Relaxed);
-        self.write_deadline.store(Time::NEVER.nanos(), Relaxed);
+        if self.has(HAS_DEADLINE) {
+            self.set_deadlines(Some(Deadline::NEVER), Some(Deadline::NEVER));
+            self.unmark(HAS_DEADLINE);
+        }
         self.uses
             .store(self.uses.load(Relaxed).saturating_add(1), Release);
     }
 
     /// A hook has read what is no business of its borrower's, who has not begun.
     pub(super) fn forget_what_was_read(&self) {
-        self.unmark(READ_ANY);
+        self.read_in.store(0, Release);
     }
 
     /// Only asked for where the borrower may have set one: the flag keeps the lock off the other paths.
     pub(crate) fn token(&self) -> Option<Arc<Token>> {
         if self.has(HAS_TOKEN) {
-            self.borrower.lock().token.clone()
+            self.extras().borrower.lock().token.clone()
         } else {
             None
         }
     }
 
     pub(crate) fn set_token(&self, token: Option<Arc<Token>>) {
-        let mut borrower = self.borrower.lock();
+        let mut borrower = self.extras().borrower.lock();
         if token.is_some() {
             self.mark(HAS_TOKEN);
         } else {
@@ -281,17 +343,20 @@ impl Conn {
     /// From now on it is that borrower's.
     pub(crate) fn begin_loan(&self, loan: Loan) {
         if loan.label.is_some() || self.has(HAS_LABEL) {
-            let mut borrower = self.borrower.lock();
+            let mut borrower = self.extras().borrower.lock();
             self.mark(HAS_LABEL);
             borrower.label = loan.label;
         }
-        self.loaned_since.store(loan.since.nanos(), Release);
+        if loan.since != self.loaned_since() {
+            let since = &self.extras().loaned_since;
+            since.store(loan.since.nanos(), Release);
+        }
     }
 
     pub(crate) fn loan(&self) -> Loan {
         let label = self
             .has(HAS_LABEL)
-            .then(|| self.borrower.lock().label.clone());
+            .then(|| self.extras().borrower.lock().label.clone());
         Loan {
             label: label.flatten(),
             since: self.loaned_since(),
@@ -299,7 +364,8 @@ impl Conn {
     }
 
     pub(crate) fn loaned_since(&self) -> Time {
-        Time::from_nanos(self.loaned_since.load(Acquire))
+        let since = |extras: &Extras| Time::from_nanos(extras.loaned_since.load(Acquire));
+        self.extras.get().map_or(Time::default(), since)
     }
 
     /// Puts the descriptor into the mode that this borrow wants.
@@ -307,6 +373,7 @@ impl Conn {
         if self.has(NONBLOCKING) != nonblocking {
             socket::set_nonblocking(self.fd(), nonblocking)?;
             self.flags.fetch_xor(NONBLOCKING, AcqRel);
+            self.has_changed(NONBLOCKING);
         }
         Ok(())
     }
@@ -324,10 +391,7 @@ impl Conn {
 
     /// The socket as it was when the connection began.
     pub(crate) fn identity(&self) -> socket::Identity {
-        socket::Identity {
-            device: self.device,
-            inode: self.inode,
-        }
+        self.identity
     }
 
     /// verify_release: `false` if the number stands for another file by now; else the mode is put back too.
@@ -339,22 +403,40 @@ impl Conn {
     }
 
     pub(crate) fn read_deadline(&self) -> Deadline {
-        Deadline::at(Time::from_nanos(self.read_deadline.load(Acquire)))
+        self.deadline(|extras| &extras.read_deadline)
     }
 
     pub(crate) fn write_deadline(&self) -> Deadline {
-        Deadline::at(Time::from_nanos(self.write_deadline.load(Acquire)))
+        self.deadline(|extras| &extras.write_deadline)
+    }
+
+    fn deadline(&self, which: impl FnOnce(&Extras) -> &AtomicU64) -> Deadline {
+        let deadline = |extras| Deadline::at(Time::from_nanos(which(extras).load(Acquire)));
+        self.extras.get().map_or(Deadline::NEVER, deadline)
     }
 
     /// `None` leaves that direction's as it is.
     pub(crate) fn set_deadlines(&self, read: Option<Deadline>, write: Option<Deadline>) {
         let nanos = |deadline: Deadline| deadline.time().unwrap_or(Time::NEVER).nanos();
+        self.mark(HAS_DEADLINE);
+        let extras = self.extras();
         if let Some(read) = read {
-            self.read_deadline.store(nanos(read), Release);
+            extras.read_deadline.store(nanos(read), Release);
         }
         if let Some(write) = write {
-            self.write_deadline.store(nanos(write), Release);
+            extras.write_deadline.store(nanos(write), Release);
         }
+    }
+
+    /// At least one byte was read in the borrow of that generation.
+    pub(crate) fn was_read(&self, generation: u32) {
+        if !self.has_been_read(generation) {
+            self.read_in.store(generation, Release);
+        }
+    }
+
+    pub(crate) fn has_been_read(&self, generation: u32) -> bool {
+        self.read_in.load(Acquire) == generation
     }
 
     /// A read, write or wait runs for as long as the value lives.
@@ -368,13 +450,17 @@ impl Conn {
     }
 
     pub(crate) fn data(&self) -> Option<*mut std::ffi::c_void> {
-        self.data.lock().as_ref().map(UserData::pointer)
+        let extras = self.extras.get()?;
+        extras.data.lock().as_ref().map(UserData::pointer)
     }
 
     /// Returns what was there before and must be freed.
     pub(crate) fn set_data(&self, new: Option<UserData>) -> Option<UserData> {
+        if new.is_none() && !self.has(HAS_DATA) {
+            return None;
+        }
         let pointer = new.as_ref().map(UserData::pointer);
-        let mut data = self.data.lock();
+        let mut data = self.extras().data.lock();
         if new.is_some() {
             self.mark(HAS_DATA);
         } else {
@@ -388,6 +474,7 @@ impl Conn {
     pub(crate) fn has_destructor(&self) -> bool {
         self.has(HAS_DATA)
             && self
+                .extras()
                 .data
                 .lock()
                 .as_ref()
@@ -453,7 +540,7 @@ impl Held for Owned<Conn> {
     }
 
     fn set_node(&self, node: u32) {
-        self.node.store(node, Relaxed);
+        self.set_note(node);
     }
 
     fn goes(&self) {
@@ -463,5 +550,59 @@ impl Held for Owned<Conn> {
     fn came_home(&self) {
         self.begin_loan(Loan::default());
         self.unmark(LEAKED);
+    }
+
+    fn stands_since(&self) -> Time {
+        Time::from_nanos(self.since())
+    }
+
+    fn is_shelved(&self, now: Time, may_be_quick: bool) {
+        self.set_since(now.nanos());
+        self.counted_at.store(self.generation(), Relaxed);
+        let is_as_the_pool = self.has(NONBLOCKING) == self.pool.options().nonblocking;
+        if may_be_quick && self.has(QUICK) && is_as_the_pool {
+            self.rest();
+            let needs_peek = self.liveness() != Liveness::Watch || !self.has(WATCHED);
+            self.shelve(self.raw_fd(), needs_peek);
+        }
+    }
+
+    fn look(&self) -> Absence {
+        let absence = Owned::look(self, self.counted_at.load(Relaxed));
+        self.count(absence)
+    }
+
+    fn hold(&self) -> Absence {
+        let absence = Owned::hold(self, self.counted_at.load(Relaxed));
+        self.count(absence)
+    }
+
+    fn let_go(self) {
+        self.forget();
+    }
+}
+
+impl Owned<Conn> {
+    /// It has its slot; nobody has seen it yet.
+    pub(crate) fn is_seated(&self) {
+        self.seat.store(Owned::seat(self), Relaxed);
+        self.set_note(NOWHERE);
+    }
+
+    /// Whoever borrows it without the pool finds a borrow that has begun.
+    fn rest(&self) {
+        let uses = self.uses.load(Relaxed);
+        self.begin_borrow(true);
+        self.uses.store(uses, Relaxed);
+    }
+
+    /// Each loan is told once.
+    fn count(&self, absence: Absence) -> Absence {
+        let counted = self.counted_at.load(Relaxed);
+        self.counted_at
+            .store(counted.wrapping_add(absence.lends), Relaxed);
+        let uses = self.uses.load(Relaxed).saturating_add(absence.lends);
+        self.uses.store(uses, Relaxed);
+        absence
     }
 }

@@ -49,7 +49,10 @@ impl Pool {
 
     /// Ends the I/O of every borrower.
     pub(crate) fn abort(self: &Arc<Self>) {
-        let borrowed = self.change(|_, _, _| self.mark_borrowed(None, conn::ABORTED));
+        let borrowed = self.change(|state, _, _| {
+            state.hold_all();
+            self.mark_borrowed(None, conn::ABORTED)
+        });
         for place in borrowed {
             if let Some(conn) = Conn::table().pin_place(place) {
                 let _ = socket::shut_down(conn.fd());
@@ -61,6 +64,7 @@ impl Pool {
     /// Closes what is idle at one address, and what is borrowed when it comes back; `None`: everywhere.
     pub(crate) fn evict(self: &Arc<Self>, address: Option<&Address>) {
         self.change(|state, now, effects| {
+            state.hold_all();
             self.mark_borrowed(address, conn::EVICTED);
             state.evict(address, now, effects);
         });

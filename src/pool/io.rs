@@ -7,7 +7,7 @@
 
 use std::io::ErrorKind;
 
-use super::conn::{Conn, ABORTED, CANCELED, CLOSING, CUT, ENDED, FAILED, READ_ANY};
+use super::conn::{Conn, ABORTED, CANCELED, CLOSING, CUT, ENDED, FAILED};
 use super::process::process;
 use super::{canceled, system_error};
 use crate::handle::{Pin, Place};
@@ -123,9 +123,7 @@ fn try_receive(conn: &Pin<Conn>, buffer: &mut [u8]) -> Result<Option<usize>> {
             Ok(Some(0))
         }
         Ok(count) => {
-            if !conn.has(READ_ANY) {
-                conn.mark(READ_ANY);
-            }
+            conn.was_read(conn.generation());
             Ok(Some(count))
         }
         Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),

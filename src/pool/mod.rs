@@ -16,6 +16,7 @@ pub(crate) mod ending;
 pub(crate) mod engine;
 pub(crate) mod events;
 mod gate;
+pub(crate) mod hints;
 pub(crate) mod hooks;
 pub(crate) mod inherited;
 pub(crate) mod io;
@@ -27,6 +28,7 @@ pub(crate) mod permit;
 pub(crate) mod process;
 pub(crate) mod put;
 pub(crate) mod queue;
+pub(crate) mod quick;
 mod refill;
 pub(crate) mod schedule;
 pub(crate) mod shelf;
@@ -41,6 +43,7 @@ pub(crate) mod watch;
 use std::collections::VecDeque;
 use std::fmt::Debug;
 use std::os::fd::RawFd;
+use std::time::Duration;
 
 use self::claim::Claim;
 use self::conn::Conn;
@@ -97,6 +100,8 @@ pub(crate) struct Pool {
     hooks: Option<Arc<dyn Hooks>>,
     user: Option<Arc<dyn Debug + Send + Sync>>,
     gate: Gate,
+    /// See `quick`.
+    is_plain: bool,
 }
 
 /// The callbacks of the program that a pool serves.
@@ -166,6 +171,10 @@ impl Pool {
         static POOLS: AtomicU64 = AtomicU64::new(1);
         let process = process();
         process.pool_begins();
+        let is_asked = |hooks: &Arc<dyn Hooks>| hooks.has(Hook::Reuse) || hooks.has(Hook::Release);
+        let is_plain = options.are_plain()
+            && callbacks.observer.is_none()
+            && !callbacks.hooks.as_ref().is_some_and(is_asked);
         Arc::new(Self {
             state: Mutex::new(State::new(
                 options.limits.clone(),
@@ -189,6 +198,7 @@ impl Pool {
             hooks: callbacks.hooks,
             user: callbacks.user,
             gate: Gate::new(),
+            is_plain,
             generation: fork::generation(),
             options,
         })
@@ -209,6 +219,17 @@ impl Pool {
         self.gate.within(work);
     }
 
+    pub(crate) fn is_plain(&self) -> bool {
+        self.is_plain
+    }
+
+    /// How long a connection may be idle.
+    pub(crate) fn idle_nanos(&self) -> i64 {
+        let timeout = self.options.keeping.idle_timeout;
+        let nanos = |timeout: Duration| i64::try_from(timeout.as_nanos()).ok();
+        timeout.and_then(nanos).unwrap_or(i64::MAX)
+    }
+
     pub(crate) fn options(&self) -> &Options {
         &self.options
     }
@@ -225,13 +246,12 @@ impl Pool {
     /// The one way to borrow: an idle connection that is fit, else a new one.
     pub(crate) fn borrow(
         self: &Arc<Self>,
-        destination: Destination,
-        ask: Ask,
+        destination: &Arc<Destination>,
+        ask: &Ask,
     ) -> Result<Owned<Conn>> {
-        let destination = Arc::new(destination);
         let result = ask
             .may_begin()
-            .and_then(|()| self.borrow_from(&destination, &ask))
+            .and_then(|()| self.borrow_from(destination, ask))
             .and_then(|conn| self.unless_forked(conn));
         result.map_err(|error| error.of(format_args!("dial {destination}")))
     }
@@ -332,6 +352,7 @@ impl Pool {
         }
         if fate == Fate::Keep {
             self.watch(&conn);
+            hints::comes_next(&conn);
         }
         self.end_borrow(conn.destination_id(), conn, fate);
     }
@@ -458,15 +479,25 @@ impl Pool {
     }
 
     pub(crate) fn idle_count(&self, address: Option<&Address>) -> u32 {
-        self.locked().idle_count(address)
+        self.counted().idle_count(address)
     }
 
     pub(crate) fn stats(&self) -> Stats {
-        self.locked().stats()
+        self.counted().stats()
+    }
+
+    /// The state with exact numbers.
+    fn counted(&self) -> MutexGuard<'_, State<Owned<Conn>>> {
+        let mut state = self.locked();
+        state.call_in_all();
+        state
     }
 
     /// Wakes who was served, and closes what the pool let go of.
     fn apply(&self, mut effects: Effects<Owned<Conn>>) {
+        if effects.wakes.is_empty() && effects.closes.is_empty() {
+            return;
+        }
         if Engine::is_this_thread() {
             return self.apply_in_background(effects);
         }

@@ -38,8 +38,11 @@ impl Pool {
         let conn = Conn::table()
             .insert(conn)
             .map_err(|(conn, error)| (conn.into_fd(), refused(error)))?;
-        if let Err(error) = owners::claim(number, conn.place()) {
-            return Err((conn.into_inner().into_fd(), refused(error)));
+        conn.is_seated();
+        match owners::claim(number, conn.place()) {
+            Ok(None) => {}
+            Ok(Some(loser)) => Conn::lost_its_number(loser),
+            Err(error) => return Err((conn.into_inner().into_fd(), refused(error))),
         }
         self.watch(&conn);
         Ok(conn)

@@ -1,15 +1,20 @@
 //! Idle connections in order: one shelf per destination, and one row of all of them by age.
 //!
 //! Times only grow, so each list is ordered by "idle since" by appending alone: expiry and eviction look at one end, and
-//! every operation is O(1). Knows no limits and no reasons; `state` calls it.
+//! every operation is O(1). What was borrowed and brought back in place (`handle::shelved`) stands too far on the old side of the row, until
+//! somebody looks there for the oldest: then it is moved to where it belongs. Knows no limits and no reasons; `state` calls it.
 #![forbid(unsafe_code)]
 
 use super::stats::Cause;
+use crate::handle::Absence;
 use crate::values::clock::Time;
 use crate::values::options::ReuseOrder;
 
 /// No node.
 pub(crate) const NOWHERE: u32 = u32::MAX;
+
+const FEW: usize = 64;
+const MANY: usize = 4096;
 
 /// What a shelf holds.
 pub(crate) trait Held {
@@ -33,6 +38,16 @@ pub(crate) trait Held {
     fn came_home(&self);
     /// It is going to be closed.
     fn goes(&self);
+    /// Since when it stands here idle; earlier than it was put here: since then.
+    fn stands_since(&self) -> Time;
+    /// It stands on a shelf. From now on it may be borrowed and brought back without anybody asking here, where that is allowed.
+    fn is_shelved(&self, now: Time, may_be_quick: bool);
+    /// What has become of it without anybody asking here, since the last look.
+    fn look(&self) -> Absence;
+    /// The same; from now on nobody borrows it without asking. If it is out, it is its borrower's, and comes back by the pool.
+    fn hold(&self) -> Absence;
+    /// The one that `hold` has found to be its borrower's.
+    fn let_go(self);
 }
 
 /// The two ends of one destination's shelf.
@@ -102,6 +117,7 @@ impl<C: Held> Shelves<C> {
 
     fn new_node(&mut self, node: Node<C>) -> u32 {
         if self.free == NOWHERE {
+            self.make_room();
             self.nodes.push(node);
             (self.nodes.len() - 1) as u32
         } else {
@@ -109,6 +125,15 @@ impl<C: Held> Shelves<C> {
             self.free = self.nodes[at as usize].shelf.newer;
             *self.node(at) = node;
             at
+        }
+    }
+
+    /// From `FEW` at once to `MANY`, which malloc(3) maps apart from the heap: pages that are not touched cost nothing, growing further
+    /// copies nothing, and no smaller array is left behind.
+    fn make_room(&mut self) {
+        let len = self.nodes.len();
+        if len == self.nodes.capacity() && (FEW..MANY).contains(&len) {
+            self.nodes.reserve_exact(MANY - len);
         }
     }
 
@@ -126,7 +151,7 @@ impl<C: Held> Shelves<C> {
                 newer: NOWHERE,
             },
             age: Link {
-                older: self.newest,
+                older: NOWHERE,
                 newer: NOWHERE,
             },
             idle_since,
@@ -137,12 +162,8 @@ impl<C: Held> Shelves<C> {
             NOWHERE => shelf.oldest = at,
             newest => self.node(newest).shelf.newer = at,
         }
-        match self.newest {
-            NOWHERE => self.oldest = at,
-            newest => self.node(newest).age.newer = at,
-        }
+        self.enter_row(at, self.newest);
         shelf.newest = at;
-        self.newest = at;
         shelf.len += 1;
         self.len += 1;
     }
@@ -152,8 +173,9 @@ impl<C: Held> Shelves<C> {
         let free = self.free;
         let node = self.node(at);
         let held = node.held.take()?;
-        let (in_shelf, in_age, idle_since) = (node.shelf, node.age, node.idle_since);
+        let (in_shelf, idle_since) = (node.shelf, node.idle_since.max(held.stands_since()));
         node.shelf.newer = free;
+        self.leave_row(at);
         self.free = at;
         held.set_node(NOWHERE);
         match in_shelf.older {
@@ -163,14 +185,6 @@ impl<C: Held> Shelves<C> {
         match in_shelf.newer {
             NOWHERE => shelf.newest = in_shelf.older,
             newer => self.node(newer).shelf.older = in_shelf.older,
-        }
-        match in_age.older {
-            NOWHERE => self.oldest = in_age.newer,
-            older => self.node(older).age.newer = in_age.newer,
-        }
-        match in_age.newer {
-            NOWHERE => self.newest = in_age.older,
-            newer => self.node(newer).age.older = in_age.older,
         }
         shelf.len -= 1;
         self.len -= 1;
@@ -202,22 +216,114 @@ impl<C: Held> Shelves<C> {
     }
 
     /// The longest idle node of all that does not belong to `except`, and its destination.
-    pub(crate) fn oldest_not_of(&self, except: Option<u32>) -> Option<(u32, u32)> {
+    pub(crate) fn oldest_not_of(&mut self, except: Option<u32>) -> Option<(u32, u32)> {
         let mut at = self.oldest;
         while at != NOWHERE {
             let node = &self.nodes[at as usize];
-            if Some(node.destination) != except {
-                return Some((at, node.destination));
+            let (destination, newer) = (node.destination, node.age.newer);
+            if Some(destination) == except {
+                at = newer;
+            } else if self.is_stale(at) {
+                self.move_all(vec![at]);
+                at = self.oldest;
+            } else {
+                return Some((at, destination));
             }
-            at = node.age.newer;
         }
         None
     }
 
     /// The longest idle node, its destination, and since when.
-    pub(crate) fn oldest(&self) -> Option<(u32, u32, Time)> {
-        let node = self.nodes.get(self.oldest as usize)?;
-        Some((self.oldest, node.destination, node.idle_since))
+    pub(crate) fn oldest(&mut self) -> Option<(u32, u32, Time)> {
+        let (at, destination) = self.oldest_not_of(None)?;
+        Some((at, destination, self.node(at).idle_since))
+    }
+
+    /// It was borrowed and brought back since it was put where it stands in the row.
+    fn is_stale(&self, at: u32) -> bool {
+        let node = &self.nodes[at as usize];
+        let held = node.held.as_ref();
+        held.is_some_and(|held| held.stands_since() > node.idle_since)
+    }
+
+    /// Moves those on the old side, up to that time, to where they belong.
+    pub(crate) fn move_old(&mut self, up_to: Time) {
+        let mut stale = Vec::new();
+        let mut at = self.oldest;
+        while at != NOWHERE && self.node(at).idle_since <= up_to {
+            if self.is_stale(at) {
+                stale.push(at);
+            }
+            at = self.node(at).age.newer;
+        }
+        self.move_all(stale);
+    }
+
+    /// The same for those on the new side, after that time, that please `choose`.
+    pub(crate) fn move_new(&mut self, after: Time, choose: impl Fn(&C) -> bool) {
+        let mut stale = Vec::new();
+        let mut at = self.newest;
+        while at != NOWHERE && self.node(at).idle_since > after {
+            if self.is_stale(at) && self.held(at).is_some_and(&choose) {
+                stale.push(at);
+            }
+            at = self.node(at).age.older;
+        }
+        self.move_all(stale);
+    }
+
+    /// In one walk from the new side.
+    fn move_all(&mut self, mut stale: Vec<u32>) {
+        for &at in &stale {
+            self.leave_row(at);
+            let node = self.node(at);
+            node.idle_since = node.held.as_ref().map_or(node.idle_since, C::stands_since);
+        }
+        stale.sort_by_key(|&at| std::cmp::Reverse(self.nodes[at as usize].idle_since));
+        let mut older = self.newest;
+        for at in stale {
+            let since = self.node(at).idle_since;
+            while older != NOWHERE && self.node(older).idle_since > since {
+                older = self.node(older).age.older;
+            }
+            self.enter_row(at, older);
+        }
+    }
+
+    /// Into the row, behind `older`.
+    fn enter_row(&mut self, at: u32, older: u32) {
+        let newer = match older {
+            NOWHERE => std::mem::replace(&mut self.oldest, at),
+            older => std::mem::replace(&mut self.node(older).age.newer, at),
+        };
+        match newer {
+            NOWHERE => self.newest = at,
+            newer => self.node(newer).age.older = at,
+        }
+        self.node(at).age = Link { older, newer };
+    }
+
+    fn leave_row(&mut self, at: u32) {
+        let Link { older, newer } = self.node(at).age;
+        match older {
+            NOWHERE => self.oldest = newer,
+            older => self.node(older).age.newer = newer,
+        }
+        match newer {
+            NOWHERE => self.newest = older,
+            newer => self.node(newer).age.older = older,
+        }
+    }
+
+    /// Every node of a shelf, the newest first.
+    pub(crate) fn nodes_of(&self, shelf: &Shelf) -> Vec<u32> {
+        let mut nodes = Vec::with_capacity(shelf.len as usize);
+        let mut at = shelf.newest;
+        while at != NOWHERE {
+            nodes.push(at);
+            at = self.nodes[at as usize].shelf.older;
+        }
+        nodes
     }
 
     /// The destination of the connection in node `at`, if that connection is `id`.
@@ -226,13 +332,18 @@ impl<C: Held> Shelves<C> {
         (node.held.as_ref()?.id() == id).then_some(node.destination)
     }
 
+    /// Every node has a number below this one.
+    pub(crate) fn places(&self) -> u32 {
+        self.nodes.len() as u32
+    }
+
     /// The connection in node `at`.
     pub(crate) fn held(&self, at: u32) -> Option<&C> {
         self.nodes.get(at as usize)?.held.as_ref()
     }
 
-    /// Calls `each` for every connection that became idle after `after`, the newest first.
-    pub(crate) fn newer_than(&self, after: Time, mut each: impl FnMut(&C, Time)) {
+    /// Calls `each` for every node whose connection became idle after `after`, the newest first.
+    pub(crate) fn newer_than(&self, after: Time, mut each: impl FnMut(u32, &C, Time)) {
         let mut at = self.newest;
         while at != NOWHERE {
             let node = &self.nodes[at as usize];
@@ -240,7 +351,7 @@ impl<C: Held> Shelves<C> {
                 return;
             }
             if let Some(held) = &node.held {
-                each(held, node.idle_since);
+                each(at, held, node.idle_since);
             }
             at = node.age.older;
         }

@@ -10,15 +10,14 @@ impl Pool {
     /// Dials until `wanted` connections are idle, nothing being closed for them; how many are. Fails if none is.
     pub(crate) fn warm(
         self: &Arc<Self>,
-        destination: Destination,
+        destination: &Arc<Destination>,
         wanted: u32,
         ask: &Ask,
     ) -> Result<u32> {
-        let destination = Arc::new(destination);
         let mut result = ask.may_begin();
         // No more: a server that accepts and closes would never let it end.
         for _ in 0..wanted {
-            match result.and_then(|()| self.warm_one(&destination, wanted, ask)) {
+            match result.and_then(|()| self.warm_one(destination, wanted, ask)) {
                 Ok(true) => result = ask.may_go_on(),
                 Ok(false) => {
                     result = Ok(());
@@ -30,7 +29,7 @@ impl Pool {
                 }
             }
         }
-        let idle = self.locked().idle_of(&destination);
+        let idle = self.locked().idle_of(destination);
         match result {
             Err(error) if idle == 0 => Err(error.of(format_args!("warm {destination}"))),
             _ => Ok(idle),

@@ -1,14 +1,16 @@
 //! Reads the monotonic clock (clock_gettime(2)). Nothing else in the library asks what time it is.
 
+use std::mem::MaybeUninit;
+
 use crate::values::clock::Time;
 
 fn read(id: libc::clockid_t) -> Time {
-    let mut spec = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
+    let mut spec = MaybeUninit::<libc::timespec>::uninit();
+    // SAFETY: `spec` is writable; both clocks exist on every Linux that Rust supports, so the call does not fail.
+    let spec = unsafe {
+        libc::clock_gettime(id, spec.as_mut_ptr());
+        spec.assume_init()
     };
-    // SAFETY: `spec` is a valid out parameter; both clocks exist on every Linux that Rust supports.
-    unsafe { libc::clock_gettime(id, &mut spec) };
     Time::from_nanos(spec.tv_sec as u64 * 1_000_000_000 + spec.tv_nsec as u64)
 }
 

@@ -65,6 +65,12 @@ pub(crate) fn enter(adopt: fn(u32)) {
     }
 }
 
+/// The generation of this process; 0 if only one of its parents has called yet.
+#[inline(always)]
+pub(crate) fn generation_if_entered() -> u32 {
+    page().generation.load(Acquire)
+}
+
 /// The same for a signal handler: before the first call of all there is nothing that it could find.
 pub(crate) fn enter_from_handler(adopt: fn(u32)) {
     if !std::ptr::eq(page(), &NO_PAGE) {

@@ -27,9 +27,11 @@ pub(crate) mod memory;
 pub(crate) mod names;
 pub(crate) mod nap;
 pub(crate) mod per_generation;
+pub(crate) mod per_thread;
 pub(crate) mod poll;
 pub(crate) mod sockaddr;
 pub(crate) mod socket;
+pub(crate) mod text;
 pub(crate) mod thread;
 
 /// The errno of an error that came from a system call, 0 if it has none.

@@ -27,11 +27,12 @@ impl Kind {
     }
 }
 
-/// Which file a descriptor stands for: stat(2)'s device and inode, which outlive the number's reuse.
+/// Which file a descriptor stands for: stat(2)'s device and inode, which outlive the number's reuse. The low halves: the kernel numbers
+/// sockets, and the devices of file systems without one, by 32 bits (fs/inode.c, get_next_ino; fs/super.c, get_anon_bdev).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub(crate) struct Identity {
-    pub(crate) device: u64,
-    pub(crate) inode: u64,
+    device: u32,
+    inode: u32,
 }
 
 /// What a look at the receive queue found, without taking anything out.
@@ -119,13 +120,22 @@ pub(crate) fn send(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
 /// One recv(MSG_PEEK | MSG_DONTWAIT) of one byte, by syscall(2): no cancellation point (pthreads(7)), since the hit path
 /// makes this call without deferring cancellation first.
 pub(crate) fn peek(fd: BorrowedFd<'_>, is_datagram: bool) -> Peek {
+    peek_at(fd.as_raw_fd(), is_datagram)
+}
+
+/// The same for a number that may stand for something else by now; of a stream.
+pub(crate) fn is_quiet(fd: RawFd) -> bool {
+    peek_at(fd, false) == Peek::Quiet
+}
+
+fn peek_at(fd: RawFd, is_datagram: bool) -> Peek {
     let mut byte = 0u8;
     loop {
         // SAFETY: one writable byte; recvfrom without an address is recv.
         let count = unsafe {
             libc::syscall(
                 libc::SYS_recvfrom,
-                fd.as_raw_fd(),
+                fd,
                 &mut byte as *mut u8,
                 1usize,
                 libc::MSG_PEEK | libc::MSG_DONTWAIT,
@@ -230,8 +240,8 @@ pub(crate) fn identity(fd: RawFd) -> io::Result<Identity> {
         stat.assume_init()
     };
     Ok(Identity {
-        device: stat.st_dev,
-        inode: stat.st_ino,
+        device: stat.st_dev as u32,
+        inode: stat.st_ino as u32,
     })
 }
 

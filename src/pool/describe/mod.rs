@@ -64,7 +64,7 @@ impl Pool {
     }
 
     fn report(&self) -> Report {
-        let state = self.state.lock();
+        let state = self.counted();
         let mut leaks = Vec::new();
         if self.options.leak_threshold.is_some() {
             let now = clock::now();

@@ -48,8 +48,12 @@ impl<C: Held> State<C> {
             let Some(node) = shelves.find(&entry.shelf, order, &choose) else {
                 break None;
             };
-            let Some((conn, idle_since)) = self.unshelve(node, id) else {
-                break None;
+            // It may have been lent and brought back since `find` looked.
+            if !self.hold(node, id) || !self.shelves.held(node).is_some_and(&choose) {
+                continue;
+            }
+            let Some((conn, idle_since)) = self.remove(node, id) else {
+                continue;
             };
             match self.expired(&conn, idle_since, now) {
                 Some(cause) => self.close(conn, cause, effects),
@@ -109,6 +113,11 @@ impl<C: Held> State<C> {
         let Request {
             destination, want, ..
         } = request;
+        let own = self.index.get(destination).copied();
+        if let (Want::Fresh, Some(_), Some(own)) = (want, self.limits.max_conns_per_address, own) {
+            // Its limit goes by how many are borrowed.
+            self.hold_all_of(own);
+        }
         let rather_dials = request.distrusts_idle
             && want == Want::Any
             && self.failures.check(destination, now).is_ok()
@@ -145,7 +154,7 @@ impl<C: Held> State<C> {
     }
 
     /// A dial could begin, and nothing would have to be closed for it.
-    fn has_room(&self, destination: &Destination) -> bool {
+    fn has_room(&mut self, destination: &Destination) -> bool {
         let own = self.index.get(destination).copied();
         self.limits.max_conns.is_none_or(|max| self.conns() < max)
             && self.obstacle(own, Want::Any).is_none()
@@ -162,6 +171,9 @@ impl<C: Held> State<C> {
             return Err(Refusal::PoolClosed);
         }
         let own = self.index.get(destination).copied();
+        if let Some(id) = own {
+            self.call_in(id);
+        }
         if self.known(own).map_or(0, |entry| entry.shelf.len()) >= wanted {
             return Ok(None);
         }
@@ -220,7 +232,7 @@ impl<C: Held> State<C> {
     }
 
     /// What keeps a dial from beginning now, if anything does.
-    pub(super) fn obstacle(&self, own: Option<DestinationId>, want: Want) -> Option<Obstacle> {
+    pub(super) fn obstacle(&mut self, own: Option<DestinationId>, want: Want) -> Option<Obstacle> {
         self.limit(own, want).or_else(|| {
             let max = self.limits.max_dials_per_address?;
             (self.known(own)?.dialing >= max).then_some(Obstacle {
@@ -232,7 +244,7 @@ impl<C: Held> State<C> {
     }
 
     /// What keeps one more connection from existing.
-    pub(super) fn limit(&self, own: Option<DestinationId>, want: Want) -> Option<Obstacle> {
+    pub(super) fn limit(&mut self, own: Option<DestinationId>, want: Want) -> Option<Obstacle> {
         let limit = |limit, max| Obstacle {
             limit,
             max,
@@ -255,12 +267,12 @@ impl<C: Held> State<C> {
     /// The longest idle connection that may be closed for a dial: of another destination, or of its own too if its own are
     /// of no use to the caller.
     fn oldest_to_evict(
-        &self,
+        &mut self,
         own: Option<DestinationId>,
         want: Want,
     ) -> Option<(u32, DestinationId)> {
         let except = own.filter(|_| want != Want::Fresh);
-        self.shelves.oldest_not_of(except)
+        self.oldest_idle(except)
     }
 
     /// Where there is no obstacle: closes what must go, so that one more connection is within the limits.
@@ -292,8 +304,9 @@ impl<C: Held> State<C> {
         self.shelves.find(&entry.shelf, ReuseOrder::Fifo, |_| true)
     }
 
-    /// The pool as a refused caller is told it.
-    pub(super) fn numbers(&self, obstacle: Option<Obstacle>) -> Blocked {
+    /// The pool as a refused caller is told it: exact, so that nobody reads of idle ones that are somebody's.
+    pub(super) fn numbers(&mut self, obstacle: Option<Obstacle>) -> Blocked {
+        self.call_in_all();
         Blocked {
             limit: obstacle.map(|one| (one.limit, one.max)),
             idle: self.shelves.len(),

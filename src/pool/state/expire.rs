@@ -30,6 +30,8 @@ impl<C: Held> State<C> {
     /// Closes what has been idle for too long, and tells what else is due.
     pub(crate) fn reap(&mut self, now: Time, effects: &mut Effects<C>) -> Reaped {
         if let Some(timeout) = self.keeping.idle_timeout {
+            let since = now.nanos().saturating_sub(timeout.as_nanos() as u64);
+            self.shelves.move_old(Time::from_nanos(since));
             while let Some((node, id, since)) = self.shelves.oldest() {
                 if since.after(timeout) > now {
                     break;
@@ -48,7 +50,7 @@ impl<C: Held> State<C> {
         }
     }
 
-    fn next_expiry(&self) -> Time {
+    fn next_expiry(&mut self) -> Time {
         let idle = match (self.keeping.idle_timeout, self.shelves.oldest()) {
             (Some(timeout), Some((_, _, since))) => since.after(timeout),
             _ => Time::NEVER,
@@ -58,16 +60,21 @@ impl<C: Held> State<C> {
     }
 
     fn look_for_unarmed(&mut self, now: Time) -> (Vec<u64>, Time) {
-        let mut to_arm = Vec::new();
+        let mut due = Vec::new();
         let mut next = Time::NEVER;
-        self.shelves.newer_than(self.armed_up_to, |conn, since| {
-            if !conn.wants_arming() {
-            } else if since.after(ARM_AFTER) <= now {
-                to_arm.push(conn.id());
-            } else {
-                next = since.after(ARM_AFTER);
-            }
-        });
+        self.shelves.move_new(self.armed_up_to, C::wants_arming);
+        self.shelves
+            .newer_than(self.armed_up_to, |node, conn, since| {
+                if !conn.wants_arming() {
+                } else if since.after(ARM_AFTER) <= now {
+                    due.push((node, conn.destination_id(), conn.id()));
+                } else {
+                    next = since.after(ARM_AFTER);
+                }
+            });
+        // One that is out is looked at when it comes back.
+        due.retain(|&(node, id, _)| !self.is_out(node, id));
+        let to_arm = due.into_iter().map(|(.., conn)| conn).collect();
         let seen = now.nanos().saturating_sub(ARM_AFTER.as_nanos() as u64);
         self.armed_up_to = self.armed_up_to.max(Time::from_nanos(seen));
         (to_arm, next)

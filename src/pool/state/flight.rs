@@ -29,6 +29,10 @@ impl<C: Held> Flights<C> {
         Self(BTreeMap::new())
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     fn of(&mut self, right: DialRight) -> Option<&mut Flight<C>> {
         self.0.get_mut(&(right.destination, right.ticket))
     }
@@ -74,6 +78,10 @@ impl<C: Held> State<C> {
         self.flights
             .0
             .insert((right.destination, right.ticket), flight);
+        if takes == Meanwhile::GivenBack {
+            // What stands there is passed over now, but not when it comes back from a loan.
+            self.hold_all_of(right.destination);
+        }
         if takes != Meanwhile::Anything || self.entry(right.destination).shelf.len() == 0 {
             return Ok(None);
         }

@@ -46,12 +46,18 @@ impl<C: Held> State<C> {
     pub(super) fn no_idle_room(&mut self, id: DestinationId) -> Option<Refusal> {
         let max = self.limits.max_idle_per_address;
         if self.entry(id).shelf.len() >= max {
+            self.call_in(id);
+        }
+        if self.entry(id).shelf.len() >= max {
             return Some(Refusal::IdleFull {
                 limit: "max_idle_per_address",
                 max,
             });
         }
         let max = self.limits.max_idle?;
+        if self.shelves.len() >= max {
+            self.call_in_all();
+        }
         (self.shelves.len() >= max).then_some(Refusal::IdleFull {
             limit: "max_idle",
             max,

@@ -37,6 +37,10 @@ impl Row {
         self.any.is_empty() && self.fresh.is_empty()
     }
 
+    pub(super) fn has_fresh(&self) -> bool {
+        !self.fresh.is_empty()
+    }
+
     pub(super) fn waiting(&self) -> u32 {
         (self.any.len() + self.fresh.len()) as u32
     }
@@ -157,6 +161,9 @@ impl<C: Held> State<C> {
         let Some(Some(entry)) = self.entries.get(id as usize) else {
             return;
         };
+        if entry.row.head.is_none() && entry.row.is_empty() {
+            return;
+        }
         let oldest = entry.row.oldest();
         let head = oldest
             .filter(|&(_, want)| entry.may_dial(want, &self.limits))
@@ -264,6 +271,9 @@ impl<C: Held> State<C> {
     }
 
     fn best_use(&mut self, id: DestinationId, now: Time, effects: &mut Effects<C>) -> Use {
+        if self.line.waiting == 0 && self.flights.is_empty() {
+            return Use::Keep;
+        }
         loop {
             let own = self.oldest_who_takes_any(id);
             let other = self.line.first_open().map(|(ticket, _)| ticket);

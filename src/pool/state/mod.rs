@@ -21,6 +21,7 @@
 //! Who has to wait stands in `line`, which is served at the end of every transition.
 #![forbid(unsafe_code)]
 
+mod absence;
 pub(crate) mod answer;
 mod borrow;
 mod expire;
@@ -206,7 +207,7 @@ impl<C: Held> State<C> {
         self.serve(now, effects);
         self.look_again_if_blocked(now);
         self.forget_if_empty(id);
-        if self.borrowed == 0 {
+        if self.borrowed == 0 && !self.drainers.is_empty() {
             let drainers = std::mem::take(&mut self.drainers);
             effects.wakes.extend(drainers.into_values());
         }
@@ -234,7 +235,12 @@ impl<C: Held> State<C> {
         self.forget_if_empty(id);
     }
 
+    /// Takes one from its shelf; `None`: its borrower has it.
     fn unshelve(&mut self, node: u32, id: DestinationId) -> Option<(C, Time)> {
+        self.hold(node, id).then(|| self.remove(node, id)).flatten()
+    }
+
+    fn remove(&mut self, node: u32, id: DestinationId) -> Option<(C, Time)> {
         let Self {
             entries, shelves, ..
         } = self;
@@ -251,6 +257,8 @@ impl<C: Held> State<C> {
         if let Some(Some(entry)) = entries.get_mut(id as usize) {
             let due = due_after_keeping(&self.keeping, &conn, now);
             self.shelved_due = self.shelved_due.min(due);
+            // Who waits for a fresh one goes by how many are borrowed, which must not change unseen.
+            conn.is_shelved(now, !entry.row.has_fresh());
             shelves.push(&mut entry.shelf, id, conn, now);
         }
     }
@@ -271,8 +279,8 @@ impl<C: Held> State<C> {
 
     /// Closes the longest idle connection of all, to give its descriptor back to the system.
     pub(crate) fn close_longest_idle(&mut self, now: Time, effects: &mut Effects<C>) -> bool {
-        let oldest = self.shelves.oldest();
-        if let Some((node, id, _)) = oldest {
+        let oldest = self.oldest_idle(None);
+        if let Some((node, id)) = oldest {
             self.close_idle_node(node, id, Cause::Evicted, effects);
         }
         self.serve(now, effects);
@@ -319,8 +327,11 @@ impl<C: Held> State<C> {
     }
 
     /// Of one destination.
-    pub(crate) fn idle_of(&self, destination: &Destination) -> u32 {
+    pub(crate) fn idle_of(&mut self, destination: &Destination) -> u32 {
         let own = self.index.get(destination).copied();
+        if let Some(id) = own {
+            self.call_in(id);
+        }
         self.known(own).map_or(0, |entry| entry.shelf.len())
     }
 
@@ -329,7 +340,7 @@ impl<C: Held> State<C> {
         self.shelves.len() + self.borrowed
     }
 
-    /// Of one address, whatever the tag; `None`: of all.
+    /// Of one address, whatever the tag; `None`: of all. With those that are out (`absence`).
     pub(crate) fn idle_count(&self, address: Option<&Address>) -> u32 {
         match address {
             None => self.shelves.len(),

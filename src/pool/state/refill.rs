@@ -98,7 +98,7 @@ impl<C: Held> State<C> {
     }
 
     /// `None`: it needs nothing now.
-    fn refill_due(&self, id: DestinationId, now: Time) -> Option<Time> {
+    fn refill_due(&mut self, id: DestinationId, now: Time) -> Option<Time> {
         let entry = self.known(Some(id))?;
         let is_short = entry.shelf.len() < self.wanted_idle();
         let is_wanted = entry.refill.wanted_until > now;
@@ -111,7 +111,7 @@ impl<C: Held> State<C> {
         })
     }
 
-    fn has_room_to_refill(&self, id: DestinationId) -> bool {
+    fn has_room_to_refill(&mut self, id: DestinationId) -> bool {
         self.limits.max_conns.is_none_or(|max| self.conns() < max)
             && self.obstacle(Some(id), Want::Any).is_none()
     }

@@ -4,7 +4,7 @@
 use super::fake::Fake;
 use super::reference::{Place, DESTINATIONS};
 use super::world::{same, World, Wrong};
-use crate::pool::shelf::Held;
+use crate::pool::shelf::{Held, NOWHERE};
 use crate::pool::state::answer::{Want, ARM_AFTER};
 use crate::pool::state::Entry;
 use crate::pool::stats::Counters;
@@ -18,13 +18,45 @@ fn at_most(what: &str, is: u32, max: Option<u32>) -> Result<(), Wrong> {
     }
 }
 
+/// What has been borrowed and brought back without the state, and that it has not looked at. Its numbers are compared as they would be if
+/// it had: calling in after every step would leave no loan that lasts longer. `Step::Count` has it look, and nothing is unseen then. Where
+/// the contract has it know by itself (answers, refusals and their numbers, closes) nothing is added.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Unseen {
+    lends: u32,
+    pub(super) out: u32,
+}
+
+impl Unseen {
+    fn of<'a>(conns: impl Iterator<Item = &'a Fake>) -> Self {
+        conns.fold(Self::default(), |sum, conn| {
+            let absence = conn.absence();
+            Self {
+                lends: sum.lends + absence.lends,
+                out: sum.out + u32::from(absence.is_out),
+            }
+        })
+    }
+}
+
 impl World<'_> {
     pub(super) fn check(&self) -> Result<(), Wrong> {
         self.check_destinations()?;
         self.check_totals()?;
+        self.check_permissions()?;
         self.check_nobody_waits_in_vain()?;
         self.check_lifetimes()?;
         self.check_counters()
+    }
+
+    fn on_shelf<'a>(&'a self, entry: &'a Entry) -> impl Iterator<Item = &'a Fake> {
+        let nodes = self.state.shelves.nodes_of(&entry.shelf).into_iter();
+        nodes.filter_map(|node| self.state.shelves.held(node))
+    }
+
+    pub(super) fn unseen(&self) -> Unseen {
+        let entries = self.state.entries.iter().flatten();
+        Unseen::of(entries.flat_map(|entry| self.on_shelf(entry)))
     }
 
     fn entry(&self, to: usize) -> Option<&Entry> {
@@ -59,7 +91,7 @@ impl World<'_> {
         let borrowed = |place| place == Place::Borrowed;
         same(
             &format!("borrowed of {to}"),
-            entry.borrowed,
+            entry.borrowed + Unseen::of(self.on_shelf(entry)).out,
             reference.count(|conn| conn.to == to && borrowed(conn.place)),
         )?;
         same(
@@ -87,29 +119,57 @@ impl World<'_> {
         self.check_shelf(to, entry)
     }
 
-    /// The shelf holds what the reference calls idle, in the same order, once, and each knows its node.
+    /// The shelf holds what the reference calls idle, in the same order, once, and what is out, and each knows its node.
     fn check_shelf(&self, to: usize, entry: &Entry) -> Result<(), Wrong> {
-        let mut nodes = Vec::new();
-        let mut is = Vec::new();
-        let shelves = &self.state.shelves;
-        // `find` takes a Fn.
-        let found = std::cell::RefCell::new((&mut is, &mut nodes));
-        shelves.find(&entry.shelf, ReuseOrder::Fifo, |conn: &Fake| {
-            let (is, nodes) = &mut *found.borrow_mut();
-            is.push(conn.id);
-            nodes.push(conn.node.get());
-            false
-        });
+        let on_shelf: Vec<&Fake> = self.on_shelf(entry).collect();
+        let there = on_shelf.iter().rev().filter(|conn| !conn.absence().is_out);
+        let is: Vec<u64> = there.map(|conn| conn.id).collect();
         let idle = self.reference.conns.iter().filter(|conn| conn.to == to);
         let should_be: Vec<u64> = idle
             .filter(|conn| conn.is_idle())
             .map(|conn| conn.id)
             .collect();
         same(&format!("the shelf of {to}"), &is, &should_be)?;
-        same("its length", entry.shelf.len() as usize, is.len())?;
-        for (&node, &id) in nodes.iter().zip(&is) {
-            let to = self.state.index.get(&self.destinations[to]).copied();
-            same("where it stands", shelves.destination_of(node, id), to)?;
+        same("its length", entry.shelf.len() as usize, on_shelf.len())?;
+        let to = self.state.index.get(&self.destinations[to]).copied();
+        for conn in on_shelf {
+            let stands = self.state.shelves.destination_of(conn.node.get(), conn.id);
+            same("where it stands", stands, to)?;
+        }
+        self.check_both_ways(entry)
+    }
+
+    /// `find`, from either end, and `nodes_of` meet the same.
+    fn check_both_ways(&self, entry: &Entry) -> Result<(), Wrong> {
+        let nodes = self.state.shelves.nodes_of(&entry.shelf);
+        let found = |order| {
+            let found = std::cell::RefCell::new(Vec::new());
+            self.state.shelves.find(&entry.shelf, order, |conn: &Fake| {
+                found.borrow_mut().push(conn.node.get());
+                false
+            });
+            found.into_inner()
+        };
+        same("the newest first", found(ReuseOrder::Lifo), nodes.clone())?;
+        let oldest_first = nodes.into_iter().rev().collect();
+        same("the oldest first", found(ReuseOrder::Fifo), oldest_first)
+    }
+
+    /// What stands on no shelf is borrowed by the state alone. And each loan is told once.
+    fn check_permissions(&self) -> Result<(), Wrong> {
+        for conn in self.conns.iter().filter(|conn| !conn.is_gone.get()) {
+            if conn.node.get() == NOWHERE && conn.is_shelved() {
+                return Err(format!("on no shelf, and to be borrowed there: {conn:?}"));
+            }
+            let uncounted = if conn.node.get() == NOWHERE {
+                0
+            } else {
+                conn.absence().lends
+            };
+            let mut known = self.reference.conns.iter();
+            let known = known.find(|one| one.id == conn.id);
+            let should_be = known.ok_or("nobody counts it")?.uses;
+            same("its uses", conn.uses.get() + uncounted, should_be)?;
         }
         Ok(())
     }
@@ -118,24 +178,27 @@ impl World<'_> {
         let reference = &self.reference;
         let count = |which: fn(Place) -> bool| reference.count(|conn| which(conn.place));
         let stats = self.state.stats();
+        let out = self.unseen().out;
         let idle = count(|place| matches!(place, Place::Idle { .. }));
         let borrowed = count(|place| place == Place::Borrowed);
         let dialing = count(|place| place == Place::Dialing);
-        same("idle", stats.idle, idle.into())?;
-        same("borrowed", stats.borrowed, borrowed.into())?;
+        same("idle", stats.idle, (idle + out).into())?;
+        same("borrowed", stats.borrowed + u64::from(out), borrowed.into())?;
         same("dialing", stats.dialing, dialing.into())?;
         same("waiting", stats.waiting, reference.waiting().count() as u64)?;
         same("conn_count", self.state.conn_count(), idle + borrowed)?;
-        same("idle_count", self.state.idle_count(None), idle)?;
+        same("idle_count", self.state.idle_count(None), idle + out)?;
         let limits = &self.rules.limits;
         at_most("conns", self.state.conns(), limits.max_conns)?;
         at_most("idle", self.state.idle_count(None), limits.max_idle)?;
-        let tags_together = reference.idle_of(0) + reference.idle_of(1);
+        let out_of = |to| self.entry(to).map(|entry| self.on_shelf(entry));
+        let out_of = |to| out_of(to).map_or(0, |conns| Unseen::of(conns).out);
+        let tags_together = [0, 1].map(|to| reference.idle_of(to) + out_of(to));
         let address = &self.destinations[0].address;
         same(
             "idle_count of an address",
             self.state.idle_count(Some(address)),
-            tags_together,
+            tags_together.iter().sum(),
         )
     }
 
@@ -174,13 +237,16 @@ impl World<'_> {
             is.dial_failures + stats.idle + stats.borrowed + gone(&is),
         )?;
         let should_be = &self.reference.counters;
+        let Unseen { lends, out } = self.unseen();
+        same("reuses", is.reuses + u64::from(lends), should_be.reuses)?;
+        let releases = is.releases + u64::from(lends - out);
+        same("releases", releases, should_be.releases)?;
         let each = |of: &Counters| {
             [
                 of.dials,
                 of.dial_failures,
                 of.puts,
                 of.gets,
-                of.releases,
                 of.waits,
                 of.wait_timeouts,
                 of.stale_at_borrow,

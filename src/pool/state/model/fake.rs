@@ -2,50 +2,157 @@
 #![forbid(unsafe_code)]
 
 use std::cell::Cell;
+use std::ops::Deref;
 use std::rc::Rc;
 
 use super::reference::DESTINATIONS;
+use crate::handle::{word, Absence};
 use crate::pool::shelf::{Held, NOWHERE};
 use crate::pool::state::DestinationId;
 use crate::pool::stats::Cause;
+use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use crate::sync::Arc;
 use crate::values::address::{Address, Destination, Target};
 use crate::values::clock::Time;
 use crate::values::network::{Family, Network};
 
+/// The right to a connection, as `Owned<Conn>` is: there is one at a time, or the connection is lent.
 #[derive(Debug)]
-pub(super) struct Fake {
+pub(super) struct Fake(Rc<Facts>);
+
+/// What is known of a connection, whoever has it.
+#[derive(Debug)]
+pub(super) struct Facts {
     pub(super) id: u64,
     destination_id: DestinationId,
     retire_at: Time,
+    /// Its pool is plain: it may be borrowed without the state.
+    is_quick: bool,
     pub(super) uses: Cell<u32>,
     pub(super) has_data: Cell<bool>,
     pub(super) is_armed: Cell<bool>,
     pub(super) node: Cell<u32>,
-    pub(super) marks: Rc<Marks>,
-}
-
-/// What others see and do while somebody has the connection, or while it is on its way to one.
-#[derive(Debug, Default)]
-pub(super) struct Marks {
-    /// Why it must not be kept.
-    pub(super) unfit: Cell<Option<Cause>>,
+    unfit: Cell<Option<Cause>>,
     /// The pool lets go of it, for good.
     pub(super) is_gone: Cell<bool>,
+    stands_since: Cell<Time>,
+    /// A slot's, by which it is lent, borrowed and brought back.
+    word: AtomicU64,
+    /// Its generation when its loans were counted last.
+    counted_at: Cell<u32>,
+    is_owned: Cell<bool>,
+}
+
+impl Deref for Fake {
+    type Target = Facts;
+
+    fn deref(&self) -> &Facts {
+        &self.0
+    }
 }
 
 impl Fake {
-    pub(super) fn new(id: u64, destination_id: DestinationId, retire_at: Time) -> Self {
-        Self {
+    pub(super) fn new(
+        id: u64,
+        destination_id: DestinationId,
+        retire_at: Time,
+        is_quick: bool,
+    ) -> Self {
+        Self(Rc::new(Facts {
             id,
             destination_id,
             retire_at,
+            is_quick,
             uses: Cell::new(0),
             has_data: Cell::new(false),
             is_armed: Cell::new(false),
             node: Cell::new(NOWHERE),
-            marks: Rc::default(),
+            unfit: Cell::new(None),
+            is_gone: Cell::new(false),
+            stands_since: Cell::default(),
+            word: AtomicU64::new(word::FULL),
+            counted_at: Cell::new(0),
+            is_owned: Cell::new(true),
+        }))
+    }
+
+    pub(super) fn facts(&self) -> &Rc<Facts> {
+        &self.0
+    }
+
+    /// From now on it is its borrower's.
+    pub(super) fn lend(self) -> Rc<Facts> {
+        word::lend(&self.word);
+        self.is_owned.set(false);
+        self.0
+    }
+
+    /// It is its borrower's no more.
+    pub(super) fn redeem(facts: &Rc<Facts>) -> Self {
+        let generation = u64::from(facts.generation());
+        assert!(word::redeem(&facts.word, generation).is_ok(), "not lent");
+        assert!(!facts.is_owned.replace(true), "two owners");
+        Self(facts.clone())
+    }
+}
+
+impl Facts {
+    fn generation(&self) -> u32 {
+        word::generation(self.word.load(Relaxed))
+    }
+
+    /// Everything but that it has not been idle for too long.
+    pub(super) fn can_be_borrowed(&self) -> bool {
+        let word = self.word.load(Relaxed);
+        word == word::at_rest(word, 0)
+    }
+
+    pub(super) fn stands_since(&self) -> Time {
+        self.stands_since.get()
+    }
+
+    /// Without the state; nobody is in the way.
+    pub(super) fn borrow(&self) {
+        let there = self.word.load(Relaxed);
+        assert!(word::borrow(&self.word, there).is_some(), "nobody was");
+    }
+
+    /// The same for bringing back; false if it has to take the long way. Its borrower believes that it is `now`.
+    pub(super) fn bring_back(&self, now: Time) -> bool {
+        let back = word::at_rest(self.word.load(Relaxed), 0);
+        if !word::is_out(&self.word, back) {
+            return false;
         }
+        self.stands_since.set(now);
+        word::bring_back(&self.word, back)
+    }
+
+    /// The state has not called it in.
+    pub(super) fn is_shelved(&self) -> bool {
+        word::is_shelved(&self.word)
+    }
+
+    /// Why it must not be kept.
+    pub(super) fn unfit(&self) -> Option<Cause> {
+        self.unfit.get()
+    }
+
+    /// As `Conn::mark` marks.
+    pub(super) fn mark_unfit(&self, cause: Cause) {
+        self.unfit.set(Some(cause));
+        word::spoil(&self.word);
+    }
+
+    /// Of what `Held::look` will tell next.
+    pub(super) fn absence(&self) -> Absence {
+        word::look(&self.word, self.counted_at.get())
+    }
+
+    /// Each loan is told once.
+    fn count(&self, absence: Absence) -> Absence {
+        self.counted_at.set(self.counted_at.get() + absence.lends);
+        self.uses.set(self.uses.get() + absence.lends);
+        absence
     }
 }
 
@@ -70,7 +177,7 @@ impl Held for Fake {
     }
 
     fn unfit(&self) -> Option<Cause> {
-        self.marks.unfit.get()
+        Facts::unfit(self)
     }
 
     fn wants_arming(&self) -> bool {
@@ -82,11 +189,35 @@ impl Held for Fake {
     }
 
     fn came_home(&self) {
-        assert!(!self.marks.is_gone.get(), "came home after it was gone");
+        assert!(!self.is_gone.get(), "came home after it was gone");
     }
 
     fn goes(&self) {
-        assert!(!self.marks.is_gone.replace(true), "goes twice");
+        assert!(!self.is_gone.replace(true), "goes twice");
+    }
+
+    fn stands_since(&self) -> Time {
+        Facts::stands_since(self)
+    }
+
+    fn is_shelved(&self, now: Time, may_be_quick: bool) {
+        self.stands_since.set(now);
+        self.counted_at.set(self.generation());
+        if may_be_quick && self.is_quick {
+            word::shelve(&self.word);
+        }
+    }
+
+    fn look(&self) -> Absence {
+        self.count(self.absence())
+    }
+
+    fn hold(&self) -> Absence {
+        self.count(word::hold(&self.word, self.counted_at.get()))
+    }
+
+    fn let_go(self) {
+        assert!(self.is_owned.replace(false), "it was let go of before");
     }
 }
 

@@ -75,6 +75,17 @@ pub(super) enum Step {
     End,
     /// Somebody waits for what is borrowed, once the pool has ended.
     AwaitHome,
+    /// One that stands where it may be borrowed without the state.
+    QuickBorrow(u8),
+    /// By one who has borrowed so.
+    QuickReturn {
+        who: u8,
+        has_data: bool,
+        /// Between its look at the clock and the exchange.
+        held_up: Duration,
+    },
+    /// Somebody asks for exact numbers: of a destination's idle ones, or (`None`) of everything.
+    Count(Option<usize>),
 }
 
 /// Whether the destination is to blame.
@@ -82,8 +93,9 @@ pub(super) type Blame = bool;
 pub(super) type Percent = u32;
 
 /// How often each step comes, in the order of [`Step`].
-const WEIGHTS: [u64; 23] = [
-    300, 140, 50, 40, 130, 20, 15, 90, 60, 110, 50, 30, 20, 20, 10, 5, 40, 20, 5, 8, 5, 2, 5,
+const WEIGHTS: [u64; 26] = [
+    300, 140, 50, 40, 130, 20, 15, 90, 60, 110, 50, 30, 20, 20, 10, 5, 40, 20, 5, 8, 5, 2, 5, 120,
+    80, 8,
 ];
 
 /// One sequence's habits: sequences that do few things do them often enough to reach far corners (swarm testing, Groce
@@ -133,6 +145,14 @@ impl Dice {
     }
 
     pub(super) fn rules(&mut self) -> Rules {
+        let mut rules = self.any_rules();
+        if self.chance(50) {
+            rules.make_plain();
+        }
+        rules
+    }
+
+    fn any_rules(&mut self) -> Rules {
         Rules {
             limits: Limits {
                 max_idle_per_address: self.below(3) as u32,
@@ -247,7 +267,14 @@ impl Dice {
             19 => Step::Evict(self.chance(80).then_some(to)),
             20 => Step::CloseLongestIdle,
             21 => Step::End,
-            _ => Step::AwaitHome,
+            22 => Step::AwaitHome,
+            23 => Step::QuickBorrow(who),
+            24 => Step::QuickReturn {
+                who,
+                has_data: self.chance(20),
+                held_up: self.ms(&[0, 0, 0, 100, 600]).unwrap_or_default(),
+            },
+            _ => Step::Count(self.chance(50).then_some(to)),
         }
     }
 

@@ -7,6 +7,7 @@
 
 mod line;
 mod moves;
+mod quick;
 
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use crate::pool::state::answer::{Blocked, Refusal, Want};
 use crate::pool::stats::{Cause, Counters};
 use crate::values::clock::Time;
 use crate::values::error::Error;
-use crate::values::options::{Keeping, Limits};
+use crate::values::options::{Keeping, Limits, ReuseOrder};
 
 /// So many destinations are played with; the first two have one address and two tags.
 pub(super) const DESTINATIONS: usize = 3;
@@ -25,6 +26,22 @@ pub(super) struct Rules {
     pub(super) limits: Limits,
     pub(super) keeping: Keeping,
     pub(super) fail_fast: Option<Duration>,
+}
+
+impl Rules {
+    /// What `Options::are_plain` asks for, as far as the state knows it.
+    pub(super) fn are_plain(&self) -> bool {
+        let keeping = &self.keeping;
+        keeping.max_lifetime.is_none()
+            && keeping.max_uses.is_none()
+            && keeping.reuse_order == ReuseOrder::Lifo
+    }
+
+    pub(super) fn make_plain(&mut self) {
+        self.keeping.max_lifetime = None;
+        self.keeping.max_uses = None;
+        self.keeping.reuse_order = ReuseOrder::Lifo;
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -167,7 +184,7 @@ pub(super) struct Reference {
     rules: Rules,
     pub(super) now: Time,
     pub(super) is_closed: bool,
-    /// Those that are idle stand in the order in which they became so.
+    /// Those that are idle stand in the order in which they were put on their shelves.
     pub(super) conns: Vec<Conn>,
     /// In the order of their tickets.
     pub(super) waiters: Vec<Waiter>,
@@ -252,8 +269,12 @@ impl Reference {
     }
 
     fn longest_idle(&self, which: impl Fn(&Conn) -> bool) -> Option<u64> {
-        let mut idle = self.conns.iter().filter(|conn| conn.is_idle());
-        idle.find(|conn| which(conn)).map(|conn| conn.id)
+        let idle = self.conns.iter().filter_map(|conn| match conn.place {
+            Place::Idle { since } if which(conn) => Some((since, conn.id)),
+            _ => None,
+        });
+        // Of two that became so at once: the first.
+        idle.min_by_key(|&(since, _)| since).map(|(_, id)| id)
     }
 
     fn is_full(&self) -> bool {

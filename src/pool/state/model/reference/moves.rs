@@ -13,6 +13,12 @@ impl Reference {
         self.find(id).uses += 1;
     }
 
+    /// The same for one that came from the pool.
+    pub(in super::super) fn is_reused(&mut self, id: u64) {
+        self.is_used(id);
+        self.counters.reuses += 1;
+    }
+
     /// It is to be closed when it comes back.
     pub(in super::super) fn mark_unfit(&mut self, id: u64, cause: Cause) {
         self.find(id).unfit = Some(cause);

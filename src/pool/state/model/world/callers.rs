@@ -1,7 +1,7 @@
 //! Those who ask for a connection, from `take` to what they are answered.
 #![forbid(unsafe_code)]
 
-use super::conns::{Borrower, Came};
+use super::conns::Came;
 use super::dials::{Dial, Phase};
 use super::{pick, same, World, Wrong};
 use crate::pool::state::answer::{Request, Take, Ticket, Waited, Want};
@@ -51,7 +51,8 @@ impl World<'_> {
             return Ok(());
         };
         caller.call.distrusts_idle |= distrusts_idle;
-        let unfit = self.borrowers.remove(at).conn;
+        let borrower = self.borrowers.remove(at);
+        let unfit = self.redeem(&borrower.conn);
         let (Caller { ticket, call }, id) = (caller, unfit.id);
         let taken = self.state.take_another(
             ticket,
@@ -94,9 +95,8 @@ impl World<'_> {
             (Take::Reuse(conn), _) => {
                 conn.uses.set(conn.uses.get() + 1);
                 self.state.reused();
-                self.reference.is_used(conn.id);
-                let came = Came::Reused(caller);
-                self.borrowers.push(Borrower { conn, came });
+                self.reference.is_reused(conn.id);
+                self.lend(conn, Came::Reused(caller));
             }
             (Take::Dial(right, destination), Answer::Dial { id, .. }) => {
                 same("dials", &destination, &self.destinations[caller.call.to])?;

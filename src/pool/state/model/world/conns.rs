@@ -1,18 +1,21 @@
 //! Connections in somebody's hands and on the shelf, and what happens to them from the side.
 #![forbid(unsafe_code)]
 
+use std::rc::Rc;
+
 use super::callers::Caller;
 use super::{pick, same, World, Wrong};
-use crate::pool::shelf::Held;
+use crate::pool::shelf::{Held, NOWHERE};
 use crate::pool::state::answer::{Fate, Forgotten, Refusal};
-use crate::pool::state::model::fake::Fake;
+use crate::pool::state::model::fake::{Facts, Fake};
 use crate::pool::state::model::reference::Reference;
 use crate::pool::state::model::steps::Percent;
 use crate::pool::stats::Cause;
+use crate::values::clock::Time;
 
 #[derive(Debug)]
 pub(super) struct Borrower {
-    pub(super) conn: Fake,
+    pub(super) conn: Rc<Facts>,
     pub(super) came: Came,
 }
 
@@ -24,6 +27,8 @@ pub(super) enum Came {
     ForADial,
     DialedAhead,
     ByGet,
+    /// From its shelf without the state, at that time.
+    Quickly(Time),
 }
 
 /// Why a connection of the program was not taken.
@@ -40,6 +45,20 @@ impl From<Refusal> for CannotBePut {
 }
 
 impl World<'_> {
+    /// It is its borrower's from now on.
+    pub(super) fn lend(&mut self, conn: Fake, came: Came) {
+        let conn = conn.lend();
+        self.borrowers.push(Borrower { conn, came });
+    }
+
+    /// As `ffi::conn` takes one out of its borrower's hands: what came without the state is called in first.
+    pub(super) fn redeem(&mut self, conn: &Rc<Facts>) -> Fake {
+        if conn.is_shelved() {
+            self.state.call_in_one(conn.node.get(), conn.id);
+        }
+        Fake::redeem(conn)
+    }
+
     pub(super) fn give_back(
         &mut self,
         who: u8,
@@ -50,7 +69,18 @@ impl World<'_> {
         let Some(at) = pick(&self.borrowers, who) else {
             return Ok(());
         };
+        self.end_borrow(at, fate, has_data, is_disarmed)
+    }
+
+    pub(super) fn end_borrow(
+        &mut self,
+        at: usize,
+        fate: Fate,
+        has_data: bool,
+        is_disarmed: bool,
+    ) -> Result<(), Wrong> {
         let Borrower { conn, came } = self.borrowers.remove(at);
+        let conn = self.redeem(&conn);
         let (id, to) = (conn.id, conn.destination_id());
         match came {
             Came::ByGet => {
@@ -67,7 +97,7 @@ impl World<'_> {
                     .settle_in(to, conn, fate, self.now, &mut self.effects);
                 same("it is kept", is, self.reference.settle_in(id, fate))
             }
-            Came::Reused(_) | Came::ForADial => {
+            Came::Reused(_) | Came::ForADial | Came::Quickly(_) => {
                 conn.has_data.set(has_data);
                 conn.is_armed.set(conn.is_armed.get() && !is_disarmed);
                 self.state
@@ -81,6 +111,7 @@ impl World<'_> {
     pub(super) fn forget(&mut self, who: u8) -> Result<(), Wrong> {
         if let Some(at) = pick(&self.borrowers, who) {
             let Borrower { conn, came } = self.borrowers.remove(at);
+            let conn = self.redeem(&conn);
             let how = match came {
                 Came::ByGet => Forgotten::Got,
                 _ => Forgotten::Detached,
@@ -93,11 +124,14 @@ impl World<'_> {
         Ok(())
     }
 
-    /// The watch or `abort` marks one that is in somebody's hands, or on its way there.
+    /// The watch (as `Pool::noticed`) or `abort` marks one that is in somebody's hands, or on its way there.
     pub(super) fn mark(&mut self, who: u8, cause: Cause) {
         let borrowed = self.borrowed_ids(|_| true);
         if let Some(at) = pick(&borrowed, who) {
-            self.mark_unfit(borrowed[at], cause);
+            let conn = self.mark_unfit(borrowed[at], cause);
+            if cause == Cause::PeerClosedAtGiveBack {
+                self.state.call_in_one(conn.node.get(), conn.id);
+            }
         }
     }
 
@@ -109,11 +143,16 @@ impl World<'_> {
             .collect()
     }
 
-    fn mark_unfit(&mut self, id: u64, cause: Cause) {
-        let marked = self.marks.iter().find(|(other, _)| *other == id);
-        let (_, marks) = marked.expect("the pool counts it");
-        marks.unfit.set(Some(cause));
+    fn facts(&self, id: u64) -> Rc<Facts> {
+        let known = self.conns.iter().find(|conn| conn.id == id);
+        known.expect("the pool counts it").clone()
+    }
+
+    fn mark_unfit(&mut self, id: u64, cause: Cause) -> Rc<Facts> {
+        let conn = self.facts(id);
+        conn.mark_unfit(cause);
         self.reference.mark_unfit(id, cause);
+        conn
     }
 
     pub(super) fn put(
@@ -124,11 +163,12 @@ impl World<'_> {
     ) -> Result<(), Wrong> {
         let id = self.reference.next_id();
         let retire_at = self.lifetime(percent);
-        let mut marks = None;
+        let is_quick = self.rules.are_plain();
+        let mut facts = None;
         let build = |destination_id, _| {
             if can_be_built {
-                let conn = Fake::new(id, destination_id, retire_at);
-                marks = Some(conn.marks.clone());
+                let conn = Fake::new(id, destination_id, retire_at, is_quick);
+                facts = Some(conn.facts().clone());
                 Ok(conn)
             } else {
                 Err(CannotBePut::Unbuilt)
@@ -142,8 +182,8 @@ impl World<'_> {
             return Ok(());
         }
         let should_be = self.reference.put(id, to, retire_at);
-        if let (Ok(()), Some(marks)) = (&is, marks) {
-            self.is_counted(id, &marks);
+        if is.is_ok() {
+            self.conns.extend(facts);
         }
         same("put", is, should_be.map_err(CannotBePut::Refused))
     }
@@ -156,9 +196,9 @@ impl World<'_> {
             .take_idle(destination, no_data, self.now, &mut self.effects);
         let is = got.as_ref().map(|conn| conn.id);
         same("got", is, self.reference.get(to))?;
-        let came = Came::ByGet;
-        self.borrowers
-            .extend(got.map(|conn| Borrower { conn, came }));
+        if let Some(conn) = got {
+            self.lend(conn, Came::ByGet);
+        }
         Ok(())
     }
 
@@ -183,6 +223,7 @@ impl World<'_> {
         let node = self
             .node_of(id)
             .ok_or("an idle connection is on no shelf")?;
+        self.state.call_in_one(node, id);
         self.state
             .remove_idle(node, id, |_| found, self.now, &mut self.effects);
         if let Some(cause) = found {
@@ -233,22 +274,35 @@ impl World<'_> {
     }
 
     /// What is borrowed then is marked, as `pool::ending` does.
-    pub(super) fn evict(&mut self, to: Option<usize>) {
+    pub(super) fn evict(&mut self, to: Option<usize>) -> Result<(), Wrong> {
         let destinations = self.destinations;
         let address = to.map(|to| &destinations[to].address);
         let is_there = |to: usize| address.is_none_or(|address| destinations[to].is_at(address));
+        self.state.hold_all();
+        self.check_nodes()?;
         for id in self.borrowed_ids(is_there) {
-            let is_marked = |(other, marks): &(u64, std::rc::Rc<super::Marks>)| {
-                *other == id && marks.unfit.get().is_some()
-            };
             // What was found before counts more.
-            if !self.marks.iter().any(is_marked) {
+            if self.facts(id).unfit().is_none() {
                 self.mark_unfit(id, Cause::Evicted);
             }
         }
         self.state.evict(address, self.now, &mut self.effects);
         self.reference
             .close_each_idle(|_, conn| is_there(conn.to).then_some(Cause::Evicted));
+        Ok(())
+    }
+
+    /// What `pool::ending` takes for borrowed is.
+    fn check_nodes(&self) -> Result<(), Wrong> {
+        let mut should_be = self.borrowed_ids(|_| true);
+        let there = self.conns.iter().filter(|conn| !conn.is_gone.get());
+        let mut is: Vec<u64> = there
+            .filter(|conn| conn.node.get() == NOWHERE)
+            .map(|conn| conn.id)
+            .collect();
+        is.sort_unstable();
+        should_be.sort_unstable();
+        same("on no shelf", is, should_be)
     }
 
     pub(super) fn await_home(&mut self) -> Result<(), Wrong> {

@@ -1,7 +1,7 @@
 //! Dials, from the right to dial to a connection, or to the connection that their caller got instead.
 #![forbid(unsafe_code)]
 
-use super::conns::{Borrower, Came};
+use super::conns::Came;
 use super::{pick, same, World, Wrong};
 use crate::pool::shelf::Held;
 use crate::pool::state::answer::{DialRight, Meanwhile, Want};
@@ -115,9 +115,8 @@ impl World<'_> {
     fn borrow_instead(&mut self, conn: Fake) {
         conn.uses.set(conn.uses.get() + 1);
         self.state.reused();
-        self.reference.is_used(conn.id);
-        let came = Came::ForADial;
-        self.borrowers.push(Borrower { conn, came });
+        self.reference.is_reused(conn.id);
+        self.lend(conn, Came::ForADial);
     }
 
     /// The bell of a dial rang, perhaps: with a connection its caller leaves, and the dial goes on for nobody or is given up.
@@ -174,7 +173,8 @@ impl World<'_> {
             }
         }
         let dial = self.dials.remove(at);
-        let conn = Fake::new(dial.id, dial.right.destination, self.lifetime(percent));
+        let (retire_at, is_quick) = (self.lifetime(percent), self.rules.are_plain());
+        let conn = Fake::new(dial.id, dial.right.destination, retire_at, is_quick);
         let is = self
             .state
             .dialed(dial.right, &conn, self.now, &mut self.effects);
@@ -184,7 +184,7 @@ impl World<'_> {
             &self.reference.dialed(dial.id, conn.retire_at()),
         )?;
         if is.is_ok() {
-            self.is_counted(dial.id, &conn.marks);
+            self.conns.push(conn.facts().clone());
             let came = if dial.is_for_nobody {
                 Came::DialedAhead
             } else {
@@ -192,7 +192,7 @@ impl World<'_> {
                 self.reference.is_used(dial.id);
                 Came::ForADial
             };
-            self.borrowers.push(Borrower { conn, came });
+            self.lend(conn, came);
         }
         Ok(())
     }
@@ -217,11 +217,6 @@ impl World<'_> {
     /// A dial for the shelf.
     pub(super) fn warm(&mut self, to: usize, wanted: u32) -> Result<(), Wrong> {
         let destination = &self.destinations[to];
-        same(
-            "idle of it",
-            self.state.idle_of(destination),
-            self.reference.idle_of(to),
-        )?;
         let is = self.state.take_to_keep(destination, wanted, self.now);
         let should_be = self.reference.take_to_keep(to, wanted);
         match (is, should_be) {

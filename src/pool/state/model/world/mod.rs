@@ -4,13 +4,15 @@
 mod callers;
 mod conns;
 mod dials;
+mod quick;
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use self::callers::Caller;
 use self::conns::Borrower;
 use self::dials::Dial;
-use super::fake::{Destinations, Fake, Marks};
+use super::fake::{Destinations, Facts, Fake};
 use super::reference::{Reference, Rules};
 use super::steps::{Percent, Step};
 use crate::pool::state::answer::{Effects, Fate};
@@ -46,8 +48,8 @@ pub(super) struct World<'a> {
     waiting: Vec<Caller>,
     dials: Vec<Dial>,
     borrowers: Vec<Borrower>,
-    /// Of every connection that the pool has ever had.
-    marks: Vec<(u64, Rc<Marks>)>,
+    /// Every connection that the pool has ever had.
+    pub(super) conns: Vec<Rc<Facts>>,
 }
 
 /// Counts around.
@@ -69,7 +71,7 @@ impl<'a> World<'a> {
             waiting: Vec::new(),
             dials: Vec::new(),
             borrowers: Vec::new(),
-            marks: Vec::new(),
+            conns: Vec::new(),
         }
     }
 
@@ -123,16 +125,12 @@ impl<'a> World<'a> {
             Step::Notice(which, found) => self.notice(which, found),
             Step::NoticeLate(which) => self.notice_late(which),
             Step::Pass(time) => {
-                self.now = self.now.after(time);
-                self.reference.now = self.now;
+                self.pass(time);
                 Ok(())
             }
             Step::Reap => self.reap(),
             Step::CloseIdle => self.close_idle(),
-            Step::Evict(to) => {
-                self.evict(to);
-                Ok(())
-            }
+            Step::Evict(to) => self.evict(to),
             Step::CloseLongestIdle => self.close_longest_idle(),
             Step::End => {
                 self.state.end(self.now, &mut self.effects);
@@ -143,7 +141,19 @@ impl<'a> World<'a> {
                 Ok(())
             }
             Step::AwaitHome => self.await_home(),
+            Step::QuickBorrow(which) => self.borrow_quickly(which),
+            Step::QuickReturn {
+                who,
+                has_data,
+                held_up,
+            } => self.return_quickly(who, has_data, held_up),
+            Step::Count(to) => self.count(to),
         }
+    }
+
+    fn pass(&mut self, time: Duration) {
+        self.now = self.now.after(time);
+        self.reference.now = self.now;
     }
 
     /// Everybody goes home: half of those who wait are canceled, the others fetch what they get as long as they get
@@ -173,15 +183,10 @@ impl<'a> World<'a> {
 
     /// No connection is lost: each has left the pool, once.
     fn check_everything_is_gone(&self) -> Result<(), Wrong> {
-        match self.marks.iter().find(|(_, marks)| !marks.is_gone.get()) {
-            Some((id, _)) => Err(format!("connection {id} is lost")),
+        match self.conns.iter().find(|conn| !conn.is_gone.get()) {
+            Some(conn) => Err(format!("connection {} is lost", conn.id)),
             None => Ok(()),
         }
-    }
-
-    /// The pool counts it from now on.
-    fn is_counted(&mut self, id: u64, marks: &Rc<Marks>) {
-        self.marks.push((id, marks.clone()));
     }
 
     fn lifetime(&self, percent: Percent) -> Time {

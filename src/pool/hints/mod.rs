@@ -1,0 +1,96 @@
+//! What a thread has dialed lately, by the text that it passed: the destination it means, so that nothing is parsed twice, and the
+//! connection that it used last, so that a hit finds it by one look (`quick`).
+//!
+//! Each thread has hints of its own, which nobody else sees. A hint promises nothing: the connection's own word says whether it still is
+//! where the hint leads. Hints of pools that have ended go at the thread's next look, and all of them with the thread.
+#![forbid(unsafe_code)]
+
+mod table;
+mod words;
+
+use self::table::Hints;
+pub(crate) use self::words::Key;
+use super::conn::{Conn, QUICK};
+use crate::handle::{Kept, Owned, Trace};
+use crate::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use crate::sync::Arc;
+use crate::sys::per_thread::{here, Here, Keeper, Place};
+use crate::values::address::Destination;
+
+/// How many pools have ended.
+static ENDED: AtomicU32 = AtomicU32::new(0);
+
+thread_local! {
+    static PLACE: Place<Hints> = const { Place::new() };
+    static KEEPER: Keeper<Hints> = const { Keeper::new() };
+}
+
+/// A pool has ended: this thread's hints to it go now, others' at their next look.
+pub(crate) fn pool_ended() {
+    let ended = ENDED.fetch_add(1, Relaxed) + 1;
+    if let Some(mut hints) = at_hand() {
+        hints.sweep(ended);
+    }
+}
+
+/// This thread's hints, if it has any.
+#[inline(always)]
+pub(super) fn at_hand() -> Option<Here<Hints>> {
+    here(&PLACE)
+}
+
+/// The same, made if need be. At a thread's end, when they are gone already, it may still dial.
+fn at_hand_or_new() -> Option<Here<Hints>> {
+    at_hand().or_else(|| {
+        let keep = |keeper: &Keeper<_>| keeper.keep(Hints::NONE, &PLACE);
+        KEEPER.try_with(keep).ok()?;
+        at_hand()
+    })
+}
+
+/// What the text means, if this thread has dialed it before.
+pub(crate) fn destination(key: &Key<'_>) -> Option<Arc<Destination>> {
+    Some(at_hand()?.find(key)?.destination.clone())
+}
+
+/// This thread borrows a connection by that key.
+pub(crate) fn note(key: &Key<'_>, conn: &Owned<Conn>) {
+    let [_, trace] = conn.traces();
+    let trace = conn.has(QUICK).then_some(trace);
+    let note = |mut hints: Here<Hints>| {
+        hints.sweep(ENDED.load(Relaxed));
+        let before = hints.keep(key, conn, trace);
+        let seats = [before.as_ref().map(Trace::seat), Some(conn.seat())];
+        seats
+            .into_iter()
+            .flatten()
+            .for_each(|seat| hints.lends(seat));
+        before
+    };
+    recall(at_hand_or_new().and_then(note), trace);
+}
+
+/// This thread gives a connection back: it is the next one to be borrowed.
+pub(super) fn comes_next(conn: &Owned<Conn>) {
+    if !conn.has(QUICK) {
+        return;
+    }
+    let [trace, _] = conn.traces();
+    let note = |mut hints: Here<Hints>| {
+        let hint = hints.takes_back(conn.seat())?;
+        let is_its = Arc::ptr_eq(&hint.destination, conn.shared_destination());
+        is_its.then(|| hint.trace.replace(trace))?
+    };
+    recall(at_hand().and_then(note), Some(trace));
+}
+
+/// What a trace that was replaced leads to comes back the long way, if it is out: only the newest may take the short one, so that a
+/// thread finds its connections in the order in which it gave them back.
+fn recall(before: Option<Trace<Conn>>, now: Option<Trace<Conn>>) {
+    let Some(before) = before.filter(|_| before != now) else {
+        return;
+    };
+    if let Ok(pin) = Conn::table().pin_shelved(&before) {
+        pin.pool().call_in(&pin, pin.place());
+    }
+}

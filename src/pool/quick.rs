@@ -1,0 +1,63 @@
+//! The hit without the pool: a connection that this thread gave back and nobody has taken since is borrowed by one exchange of its
+//! word, and brought back by another.
+//!
+//! No lock, no allocation, no cache line that another thread writes. Only where nothing has to be asked or told: no hook at either end, no
+//! event, no leak report, no lifetime, last in first out, and so on (`Pool::is_plain`); a connection on which anything out of the
+//! ordinary was done or noticed (`conn::TOLD_TO_THE_POOL`) comes back the long way. Whoever waits, counts, limits, drains or closes
+//! takes the permission away under the pool's lock, and then the borrower comes by the long way too: see `state::absence`.
+//!
+//! Nothing here is a cancellation point or can panic: `ffi` calls it outside of its wall.
+#![forbid(unsafe_code)]
+
+use std::os::fd::RawFd;
+
+use super::conn::Conn;
+use super::hints::{self, Key};
+use super::Pool;
+use crate::handle::{Kept, Place};
+use crate::sys::{clock, socket};
+use crate::values::options::{Options, ReuseOrder};
+
+/// Borrows what this thread has used last for that key, if it is fit: descriptor and handle.
+#[inline(always)]
+pub(crate) fn borrow(key: &Key<'_>) -> Option<(RawFd, usize)> {
+    let mut hints = hints::at_hand()?;
+    let hint = hints.find(key)?;
+    let trace = hint.trace.as_mut()?;
+    let offer = trace.offer()?;
+    // Less than zero when another thread read the clock a moment later.
+    let idle_for = clock::now_coarse().nanos().wrapping_sub(offer.since) as i64;
+    if idle_for >= hint.idle_nanos || (offer.needs_peek && !socket::is_quiet(offer.fd)) {
+        return None;
+    }
+    // Nobody has touched it since the first look.
+    Some((offer.fd, trace.borrow()?))
+}
+
+/// Gives a connection back, if it came by [`borrow`] and nothing is the matter with it.
+#[inline]
+pub(crate) fn give_back(handle: usize) -> bool {
+    let now = clock::now_coarse().nanos();
+    Conn::table().return_shelved(handle, now)
+}
+
+impl Options {
+    /// Borrowing and giving back are nothing but that.
+    pub(super) fn are_plain(&self) -> bool {
+        let keeping = &self.keeping;
+        !self.verify_release
+            && self.leak_threshold.is_none()
+            && keeping.min_idle_per_address == 0
+            && keeping.max_uses.is_none()
+            && keeping.max_lifetime.is_none()
+            && keeping.reuse_order == ReuseOrder::Lifo
+    }
+}
+
+impl Pool {
+    /// From now on that one comes back by the pool, if it is out.
+    pub(crate) fn call_in(&self, conn: &Conn, place: Place) {
+        let node = conn.node();
+        self.change(|state, _, _| state.call_in_one(node, place.to_bits()));
+    }
+}

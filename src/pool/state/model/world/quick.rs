@@ -1,0 +1,86 @@
+//! Connections that are borrowed from their shelf and brought back without the state, as `pool::quick` does it, and those who want to
+//! know.
+#![forbid(unsafe_code)]
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::conns::{Borrower, Came};
+use super::{pick, same, World, Wrong};
+use crate::pool::state::answer::Fate;
+use crate::pool::state::model::fake::Facts;
+use crate::values::clock::Time;
+
+/// Each quick return has an instant of its own: which of two equally old ones is the older, neither the contract nor the state says, where
+/// one of them was put in its place later than it came.
+const INSTANT: Duration = Duration::from_nanos(1);
+
+impl World<'_> {
+    fn offers_quickly(&self, conn: &Facts) -> bool {
+        let timeout = self.rules.keeping.idle_timeout;
+        let ends = timeout.map_or(Time::NEVER, |timeout| conn.stands_since().after(timeout));
+        conn.can_be_borrowed() && self.now < ends
+    }
+
+    pub(super) fn borrow_quickly(&mut self, which: u8) -> Result<(), Wrong> {
+        let offers = self.conns.iter().filter(|conn| self.offers_quickly(conn));
+        let offers: Vec<Rc<Facts>> = offers.cloned().collect();
+        let Some(at) = pick(&offers, which) else {
+            return Ok(());
+        };
+        let conn = offers[at].clone();
+        let may_be_borrowed = self.reference.may_be_borrowed(conn.id);
+        same("may be borrowed", true, may_be_borrowed)?;
+        conn.borrow();
+        self.reference.borrow_quickly(conn.id);
+        let came = Came::Quickly(self.now);
+        self.borrowers.push(Borrower { conn, came });
+        Ok(())
+    }
+
+    pub(super) fn return_quickly(
+        &mut self,
+        who: u8,
+        has_data: bool,
+        held_up: Duration,
+    ) -> Result<(), Wrong> {
+        let came_so = |&at: &usize| matches!(self.borrowers[at].came, Came::Quickly(_));
+        let quick: Vec<usize> = (0..self.borrowers.len()).filter(came_so).collect();
+        let Some(at) = pick(&quick, who).map(|at| quick[at]) else {
+            return Ok(());
+        };
+        self.pass(INSTANT);
+        let Borrower { conn, came } = &self.borrowers[at];
+        let read = self.read_by(came, held_up);
+        conn.has_data.set(has_data);
+        if conn.bring_back(read) {
+            let id = conn.id;
+            self.borrowers.remove(at);
+            self.reference.return_quickly(id, has_data, read);
+        } else {
+            self.end_borrow(at, Fate::Keep, has_data, false)?;
+        }
+        self.pass(INSTANT);
+        Ok(())
+    }
+
+    /// What a borrower has read from the clock, so long ago, but after it had borrowed.
+    fn read_by(&self, came: &Came, held_up: Duration) -> Time {
+        let &Came::Quickly(borrowed) = came else {
+            return self.now;
+        };
+        let held_up = held_up.as_nanos() as u64;
+        let read = Time::from_nanos(self.now.nanos().saturating_sub(held_up));
+        read.max(borrowed.after(self.now.since(borrowed).min(INSTANT)))
+    }
+
+    /// As `Pool::counted` does, and as warm does.
+    pub(super) fn count(&mut self, to: Option<usize>) -> Result<(), Wrong> {
+        if let Some(to) = to {
+            let is = self.state.idle_of(&self.destinations[to]);
+            return same("idle of it", is, self.reference.idle_of(to));
+        }
+        self.state.call_in_all();
+        same("out, and not called in", self.unseen().out, 0)
+    }
+}

@@ -1,0 +1,89 @@
+//! The program's texts as it passed them: their length is not known yet, and often need not be.
+
+use std::ffi::{c_char, CStr};
+use std::marker::PhantomData;
+use std::ptr::NonNull;
+
+/// A NUL-terminated text of the program's.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Text<'a>(NonNull<c_char>, PhantomData<&'a CStr>);
+
+impl<'a> Text<'a> {
+    /// `None` for NULL.
+    ///
+    /// # Safety
+    /// NULL, or NUL-terminated and unchanged for as long as the value lives.
+    pub(crate) unsafe fn new(text: *const c_char) -> Option<Self> {
+        NonNull::new(text.cast_mut()).map(|text| Self(text, PhantomData))
+    }
+
+    #[cfg(test)]
+    pub(crate) fn of(text: &'a CStr) -> Self {
+        // SAFETY: a reference is not null.
+        Self(
+            unsafe { NonNull::new_unchecked(text.as_ptr().cast_mut()) },
+            PhantomData,
+        )
+    }
+
+    /// Without the NUL.
+    #[inline(always)]
+    pub(crate) fn bytes(self) -> &'a [u8] {
+        // SAFETY: NUL-terminated by the promise of `new`.
+        unsafe { CStr::from_ptr(self.0.as_ptr()) }.to_bytes()
+    }
+
+    /// Byte by byte: for very short ones.
+    #[inline(always)]
+    pub(crate) fn is_one_of_few<const N: usize>(self, kept: &Short<N>) -> bool {
+        let mut at = 0;
+        loop {
+            // SAFETY: all bytes before this one were the same and no NUL, so it is the text's too, and one of the kept, whose last is one.
+            let (own, byte) = unsafe { (self.0.add(at).read() as u8, *kept.0.get_unchecked(at)) };
+            if own != byte {
+                return false;
+            }
+            if own == 0 {
+                return true;
+            }
+            at += 1;
+        }
+    }
+}
+
+/// A text of fewer than `N` bytes, and NULs to the end.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Short<const N: usize>([u8; N]);
+
+impl<const N: usize> Short<N> {
+    /// `None` if it is too long.
+    pub(crate) fn new(text: &[u8]) -> Option<Self> {
+        let mut bytes = [0; N];
+        bytes[..N - 1].get_mut(..text.len())?.copy_from_slice(text);
+        Some(Self(bytes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_itself_and_no_other() {
+        for (own, other, is_it) in [
+            (c"ab", c"ab", true),
+            (c"ab", c"abc", false),
+            (c"abc", c"ab", false),
+            (c"ab", c"a", false),
+            (c"", c"", true),
+            (c"", c"a", false),
+            (c"abc", c"abd", false),
+        ] {
+            let text = Text::of(own);
+            let kept = Short::<4>::new(other.to_bytes()).expect("short");
+            assert_eq!(text.bytes(), own.to_bytes());
+            assert_eq!(text.is_one_of_few(&kept), is_it, "{own:?} {other:?}");
+        }
+        assert!(Short::<4>::new(b"abcd").is_none());
+    }
+}
