@@ -109,6 +109,41 @@ pub(crate) const ALL: &[(&str, fn())] = &[
             ],
         )
     }),
+    ("quick loans among the patient", || {
+        crowd(
+            limits(2),
+            &[
+                Do::Lend,
+                Do::Wait,
+                Do::Lend,
+                Do::WaitElsewhere,
+                Do::TimeOut,
+                Do::Lend,
+            ],
+        )
+    }),
+    ("quick loans, the engine, evictions and fresh dials", || {
+        let mut few = limits(3);
+        few.max_conns_per_address = Some(2);
+        crowd(
+            few,
+            &[
+                Do::Lend,
+                Do::Evict,
+                Do::Lend,
+                Do::Reap,
+                Do::Fresh,
+                Do::Lend,
+                Do::Wait,
+            ],
+        )
+    }),
+    ("quick loans and a drain in the middle", || {
+        crowd(
+            limits(2),
+            &[Do::Lend, Do::Drain, Do::Lend, Do::Wait, Do::Lend],
+        )
+    }),
     ("everything at once", || {
         let mut few = limits(2);
         few.max_conns_per_address = Some(1);
@@ -144,10 +179,16 @@ enum Do {
     Evict,
     Close,
     Drain,
+    /// Borrows, gives back, and borrows what it has left without the state, as long as it finds it there.
+    Lend,
 }
 
 fn crowd(limits: Limits, of: &[Do]) {
-    let pool = Pool::new(limits);
+    let pool = if of.contains(&Do::Lend) {
+        Pool::plain(limits)
+    } else {
+        Pool::new(limits)
+    };
     // Who asks without an end is served, unless the pool ends.
     let may_end = of.iter().any(|one| matches!(one, Do::Close | Do::Drain));
     let threads: Vec<_> = of
@@ -209,9 +250,12 @@ fn act(pool: &Arc<Pool>, what: Do, may_end: bool) {
 }
 
 fn end(pool: &Pool, conn: crate::fake::Conn, what: Do) {
-    if what == Do::Discard {
-        pool.discard(conn);
-    } else {
-        pool.give_back(conn);
+    match what {
+        Do::Discard => pool.discard(conn),
+        Do::Lend => {
+            let trace = pool.leave(conn);
+            trace.lend(pool, 3);
+        }
+        _ => pool.give_back(conn),
     }
 }

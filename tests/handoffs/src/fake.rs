@@ -1,46 +1,108 @@
 //! Connections that are nothing but their facts.
 
+use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
 
+use crate::handle::{word, Absence};
 use crate::pool::shelf::{Held, NOWHERE};
 use crate::pool::stats::Cause;
 use crate::scene::Nap;
+use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use crate::sync::Arc;
 use crate::values::clock::Time;
 
-/// What everybody may see and do; changed under the pool's lock, so plain atomics do.
-#[derive(Debug, Default)]
-pub(crate) struct Facts {
-    pub(crate) is_evicted: AtomicBool,
-    pub(crate) is_gone: AtomicBool,
-    /// In somebody's hands: two owners would set it twice.
-    pub(crate) is_owned: AtomicBool,
-}
-
+/// What everybody may see and do. But for the word and what goes with it, changed under the pool's lock, so plain atomics do.
 #[derive(Debug)]
-pub(crate) struct Conn {
+pub(crate) struct Facts {
     pub(crate) id: u64,
     pub(crate) to: u32,
-    pub(crate) facts: Arc<Facts>,
+    /// It may be borrowed without the state.
+    pub(crate) is_quick: bool,
+    pub(crate) is_evicted: AtomicBool,
+    pub(crate) has_hung_up: AtomicBool,
+    pub(crate) is_gone: AtomicBool,
+    pub(crate) has_data: AtomicBool,
+    /// In somebody's hands: two owners would set it twice.
+    pub(crate) is_owned: AtomicBool,
     pub(crate) node: AtomicU32,
+    counted_at: AtomicU32,
+    /// A slot's, and on its card since when it stands there.
+    pub(crate) word: AtomicU64,
+    pub(crate) since: AtomicU64,
 }
 
-impl Conn {
-    pub(crate) fn new(id: u64, to: u32) -> Self {
-        Self {
-            id,
-            to,
-            facts: Arc::default(),
-            node: AtomicU32::new(NOWHERE),
-        }
-    }
-
+impl Facts {
     pub(crate) fn is_taken(&self) {
-        assert!(!self.facts.is_owned.swap(true, SeqCst), "two owners");
+        assert!(!self.is_owned.swap(true, SeqCst), "two owners");
     }
 
     pub(crate) fn is_left(&self) {
-        assert!(self.facts.is_owned.swap(false, SeqCst), "left by nobody");
+        assert!(self.is_owned.swap(false, SeqCst), "left by nobody");
+    }
+
+    /// As `Conn::mark` does: it comes back by the state.
+    pub(crate) fn mark(&self, flag: &AtomicBool) {
+        flag.store(true, SeqCst);
+        word::spoil(&self.word);
+    }
+
+    pub(crate) fn is_borrowed(&self) -> bool {
+        self.node.load(SeqCst) == NOWHERE && !self.is_gone.load(SeqCst)
+    }
+
+    /// Each loan is told once.
+    fn count(&self, absence: Absence) -> Absence {
+        self.counted_at.fetch_add(absence.lends, SeqCst);
+        absence
+    }
+}
+
+/// The right to a connection, as the library's `Owned`.
+#[derive(Debug)]
+pub(crate) struct Conn {
+    pub(crate) facts: Arc<Facts>,
+}
+
+impl Deref for Conn {
+    type Target = Facts;
+
+    fn deref(&self) -> &Facts {
+        &self.facts
+    }
+}
+
+impl Conn {
+    pub(crate) fn new(id: u64, to: u32, is_quick: bool) -> Self {
+        let facts = Facts {
+            id,
+            to,
+            is_quick,
+            is_evicted: AtomicBool::new(false),
+            has_hung_up: AtomicBool::new(false),
+            is_gone: AtomicBool::new(false),
+            has_data: AtomicBool::new(false),
+            is_owned: AtomicBool::new(false),
+            node: AtomicU32::new(NOWHERE),
+            counted_at: AtomicU32::new(0),
+            word: AtomicU64::new(word::FULL),
+            since: AtomicU64::new(0),
+        };
+        Self {
+            facts: Arc::new(facts),
+        }
+    }
+
+    /// Its borrower has it.
+    pub(crate) fn lend(&self) {
+        self.is_taken();
+        word::lend(&self.word);
+    }
+
+    /// And has it no more.
+    pub(crate) fn redeem(&self) {
+        self.is_left();
+        let generation = u64::from(word::generation(self.word.load(Relaxed)));
+        word::redeem(&self.word, generation).expect("lent");
     }
 }
 
@@ -64,7 +126,10 @@ impl Held for Conn {
     }
 
     fn unfit(&self) -> Option<Cause> {
-        self.facts.is_evicted.load(SeqCst).then_some(Cause::Evicted)
+        if self.has_hung_up.load(SeqCst) {
+            return Some(Cause::PeerClosedAtGiveBack);
+        }
+        self.is_evicted.load(SeqCst).then_some(Cause::Evicted)
     }
 
     fn wants_arming(&self) -> bool {
@@ -76,13 +141,35 @@ impl Held for Conn {
     }
 
     fn came_home(&self) {
-        assert!(
-            !self.facts.is_gone.load(SeqCst),
-            "came home after it was gone"
-        );
+        assert!(!self.is_gone.load(SeqCst), "came home after it was gone");
     }
 
     fn goes(&self) {
-        assert!(!self.facts.is_gone.swap(true, SeqCst), "goes twice");
+        assert!(!self.is_gone.swap(true, SeqCst), "goes twice");
+    }
+
+    fn stands_since(&self) -> Time {
+        Time::from_nanos(self.since.load(Relaxed))
+    }
+
+    fn is_shelved(&self, now: Time, may_be_quick: bool) {
+        self.since.store(now.nanos(), Relaxed);
+        let generation = word::generation(self.word.load(Relaxed));
+        self.counted_at.store(generation, SeqCst);
+        if may_be_quick && self.is_quick {
+            word::shelve(&self.word);
+        }
+    }
+
+    fn look(&self) -> Absence {
+        self.count(word::look(&self.word, self.counted_at.load(SeqCst)))
+    }
+
+    fn hold(&self) -> Absence {
+        self.count(word::hold(&self.word, self.counted_at.load(SeqCst)))
+    }
+
+    fn let_go(self) {
+        // Its borrower makes another value that stands for it.
     }
 }

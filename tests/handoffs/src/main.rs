@@ -1,6 +1,7 @@
 //! Takes the library's own waiting and handing over through every order of events (loom), or through very many (shuttle).
 //!
-//! The library's files are compiled into this program as they are: the pool's state, and the loop in which a borrower waits.
+//! The library's files are compiled into this program as they are: the pool's state, the loop in which a borrower waits, and the exchanges
+//! of a slot's word by which a connection is borrowed and brought back without the state.
 //! In the place of sockets stand numbers, in the place of the futex a condition variable of the checker. A scenario fails when
 //! somebody sleeps for ever, a connection has two owners or none, a limit is passed, or the line is not served in order.
 //!
@@ -14,7 +15,10 @@ compile_error!("choose a checker: --features loom, or --features shuttle");
 mod checker;
 mod crowds;
 mod fake;
+mod handle;
+mod loans;
 mod pool;
+mod quick_scenarios;
 mod scenarios;
 mod scene;
 mod sync;
@@ -22,11 +26,11 @@ mod sync;
 mod values;
 fn main() {
     let scenarios = if cfg!(feature = "loom") {
-        scenarios::ALL
+        [scenarios::ALL, quick_scenarios::ALL].concat()
     } else {
-        crowds::ALL
+        crowds::ALL.to_vec()
     };
-    for &(name, scenario) in scenarios {
+    for (name, scenario) in scenarios {
         let began = std::time::Instant::now();
         let explored = checker::explore(scenario);
         println!(

@@ -64,7 +64,7 @@ pub(crate) const ALL: &[(&str, fn())] = &[
 ];
 
 /// Borrows, and gives back what it got; whatever it got.
-fn borrow_and_return(pool: &Arc<Pool>, to: usize, patience: &Patience) -> bool {
+pub(crate) fn borrow_and_return(pool: &Arc<Pool>, to: usize, patience: &Patience) -> bool {
     match pool.borrow(to, Want::Any, patience) {
         Got::Conn(conn) => pool.give_back(conn),
         Got::Dial(right) => match pool.dial(right) {
@@ -76,7 +76,7 @@ fn borrow_and_return(pool: &Arc<Pool>, to: usize, patience: &Patience) -> bool {
     true
 }
 
-fn spawn(
+pub(crate) fn spawn(
     pool: &Arc<Pool>,
     work: impl FnOnce(&Arc<Pool>) -> bool + Send + 'static,
 ) -> thread::JoinHandle<bool> {
@@ -84,7 +84,7 @@ fn spawn(
     thread::spawn(move || work(&pool))
 }
 
-fn ended(one: thread::JoinHandle<bool>) -> bool {
+pub(crate) fn ended(one: thread::JoinHandle<bool>) -> bool {
     one.join().expect("no panic")
 }
 

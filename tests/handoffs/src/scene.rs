@@ -77,15 +77,21 @@ pub(crate) struct Pool {
     state: Mutex<State<Conn>>,
     limits: Limits,
     destinations: [Arc<Destination>; 2],
+    /// Its connections may be borrowed without the state.
+    is_plain: bool,
     next: AtomicU64,
+    /// Loans without the state, such as came back without it, and what was given back to it and kept.
+    pub(crate) lends: AtomicU64,
+    pub(crate) returns: AtomicU64,
+    kept: AtomicU64,
     // Books of the scene's own: `std`'s lock, which is no step for the checker.
-    conns: std::sync::Mutex<Vec<(u64, Arc<Facts>)>>,
+    conns: std::sync::Mutex<Vec<Arc<Facts>>>,
     lined_up: std::sync::Mutex<Vec<Ticket>>,
     served: std::sync::Mutex<Vec<Ticket>>,
 }
 
-const NOW: Time = Time::from_nanos(1_000_000_000);
-const LATE: Time = Time::from_nanos(60_000_000_000);
+pub(crate) const NOW: Time = Time::from_nanos(1_000_000_000);
+pub(crate) const LATE: Time = Time::from_nanos(60_000_000_000);
 
 pub(crate) fn limits(max_conns: u32) -> Limits {
     Limits {
@@ -100,6 +106,14 @@ pub(crate) fn limits(max_conns: u32) -> Limits {
 
 impl Pool {
     pub(crate) fn new(limits: Limits) -> Arc<Self> {
+        Self::of(limits, false)
+    }
+
+    pub(crate) fn plain(limits: Limits) -> Arc<Self> {
+        Self::of(limits, true)
+    }
+
+    fn of(limits: Limits, is_plain: bool) -> Arc<Self> {
         let keeping = Keeping {
             idle_timeout: Some(Duration::from_secs(10)),
             max_lifetime: None,
@@ -112,14 +126,21 @@ impl Pool {
             state: Mutex::new(State::new(limits.clone(), keeping, None)),
             limits,
             destinations: ["a", "b"].map(destination),
+            is_plain,
             next: AtomicU64::new(1),
+            lends: AtomicU64::new(0),
+            returns: AtomicU64::new(0),
+            kept: AtomicU64::new(0),
             conns: std::sync::Mutex::default(),
             lined_up: std::sync::Mutex::default(),
             served: std::sync::Mutex::default(),
         })
     }
 
-    fn change<R>(&self, change: impl FnOnce(&mut State<Conn>, &mut Effects<Conn>) -> R) -> R {
+    pub(crate) fn change<R>(
+        &self,
+        change: impl FnOnce(&mut State<Conn>, &mut Effects<Conn>) -> R,
+    ) -> R {
         let mut effects = Effects::none();
         let mut state = self.state.lock().expect("no panic");
         let result = change(&mut state, &mut effects);
@@ -190,7 +211,7 @@ impl Pool {
         };
         match taken {
             Take::Reuse(conn) => {
-                conn.is_taken();
+                conn.lend();
                 Got::Conn(conn)
             }
             Take::Dial(right, _) => Got::Dial(right),
@@ -201,12 +222,13 @@ impl Pool {
 
     /// Its own connect; `None` if the pool was closed meanwhile.
     pub(crate) fn dialed(&self, right: DialRight) -> Option<Conn> {
-        let conn = Conn::new(self.next.fetch_add(1, SeqCst), right.destination);
-        let facts = (conn.id, conn.facts.clone());
+        let id = self.next.fetch_add(1, SeqCst);
+        let conn = Conn::new(id, right.destination, self.is_plain);
+        let facts = conn.facts.clone();
         self.change(|state, effects| state.dialed(right, &conn, NOW, effects))
             .ok()?;
         self.conns.lock().expect("no panic").push(facts);
-        conn.is_taken();
+        conn.lend();
         Some(conn)
     }
 
@@ -228,7 +250,7 @@ impl Pool {
             Ok(at_once) => at_once,
         };
         if let Some(conn) = at_once {
-            conn.is_taken();
+            conn.lend();
             self.change(|state, effects| state.give_up(right, NOW, effects));
             return Some(conn);
         }
@@ -236,7 +258,7 @@ impl Pool {
         let Some(answer) = answer else {
             return self.dialed(right);
         };
-        answer.is_taken();
+        answer.lend();
         if let Some(surplus) = self.dialed(right) {
             self.settle_in(surplus);
         }
@@ -244,7 +266,7 @@ impl Pool {
     }
 
     pub(crate) fn settle_in(&self, conn: Conn) {
-        conn.is_left();
+        conn.redeem();
         self.change(|state, effects| state.settle_in(conn.to, conn, Fate::Keep, NOW, effects));
     }
 
@@ -257,19 +279,31 @@ impl Pool {
     }
 
     fn end_borrow(&self, conn: Conn, fate: Fate) {
-        conn.is_left();
-        self.change(|state, effects| state.give_back(conn.to, conn, fate, NOW, effects));
+        conn.redeem();
+        let is_kept =
+            self.change(|state, effects| state.give_back(conn.to, conn, fate, NOW, effects));
+        self.kept.fetch_add(is_kept.into(), SeqCst);
+    }
+
+    pub(crate) fn take_idle(&self, to: usize, choose: impl Fn(&Conn) -> bool) -> Option<Conn> {
+        let destination = &self.destinations[to];
+        self.change(|state, effects| state.take_idle(destination, choose, NOW, effects))
     }
 
     /// As `pool::ending` does it: what is borrowed is marked in the same transition.
     pub(crate) fn evict(&self) {
         let conns = self.conns.lock().expect("no panic").clone();
         self.change(|state, effects| {
-            for (_, facts) in &conns {
-                facts.is_evicted.store(true, SeqCst);
+            state.hold_all();
+            for facts in conns.iter().filter(|facts| facts.is_borrowed()) {
+                facts.mark(&facts.is_evicted);
             }
             state.evict(None, NOW, effects);
         });
+    }
+
+    pub(crate) fn close_idle(&self) {
+        self.change(|state, effects| state.close_idle(Cause::Evicted, NOW, effects));
     }
 
     pub(crate) fn close(&self) {
@@ -308,8 +342,8 @@ impl Pool {
         let id = self.next.fetch_add(1, SeqCst);
         let mut facts = None;
         let build = |destination, _| {
-            let conn = Conn::new(id, destination);
-            facts = Some((id, conn.facts.clone()));
+            let conn = Conn::new(id, destination, self.is_plain);
+            facts = Some(conn.facts.clone());
             Ok::<_, crate::pool::state::answer::Refusal>(conn)
         };
         let admitted =
@@ -327,14 +361,15 @@ impl Pool {
 
     /// Everybody has gone: nothing is in anybody's hands, nobody waits, and each connection is idle or gone.
     pub(crate) fn check_at_rest(&self) {
-        let stats = self.change(|state, _| state.stats());
+        let stats = self.change(|state, _| {
+            state.call_in_all();
+            state.stats()
+        });
         assert_eq!((stats.borrowed, stats.dialing, stats.waiting), (0, 0, 0));
         let conns = self.conns.lock().expect("no panic");
-        let left = conns
-            .iter()
-            .filter(|(_, facts)| !facts.is_gone.load(SeqCst));
+        let left = conns.iter().filter(|facts| !facts.is_gone.load(SeqCst));
         assert_eq!(left.count() as u64, stats.idle, "a connection is lost");
-        let owned = conns.iter().any(|(_, facts)| facts.is_owned.load(SeqCst));
+        let owned = conns.iter().any(|facts| facts.is_owned.load(SeqCst));
         assert!(!owned, "somebody has one still");
         let law = stats.counters;
         let gone = law.closed_while_idle
@@ -342,6 +377,9 @@ impl Pool {
             + law.closed_evicted
             + law.closed_discarded
             + law.closed_idle_full;
+        let [lends, returns, kept] =
+            [&self.lends, &self.returns, &self.kept].map(|of| of.load(SeqCst));
+        assert_eq!((law.reuses, law.releases), (lends, returns + kept), "loans");
         assert_eq!(law.dials - law.dial_failures + law.puts, stats.idle + gone);
     }
 }

@@ -1,13 +1,13 @@
-//! The checker's locks and threads, under the names that the library uses.
+//! The checker's locks, atomics and threads, under the names that the library uses.
 
 #[cfg(feature = "loom")]
 pub(crate) use loom::{
-    sync::{Condvar, Mutex},
+    sync::{atomic, Condvar, Mutex},
     thread,
 };
 #[cfg(feature = "shuttle")]
 pub(crate) use shuttle::{
-    sync::{Condvar, Mutex},
+    sync::{atomic, Condvar, Mutex},
     thread,
 };
 // Counting references is not what is checked here.

@@ -1,0 +1,158 @@
+//! Loans without the state, as `handle::shelved` and `ffi::conn` make and end them: the word's exchanges are the library's.
+
+use std::sync::atomic::Ordering::SeqCst;
+
+use crate::fake::{Conn, Facts};
+use crate::handle::word;
+use crate::pool::stats::Cause;
+use crate::scene::{Pool, LATE, NOW};
+use crate::sync::atomic::Ordering::Relaxed;
+use crate::sync::Arc;
+use crate::values::clock::Time;
+
+/// Where a connection was left.
+#[derive(Clone, Debug)]
+pub(crate) struct Trace {
+    pub(crate) facts: Arc<Facts>,
+    word: u64,
+}
+
+/// A connection that was borrowed from there.
+#[derive(Debug)]
+pub(crate) struct Loan {
+    pub(crate) facts: Arc<Facts>,
+    back: u64,
+}
+
+impl Trace {
+    pub(crate) fn borrow(&self, pool: &Pool) -> Option<Loan> {
+        let back = word::borrow(&self.facts.word, self.word)?;
+        self.facts.is_taken();
+        pool.lends.fetch_add(1, SeqCst);
+        Some(Loan {
+            facts: self.facts.clone(),
+            back,
+        })
+    }
+
+    /// Borrows what it finds where it was left, and brings it back: so often, or until somebody else has had it.
+    pub(crate) fn lend(self, pool: &Pool, times: u32) -> bool {
+        let mut trace = self;
+        for _ in 0..times {
+            let Some(loan) = trace.borrow(pool) else {
+                return false;
+            };
+            match loan.give_back(pool) {
+                Some(back) => trace = back,
+                None => return false,
+            }
+        }
+        true
+    }
+}
+
+impl Loan {
+    /// Brings it back by the short way, if that is open. The trace of its return if so.
+    fn bring_back(&self, pool: &Pool, now: Time) -> Option<Trace> {
+        let facts = &self.facts;
+        if !word::is_out(&facts.word, self.back) {
+            return None;
+        }
+        facts.since.store(now.nanos(), Relaxed);
+        facts.is_left();
+        if word::bring_back(&facts.word, self.back) {
+            pool.returns.fetch_add(1, SeqCst);
+            return Some(Trace {
+                facts: facts.clone(),
+                word: self.back,
+            });
+        }
+        facts.is_taken();
+        None
+    }
+
+    /// By whichever way is open.
+    pub(crate) fn give_back(self, pool: &Pool) -> Option<Trace> {
+        let trace = self.bring_back(pool, NOW);
+        if trace.is_none() {
+            pool.give_back(self.come_home(pool));
+        }
+        trace
+    }
+
+    /// The same when much time has passed.
+    pub(crate) fn give_back_late(self, pool: &Pool) {
+        if self.bring_back(pool, LATE).is_none() {
+            pool.give_back(self.come_home(pool));
+        }
+    }
+
+    pub(crate) fn discard(self, pool: &Pool) {
+        pool.discard(self.come_home(pool));
+    }
+
+    /// The first half of the long way, up to where it is as any borrowed one.
+    fn come_home(self, pool: &Pool) -> Conn {
+        let Self { facts, .. } = self;
+        if word::is_shelved(&facts.word) {
+            let node = facts.node.load(SeqCst);
+            pool.call_in_one(node, facts.id);
+        }
+        Conn { facts }
+    }
+}
+
+impl Pool {
+    /// One that stands on its shelf, from nothing.
+    pub(crate) fn shelved(self: &Arc<Self>, to: usize) -> Trace {
+        let conn = self.opened(to);
+        self.leave(conn)
+    }
+
+    /// Gives it back by the state, as `hints::comes_next` remembers it.
+    pub(crate) fn leave(&self, conn: Conn) -> Trace {
+        let trace = Trace {
+            facts: conn.facts.clone(),
+            word: word::at_rest(conn.word.load(Relaxed), 0),
+        };
+        self.give_back(conn);
+        trace
+    }
+
+    fn call_in_one(&self, node: u32, id: u64) {
+        self.change(|state, _| state.call_in_one(node, id));
+    }
+
+    /// As `Pool::noticed`: the watch has seen the peer hang up.
+    pub(crate) fn noticed(&self, facts: &Facts) {
+        self.change(|state, effects| {
+            facts.mark(&facts.has_hung_up);
+            let node = facts.node.load(SeqCst);
+            state.call_in_one(node, facts.id);
+            if !facts.is_borrowed() {
+                let found = Some(Cause::PeerClosedWhileIdle);
+                state.remove_idle(node, facts.id, |_| found, NOW, effects);
+            }
+        });
+    }
+
+    /// `vcp_pool_get`: one without user data, which its caller gets for good.
+    pub(crate) fn get(&self, to: usize) {
+        let no_data = |conn: &Conn| !conn.has_data.load(SeqCst);
+        let got = self.take_idle(to, no_data);
+        if let Some(conn) = got {
+            conn.lend();
+            assert!(no_data(&conn), "its data cannot follow");
+            self.discard(conn);
+        }
+    }
+
+    /// Exact numbers, at any moment.
+    pub(crate) fn count(&self) -> (u64, u64) {
+        self.change(|state, _| {
+            state.call_in_all();
+            let stats = state.stats();
+            (stats.idle, stats.borrowed)
+        })
+    }
+}

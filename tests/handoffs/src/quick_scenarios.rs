@@ -1,0 +1,248 @@
+//! Small scenes of connections that are borrowed and brought back without the state, while others call them in.
+
+use std::sync::atomic::Ordering::SeqCst;
+
+use crate::loans::Trace;
+use crate::pool::state::answer::Want;
+use crate::scenarios::{borrow_and_return, ended, spawn};
+use crate::scene::{limits, Got, Patience, Pool};
+use crate::sync::{thread, Arc};
+
+pub(crate) const ALL: &[(&str, fn())] = &[
+    ("a quick return against a waiter", return_against_waiter),
+    (
+        "a quick return against a waiter elsewhere and a timeout",
+        return_against_waiter_elsewhere,
+    ),
+    ("a quick return against a timeout", return_against_timeout),
+    (
+        "a quick loan's end by discard against a waiter elsewhere",
+        discard_against_waiter_elsewhere,
+    ),
+    ("a quick borrow against a borrow", borrow_against_borrow),
+    ("a quick borrow against another", borrow_against_another),
+    (
+        "a quick borrow against room for another destination",
+        borrow_against_room,
+    ),
+    ("quick loans against an eviction", loans_against_evict),
+    ("quick loans against close_idle", loans_against_close_idle),
+    ("quick loans against a drain", loans_against_drain),
+    ("quick loans against the reaper", loans_against_reaper),
+    ("quick loans against a hang-up", loans_against_hang_up),
+    ("quick loans against a get", loans_against_get),
+    ("quick loans against a count", loans_against_count),
+    ("quick loans against a fresh dial", loans_against_fresh_dial),
+    ("quick loans against a dial", loans_against_dial),
+];
+
+fn lending(pool: &Arc<Pool>, trace: &Trace, times: u32) -> thread::JoinHandle<bool> {
+    let trace = trace.clone();
+    spawn(pool, move |pool| trace.lend(pool, times))
+}
+
+fn waiting(pool: &Arc<Pool>, to: usize) -> thread::JoinHandle<bool> {
+    spawn(pool, move |pool| {
+        borrow_and_return(pool, to, &Patience::ForEver)
+    })
+}
+
+fn is_gone(trace: &Trace) -> bool {
+    trace.facts.is_gone.load(SeqCst)
+}
+
+/// Hold against return: the waiter finds it on its shelf, or gets it when it comes back.
+fn return_against_waiter() {
+    let pool = Pool::plain(limits(1));
+    let loan = pool.shelved(0).borrow(&pool).expect("it is there");
+    let waiter = waiting(&pool, 0);
+    loan.give_back(&pool);
+    assert!(ended(waiter), "served");
+    pool.check_at_rest();
+}
+
+fn return_against_waiter_elsewhere() {
+    let pool = Pool::plain(limits(1));
+    let loan = pool.shelved(0).borrow(&pool).expect("it is there");
+    let patient = waiting(&pool, 1);
+    let hasty = spawn(&pool, |pool| borrow_and_return(pool, 0, &Patience::Ends));
+    loan.give_back(&pool);
+    ended(hasty);
+    assert!(ended(patient), "served");
+    pool.check_at_rest();
+}
+
+fn return_against_timeout() {
+    let pool = Pool::plain(limits(1));
+    let loan = pool.shelved(0).borrow(&pool).expect("it is there");
+    let hasty = spawn(&pool, |pool| borrow_and_return(pool, 0, &Patience::Ends));
+    loan.give_back(&pool);
+    ended(hasty);
+    pool.check_at_rest();
+}
+
+fn discard_against_waiter_elsewhere() {
+    let pool = Pool::plain(limits(1));
+    let trace = pool.shelved(0);
+    let loan = trace.borrow(&pool).expect("it is there");
+    let waiter = waiting(&pool, 1);
+    loan.discard(&pool);
+    assert!(ended(waiter), "served by the slot");
+    assert!(is_gone(&trace), "discarded");
+    pool.check_at_rest();
+}
+
+fn borrow_against_borrow() {
+    let pool = Pool::plain(limits(1));
+    let trace = pool.shelved(0);
+    let quick = lending(&pool, &trace, 2);
+    assert!(borrow_and_return(&pool, 0, &Patience::ForEver), "served");
+    ended(quick);
+    pool.check_at_rest();
+}
+
+/// Two threads remember the same place, and somebody counts.
+fn borrow_against_another() {
+    let pool = Pool::plain(limits(1));
+    let trace = pool.shelved(0);
+    let one = lending(&pool, &trace, 1);
+    let other = lending(&pool, &trace, 1);
+    let (idle, borrowed) = pool.count();
+    assert_eq!(idle + borrowed, 1);
+    ended(one);
+    ended(other);
+    pool.check_at_rest();
+}
+
+/// What is out is not closed to make room, and what was closed is not lent.
+fn borrow_against_room() {
+    let pool = Pool::plain(limits(1));
+    let trace = pool.shelved(0);
+    let quick = lending(&pool, &trace, 2);
+    assert!(borrow_and_return(&pool, 1, &Patience::ForEver), "served");
+    ended(quick);
+    assert!(is_gone(&trace), "room was made");
+    pool.check_at_rest();
+}
+
+/// Whoever had it then, it does not outlive the eviction.
+fn loans_against_evict() {
+    let pool = Pool::plain(limits(2));
+    let trace = pool.shelved(0);
+    let quick = lending(&pool, &trace, 3);
+    pool.evict();
+    ended(quick);
+    assert!(is_gone(&trace), "evicted");
+    pool.check_at_rest();
+}
+
+/// What is out then is kept when it comes back.
+fn loans_against_close_idle() {
+    let pool = Pool::plain(limits(1));
+    let trace = pool.shelved(0);
+    let loan = trace.borrow(&pool).expect("it is there");
+    let closing = spawn(&pool, |pool| {
+        pool.close_idle();
+        true
+    });
+    let is_back_quickly = loan.give_back(&pool).is_some();
+    ended(closing);
+    assert!(is_back_quickly || !is_gone(&trace), "it was not idle");
+    pool.check_at_rest();
+}
+
+fn loans_against_drain() {
+    let pool = Pool::plain(limits(1));
+    let trace = pool.shelved(0);
+    let quick = lending(&pool, &trace, 2);
+    pool.drain();
+    assert!(is_gone(&trace), "all are home, and closed");
+    ended(quick);
+    pool.check_at_rest();
+}
+
+fn loans_against_reaper() {
+    let pool = Pool::plain(limits(1));
+    let trace = pool.shelved(0);
+    let quick = spawn(&pool, move |pool| {
+        let loan = trace.borrow(pool);
+        let was_there = loan.is_some();
+        loan.into_iter().for_each(|loan| loan.give_back_late(pool));
+        was_there
+    });
+    let waiter = waiting(&pool, 1);
+    pool.reap();
+    ended(quick);
+    assert!(ended(waiter), "served");
+    pool.check_at_rest();
+}
+
+/// Idle or out, it is closed.
+fn loans_against_hang_up() {
+    let pool = Pool::plain(limits(1));
+    let trace = pool.shelved(0);
+    let quick = lending(&pool, &trace, 1);
+    let borrower = spawn(&pool, |pool| borrow_and_return(pool, 0, &Patience::Ends));
+    pool.noticed(&trace.facts);
+    ended(quick);
+    ended(borrower);
+    assert!(is_gone(&trace), "it hung up");
+    pool.check_at_rest();
+}
+
+/// A borrower gives it user data; then it is not given away.
+fn loans_against_get() {
+    let pool = Pool::plain(limits(1));
+    let trace = pool.shelved(0);
+    let quick = spawn(&pool, move |pool| {
+        let loan = trace.borrow(pool);
+        let was_there = loan.is_some();
+        if let Some(loan) = loan {
+            loan.facts.has_data.store(true, SeqCst);
+            loan.give_back(pool);
+        }
+        was_there
+    });
+    pool.get(0);
+    ended(quick);
+    pool.check_at_rest();
+}
+
+/// It is idle or borrowed, at any moment; and each loan is told once.
+fn loans_against_count() {
+    let pool = Pool::plain(limits(1));
+    let trace = pool.shelved(0);
+    let quick = lending(&pool, &trace, 3);
+    let (idle, borrowed) = pool.count();
+    assert_eq!(idle + borrowed, 1);
+    ended(quick);
+    pool.check_at_rest();
+}
+
+/// A fresh dial's limit goes by what is borrowed.
+fn loans_against_fresh_dial() {
+    let mut one = limits(2);
+    one.max_conns_per_address = Some(1);
+    let pool = Pool::plain(one);
+    let trace = pool.shelved(0);
+    let quick = lending(&pool, &trace, 2);
+    match pool.borrow(0, Want::Fresh, &Patience::ForEver) {
+        Got::Dial(right) => {
+            let conn = pool.dialed(right).expect("an open pool");
+            pool.give_back(conn);
+        }
+        got => panic!("{got:?}"),
+    }
+    ended(quick);
+    assert!(is_gone(&trace), "room was made");
+    pool.check_at_rest();
+}
+
+fn loans_against_dial() {
+    let pool = Pool::plain(limits(2));
+    let trace = pool.shelved(0);
+    let quick = lending(&pool, &trace, 2);
+    assert!(borrow_and_return(&pool, 0, &Patience::ForEver), "served");
+    ended(quick);
+    pool.check_at_rest();
+}
