@@ -24,9 +24,11 @@ const PEEK: u32 = 1 << 31;
 /// Where a value will be, and under which word, when its borrower has brought it back.
 pub(crate) struct Trace<T: Kept> {
     slot: &'static Slot<T>,
+    word: u64,
     /// The low bits of every handle of that slot.
     low: u32,
-    word: u64,
+    /// It may stand idle for so many milliseconds.
+    limit: u32,
 }
 
 impl<T: Kept> Clone for Trace<T> {
@@ -52,8 +54,6 @@ impl<T: Kept> std::fmt::Debug for Trace<T> {
 /// What a card says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Offer {
-    /// Since when it has stood there; in nanoseconds.
-    pub(crate) since: u64,
     pub(crate) fd: i32,
     /// The descriptor has to be looked at first.
     pub(crate) needs_peek: bool,
@@ -64,7 +64,6 @@ impl Card {
     fn offer(&self) -> Offer {
         let number = self.number.load(Relaxed);
         Offer {
-            since: self.since.load(Relaxed),
             fd: (number & !PEEK) as i32,
             needs_peek: number & PEEK != 0,
         }
@@ -80,13 +79,20 @@ impl<T> Slot<T> {
 }
 
 impl<T: Kept> Trace<T> {
-    /// What is offered, if the value is where its last borrower left it.
+    /// What is offered, if the value is where its last borrower left it, and has not stood there too long by `now`, in nanoseconds.
     #[inline(always)]
-    pub(crate) fn offer(&self) -> Option<Offer> {
+    pub(crate) fn offer(&self, now: impl FnOnce() -> u64) -> Option<Offer> {
         let is_there = self.slot.word.load(Acquire) == self.word
             && self.slot.is_of_this_process()
             && self.word < LAST_GENERATION << GENERATION_SHIFT;
-        is_there.then(|| self.slot.card.offer())
+        if !is_there {
+            return None;
+        }
+        let since = self.slot.card.since.load(Relaxed);
+        // Less than zero when another thread read the clock a moment later.
+        let idle_for = now().wrapping_sub(since) as i64;
+        let is_too_old = idle_for >= i64::from(self.limit) * 1_000_000;
+        (!is_too_old).then(|| self.slot.card.offer())
     }
 
     /// Borrows it, if it is there still; with its new handle. The trace is then that of its return.
@@ -144,6 +150,20 @@ impl<T: Kept> Table<T> {
         word::spoil(&self.known(index).word);
     }
 
+    /// Somebody is about to look at that slot: it is fetched meanwhile.
+    #[inline(always)]
+    pub(crate) fn is_wanted(&'static self, index: u32) {
+        #[cfg(target_arch = "x86_64")]
+        if let Some(slot) = self.slots.get(index) {
+            // SAFETY: a hint; it reads nothing.
+            unsafe {
+                std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(
+                    std::ptr::from_ref(&slot.word).cast(),
+                );
+            }
+        }
+    }
+
     /// The number that stands beside the value with that seat.
     pub(crate) fn note(&'static self, index: u32) -> u32 {
         self.known(index).card.note.load(Relaxed)
@@ -186,13 +206,14 @@ impl<T: Kept> Owned<T> {
         word::generation(self.slot().word.load(Relaxed))
     }
 
-    /// Where it is when it has been shelved, and when it has been brought back after its next loan.
-    pub(crate) fn traces(&self) -> [Trace<T>; 2] {
+    /// Where it is when it has been shelved, and when it has been brought back after its next loan; for so many milliseconds.
+    pub(crate) fn traces(&self, limit: u32) -> [Trace<T>; 2] {
         let word = self.slot().word.load(Relaxed);
         [0, 1].map(|loans| Trace {
             slot: self.slot(),
             low: self.index() << KIND_BITS | T::table().kind as u32,
             word: word::at_rest(word, loans),
+            limit,
         })
     }
 

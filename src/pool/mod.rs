@@ -223,11 +223,11 @@ impl Pool {
         self.is_plain
     }
 
-    /// How long a connection may be idle.
-    pub(crate) fn idle_nanos(&self) -> i64 {
+    /// How long a connection may be idle without being looked at the long way.
+    pub(crate) fn idle_ms(&self) -> u32 {
         let timeout = self.options.keeping.idle_timeout;
-        let nanos = |timeout: Duration| i64::try_from(timeout.as_nanos()).ok();
-        timeout.and_then(nanos).unwrap_or(i64::MAX)
+        let ms = |timeout: Duration| u32::try_from(timeout.as_millis()).ok();
+        timeout.and_then(ms).unwrap_or(u32::MAX)
     }
 
     pub(crate) fn options(&self) -> &Options {

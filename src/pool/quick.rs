@@ -22,12 +22,9 @@ use crate::values::options::{Options, ReuseOrder};
 #[inline(always)]
 pub(crate) fn borrow(key: &Key<'_>) -> Option<(RawFd, usize)> {
     let mut hints = hints::at_hand()?;
-    let hint = hints.find(key)?;
-    let trace = hint.trace.as_mut()?;
-    let offer = trace.offer()?;
-    // Less than zero when another thread read the clock a moment later.
-    let idle_for = clock::now_coarse().nanos().wrapping_sub(offer.since) as i64;
-    if idle_for >= hint.idle_nanos || (offer.needs_peek && !socket::is_quiet(offer.fd)) {
+    let trace = hints.find(key)?.trace.as_mut()?;
+    let offer = trace.offer(|| clock::now_coarse().nanos())?;
+    if offer.needs_peek && !socket::is_quiet(offer.fd) {
         return None;
     }
     // Nobody has touched it since the first look.

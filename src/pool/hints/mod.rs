@@ -55,7 +55,7 @@ pub(crate) fn destination(key: &Key<'_>) -> Option<Arc<Destination>> {
 
 /// This thread borrows a connection by that key.
 pub(crate) fn note(key: &Key<'_>, conn: &Owned<Conn>) {
-    let [_, trace] = conn.traces();
+    let [_, trace] = conn.traces(conn.pool().idle_ms());
     let trace = conn.has(QUICK).then_some(trace);
     let note = |mut hints: Here<Hints>| {
         hints.sweep(ENDED.load(Relaxed));
@@ -75,7 +75,7 @@ pub(super) fn comes_next(conn: &Owned<Conn>) {
     if !conn.has(QUICK) {
         return;
     }
-    let [trace, _] = conn.traces();
+    let [trace, _] = conn.traces(conn.pool().idle_ms());
     let note = |mut hints: Here<Hints>| {
         let hint = hints.takes_back(conn.seat())?;
         let is_its = Arc::ptr_eq(&hint.destination, conn.shared_destination());

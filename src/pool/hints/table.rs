@@ -28,8 +28,6 @@ pub(crate) struct Hint {
     pool: usize,
     /// Where the connection is that it used last.
     pub(crate) trace: Option<Trace<Conn>>,
-    /// The pool's idle_timeout_ms; without one, for ever.
-    pub(crate) idle_nanos: i64,
     text: Words,
     hash: u64,
     pub(super) destination: Arc<Destination>,
@@ -47,6 +45,8 @@ struct Spot {
     /// The hint's number + 1; 0: there is none.
     hint: u32,
     hash: u32,
+    /// Of the connection that it led to last: its slot is fetched while the hint is read.
+    seat: u32,
 }
 
 /// See the module.
@@ -95,8 +95,11 @@ impl Hints {
         for at in self.spots(hash) {
             let spot = self.spots[at];
             let hint = (spot.hint as usize).checked_sub(1)?;
-            if spot.hash == bits && self.hints.get(hint)?.is(key) {
-                return Some(hint);
+            if spot.hash == bits {
+                Conn::table().is_wanted(spot.seat);
+                if self.hints.get(hint)?.is(key) {
+                    return Some(hint);
+                }
             }
         }
         None
@@ -118,7 +121,6 @@ impl Hints {
         self.add(Hint {
             pool: key.pool,
             trace,
-            idle_nanos: conn.pool().idle_nanos(),
             text,
             hash,
             destination: conn.shared_destination().clone(),
@@ -157,6 +159,7 @@ impl Hints {
         self.spots[free] = Spot {
             hint: (at + 1) as u32,
             hash: (hash >> 32) as u32,
+            seat: self.hints[at].trace.map_or(0, |trace| trace.seat()),
         };
         true
     }
@@ -236,7 +239,6 @@ mod tests {
         Hint {
             pool,
             trace: None,
-            idle_nanos: 0,
             text: Words::new(&key(pool, address)).expect("short"),
             hash,
             destination: Arc::new(Destination {

@@ -3,11 +3,10 @@
 
 use crate::sys::text::{Short, Text};
 
-/// Longer addresses are kept on the heap, and these not at all.
-const SHORT: usize = 40;
+/// Longer addresses and networks are kept on the heap, and these not at all. (With the NUL: "tcp4" is short, "unixpacket" is not.)
+const SHORT: usize = 47;
+const NETWORK: usize = 8;
 const TOO_LONG: usize = 1 << 11;
-/// The longest network's name has ten letters ("unixpacket"); those of raw IP protocols may have more, and are parsed each time.
-const NETWORK: usize = 12;
 
 /// A dial's pool, by its handle, and network, address and tag.
 #[derive(Clone, Copy, Debug)]
@@ -74,19 +73,23 @@ fn are_same(one: &[u8], other: &[u8]) -> bool {
     last == others
 }
 
-/// Network, address and tag as they were passed.
+/// Network, address and tag as they were passed. Of a short address without a tag all that is compared comes first.
 #[derive(Debug)]
+#[repr(C)]
 pub(super) struct Words {
     network: Short<NETWORK>,
-    /// Of the address, if it is short and there is no tag; else the rest has it.
+    /// Of the address; `AMONG_THE_REST`: the rest has everything.
     length: u8,
     address: [u8; SHORT],
     rest: Option<Box<Rest>>,
 }
 
-/// A long address, or one with a tag.
+const AMONG_THE_REST: u8 = u8::MAX;
+
+/// Long ones, and those with a tag.
 #[derive(Debug)]
 struct Rest {
+    network: Box<[u8]>,
     address: Box<[u8]>,
     tag: Option<Box<[u8]>>,
 }
@@ -96,48 +99,54 @@ impl Words {
     pub(super) fn new(key: &Key<'_>) -> Option<Self> {
         let Key { address, tag, .. } = *key;
         let length = address.len() + tag.map_or(0, <[u8]>::len);
-        if length > TOO_LONG || address.contains(&b'%') {
+        let network = key.network.bytes();
+        if length > TOO_LONG || network.len() > TOO_LONG || address.contains(&b'%') {
             return None;
         }
-        let mut words = Self {
-            network: Short::new(key.network.bytes())?,
-            length: 0,
-            address: [0; SHORT],
-            rest: None,
-        };
-        match words.address.get_mut(..address.len()) {
-            Some(place) if tag.is_none() => {
+        let mut short = [0; SHORT];
+        let place = short.get_mut(..address.len()).filter(|_| tag.is_none());
+        match (Short::new(network), place) {
+            (Some(network), Some(place)) => {
                 place.copy_from_slice(address);
-                words.length = address.len() as u8;
+                Some(Self {
+                    network,
+                    length: address.len() as u8,
+                    address: short,
+                    rest: None,
+                })
             }
-            _ => {
-                words.rest = Some(Box::new(Rest {
+            _ => Some(Self {
+                network: Short::new(b"")?,
+                length: AMONG_THE_REST,
+                address: [0; SHORT],
+                rest: Some(Box::new(Rest {
+                    network: network.into(),
                     address: address.into(),
                     tag: tag.map(Box::from),
-                }));
-            }
+                })),
+            }),
         }
-        Some(words)
     }
 
     #[inline(always)]
     pub(super) fn is(&self, key: &Key<'_>) -> bool {
-        let is_address = match (&self.rest, key.tag) {
-            (None, None) => {
-                let own = self.address.get(..self.length.into());
-                own.is_some_and(|own| are_same(own, key.address))
+        match self.address.get(..self.length.into()) {
+            Some(own) => {
+                key.tag.is_none()
+                    && are_same(own, key.address)
+                    && key.network.is_one_of_few(&self.network)
             }
-            (Some(rest), tag) => rest.is(key.address, tag),
-            (None, Some(_)) => false,
-        };
-        is_address && key.network.is_one_of_few(&self.network)
+            None => self.rest.as_ref().is_some_and(|rest| rest.is(key)),
+        }
     }
 }
 
 impl Rest {
     #[cold]
-    fn is(&self, address: &[u8], tag: Option<&[u8]>) -> bool {
-        self.tag.as_deref() == tag && *self.address == *address
+    fn is(&self, key: &Key<'_>) -> bool {
+        self.tag.as_deref() == key.tag
+            && *self.address == *key.address
+            && *self.network == *key.network.bytes()
     }
 }
 
@@ -183,7 +192,7 @@ mod tests {
                     let address = &other[..];
                     assert!(!kept.is(&Key { address, ..it }), "{address:?}");
                 }
-                for network in [c"tcp4", c"tc", c""] {
+                for network in [c"tcp4", c"tc", c"", c"unixpacket"] {
                     let network = Text::of(network);
                     assert!(!kept.is(&Key { network, ..it }));
                 }
