@@ -303,6 +303,11 @@ impl<T: Kept> Table<T> {
 }
 
 impl<T> Slot<T> {
+    fn place(&self, index: u32) -> Place {
+        let life = self.life.load(Relaxed);
+        Place { index, life }
+    }
+
     /// The value belongs to a parent process, and was not adopted.
     fn is_inherited(&self) -> bool {
         self.made_in.load(Relaxed) != fork::generation()
@@ -396,10 +401,7 @@ impl<T: Kept> Owned<T> {
     }
 
     pub(crate) fn place(&self) -> Place {
-        Place {
-            index: self.index(),
-            life: self.slot().life.load(Relaxed),
-        }
+        self.slot().place(self.index())
     }
 
     /// It was made before a fork, by a call that goes on in the child: its slot is not this owner's any more.
@@ -477,10 +479,7 @@ impl<T: Kept> std::fmt::Debug for Pin<T> {
 
 impl<T: Kept> Pin<T> {
     pub(crate) fn place(&self) -> Place {
-        Place {
-            index: self.index,
-            life: self.slot.life.load(Relaxed),
-        }
+        self.slot.place(self.index)
     }
 }
 

@@ -16,6 +16,7 @@ pub(crate) mod ending;
 pub(crate) mod engine;
 pub(crate) mod events;
 mod gate;
+mod get;
 pub(crate) mod hints;
 pub(crate) mod hooks;
 pub(crate) mod inherited;
@@ -42,7 +43,6 @@ pub(crate) mod watch;
 
 use std::collections::VecDeque;
 use std::fmt::Debug;
-use std::os::fd::RawFd;
 use std::time::Duration;
 
 use self::claim::Claim;
@@ -55,7 +55,7 @@ use self::leaks::Lent;
 use self::lending::NotLent;
 use self::process::process;
 use self::shelf::Held;
-use self::state::answer::{Effects, Fate, Forgotten, Refusal, Take, Want};
+use self::state::answer::{Effects, Fate, Take, Want};
 use self::state::{DestinationId, State};
 use self::stats::{Cause, Stats};
 use self::wait::{Asleep, InLine, Standing};
@@ -408,44 +408,6 @@ impl Pool {
             if let Some(engine) = self.engine_if_running() {
                 engine.look_by(due);
             }
-        }
-    }
-
-    /// A borrowed connection becomes the program's own.
-    pub(crate) fn detach(&self, conn: Owned<Conn>) -> RawFd {
-        self.forget(&conn, Forgotten::Detached);
-        closing::release(conn)
-    }
-
-    fn forget(&self, conn: &Owned<Conn>, how: Forgotten) {
-        let id = conn.destination_id();
-        self.change(|state, now, effects| state.forget(id, conn, how, now, effects));
-    }
-
-    /// Gives an idle connection's descriptor away.
-    pub(crate) fn get(&self, destination: &Destination) -> Result<RawFd> {
-        let no_data = |conn: &Owned<Conn>| !conn.has(conn::HAS_DATA);
-        if self.is_closed() {
-            return Err(Refusal::PoolClosed.into());
-        }
-        loop {
-            let taken = self
-                .change(|state, now, effects| state.take_idle(destination, no_data, now, effects));
-            let Some(conn) = taken else {
-                return Err(Error::new(
-                    Status::NotAvailable,
-                    format!("get {destination}: no idle connection"),
-                ));
-            };
-            let cause = match self.unfit(&conn) {
-                None if conn.set_mode(self.options.nonblocking).is_ok() => {
-                    self.forget(&conn, Forgotten::Got);
-                    return Ok(closing::release(conn));
-                }
-                None => Cause::StaleAtBorrow,
-                Some(cause) => cause,
-            };
-            self.reject(conn, cause);
         }
     }
 

@@ -4,23 +4,21 @@
 //! between borrowers comes from the pool's lock and the slot's word. Reads and writes are in `io`.
 #![forbid(unsafe_code)]
 
+mod extras;
+mod shelved;
+
 use once_cell::race::OnceBox;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
-use super::events::Loan;
-use super::shelf::{Held, NOWHERE};
+use self::extras::Extras;
 use super::state::DestinationId;
-use super::stats::Cause;
-use super::wait::Waker;
 use super::Pool;
-use crate::handle::{Absence, Kept, Kind, Owned, Place, Table};
+use crate::handle::{Kept, Kind, Owned, Place, Table};
 use crate::sync::atomic::{
-    AtomicU32, AtomicU64,
+    AtomicU32,
     Ordering::{AcqRel, Acquire, Relaxed, Release},
 };
-use crate::sync::{Arc, Mutex};
-use crate::sys::bell::Token;
-use crate::sys::foreign::UserData;
+use crate::sync::Arc;
 use crate::sys::socket;
 use crate::values::address::Destination;
 use crate::values::clock::{Deadline, Time};
@@ -120,39 +118,6 @@ pub(crate) struct Conn {
     running: AtomicU32,
 }
 
-/// What most connections never have.
-#[derive(Debug)]
-struct Extras {
-    read_deadline: AtomicU64,
-    write_deadline: AtomicU64,
-    /// Guards itself alone.
-    data: Mutex<Option<UserData>>,
-    /// When this borrow began; zero: it is none, or nobody wants to know.
-    loaned_since: AtomicU64,
-    /// Guards itself alone.
-    borrower: Mutex<Borrower>,
-}
-
-impl Extras {
-    fn new() -> Box<Self> {
-        Box::new(Self {
-            read_deadline: AtomicU64::new(Time::NEVER.nanos()),
-            write_deadline: AtomicU64::new(Time::NEVER.nanos()),
-            data: Mutex::new(None),
-            loaned_since: AtomicU64::new(Time::default().nanos()),
-            borrower: Mutex::default(),
-        })
-    }
-}
-
-/// What this borrow's borrower brought along.
-#[derive(Debug, Default)]
-struct Borrower {
-    /// Ends reads and writes.
-    token: Option<Arc<Token>>,
-    label: Option<Arc<str>>,
-}
-
 impl Kept for Conn {
     fn table() -> &'static Table<Self> {
         static CONNS: Table<Conn> = Table::new(Kind::Conn);
@@ -202,10 +167,6 @@ impl Conn {
             read_in: AtomicU32::new(0),
             running: AtomicU32::new(0),
         }
-    }
-
-    fn extras(&self) -> &Extras {
-        self.extras.get_or_init(Extras::new)
     }
 
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
@@ -321,53 +282,6 @@ impl Conn {
         self.read_in.store(0, Release);
     }
 
-    /// Only asked for where the borrower may have set one: the flag keeps the lock off the other paths.
-    pub(crate) fn token(&self) -> Option<Arc<Token>> {
-        if self.has(HAS_TOKEN) {
-            self.extras().borrower.lock().token.clone()
-        } else {
-            None
-        }
-    }
-
-    pub(crate) fn set_token(&self, token: Option<Arc<Token>>) {
-        let mut borrower = self.extras().borrower.lock();
-        if token.is_some() {
-            self.mark(HAS_TOKEN);
-        } else {
-            self.unmark(HAS_TOKEN);
-        }
-        borrower.token = token;
-    }
-
-    /// From now on it is that borrower's.
-    pub(crate) fn begin_loan(&self, loan: Loan) {
-        if loan.label.is_some() || self.has(HAS_LABEL) {
-            let mut borrower = self.extras().borrower.lock();
-            self.mark(HAS_LABEL);
-            borrower.label = loan.label;
-        }
-        if loan.since != self.loaned_since() {
-            let since = &self.extras().loaned_since;
-            since.store(loan.since.nanos(), Release);
-        }
-    }
-
-    pub(crate) fn loan(&self) -> Loan {
-        let label = self
-            .has(HAS_LABEL)
-            .then(|| self.extras().borrower.lock().label.clone());
-        Loan {
-            label: label.flatten(),
-            since: self.loaned_since(),
-        }
-    }
-
-    pub(crate) fn loaned_since(&self) -> Time {
-        let since = |extras: &Extras| Time::from_nanos(extras.loaned_since.load(Acquire));
-        self.extras.get().map_or(Time::default(), since)
-    }
-
     /// Puts the descriptor into the mode that this borrow wants.
     pub(crate) fn set_mode(&self, nonblocking: bool) -> std::io::Result<()> {
         if self.has(NONBLOCKING) != nonblocking {
@@ -402,32 +316,6 @@ impl Conn {
         socket::set_nonblocking(self.fd(), self.has(NONBLOCKING)).is_ok()
     }
 
-    pub(crate) fn read_deadline(&self) -> Deadline {
-        self.deadline(|extras| &extras.read_deadline)
-    }
-
-    pub(crate) fn write_deadline(&self) -> Deadline {
-        self.deadline(|extras| &extras.write_deadline)
-    }
-
-    fn deadline(&self, which: impl FnOnce(&Extras) -> &AtomicU64) -> Deadline {
-        let deadline = |extras| Deadline::at(Time::from_nanos(which(extras).load(Acquire)));
-        self.extras.get().map_or(Deadline::NEVER, deadline)
-    }
-
-    /// `None` leaves that direction's as it is.
-    pub(crate) fn set_deadlines(&self, read: Option<Deadline>, write: Option<Deadline>) {
-        let nanos = |deadline: Deadline| deadline.time().unwrap_or(Time::NEVER).nanos();
-        self.mark(HAS_DEADLINE);
-        let extras = self.extras();
-        if let Some(read) = read {
-            extras.read_deadline.store(nanos(read), Release);
-        }
-        if let Some(write) = write {
-            extras.write_deadline.store(nanos(write), Release);
-        }
-    }
-
     /// At least one byte was read in the borrow of that generation.
     pub(crate) fn was_read(&self, generation: u32) {
         if !self.has_been_read(generation) {
@@ -447,38 +335,6 @@ impl Conn {
 
     pub(crate) fn is_running(&self) -> bool {
         self.running.load(Acquire) > 0
-    }
-
-    pub(crate) fn data(&self) -> Option<*mut std::ffi::c_void> {
-        let extras = self.extras.get()?;
-        extras.data.lock().as_ref().map(UserData::pointer)
-    }
-
-    /// Returns what was there before and must be freed.
-    pub(crate) fn set_data(&self, new: Option<UserData>) -> Option<UserData> {
-        if new.is_none() && !self.has(HAS_DATA) {
-            return None;
-        }
-        let pointer = new.as_ref().map(UserData::pointer);
-        let mut data = self.extras().data.lock();
-        if new.is_some() {
-            self.mark(HAS_DATA);
-        } else {
-            self.unmark(HAS_DATA);
-        }
-        let old = std::mem::replace(&mut *data, new);
-        old.filter(|old| Some(old.pointer()) != pointer)
-    }
-
-    /// Closing it runs code of the program.
-    pub(crate) fn has_destructor(&self) -> bool {
-        self.has(HAS_DATA)
-            && self
-                .extras()
-                .data
-                .lock()
-                .as_ref()
-                .is_some_and(UserData::has_destructor)
     }
 }
 
@@ -501,108 +357,5 @@ pub(crate) struct Running<'a>(&'a Conn);
 impl Drop for Running<'_> {
     fn drop(&mut self) {
         self.0.running.fetch_sub(1, AcqRel);
-    }
-}
-
-impl Held for Owned<Conn> {
-    type Bell = Waker;
-
-    fn id(&self) -> u64 {
-        self.place().to_bits()
-    }
-
-    fn destination_id(&self) -> u32 {
-        self.destination_id
-    }
-
-    fn retire_at(&self) -> Time {
-        self.retire_at
-    }
-
-    fn uses(&self) -> u32 {
-        self.uses.load(Acquire)
-    }
-
-    fn unfit(&self) -> Option<Cause> {
-        if self.has(HUNG_UP) {
-            Some(Cause::PeerClosedAtGiveBack)
-        } else if self.has(CUT) {
-            Some(Cause::Discarded)
-        } else if self.has(EVICTED) {
-            Some(Cause::Evicted)
-        } else {
-            None
-        }
-    }
-
-    fn wants_arming(&self) -> bool {
-        self.has(WATCHED) && !self.has(ARMED) && self.liveness() == Liveness::Strict
-    }
-
-    fn set_node(&self, node: u32) {
-        self.set_note(node);
-    }
-
-    fn goes(&self) {
-        self.mark(GONE);
-    }
-
-    fn came_home(&self) {
-        self.begin_loan(Loan::default());
-        self.unmark(LEAKED);
-    }
-
-    fn stands_since(&self) -> Time {
-        Time::from_nanos(self.since())
-    }
-
-    fn is_shelved(&self, now: Time, may_be_quick: bool) {
-        self.set_since(now.nanos());
-        self.counted_at.store(self.generation(), Relaxed);
-        let is_as_the_pool = self.has(NONBLOCKING) == self.pool.options().nonblocking;
-        if may_be_quick && self.has(QUICK) && is_as_the_pool {
-            self.rest();
-            let needs_peek = self.liveness() != Liveness::Watch || !self.has(WATCHED);
-            self.shelve(self.raw_fd(), needs_peek);
-        }
-    }
-
-    fn look(&self) -> Absence {
-        let absence = Owned::look(self, self.counted_at.load(Relaxed));
-        self.count(absence)
-    }
-
-    fn hold(&self) -> Absence {
-        let absence = Owned::hold(self, self.counted_at.load(Relaxed));
-        self.count(absence)
-    }
-
-    fn let_go(self) {
-        self.forget();
-    }
-}
-
-impl Owned<Conn> {
-    /// It has its slot; nobody has seen it yet.
-    pub(crate) fn is_seated(&self) {
-        self.seat.store(Owned::seat(self), Relaxed);
-        self.set_note(NOWHERE);
-    }
-
-    /// Whoever borrows it without the pool finds a borrow that has begun.
-    fn rest(&self) {
-        let uses = self.uses.load(Relaxed);
-        self.begin_borrow(true);
-        self.uses.store(uses, Relaxed);
-    }
-
-    /// Each loan is told once.
-    fn count(&self, absence: Absence) -> Absence {
-        let counted = self.counted_at.load(Relaxed);
-        self.counted_at
-            .store(counted.wrapping_add(absence.lends), Relaxed);
-        let uses = self.uses.load(Relaxed).saturating_add(absence.lends);
-        self.uses.store(uses, Relaxed);
-        absence
     }
 }

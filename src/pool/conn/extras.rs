@@ -1,0 +1,157 @@
+//! What most connections never have: deadlines, a token, a label, user data. It is made when something of it is first needed.
+#![forbid(unsafe_code)]
+
+use super::{Conn, HAS_DATA, HAS_DEADLINE, HAS_LABEL, HAS_TOKEN};
+use crate::pool::events::Loan;
+use crate::sync::atomic::{
+    AtomicU64,
+    Ordering::{Acquire, Release},
+};
+use crate::sync::{Arc, Mutex};
+use crate::sys::bell::Token;
+use crate::sys::foreign::UserData;
+use crate::values::clock::{Deadline, Time};
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Extras {
+    read_deadline: AtomicU64,
+    write_deadline: AtomicU64,
+    /// Guards itself alone.
+    data: Mutex<Option<UserData>>,
+    /// When this borrow began; zero: it is none, or nobody wants to know.
+    loaned_since: AtomicU64,
+    /// Guards itself alone.
+    borrower: Mutex<Borrower>,
+}
+
+impl Extras {
+    fn new() -> Box<Self> {
+        Box::new(Self {
+            read_deadline: AtomicU64::new(Time::NEVER.nanos()),
+            write_deadline: AtomicU64::new(Time::NEVER.nanos()),
+            data: Mutex::new(None),
+            loaned_since: AtomicU64::new(Time::default().nanos()),
+            borrower: Mutex::default(),
+        })
+    }
+}
+
+/// What this borrow's borrower brought along.
+#[derive(Debug, Default)]
+struct Borrower {
+    /// Ends reads and writes.
+    token: Option<Arc<Token>>,
+    label: Option<Arc<str>>,
+}
+
+impl Conn {
+    fn extras(&self) -> &Extras {
+        self.extras.get_or_init(Extras::new)
+    }
+
+    /// Only asked for where the borrower may have set one: the flag keeps the lock off the other paths.
+    pub(crate) fn token(&self) -> Option<Arc<Token>> {
+        if self.has(HAS_TOKEN) {
+            self.extras().borrower.lock().token.clone()
+        } else {
+            None
+        }
+    }
+
+    pub(crate) fn set_token(&self, token: Option<Arc<Token>>) {
+        let mut borrower = self.extras().borrower.lock();
+        if token.is_some() {
+            self.mark(HAS_TOKEN);
+        } else {
+            self.unmark(HAS_TOKEN);
+        }
+        borrower.token = token;
+    }
+
+    /// From now on it is that borrower's.
+    pub(crate) fn begin_loan(&self, loan: Loan) {
+        if loan.label.is_some() || self.has(HAS_LABEL) {
+            let mut borrower = self.extras().borrower.lock();
+            self.mark(HAS_LABEL);
+            borrower.label = loan.label;
+        }
+        if loan.since != self.loaned_since() {
+            let since = &self.extras().loaned_since;
+            since.store(loan.since.nanos(), Release);
+        }
+    }
+
+    pub(crate) fn loan(&self) -> Loan {
+        let label = self
+            .has(HAS_LABEL)
+            .then(|| self.extras().borrower.lock().label.clone());
+        Loan {
+            label: label.flatten(),
+            since: self.loaned_since(),
+        }
+    }
+
+    pub(crate) fn loaned_since(&self) -> Time {
+        let since = |extras: &Extras| Time::from_nanos(extras.loaned_since.load(Acquire));
+        self.extras.get().map_or(Time::default(), since)
+    }
+
+    pub(crate) fn read_deadline(&self) -> Deadline {
+        self.deadline(|extras| &extras.read_deadline)
+    }
+
+    pub(crate) fn write_deadline(&self) -> Deadline {
+        self.deadline(|extras| &extras.write_deadline)
+    }
+
+    fn deadline(&self, which: impl FnOnce(&Extras) -> &AtomicU64) -> Deadline {
+        let deadline = |extras| Deadline::at(Time::from_nanos(which(extras).load(Acquire)));
+        self.extras.get().map_or(Deadline::NEVER, deadline)
+    }
+
+    /// `None` leaves that direction's as it is.
+    pub(crate) fn set_deadlines(&self, read: Option<Deadline>, write: Option<Deadline>) {
+        let nanos = |deadline: Deadline| deadline.time().unwrap_or(Time::NEVER).nanos();
+        self.mark(HAS_DEADLINE);
+        let extras = self.extras();
+        if let Some(read) = read {
+            extras.read_deadline.store(nanos(read), Release);
+        }
+        if let Some(write) = write {
+            extras.write_deadline.store(nanos(write), Release);
+        }
+    }
+
+    pub(crate) fn data(&self) -> Option<*mut std::ffi::c_void> {
+        let extras = self.extras.get()?;
+        extras.data.lock().as_ref().map(UserData::pointer)
+    }
+
+    /// Returns what was there before and must be freed.
+    pub(crate) fn set_data(&self, new: Option<UserData>) -> Option<UserData> {
+        if new.is_none() && !self.has(HAS_DATA) {
+            return None;
+        }
+        let pointer = new.as_ref().map(UserData::pointer);
+        let mut data = self.extras().data.lock();
+        if new.is_some() {
+            self.mark(HAS_DATA);
+        } else {
+            self.unmark(HAS_DATA);
+        }
+        let old = std::mem::replace(&mut *data, new);
+        old.filter(|old| Some(old.pointer()) != pointer)
+    }
+
+    /// Closing it runs code of the program.
+    pub(crate) fn has_destructor(&self) -> bool {
+        self.has(HAS_DATA)
+            && self
+                .extras()
+                .data
+                .lock()
+                .as_ref()
+                .is_some_and(UserData::has_destructor)
+    }
+}

@@ -1,0 +1,115 @@
+//! A connection as its pool's shelves see it: lent out and found again without them (`quick`), counted when they look.
+#![forbid(unsafe_code)]
+
+use super::{Conn, ARMED, CUT, EVICTED, GONE, HUNG_UP, LEAKED, NONBLOCKING, QUICK, WATCHED};
+use crate::handle::{Absence, Owned};
+use crate::pool::events::Loan;
+use crate::pool::shelf::{Held, NOWHERE};
+use crate::pool::stats::Cause;
+use crate::pool::wait::Waker;
+use crate::sync::atomic::Ordering::{Acquire, Relaxed};
+use crate::values::clock::Time;
+use crate::values::options::Liveness;
+
+impl Held for Owned<Conn> {
+    type Bell = Waker;
+
+    fn id(&self) -> u64 {
+        self.place().to_bits()
+    }
+
+    fn destination_id(&self) -> u32 {
+        self.destination_id
+    }
+
+    fn retire_at(&self) -> Time {
+        self.retire_at
+    }
+
+    fn uses(&self) -> u32 {
+        self.uses.load(Acquire)
+    }
+
+    fn unfit(&self) -> Option<Cause> {
+        if self.has(HUNG_UP) {
+            Some(Cause::PeerClosedAtGiveBack)
+        } else if self.has(CUT) {
+            Some(Cause::Discarded)
+        } else if self.has(EVICTED) {
+            Some(Cause::Evicted)
+        } else {
+            None
+        }
+    }
+
+    fn wants_arming(&self) -> bool {
+        self.has(WATCHED) && !self.has(ARMED) && self.liveness() == Liveness::Strict
+    }
+
+    fn set_node(&self, node: u32) {
+        self.set_note(node);
+    }
+
+    fn goes(&self) {
+        self.mark(GONE);
+    }
+
+    fn came_home(&self) {
+        self.begin_loan(Loan::default());
+        self.unmark(LEAKED);
+    }
+
+    fn stands_since(&self) -> Time {
+        Time::from_nanos(self.since())
+    }
+
+    fn is_shelved(&self, now: Time, may_be_quick: bool) {
+        self.set_since(now.nanos());
+        self.counted_at.store(self.generation(), Relaxed);
+        let is_as_the_pool = self.has(NONBLOCKING) == self.pool.options().nonblocking;
+        if may_be_quick && self.has(QUICK) && is_as_the_pool {
+            self.rest();
+            let needs_peek = self.liveness() != Liveness::Watch || !self.has(WATCHED);
+            self.shelve(self.raw_fd(), needs_peek);
+        }
+    }
+
+    fn look(&self) -> Absence {
+        let absence = Owned::look(self, self.counted_at.load(Relaxed));
+        self.count(absence)
+    }
+
+    fn hold(&self) -> Absence {
+        let absence = Owned::hold(self, self.counted_at.load(Relaxed));
+        self.count(absence)
+    }
+
+    fn let_go(self) {
+        self.forget();
+    }
+}
+
+impl Owned<Conn> {
+    /// It has its slot; nobody has seen it yet.
+    pub(crate) fn is_seated(&self) {
+        self.seat.store(Owned::seat(self), Relaxed);
+        self.set_note(NOWHERE);
+    }
+
+    /// Whoever borrows it without the pool finds a borrow that has begun.
+    fn rest(&self) {
+        let uses = self.uses.load(Relaxed);
+        self.begin_borrow(true);
+        self.uses.store(uses, Relaxed);
+    }
+
+    /// Each loan is told once.
+    fn count(&self, absence: Absence) -> Absence {
+        let counted = self.counted_at.load(Relaxed);
+        self.counted_at
+            .store(counted.wrapping_add(absence.lends), Relaxed);
+        let uses = self.uses.load(Relaxed).saturating_add(absence.lends);
+        self.uses.store(uses, Relaxed);
+        absence
+    }
+}
