@@ -233,6 +233,17 @@ impl<C: Held> Shelves<C> {
         None
     }
 
+    /// The longest idle node of one shelf.
+    pub(crate) fn oldest_on(&self, shelf: &Shelf) -> Option<u32> {
+        let since = |&at: &u32| {
+            let node = &self.nodes[at as usize];
+            let since = node.held.as_ref().map(C::stands_since);
+            since.unwrap_or_default().max(node.idle_since)
+        };
+        // Of equally old ones that which was put there first.
+        self.nodes_of(shelf).into_iter().rev().min_by_key(since)
+    }
+
     /// The longest idle node, its destination, and since when.
     pub(crate) fn oldest(&mut self) -> Option<(u32, u32, Time)> {
         let (at, destination) = self.oldest_not_of(None)?;

@@ -73,7 +73,7 @@ impl<C: Held> State<C> {
         }
     }
 
-    fn nodes_of(&self, id: DestinationId) -> Vec<u32> {
+    pub(super) fn nodes_of(&self, id: DestinationId) -> Vec<u32> {
         let entry = self.known(Some(id));
         entry.map_or_else(Vec::new, |entry| self.shelves.nodes_of(&entry.shelf))
     }

@@ -9,7 +9,6 @@ use crate::sync::Arc;
 use crate::values::address::Destination;
 use crate::values::clock::Time;
 use crate::values::error::Error;
-use crate::values::options::ReuseOrder;
 
 /// A limit that keeps a dial from beginning.
 #[derive(Clone, Copy, Debug)]
@@ -285,7 +284,7 @@ impl<C: Held> State<C> {
         if let (Some(max), Some(id)) = (self.limits.max_conns_per_address, own) {
             // The destination is forgotten with its last connection.
             while self.known(own).is_some_and(|entry| entry.conns() >= max) {
-                match self.oldest_of(id) {
+                match self.longest_idle_of(id) {
                     Some(node) => self.close_idle_node(node, id, Cause::Evicted, effects),
                     None => return,
                 }
@@ -299,9 +298,9 @@ impl<C: Held> State<C> {
         }
     }
 
-    pub(super) fn oldest_of(&self, id: DestinationId) -> Option<u32> {
-        let entry = self.entries.get(id as usize)?.as_ref()?;
-        self.shelves.find(&entry.shelf, ReuseOrder::Fifo, |_| true)
+    fn longest_idle_of(&self, id: DestinationId) -> Option<u32> {
+        let entry = self.known(Some(id))?;
+        self.shelves.oldest_on(&entry.shelf)
     }
 
     /// The pool as a refused caller is told it: exact, so that nobody reads of idle ones that are somebody's.

@@ -306,7 +306,7 @@ impl<C: Held> State<C> {
             .filter_map(|entry| self.index.get(&entry.destination).copied())
             .collect();
         for id in at_address {
-            while let Some(node) = self.oldest_of(id) {
+            for node in self.nodes_of(id).into_iter().rev() {
                 self.close_idle_node(node, id, Cause::Evicted, effects);
             }
         }

@@ -111,3 +111,52 @@ fn where_dials_fail_at_once_the_idle_ones_are_trusted() {
     ];
     goes_well(&unlimited(), &steps);
 }
+
+/// A refused caller was told of an idle connection that was out.
+#[test]
+fn the_numbers_of_a_refusal_count_what_is_out_as_borrowed() {
+    let mut rules = unlimited();
+    rules.make_plain();
+    rules.limits.max_conns_per_address = Some(1);
+    goes_well(&rules, &[put(), Step::QuickBorrow(0), put()]);
+}
+
+/// A dial that takes only what is given back missed one that came back from a loan to its shelf.
+#[test]
+fn a_quick_return_answers_a_dial_in_flight() {
+    let mut rules = unlimited();
+    rules.make_plain();
+    let steps = [
+        take(0, Want::Any),
+        put(),
+        Step::QuickBorrow(0),
+        begins(Meanwhile::GivenBack),
+        Step::QuickReturn {
+            who: 0,
+            has_data: false,
+            held_up: Duration::ZERO,
+        },
+    ];
+    goes_well(&rules, &steps);
+}
+
+/// The one that had been put on the shelf first was closed, though it had been used since.
+#[test]
+fn a_fresh_dial_closes_the_longest_idle_of_its_destination() {
+    let mut rules = unlimited();
+    rules.make_plain();
+    rules.limits.max_conns_per_address = Some(2);
+    let back = Step::QuickReturn {
+        who: 0,
+        has_data: false,
+        held_up: Duration::ZERO,
+    };
+    let steps = [
+        put(),
+        put(),
+        Step::QuickBorrow(0),
+        back,
+        take(0, Want::Fresh),
+    ];
+    goes_well(&rules, &steps);
+}

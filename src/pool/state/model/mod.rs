@@ -46,7 +46,9 @@ fn from_environment(name: &str, default: u64) -> u64 {
 
 fn sequence(seed: u64, number: u64) -> (Rules, Vec<Step>) {
     let mut dice = Dice::new(seed, number);
-    (dice.rules(), dice.steps())
+    let rules = dice.rules();
+    let steps = dice.steps(rules.are_plain());
+    (rules, steps)
 }
 
 /// The first in the order of numbers, whichever thread finds it first.

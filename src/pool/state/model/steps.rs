@@ -94,9 +94,11 @@ pub(super) type Percent = u32;
 
 /// How often each step comes, in the order of [`Step`].
 const WEIGHTS: [u64; 26] = [
-    300, 140, 50, 40, 130, 20, 15, 90, 60, 110, 50, 30, 20, 20, 10, 5, 40, 20, 5, 8, 5, 2, 5, 120,
-    80, 8,
+    300, 140, 50, 40, 130, 20, 15, 90, 60, 110, 50, 30, 20, 20, 10, 5, 40, 20, 5, 8, 5, 2, 5, 220,
+    180, 10,
 ];
+/// Such as have no meaning but in a plain pool.
+const QUICK: std::ops::Range<usize> = 23..25;
 
 /// One sequence's habits: sequences that do few things do them often enough to reach far corners (swarm testing, Groce
 /// and others 2012).
@@ -148,6 +150,8 @@ impl Dice {
         let mut rules = self.any_rules();
         if self.chance(50) {
             rules.make_plain();
+            // More often several idle ones, whose order loans can change.
+            rules.limits.max_idle_per_address = 1 + self.below(3) as u32;
         }
         rules
     }
@@ -174,11 +178,14 @@ impl Dice {
         }
     }
 
-    pub(super) fn steps(&mut self) -> Vec<Step> {
-        let mood = Mood {
+    pub(super) fn steps(&mut self, are_plain: bool) -> Vec<Step> {
+        let mut mood = Mood {
             weights: WEIGHTS.map(|weight| weight * self.one_of(&[0, 1, 1, 3])),
             destinations: 1 + self.below(DESTINATIONS as u64),
         };
+        if !are_plain {
+            mood.weights[QUICK].fill(0);
+        }
         let count = MOST_STEPS / 3 + self.below(MOST_STEPS * 2 / 3 + 1);
         (0..count).map(|_| self.step(&mood)).collect()
     }
