@@ -37,7 +37,7 @@ impl<C: Held> State<C> {
         now: Time,
         effects: &mut Effects<C>,
     ) -> Option<C> {
-        let &id = self.index.get(destination)?;
+        let id = self.index.find(destination)?;
         let found = loop {
             let order = self.keeping.reuse_order;
             let Self {
@@ -112,7 +112,7 @@ impl<C: Held> State<C> {
         let Request {
             destination, want, ..
         } = request;
-        let own = self.index.get(destination).copied();
+        let own = self.index.find(destination);
         if let (Want::Fresh, Some(_), Some(own)) = (want, self.limits.max_conns_per_address, own) {
             // Its limit goes by how many are borrowed.
             self.hold_all_of(own);
@@ -133,7 +133,7 @@ impl<C: Held> State<C> {
             return Take::Refused(refusal);
         }
         if self.line.waiting() == 0 {
-            let own = self.index.get(destination).copied();
+            let own = self.index.find(destination);
             match self.obstacle(own, want) {
                 None => {
                     self.make_room(own, want, effects);
@@ -154,7 +154,7 @@ impl<C: Held> State<C> {
 
     /// A dial could begin, and nothing would have to be closed for it.
     fn has_room(&mut self, destination: &Destination) -> bool {
-        let own = self.index.get(destination).copied();
+        let own = self.index.find(destination);
         self.limits.max_conns.is_none_or(|max| self.conns() < max)
             && self.obstacle(own, Want::Any).is_none()
     }
@@ -169,7 +169,7 @@ impl<C: Held> State<C> {
         if self.is_closed {
             return Err(Refusal::PoolClosed);
         }
-        let own = self.index.get(destination).copied();
+        let own = self.index.find(destination);
         if let Some(id) = own {
             self.call_in(id);
         }

@@ -27,6 +27,7 @@ mod borrow;
 mod expire;
 mod failures;
 mod flight;
+mod index;
 mod keep;
 mod line;
 #[cfg(test)]
@@ -40,6 +41,7 @@ use self::answer::{Effects, Numbers, Ticket, Want};
 use self::expire::due_after_keeping;
 use self::failures::Failures;
 use self::flight::Flights;
+use self::index::Index;
 use self::line::{Line, Row};
 use self::refill::Refill;
 use super::shelf::{Held, Shelf, Shelves};
@@ -97,7 +99,7 @@ pub(crate) struct State<C: Held> {
     keeping: Keeping,
     entries: Vec<Option<Entry>>,
     free_entries: Vec<DestinationId>,
-    index: BTreeMap<Arc<Destination>, DestinationId>,
+    index: Index,
     shelves: Shelves<C>,
     /// Ends of lifetimes, of connections idle and borrowed; empty unless there is a max_lifetime.
     retiring: BTreeSet<(Time, u64)>,
@@ -125,7 +127,7 @@ impl<C: Held> State<C> {
             keeping,
             entries: Vec::new(),
             free_entries: Vec::new(),
-            index: BTreeMap::new(),
+            index: Index::new(),
             shelves: Shelves::new(),
             retiring: BTreeSet::new(),
             armed_up_to: Time::default(),
@@ -155,7 +157,7 @@ impl<C: Held> State<C> {
     }
 
     fn find_or_add(&mut self, destination: &Arc<Destination>) -> DestinationId {
-        if let Some(&id) = self.index.get(destination) {
+        if let Some(id) = self.index.find(destination) {
             return id;
         }
         let entry = Entry {
@@ -191,10 +193,10 @@ impl<C: Held> State<C> {
         let destination = entry.destination.clone();
         self.entries[id as usize] = None;
         self.index.remove(&destination);
-        if self.index.is_empty() && self.entries.len() > FEW {
+        if self.index.len() == 0 && self.entries.len() > FEW {
             self.entries = Vec::new();
             self.free_entries = Vec::new();
-            self.index = BTreeMap::new();
+            self.index = Index::new();
             self.shelves.trim();
         } else {
             self.free_entries.push(id);
@@ -303,7 +305,7 @@ impl<C: Held> State<C> {
         let known = self.entries.iter().flatten();
         let at_address: Vec<_> = known
             .filter(|entry| entry.destination.is_at(address))
-            .filter_map(|entry| self.index.get(&entry.destination).copied())
+            .filter_map(|entry| self.index.find(&entry.destination))
             .collect();
         for id in at_address {
             for node in self.nodes_of(id).into_iter().rev() {
@@ -328,7 +330,7 @@ impl<C: Held> State<C> {
 
     /// Of one destination.
     pub(crate) fn idle_of(&mut self, destination: &Destination) -> u32 {
-        let own = self.index.get(destination).copied();
+        let own = self.index.find(destination);
         if let Some(id) = own {
             self.call_in(id);
         }
@@ -360,8 +362,8 @@ impl<C: Held> State<C> {
 
     /// Every destination's numbers, in the order of the addresses.
     pub(crate) fn numbers_by_destination(&self) -> Vec<Numbers> {
-        let known = self.index.values();
-        let entries = known.filter_map(|&id| self.known(Some(id)));
+        let mut entries: Vec<&Entry> = self.entries.iter().flatten().collect();
+        entries.sort_by(|one, other| one.destination.cmp(&other.destination));
         let numbers = |entry: &Entry| Numbers {
             destination: entry.destination.clone(),
             idle: entry.shelf.len(),
@@ -369,7 +371,7 @@ impl<C: Held> State<C> {
             dialing: entry.dialing,
             waiting: entry.row.waiting(),
         };
-        entries.map(numbers).collect()
+        entries.into_iter().map(numbers).collect()
     }
 
     pub(crate) fn stats(&self) -> Stats {

@@ -75,7 +75,7 @@ impl<C: Held> State<C> {
             return Vec::new();
         }
         self.look_for_short_at = Time::NEVER;
-        let ids: Vec<DestinationId> = self.index.values().copied().collect();
+        let ids: Vec<DestinationId> = self.index.ids().collect();
         let mut short = Vec::new();
         for id in ids {
             self.forget_if_given_up(id, now);
@@ -179,7 +179,7 @@ impl<C: Held> State<C> {
     /// Against a server that accepts and closes: without a borrow no more dials a second than are wanted idle.
     fn may_refill(&mut self, destination: &Destination, now: Time) -> bool {
         let wanted = self.wanted_idle();
-        let Some(&id) = self.index.get(destination) else {
+        let Some(id) = self.index.find(destination) else {
             return false;
         };
         let refill = &mut self.entry(id).refill;
@@ -197,7 +197,7 @@ impl<C: Held> State<C> {
     }
 
     fn end_refill(&mut self, destination: &Destination) -> Option<&mut Refill> {
-        let id = *self.index.get(destination)?;
+        let id = self.index.find(destination)?;
         let refill = &mut self.entry(id).refill;
         refill.is_running = false;
         Some(refill)

@@ -60,7 +60,7 @@ impl World<'_> {
     }
 
     fn entry(&self, to: usize) -> Option<&Entry> {
-        let id = *self.state.index.get(&self.destinations[to])?;
+        let id = self.state.index.find(&self.destinations[to])?;
         self.state.entries.get(id as usize)?.as_ref()
     }
 
@@ -131,7 +131,7 @@ impl World<'_> {
             .collect();
         same(&format!("the shelf of {to}"), &is, &should_be)?;
         same("its length", entry.shelf.len() as usize, on_shelf.len())?;
-        let to = self.state.index.get(&self.destinations[to]).copied();
+        let to = self.state.index.find(&self.destinations[to]);
         for conn in on_shelf {
             let stands = self.state.shelves.destination_of(conn.node.get(), conn.id);
             same("where it stands", stands, to)?;
