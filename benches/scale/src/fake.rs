@@ -1,0 +1,106 @@
+//! A connection that is nothing but its facts.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use crate::handle::{word, Absence};
+use crate::pool::shelf::{Held, NOWHERE};
+use crate::pool::stats::Cause;
+use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use crate::values::clock::Time;
+
+/// The right to it.
+#[derive(Debug)]
+pub(crate) struct Fake(Rc<Facts>);
+
+#[derive(Debug)]
+struct Facts {
+    id: u64,
+    to: u32,
+    node: Cell<u32>,
+    since: Cell<Time>,
+    counted_at: Cell<u32>,
+    word: AtomicU64,
+}
+
+impl Fake {
+    pub(crate) fn new(id: u64, to: u32) -> Self {
+        Self(Rc::new(Facts {
+            id,
+            to,
+            node: Cell::new(NOWHERE),
+            since: Cell::default(),
+            counted_at: Cell::default(),
+            word: AtomicU64::new(word::FULL),
+        }))
+    }
+
+    pub(crate) fn to(&self) -> u32 {
+        self.0.to
+    }
+
+    fn count(&self, absence: Absence) -> Absence {
+        let counted = &self.0.counted_at;
+        counted.set(counted.get().wrapping_add(absence.lends));
+        absence
+    }
+}
+
+impl Held for Fake {
+    type Bell = ();
+
+    fn id(&self) -> u64 {
+        self.0.id
+    }
+
+    fn destination_id(&self) -> u32 {
+        self.0.to
+    }
+
+    fn retire_at(&self) -> Time {
+        Time::NEVER
+    }
+
+    fn uses(&self) -> u32 {
+        1
+    }
+
+    fn unfit(&self) -> Option<Cause> {
+        None
+    }
+
+    fn wants_arming(&self) -> bool {
+        false
+    }
+
+    fn set_node(&self, node: u32) {
+        self.0.node.set(node);
+    }
+
+    fn came_home(&self) {}
+
+    fn goes(&self) {}
+
+    fn stands_since(&self) -> Time {
+        self.0.since.get()
+    }
+
+    fn is_shelved(&self, now: Time, may_be_quick: bool) {
+        self.0.since.set(now);
+        let generation = word::generation(self.0.word.load(Relaxed));
+        self.0.counted_at.set(generation);
+        if may_be_quick {
+            word::shelve(&self.0.word);
+        }
+    }
+
+    fn look(&self) -> Absence {
+        self.count(word::look(&self.0.word, self.0.counted_at.get()))
+    }
+
+    fn hold(&self) -> Absence {
+        self.count(word::hold(&self.0.word, self.0.counted_at.get()))
+    }
+
+    fn let_go(self) {}
+}
