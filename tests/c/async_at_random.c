@@ -254,7 +254,7 @@ TEST(every_answer_comes_once)
     for (i = 0; i < POOLS; i++) {
         pools[i] = some_new_pool(&maker);
     }
-    until = now_ms() + (ms != NULL ? atoi(ms) : 1500);
+    until = now_ms() + (ms != NULL ? atoi(ms) : at_most(1500));
     for (i = 0; i < THREADS; i++) {
         actor *one = &actors[i];
         memset(one, 0, sizeof *one);

@@ -360,6 +360,8 @@ static int forks_and_refuses(void *user, const char *network, const char *addres
         CHECK_EQ(pthread_sigmask(SIG_UNBLOCK, &alarms, NULL), 0);
         signal(SIGALRM, SIG_DFL);
         alarm((unsigned)at_most(5));
+        /* When its only thread ends, the process does. */
+        CHECK_EQ(atexit(child_ends), 0);
         return -1;
     }
     f->child = child;

@@ -3,6 +3,7 @@
  * timeouts, drain, abort, evict, close, fork) finds out all the same. Contract sections 4, 6 and 7.
  */
 #include "check.h"
+#include "family.h"
 
 /* Borrowed for at least the third time by this thread, so by the short way. */
 static vcp_conn *borrow_again(vcp_pool *pool, const server *s)
@@ -455,7 +456,7 @@ TEST(a_child_takes_nothing_of_its_parents)
         CHECK_EQ(stats_of(pool).dials, 1);
         give_back(own);
         CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-        _exit(0);
+        child_ends();
     }
     CHECK_EQ(waitpid(child, &status, 0), child);
     CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
@@ -469,7 +470,7 @@ TEST(a_child_takes_nothing_of_its_parents)
         CHECK_EQ(vcp_conn_is_reused(conn), 0);
         give_back(conn);
         CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-        _exit(0);
+        child_ends();
     }
     CHECK_EQ(waitpid(child, &status, 0), child);
     CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);

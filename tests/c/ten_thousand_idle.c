@@ -179,7 +179,7 @@ TEST(the_death_of_the_server_is_noticed_on_all)
     vcp_conn **conns = room_for_handles();
     vcp_pool *pool = fill_a_pool(&far.tcp, conns);
     stop_server();
-    EVENTUALLY(idle_in(pool) == 0, 1000);
+    EVENTUALLY(vcp_pool_conn_count(pool) == 0, 1000);
     CHECK_EQ(stats_of(pool).closed_while_idle, far.count);
     CHECK_STATS_ADD_UP(pool);
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
