@@ -11,8 +11,8 @@ use crate::pool::state::answer::Fate;
 use crate::pool::state::model::fake::Facts;
 use crate::values::clock::Time;
 
-/// Each quick return has an instant of its own: which of two equally old ones is the older, neither the contract nor the state says, where
-/// one of them was put in its place later than it came.
+/// Each quick return reads an instant of its own from the clock: which of two equally old ones is the older, neither the contract nor the
+/// state says, where one of them was put in its place later than it came.
 const INSTANT: Duration = Duration::from_nanos(1);
 
 impl World<'_> {
@@ -35,6 +35,9 @@ impl World<'_> {
         self.reference.borrow_quickly(conn.id);
         let came = Came::Quickly(self.now);
         self.borrowers.push(Borrower { conn, came });
+        // Between the two it may be read by this one's return.
+        self.pass(INSTANT);
+        self.pass(INSTANT);
         Ok(())
     }
 
@@ -71,7 +74,7 @@ impl World<'_> {
         };
         let held_up = held_up.as_nanos() as u64;
         let read = Time::from_nanos(self.now.nanos().saturating_sub(held_up));
-        read.max(borrowed.after(self.now.since(borrowed).min(INSTANT)))
+        read.max(borrowed.after(INSTANT))
     }
 
     /// As `Pool::counted` does, and as warm does.
