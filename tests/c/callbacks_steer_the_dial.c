@@ -607,6 +607,8 @@ static void set_late_callback(vcp_pool_options *o, int which)
 /* Its own refusal came first, and hid why it had given up. */
 TEST(a_callback_that_refuses_after_the_pools_close_does_not_hide_it)
 {
+    /* A callback may return after its dial: each has one of its own. */
+    static late of_each[8];
     server s = tcp_server();
     char named[128];
     int i;
@@ -616,19 +618,18 @@ TEST(a_callback_that_refuses_after_the_pools_close_does_not_hide_it)
         vcp_queue *queue = queue_new();
         vcp_conn *conn = NULL;
         pthread_t thread;
-        late l;
+        late *l = &of_each[i];
         int is_async = i >= 4;
-        memset(&l, 0, sizeof l);
         set_late_callback(&o, i % 4);
-        o.user = &l;
+        o.user = l;
         o.dial_timeout_ms = 0;
-        l.pool = pool_new(&o);
-        CHECK_EQ(pthread_create(&thread, NULL, close_when_inside, &l), 0);
+        l->pool = pool_new(&o);
+        CHECK_EQ(pthread_create(&thread, NULL, close_when_inside, l), 0);
         if (is_async) {
-            CHECK_EQ(vcp_dial_async(l.pool, "tcp", named, NULL, queue, &l, &conn), VCP_ERR_IN_PROGRESS);
-            next_fails(queue, &l, VCP_ERR_POOL_CLOSED);
+            CHECK_EQ(vcp_dial_async(l->pool, "tcp", named, NULL, queue, l, &conn), VCP_ERR_IN_PROGRESS);
+            next_fails(queue, l, VCP_ERR_POOL_CLOSED);
         } else {
-            CHECK_EQ(vcp_dial(l.pool, "tcp", named, &conn), VCP_ERR_POOL_CLOSED);
+            CHECK_EQ(vcp_dial(l->pool, "tcp", named, &conn), VCP_ERR_POOL_CLOSED);
         }
         CHECK_EQ(pthread_join(thread, NULL), 0);
         CHECK_EQ(vcp_queue_free(queue), VCP_OK);
@@ -652,6 +653,7 @@ static void *fire_when_inside(void *argument)
 
 TEST(a_callback_that_refuses_after_the_token_fired_does_not_hide_it)
 {
+    static late of_each[4];
     server s = tcp_server();
     int i;
     for (i = 0; i < 4; i++) {
@@ -660,19 +662,18 @@ TEST(a_callback_that_refuses_after_the_token_fired_does_not_hide_it)
         vcp_conn *conn = NULL;
         late_token token;
         pthread_t thread;
-        late l;
-        memset(&l, 0, sizeof l);
+        late *l = &of_each[i];
         set_late_callback(&o, i);
-        o.user = &l;
-        l.pool = pool_new(&o);
-        token.l = &l;
+        o.user = l;
+        l->pool = pool_new(&o);
+        token.l = l;
         CHECK_EQ(vcp_cancel_new(&token.cancel), VCP_OK);
         dial.cancel = token.cancel;
         CHECK_EQ(pthread_create(&thread, NULL, fire_when_inside, &token), 0);
-        CHECK_EQ(vcp_dial_with(l.pool, "tcp", i == 1 ? "some.service:1" : s.address, &dial, &conn), VCP_ERR_CANCELED);
+        CHECK_EQ(vcp_dial_with(l->pool, "tcp", i == 1 ? "some.service:1" : s.address, &dial, &conn), VCP_ERR_CANCELED);
         CHECK_EQ(pthread_join(thread, NULL), 0);
         CHECK_EQ(vcp_cancel_free(token.cancel), VCP_OK);
-        CHECK_EQ(vcp_pool_close(l.pool), VCP_OK);
+        CHECK_EQ(vcp_pool_close(l->pool), VCP_OK);
     }
     server_close(&s);
 }
