@@ -621,6 +621,31 @@ mod tests {
     }
 
     #[test]
+    fn the_owner_sees_a_slot_that_is_often_lent_without_it() {
+        kept!(Value(u32));
+        fork::enter(|_| {});
+        for turns in [1 << 24, 1 << 32, LAST_GENERATION + 1] {
+            let owned = Value::insert(1);
+            let slot = owned.slot();
+            let so_far = slot.word.load(Relaxed) >> GENERATION_SHIFT;
+            slot.word
+                .fetch_add((turns - 4 - so_far) << GENERATION_SHIFT, Relaxed);
+            owned.shelve(3, false);
+            let [mut trace, _] = owned.traces(1);
+            assert!(trace.offer(|| 0).is_some());
+            let handle = trace.borrow().expect("two go by");
+            assert!(Value::table().return_shelved(handle, 0));
+            let last = trace.borrow().expect("one more");
+            assert!(Value::table().return_shelved(last, 0));
+            assert!(trace.offer(|| 0).is_some());
+            assert_eq!(trace.borrow(), None, "the next one is its owner's");
+            owned.hold(0);
+            let owned = Value::redeem(owned.lend()).expect("live");
+            assert_eq!(owned.is_worn(), turns > LAST_GENERATION);
+        }
+    }
+
+    #[test]
     fn every_value_is_dropped_once_and_slots_are_used_again() {
         kept!(Value(Arc<()>));
         let count = Arc::new(());

@@ -13,7 +13,7 @@
 //! What has to be known of the value before it is borrowed stands beside it, on its card, which may be read at any time: if the
 //! exchange comes through, it was the value's.
 
-use super::word::{self, Absence, GENERATION_SHIFT, LAST_GENERATION};
+use super::word::{self, Absence, GENERATION_SHIFT};
 use super::{Card, Kept, Owned, Pin, Slot, Stale, Table, INDEX_BITS, KIND_BITS};
 use crate::sync::atomic::Ordering::{Acquire, Relaxed};
 use crate::sys::fork;
@@ -82,10 +82,7 @@ impl<T: Kept> Trace<T> {
     /// What is offered, if the value is where its last borrower left it, and has not stood there too long by `now`, in nanoseconds.
     #[inline(always)]
     pub(crate) fn offer(&self, now: impl FnOnce() -> u64) -> Option<Offer> {
-        let is_there = self.slot.word.load(Acquire) == self.word
-            && self.slot.is_of_this_process()
-            && self.word < LAST_GENERATION << GENERATION_SHIFT;
-        if !is_there {
+        if self.slot.word.load(Acquire) != self.word || !self.slot.is_of_this_process() {
             return None;
         }
         let since = self.slot.card.since.load(Relaxed);

@@ -27,6 +27,9 @@ pub(crate) const FULL: u64 = 1 << 24;
 pub(super) const AWAITED: u64 = 1 << 25;
 pub(super) const LENT: u64 = 1 << 26;
 
+/// So many loans at most follow each other without the owner: far fewer than [`Absence::lends`] can count.
+const LOANS_UNSEEN: u64 = 1 << 24;
+
 const _: () = assert!(PINS & (ODD | SHELVED | FULL | AWAITED | LENT) == 0);
 
 /// What became of a shelved value without its owner.
@@ -84,9 +87,18 @@ pub(crate) fn shelve(word: &AtomicU64) {
     let _ = word.fetch_update(Release, Relaxed, offer);
 }
 
+/// Its owner has to lend it the next time: to count what was lent, and to let go of a slot before its last generation.
+#[inline(always)]
+fn is_due(word: u64) -> bool {
+    ((word >> GENERATION_SHIFT) + 2) & (LOANS_UNSEEN - 1) == 0
+}
+
 /// Borrows what is there under `word_there`, if it still is. Returns the word of its return.
 #[inline(always)]
 pub(crate) fn borrow(word: &AtomicU64, word_there: u64) -> Option<u64> {
+    if is_due(word_there) {
+        return None;
+    }
     let back = word_there + GENERATION_ONE;
     word.compare_exchange(word_there, back + LENT, Acquire, Relaxed)
         .ok()?;
