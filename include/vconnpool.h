@@ -910,8 +910,9 @@ typedef uint32_t vcp_dial_flag;
 #define VCP_LIVENESS_WATCH 2
 
 /**
- * The one given back last: the others can grow old and go. A thread takes first the one that it gave back last itself, if that is
- * still there: two threads that go on using their own disturb each other as little as can be.
+ * The one given back last: the others can grow old and go. A thread takes first the one that it gave back last itself under the same
+ * spelling of network, address and tag, if that is still there: two threads that go on using their own disturb each other as little as
+ * can be.
  */
 #define VCP_REUSE_LIFO 0
 

@@ -32,8 +32,9 @@ pub const VCP_LIVENESS_WATCH: vcp_liveness = 2;
 /// Which idle connection is handed out first.
 pub type vcp_reuse_order = i32;
 
-/// The one given back last: the others can grow old and go. A thread takes first the one that it gave back last itself, if that is
-/// still there: two threads that go on using their own disturb each other as little as can be.
+/// The one given back last: the others can grow old and go. A thread takes first the one that it gave back last itself under the same
+/// spelling of network, address and tag, if that is still there: two threads that go on using their own disturb each other as little as
+/// can be.
 pub const VCP_REUSE_LIFO: vcp_reuse_order = 0;
 /// The one idle for longest: all of them stay in use.
 pub const VCP_REUSE_FIFO: vcp_reuse_order = 1;

@@ -1,6 +1,8 @@
 /* Which idle connection a borrow gets, and which are kept. Contract sections 1, 4 and 5. */
 #include "check.h"
 
+#include <pthread.h>
+
 TEST(what_is_given_back_is_reused)
 {
     server s = tcp_server();
@@ -56,6 +58,45 @@ TEST(lifo_hands_out_what_was_given_back_last)
 {
     static const int wanted[] = {2, 1, 0};
     borrow_order(VCP_REUSE_LIFO, wanted);
+}
+
+typedef struct site {
+    vcp_pool *pool;
+    const server *s;
+} site;
+
+static void *dial_and_give_back(void *given)
+{
+    const site *at = (const site *)given;
+    give_back(borrow(at->pool, at->s));
+    return NULL;
+}
+
+TEST(a_thread_keeps_its_order_when_another_has_made_the_destination_anew)
+{
+    server s = tcp_server();
+    vcp_pool *pool = pool_new(NULL);
+    site at;
+    pthread_t other;
+    vcp_conn *first;
+    vcp_conn *second;
+    int fd;
+    at.pool = pool;
+    at.s = &s;
+    give_back(borrow(pool, &s));
+    CHECK_EQ(vcp_pool_close_idle(pool), VCP_OK);
+    CHECK_EQ(pthread_create(&other, NULL, dial_and_give_back, &at), 0);
+    CHECK_EQ(pthread_join(other, NULL), 0);
+    first = borrow(pool, &s);
+    second = borrow(pool, &s);
+    fd = vcp_conn_raw_fd(first);
+    give_back(second);
+    give_back(first);
+    first = borrow(pool, &s);
+    CHECK_EQ(vcp_conn_raw_fd(first), fd);
+    give_back(first);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
 }
 
 TEST(fifo_hands_out_what_is_idle_for_longest)
@@ -405,6 +446,7 @@ int main(void)
 {
     RUN(what_is_given_back_is_reused);
     RUN(lifo_hands_out_what_was_given_back_last);
+    RUN(a_thread_keeps_its_order_when_another_has_made_the_destination_anew);
     RUN(fifo_hands_out_what_is_idle_for_longest);
     RUN(fresh_never_reuses);
     RUN(reuse_only_never_dials);

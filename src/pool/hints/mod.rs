@@ -2,7 +2,8 @@
 //! connection that it used last, so that a hit finds it by one look (`quick`).
 //!
 //! Each thread has hints of its own, which nobody else sees. A hint promises nothing: the connection's own word says whether it still is
-//! where the hint leads. Hints of pools that have ended go at the thread's next look, and all of them with the thread.
+//! where the hint leads. Hints of pools that have ended go when the thread next dials the long way, and all of
+//! them with the thread.
 #![forbid(unsafe_code)]
 
 mod table;
@@ -25,7 +26,7 @@ thread_local! {
     static KEEPER: Keeper<Hints> = const { Keeper::new() };
 }
 
-/// A pool has ended: this thread's hints to it go now, others' at their next look.
+/// A pool has ended: this thread's hints to it go now, others' at their next dial by the long way.
 pub(crate) fn pool_ended() {
     let ended = ENDED.fetch_add(1, Relaxed) + 1;
     if let Some(mut hints) = at_hand() {

@@ -45,7 +45,7 @@ struct Spot {
     /// The hint's number + 1; 0: there is none.
     hint: u32,
     hash: u32,
-    /// Of the connection that it led to last: its slot is fetched while the hint is read.
+    /// Of the connection that it led to when it was listed: its slot is fetched while the hint is read.
     seat: u32,
 }
 
@@ -115,7 +115,12 @@ impl Hints {
         let hash = self.hash(key);
         if let Some(at) = self.look_up(key, hash) {
             self.last = at;
-            return std::mem::replace(&mut self.hints[at].trace, trace);
+            let hint = &mut self.hints[at];
+            // The destination may have gone and come again.
+            if !Arc::ptr_eq(&hint.destination, conn.shared_destination()) {
+                hint.destination = conn.shared_destination().clone();
+            }
+            return std::mem::replace(&mut hint.trace, trace);
         }
         let text = Words::new(key)?;
         self.add(Hint {
