@@ -12,44 +12,29 @@ use super::DestinationId;
 use crate::sync::Arc;
 use crate::values::address::Destination;
 
-type Known = (Arc<Destination>, DestinationId);
-
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Index {
-    known: BTreeMap<u64, Place>,
-    len: usize,
+pub(super) struct Index<S = RandomState> {
+    /// By hash, and where several have one hash, by number.
+    known: BTreeMap<(u64, DestinationId), Arc<Destination>>,
     /// Drawn, so that nobody can choose addresses whose hashes fall together.
-    hasher: RandomState,
-}
-
-#[derive(Debug)]
-enum Place {
-    One(Known),
-    /// Of the same hash.
-    Several(Vec<Known>),
-}
-
-impl Place {
-    fn all(&self) -> &[Known] {
-        match self {
-            Place::One(known) => std::slice::from_ref(known),
-            Place::Several(known) => known,
-        }
-    }
+    hasher: S,
 }
 
 impl Index {
     pub(super) fn new() -> Self {
-        Self {
-            known: BTreeMap::new(),
-            len: 0,
-            hasher: RandomState::new(),
-        }
+        Self::with(RandomState::new())
+    }
+}
+
+impl<S: BuildHasher> Index<S> {
+    fn with(hasher: S) -> Self {
+        let known = BTreeMap::new();
+        Self { known, hasher }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.len
+        self.known.len()
     }
 
     fn hash(&self, destination: &Destination) -> u64 {
@@ -58,46 +43,75 @@ impl Index {
     }
 
     pub(super) fn find(&self, destination: &Destination) -> Option<DestinationId> {
-        let place = self.known.get(&self.hash(destination))?;
-        let known = place.all().iter();
-        let mut found = known.filter(|(own, _)| **own == *destination);
-        found.next().map(|&(_, id)| id)
+        let hash = self.hash(destination);
+        let mut known = self
+            .known
+            .range((hash, DestinationId::MIN)..=(hash, DestinationId::MAX));
+        let found = known.find(|(_, own)| ***own == *destination);
+        found.map(|(&(_, id), _)| id)
     }
 
     /// One that is not known yet.
     pub(super) fn insert(&mut self, destination: Arc<Destination>, id: DestinationId) {
         let hash = self.hash(&destination);
-        let new = (destination, id);
-        let place = match self.known.remove(&hash) {
-            None => Place::One(new),
-            Some(Place::One(one)) => Place::Several(vec![one, new]),
-            Some(Place::Several(mut several)) => {
-                several.push(new);
-                Place::Several(several)
-            }
-        };
-        self.known.insert(hash, place);
-        self.len += 1;
+        self.known.insert((hash, id), destination);
     }
 
     pub(super) fn remove(&mut self, destination: &Destination) {
-        let hash = self.hash(destination);
-        match self.known.remove(&hash) {
-            None => return,
-            Some(Place::One(_)) => {}
-            Some(Place::Several(mut several)) => {
-                several.retain(|(own, _)| **own != *destination);
-                if !several.is_empty() {
-                    self.known.insert(hash, Place::Several(several));
-                }
-            }
+        if let Some(id) = self.find(destination) {
+            self.known.remove(&(self.hash(destination), id));
         }
-        self.len -= 1;
     }
 
     /// In no order.
     pub(super) fn ids(&self) -> impl Iterator<Item = DestinationId> + '_ {
-        let all = self.known.values().flat_map(Place::all);
-        all.map(|&(_, id)| id)
+        self.known.keys().map(|&(_, id)| id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dial::names::SystemNames;
+    use crate::values::address::Address;
+    use std::hash::{BuildHasherDefault, Hasher};
+
+    #[derive(Default)]
+    struct AllTheSame;
+
+    impl Hasher for AllTheSame {
+        fn finish(&self) -> u64 {
+            u64::MAX
+        }
+        fn write(&mut self, _: &[u8]) {}
+    }
+
+    fn destinations() -> Vec<Arc<Destination>> {
+        let texts = (1..=5).map(|i| format!("127.0.0.{i}:80"));
+        let addresses = texts.map(|text| Address::parse("tcp", &text, &SystemNames::new()));
+        addresses
+            .map(|address| {
+                Arc::new(Destination {
+                    address: address.expect("a literal"),
+                    tag: "".into(),
+                })
+            })
+            .collect()
+    }
+
+    #[test]
+    fn destinations_of_one_hash_are_told_apart() {
+        let all = destinations();
+        let mut index = Index::with(BuildHasherDefault::<AllTheSame>::default());
+        for (id, one) in (0..).zip(&all) {
+            assert_eq!(index.find(one), None);
+            index.insert(one.clone(), id);
+        }
+        index.remove(&all[2]);
+        index.remove(&all[2]);
+        let found: Vec<_> = all.iter().map(|one| index.find(one)).collect();
+        assert_eq!(found, [Some(0), Some(1), None, Some(3), Some(4)]);
+        assert_eq!(index.len(), 4);
+        assert_eq!(index.ids().sum::<DestinationId>(), 8);
     }
 }
