@@ -352,6 +352,7 @@ impl Pool {
         }
         if fate == Fate::Keep {
             self.watch(&conn);
+            conn.let_go_of_token();
             hints::comes_next(&conn);
         }
         self.end_borrow(conn.destination_id(), conn, fate);

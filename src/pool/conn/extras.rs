@@ -66,7 +66,16 @@ impl Conn {
         } else {
             self.unmark(HAS_TOKEN);
         }
-        borrower.token = token;
+        let before = std::mem::replace(&mut borrower.token, token);
+        drop(borrower);
+        drop(before);
+    }
+
+    /// Its borrower's does not end it any more. Before the pool's lock is taken: the last one closes the token's eventfd.
+    pub(crate) fn let_go_of_token(&self) {
+        if self.has(HAS_TOKEN) {
+            self.set_token(None);
+        }
     }
 
     /// From now on it is that borrower's.

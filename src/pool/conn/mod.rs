@@ -261,9 +261,7 @@ impl Conn {
     /// A borrow begins: what belonged to the last one is forgotten.
     pub(crate) fn begin_borrow(&self, is_reused: bool) {
         let mark = if is_reused { REUSED } else { 0 };
-        if self.has(HAS_TOKEN) {
-            self.set_token(None);
-        }
+        self.let_go_of_token();
         let flags = self.flags.load(Relaxed);
         if flags & OF_ONE_BORROW != mark {
             self.unmark(OF_ONE_BORROW);
