@@ -8,11 +8,6 @@ use super::{clock, futex};
 use crate::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use crate::values::clock::Deadline;
 
-/// How often a sleeper lets others run before it really sleeps. Where more threads wait than there are processors, one of those is
-/// often the one that is about to wake it, and then both are spared a system call and a switch: with 8 threads at 2 connections the
-/// median share of the slowest thread rose from 0.988 to 0.994 of the fastest one's operations (`benches`, case C). With 20 it fell.
-const YIELDS: u32 = 2;
-
 /// See the module. Made by the one who sleeps, shared with those who may wake it.
 #[derive(Debug)]
 pub(crate) struct Nap {
@@ -45,21 +40,11 @@ impl Nap {
         match (&self.bell, token) {
             (Some(bell), Some(token)) => self.poll(bell, until, token),
             _ => {
-                self.let_others_run();
                 if self.is_woken.swap(0, SeqCst) == 0 {
                     futex::wait_until(&self.is_woken, 0, until);
                 }
                 Ok(())
             }
-        }
-    }
-
-    fn let_others_run(&self) {
-        for _ in 0..YIELDS {
-            if self.is_woken.load(SeqCst) != 0 {
-                return;
-            }
-            std::thread::yield_now();
         }
     }
 
