@@ -21,7 +21,8 @@ use crate::sync::atomic::{AtomicBool, Ordering::Release};
 use crate::sync::Arc;
 use crate::sys::foreign::UserData;
 use crate::sys::fork;
-use crate::values::address::{Destination, LONGEST_TEXT};
+use crate::values::address::LONGEST_TEXT;
+use crate::values::destination::Destination;
 use crate::values::error::{Error, Result, Status};
 use crate::values::event::Event;
 
@@ -152,7 +153,7 @@ impl Observer for Called {
         let Some(on_event) = self.on_event else {
             return;
         };
-        let Destination { address, tag } = event.destination;
+        let Destination { address, tag, .. } = event.destination;
         let has_port = address.network.has_port();
         let remote = event.remote.map(|remote| remote.text(has_port));
         let network = c_text(&address.network.to_string());

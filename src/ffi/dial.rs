@@ -20,8 +20,9 @@ use crate::pool::{Ask, Mode, Pool};
 use crate::sync::Arc;
 use crate::sys::clock;
 use crate::sys::text::Text;
-use crate::values::address::{Address, Destination};
+use crate::values::address::Address;
 use crate::values::clock::Deadline;
+use crate::values::destination::Destination;
 use crate::values::error::{Error, Result, Status};
 
 /// A bit of vcp_dial_options.flags.
@@ -371,14 +372,11 @@ pub(crate) unsafe fn read_async(
         let tag: Box<str> = tag.into();
         let read = move || {
             let address = Address::parse(&network, &address, &process().names)?;
-            Ok(Destination { address, tag })
+            Ok(Destination::new(address, &tag))
         };
         Where::Unread(Box::new(read))
     } else {
-        Where::Known(Destination {
-            address: at_once?,
-            tag: tag.into(),
-        })
+        Where::Known(Destination::new(at_once?, tag))
     };
     let is_queued = raw.flags & VCP_DIAL_QUEUED != 0;
     // SAFETY: as above.

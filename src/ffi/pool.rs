@@ -14,8 +14,9 @@ use crate::pool::state::answer::Want;
 use crate::pool::{system_error, Pool};
 use crate::sync::Arc;
 use crate::sys::clock;
-use crate::values::address::{Address, Destination};
+use crate::values::address::Address;
 use crate::values::clock::Deadline;
+use crate::values::destination::Destination;
 use crate::values::error::{Error, Result, Status};
 
 /// A pool. Closed with vcp_pool_close; a pool that is never closed lives as long as the process.
@@ -82,10 +83,7 @@ pub(crate) unsafe fn destination_of(
             text::optional(reuse_tag, "reuse_tag", Status::InvalidArgument)?,
         )
     };
-    Ok(Destination {
-        address,
-        tag: tag.unwrap_or_default().into(),
-    })
+    Ok(Destination::new(address, tag.unwrap_or_default()))
 }
 
 /// Makes a pool. options may be NULL: all defaults. Nothing is dialed and no thread is started yet.

@@ -13,7 +13,7 @@ use super::wait::{InLine, Standing};
 use super::{Ask, Pool};
 use crate::handle::Owned;
 use crate::sync::Arc;
-use crate::values::address::Destination;
+use crate::values::destination::Destination;
 use crate::values::error::{Error, Result};
 
 /// Reads an address, for which a file may have to be read.

@@ -17,8 +17,8 @@ use crate::dial::drive::{self, Caller, Dialed, Drive, Run, Sleeper};
 use crate::handle::Owned;
 use crate::sync::Arc;
 use crate::sys::bell::{Bell, Ring, Token};
-use crate::values::address::Destination;
 use crate::values::clock::Deadline;
+use crate::values::destination::Destination;
 use crate::values::error::{Error, Result, Status};
 
 /// See the module.

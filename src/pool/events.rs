@@ -12,8 +12,8 @@ use super::stats::Cause;
 use super::Pool;
 use crate::sync::Arc;
 use crate::sys::clock;
-use crate::values::address::Destination;
 use crate::values::clock::Time;
+use crate::values::destination::Destination;
 use crate::values::error::Error;
 use crate::values::event::{Event, Kind, Reason};
 

@@ -9,7 +9,7 @@ use super::state::answer::{Forgotten, Refusal};
 use super::stats::Cause;
 use super::{closing, Pool};
 use crate::handle::Owned;
-use crate::values::address::Destination;
+use crate::values::destination::Destination;
 use crate::values::error::{Error, Result, Status};
 
 impl Pool {

@@ -13,8 +13,8 @@ use super::Pool;
 use crate::handle::{Kept, Owned};
 use crate::sync::Arc;
 use crate::sys::clock;
-use crate::values::address::Destination;
 use crate::values::clock::Time;
+use crate::values::destination::Destination;
 use crate::values::endpoint::Endpoint;
 use crate::values::event::{Event, Kind};
 

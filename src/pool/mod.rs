@@ -70,8 +70,9 @@ use crate::sync::atomic::{
 use crate::sync::{Arc, Mutex, MutexGuard};
 use crate::sys::bell::Token;
 use crate::sys::{self, clock, fork, socket};
-use crate::values::address::{Address, Destination};
+use crate::values::address::Address;
 use crate::values::clock::{Deadline, Time};
+use crate::values::destination::Destination;
 use crate::values::endpoint::Endpoint;
 use crate::values::error::{Error, Phase, Result, Status};
 use crate::values::event::Kind as EventKind;

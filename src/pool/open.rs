@@ -13,8 +13,8 @@ use crate::handle::{owners, Kept, Owned};
 use crate::sync::atomic::Ordering::Acquire;
 use crate::sync::Arc;
 use crate::sys::{clock, socket};
-use crate::values::address::Destination;
 use crate::values::clock::Time;
+use crate::values::destination::Destination;
 use crate::values::endpoint::Endpoint;
 use crate::values::error::Error;
 

@@ -34,8 +34,8 @@ use crate::dial::drive::{Dialed, Drive};
 use crate::handle::Owned;
 use crate::sync::{Arc, Mutex};
 use crate::sys::clock;
-use crate::values::address::Destination;
 use crate::values::clock::{Deadline, Time};
+use crate::values::destination::Destination;
 use crate::values::error::{Error, Phase, Result, Status};
 
 pub(super) enum Stage {

@@ -7,8 +7,8 @@ use super::state::answer::DialRight;
 use super::{canceled, Pool};
 use crate::handle::Owned;
 use crate::sync::Arc;
-use crate::values::address::Destination;
 use crate::values::clock::Time;
+use crate::values::destination::Destination;
 use crate::values::error::{Error, Result};
 use crate::values::event::Kind;
 

@@ -13,7 +13,8 @@ use crate::handle::{owners, Owned};
 use crate::sync::Arc;
 use crate::sys::socket::{self, Kind, Peek};
 use crate::sys::{self, clock};
-use crate::values::address::{Address, Destination};
+use crate::values::address::Address;
+use crate::values::destination::Destination;
 use crate::values::endpoint::Endpoint;
 use crate::values::error::{Error, Result, Status};
 use crate::values::options::Liveness;
@@ -153,10 +154,10 @@ fn destination_of(fd: RawFd, candidate: &Candidate) -> Result<Destination> {
         (_, Some(Endpoint::Unix(name))) if !name.is_text() => {
             Err(not_reusable(fd, "its peer's name is not UTF-8"))
         }
-        (Some(network), Some(peer)) => Ok(Destination {
-            address: Address::of_endpoint(network, peer.clone()),
-            tag: "".into(),
-        }),
+        (Some(network), Some(peer)) => Ok(Destination::new(
+            Address::of_endpoint(network, peer.clone()),
+            "",
+        )),
         (None, _) => Err(not_reusable(fd, "a kind of socket that cannot be dialed")),
         (_, None) => Err(not_reusable(fd, "its peer has no address")),
     }

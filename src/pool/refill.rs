@@ -9,8 +9,8 @@ use super::{Ask, Mode, Pool};
 use crate::handle::Owned;
 use crate::sync::Arc;
 use crate::sys::clock;
-use crate::values::address::Destination;
 use crate::values::clock::Deadline;
+use crate::values::destination::Destination;
 
 impl Pool {
     /// A borrower has got it: some more like it are to be idle.

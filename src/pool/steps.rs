@@ -17,8 +17,8 @@ use crate::dial::drive::{self, Begun, Dialed, Drive, Went};
 use crate::dial::flight::Watcher;
 use crate::handle::Owned;
 use crate::sync::Arc;
-use crate::values::address::Destination;
 use crate::values::clock::Time;
+use crate::values::destination::Destination;
 
 impl Pending {
     pub(super) fn read(&self, read: ReadAddress, course: &mut Course) -> Step {

@@ -17,8 +17,8 @@ use crate::sync::Arc;
 use crate::sys::bell::Bell;
 use crate::sys::clock;
 use crate::sys::nap::Nap;
-use crate::values::address::Destination;
 use crate::values::clock::{Deadline, Time};
+use crate::values::destination::Destination;
 use crate::values::error::{Error, Phase, Result};
 use crate::values::event::Kind;
 

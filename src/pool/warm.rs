@@ -3,7 +3,7 @@
 
 use super::{Ask, Pool};
 use crate::sync::Arc;
-use crate::values::address::Destination;
+use crate::values::destination::Destination;
 use crate::values::error::{Error, Result};
 
 impl Pool {

@@ -170,50 +170,6 @@ pub(crate) fn parse_ip(text: &str, names: &dyn Names) -> Result<SocketAddr> {
     }
 }
 
-/// Connections are reused only within one of these.
-#[derive(Clone, Debug)]
-pub(crate) struct Destination {
-    pub(crate) address: Address,
-    pub(crate) tag: Box<str>,
-}
-
-impl PartialEq for Destination {
-    fn eq(&self, other: &Self) -> bool {
-        self.tag == other.tag && self.is_at(&other.address)
-    }
-}
-
-impl Eq for Destination {}
-
-impl PartialOrd for Destination {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Destination {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        let (own, others) = (&self.address, &other.address);
-        own.text
-            .cmp(&others.text)
-            .then_with(|| own.network.cmp(&others.network))
-            .then_with(|| self.tag.cmp(&other.tag))
-    }
-}
-
-impl Destination {
-    /// True whatever the tag.
-    pub(crate) fn is_at(&self, address: &Address) -> bool {
-        self.address.network == address.network && self.address.text == address.text
-    }
-}
-
-impl fmt::Display for Destination {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.address.fmt(f)
-    }
-}
-
 fn invalid(address: &str, why: impl fmt::Display) -> Error {
     Error::new(
         Status::InvalidAddress,
@@ -458,20 +414,5 @@ mod tests {
             error.message,
             "invalid address \"db:no-such\": \"no-such\" is neither a port (0 to 65535) nor a known service"
         );
-    }
-
-    #[test]
-    fn tags_separate_destinations_and_addresses_join_them() {
-        let address = Address::parse("tcp", ":80", &Known).expect("good");
-        let one = Destination {
-            address: address.clone(),
-            tag: "".into(),
-        };
-        let other = Destination {
-            address: address.clone(),
-            tag: "t".into(),
-        };
-        assert_ne!(one, other);
-        assert!(one.is_at(&address) && other.is_at(&address));
     }
 }

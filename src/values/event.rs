@@ -4,7 +4,7 @@
 use std::os::fd::RawFd;
 use std::time::Duration;
 
-use super::address::Destination;
+use super::destination::Destination;
 use super::endpoint::Endpoint;
 use super::error::Error;
 

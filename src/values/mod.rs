@@ -3,6 +3,7 @@
 
 pub(crate) mod address;
 pub(crate) mod clock;
+pub(crate) mod destination;
 pub(crate) mod endpoint;
 pub(crate) mod error;
 pub(crate) mod event;

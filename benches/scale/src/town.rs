@@ -6,7 +6,8 @@ use crate::fake::Fake;
 use crate::pool::state::answer::{Effects, Fate, Refusal, Request, Take, Want};
 use crate::pool::state::State;
 use crate::sync::Arc;
-use crate::values::address::{Address, Destination, Names};
+use crate::values::address::{Address, Names};
+use crate::values::destination::Destination;
 use crate::values::clock::Time;
 use crate::values::options::{Keeping, Limits, ReuseOrder};
 
@@ -45,10 +46,10 @@ pub(crate) struct Town {
 fn destination(number: u32) -> Arc<Destination> {
     let [_, a, b, c] = number.to_be_bytes();
     let text = format!("127.{a}.{b}.{c}:80");
-    Arc::new(Destination {
-        address: Address::parse("tcp", &text, &NoNames).expect("a literal"),
-        tag: "".into(),
-    })
+    Arc::new(Destination::new(
+        Address::parse("tcp", &text, &NoNames).expect("a literal"),
+        "",
+    ))
 }
 
 impl Town {

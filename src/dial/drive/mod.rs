@@ -16,8 +16,9 @@ use crate::sync::Arc;
 use crate::sys::bell::{Bell, Ring, Token};
 use crate::sys::poll::{self, Interest};
 use crate::sys::{self, clock, socket};
-use crate::values::address::{Address, Destination, Target};
+use crate::values::address::{Address, Target};
 use crate::values::clock::{Deadline, Time};
+use crate::values::destination::Destination;
 use crate::values::endpoint::Endpoint;
 use crate::values::error::{Error, Phase, Result, Status};
 

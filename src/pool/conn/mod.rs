@@ -20,8 +20,8 @@ use crate::sync::atomic::{
 };
 use crate::sync::Arc;
 use crate::sys::socket;
-use crate::values::address::Destination;
 use crate::values::clock::{Deadline, Time};
+use crate::values::destination::Destination;
 use crate::values::endpoint::Endpoint;
 use crate::values::options::Liveness;
 

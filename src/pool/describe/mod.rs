@@ -16,7 +16,7 @@ use super::Pool;
 use crate::handle::Kept;
 use crate::sync::Arc;
 use crate::sys::clock;
-use crate::values::address::Destination;
+use crate::values::destination::Destination;
 use crate::values::options::Limits;
 
 /// In which form.

@@ -12,10 +12,10 @@ const AWKWARD: &str = "a \"quoted\" back\\slash,\nsecond line \u{7} ü";
 fn report() -> Report {
     let endpoint = |text: &str| Endpoint::Inet(text.parse().expect("a literal"));
     let destination = |text: &str, tag: &str| {
-        Arc::new(Destination {
-            address: Address::of_endpoint(Network::Tcp(Family::Any), endpoint(text)),
-            tag: tag.into(),
-        })
+        Arc::new(Destination::new(
+            Address::of_endpoint(Network::Tcp(Family::Any), endpoint(text)),
+            tag,
+        ))
     };
     let counters = Counters {
         dials: 7,

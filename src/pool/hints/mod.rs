@@ -16,7 +16,7 @@ use crate::handle::{Kept, Owned, Trace};
 use crate::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use crate::sync::Arc;
 use crate::sys::per_thread::{here, Here, Keeper, Place};
-use crate::values::address::Destination;
+use crate::values::destination::Destination;
 
 /// How many pools have ended.
 static ENDED: AtomicU32 = AtomicU32::new(0);

@@ -9,7 +9,7 @@ use crate::handle::{Kept, Owned, Trace};
 use crate::pool::conn::Conn;
 use crate::pool::inherited::Listed;
 use crate::sync::Arc;
-use crate::values::address::Destination;
+use crate::values::destination::Destination;
 
 /// The table begins with so many spots, and doubles while the hints are no more than these.
 const FIRST: usize = 16;
@@ -246,10 +246,7 @@ mod tests {
             trace: None,
             text: Words::new(&key(pool, address)).expect("short"),
             hash,
-            destination: Arc::new(Destination {
-                address: parsed.expect("a literal"),
-                tag: "".into(),
-            }),
+            destination: Arc::new(Destination::new(parsed.expect("a literal"), "")),
         }
     }
 

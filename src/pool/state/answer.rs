@@ -7,8 +7,8 @@ use super::DestinationId;
 use crate::pool::shelf::Held;
 use crate::pool::stats::Cause;
 use crate::sync::Arc;
-use crate::values::address::Destination;
 use crate::values::clock::Time;
+use crate::values::destination::Destination;
 use crate::values::error::{Error, Status};
 
 /// A connection is watched for stray bytes only after it has been idle for so long: a busy one costs no epoll_ctl, and

@@ -6,8 +6,8 @@ use super::{DestinationId, Entry, State};
 use crate::pool::shelf::Held;
 use crate::pool::stats::Cause;
 use crate::sync::Arc;
-use crate::values::address::Destination;
 use crate::values::clock::Time;
+use crate::values::destination::Destination;
 use crate::values::error::Error;
 
 /// A limit that keeps a dial from beginning.

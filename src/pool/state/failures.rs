@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use super::answer::{Refusal, Ticket};
 use crate::sync::Arc;
-use crate::values::address::Destination;
 use crate::values::clock::Time;
+use crate::values::destination::Destination;
 use crate::values::error::Error;
 
 /// So many destinations are remembered as failed.

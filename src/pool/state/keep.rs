@@ -6,8 +6,8 @@ use super::{DestinationId, State};
 use crate::pool::shelf::Held;
 use crate::pool::stats::Cause;
 use crate::sync::Arc;
-use crate::values::address::Destination;
 use crate::values::clock::Time;
+use crate::values::destination::Destination;
 
 impl<C: Held> State<C> {
     /// The one way back; false if it is closed.

@@ -47,8 +47,9 @@ use self::refill::Refill;
 use super::shelf::{Held, Shelf, Shelves};
 use super::stats::{Cause, Counters, Stats};
 use crate::sync::Arc;
-use crate::values::address::{Address, Destination};
+use crate::values::address::Address;
 use crate::values::clock::Time;
+use crate::values::destination::Destination;
 use crate::values::options::{Keeping, Limits};
 
 /// Which destination of this pool; valid while the destination has anything idle, borrowed or being dialed.
@@ -192,7 +193,7 @@ impl<C: Held> State<C> {
         }
         let destination = entry.destination.clone();
         self.entries[id as usize] = None;
-        self.index.remove(&destination);
+        self.index.remove(&destination, id);
         if self.index.len() == 0 && self.entries.len() > FEW {
             self.entries = Vec::new();
             self.free_entries = Vec::new();

@@ -10,8 +10,8 @@ use super::answer::{DialRight, Refusal, Want};
 use super::{DestinationId, Entry, State};
 use crate::pool::shelf::Held;
 use crate::sync::Arc;
-use crate::values::address::Destination;
 use crate::values::clock::Time;
+use crate::values::destination::Destination;
 
 /// What is taken for a moment only is not made up for.
 const SOON: Duration = Duration::from_millis(10);

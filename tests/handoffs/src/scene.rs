@@ -12,7 +12,8 @@ use crate::pool::state::answer::{
 use crate::pool::state::State;
 use crate::pool::stats::Cause;
 use crate::sync::{Arc, Condvar, Mutex};
-use crate::values::address::{Address, Destination, Target};
+use crate::values::address::{Address, Target};
+use crate::values::destination::Destination;
 use crate::values::clock::{Deadline, Time};
 use crate::values::network::{Family, Network};
 use crate::values::options::{Keeping, Limits, ReuseOrder};
@@ -431,15 +432,13 @@ impl answered::Waiter for Waiter<'_> {
 }
 
 fn destination(host: &str) -> Arc<Destination> {
-    Arc::new(Destination {
-        address: Address {
-            network: Network::Tcp(Family::Any),
-            text: format!("{host}:1").into(),
-            target: Target::Name {
-                host: host.into(),
-                port: 1,
-            },
+    let address = Address {
+        network: Network::Tcp(Family::Any),
+        text: format!("{host}:1").into(),
+        target: Target::Name {
+            host: host.into(),
+            port: 1,
         },
-        tag: "".into(),
-    })
+    };
+    Arc::new(Destination::new(address, ""))
 }

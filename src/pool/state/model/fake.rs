@@ -12,8 +12,9 @@ use crate::pool::state::DestinationId;
 use crate::pool::stats::Cause;
 use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use crate::sync::Arc;
-use crate::values::address::{Address, Destination, Target};
+use crate::values::address::{Address, Target};
 use crate::values::clock::Time;
+use crate::values::destination::Destination;
 use crate::values::network::{Family, Network};
 
 /// The right to a connection, as `Owned<Conn>` is: there is one at a time, or the connection is lent.
@@ -234,9 +235,6 @@ pub(super) fn destinations() -> Destinations {
                 port: 1,
             },
         };
-        Arc::new(Destination {
-            address,
-            tag: tag.into(),
-        })
+        Arc::new(Destination::new(address, tag))
     })
 }

@@ -9,7 +9,7 @@ use crate::pool::state::model::fake::Fake;
 use crate::pool::state::model::reference::{Answer, Call, Found, Late};
 use crate::pool::stats::Cause;
 use crate::sync::Arc;
-use crate::values::address::Destination;
+use crate::values::destination::Destination;
 
 /// One who called `take`.
 #[derive(Clone, Copy, Debug)]
