@@ -290,9 +290,11 @@ impl<T: Kept> Table<T> {
         kick: impl FnOnce(&T),
     ) -> Result<Owned<T>, Stale> {
         let (index, slot, generation) = self.decode(handle)?;
-        let word =
-            word::redeem(&slot.word, generation).map_err(|word| Self::stale(word, generation))?;
-        debug_assert!(word & word::SHELVED == 0, "called in first (`shelved`)");
+        let word = word::redeem(&slot.word, generation).map_err(|word| {
+            let is_over = word >> GENERATION_SHIFT != generation || word & LENT == 0;
+            debug_assert!(is_over, "called in first (`shelved`)");
+            Self::stale(word, generation)
+        })?;
         let owned = Owned::at(index);
         if word & PINS != 0 {
             kick(&owned);

@@ -67,11 +67,11 @@ pub(crate) fn lend(word: &AtomicU64) -> u64 {
     word.fetch_add(GENERATION_ONE | LENT, Release)
 }
 
-/// The loan of that generation ends. Returns what it was, as an error if that loan is over or never was.
+/// The loan of that generation ends. Returns what it was, as an error if that loan is over, never was, or has not been called in.
 pub(crate) fn redeem(word: &AtomicU64, generation: u64) -> Result<u64, u64> {
     let mut before = word.load(Relaxed);
     loop {
-        if before >> GENERATION_SHIFT != generation || before & LENT == 0 {
+        if before >> GENERATION_SHIFT != generation || before & (LENT | SHELVED) != LENT {
             return Err(before);
         }
         match word.compare_exchange_weak(before, before - LENT, Acquire, Relaxed) {

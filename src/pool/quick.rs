@@ -54,7 +54,6 @@ impl Options {
 impl Pool {
     /// From now on that one comes back by the pool, if it is out.
     pub(crate) fn call_in(&self, conn: &Conn, place: Place) {
-        let node = conn.node();
-        self.change(|state, _, _| state.call_in_one(node, place.to_bits()));
+        self.change(|state, _, _| state.call_in_one(|| conn.node(), place.to_bits()));
     }
 }

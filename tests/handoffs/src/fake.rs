@@ -7,7 +7,7 @@ use crate::handle::{word, Absence};
 use crate::pool::shelf::{Held, NOWHERE};
 use crate::pool::stats::Cause;
 use crate::scene::Nap;
-use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use crate::sync::atomic::{self, AtomicU64, Ordering::Relaxed};
 use crate::sync::Arc;
 use crate::values::clock::Time;
 
@@ -24,7 +24,8 @@ pub(crate) struct Facts {
     pub(crate) has_data: AtomicBool,
     /// In somebody's hands: two owners would set it twice.
     pub(crate) is_owned: AtomicBool,
-    pub(crate) node: AtomicU32,
+    /// The checkers look into the moment when it is shelved and this is not set.
+    pub(crate) node: atomic::AtomicU32,
     counted_at: AtomicU32,
     /// A slot's, and on its card since when it stands there.
     pub(crate) word: AtomicU64,
@@ -82,7 +83,7 @@ impl Conn {
             is_gone: AtomicBool::new(false),
             has_data: AtomicBool::new(false),
             is_owned: AtomicBool::new(false),
-            node: AtomicU32::new(NOWHERE),
+            node: atomic::AtomicU32::new(NOWHERE),
             counted_at: AtomicU32::new(0),
             word: AtomicU64::new(word::FULL),
             since: AtomicU64::new(0),

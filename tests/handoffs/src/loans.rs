@@ -25,6 +25,14 @@ pub(crate) struct Loan {
 }
 
 impl Trace {
+    /// Where one that is borrowed from the state will be.
+    pub(crate) fn of_return(conn: &Conn) -> Self {
+        Self {
+            facts: conn.facts.clone(),
+            word: word::at_rest(conn.word.load(Relaxed), 0),
+        }
+    }
+
     pub(crate) fn borrow(&self, pool: &Pool) -> Option<Loan> {
         let back = word::borrow(&self.facts.word, self.word)?;
         self.facts.is_taken();
@@ -95,8 +103,7 @@ impl Loan {
     fn come_home(self, pool: &Pool) -> Conn {
         let Self { facts, .. } = self;
         if word::is_shelved(&facts.word) {
-            let node = facts.node.load(SeqCst);
-            pool.call_in_one(node, facts.id);
+            pool.change(|state, _| state.call_in_one(|| facts.node.load(SeqCst), facts.id));
         }
         Conn { facts }
     }
@@ -111,27 +118,20 @@ impl Pool {
 
     /// Gives it back by the state, as `hints::comes_next` remembers it.
     pub(crate) fn leave(&self, conn: Conn) -> Trace {
-        let trace = Trace {
-            facts: conn.facts.clone(),
-            word: word::at_rest(conn.word.load(Relaxed), 0),
-        };
+        let trace = Trace::of_return(&conn);
         self.give_back(conn);
         trace
-    }
-
-    fn call_in_one(&self, node: u32, id: u64) {
-        self.change(|state, _| state.call_in_one(node, id));
     }
 
     /// As `Pool::noticed`: the watch has seen the peer hang up.
     pub(crate) fn noticed(&self, facts: &Facts) {
         self.change(|state, effects| {
             facts.mark(&facts.has_hung_up);
-            let node = facts.node.load(SeqCst);
+            let node = || facts.node.load(SeqCst);
             state.call_in_one(node, facts.id);
             if !facts.is_borrowed() {
                 let found = Some(Cause::PeerClosedWhileIdle);
-                state.remove_idle(node, facts.id, |_| found, NOW, effects);
+                state.remove_idle(node(), facts.id, |_| found, NOW, effects);
             }
         });
     }

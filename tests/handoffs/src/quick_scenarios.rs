@@ -34,6 +34,10 @@ pub(crate) const ALL: &[(&str, fn())] = &[
     ("quick loans against a count", loans_against_count),
     ("quick loans against a fresh dial", loans_against_fresh_dial),
     ("quick loans against a dial", loans_against_dial),
+    (
+        "a quick loan's end by discard against the give-back before it",
+        discard_against_give_back,
+    ),
 ];
 
 fn lending(pool: &Arc<Pool>, trace: &Trace, times: u32) -> thread::JoinHandle<bool> {
@@ -243,6 +247,22 @@ fn loans_against_dial() {
     let trace = pool.shelved(0);
     let quick = lending(&pool, &trace, 2);
     assert!(borrow_and_return(&pool, 0, &Patience::ForEver), "served");
+    ended(quick);
+    pool.check_at_rest();
+}
+
+/// Another thread remembers where it will be, and has it while its giver still holds the lock.
+fn discard_against_give_back() {
+    let pool = Pool::plain(limits(1));
+    let conn = pool.opened(0);
+    let trace = Trace::of_return(&conn);
+    let quick = spawn(&pool, move |pool| {
+        let loan = trace.borrow(pool);
+        let was_there = loan.is_some();
+        loan.into_iter().for_each(|loan| loan.discard(pool));
+        was_there
+    });
+    pool.give_back(conn);
     ended(quick);
     pool.check_at_rest();
 }

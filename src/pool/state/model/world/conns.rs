@@ -54,7 +54,7 @@ impl World<'_> {
     /// As `ffi::conn` takes one out of its borrower's hands: what came without the state is called in first.
     pub(super) fn redeem(&mut self, conn: &Rc<Facts>) -> Fake {
         if conn.is_shelved() {
-            self.state.call_in_one(conn.node.get(), conn.id);
+            self.state.call_in_one(|| conn.node.get(), conn.id);
         }
         Fake::redeem(conn)
     }
@@ -130,7 +130,7 @@ impl World<'_> {
         if let Some(at) = pick(&borrowed, who) {
             let conn = self.mark_unfit(borrowed[at], cause);
             if cause == Cause::PeerClosedAtGiveBack {
-                self.state.call_in_one(conn.node.get(), conn.id);
+                self.state.call_in_one(|| conn.node.get(), conn.id);
             }
         }
     }
@@ -223,7 +223,7 @@ impl World<'_> {
         let node = self
             .node_of(id)
             .ok_or("an idle connection is on no shelf")?;
-        self.state.call_in_one(node, id);
+        self.state.call_in_one(|| node, id);
         self.state
             .remove_idle(node, id, |_| found, self.now, &mut self.effects);
         if let Some(cause) = found {
