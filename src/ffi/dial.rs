@@ -9,10 +9,8 @@ use super::pool::{destination_of, pool_of, vcp_pool};
 use super::records::{self, Record};
 use super::text;
 use crate::dial::names::NamesAtHand;
-use crate::handle::Owned;
 use crate::pool::asynchronous::Where;
-use crate::pool::conn::Conn;
-use crate::pool::hints::{self, Key};
+use crate::pool::hints::{self, Key, Named};
 use crate::pool::process::process;
 use crate::pool::quick;
 use crate::pool::state::answer::Want;
@@ -255,25 +253,22 @@ pub(super) unsafe fn hit_at_once(
     unsafe { quick_dial(pool, network, address, plain_tag(options)?, conn) }
 }
 
-/// The next dial of this text may be such a hit.
+/// The name that the next dial of this text may be such a hit by.
 ///
 /// # Safety
 /// As [`vcp_dial_with`].
-pub(super) unsafe fn note_hit(
+pub(super) unsafe fn named(
     pool: *mut vcp_pool,
     network: *const c_char,
     address: *const c_char,
     options: *const vcp_dial_options,
-    borrowed: &Owned<Conn>,
-) {
+) -> Option<Named> {
     // SAFETY: the caller's promise.
     let key = unsafe {
         let tag = read_options(options).map_or(std::ptr::null(), |raw| raw.reuse_tag);
         key(pool, network, address, tag)
     };
-    if let Some(key) = key {
-        hints::note(&key, borrowed);
-    }
+    Named::new(&key?)
 }
 
 /// The tag, if nothing else in the options keeps a dial from taking what is idle, or tells of it.
@@ -308,16 +303,18 @@ unsafe fn dial(
         // SAFETY: not NULL, and writable by the program's promise.
         unsafe { *conn = std::ptr::null_mut() };
         // SAFETY: the program's promises.
-        let (borrowed, key) = unsafe {
+        let (borrowed, name) = unsafe {
             let owner = pool_of(pool)?;
             let raw = read_options(options)?;
             let key = key(pool, network, address, raw.reuse_tag);
             let (destination, ask) = read_dial(&owner, network, address, raw, &key)?;
-            (owner.borrow(&destination, &ask)?, key)
+            // Before a callback runs, which may change the texts.
+            let name = key.as_ref().and_then(Named::new);
+            (owner.borrow(&destination, &ask)?, name)
         };
         let fd = borrowed.raw_fd();
-        if let Some(key) = key {
-            hints::note(&key, &borrowed);
+        if let Some(name) = name {
+            hints::note(name, &borrowed);
         }
         // SAFETY: as above.
         unsafe { *conn = borrowed.lend_out() as *mut vcp_conn };

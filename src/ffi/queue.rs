@@ -3,7 +3,7 @@
 use std::ffi::{c_char, c_int, c_void};
 
 use super::conn::vcp_conn;
-use super::dial::{hit_at_once, note_hit, read_async, vcp_dial_options};
+use super::dial::{hit_at_once, named, read_async, vcp_dial_options};
 use super::error::remember;
 use super::guard::guard;
 use super::pool::{pool_of, vcp_pool};
@@ -11,6 +11,7 @@ use super::records::{self, Record};
 use super::status::VCP_ERR_IN_PROGRESS;
 use crate::handle::{Inherited, Kept};
 use crate::pool::asynchronous::AtOnce;
+use crate::pool::hints;
 use crate::pool::queue::{Asker, Listed, Queue};
 use crate::pool::system_error;
 use crate::sync::Arc;
@@ -92,6 +93,8 @@ pub unsafe extern "C" fn vcp_dial_async(
         }
         // SAFETY: as above.
         let (place, ask, is_queued) = unsafe { read_async(&owner, network, address, options) }?;
+        // SAFETY: as above.
+        let name = unsafe { named(pool, network, address, options) };
         let asker = Asker {
             queue,
             token: token as usize,
@@ -100,11 +103,11 @@ pub unsafe extern "C" fn vcp_dial_async(
         match owner.borrow_async(place, ask, asker)? {
             AtOnce::Conn(borrowed) => {
                 let fd = borrowed.raw_fd();
-                // SAFETY: as above.
-                unsafe {
-                    note_hit(pool, network, address, options, &borrowed);
-                    *conn = borrowed.lend_out() as *mut vcp_conn;
+                if let Some(name) = name {
+                    hints::note(name, &borrowed);
                 }
+                // SAFETY: as above.
+                unsafe { *conn = borrowed.lend_out() as *mut vcp_conn };
                 Ok(fd)
             }
             AtOnce::Later if is_queued => Ok(0),

@@ -52,7 +52,7 @@ impl<'a> Text<'a> {
 }
 
 /// A text of fewer than `N` bytes, and NULs to the end.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Short<const N: usize>([u8; N]);
 
 impl<const N: usize> Short<N> {

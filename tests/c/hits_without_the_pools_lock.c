@@ -532,6 +532,53 @@ TEST(the_text_decides_not_where_it_stands)
     server_close(&b);
 }
 
+/* Texts as one that formats into a buffer of its own has them, and whose callbacks format others. */
+typedef struct formatter {
+    const server *s;
+    char address[160];
+    char tag[16];
+} formatter;
+
+static int formats_another(void *user, const char *network, const char *address, int64_t timeout_ms)
+{
+    formatter *f = (formatter *)user;
+    (void)network;
+    (void)timeout_ms;
+    CHECK_STR(address, f->s->address);
+    f->address[strlen("127.0.0.")] = '2';
+    snprintf(f->tag, sizeof f->tag, "two");
+    return client_of(f->s);
+}
+
+TEST(a_text_that_changes_during_its_dial_leads_to_nothing_else)
+{
+    server s = tcp_server();
+    vcp_pool_options options = pool_options();
+    vcp_dial_options tagged = dial_options(0);
+    vcp_pool *pool;
+    vcp_conn *conn;
+    formatter f;
+    char text[160];
+    f.s = &s;
+    options.dial = formats_another;
+    options.user = &f;
+    pool = pool_new(&options);
+    snprintf(f.address, sizeof f.address, "%s", s.address);
+    snprintf(f.tag, sizeof f.tag, "one");
+    tagged.reuse_tag = f.tag;
+    CHECK(vcp_dial_with(pool, "tcp", f.address, &tagged, &conn) >= 0);
+    give_back(conn);
+    tagged.flags = VCP_DIAL_REUSE_ONLY;
+    CHECK_EQ(vcp_dial_with(pool, "tcp", f.address, &tagged, &conn), VCP_ERR_NOT_AVAILABLE);
+    tagged.reuse_tag = "one";
+    CHECK(vcp_dial_with(pool, "tcp", s.address, &tagged, &conn) >= 0);
+    CHECK(vcp_conn_address(conn, text, sizeof text) > 0);
+    CHECK_STR(text, s.address);
+    give_back(conn);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
 int main(void)
 {
     RUN(a_waiter_gets_it);
@@ -550,5 +597,6 @@ int main(void)
     RUN(another_thread_may_give_it_back);
     RUN(a_child_takes_nothing_of_its_parents);
     RUN(the_text_decides_not_where_it_stands);
+    RUN(a_text_that_changes_during_its_dial_leads_to_nothing_else);
     return finished();
 }

@@ -10,7 +10,7 @@ mod table;
 mod words;
 
 use self::table::Hints;
-pub(crate) use self::words::Key;
+pub(crate) use self::words::{Key, Named};
 use super::conn::{Conn, QUICK};
 use crate::handle::{Kept, Owned, Trace};
 use crate::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -54,13 +54,13 @@ pub(crate) fn destination(key: &Key<'_>) -> Option<Arc<Destination>> {
     Some(at_hand()?.find(key)?.destination.clone())
 }
 
-/// This thread borrows a connection by that key.
-pub(crate) fn note(key: &Key<'_>, conn: &Owned<Conn>) {
+/// This thread borrows a connection by that name.
+pub(crate) fn note(name: Named, conn: &Owned<Conn>) {
     let [_, trace] = conn.traces(conn.pool().idle_ms());
     let trace = conn.has(QUICK).then_some(trace);
     let note = |mut hints: Here<Hints>| {
         hints.sweep(ENDED.load(Relaxed));
-        let before = hints.keep(key, conn, trace);
+        let before = hints.keep(name, conn, trace);
         let seats = [before.as_ref().map(Trace::seat), Some(conn.seat())];
         seats
             .into_iter()

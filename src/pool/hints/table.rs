@@ -4,7 +4,7 @@
 
 use std::hash::{BuildHasher, RandomState};
 
-use super::words::{Key, Words};
+use super::words::{Key, Named, Words};
 use crate::handle::{Kept, Owned, Trace};
 use crate::pool::conn::Conn;
 use crate::pool::inherited::Listed;
@@ -77,7 +77,7 @@ impl Hints {
     #[inline(always)]
     pub(crate) fn find(&mut self, key: &Key<'_>) -> Option<&mut Hint> {
         if !self.hints.get(self.last).is_some_and(|hint| hint.is(key)) {
-            self.last = self.look_up(key, key.hash(self.seed))?;
+            self.last = self.look_up(key.hash(self.seed), |hint| hint.is(key))?;
         }
         self.hints.get_mut(self.last)
     }
@@ -90,14 +90,14 @@ impl Hints {
     }
 
     #[inline(never)]
-    fn look_up(&self, key: &Key<'_>, hash: u64) -> Option<usize> {
+    fn look_up(&self, hash: u64, is_it: impl Fn(&Hint) -> bool) -> Option<usize> {
         let bits = (hash >> 32) as u32;
         for at in self.spots(hash) {
             let spot = self.spots[at];
             let hint = (spot.hint as usize).checked_sub(1)?;
             if spot.hash == bits {
                 Conn::table().is_wanted(spot.seat);
-                if self.hints.get(hint)?.is(key) {
+                if is_it(self.hints.get(hint)?) {
                     return Some(hint);
                 }
             }
@@ -105,15 +105,17 @@ impl Hints {
         None
     }
 
-    /// Keeps where a connection of that key will be; what stood there before.
+    /// Keeps where a connection of that name will be; what stood there before.
     pub(super) fn keep(
         &mut self,
-        key: &Key<'_>,
+        name: Named,
         conn: &Owned<Conn>,
         trace: Option<Trace<Conn>>,
     ) -> Option<Trace<Conn>> {
-        let hash = self.hash(key);
-        if let Some(at) = self.look_up(key, hash) {
+        let hash = name.hash(self.drawn_seed());
+        let Named { pool, text } = name;
+        let is_it = |hint: &Hint| hint.pool == pool && hint.text == text;
+        if let Some(at) = self.look_up(hash, is_it) {
             self.last = at;
             let hint = &mut self.hints[at];
             // The destination may have gone and come again.
@@ -122,9 +124,8 @@ impl Hints {
             }
             return std::mem::replace(&mut hint.trace, trace);
         }
-        let text = Words::new(key)?;
         self.add(Hint {
-            pool: key.pool,
+            pool,
             trace,
             text,
             hash,
@@ -133,11 +134,11 @@ impl Hints {
         None
     }
 
-    fn hash(&mut self, key: &Key<'_>) -> u64 {
+    fn drawn_seed(&mut self) -> u64 {
         if self.seed == 0 {
             self.seed = RandomState::new().hash_one(0) | 1;
         }
-        key.hash(self.seed)
+        self.seed
     }
 
     fn add(&mut self, hint: Hint) {
@@ -259,7 +260,7 @@ mod tests {
         let mut hints = Hints::NONE;
         for address in addresses(5000) {
             assert!(hints.find(&key(7, &address)).is_none());
-            let hash = hints.hash(&key(7, &address));
+            let hash = key(7, &address).hash(hints.drawn_seed());
             hints.add(hint(7, &address, hash));
         }
         for address in addresses(5000) {
@@ -291,7 +292,7 @@ mod tests {
     fn the_hint_of_what_was_lent_is_known_when_it_comes_back() {
         let mut hints = Hints::NONE;
         for (at, address) in addresses(3).enumerate() {
-            let hash = hints.hash(&key(7, &address));
+            let hash = key(7, &address).hash(hints.drawn_seed());
             hints.add(hint(7, &address, hash));
             hints.lends(at as u32);
         }

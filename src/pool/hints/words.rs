@@ -18,11 +18,41 @@ pub(crate) struct Key<'a> {
 }
 
 impl Key<'_> {
-    /// Of what most keys differ in.
     pub(super) fn hash(&self, seed: u64) -> u64 {
-        let hash = mix(seed ^ self.pool as u64, self.address);
-        let hash = self.tag.map_or(hash, |tag| mix(hash, tag));
-        hash ^ hash >> 32
+        hash(self.pool, self.address, self.tag, seed)
+    }
+}
+
+/// Of what most keys differ in.
+fn hash(pool: usize, address: &[u8], tag: Option<&[u8]>, seed: u64) -> u64 {
+    let hash = mix(seed ^ pool as u64, address);
+    let hash = tag.map_or(hash, |tag| mix(hash, tag));
+    hash ^ hash >> 32
+}
+
+/// A key with texts of its own: the program's may change as soon as a callback runs.
+#[derive(Debug)]
+pub(crate) struct Named {
+    pub(super) pool: usize,
+    pub(super) text: Words,
+}
+
+impl Named {
+    /// `None` for what no hint is kept of.
+    pub(crate) fn new(key: &Key<'_>) -> Option<Self> {
+        let text = Words::new(key)?;
+        Some(Self {
+            pool: key.pool,
+            text,
+        })
+    }
+
+    pub(super) fn hash(&self, seed: u64) -> u64 {
+        let (address, tag) = match &self.text.rest {
+            Some(rest) => (&*rest.address, rest.tag.as_deref()),
+            None => (self.text.short_address(), None),
+        };
+        hash(self.pool, address, tag, seed)
     }
 }
 
@@ -74,7 +104,7 @@ fn are_same(one: &[u8], other: &[u8]) -> bool {
 }
 
 /// Network, address and tag as they were passed. Of a short address without a tag all that is compared comes first.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 #[repr(C)]
 pub(super) struct Words {
     network: Short<NETWORK>,
@@ -87,7 +117,7 @@ pub(super) struct Words {
 const AMONG_THE_REST: u8 = u8::MAX;
 
 /// Long ones, and those with a tag.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 struct Rest {
     network: Box<[u8]>,
     address: Box<[u8]>,
@@ -126,6 +156,11 @@ impl Words {
                 })),
             }),
         }
+    }
+
+    /// Without those that are kept among the rest.
+    fn short_address(&self) -> &[u8] {
+        self.address.get(..self.length.into()).unwrap_or_default()
     }
 
     #[inline(always)]
@@ -202,6 +237,22 @@ mod tests {
             }
         }
         assert!(Words::new(&key(1, c"tcp", "[fe80::1%eth0]:1")).is_none());
+    }
+
+    #[test]
+    fn a_copy_has_the_hash_of_what_it_was_made_of() {
+        let long = "abcdefghijklmnopqrstuvwxyz.abcdefghijklmnopqrstuvwxyz:1";
+        for address in ["a:1", "127.0.0.1:12345", long] {
+            for tag in [None, Some(&b""[..]), Some(b"x")] {
+                let it = Key {
+                    tag,
+                    ..key(1, c"tcp", address)
+                };
+                let copy = Named::new(&it).expect("not too long");
+                assert_eq!(copy.hash(7), it.hash(7));
+                assert!(copy.text.is(&it));
+            }
+        }
     }
 
     #[test]
