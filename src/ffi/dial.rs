@@ -215,7 +215,7 @@ unsafe fn key<'a>(
     }
 }
 
-/// The hit that is nothing but that (`pool::quick`). It needs no guard: nothing in it can panic, block or be canceled.
+/// The hit that is nothing but that (`pool::quick`). Where it is it needs no guard: nothing in it can panic, block or be canceled.
 ///
 /// # Safety
 /// Each text is NULL or NUL-terminated; `conn` is NULL or writable.
@@ -232,10 +232,20 @@ unsafe fn quick_dial(
     }
     // SAFETY: the caller's promise.
     let key = unsafe { key(pool, network, address, reuse_tag) }?;
-    let (fd, handle) = quick::borrow(&key)?;
+    let hit = quick::borrow(&key)?;
+    if !hit.is_quiet && !is_fit(hit.handle) {
+        return None;
+    }
     // SAFETY: not NULL, and writable by the caller's promise.
-    unsafe { *conn = handle as *mut vcp_conn };
-    Some(fd)
+    unsafe { *conn = hit.handle as *mut vcp_conn };
+    Some(hit.fd)
+}
+
+#[cold]
+#[inline(never)]
+fn is_fit(handle: usize) -> bool {
+    let answer = guard(|| Ok(i32::from(quick::is_fit(handle))));
+    answer == 1
 }
 
 /// The same for an asynchronous dial.

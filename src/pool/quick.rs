@@ -6,7 +6,7 @@
 //! ordinary was done or noticed (`conn::TOLD_TO_THE_POOL`) comes back the long way. Whoever waits, counts, limits, drains or closes
 //! takes the permission away under the pool's lock, and then the borrower comes by the long way too: see `state::absence`.
 //!
-//! Nothing here is a cancellation point or can panic: `ffi` calls it outside of its wall.
+//! Nothing in these two is a cancellation point or can panic: `ffi` calls them outside of its wall.
 #![forbid(unsafe_code)]
 
 use std::os::fd::RawFd;
@@ -18,17 +18,50 @@ use crate::handle::{Kept, Place};
 use crate::sys::{clock, socket};
 use crate::values::options::{Options, ReuseOrder};
 
-/// Borrows what this thread has used last for that key, if it is fit: descriptor and handle.
+/// A connection that was borrowed so.
+pub(crate) struct Hit {
+    pub(crate) fd: RawFd,
+    pub(crate) handle: usize,
+    /// If not, it takes a closer look: [`is_fit`].
+    pub(crate) is_quiet: bool,
+}
+
+/// Borrows what this thread has used last for that key.
 #[inline(always)]
-pub(crate) fn borrow(key: &Key<'_>) -> Option<(RawFd, usize)> {
-    let mut hints = hints::at_hand()?;
-    let trace = hints.find(key)?.trace.as_mut()?;
-    let offer = trace.offer(|| clock::now_coarse().nanos())?;
-    if offer.needs_peek && !socket::is_quiet(offer.fd) {
-        return None;
+pub(crate) fn borrow(key: &Key<'_>) -> Option<Hit> {
+    let (offer, handle) = {
+        let mut hints = hints::at_hand()?;
+        let trace = hints.find(key)?.trace.as_mut()?;
+        let offer = trace.offer(|| clock::now_coarse().nanos())?;
+        (offer, trace.borrow()?)
+    };
+    Some(Hit {
+        fd: offer.fd,
+        handle,
+        // Not before it is borrowed: the number might be another socket's by now, and a look at that one takes its pending error.
+        is_quiet: !offer.needs_peek || socket::is_quiet(offer.fd),
+    })
+}
+
+/// Whether one that was borrowed so may be handed out all the same. If not it is closed, as one that the pool finds unfit.
+pub(crate) fn is_fit(handle: usize) -> bool {
+    let Ok(pin) = Conn::table().pin(handle) else {
+        return false;
+    };
+    let pool = pin.pool().clone();
+    let Some(cause) = pool.unfit(&pin) else {
+        return true;
+    };
+    let place = pin.place();
+    pool.change(|state, _, _| {
+        state.call_in_one(|| pin.node(), place.to_bits());
+        state.was_not_reused();
+    });
+    drop(pin);
+    if let Ok(conn) = Conn::table().redeem(handle, |_| {}) {
+        pool.reject(conn, cause);
     }
-    // Nobody has touched it since the first look.
-    Some((offer.fd, trace.borrow()?))
+    false
 }
 
 /// Gives a connection back, if it came by [`borrow`] and nothing is the matter with it.

@@ -5,6 +5,10 @@
 #include "check.h"
 #include "family.h"
 
+#include <dlfcn.h>
+#include <stdarg.h>
+#include <sys/syscall.h>
+
 /* Borrowed for at least the third time by this thread, so by the short way. */
 static vcp_conn *borrow_again(vcp_pool *pool, const server *s)
 {
@@ -361,6 +365,7 @@ TEST(neither_dead_nor_dirty_ones_are_handed_out)
     vcp_conn *conn = borrow_again(pool, &s);
     int fd = vcp_conn_raw_fd(conn);
     int peer = server_accept(&s);
+    uint64_t reuses;
     give_back(conn);
     close(peer);
     EVENTUALLY(idle_at(pool, &s) == 0, 1000);
@@ -374,10 +379,12 @@ TEST(neither_dead_nor_dirty_ones_are_handed_out)
     fd = vcp_conn_raw_fd(conn);
     peer = server_accept(&s);
     give_back(conn);
+    reuses = stats_of(strict).reuses;
     CHECK_EQ(write(peer, "stray", 5), 5);
     CHECK(readable_within(fd, 5000));
     conn = borrow(strict, &s);
     CHECK_EQ(vcp_conn_is_reused(conn), 0);
+    CHECK_EQ(stats_of(strict).reuses, reuses);
     give_back(conn);
     CHECK_EQ(stats_of(strict).dirty_at_borrow + stats_of(strict).closed_while_idle, 1);
     CHECK_STATS_ADD_UP(strict);
@@ -579,6 +586,52 @@ TEST(a_text_that_changes_during_its_dial_leads_to_nothing_else)
     server_close(&s);
 }
 
+/* The library peeks by syscall(2): the pool that is asked meanwhile how many are borrowed, and what it said. */
+static vcp_pool *asked_at_peek;
+static uint64_t borrowed_at_peek;
+
+#ifdef __cplusplus
+extern "C"
+#endif
+long syscall(long number, ...)
+{
+    typedef long (*call)(long, ...);
+    static call real;
+    long a[6];
+    va_list arguments;
+    int i;
+    if (real == NULL) {
+        *(void **)&real = dlsym(RTLD_NEXT, "syscall");
+    }
+    va_start(arguments, number);
+    for (i = 0; i < 6; i++) {
+        a[i] = va_arg(arguments, long);
+    }
+    va_end(arguments);
+    if (number == SYS_recvfrom && asked_at_peek != NULL) {
+        vcp_pool *pool = asked_at_peek;
+        asked_at_peek = NULL;
+        borrowed_at_peek = stats_of(pool).borrowed;
+    }
+    return real(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+}
+
+/* A number that is nobody's may become another socket's, whose pending error (SO_ERROR) a look takes. */
+TEST(only_what_is_borrowed_is_looked_at)
+{
+    server s = tcp_server();
+    vcp_pool *pool = pool_new(NULL);
+    vcp_conn *conn;
+    give_back(borrow_again(pool, &s));
+    borrowed_at_peek = 7;
+    asked_at_peek = pool;
+    conn = borrow(pool, &s);
+    CHECK_EQ(borrowed_at_peek, 1);
+    give_back(conn);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
 int main(void)
 {
     RUN(a_waiter_gets_it);
@@ -598,5 +651,6 @@ int main(void)
     RUN(a_child_takes_nothing_of_its_parents);
     RUN(the_text_decides_not_where_it_stands);
     RUN(a_text_that_changes_during_its_dial_leads_to_nothing_else);
+    RUN(only_what_is_borrowed_is_looked_at);
     return finished();
 }

@@ -416,6 +416,11 @@ impl<C: Held> State<C> {
         self.counters.reuses += 1;
     }
 
+    /// One that was borrowed without the state, and called in, turned out to be unfit.
+    pub(crate) fn was_not_reused(&mut self) {
+        self.counters.reuses -= 1;
+    }
+
     /// So many have been borrowed for too long.
     pub(crate) fn leaked(&mut self, connections: u64) {
         self.counters.leaks += connections;

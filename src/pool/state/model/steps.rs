@@ -84,6 +84,8 @@ pub(super) enum Step {
         /// Between its look at the clock and the exchange.
         held_up: Duration,
     },
+    /// One who has borrowed so finds it unfit.
+    QuickUnfit(u8),
     /// Somebody asks for exact numbers: of a destination's idle ones, or (`None`) of everything.
     Count(Option<usize>),
 }
@@ -93,12 +95,12 @@ pub(super) type Blame = bool;
 pub(super) type Percent = u32;
 
 /// How often each step comes, in the order of [`Step`].
-const WEIGHTS: [u64; 26] = [
+const WEIGHTS: [u64; 27] = [
     300, 140, 50, 40, 130, 20, 15, 90, 60, 110, 50, 30, 20, 20, 10, 5, 40, 20, 5, 8, 5, 2, 5, 220,
-    180, 10,
+    180, 20, 10,
 ];
 /// Such as have no meaning but in a plain pool.
-const QUICK: std::ops::Range<usize> = 23..25;
+const QUICK: std::ops::Range<usize> = 23..26;
 
 /// One sequence's habits: sequences that do few things do them often enough to reach far corners (swarm testing, Groce
 /// and others 2012).
@@ -281,6 +283,7 @@ impl Dice {
                 has_data: self.chance(20),
                 held_up: self.ms(&[0, 0, 0, 100, 600]).unwrap_or_default(),
             },
+            25 => Step::QuickUnfit(who),
             _ => Step::Count(self.chance(50).then_some(to)),
         }
     }

@@ -3,6 +3,7 @@
 
 use super::{Conn, Place, Reference};
 use crate::pool::state::answer::Fate;
+use crate::pool::stats::Cause;
 use crate::values::clock::Time;
 
 impl Reference {
@@ -32,6 +33,12 @@ impl Reference {
             let place = Place::Idle { since: read };
             self.conns.insert(at, Conn { place, ..conn });
         }
+    }
+
+    /// To the contract it was never handed out.
+    pub(in super::super) fn find_unfit_quickly(&mut self, id: u64, cause: Cause) {
+        self.counters.reuses -= 1;
+        self.reject(id, cause);
     }
 
     fn position(&self, id: u64) -> usize {

@@ -147,6 +147,10 @@ impl<'a> World<'a> {
                 has_data,
                 held_up,
             } => self.return_quickly(who, has_data, held_up),
+            Step::QuickUnfit(who) => {
+                self.find_unfit_quickly(who);
+                Ok(())
+            }
             Step::Count(to) => self.count(to),
         }
     }

@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use super::conns::{Borrower, Came};
 use super::{pick, same, World, Wrong};
+use crate::pool::shelf::Held;
 use crate::pool::state::answer::Fate;
 use crate::pool::state::model::fake::Facts;
+use crate::pool::stats::Cause;
 use crate::values::clock::Time;
 
 /// Each quick return reads an instant of its own from the clock: which of two equally old ones is the older, neither the contract nor the
@@ -47,9 +49,7 @@ impl World<'_> {
         has_data: bool,
         held_up: Duration,
     ) -> Result<(), Wrong> {
-        let came_so = |&at: &usize| matches!(self.borrowers[at].came, Came::Quickly(_));
-        let quick: Vec<usize> = (0..self.borrowers.len()).filter(came_so).collect();
-        let Some(at) = pick(&quick, who).map(|at| quick[at]) else {
+        let Some(at) = self.who_came_quickly(who) else {
             return Ok(());
         };
         self.pass(INSTANT);
@@ -65,6 +65,26 @@ impl World<'_> {
         }
         self.pass(INSTANT);
         Ok(())
+    }
+
+    fn who_came_quickly(&self, who: u8) -> Option<usize> {
+        let came_so = |&at: &usize| matches!(self.borrowers[at].came, Came::Quickly(_));
+        let quick: Vec<usize> = (0..self.borrowers.len()).filter(came_so).collect();
+        pick(&quick, who).map(|at| quick[at])
+    }
+
+    /// As `quick::is_fit` does.
+    pub(super) fn find_unfit_quickly(&mut self, who: u8) {
+        let Some(at) = self.who_came_quickly(who) else {
+            return;
+        };
+        let conn = self.borrowers.remove(at).conn;
+        let conn = self.redeem(&conn);
+        let (id, to, cause) = (conn.id, conn.destination_id(), Cause::StaleAtBorrow);
+        self.state.was_not_reused();
+        self.state
+            .reject(to, conn, cause, self.now, &mut self.effects);
+        self.reference.find_unfit_quickly(id, cause);
     }
 
     /// What a borrower has read from the clock, so long ago, but after it had borrowed.
