@@ -94,6 +94,8 @@ pub(crate) struct Shelves<C> {
     oldest: u32,
     newest: u32,
     len: u32,
+    /// So many nodes were walked over to put others in their places since all were.
+    walked: u32,
 }
 
 impl<C: Held> Shelves<C> {
@@ -104,6 +106,7 @@ impl<C: Held> Shelves<C> {
             oldest: NOWHERE,
             newest: NOWHERE,
             len: 0,
+            walked: 0,
         }
     }
 
@@ -224,13 +227,28 @@ impl<C: Held> Shelves<C> {
             if Some(destination) == except {
                 at = newer;
             } else if self.is_stale(at) {
-                self.move_all(vec![at]);
+                self.move_from(at);
                 at = self.oldest;
             } else {
                 return Some((at, destination));
             }
         }
         None
+    }
+
+    /// Moves the stale ones from there on, up to the first that is not, to where they belong: together, because a walk costs what it
+    /// walks over. When walks have cost as much as one over all, all are moved.
+    fn move_from(&mut self, first: u32) {
+        if self.walked > self.len {
+            return self.move_old(Time::NEVER);
+        }
+        let mut stale = Vec::new();
+        let mut at = first;
+        while at != NOWHERE && self.is_stale(at) {
+            stale.push(at);
+            at = self.node(at).age.newer;
+        }
+        self.move_all(stale);
     }
 
     /// The longest idle node of one shelf.
@@ -259,6 +277,9 @@ impl<C: Held> Shelves<C> {
 
     /// Moves those on the old side, up to that time, to where they belong.
     pub(crate) fn move_old(&mut self, up_to: Time) {
+        if up_to == Time::NEVER {
+            self.walked = 0;
+        }
         let mut stale = Vec::new();
         let mut at = self.oldest;
         while at != NOWHERE && self.node(at).idle_since <= up_to {
@@ -296,6 +317,7 @@ impl<C: Held> Shelves<C> {
             let since = self.node(at).idle_since;
             while older != NOWHERE && self.node(older).idle_since > since {
                 older = self.node(older).age.older;
+                self.walked = self.walked.saturating_add(1);
             }
             self.enter_row(at, older);
         }
@@ -372,6 +394,78 @@ impl<C: Held> Shelves<C> {
     pub(crate) fn trim(&mut self) {
         if self.len == 0 {
             *self = Self::new();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+    use std::rc::Rc;
+
+    #[derive(Clone, Debug)]
+    struct One(u64, Rc<Cell<Time>>);
+
+    impl Held for One {
+        type Bell = ();
+        fn id(&self) -> u64 {
+            self.0
+        }
+        fn destination_id(&self) -> u32 {
+            0
+        }
+        fn retire_at(&self) -> Time {
+            Time::NEVER
+        }
+        fn uses(&self) -> u32 {
+            1
+        }
+        fn unfit(&self) -> Option<Cause> {
+            None
+        }
+        fn wants_arming(&self) -> bool {
+            false
+        }
+        fn set_node(&self, _: u32) {}
+        fn came_home(&self) {}
+        fn goes(&self) {}
+        fn stands_since(&self) -> Time {
+            self.1.get()
+        }
+        fn is_shelved(&self, _: Time, _: bool) {}
+        fn look(&self) -> Absence {
+            Absence::default()
+        }
+        fn hold(&self) -> Absence {
+            Absence::default()
+        }
+        fn let_go(self) {}
+    }
+
+    /// Whatever stands too far on the old side costs about one walk over all, not one walk each.
+    #[test]
+    fn what_was_used_in_place_in_any_order_is_put_in_its_place_at_little_cost() {
+        const MANY: u64 = 2000;
+        let reversed = |i: u64| Some(MANY - i);
+        let every_other = |i: u64| (i % 2 == 0).then(|| MANY - i);
+        let mixed = |i: u64| Some(i * 1201 % MANY);
+        for used_at in [reversed, every_other, mixed] {
+            let (mut shelves, mut shelf) = (Shelves::new(), Shelf::EMPTY);
+            for i in 0..MANY {
+                let put = Time::from_nanos(i);
+                let since = used_at(i).map_or(put, |at| Time::from_nanos(MANY + at));
+                shelves.push(&mut shelf, 0, One(i, Rc::new(Cell::new(since))), put);
+            }
+            let (mut last, mut walked) = (Time::default(), 0);
+            while let Some((at, _, since)) = shelves.oldest() {
+                assert!(since >= last);
+                last = since;
+                walked = walked.max(shelves.walked);
+                shelves.remove(&mut shelf, at);
+            }
+            assert_eq!(shelves.len(), 0);
+            assert!(u64::from(walked) <= 2 * MANY, "{walked}");
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use crate::values::clock::Time;
 
 /// The right to it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Fake(Rc<Facts>);
 
 #[derive(Debug)]
@@ -33,6 +33,18 @@ impl Fake {
             counted_at: Cell::default(),
             word: AtomicU64::new(word::FULL),
         }))
+    }
+
+    pub(crate) fn is_shelved(&self) -> bool {
+        self.0.node.get() != NOWHERE
+    }
+
+    /// Borrowed and brought back without the state, at that time.
+    pub(crate) fn use_in_place(&self, now: Time) {
+        let there = word::at_rest(self.0.word.load(Relaxed), 0);
+        let back = word::borrow(&self.0.word, there).expect("it stands there");
+        self.0.since.set(now);
+        assert!(word::bring_back(&self.0.word, back));
     }
 
     pub(crate) fn to(&self) -> u32 {

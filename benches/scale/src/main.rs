@@ -39,7 +39,7 @@ struct Row {
     measure: fn(&mut Town) -> f64,
 }
 
-const ROWS: [Row; 4] = [
+const ROWS: [Row; 5] = [
     Row {
         what: "take and give back, at random",
         measure: |town| per_one(CYCLES, || town.cycles(CYCLES)),
@@ -47,6 +47,14 @@ const ROWS: [Row; 4] = [
     Row {
         what: "the longest idle goes, another comes",
         measure: |town| per_one(EVICTIONS, || town.evictions(EVICTIONS)),
+    },
+    Row {
+        what: "used in place, then the oldest is wanted",
+        measure: |town| {
+            let began = Instant::now();
+            let uses = town.use_all_in_place();
+            began.elapsed().as_nanos() as f64 / f64::from(uses)
+        },
     },
     Row {
         what: "an idle timeout, and another comes",

@@ -7,8 +7,8 @@ use crate::pool::state::answer::{Effects, Fate, Refusal, Request, Take, Want};
 use crate::pool::state::State;
 use crate::sync::Arc;
 use crate::values::address::{Address, Names};
-use crate::values::destination::Destination;
 use crate::values::clock::Time;
+use crate::values::destination::Destination;
 use crate::values::options::{Keeping, Limits, ReuseOrder};
 
 const IDLE_TIMEOUT: Duration = Duration::from_secs(90);
@@ -38,6 +38,8 @@ impl Names for NoNames {
 pub(crate) struct Town {
     state: State<Fake>,
     destinations: Vec<Arc<Destination>>,
+    /// All that were put, in that order, but for those that `use_all_in_place` found to be gone.
+    conns: Vec<Fake>,
     next: u64,
     now: Time,
     dice: u64,
@@ -73,6 +75,7 @@ impl Town {
         let mut town = Self {
             state: State::new(limits, keeping, None),
             destinations: (0..destinations).map(destination).collect(),
+            conns: Vec::new(),
             next: 0,
             now: Time::from_nanos(1 << 40),
             dice: 88_172_645_463_325_252,
@@ -101,11 +104,12 @@ impl Town {
     fn put(&mut self, to: u32) {
         self.next += 1;
         self.pass(STEP);
-        let id = self.next;
+        let conn = Fake::new(self.next, to);
+        self.conns.push(conn.clone());
         let mut effects = Effects::none();
         let put = self.state.admit::<Refusal>(
             &self.destinations[to as usize],
-            |to, _| Ok(Fake::new(id, to)),
+            |_, _| Ok(conn),
             self.now,
             &mut effects,
         );
@@ -133,6 +137,19 @@ impl Town {
                 .give_back(id, conn, Fate::Keep, self.now, &mut effects);
             assert!(effects.closes.is_empty());
         }
+    }
+
+    /// Each is borrowed and brought back where it stands, the newest first, and then somebody wants to know which is the oldest; how
+    /// many there were.
+    pub(crate) fn use_all_in_place(&mut self) -> u32 {
+        self.conns.retain(Fake::is_shelved);
+        for conn in self.conns.iter().rev() {
+            self.now = self.now.after(STEP);
+            conn.use_in_place(self.now);
+        }
+        let uses = self.conns.len() as u32;
+        self.evictions(1);
+        uses
     }
 
     /// The longest idle goes, and another is put.
