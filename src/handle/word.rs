@@ -84,7 +84,8 @@ pub(crate) fn redeem(word: &AtomicU64, generation: u64) -> Result<u64, u64> {
 /// From now on it may be borrowed without its owner.
 pub(crate) fn shelve(word: &AtomicU64) {
     let offer = |word| Some(word & !ODD | SHELVED);
-    let _ = word.fetch_update(Release, Relaxed, offer);
+    // Acquire: who made it odd before this has told why.
+    let _ = word.fetch_update(AcqRel, Relaxed, offer);
 }
 
 /// Its owner has to lend it the next time: to count what was lent, and to let go of a slot before its last generation.

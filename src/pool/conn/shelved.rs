@@ -1,8 +1,10 @@
 //! A connection as its pool's shelves see it: lent out and found again without them (`quick`), counted when they look.
 #![forbid(unsafe_code)]
 
-use super::{Conn, ARMED, CUT, EVICTED, GONE, HUNG_UP, LEAKED, NONBLOCKING, QUICK, WATCHED};
-use crate::handle::{Absence, Owned};
+use super::{
+    Conn, ARMED, CUT, EVICTED, GONE, HUNG_UP, LEAKED, NONBLOCKING, QUICK, TOLD_TO_THE_POOL, WATCHED,
+};
+use crate::handle::{owners, Absence, Owned};
 use crate::pool::events::Loan;
 use crate::pool::shelf::{Held, NOWHERE};
 use crate::pool::stats::Cause;
@@ -71,6 +73,10 @@ impl Held for Owned<Conn> {
             self.rest();
             let needs_peek = self.liveness() != Liveness::Watch || !self.has(WATCHED);
             self.shelve(self.raw_fd(), needs_peek);
+            // Asked now: what `Conn::lost_its_number` noted before this is gone, and what it notes later stays.
+            if !owners::is_owner(self.raw_fd(), self.place()) {
+                self.has_changed(TOLD_TO_THE_POOL);
+            }
         }
     }
 

@@ -7,7 +7,10 @@ use crate::handle::{word, Absence};
 use crate::pool::shelf::{Held, NOWHERE};
 use crate::pool::stats::Cause;
 use crate::scene::Nap;
-use crate::sync::atomic::{self, AtomicU64, Ordering::Relaxed};
+use crate::sync::atomic::{
+    self, AtomicU64,
+    Ordering::{AcqRel, Acquire, Relaxed},
+};
 use crate::sync::Arc;
 use crate::values::clock::Time;
 
@@ -22,6 +25,8 @@ pub(crate) struct Facts {
     pub(crate) has_hung_up: AtomicBool,
     pub(crate) is_gone: AtomicBool,
     pub(crate) has_data: AtomicBool,
+    /// Its descriptor's number is another connection's by now; told without the lock.
+    is_foreign: atomic::AtomicBool,
     /// In somebody's hands: two owners would set it twice.
     pub(crate) is_owned: AtomicBool,
     /// The checkers look into the moment when it is shelved and this is not set.
@@ -44,6 +49,12 @@ impl Facts {
     /// As `Conn::mark` does: it comes back by the state.
     pub(crate) fn mark(&self, flag: &AtomicBool) {
         flag.store(true, SeqCst);
+        word::spoil(&self.word);
+    }
+
+    /// As `owners::claim` and `Conn::lost_its_number` do.
+    pub(crate) fn loses_its_number(&self) {
+        self.is_foreign.swap(true, AcqRel);
         word::spoil(&self.word);
     }
 
@@ -82,6 +93,7 @@ impl Conn {
             has_hung_up: AtomicBool::new(false),
             is_gone: AtomicBool::new(false),
             has_data: AtomicBool::new(false),
+            is_foreign: atomic::AtomicBool::new(false),
             is_owned: AtomicBool::new(false),
             node: atomic::AtomicU32::new(NOWHERE),
             counted_at: AtomicU32::new(0),
@@ -159,6 +171,9 @@ impl Held for Conn {
         self.counted_at.store(generation, SeqCst);
         if may_be_quick && self.is_quick {
             word::shelve(&self.word);
+            if self.is_foreign.load(Acquire) {
+                word::spoil(&self.word);
+            }
         }
     }
 

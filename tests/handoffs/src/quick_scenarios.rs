@@ -38,6 +38,7 @@ pub(crate) const ALL: &[(&str, fn())] = &[
         "a quick loan's end by discard against the give-back before it",
         discard_against_give_back,
     ),
+    ("a lost number against a give-back", lost_number),
 ];
 
 fn lending(pool: &Arc<Pool>, trace: &Trace, times: u32) -> thread::JoinHandle<bool> {
@@ -264,5 +265,21 @@ fn discard_against_give_back() {
     });
     pool.give_back(conn);
     ended(quick);
+    pool.check_at_rest();
+}
+
+/// Whenever its number became another's, nobody borrows it by the short way any more.
+fn lost_number() {
+    let pool = Pool::plain(limits(1));
+    let conn = pool.opened(0);
+    let trace = Trace::of_return(&conn);
+    let facts = conn.facts.clone();
+    let loser = spawn(&pool, move |_| {
+        facts.loses_its_number();
+        true
+    });
+    pool.give_back(conn);
+    ended(loser);
+    assert!(trace.borrow(&pool).is_none(), "it is not the pool's");
     pool.check_at_rest();
 }

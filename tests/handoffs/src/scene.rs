@@ -13,8 +13,8 @@ use crate::pool::state::State;
 use crate::pool::stats::Cause;
 use crate::sync::{Arc, Condvar, Mutex};
 use crate::values::address::{Address, Target};
-use crate::values::destination::Destination;
 use crate::values::clock::{Deadline, Time};
+use crate::values::destination::Destination;
 use crate::values::network::{Family, Network};
 use crate::values::options::{Keeping, Limits, ReuseOrder};
 
