@@ -104,8 +104,8 @@ pub extern "C" fn vcp_conn_is_reused(conn: *mut vcp_conn) -> c_int {
 pub extern "C" fn vcp_conn_uses(conn: *mut vcp_conn) -> i64 {
     guard(|| {
         let conn = conn_of(conn)?;
-        if conn.is_shelved() {
-            // Borrows without the pool are counted when it looks.
+        if conn.has(flags::QUICK) {
+            // Borrows without the pool are counted when it looks; if somebody does so now, the lock waits for the end of it.
             conn.pool().call_in(&conn, conn.place());
         }
         Ok(conn.uses().into())
