@@ -61,11 +61,11 @@ pub(crate) fn note(name: Named, conn: &Owned<Conn>) {
     let note = |mut hints: Here<Hints>| {
         hints.sweep(ENDED.load(Relaxed));
         let before = hints.keep(name, conn, trace);
-        let seats = [before.as_ref().map(Trace::seat), Some(conn.seat())];
-        seats
-            .into_iter()
-            .flatten()
-            .for_each(|seat| hints.lends(seat));
+        if trace.is_some() {
+            let seats = [before.as_ref().map(Trace::seat), Some(conn.seat())];
+            let seats = seats.into_iter().flatten();
+            seats.for_each(|seat| hints.lends(seat));
+        }
         before
     };
     recall(at_hand_or_new().and_then(note), trace);

@@ -2,6 +2,7 @@
 //! is not there touches one cache line, and one at what is there two or three.
 #![forbid(unsafe_code)]
 
+use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
 
 use super::words::{Key, Named, Words};
@@ -61,7 +62,7 @@ pub(crate) struct Hints {
     /// Of so many pools it has seen the end.
     seen: u32,
     /// The connections that the thread borrowed last and has not given back, each with the number of its hint.
-    lent: Vec<(u32, usize)>,
+    lent: VecDeque<(u32, usize)>,
 }
 
 impl Hints {
@@ -71,7 +72,7 @@ impl Hints {
         last: 0,
         seed: 0,
         seen: 0,
-        lent: Vec::new(),
+        lent: VecDeque::new(),
     };
 
     #[inline(always)]
@@ -185,15 +186,15 @@ impl Hints {
 
     pub(super) fn lends(&mut self, seat: u32) {
         if self.lent.len() >= MOST_LENT {
-            self.lent.remove(0);
+            self.lent.pop_front();
         }
-        self.lent.push((seat, self.last));
+        self.lent.push_back((seat, self.last));
     }
 
     /// The hint of one that it lent.
     pub(super) fn takes_back(&mut self, seat: u32) -> Option<&mut Hint> {
         let at = self.lent.iter().rposition(|&(one, _)| one == seat)?;
-        let (_, hint) = self.lent.remove(at);
+        let (_, hint) = self.lent.remove(at)?;
         self.hints.get_mut(hint)
     }
 
