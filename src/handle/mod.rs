@@ -27,11 +27,13 @@
 mod chunked;
 mod inherited;
 pub(crate) mod owners;
+mod pin;
 mod place;
 mod shelved;
 pub(crate) mod word;
 
 pub(crate) use self::inherited::Inherited;
+pub(crate) use self::pin::Pin;
 pub(crate) use self::place::Place;
 pub(crate) use self::shelved::Trace;
 pub(crate) use self::word::Absence;
@@ -464,39 +466,6 @@ impl<T: Kept> Drop for Owned<T> {
         if !self.is_inherited() {
             drop(self.vacate());
         }
-    }
-}
-
-/// A look at a value that keeps it in its slot.
-pub(crate) struct Pin<T: Kept> {
-    slot: &'static Slot<T>,
-    index: u32,
-}
-
-impl<T: Kept> std::fmt::Debug for Pin<T> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Pin({})", self.index)
-    }
-}
-
-impl<T: Kept> Pin<T> {
-    pub(crate) fn place(&self) -> Place {
-        self.slot.place(self.index)
-    }
-}
-
-impl<T: Kept> Deref for Pin<T> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        // SAFETY: a pinned slot stays FULL.
-        unsafe { self.slot.value() }
-    }
-}
-
-impl<T: Kept> Drop for Pin<T> {
-    fn drop(&mut self) {
-        self.slot.unpin();
     }
 }
 

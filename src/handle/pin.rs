@@ -1,0 +1,38 @@
+//! Looks at a value, of which there may be many at once; whoever takes the value back waits for the last of them.
+
+use std::ops::Deref;
+
+use super::{Kept, Place, Slot};
+
+/// A look at a value that keeps it in its slot.
+pub(crate) struct Pin<T: Kept> {
+    pub(super) slot: &'static Slot<T>,
+    pub(super) index: u32,
+}
+
+impl<T: Kept> std::fmt::Debug for Pin<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Pin({})", self.index)
+    }
+}
+
+impl<T: Kept> Pin<T> {
+    pub(crate) fn place(&self) -> Place {
+        self.slot.place(self.index)
+    }
+}
+
+impl<T: Kept> Deref for Pin<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        // SAFETY: a pinned slot stays FULL.
+        unsafe { self.slot.value() }
+    }
+}
+
+impl<T: Kept> Drop for Pin<T> {
+    fn drop(&mut self) {
+        self.slot.unpin();
+    }
+}
