@@ -143,8 +143,8 @@ pub unsafe extern "C" fn vcp_dial(
     // SAFETY: the program's promises.
     unsafe {
         match quick_dial(pool, network, address, std::ptr::null(), conn) {
-            Some(fd) => fd,
-            None => dial(pool, network, address, std::ptr::null(), conn),
+            Ok(fd) => fd,
+            Err(missed) => dial(pool, network, address, std::ptr::null(), conn, missed),
         }
     }
 }
@@ -182,13 +182,9 @@ pub unsafe extern "C" fn vcp_dial_with(
 ) -> c_int {
     // SAFETY: the program's promises.
     unsafe {
-        let at_once = match plain_tag(options) {
-            Some(tag) => quick_dial(pool, network, address, tag, conn),
-            None => None,
-        };
-        match at_once {
-            Some(fd) => fd,
-            None => dial(pool, network, address, options, conn),
+        match hit_at_once(pool, network, address, options, conn) {
+            Ok(fd) => fd,
+            Err(missed) => dial(pool, network, address, options, conn, missed),
         }
     }
 }
@@ -226,19 +222,30 @@ unsafe fn quick_dial(
     address: *const c_char,
     reuse_tag: *const c_char,
     conn: *mut *mut vcp_conn,
-) -> Option<c_int> {
+) -> std::result::Result<c_int, Missed> {
     if conn.is_null() {
-        return None;
+        return Err(Missed::NONE);
     }
     // SAFETY: the caller's promise.
-    let key = unsafe { key(pool, network, address, reuse_tag) }?;
-    let hit = quick::borrow(&key)?;
+    let key = unsafe { key(pool, network, address, reuse_tag) }.ok_or(Missed::NONE)?;
+    let hit = quick::borrow(&key).ok_or(Missed::NONE)?;
     if !hit.is_quiet && !is_fit(hit.handle) {
-        return None;
+        return Err(Missed { unfit: 1 });
     }
     // SAFETY: not NULL, and writable by the caller's promise.
     unsafe { *conn = hit.handle as *mut vcp_conn };
-    Some(hit.fd)
+    Ok(hit.fd)
+}
+
+/// There was no such hit.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Missed {
+    /// So many were found, and unfit.
+    pub(super) unfit: u32,
+}
+
+impl Missed {
+    const NONE: Self = Self { unfit: 0 };
 }
 
 #[cold]
@@ -248,19 +255,23 @@ fn is_fit(handle: usize) -> bool {
     answer == 1
 }
 
-/// The same for an asynchronous dial.
+/// The same with options.
 ///
 /// # Safety
 /// As [`vcp_dial_with`].
+#[inline(always)]
 pub(super) unsafe fn hit_at_once(
     pool: *mut vcp_pool,
     network: *const c_char,
     address: *const c_char,
     options: *const vcp_dial_options,
     conn: *mut *mut vcp_conn,
-) -> Option<c_int> {
+) -> std::result::Result<c_int, Missed> {
     // SAFETY: the caller's promise.
-    unsafe { quick_dial(pool, network, address, plain_tag(options)?, conn) }
+    unsafe {
+        let tag = plain_tag(options).ok_or(Missed::NONE)?;
+        quick_dial(pool, network, address, tag, conn)
+    }
 }
 
 /// The name that the next dial of this text may be such a hit by.
@@ -305,6 +316,7 @@ unsafe fn dial(
     address: *const c_char,
     options: *const vcp_dial_options,
     conn: *mut *mut vcp_conn,
+    missed: Missed,
 ) -> c_int {
     guard(|| {
         if conn.is_null() {
@@ -317,7 +329,8 @@ unsafe fn dial(
             let owner = pool_of(pool)?;
             let raw = read_options(options)?;
             let key = key(pool, network, address, raw.reuse_tag);
-            let (destination, ask) = read_dial(&owner, network, address, raw, &key)?;
+            let (destination, mut ask) = read_dial(&owner, network, address, raw, &key)?;
+            ask.found_unfit = missed.unfit;
             // Before a callback runs, which may change the texts.
             let name = key.as_ref().and_then(Named::new);
             (owner.borrow(&destination, &ask)?, name)
@@ -437,5 +450,6 @@ unsafe fn ask(raw: &vcp_dial_options, pool: &Pool) -> Result<Ask> {
             VCP_DIAL_NONBLOCKING => Mode::Nonblocking,
             _ => Mode::Blocking,
         },
+        found_unfit: 0,
     })
 }

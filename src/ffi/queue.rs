@@ -88,11 +88,13 @@ pub unsafe extern "C" fn vcp_dial_async(
         let owner = pool_of(pool)?;
         let queue = queue_of(queue)?;
         // SAFETY: the program's promises are those of vcp_dial_with.
-        if let Some(fd) = unsafe { hit_at_once(pool, network, address, options, conn) } {
-            return Ok(fd);
-        }
+        let missed = match unsafe { hit_at_once(pool, network, address, options, conn) } {
+            Ok(fd) => return Ok(fd),
+            Err(missed) => missed,
+        };
         // SAFETY: as above.
-        let (place, ask, is_queued) = unsafe { read_async(&owner, network, address, options) }?;
+        let (place, mut ask, is_queued) = unsafe { read_async(&owner, network, address, options) }?;
+        ask.found_unfit = missed.unfit;
         // SAFETY: as above.
         let name = unsafe { named(pool, network, address, options) };
         let asker = Asker {

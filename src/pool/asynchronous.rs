@@ -71,7 +71,7 @@ impl Pool {
     fn ask_at_once(self: &Arc<Self>, destination: &Arc<Destination>, ask: &Ask) -> Result<AtOnce> {
         ask.may_begin()?;
         let engine = self.engine_or_fail()?;
-        let mut standing = Standing::default();
+        let mut standing = Standing::of(ask);
         let mut made = None;
         let mut make = || {
             let pending = Pending::new(self, ask.clone());

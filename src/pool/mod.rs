@@ -132,6 +132,8 @@ pub(crate) struct Ask {
     /// Names the borrower.
     pub(crate) label: Option<Arc<str>>,
     pub(crate) mode: Mode,
+    /// So many idle connections turned out to be unfit before it asked the pool (`quick`).
+    pub(crate) found_unfit: u32,
 }
 
 /// The descriptor's mode for one borrow.
@@ -271,7 +273,7 @@ impl Pool {
         destination: &Arc<Destination>,
         ask: &Ask,
     ) -> Result<Owned<Conn>> {
-        let mut standing = Standing::default();
+        let mut standing = Standing::of(ask);
         let mut asleep = Asleep::new(InLine {
             pool: self,
             ask,

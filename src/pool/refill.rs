@@ -48,6 +48,7 @@ impl Pool {
             claim: None,
             label: None,
             mode: Mode::AsThePool,
+            found_unfit: 0,
         }
     }
 }

@@ -57,6 +57,15 @@ pub(super) struct Standing {
     has_waited: bool,
 }
 
+impl Standing {
+    pub(super) fn of(ask: &Ask) -> Self {
+        Self {
+            unfit: ask.found_unfit,
+            ..Self::default()
+        }
+    }
+}
+
 /// See the module.
 pub(super) struct InLine<'a> {
     pub(super) pool: &'a Arc<Pool>,
