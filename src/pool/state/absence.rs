@@ -50,11 +50,30 @@ impl<C: Held> State<C> {
 
     /// The same everywhere: the numbers are exact then.
     pub(crate) fn call_in_all(&mut self) {
+        self.call_in_until(|_| false);
+    }
+
+    /// The same, until it is `enough`.
+    pub(super) fn call_in_until(&mut self, enough: impl Fn(&Self) -> bool) {
         for node in 0..self.shelves.places() {
             if let Some(id) = self.shelves.held(node).map(Held::destination_id) {
                 self.is_out(node, id);
+                if enough(self) {
+                    return;
+                }
             }
         }
+    }
+
+    /// How many are out, and stay so.
+    pub(super) fn look_for_out(&mut self) -> u32 {
+        let mut out = 0;
+        for node in 0..self.shelves.places() {
+            let absence = self.shelves.held(node).map(Held::look).unwrap_or_default();
+            self.tally(absence.lends);
+            out += u32::from(absence.is_out);
+        }
+        out
     }
 
     /// Nothing of that destination is borrowed without the state until it is shelved anew.

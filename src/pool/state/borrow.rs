@@ -305,11 +305,11 @@ impl<C: Held> State<C> {
 
     /// The pool as a refused caller is told it: exact, so that nobody reads of idle ones that are somebody's.
     pub(super) fn numbers(&mut self, obstacle: Option<Obstacle>) -> Blocked {
-        self.call_in_all();
+        let out = self.look_for_out();
         Blocked {
             limit: obstacle.map(|one| (one.limit, one.max)),
-            idle: self.shelves.len(),
-            borrowed: self.borrowed,
+            idle: self.shelves.len() - out,
+            borrowed: self.borrowed + out,
             dialing: self.dialing,
             waiting: self.line.waiting(),
         }

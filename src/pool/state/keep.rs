@@ -56,7 +56,7 @@ impl<C: Held> State<C> {
         }
         let max = self.limits.max_idle?;
         if self.shelves.len() >= max {
-            self.call_in_all();
+            self.call_in_until(|state| state.shelves.len() < max);
         }
         (self.shelves.len() >= max).then_some(Refusal::IdleFull {
             limit: "max_idle",
