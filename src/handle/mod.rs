@@ -91,7 +91,7 @@ pub(crate) trait Kept: Sized + Send + Sync + 'static {
     fn table() -> &'static Table<Self>;
 }
 
-/// What a borrow of a shelved value looks at comes first, in half a cache line.
+/// What a borrow of a shelved value looks at comes first, within 32 bytes.
 #[repr(C)]
 struct Slot<T> {
     word: AtomicU64,

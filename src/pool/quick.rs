@@ -1,7 +1,7 @@
 //! The hit without the pool: a connection that this thread gave back and nobody has taken since is borrowed by one exchange of its
 //! word, and brought back by another.
 //!
-//! No lock, no allocation, no cache line that another thread writes. Only where nothing has to be asked or told: no hook at either end, no
+//! No lock, no allocation, no cache line that another thread writes (unless it uses the next slot). Only where nothing has to be asked or told: no hook at either end, no
 //! event, no leak report, no lifetime, last in first out, and so on (`Pool::is_plain`); a connection on which anything out of the
 //! ordinary was done or noticed (`conn::TOLD_TO_THE_POOL`) comes back the long way. Whoever waits, counts, limits, drains or closes
 //! takes the permission away under the pool's lock, and then the borrower comes by the long way too: see `state::absence`.

@@ -23,6 +23,7 @@ pub(crate) mod foreign;
 pub(crate) mod fork;
 pub(crate) mod futex;
 pub(crate) mod getaddrinfo;
+pub(crate) mod membarrier;
 pub(crate) mod memory;
 pub(crate) mod names;
 pub(crate) mod nap;

@@ -210,13 +210,14 @@ static inline int64_t heap_bytes(void)
 }
 
 /*
- * heap_bytes counts what glibc's per-thread caches hold as in use. A program that compares heaps starts itself anew
- * without those caches, and then the counts are exact. Not under valgrind and sanitizers, which replace malloc.
+ * heap_bytes counts what glibc's per-thread caches hold as in use, and one arena alone. A program that compares heaps starts itself anew
+ * without those caches and with one arena, and then the counts are exact. Not under valgrind and sanitizers, which replace malloc.
  */
 static inline void count_heap_exactly(char **argv)
 {
     if (slowness() == 1 && getenv("GLIBC_TUNABLES") == NULL) {
-        CHECK_EQ(setenv("GLIBC_TUNABLES", "glibc.malloc.tcache_count=0", 1), 0);
+        const char *exact = "glibc.malloc.tcache_count=0:glibc.malloc.arena_max=1";
+        CHECK_EQ(setenv("GLIBC_TUNABLES", exact, 1), 0);
         execv("/proc/self/exe", argv);
         check_failed(__FILE__, __LINE__, "execv(/proc/self/exe)");
     }

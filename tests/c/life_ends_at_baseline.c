@@ -234,6 +234,106 @@ TEST(the_heap_is_back_at_baseline)
     CHECK_BETWEEN(after - heap, -1024, 1024);
 }
 
+enum { CROWD = 4, TEXTS = 2000 };
+
+typedef struct crowd {
+    vcp_pool *pool;
+    vcp_pool *other;
+    const server *s;
+    pthread_barrier_t at_rest;
+    volatile int is_over;
+} crowd;
+
+static int connects_at_once(void *user, const char *network, const char *address, int64_t timeout_ms)
+{
+    int ends[2];
+    (void)user;
+    (void)network;
+    (void)address;
+    (void)timeout_ms;
+    CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+    close(ends[1]);
+    return ends[0];
+}
+
+/* Dials many texts in each life, and sleeps while the pool is closed. */
+static void *dials_many_texts(void *argument)
+{
+    crowd *c = (crowd *)argument;
+    pthread_barrier_wait(&c->at_rest);
+    while (!c->is_over) {
+        int i;
+        for (i = 0; i < TEXTS; i++) {
+            char address[32];
+            vcp_conn *conn;
+            snprintf(address, sizeof address, "10.0.%d.%d:80", i / 256, i % 256);
+            CHECK(vcp_dial(c->pool, "tcp", address, &conn) >= 0);
+            CHECK_EQ(vcp_conn_discard(conn), VCP_OK);
+            give_back(conn);
+        }
+        pthread_barrier_wait(&c->at_rest);
+        pthread_barrier_wait(&c->at_rest);
+    }
+    return NULL;
+}
+
+/* Borrows and gives back, over and over, while pools of others are closed. */
+static void *is_busy_elsewhere(void *argument)
+{
+    crowd *c = (crowd *)argument;
+    while (!__atomic_load_n(&c->is_over, __ATOMIC_RELAXED)) {
+        give_back(borrow(c->other, c->s));
+    }
+    return NULL;
+}
+
+TEST(what_threads_remember_of_a_pool_goes_with_it)
+{
+    server s = tcp_server();
+    vcp_pool_options options = pool_options();
+    crowd c;
+    pthread_t threads_[CROWD];
+    pthread_t busy;
+    int64_t heap = 0;
+    int life;
+    int i;
+    if (slowness() > 1) {
+        SKIP("valgrind and sanitizers replace malloc");
+    }
+    options.dial = connects_at_once;
+    c.other = pool_new(NULL);
+    c.s = &s;
+    c.is_over = 0;
+    CHECK_EQ(pthread_barrier_init(&c.at_rest, NULL, CROWD + 1), 0);
+    for (i = 0; i < CROWD; i++) {
+        CHECK_EQ(pthread_create(&threads_[i], NULL, dials_many_texts, &c), 0);
+    }
+    CHECK_EQ(pthread_create(&busy, NULL, is_busy_elsewhere, &c), 0);
+    for (life = 0; life < 8; life++) {
+        int64_t remembered;
+        c.pool = pool_new(&options);
+        pthread_barrier_wait(&c.at_rest);
+        pthread_barrier_wait(&c.at_rest);
+        remembered = heap_bytes();
+        CHECK_EQ(vcp_pool_close(c.pool), VCP_OK);
+        if (life == 0) {
+            heap = heap_bytes();
+            CHECK(remembered - heap > CROWD * TEXTS * 64);
+        }
+        CHECK_BETWEEN(heap_bytes() - heap, -(4 << 10), 4 << 10);
+    }
+    __atomic_store_n(&c.is_over, 1, __ATOMIC_RELAXED);
+    pthread_barrier_wait(&c.at_rest);
+    for (i = 0; i < CROWD; i++) {
+        CHECK_EQ(pthread_join(threads_[i], NULL), 0);
+    }
+    CHECK_EQ(pthread_join(busy, NULL), 0);
+    CHECK_EQ(vcp_pool_close(c.other), VCP_OK);
+    pthread_barrier_destroy(&c.at_rest);
+    server_close(&s);
+    CHECK_BASELINE(fds_before, threads_before);
+}
+
 int main(int argc, char **argv)
 {
     (void)argc;
@@ -247,5 +347,6 @@ int main(int argc, char **argv)
     RUN(a_life_after_the_end_works_as_the_first);
     RUN(a_borrowed_connection_keeps_no_thread_once_given_back);
     RUN(the_heap_is_back_at_baseline);
+    RUN(what_threads_remember_of_a_pool_goes_with_it);
     return finished();
 }

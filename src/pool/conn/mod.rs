@@ -112,7 +112,7 @@ pub(crate) struct Conn {
     uses: AtomicU32,
     /// Its slot's generation when its loans were counted last. Under the pool's lock.
     counted_at: AtomicU32,
-    /// The generation of the borrow in which it was read from last; 0, which none has: it was not.
+    /// The generation of the borrow in which it was read from last; 0, which one in 2^32 has: it was not.
     read_in: AtomicU32,
     /// Reads, writes and waits that are running.
     running: AtomicU32,

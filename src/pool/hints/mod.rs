@@ -2,8 +2,8 @@
 //! connection that it used last, so that a hit finds it by one look (`quick`).
 //!
 //! Each thread has hints of its own, which nobody else sees. A hint promises nothing: the connection's own word says whether it still is
-//! where the hint leads. Hints of pools that have ended go when the thread next dials the long way, and all of
-//! them with the thread.
+//! where the hint leads. Hints of a pool that has ended go with it (where the kernel has no membarrier(2): when the
+//! thread next dials the long way), and all of them with the thread.
 #![forbid(unsafe_code)]
 
 mod table;
@@ -12,25 +12,34 @@ mod words;
 use self::table::Hints;
 pub(crate) use self::words::{Key, Named};
 use super::conn::{Conn, QUICK};
+use super::inherited::Listed;
 use crate::handle::{Kept, Owned, Trace};
 use crate::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use crate::sync::Arc;
-use crate::sys::per_thread::{here, Here, Keeper, Place};
+use crate::sys::per_generation::PerGeneration;
+use crate::sys::per_thread::{here, All, Here, Keeper, Place, Tidy};
 use crate::values::destination::Destination;
 
 /// How many pools have ended.
 static ENDED: AtomicU32 = AtomicU32::new(0);
+
+/// All threads' hints.
+static ALL: PerGeneration<All<Hints>> = PerGeneration::empty();
 
 thread_local! {
     static PLACE: Place<Hints> = const { Place::new() };
     static KEEPER: Keeper<Hints> = const { Keeper::new() };
 }
 
-/// A pool has ended: this thread's hints to it go now, others' at their next dial by the long way.
+/// A pool has ended, and its handle is over: all threads' hints to it go now.
 pub(crate) fn pool_ended() {
-    let ended = ENDED.fetch_add(1, Relaxed) + 1;
-    if let Some(mut hints) = at_hand() {
-        hints.sweep(ended);
+    ENDED.fetch_add(1, Relaxed);
+    All::tidy(&ALL);
+}
+
+impl Tidy for Hints {
+    fn tidy(&mut self) {
+        self.sweep(ENDED.load(Relaxed));
     }
 }
 
@@ -43,7 +52,7 @@ pub(super) fn at_hand() -> Option<Here<Hints>> {
 /// The same, made if need be. At a thread's end, when they are gone already, it may still dial.
 fn at_hand_or_new() -> Option<Here<Hints>> {
     at_hand().or_else(|| {
-        let keep = |keeper: &Keeper<_>| keeper.keep(Hints::NONE, &PLACE);
+        let keep = |keeper: &Keeper<_>| keeper.keep(Hints::NONE, &PLACE, &ALL);
         KEEPER.try_with(keep).ok()?;
         at_hand()
     })
@@ -59,7 +68,11 @@ pub(crate) fn note(name: Named, conn: &Owned<Conn>) {
     let [_, trace] = conn.traces(conn.pool().idle_ms());
     let trace = conn.has(QUICK).then_some(trace);
     let note = |mut hints: Here<Hints>| {
+        hints.enlist(&ALL);
+        // Where the kernel has no barrier, this is the time.
         hints.sweep(ENDED.load(Relaxed));
+        // In use: whoever ends the pool from now on sees that.
+        Listed::table().pin(name.pool).ok()?;
         let before = hints.keep(name, conn, trace);
         if trace.is_some() {
             let seats = [before.as_ref().map(Trace::seat), Some(conn.seat())];

@@ -55,6 +55,8 @@ struct Spot {
 pub(crate) struct Hints {
     spots: Vec<Spot>,
     hints: Vec<Hint>,
+    /// Whose they are.
+    pools: Vec<usize>,
     /// The one that was asked for last: most threads dial the same again.
     last: usize,
     /// Drawn for this thread, so that nobody can make the hashes of addresses fall together.
@@ -69,6 +71,7 @@ impl Hints {
     pub(super) const NONE: Self = Self {
         spots: Vec::new(),
         hints: Vec::new(),
+        pools: Vec::new(),
         last: 0,
         seed: 0,
         seen: 0,
@@ -147,6 +150,9 @@ impl Hints {
             // A thread that dials more begins anew.
             self.let_go(|_| false);
         }
+        if !self.pools.contains(&hint.pool) {
+            self.pools.push(hint.pool);
+        }
         self.hints.push(hint);
         let at = self.hints.len() - 1;
         if self.list(at) || self.grow() {
@@ -200,9 +206,16 @@ impl Hints {
 
     /// Lets go of what belongs to pools that have ended, if more have since the last time.
     pub(super) fn sweep(&mut self, ended: u32) {
-        if self.seen != ended {
-            self.seen = ended;
-            self.let_go(|hint| Listed::table().pin(hint.pool).is_ok());
+        if self.seen == ended {
+            return;
+        }
+        self.seen = ended;
+        let before = self.pools.len();
+        self.pools.retain(|&pool| Listed::table().pin(pool).is_ok());
+        if self.pools.len() < before {
+            let pools = std::mem::take(&mut self.pools);
+            self.let_go(|hint| pools.contains(&hint.pool));
+            self.pools = pools;
         }
     }
 
