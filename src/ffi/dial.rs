@@ -227,9 +227,13 @@ unsafe fn quick_dial(
         return Err(Missed::NONE);
     }
     // SAFETY: the caller's promise.
-    let key = unsafe { key(pool, network, address, reuse_tag) }.ok_or(Missed::NONE)?;
-    let hit = quick::borrow(&key).ok_or(Missed::NONE)?;
-    if !hit.is_quiet && !is_fit(hit.handle) {
+    let Some(key) = (unsafe { key(pool, network, address, reuse_tag) }) else {
+        return Err(Missed::NONE);
+    };
+    let Some(hit) = quick::borrow(&key) else {
+        return Err(Missed::NONE);
+    };
+    if hit.needs_peek && !quick::is_quiet(&hit) && !is_fit(hit.handle) {
         return Err(Missed { unfit: 1 });
     }
     // SAFETY: not NULL, and writable by the caller's promise.

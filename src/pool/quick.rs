@@ -22,25 +22,28 @@ use crate::values::options::{Options, ReuseOrder};
 pub(crate) struct Hit {
     pub(crate) fd: RawFd,
     pub(crate) handle: usize,
-    /// If not, it takes a closer look: [`is_fit`].
-    pub(crate) is_quiet: bool,
+    /// It is not its borrower's before it [`is_quiet`], or [`is_fit`].
+    pub(crate) needs_peek: bool,
 }
 
 /// Borrows what this thread has used last for that key.
 #[inline(always)]
 pub(crate) fn borrow(key: &Key<'_>) -> Option<Hit> {
-    let (offer, handle) = {
-        let mut hints = hints::at_hand()?;
-        let trace = hints.find(key)?.trace.as_mut()?;
-        let offer = trace.offer(|| clock::now_coarse().nanos())?;
-        (offer, trace.borrow()?)
-    };
+    let mut hints = hints::at_hand()?;
+    let trace = hints.find(key)?.trace.as_mut()?;
+    let offer = trace.offer(|| clock::now_coarse().nanos())?;
     Some(Hit {
+        handle: trace.borrow()?,
         fd: offer.fd,
-        handle,
-        // Not before it is borrowed: the number might be another socket's by now, and a look at that one takes its pending error.
-        is_quiet: !offer.needs_peek || socket::is_quiet(offer.fd),
+        needs_peek: offer.needs_peek,
     })
+}
+
+/// Nothing has arrived on one that was borrowed so. Not asked before it is: the number might be another socket's by then, and a look at
+/// that one takes its pending error.
+#[inline(always)]
+pub(crate) fn is_quiet(hit: &Hit) -> bool {
+    socket::is_quiet(hit.fd)
 }
 
 /// Whether one that was borrowed so may be handed out all the same. If not it is closed, as one that the pool finds unfit.
