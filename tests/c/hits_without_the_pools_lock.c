@@ -6,6 +6,7 @@
 #include "family.h"
 
 #include <dlfcn.h>
+#include <linux/futex.h>
 #include <stdarg.h>
 #include <sys/syscall.h>
 
@@ -597,15 +598,19 @@ long syscall(long number, ...)
 {
     typedef long (*call)(long, ...);
     static call real;
-    long a[6];
+    long a[6] = {0, 0, 0, 0, 0, 0};
     va_list arguments;
     int i;
     if (real == NULL) {
         *(void **)&real = dlsym(RTLD_NEXT, "syscall");
     }
     va_start(arguments, number);
-    for (i = 0; i < 6; i++) {
+    for (i = 0; i < 5; i++) {
         a[i] = va_arg(arguments, long);
+    }
+    /* The sixth is passed on the stack: looked at only where it was. */
+    if (number == SYS_recvfrom || (number == SYS_futex && (a[1] & FUTEX_CMD_MASK) == FUTEX_WAIT_BITSET)) {
+        a[5] = va_arg(arguments, long);
     }
     va_end(arguments);
     if (number == SYS_recvfrom && asked_at_peek != NULL) {
