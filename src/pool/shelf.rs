@@ -221,14 +221,19 @@ impl<C: Held> Shelves<C> {
     /// The longest idle node of all that does not belong to `except`, and its destination.
     pub(crate) fn oldest_not_of(&mut self, except: Option<u32>) -> Option<(u32, u32)> {
         let mut at = self.oldest;
+        let mut passed = NOWHERE;
         while at != NOWHERE {
             let node = &self.nodes[at as usize];
             let (destination, newer) = (node.destination, node.age.newer);
             if Some(destination) == except {
+                passed = at;
                 at = newer;
             } else if self.is_stale(at) {
-                self.move_from(at);
-                at = self.oldest;
+                passed = if self.move_from(at) { NOWHERE } else { passed };
+                at = match passed {
+                    NOWHERE => self.oldest,
+                    passed => self.node(passed).age.newer,
+                };
             } else {
                 return Some((at, destination));
             }
@@ -237,10 +242,12 @@ impl<C: Held> Shelves<C> {
     }
 
     /// Moves the stale ones from there on, up to the first that is not, to where they belong: together, because a walk costs what it
-    /// walks over. When walks have cost as much as one over all, all are moved.
-    fn move_from(&mut self, first: u32) {
+    /// walks over. When walks have cost as much as one over all, all are moved; true
+    /// then.
+    fn move_from(&mut self, first: u32) -> bool {
         if self.walked > self.len {
-            return self.move_old(Time::NEVER);
+            self.move_old(Time::NEVER);
+            return true;
         }
         let mut stale = Vec::new();
         let mut at = first;
@@ -249,6 +256,7 @@ impl<C: Held> Shelves<C> {
             at = self.node(at).age.newer;
         }
         self.move_all(stale);
+        false
     }
 
     /// The longest idle node of one shelf.
@@ -452,11 +460,26 @@ mod tests {
         let mixed = |i: u64| Some(i * 1201 % MANY);
         for used_at in [reversed, every_other, mixed] {
             let (mut shelves, mut shelf) = (Shelves::new(), Shelf::EMPTY);
+            let mut oldest_of_evens = Time::NEVER;
             for i in 0..MANY {
                 let put = Time::from_nanos(i);
                 let since = used_at(i).map_or(put, |at| Time::from_nanos(MANY + at));
-                shelves.push(&mut shelf, 0, One(i, Rc::new(Cell::new(since))), put);
+                let destination = (i % 2) as u32;
+                shelves.push(
+                    &mut shelf,
+                    destination,
+                    One(i, Rc::new(Cell::new(since))),
+                    put,
+                );
+                if destination == 0 {
+                    oldest_of_evens = oldest_of_evens.min(since);
+                }
             }
+            let (at, destination) = shelves.oldest_not_of(Some(1)).expect("there are some");
+            assert_eq!(
+                (shelves.node(at).idle_since, destination),
+                (oldest_of_evens, 0)
+            );
             let (mut last, mut walked) = (Time::default(), 0);
             while let Some((at, _, since)) = shelves.oldest() {
                 assert!(since >= last);
