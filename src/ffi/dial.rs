@@ -233,13 +233,22 @@ unsafe fn quick_dial(
     let Some(hit) = quick::borrow(&key) else {
         return Err(Missed::NONE);
     };
-    if hit.needs_peek && !quick::is_quiet(&hit) && !is_fit(hit.handle) {
-        return Err(Missed { unfit: 1 });
+    let mut handle = hit.handle;
+    let mut answer = hit.fd;
+    if hit.needs_peek && !quick::is_quiet(&hit) {
+        match is_fit(handle) {
+            FIT => {}
+            UNFIT => return Err(Missed { unfit: 1 }),
+            status => (handle, answer) = (0, status),
+        }
     }
     // SAFETY: not NULL, and writable by the caller's promise.
-    unsafe { *conn = hit.handle as *mut vcp_conn };
-    Ok(hit.fd)
+    unsafe { *conn = handle as *mut vcp_conn };
+    Ok(answer)
 }
+
+const UNFIT: c_int = 0;
+const FIT: c_int = 1;
 
 /// There was no such hit.
 #[derive(Clone, Copy, Debug)]
@@ -252,11 +261,11 @@ impl Missed {
     const NONE: Self = Self { unfit: 0 };
 }
 
+/// Or why the whole call fails: code of the program that runs when an unfit one is closed may have forked.
 #[cold]
 #[inline(never)]
-fn is_fit(handle: usize) -> bool {
-    let answer = guard(|| Ok(i32::from(quick::is_fit(handle))));
-    answer == 1
+fn is_fit(handle: usize) -> c_int {
+    guard(|| Ok(if quick::is_fit(handle) { FIT } else { UNFIT }))
 }
 
 /// The same with options.

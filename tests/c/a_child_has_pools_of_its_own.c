@@ -1045,6 +1045,57 @@ TEST(whatever_call_a_callback_forks_in_fails_in_the_child)
     }
 }
 
+static void data_that_forks(void *data)
+{
+    forker *f = (forker *)data;
+    pid_t child = split(BY_FORK);
+    CHECK(child >= 0);
+    f->in_child = child == 0;
+    f->child = child;
+}
+
+/* By the way that asks no lock. */
+TEST(a_dial_that_finds_an_unfit_one_whose_data_forks_fails_in_the_child)
+{
+    forker f;
+    vcp_pool *pool = pool_new(NULL);
+    vcp_conn *conn;
+    int result;
+    int peer;
+    int fd;
+    int i;
+    memset(&f, 0, sizeof f);
+    f.s = tcp_server();
+    conn = borrow(pool, &f.s);
+    peer = server_accept(&f.s);
+    CHECK_EQ(vcp_conn_set_data(conn, &f, data_that_forks), VCP_OK);
+    for (i = 0; i < 3; i++) {
+        give_back(conn);
+        conn = borrow(pool, &f.s);
+    }
+    fd = vcp_conn_raw_fd(conn);
+    give_back(conn);
+    CHECK_EQ(send(peer, "!", 1, MSG_NOSIGNAL), 1);
+    CHECK(readable_within(fd, 5000));
+    result = vcp_dial(pool, f.s.network, f.s.address, &conn);
+    if (f.in_child) {
+        alarm((unsigned)at_most(10));
+        CHECK_EQ(result, VCP_ERR_CALLBACK);
+        CHECK(conn == NULL);
+        CHECK_EQ(vcp_pool_conn_count(pool), 0);
+        CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+        child_ends();
+    }
+    CHECK(f.child > 0);
+    CHECK(result >= 0);
+    CHECK_CHILD(f.child);
+    CHECK_EQ(vcp_conn_is_reused(conn), 0);
+    give_back(conn);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    close(peer);
+    server_close(&f.s);
+}
+
 static int resolve_that_forks(void *user, const char *network, const char *host, int64_t timeout_ms,
                               vcp_resolved *out)
 {
@@ -1112,6 +1163,7 @@ int main(void)
     RUN(a_dial_whose_callback_forks_fails_in_the_child);
     RUN(a_dial_whose_event_forks_fails_in_the_child);
     RUN(whatever_call_a_callback_forks_in_fails_in_the_child);
+    RUN(a_dial_that_finds_an_unfit_one_whose_data_forks_fails_in_the_child);
     RUN(a_child_that_returns_from_a_callback_on_a_librarys_thread_ends);
     return finished();
 }
