@@ -21,7 +21,7 @@ use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 use std::thread::LocalKey;
 
-use super::per_generation::PerGeneration;
+use super::per_generation::{leave, PerGeneration};
 use super::{fork, membarrier};
 use crate::sync::atomic::{
     compiler_fence, AtomicBool, AtomicU32,
@@ -97,7 +97,8 @@ impl<T: Tidy> Stand<T> {
 
     #[cold]
     fn do_as_asked(&self) {
-        while self.claim.load(Relaxed) == ASKED {
+        // In a child that has not called yet nothing is as it seems; there is another time.
+        while self.claim.load(Relaxed) == ASKED && fork::generation_if_entered() != 0 {
             self.is_in_use.store(true, Relaxed);
             if self.moves(ASKED, FREE) {
                 // SAFETY: it was asked of this thread, and whoever claims it from now on sees that it is in use.
@@ -166,6 +167,20 @@ impl<T: Tidy> Drop for Here<T> {
     }
 }
 
+impl<T: Tidy> Kept<T> {
+    /// False in a child that was made while another thread of its parent tidied it: half tidied it stays, and out of use.
+    fn is_of_use(&self) -> bool {
+        // SAFETY: nobody but the keeper frees it.
+        let stand = unsafe { self.stand.as_ref() };
+        let is_lost =
+            stand.claim.load(Acquire) == TAKEN && stand.enlisted_in.get() != fork::generation();
+        if is_lost {
+            leave(self.stand.as_ptr().cast());
+        }
+        !is_lost
+    }
+}
+
 impl<T: Tidy> Keeper<T> {
     pub(crate) const fn new() -> Self {
         Self(Cell::new(None))
@@ -178,7 +193,7 @@ impl<T: Tidy> Keeper<T> {
         place: &'static LocalKey<Place<T>>,
         all: &'static PerGeneration<All<T>>,
     ) {
-        let kept = self.0.take().unwrap_or_else(|| {
+        let kept = self.0.take().filter(Kept::is_of_use).unwrap_or_else(|| {
             let stand = Box::leak(Box::new(Stand {
                 is_in_use: AtomicBool::new(false),
                 claim: AtomicU32::new(FREE),

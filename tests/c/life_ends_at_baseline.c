@@ -1,5 +1,6 @@
 /* A life of every kind, and the process is as it was: descriptors and threads by /proc/self. Contract sections 2 and 4. */
 #include "check.h"
+#include "family.h"
 
 static int fds_before;
 static int threads_before;
@@ -256,21 +257,26 @@ static int connects_at_once(void *user, const char *network, const char *address
     return ends[0];
 }
 
+static void dial_many_texts(vcp_pool *pool)
+{
+    int i;
+    for (i = 0; i < TEXTS; i++) {
+        char address[32];
+        vcp_conn *conn;
+        snprintf(address, sizeof address, "10.0.%d.%d:80", i / 256, i % 256);
+        CHECK(vcp_dial(pool, "tcp", address, &conn) >= 0);
+        CHECK_EQ(vcp_conn_discard(conn), VCP_OK);
+        give_back(conn);
+    }
+}
+
 /* Dials many texts in each life, and sleeps while the pool is closed. */
 static void *dials_many_texts(void *argument)
 {
     crowd *c = (crowd *)argument;
     pthread_barrier_wait(&c->at_rest);
     while (!c->is_over) {
-        int i;
-        for (i = 0; i < TEXTS; i++) {
-            char address[32];
-            vcp_conn *conn;
-            snprintf(address, sizeof address, "10.0.%d.%d:80", i / 256, i % 256);
-            CHECK(vcp_dial(c->pool, "tcp", address, &conn) >= 0);
-            CHECK_EQ(vcp_conn_discard(conn), VCP_OK);
-            give_back(conn);
-        }
+        dial_many_texts(c->pool);
         pthread_barrier_wait(&c->at_rest);
         pthread_barrier_wait(&c->at_rest);
     }
@@ -334,6 +340,27 @@ TEST(what_threads_remember_of_a_pool_goes_with_it)
     CHECK_BASELINE(fds_before, threads_before);
 }
 
+static void closes_what_it_inherited(void *argument)
+{
+    int64_t heap = heap_bytes();
+    CHECK_EQ(vcp_pool_close((vcp_pool *)argument), VCP_OK);
+    CHECK(heap - heap_bytes() > TEXTS * 64);
+}
+
+TEST(what_a_child_has_inherited_of_it_goes_too)
+{
+    vcp_pool_options options = pool_options();
+    vcp_pool *pool;
+    if (slowness() > 1) {
+        SKIP("valgrind and sanitizers replace malloc");
+    }
+    options.dial = connects_at_once;
+    pool = pool_new(&options);
+    dial_many_texts(pool);
+    IN_A_CHILD(BY_FORK, closes_what_it_inherited, pool);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+}
+
 int main(int argc, char **argv)
 {
     (void)argc;
@@ -348,5 +375,6 @@ int main(int argc, char **argv)
     RUN(a_borrowed_connection_keeps_no_thread_once_given_back);
     RUN(the_heap_is_back_at_baseline);
     RUN(what_threads_remember_of_a_pool_goes_with_it);
+    RUN(what_a_child_has_inherited_of_it_goes_too);
     return finished();
 }

@@ -34,6 +34,10 @@ thread_local! {
 /// A pool has ended, and its handle is over: all threads' hints to it go now.
 pub(crate) fn pool_ended() {
     ENDED.fetch_add(1, Relaxed);
+    // In a child it is not on the list yet.
+    if let Some(own) = at_hand() {
+        own.enlist(&ALL);
+    }
     All::tidy(&ALL);
 }
 

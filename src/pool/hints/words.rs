@@ -64,6 +64,7 @@ fn mix(hash: u64, bytes: &[u8]) -> u64 {
         let wide = u128::from(hash.rotate_left(23) ^ word) * u128::from(ODD);
         (wide >> 64) as u64 ^ wide as u64
     };
+    let hash = hash ^ bytes.len() as u64;
     let Some(last) = bytes.last_chunk() else {
         // Fewer than eight.
         let word = match (bytes.first_chunk(), bytes.last_chunk()) {
