@@ -13,6 +13,7 @@ use std::os::fd::RawFd;
 
 use super::conn::Conn;
 use super::hints::{self, Key};
+use super::io;
 use super::Pool;
 use crate::handle::{Kept, Place};
 use crate::sys::{clock, socket};
@@ -57,11 +58,12 @@ pub(crate) fn is_fit(handle: usize) -> bool {
     };
     let place = pin.place();
     pool.change(|state, _, _| {
-        state.call_in_one(|| pin.node(), place.to_bits());
-        state.was_not_reused();
+        if state.call_in_one(|| pin.node(), place.to_bits()) {
+            state.was_not_reused();
+        }
     });
     drop(pin);
-    if let Ok(conn) = Conn::table().redeem(handle, |_| {}) {
+    if let Ok(conn) = Conn::table().redeem(handle, |busy| io::kick(busy, place)) {
         pool.reject(conn, cause);
     }
     false

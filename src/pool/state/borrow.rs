@@ -416,7 +416,8 @@ impl<C: Held> State<C> {
         self.counters.reuses += 1;
     }
 
-    /// One that was borrowed without the state, and called in, turned out to be unfit.
+    /// One that was borrowed without the state, and is called in by this very transition, turned out to be unfit. One that somebody has
+    /// counted meanwhile stays counted: what was told once does not become less.
     pub(crate) fn was_not_reused(&mut self) {
         self.counters.reuses -= 1;
     }

@@ -35,9 +35,9 @@ impl Reference {
         }
     }
 
-    /// To the contract it was never handed out.
-    pub(in super::super) fn find_unfit_quickly(&mut self, id: u64, cause: Cause) {
-        self.counters.reuses -= 1;
+    /// To the contract it was never handed out, unless somebody has counted it meanwhile: counters never fall.
+    pub(in super::super) fn find_unfit_quickly(&mut self, id: u64, cause: Cause, was_unseen: bool) {
+        self.counters.reuses -= u64::from(was_unseen);
         self.reject(id, cause);
     }
 

@@ -9,7 +9,7 @@ use super::conns::{Borrower, Came};
 use super::{pick, same, World, Wrong};
 use crate::pool::shelf::Held;
 use crate::pool::state::answer::Fate;
-use crate::pool::state::model::fake::Facts;
+use crate::pool::state::model::fake::{Facts, Fake};
 use crate::pool::stats::Cause;
 use crate::values::clock::Time;
 
@@ -79,12 +79,15 @@ impl World<'_> {
             return;
         };
         let conn = self.borrowers.remove(at).conn;
-        let conn = self.redeem(&conn);
+        let was_unseen = self.state.call_in_one(|| conn.node.get(), conn.id);
+        let conn = Fake::redeem(&conn);
         let (id, to, cause) = (conn.id, conn.destination_id(), Cause::StaleAtBorrow);
-        self.state.was_not_reused();
+        if was_unseen {
+            self.state.was_not_reused();
+        }
         self.state
             .reject(to, conn, cause, self.now, &mut self.effects);
-        self.reference.find_unfit_quickly(id, cause);
+        self.reference.find_unfit_quickly(id, cause, was_unseen);
     }
 
     /// What a borrower has read from the clock, so long ago, but after it had borrowed.
