@@ -591,19 +591,27 @@ TEST(a_text_that_changes_during_its_dial_leads_to_nothing_else)
 static vcp_pool *asked_at_peek;
 static uint64_t borrowed_at_peek;
 
+typedef long (*syscall_fn)(long, ...);
+
+/* Found before the first thread begins. */
+static syscall_fn real_syscall;
+
+static syscall_fn find_syscall(void)
+{
+    syscall_fn found;
+    *(void **)&found = dlsym(RTLD_NEXT, "syscall");
+    return found;
+}
+
 #ifdef __cplusplus
 extern "C"
 #endif
 long syscall(long number, ...)
 {
-    typedef long (*call)(long, ...);
-    static call real;
+    syscall_fn real = real_syscall != NULL ? real_syscall : find_syscall();
     long a[6] = {0, 0, 0, 0, 0, 0};
     va_list arguments;
     int i;
-    if (real == NULL) {
-        *(void **)&real = dlsym(RTLD_NEXT, "syscall");
-    }
     va_start(arguments, number);
     for (i = 0; i < 5; i++) {
         a[i] = va_arg(arguments, long);
@@ -639,6 +647,7 @@ TEST(only_what_is_borrowed_is_looked_at)
 
 int main(void)
 {
+    real_syscall = find_syscall();
     RUN(a_waiter_gets_it);
     RUN(a_waiter_of_another_destination_gets_its_slot);
     RUN(every_number_is_exact);
