@@ -99,6 +99,19 @@ impl Loan {
         pool.discard(self.come_home(pool));
     }
 
+    /// As `quick::is_fit` does with one that is not.
+    pub(crate) fn is_unfit(self, pool: &Pool) {
+        let Self { facts, .. } = self;
+        let node = || facts.node.load(SeqCst);
+        pool.change(|state, _| {
+            if state.call_in_one(node, facts.id) {
+                state.was_not_reused();
+                pool.lends.fetch_sub(1, SeqCst);
+            }
+        });
+        pool.reject(Conn { facts });
+    }
+
     /// The first half of the long way, up to where it is as any borrowed one.
     fn come_home(self, pool: &Pool) -> Conn {
         let Self { facts, .. } = self;

@@ -39,6 +39,12 @@ pub(crate) const ALL: &[(&str, fn())] = &[
         discard_against_give_back,
     ),
     ("a lost number against a give-back", lost_number),
+    ("an unfit hit against an eviction", unfit_against_evict),
+    (
+        "an unfit hit against a count and a waiter",
+        unfit_against_count,
+    ),
+    ("an unfit hit against a drain", unfit_against_drain),
 ];
 
 fn lending(pool: &Arc<Pool>, trace: &Trace, times: u32) -> thread::JoinHandle<bool> {
@@ -281,5 +287,48 @@ fn lost_number() {
     pool.give_back(conn);
     ended(loser);
     assert!(trace.borrow(&pool).is_none(), "it is not the pool's");
+    pool.check_at_rest();
+}
+
+fn finding_it_unfit(pool: &Arc<Pool>, trace: &Trace) -> thread::JoinHandle<bool> {
+    let trace = trace.clone();
+    spawn(pool, move |pool| {
+        let loan = trace.borrow(pool);
+        let was_there = loan.is_some();
+        loan.into_iter().for_each(|loan| loan.is_unfit(pool));
+        was_there
+    })
+}
+
+fn unfit_against_evict() {
+    let pool = Pool::plain(limits(2));
+    let trace = pool.shelved(0);
+    let quick = finding_it_unfit(&pool, &trace);
+    pool.evict();
+    ended(quick);
+    assert!(is_gone(&trace), "evicted or unfit");
+    pool.check_at_rest();
+}
+
+/// Its slot serves whoever waits; and what a count has seen stays counted.
+fn unfit_against_count() {
+    let pool = Pool::plain(limits(1));
+    let trace = pool.shelved(0);
+    let quick = finding_it_unfit(&pool, &trace);
+    let waiter = waiting(&pool, 1);
+    let (idle, borrowed) = pool.count();
+    assert!(idle + borrowed <= 1);
+    ended(quick);
+    assert!(ended(waiter), "served");
+    pool.check_at_rest();
+}
+
+fn unfit_against_drain() {
+    let pool = Pool::plain(limits(1));
+    let trace = pool.shelved(0);
+    let quick = finding_it_unfit(&pool, &trace);
+    pool.drain();
+    assert!(is_gone(&trace), "all are home, and closed");
+    ended(quick);
     pool.check_at_rest();
 }

@@ -279,6 +279,13 @@ impl Pool {
         self.end_borrow(conn, Fate::Close(Cause::Discarded));
     }
 
+    /// It was found unfit before its borrower saw it.
+    pub(crate) fn reject(&self, conn: Conn) {
+        conn.redeem();
+        let cause = Cause::StaleAtBorrow;
+        self.change(|state, effects| state.reject(conn.to, conn, cause, NOW, effects));
+    }
+
     fn end_borrow(&self, conn: Conn, fate: Fate) {
         conn.redeem();
         let is_kept =
@@ -375,6 +382,7 @@ impl Pool {
         let law = stats.counters;
         let gone = law.closed_while_idle
             + law.closed_idle_timeout
+            + law.stale_at_borrow
             + law.closed_evicted
             + law.closed_discarded
             + law.closed_idle_full;
