@@ -1073,10 +1073,11 @@ TEST(a_dial_that_finds_an_unfit_one_whose_data_forks_fails_in_the_child)
         give_back(conn);
         conn = borrow(pool, &f.s);
     }
+    /* While it is borrowed, so that the watch, which looks for bytes after half a second of rest, does not find it first. */
     fd = vcp_conn_raw_fd(conn);
-    give_back(conn);
     CHECK_EQ(send(peer, "!", 1, MSG_NOSIGNAL), 1);
     CHECK(readable_within(fd, 5000));
+    give_back(conn);
     result = vcp_dial(pool, f.s.network, f.s.address, &conn);
     if (f.in_child) {
         alarm((unsigned)at_most(10));

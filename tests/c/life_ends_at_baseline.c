@@ -242,7 +242,7 @@ typedef struct crowd {
     vcp_pool *other;
     const server *s;
     pthread_barrier_t at_rest;
-    volatile int is_over;
+    int is_over;
 } crowd;
 
 static int connects_at_once(void *user, const char *network, const char *address, int64_t timeout_ms)
@@ -275,7 +275,7 @@ static void *dials_many_texts(void *argument)
 {
     crowd *c = (crowd *)argument;
     pthread_barrier_wait(&c->at_rest);
-    while (!c->is_over) {
+    while (!__atomic_load_n(&c->is_over, __ATOMIC_RELAXED)) {
         dial_many_texts(c->pool);
         pthread_barrier_wait(&c->at_rest);
         pthread_barrier_wait(&c->at_rest);
