@@ -242,11 +242,11 @@ impl<C: Held> Shelves<C> {
     }
 
     /// Moves the stale ones from there on, up to the first that is not, to where they belong: together, because a walk costs what it
-    /// walks over. When walks have cost as much as one over all, all are moved; true
-    /// then.
+    /// walks over. When walks have cost as much as one over all, all are moved; true then.
     fn move_from(&mut self, first: u32) -> bool {
         if self.walked > self.len {
             self.move_old(Time::NEVER);
+            self.walked = 0;
             return true;
         }
         let mut stale = Vec::new();
@@ -285,9 +285,6 @@ impl<C: Held> Shelves<C> {
 
     /// Moves those on the old side, up to that time, to where they belong.
     pub(crate) fn move_old(&mut self, up_to: Time) {
-        if up_to == Time::NEVER {
-            self.walked = 0;
-        }
         let mut stale = Vec::new();
         let mut at = self.oldest;
         while at != NOWHERE && self.node(at).idle_since <= up_to {
