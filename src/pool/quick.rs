@@ -6,7 +6,7 @@
 //! ordinary was done or noticed (`conn::TOLD_TO_THE_POOL`) comes back the long way. Whoever waits, counts, limits, drains or closes
 //! takes the permission away under the pool's lock, and then the borrower comes by the long way too: see `state::absence`.
 //!
-//! Nothing in these two is a cancellation point or can panic: `ffi` calls them outside of its wall.
+//! Nothing in [`borrow`], [`is_quiet`] and [`give_back`] is a cancellation point or can panic: `ffi` calls them outside of its wall.
 #![forbid(unsafe_code)]
 
 use std::os::fd::RawFd;

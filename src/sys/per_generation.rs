@@ -102,12 +102,13 @@ impl<T> Drop for PerGeneration<T> {
     }
 }
 
-/// What was left as it is, in `leave`. Only for valgrind and LeakSanitizer, which call memory lost that nothing points to.
+/// What was left as it is. Only for valgrind and LeakSanitizer, which call memory lost that nothing points to.
 struct Left {
     _what: *mut (),
     _next: *mut Left,
 }
 
+/// Nobody uses it any more, and nobody frees it.
 pub(super) fn leave(what: *mut ()) {
     static LEFT: AtomicPtr<Left> = AtomicPtr::new(std::ptr::null_mut());
     let mut next = LEFT.load(Acquire);

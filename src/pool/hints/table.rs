@@ -55,7 +55,7 @@ struct Spot {
 pub(crate) struct Hints {
     spots: Vec<Spot>,
     hints: Vec<Hint>,
-    /// Whose they are.
+    /// Whose they are: the end of another pool is no reason to look through them.
     pools: Vec<usize>,
     /// The one that was asked for last: most threads dial the same again.
     last: usize,

@@ -97,8 +97,8 @@ impl<C: Held> State<C> {
         entry.map_or_else(Vec::new, |entry| self.shelves.nodes_of(&entry.shelf))
     }
 
-    /// The one in that node, found by its number, is borrowed from now on if it is out; whether it was. The node is read here, under the lock: whoever
-    /// gave it back may not have put it there yet when it is borrowed anew.
+    /// The one in that node, found by its number, is borrowed from now on if it is out; whether it was. The node is read here, under the
+    /// lock: whoever gave it back may not have put it there yet when it is borrowed anew.
     pub(crate) fn call_in_one(&mut self, node: impl FnOnce() -> u32, conn: u64) -> bool {
         let node = node();
         let id = self.shelves.destination_of(node, conn);
