@@ -111,7 +111,7 @@ int answer_kept_runs(void (*cycles)(uint64_t count))
     return answer_timed_runs(time_of_kept);
 }
 
-static struct sockaddr_in parse(const char *address)
+struct sockaddr_in sockaddr_of(const char *address)
 {
     struct sockaddr_in name = {.sin_family = AF_INET};
     char host[INET_ADDRSTRLEN];
@@ -128,7 +128,7 @@ static struct sockaddr_in parse(const char *address)
 
 int connect_to(const char *address)
 {
-    struct sockaddr_in name = parse(address);
+    struct sockaddr_in name = sockaddr_of(address);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0 || connect(fd, (struct sockaddr *)&name, sizeof name) < 0)
         fail("connect");

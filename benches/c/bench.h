@@ -8,8 +8,9 @@
 #ifndef BENCH_H
 #define BENCH_H
 
-#include <stdint.h>
+#include <netinet/in.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -43,6 +44,9 @@ int answer_timed_runs(uint64_t (*cycles)(uint64_t count));
 
 /* The same for cycles with more to tell: what they return is printed, as numbers with spaces between. */
 int answer_told_runs(const char *(*cycles)(uint64_t count));
+
+/* Of "a.b.c.d:port". */
+struct sockaddr_in sockaddr_of(const char *address);
 
 /* A connected TCP socket, close-on-exec, in blocking mode, with no option set. The address is "a.b.c.d:port". */
 int connect_to(const char *address);

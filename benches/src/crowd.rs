@@ -19,6 +19,8 @@ const FAIR: f64 = 0.9;
 /// See the module.
 pub(crate) struct Crowd {
     pub(crate) ours: Contestant,
+    /// No pool at all: what threads that hand on to each other cost.
+    pub(crate) bare: Contestant,
     pub(crate) peers: &'static [Contestant],
 }
 
@@ -42,7 +44,7 @@ impl Crowd {
             TURN_MS
         };
         let mut runners = Vec::new();
-        for contestant in [&self.ours].into_iter().chain(self.peers) {
+        for contestant in [&self.ours, &self.bare].into_iter().chain(self.peers) {
             if let Some(program) = bench.program_of(contestant, outcome)? {
                 let command = Place::Anywhere.command(&program)?;
                 let entrant = Entrant::start(bench, contestant, Place::Anywhere, command)?;
@@ -55,9 +57,9 @@ impl Crowd {
                 runners[one].take_turn(time)?;
             }
         }
-        // The first is ours, and is never missing.
-        if let Some((ours, peers)) = runners.split_first() {
-            outcome.marks.extend(marks(ours, peers));
+        // The first two need no package, and are never missing.
+        if let [ours, bare, peers @ ..] = &runners[..] {
+            outcome.marks.extend(marks(ours, bare, peers));
         }
         for runner in runners {
             outcome.figures.extend(runner.end()?);
@@ -105,7 +107,7 @@ impl Runner {
     }
 }
 
-fn marks(ours: &Runner, peers: &[Runner]) -> Vec<Mark> {
+fn marks(ours: &Runner, bare: &Runner, peers: &[Runner]) -> Vec<Mark> {
     let mut marks = vec![Mark {
         what: "fairness: fewest / most operations of a thread".to_owned(),
         spread: Spread::of(&ours.fairness),
@@ -120,6 +122,11 @@ fn marks(ours: &Runner, peers: &[Runner]) -> Vec<Mark> {
         ),
         spread: ratio(&ours.p99, &best.p99),
         bar: Some(Bar::AtMost(1.0)),
+    }));
+    marks.extend(best.map(|best| Mark {
+        what: format!("worst p99 wait of {} / the same", bare.label),
+        spread: ratio(&bare.p99, &best.p99),
+        bar: None,
     }));
     let worst = peers
         .iter()

@@ -172,6 +172,8 @@ pub(super) const DIAL_DESCRIPTOR: Contestant =
 pub(super) const DIAL_BARE: Contestant = DIAL_PLAIN.as_one("C", "bare");
 pub(super) const DIAL_OPTIONS: Contestant =
     DIAL_PLAIN.as_one("C, with the library's socket options", "options");
+pub(super) const DIAL_SYSTEM_CALLS: Contestant =
+    DIAL_PLAIN.as_one("C, with all of the library's system calls", "calls");
 
 const RESTART: Program = program("restart_vconnpool", &[], Over::Libvconnpool);
 pub(super) const RESTART_BORROW: Contestant =
@@ -184,6 +186,9 @@ pub(super) const CROWD_STRICT: Contestant =
     program("crowd_vconnpool", &["crowd"], Over::Libvconnpool)
         .as_one("libvconnpool, STRICT", "strict")
         .with(FEW);
+pub(super) const CROWD_BARE: Contestant = program("crowd_plain", &["crowd"], Over::Nothing)
+    .as_one("a bare list of futexes", "futex")
+    .with(FEW);
 pub(super) const CROWD_RESLIST: Contestant =
     program("crowd_apr_reslist", &["crowd", "reslist"], APR)
         .as_one("apr_reslist", "waiting")

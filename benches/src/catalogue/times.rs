@@ -85,6 +85,7 @@ pub(super) const CROWD: Case = Case {
     title: "8 threads, 2 connections, 64-byte echo while holding",
     measure: Measure::Crowd(Crowd {
         ours: CROWD_STRICT,
+        bare: CROWD_BARE,
         peers: &[CROWD_DEADPOOL, CROWD_BB8, CROWD_R2D2, CROWD_RESLIST],
     }),
 };
@@ -126,12 +127,19 @@ pub(super) const DIAL: Case = Case {
     measure: Measure::Race(Race {
         place: Place::OneCpu,
         turn: Turn::Filled,
-        contestants: &[DIAL_CALLS, DIAL_BARE, DIAL_DESCRIPTOR, DIAL_OPTIONS],
+        contestants: &[
+            DIAL_CALLS,
+            DIAL_BARE,
+            DIAL_DESCRIPTOR,
+            DIAL_OPTIONS,
+            DIAL_SYSTEM_CALLS,
+        ],
         comparisons: &[
             at_most(1.10, &DIAL_CALLS, &DIAL_BARE),
             at_most(1.10, &DIAL_DESCRIPTOR, &DIAL_BARE),
             beside(&DIAL_CALLS, &DIAL_OPTIONS),
             beside(&DIAL_OPTIONS, &DIAL_BARE),
+            beside(&DIAL_SYSTEM_CALLS, &DIAL_BARE),
         ],
         flat_within: None,
     }),
