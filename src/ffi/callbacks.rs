@@ -8,7 +8,7 @@ use super::guard::guard;
 use super::text;
 use crate::dial::lookup::Lookup;
 use crate::handle::{Inherited, Kept, Kind, Table};
-use crate::pool::process::process;
+use crate::pool::runtime::process;
 use crate::sync::Arc;
 use crate::sys::fork;
 use crate::values::address;

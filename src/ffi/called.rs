@@ -15,7 +15,7 @@ use crate::dial::program::Program;
 use crate::handle::Kept;
 use crate::pool::engine::run_where_it_may;
 use crate::pool::events::Observer;
-use crate::pool::hooks::{Hook, Hooks};
+use crate::pool::lend::hooks::{Hook, Hooks};
 use crate::pool::Callbacks;
 use crate::sync::atomic::{AtomicBool, Ordering::Release};
 use crate::sync::Arc;

@@ -9,10 +9,10 @@ use super::guard::guard;
 use super::options;
 use super::text;
 use crate::handle::{Kept, Pin, Stale};
+use crate::pool::conn::io::{self, Directions};
 use crate::pool::conn::{self as flags, Conn};
-use crate::pool::inherited::close_copy_of_lent;
-use crate::pool::io::{self, Directions};
-use crate::pool::quick;
+use crate::pool::entry::fast_hit;
+use crate::pool::entry::fork::close_copy_of_lent;
 use crate::sys::foreign::UserData;
 use crate::sys::{self, clock, socket};
 use crate::values::clock::Deadline;
@@ -252,7 +252,7 @@ pub unsafe extern "C" fn vcp_conn_try_write(
 /// with VCP_ERR_CONN_CLOSED first, and then the connection is not kept.
 #[no_mangle]
 pub extern "C" fn vcp_conn_close(conn: *mut vcp_conn) -> c_int {
-    if quick::give_back(conn as usize) {
+    if fast_hit::give_back(conn as usize) {
         return 0;
     }
     close(conn)

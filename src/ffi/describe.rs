@@ -5,7 +5,7 @@ use std::ffi::c_char;
 use super::guard::guard;
 use super::pool::{pool_of, vcp_pool};
 use super::text;
-use crate::pool::describe::Form;
+use crate::pool::report::describe::Form;
 use crate::values::error::Error;
 
 /// The form of a report.

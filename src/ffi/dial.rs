@@ -9,10 +9,10 @@ use super::pool::{destination_of, pool_of, vcp_pool};
 use super::records::{self, Record};
 use super::text;
 use crate::dial::names::NamesAtHand;
-use crate::pool::asynchronous::Where;
+use crate::pool::entry::fast_hit;
+use crate::pool::entry::start_async::Where;
 use crate::pool::hints::{self, Key, Named};
-use crate::pool::process::process;
-use crate::pool::quick;
+use crate::pool::runtime::process;
 use crate::pool::state::answer::Want;
 use crate::pool::{Ask, Mode, Pool};
 use crate::sync::Arc;
@@ -230,12 +230,12 @@ unsafe fn quick_dial(
     let Some(key) = (unsafe { key(pool, network, address, reuse_tag) }) else {
         return Err(Missed::NONE);
     };
-    let Some(hit) = quick::borrow(&key) else {
+    let Some(hit) = fast_hit::borrow(&key) else {
         return Err(Missed::NONE);
     };
     let mut handle = hit.handle;
     let mut answer = hit.fd;
-    if hit.needs_peek && !quick::is_quiet(&hit) {
+    if hit.needs_peek && !fast_hit::is_quiet(&hit) {
         match is_fit(handle) {
             FIT => {}
             UNFIT => return Err(Missed { unfit: 1 }),
@@ -265,7 +265,7 @@ impl Missed {
 #[cold]
 #[inline(never)]
 fn is_fit(handle: usize) -> c_int {
-    guard(|| Ok(if quick::is_fit(handle) { FIT } else { UNFIT }))
+    guard(|| Ok(if fast_hit::is_fit(handle) { FIT } else { UNFIT }))
 }
 
 /// The same with options.

@@ -1,7 +1,7 @@
 //! The first call in a forked child puts in order what was inherited, before it touches a lock.
 
 use super::{callbacks, cancel, queue};
-use crate::pool::inherited;
+use crate::pool::entry::fork::adopt as adopt_pools;
 use crate::sys::fork;
 
 /// Called first by every function.
@@ -18,5 +18,5 @@ fn adopt(generation: u32) {
     cancel::adopt(generation);
     queue::adopt(generation);
     callbacks::adopt(generation);
-    inherited::adopt(generation);
+    adopt_pools(generation);
 }

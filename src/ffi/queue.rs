@@ -10,9 +10,9 @@ use super::pool::{pool_of, vcp_pool};
 use super::records::{self, Record};
 use super::status::VCP_ERR_IN_PROGRESS;
 use crate::handle::{Inherited, Kept};
-use crate::pool::asynchronous::AtOnce;
+use crate::pool::background::queue::{Asker, Listed, Queue};
+use crate::pool::entry::start_async::AtOnce;
 use crate::pool::hints;
-use crate::pool::queue::{Asker, Listed, Queue};
 use crate::pool::system_error;
 use crate::sync::Arc;
 use crate::values::error::{Error, Result, Status};
@@ -201,7 +201,7 @@ pub extern "C" fn vcp_queue_free(queue: *mut vcp_queue) -> c_int {
 mod tests {
     use super::*;
     use crate::ffi::pool::{vcp_pool_close, vcp_pool_new};
-    use crate::pool::asynchronous::Where;
+    use crate::pool::entry::start_async::Where;
     use crate::sys::poll::{self, Interest};
     use crate::values::clock::Deadline;
     use std::os::fd::BorrowedFd;

@@ -4,12 +4,12 @@
 use std::fmt::Debug;
 use std::time::Duration;
 
-use super::conn::Conn;
-use super::engine::Engine;
-use super::leaks::Lent;
-use super::process::process;
-use super::stats::Cause;
-use super::Pool;
+use crate::pool::conn::Conn;
+use crate::pool::engine::Engine;
+use crate::pool::report::leaks::Lent;
+use crate::pool::runtime::process;
+use crate::pool::stats::Cause;
+use crate::pool::Pool;
 use crate::sync::Arc;
 use crate::sys::clock;
 use crate::values::clock::Time;

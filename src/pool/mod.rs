@@ -5,60 +5,41 @@
 #![forbid(unsafe_code)]
 
 mod answered;
-pub(crate) mod asynchronous;
-mod carried;
-pub(crate) mod claim;
-mod closing;
+pub(crate) mod background;
+pub(crate) mod callbacks;
 pub(crate) mod conn;
-pub(crate) mod describe;
-mod dialing;
-pub(crate) mod ending;
+pub(crate) mod dialing;
 pub(crate) mod engine;
+pub(crate) mod entry;
 pub(crate) mod events;
-mod gate;
-mod get;
 pub(crate) mod hints;
-pub(crate) mod hooks;
-pub(crate) mod inherited;
-pub(crate) mod io;
-pub(crate) mod leaks;
-mod lending;
-pub(crate) mod open;
-pub(crate) mod pending;
-pub(crate) mod permit;
-pub(crate) mod process;
-pub(crate) mod put;
-pub(crate) mod queue;
-pub(crate) mod quick;
-mod refill;
-pub(crate) mod schedule;
+pub(crate) mod lend;
+pub(crate) mod report;
+pub(crate) mod runtime;
 pub(crate) mod shelf;
-pub(crate) mod sleepers;
 pub(crate) mod state;
 pub(crate) mod stats;
-mod steps;
-mod wait;
-pub(crate) mod warm;
-pub(crate) mod watch;
+pub(crate) mod transition;
 
 use std::collections::VecDeque;
 use std::fmt::Debug;
 use std::time::Duration;
 
-use self::claim::Claim;
+use self::background::reply::Claim;
+use self::callbacks::gate::Gate;
 use self::conn::Conn;
+use self::dialing::wait::{Asleep, InLine, Standing};
 use self::engine::Engine;
 use self::events::Observer;
-use self::gate::Gate;
-use self::hooks::{Hook, Hooks};
-use self::leaks::Lent;
-use self::lending::NotLent;
-use self::process::process;
+use self::lend::hand_over::NotLent;
+use self::lend::hooks::{Hook, Hooks};
+use self::report::leaks::Lent;
+use self::runtime::process;
 use self::shelf::Held;
 use self::state::answer::{Effects, Fate, Take, Want};
 use self::state::{DestinationId, State};
 use self::stats::{Cause, Stats};
-use self::wait::{Asleep, InLine, Standing};
+use self::transition::close_conn;
 use crate::dial::cache::Cache;
 use crate::dial::program::Program;
 use crate::dial::Dialer;
@@ -262,7 +243,7 @@ impl Pool {
     /// A callback has forked, and this is the child.
     fn unless_forked(&self, conn: Owned<Conn>) -> Result<Owned<Conn>> {
         if let Err(error) = self.fail_if_inherited() {
-            closing::discard(conn);
+            close_conn::discard(conn);
             return Err(error);
         }
         Ok(conn)
@@ -469,7 +450,7 @@ impl Pool {
         }
         wake(&mut effects);
         for (conn, cause) in effects.closes {
-            closing::close(conn, cause);
+            close_conn::close(conn, cause);
         }
     }
 }

@@ -5,7 +5,9 @@
 #![forbid(unsafe_code)]
 
 mod extras;
+pub(crate) mod io;
 mod shelved;
+pub(crate) mod sleepers;
 
 use once_cell::race::OnceBox;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};

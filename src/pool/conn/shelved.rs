@@ -5,10 +5,10 @@ use super::{
     Conn, ARMED, CUT, EVICTED, GONE, HUNG_UP, LEAKED, NONBLOCKING, QUICK, TOLD_TO_THE_POOL, WATCHED,
 };
 use crate::handle::{owners, Absence, Owned};
+use crate::pool::dialing::wait::Waker;
 use crate::pool::events::Loan;
 use crate::pool::shelf::{Held, NOWHERE};
 use crate::pool::stats::Cause;
-use crate::pool::wait::Waker;
 use crate::sync::atomic::Ordering::{Acquire, Relaxed};
 use crate::values::clock::Time;
 use crate::values::options::Liveness;

@@ -1,0 +1,163 @@
+//! Where the answers of asynchronous dials wait to be fetched, and the descriptor that tells of them.
+//!
+//! The descriptor is readable exactly while an answer waits: both change under one lock. It belongs to one process; a forked
+//! child has an empty queue with a descriptor of its own.
+#![forbid(unsafe_code)]
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsRawFd, RawFd};
+
+use crate::handle::{Kept, Kind, Owned, Table};
+use crate::pool::conn::Conn;
+use crate::pool::engine::run_where_it_may;
+use crate::pool::runtime::process;
+use crate::sync::{Arc, Mutex};
+use crate::sys::bell::Bell;
+use crate::sys::per_generation::PerGeneration;
+use crate::values::error::Result;
+
+/// A connection for the program: its descriptor and its handle.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lent {
+    pub(crate) fd: RawFd,
+    pub(crate) handle: usize,
+}
+
+/// The answer of one dial.
+#[derive(Debug)]
+pub(crate) struct Completion {
+    /// What the program gave along (an address, never looked at).
+    pub(crate) token: usize,
+    pub(crate) result: Result<Lent>,
+}
+
+#[derive(Debug, Default)]
+struct Inbox {
+    completions: VecDeque<Completion>,
+    /// `None` once the queue is closed.
+    bell: Option<Bell>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Queue {
+    /// Guards itself alone. Signaling an eventfd never waits.
+    inbox: Mutex<Inbox>,
+}
+
+/// A queue in its slot of the handle table.
+#[derive(Debug)]
+pub(crate) struct Listed(PerGeneration<Arc<Queue>>);
+
+impl Kept for Listed {
+    fn table() -> &'static Table<Self> {
+        static QUEUES: Table<Listed> = Table::new(Kind::Queue);
+        &QUEUES
+    }
+}
+
+impl Listed {
+    pub(crate) fn new(queue: Queue) -> Self {
+        Self(PerGeneration::of(Arc::new(queue)))
+    }
+
+    /// This process's queue.
+    pub(crate) fn queue(&self) -> &Arc<Queue> {
+        self.0.get_or_make(|_| Arc::new(Queue::new()), drop)
+    }
+}
+
+impl Queue {
+    pub(crate) fn new() -> Self {
+        Self {
+            inbox: Mutex::new(Inbox {
+                completions: VecDeque::new(),
+                bell: Some(Bell::default()),
+            }),
+        }
+    }
+
+    /// Readable while something waits; `None`: the queue is closed.
+    pub(crate) fn fd(&self) -> io::Result<Option<RawFd>> {
+        let inbox = self.inbox.lock();
+        let Some(bell) = &inbox.bell else {
+            return Ok(None);
+        };
+        let fd = bell.listen()?.as_raw_fd();
+        if !inbox.completions.is_empty() {
+            bell.ring();
+        }
+        Ok(Some(fd))
+    }
+
+    /// The oldest answer.
+    pub(crate) fn next(&self) -> Option<Completion> {
+        let mut inbox = self.inbox.lock();
+        let next = inbox.completions.pop_front();
+        if let (true, Some(bell)) = (inbox.completions.is_empty(), &inbox.bell) {
+            bell.hush();
+        }
+        next
+    }
+
+    fn push(&self, token: usize, result: Result<Owned<Conn>>) {
+        let mut inbox = self.inbox.lock();
+        if inbox.bell.is_none() {
+            drop(inbox);
+            if let Ok(conn) = result {
+                // on_release and a destructor are code of the program, and this may be the engine.
+                run_where_it_may(Box::new(move || conn.pool().clone().give_back(conn)));
+            }
+            return;
+        }
+        let result = result.map(|conn| Lent {
+            fd: conn.raw_fd(),
+            handle: conn.lend_out(),
+        });
+        inbox.completions.push_back(Completion { token, result });
+        if let (1, Some(bell)) = (inbox.completions.len(), &inbox.bell) {
+            bell.ring();
+        }
+    }
+
+    /// Dials in flight for it are canceled, and connections that nobody fetched are given back.
+    pub(crate) fn close(self: &Arc<Self>) {
+        let left = std::mem::take(&mut *self.inbox.lock());
+        process().engines.abandon(Arc::as_ptr(self) as usize);
+        for lent in left
+            .completions
+            .into_iter()
+            .filter_map(|one| one.result.ok())
+        {
+            if let Ok(conn) = Conn::table().redeem(lent.handle, |_| {}) {
+                let pool = conn.pool().clone();
+                pool.give_back(conn);
+            }
+        }
+    }
+}
+
+/// Whom an asynchronous dial answers.
+#[derive(Clone, Debug)]
+pub(crate) struct Asker {
+    pub(crate) queue: Arc<Queue>,
+    pub(crate) token: usize,
+    /// What could be answered at once goes through the queue too.
+    pub(crate) is_queued: bool,
+}
+
+impl Asker {
+    pub(crate) fn answer(&self, result: Result<Owned<Conn>>) {
+        self.queue.push(self.token, result);
+    }
+
+    /// Its queue has been freed.
+    pub(crate) fn is_void(&self) -> bool {
+        self.queue.inbox.lock().bell.is_none()
+    }
+
+    pub(crate) fn is_of(&self, queue: usize) -> bool {
+        Arc::as_ptr(&self.queue) as usize == queue
+    }
+}

@@ -1,0 +1,54 @@
+//! Connections dialed in the background, so that some are idle when they are wanted.
+#![forbid(unsafe_code)]
+
+use crate::handle::Owned;
+use crate::pool::background::pending::Pending;
+use crate::pool::conn::Conn;
+use crate::pool::shelf::Held;
+use crate::pool::state::answer::Want;
+use crate::pool::{Ask, Mode, Pool};
+use crate::sync::Arc;
+use crate::sys::clock;
+use crate::values::clock::Deadline;
+use crate::values::destination::Destination;
+
+impl Pool {
+    /// A borrower has got it: some more like it are to be idle.
+    pub(crate) fn note_wanted(self: &Arc<Self>, conn: &Owned<Conn>) {
+        if self.options.keeping.min_idle_per_address == 0 {
+            return;
+        }
+        // Without the engine nothing is dialed ahead, and the borrower has what it needs.
+        let _ = self.engine();
+        let id = conn.destination_id();
+        self.change(|state, now, _| state.note_wanted(id, now));
+    }
+
+    /// The engine dials: many destinations may be short, and those that do not answer cost no thread.
+    pub(crate) fn refill(self: &Arc<Self>, short: Vec<Arc<Destination>>) {
+        if short.is_empty() {
+            return;
+        }
+        // Without one the pool has been closed.
+        if let Some(engine) = self.engine_if_running() {
+            for destination in short {
+                Pending::refill(&engine, self, destination);
+            }
+        }
+    }
+
+    pub(crate) fn ask_of_nobody(&self) -> Ask {
+        Ask {
+            want: Want::Any,
+            deadline: Deadline::from_timeout(clock::now(), self.options.dial.timeout_ms),
+            wait_until: None,
+            is_late: false,
+            is_patient: true,
+            token: None,
+            claim: None,
+            label: None,
+            mode: Mode::AsThePool,
+            found_unfit: 0,
+        }
+    }
+}

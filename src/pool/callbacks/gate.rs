@@ -1,0 +1,90 @@
+//! Callbacks that the library's own threads run for a pool: none begins, and none is running, once the pool's close has returned.
+#![forbid(unsafe_code)]
+
+use std::cell::Cell;
+
+use crate::sync::{Condvar, Mutex};
+use crate::sys::fork;
+
+thread_local! {
+    /// How many gates this thread has gone through.
+    static WITHIN: Cell<u32> = const { Cell::new(0) };
+}
+
+#[derive(Debug, Default)]
+struct Passage {
+    is_shut: bool,
+    inside: usize,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    /// The process that it belongs to (`sys::fork`).
+    generation: u32,
+    /// Guards itself alone.
+    passage: Mutex<Passage>,
+    emptied: Condvar,
+}
+
+/// Inside, for as long as it lives.
+struct Inside<'a> {
+    gate: &'a Gate,
+    generation: u32,
+}
+
+impl Drop for Inside<'_> {
+    fn drop(&mut self) {
+        WITHIN.set(WITHIN.get() - 1);
+        // A callback has forked, and this is the child: the gate is its parent's.
+        if self.generation != fork::generation() {
+            return;
+        }
+        let mut passage = self.gate.passage.lock();
+        passage.inside -= 1;
+        if passage.inside == 0 {
+            self.gate.emptied.notify_all();
+        }
+    }
+}
+
+impl Gate {
+    pub(crate) fn new() -> Self {
+        Self {
+            generation: fork::generation(),
+            passage: Mutex::default(),
+            emptied: Condvar::new(),
+        }
+    }
+
+    /// Runs what may call the program; `None`, and not at all, once the gate is shut, or in a child to which it was brought
+    /// by a callback that forked.
+    pub(crate) fn within<R>(&self, work: impl FnOnce() -> R) -> Option<R> {
+        if self.generation != fork::generation() {
+            return None;
+        }
+        let mut passage = self.passage.lock();
+        if passage.is_shut {
+            return None;
+        }
+        passage.inside += 1;
+        drop(passage);
+        WITHIN.set(WITHIN.get() + 1);
+        let _inside = Inside {
+            gate: self,
+            generation: self.generation,
+        };
+        Some(work())
+    }
+
+    /// Lets nobody in any more, and waits for those inside; not from inside a gate, where that might be for ever.
+    pub(crate) fn shut(&self) {
+        let mut passage = self.passage.lock();
+        passage.is_shut = true;
+        if WITHIN.get() == 0 {
+            while passage.inside > 0 {
+                passage = self.emptied.wait(passage);
+            }
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! Reads, writes and waits of a borrower.
+//!
+//! The descriptor's mode does not matter: every transfer is made without waiting, and who must wait polls for the
+//! socket and for a bell that a close, an abort or a new deadline rings. A failed one, end of stream included, marks the connection
+//! unfit: a late answer must not reach the next borrower.
+#![forbid(unsafe_code)]
+
+use std::io::ErrorKind;
+
+use crate::handle::{Pin, Place};
+use crate::pool::conn::{Conn, ABORTED, CANCELED, CLOSING, CUT, ENDED, FAILED};
+use crate::pool::runtime::process;
+use crate::pool::{canceled, system_error};
+use crate::sync::atomic::{fence, Ordering::SeqCst};
+use crate::sys::poll::{self, Interest};
+use crate::sys::{self, clock, socket};
+use crate::values::clock::Deadline;
+use crate::values::error::{Error, Phase, Result, Status};
+
+/// What a borrower waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Directions {
+    pub(crate) read: bool,
+    pub(crate) write: bool,
+}
+
+const READ: Directions = Directions {
+    read: true,
+    write: false,
+};
+const WRITE: Directions = Directions {
+    read: false,
+    write: true,
+};
+
+impl Directions {
+    fn events(self) -> i16 {
+        let read = if self.read { poll::READABLE } else { 0 };
+        let write = if self.write { poll::WRITABLE } else { 0 };
+        read | write
+    }
+
+    fn phase(self) -> Phase {
+        if self.read {
+            Phase::Reading
+        } else {
+            Phase::Writing
+        }
+    }
+
+    /// The earlier of the deadlines asked for.
+    fn deadline(self, conn: &Conn) -> Deadline {
+        let read = if self.read {
+            conn.read_deadline()
+        } else {
+            Deadline::NEVER
+        };
+        let write = if self.write {
+            conn.write_deadline()
+        } else {
+            Deadline::NEVER
+        };
+        read.min(write)
+    }
+}
+
+/// As read(2), waiting for the first byte: 0 at end of stream.
+pub(crate) fn read(conn: &Pin<Conn>, buffer: &mut [u8]) -> Result<usize> {
+    let _running = conn.run();
+    loop {
+        match try_receive(conn, buffer)? {
+            Some(count) => return Ok(count),
+            None => sleep(conn, READ).map(drop)?,
+        }
+    }
+}
+
+/// As read(2) of a non-blocking descriptor; `None`: nothing there now.
+pub(crate) fn try_read(conn: &Pin<Conn>, buffer: &mut [u8]) -> Result<Option<usize>> {
+    let _running = conn.run();
+    try_receive(conn, buffer)
+}
+
+/// Writes all of it.
+pub(crate) fn write(conn: &Pin<Conn>, bytes: &[u8]) -> Result<usize> {
+    let _running = conn.run();
+    let mut written = 0;
+    loop {
+        match try_send(conn, &bytes[written..])? {
+            Some(count) => written += count,
+            None => sleep(conn, WRITE).map(drop)?,
+        }
+        if written >= bytes.len() {
+            return Ok(written);
+        }
+    }
+}
+
+/// Writes what goes without waiting; `None`: nothing now.
+pub(crate) fn try_write(conn: &Pin<Conn>, bytes: &[u8]) -> Result<Option<usize>> {
+    let _running = conn.run();
+    try_send(conn, bytes)
+}
+
+/// Waits until at least one of the directions is ready (or has failed: the next transfer tells).
+pub(crate) fn wait(conn: &Pin<Conn>, directions: Directions) -> Result<Directions> {
+    let _running = conn.run();
+    check(conn, directions)?;
+    sleep(conn, directions)
+}
+
+fn try_receive(conn: &Pin<Conn>, buffer: &mut [u8]) -> Result<Option<usize>> {
+    check(conn, READ)?;
+    let is_datagram = conn.is_datagram();
+    if buffer.is_empty() && !is_datagram {
+        return Ok(Some(0));
+    }
+    match socket::receive(conn.fd(), buffer) {
+        // A truncated answer must not look like a whole one.
+        Ok(0) | Err(_) if conn.has(CUT) => Err(cut(conn, READ)),
+        Ok(0) if !is_datagram => {
+            conn.mark(FAILED | ENDED);
+            Ok(Some(0))
+        }
+        Ok(count) => {
+            conn.was_read(conn.generation());
+            Ok(Some(count))
+        }
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),
+        Err(error) => Err(failed(conn, "read", &error)),
+    }
+}
+
+fn try_send(conn: &Pin<Conn>, bytes: &[u8]) -> Result<Option<usize>> {
+    check(conn, WRITE)?;
+    if bytes.is_empty() && !conn.is_datagram() {
+        return Ok(Some(0));
+    }
+    match socket::send(conn.fd(), bytes) {
+        Err(_) if conn.has(CUT) => Err(cut(conn, WRITE)),
+        Ok(count) => Ok(Some(count)),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),
+        Err(error) => Err(failed(conn, "write", &error)),
+    }
+}
+
+fn failed(conn: &Conn, what: &str, error: &std::io::Error) -> Error {
+    conn.mark(FAILED | ENDED);
+    let errno = sys::errno(error);
+    let message = format!("{what} {}: {}", conn.destination(), sys::errno_text(errno));
+    Error::new(Status::Io, message).numbered(errno)
+}
+
+/// Why the library has shut the socket down.
+fn cut(conn: &Conn, directions: Directions) -> Error {
+    conn.mark(FAILED);
+    let error = if conn.has(ABORTED) {
+        Error::new(Status::PoolClosed, "the pool was aborted")
+    } else if conn.has(CANCELED) {
+        canceled()
+    } else {
+        Error::timeout(directions.phase(), "")
+    };
+    error.of(conn.destination())
+}
+
+fn no_bell(conn: &Conn, error: &std::io::Error) -> Error {
+    conn.mark(FAILED);
+    system_error("eventfd", error)
+}
+
+/// Ends what must not go on.
+fn check(conn: &Conn, directions: Directions) -> Result<()> {
+    if conn.has(CLOSING) {
+        conn.mark(FAILED);
+        return Err(Error::new(
+            Status::ConnClosed,
+            "the connection was closed meanwhile",
+        ));
+    }
+    if conn.has(CUT) {
+        return Err(cut(conn, directions));
+    }
+    if conn.token().is_some_and(|token| token.has_fired()) {
+        conn.mark(FAILED);
+        return Err(canceled().of(conn.destination()));
+    }
+    let deadline = directions.deadline(conn);
+    if deadline != Deadline::NEVER && deadline.has_passed(clock::now()) {
+        conn.mark(FAILED);
+        let timeout = Error::timeout(directions.phase(), "");
+        return Err(timeout.of(conn.destination()));
+    }
+    Ok(())
+}
+
+/// Sleeps until the socket is ready.
+fn sleep(conn: &Pin<Conn>, directions: Directions) -> Result<Directions> {
+    let sleeper = process().sleepers.announce(conn.place());
+    let bell = match sleeper.bell.listen() {
+        // No descriptor left: the pool's longest idle connection gives its own. A failure here leaves the connection fit.
+        Err(_) if conn.pool().close_longest_idle() => sleeper.bell.listen(),
+        bell => bell,
+    };
+    let bell = bell.map_err(|error| system_error("eventfd", &error))?;
+    loop {
+        let token = conn.token();
+        let fired = token.as_ref().map(|token| token.listen()).transpose();
+        let fired = fired.map_err(|error| no_bell(conn, &error))?;
+        check(conn, directions)?;
+        let mut interests = [
+            Interest::new(conn.fd(), directions.events()),
+            Interest::new(bell, poll::READABLE),
+            Interest::new(fired.unwrap_or(bell), poll::READABLE),
+        ];
+        poll::wait(&mut interests, directions.deadline(conn))
+            .map_err(|error| failed(conn, "poll", &error))?;
+        if let Some(ready) = ready(&interests[0], directions) {
+            return if conn.has(CUT) {
+                Err(cut(conn, directions))
+            } else {
+                Ok(ready)
+            };
+        }
+        if interests[1].reported() != 0 {
+            sleeper.bell.hush();
+        }
+    }
+}
+
+fn ready(socket: &Interest, asked: Directions) -> Option<Directions> {
+    let reported = socket.reported();
+    let failed = reported & !(poll::READABLE | poll::WRITABLE) != 0;
+    let ready = Directions {
+        read: asked.read && (failed || reported & poll::READABLE != 0),
+        write: asked.write && (failed || reported & poll::WRITABLE != 0),
+    };
+    (ready.read || ready.write).then_some(ready)
+}
+
+/// Makes everyone who is inside a read, write or wait leave.
+pub(crate) fn kick(conn: &Conn, place: Place) {
+    conn.mark(CLOSING);
+    process().sleepers.wake(place);
+}
+
+/// Lets whoever sleeps on the connection look at its deadlines and its token again.
+pub(crate) fn terms_changed(conn: &Pin<Conn>) {
+    // Pairs with the fence in `Bell::listen`: either the sleeper sees the new deadline, or this thread sees the sleeper.
+    fence(SeqCst);
+    if conn.is_running() {
+        process().sleepers.wake(conn.place());
+    }
+}

@@ -1,0 +1,408 @@
+//! One dial of a pool: until it is connected or its caller is served otherwise; then it goes on in the background, for the next
+//! waiter or the shelf.
+#![forbid(unsafe_code)]
+
+pub(crate) mod permit;
+pub(crate) mod wait;
+
+use crate::dial::drive::{self, Caller, Dialed, Drive, Run, Sleeper};
+use crate::handle::Owned;
+use crate::pool::background::pending::{no_engine, Pending};
+use crate::pool::conn::{Conn, Facts};
+use crate::pool::dialing::permit::Permit;
+use crate::pool::dialing::wait::{InLine, Waker};
+use crate::pool::engine::tasks::Task;
+use crate::pool::lend::hand_over::NotLent;
+use crate::pool::lend::hooks::{Budget, Hook};
+use crate::pool::shelf::Held;
+use crate::pool::state::answer::{DialRight, Meanwhile, Refusal};
+use crate::pool::stats::Cause;
+use crate::pool::transition::close_conn;
+use crate::pool::{canceled, Ask, Mode, Pool};
+use crate::sync::Arc;
+use crate::sys::bell::{Bell, Ring, Token};
+use crate::values::clock::Deadline;
+use crate::values::destination::Destination;
+use crate::values::error::{Error, Result, Status};
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Dialing {
+    permit: Permit,
+    waker: Waker,
+    budget: Budget,
+    mode: Mode,
+    /// The caller's deadline is the pool's own, or later.
+    is_patient: bool,
+    /// Nobody waits for it.
+    is_left: bool,
+}
+
+impl Pool {
+    /// Dials, or takes what is given back meanwhile: the connection is its borrower's.
+    pub(crate) fn dial(
+        self: &Arc<Self>,
+        right: DialRight,
+        destination: Arc<Destination>,
+        line: &InLine<'_>,
+    ) -> Result<Owned<Conn>> {
+        let bell = Arc::new(Bell::default());
+        let waker = Waker::Dial(bell.clone());
+        let dialing = Dialing::new(self, right, destination, line.ask, waker);
+        let mut dialing = dialing.patient(line.is_patient());
+        let at_once = match dialing.begin(dialing.takes_meanwhile(line)) {
+            Ok(at_once) => at_once,
+            Err(error) => return Err(dialing.failed(error)),
+        };
+        let at_once = at_once.and_then(|conn| dialing.fit_one(conn));
+        if let Some(lent) = at_once.and_then(|conn| dialing.lend(conn, line.ask)) {
+            return lent;
+        }
+        dialing.permit.begin();
+        let asleep = Asleep {
+            dialing: &dialing,
+            bell: &bell,
+        };
+        let deadline = dialing.budget.deadline;
+        let mut run = drive::dial(dialing.destination(), &self.dialer, deadline, &asleep);
+        loop {
+            let is_connected = matches!(run, Ok(Run::Connected(_)));
+            let answer = (!is_connected).then(|| dialing.answer()).flatten();
+            if let Some(lent) = answer.and_then(|conn| dialing.lend(conn, line.ask)) {
+                match run {
+                    Ok(Run::Left(drive)) => dialing.go_on_without_caller(drive),
+                    Err(error) => drop(dialing.failed(error)),
+                    Ok(Run::Connected(_)) => unreachable!("then it takes no other"),
+                }
+                return lent;
+            }
+            run = match run {
+                Ok(Run::Connected(dialed)) => {
+                    let conn = dialing.connected(dialed)?;
+                    return Ok(self.lend_dialed(conn, line.ask));
+                }
+                // What it left for was unfit, or refused.
+                Ok(Run::Left(drive)) => match dialing.ended() {
+                    None => drive.run(&Asleep {
+                        dialing: &dialing,
+                        bell: &bell,
+                    }),
+                    Some(error) => return Err(dialing.failed(error)),
+                },
+                Err(error) => return Err(dialing.failed(error)),
+            }
+        }
+    }
+
+    /// Dials for nobody in particular; the connection counts as borrowed.
+    pub(crate) fn dial_ahead(
+        self: &Arc<Self>,
+        right: DialRight,
+        destination: Arc<Destination>,
+        ask: &Ask,
+    ) -> Result<Owned<Conn>> {
+        let bell = Arc::new(Bell::default());
+        let waker = Waker::Dial(bell.clone());
+        let mut dialing = Dialing::new(self, right, destination, ask, waker);
+        dialing.is_left = true;
+        if let Err(error) = dialing.begin(Meanwhile::Nothing) {
+            return Err(dialing.failed(error));
+        }
+        dialing.permit.begin();
+        let asleep = Asleep {
+            dialing: &dialing,
+            bell: &bell,
+        };
+        match drive::dial(dialing.destination(), &self.dialer, ask.deadline, &asleep) {
+            Ok(Run::Connected(dialed)) => dialing.connected(dialed),
+            Ok(Run::Left(_)) => unreachable!("it was not offered to anybody"),
+            Err(error) => Err(dialing.failed(error)),
+        }
+    }
+
+    /// A connection that was dialed for nobody is idle from now on, or the oldest waiter's.
+    pub(crate) fn settle_in(self: &Arc<Self>, conn: Owned<Conn>) {
+        // on_open may have spoilt it, and said that it is well.
+        let fate = self.fate(&conn);
+        self.change(|state, now, effects| {
+            state.settle_in(conn.destination_id(), conn, fate, now, effects)
+        });
+    }
+}
+
+impl Dialing {
+    pub(crate) fn new(
+        pool: &Arc<Pool>,
+        right: DialRight,
+        destination: Arc<Destination>,
+        ask: &Ask,
+        waker: Waker,
+    ) -> Self {
+        Self {
+            permit: Permit::new(pool.clone(), right, destination, ask.label.clone()),
+            waker,
+            budget: ask.budget(),
+            mode: ask.mode,
+            is_patient: ask.is_patient,
+            is_left: false,
+        }
+    }
+
+    pub(crate) fn patient(self, is_patient: bool) -> Self {
+        Self { is_patient, ..self }
+    }
+
+    /// What takes its time from now on is not the destination.
+    pub(crate) fn loses_patience(&mut self) {
+        self.is_patient = false;
+    }
+
+    pub(crate) fn pool(&self) -> &Arc<Pool> {
+        self.permit.pool()
+    }
+
+    pub(crate) fn destination(&self) -> &Arc<Destination> {
+        self.permit.destination()
+    }
+
+    pub(crate) fn deadline(&self) -> Deadline {
+        self.budget.deadline
+    }
+
+    pub(crate) fn permit_mut(&mut self) -> &mut Permit {
+        &mut self.permit
+    }
+
+    pub(crate) fn is_left(&self) -> bool {
+        self.is_left
+    }
+
+    /// When its caller has been served a connection that was given back meanwhile.
+    pub(crate) fn takes_meanwhile(&self, line: &InLine<'_>) -> Meanwhile {
+        if self
+            .pool()
+            .dialer
+            .may_block_in_callback(self.may_resolve_here())
+        {
+            Meanwhile::Nothing
+        } else {
+            line.takes_meanwhile()
+        }
+    }
+
+    /// On the list of dials in flight; what became idle since the right was given.
+    pub(crate) fn begin(&self, takes: Meanwhile) -> Result<Option<Owned<Conn>>> {
+        let (right, waker) = (self.permit.right(), self.waker.clone());
+        let begun = self
+            .pool()
+            .change(|state, now, effects| state.dial_begins(right, takes, waker, now, effects));
+        begun.map_err(Error::from)
+    }
+
+    /// The connection that the caller was given, if it is fit. A dial that was canceled takes none.
+    pub(crate) fn answer(&self) -> Option<Owned<Conn>> {
+        if self.is_left || self.ended().is_some() {
+            return None;
+        }
+        let conn = self.pool().locked().dial_answer(self.permit.right())?;
+        self.fit_one(conn)
+    }
+
+    /// That one, or another one that is idle by now; if none is fit the dial goes on, and takes what is given back.
+    pub(crate) fn fit_one(&self, conn: Owned<Conn>) -> Option<Owned<Conn>> {
+        match self.pool().unfit(&conn) {
+            None => Some(conn),
+            Some(cause) => self.another(conn, cause),
+        }
+    }
+
+    fn another(&self, mut conn: Owned<Conn>, mut cause: Cause) -> Option<Owned<Conn>> {
+        let (pool, right) = (self.pool(), self.permit.right());
+        loop {
+            pool.reject(conn, cause);
+            conn =
+                pool.change(|state, now, effects| state.dial_takes_again(right, now, effects))?;
+            match pool.unfit(&conn) {
+                None => return Some(conn),
+                Some(why) => cause = why,
+            }
+        }
+    }
+
+    /// The caller's from now on, that one or another one; `None`: on_reuse refused what there was, and the dial goes on.
+    pub(crate) fn lend(&self, mut conn: Owned<Conn>, ask: &Ask) -> Option<Result<Owned<Conn>>> {
+        loop {
+            conn = match self.pool().lend_reused(conn, ask) {
+                Ok(conn) => return Some(Ok(conn)),
+                Err(NotLent::Failed(error)) => return Some(Err(error)),
+                Err(NotLent::Refused(refused)) => self.another(refused, Cause::Hook)?,
+            };
+        }
+    }
+
+    pub(crate) fn connected(self, dialed: Dialed) -> Result<Owned<Conn>> {
+        let pool = self.pool().clone();
+        if let Err(error) = pool.fail_if_inherited() {
+            return Err(self.failed(error));
+        }
+        if pool.has_hook(Hook::Open) {
+            if let Some(error) = pool.why_no_hook(&self.budget) {
+                return Err(self.failed(error));
+            }
+        }
+        let facts = Facts {
+            identity: dialed.identity,
+            remote: dialed.remote.map(|remote| pool.shared_remote(remote)),
+            retire_at: pool.draw_lifetime(),
+            is_datagram: dialed.is_datagram,
+            is_nonblocking: dialed.is_nonblocking,
+        };
+        let id = self.permit.right().destination;
+        match pool.enlist(dialed.fd, id, self.destination().clone(), facts) {
+            Ok(conn) => self.opened(conn),
+            Err((_, error)) => Err(self.failed(error)),
+        }
+    }
+
+    fn opened(self, conn: Owned<Conn>) -> Result<Owned<Conn>> {
+        let pool = self.pool().clone();
+        let mode = if self.is_left {
+            Mode::AsThePool
+        } else {
+            conn.begin_borrow(false);
+            self.mode
+        };
+        if let Err(error) = pool.set_mode(&conn, mode) {
+            close_conn::discard(conn);
+            return Err(self.failed(error));
+        }
+        if pool.has_hook(Hook::Open) {
+            let right = self.permit.right();
+            pool.change(|state, now, effects| state.dial_takes_no_more(right, now, effects));
+        }
+        match pool.run_hook(Hook::Open, conn, &self.budget) {
+            Ok(conn) => self.permit.used_for(conn),
+            Err((conn, error)) => {
+                if let Some(conn) = conn {
+                    close_conn::discard(conn);
+                }
+                Err(self.failed(error))
+            }
+        }
+    }
+
+    pub(crate) fn failed(self, error: Error) -> Error {
+        let is_to_blame = self.is_destinations_fault(&error);
+        self.permit.failed(&error, is_to_blame);
+        error
+    }
+
+    /// What makes further dials fail at once: never a caller's own impatience, nor a shortage here.
+    fn is_destinations_fault(&self, error: &Error) -> bool {
+        match error.status {
+            Status::Connect | Status::Resolve | Status::Callback => true,
+            Status::Timeout => self.is_patient,
+            _ => false,
+        }
+    }
+
+    /// The rest of the dial is the engine's. Without one it is given up: nobody waits for it.
+    fn go_on_without_caller(self, drive: Box<Drive>) {
+        if let Some(engine) = self.pool().engine() {
+            return Pending::go_on(&engine, self, drive);
+        }
+        let error = self.ended().unwrap_or_else(no_engine);
+        self.failed(error);
+    }
+
+    /// Its caller has been served: from now on it is dialed for nobody, and told to `task`.
+    pub(crate) fn is_left_to(&mut self, task: &Arc<Task>) {
+        self.leave();
+        self.waker = Waker::Task(task.clone());
+    }
+
+    pub(crate) fn leave(&mut self) {
+        self.budget.token = None;
+        self.budget.claim = None;
+        self.is_left = true;
+        self.permit.goes_to_background();
+    }
+
+    /// It has been given a connection.
+    pub(crate) fn is_answered(&self) -> bool {
+        !self.is_left
+            && !self.pool().is_inherited()
+            && self.pool().locked().is_dial_answered(self.permit.right())
+    }
+}
+
+impl Caller for Dialing {
+    fn ended(&self) -> Option<Error> {
+        if let Err(error) = self.pool().fail_if_inherited() {
+            return Some(error);
+        }
+        if self.pool().is_closed() {
+            return Some(Refusal::PoolClosed.into());
+        }
+        self.budget
+            .token
+            .as_ref()
+            .filter(|token| token.has_fired())
+            .map(|_| canceled())
+    }
+
+    fn ringer(&self) -> Arc<dyn Ring> {
+        match &self.waker {
+            Waker::Dial(bell) => bell.clone(),
+            Waker::Task(task) => task.clone(),
+            Waker::Sleeper(_) => unreachable!("a dial is not woken by a nap"),
+        }
+    }
+
+    fn may_resolve_here(&self) -> bool {
+        let is_callers = matches!(self.waker, Waker::Dial(_));
+        is_callers && self.budget.deadline == Deadline::NEVER && self.budget.token.is_none()
+    }
+
+    fn make_room(&self) -> bool {
+        self.pool().close_longest_idle()
+    }
+}
+
+/// A dial whose caller sleeps.
+struct Asleep<'a> {
+    dialing: &'a Dialing,
+    bell: &'a Arc<Bell>,
+}
+
+impl Caller for Asleep<'_> {
+    fn ended(&self) -> Option<Error> {
+        self.dialing.ended()
+    }
+
+    fn ringer(&self) -> Arc<dyn Ring> {
+        self.dialing.ringer()
+    }
+
+    fn may_resolve_here(&self) -> bool {
+        self.dialing.may_resolve_here()
+    }
+
+    fn make_room(&self) -> bool {
+        self.dialing.make_room()
+    }
+}
+
+impl Sleeper for Asleep<'_> {
+    fn bell(&self) -> &Arc<Bell> {
+        self.bell
+    }
+
+    fn token(&self) -> Option<&Token> {
+        self.dialing.budget.token.as_deref()
+    }
+
+    fn leaves(&self) -> bool {
+        self.dialing.is_answered()
+    }
+}

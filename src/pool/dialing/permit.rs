@@ -1,0 +1,146 @@
+//! The right to open one connection, as a value: whatever goes wrong, dropping it gives the right back.
+#![forbid(unsafe_code)]
+
+use crate::handle::Owned;
+use crate::pool::conn::Conn;
+use crate::pool::state::answer::DialRight;
+use crate::pool::transition::close_conn;
+use crate::pool::{canceled, Pool};
+use crate::sync::Arc;
+use crate::values::clock::Time;
+use crate::values::destination::Destination;
+use crate::values::error::{Error, Result};
+use crate::values::event::Kind;
+
+/// See the module. Made when the state has answered `Take::Dial`.
+#[derive(Debug)]
+pub(crate) struct Permit {
+    pool: Arc<Pool>,
+    right: DialRight,
+    destination: Arc<Destination>,
+    label: Option<Arc<str>>,
+    began: Time,
+    has_begun: bool,
+    is_in_background: bool,
+    is_open: bool,
+}
+
+impl Permit {
+    pub(crate) fn new(
+        pool: Arc<Pool>,
+        right: DialRight,
+        destination: Arc<Destination>,
+        label: Option<Arc<str>>,
+    ) -> Self {
+        Self {
+            pool,
+            right,
+            destination,
+            label,
+            began: Time::default(),
+            has_begun: false,
+            is_in_background: false,
+            is_open: true,
+        }
+    }
+
+    /// From now on a thread of the library dials: when the pool has ended, the program is told no more.
+    pub(crate) fn goes_to_background(&mut self) {
+        self.is_in_background = true;
+    }
+
+    /// From now on it counts as a dial.
+    pub(crate) fn begin(&mut self) {
+        self.began = self.pool.watch_started();
+        self.has_begun = true;
+        self.pool
+            .tell_of(Kind::DialStart, &self.destination, self.label());
+        self.pool.must_be_ours();
+    }
+
+    fn label(&self) -> &str {
+        self.label.as_deref().unwrap_or_default()
+    }
+
+    pub(crate) fn destination(&self) -> &Arc<Destination> {
+        &self.destination
+    }
+
+    pub(crate) fn right(&self) -> DialRight {
+        self.right
+    }
+
+    pub(crate) fn pool(&self) -> &Arc<Pool> {
+        &self.pool
+    }
+
+    /// The dial succeeded: from now on the connection is what counts. Fails if the pool was closed meanwhile.
+    pub(crate) fn used_for(mut self, conn: Owned<Conn>) -> Result<Owned<Conn>> {
+        self.is_open = false;
+        let right = self.right;
+        let dialed = self
+            .pool
+            .change(|state, now, effects| state.dialed(right, &conn, now, effects));
+        match dialed {
+            Ok(()) => {
+                self.pool.tell_dialed(&conn, self.label(), self.began);
+                Ok(conn)
+            }
+            Err(refusal) => {
+                let error = refusal.into();
+                close_conn::discard(conn);
+                self.tell_failed(&error);
+                Err(error)
+            }
+        }
+    }
+
+    /// The dial failed; `is_to_blame` is the destination, if others are to know.
+    pub(crate) fn failed(mut self, error: &Error, is_to_blame: bool) {
+        self.is_open = false;
+        self.end(is_to_blame.then_some(error));
+        self.tell_failed(error);
+    }
+
+    fn end(&self, blame: Option<&Error>) {
+        // A callback has forked, and its dial ends in the child too.
+        if self.pool.is_inherited() {
+            return;
+        }
+        let right = self.right;
+        self.pool.change(|state, now, effects| {
+            if self.has_begun {
+                state.dial_failed(right, blame, now, effects);
+            } else {
+                state.give_up(right, now, effects);
+            }
+        });
+    }
+
+    fn tell_failed(&self, error: &Error) {
+        if !self.pool.is_observed() || !self.has_begun || self.pool.is_inherited() {
+            return;
+        }
+        let destination = &self.destination;
+        let error = error.clone().of(format_args!("dial {destination}"));
+        let tell = || {
+            let (label, began) = (self.label(), self.began);
+            self.pool
+                .tell_end(Kind::DialFailed, destination, label, began, Some(&error));
+        };
+        if self.is_in_background {
+            self.pool.gate.within(tell);
+        } else {
+            tell();
+        }
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if self.is_open {
+            self.end(None);
+            self.tell_failed(&canceled());
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! A borrower in line: asks the pool's state for a connection, and waits while others are served, asleep (`Asleep`) or told by
+//! the engine (`pending`).
+//!
+//! No lock is held while it sleeps; `answered` has the loop.
+#![forbid(unsafe_code)]
+
+use std::io;
+
+use crate::handle::Owned;
+use crate::pool::answered::{self, Patience, Sleeper, Unanswered, Waiter};
+use crate::pool::conn::Conn;
+use crate::pool::engine::tasks::Task;
+use crate::pool::state::answer::{Meanwhile, Request, Take, Ticket, Waited, Want};
+use crate::pool::stats::Cause;
+use crate::pool::{canceled, system_error, Ask, Pool};
+use crate::sync::Arc;
+use crate::sys::bell::Bell;
+use crate::sys::clock;
+use crate::sys::nap::Nap;
+use crate::values::clock::{Deadline, Time};
+use crate::values::destination::Destination;
+use crate::values::error::{Error, Phase, Result};
+use crate::values::event::Kind;
+
+pub(crate) type Taken = Take<Owned<Conn>>;
+
+/// After a restart of the server all idle connections are dead, and the watch closes them one by one in the background. A
+/// borrower that found so many dead leaves the others to it: looking at hundreds takes longer than a dial.
+const DEAD_ENOUGH: u32 = 3;
+
+/// Who is told that there is an answer.
+#[derive(Clone, Debug)]
+pub(crate) enum Waker {
+    Sleeper(Arc<Nap>),
+    /// A dial in flight, in its caller's thread.
+    Dial(Arc<Bell>),
+    /// One that nobody sleeps on.
+    Task(Arc<Task>),
+}
+
+impl Waker {
+    pub(crate) fn wake(&self) {
+        match self {
+            Waker::Sleeper(nap) => nap.wake(),
+            Waker::Dial(bell) => bell.ring(),
+            Waker::Task(task) => task.wake(),
+        }
+    }
+}
+
+/// What a borrower has been through.
+#[derive(Debug, Default)]
+pub(crate) struct Standing {
+    ticket: Option<Ticket>,
+    /// Idle connections that were handed out unfit.
+    unfit: u32,
+    has_waited: bool,
+}
+
+impl Standing {
+    pub(crate) fn of(ask: &Ask) -> Self {
+        Self {
+            unfit: ask.found_unfit,
+            ..Self::default()
+        }
+    }
+}
+
+/// See the module.
+pub(crate) struct InLine<'a> {
+    pub(crate) pool: &'a Arc<Pool>,
+    pub(crate) ask: &'a Ask,
+    pub(crate) destination: &'a Arc<Destination>,
+    pub(crate) standing: &'a mut Standing,
+}
+
+impl InLine<'_> {
+    fn distrusts_idle(&self) -> bool {
+        self.standing.unfit >= DEAD_ENOUGH
+    }
+
+    fn request(&self) -> Request<'_> {
+        Request {
+            destination: self.destination,
+            want: self.ask.want,
+            may_wait: self.ask.wait_until.is_some(),
+            distrusts_idle: self.distrusts_idle(),
+            has_waited: self.standing.has_waited,
+        }
+    }
+
+    /// A connection, the right to dial one, or the advice to wait; then `waker` is told of the answer.
+    pub(crate) fn take(&mut self, waker: impl FnOnce() -> Waker) -> Taken {
+        let request = self.request();
+        let (ticket, taken) = self
+            .pool
+            .change(|state, now, effects| state.take(request, now, waker, effects));
+        self.standing.ticket = Some(ticket);
+        taken
+    }
+
+    /// The same after a connection that turned out to be unfit: it is closed, and the ticket stays.
+    pub(crate) fn take_another(
+        &mut self,
+        conn: Owned<Conn>,
+        cause: Cause,
+        waker: impl FnOnce() -> Waker,
+    ) -> Taken {
+        let ticket = self.ticket();
+        self.standing.unfit += 1;
+        let request = self.request();
+        self.pool.change(|state, now, effects| {
+            state.take_another(ticket, (conn, cause), request, now, waker, effects)
+        })
+    }
+
+    pub(crate) fn ticket(&self) -> Ticket {
+        match self.standing.ticket {
+            Some(ticket) => ticket,
+            None => unreachable!("nothing was taken without a ticket"),
+        }
+    }
+
+    /// When the deadline passes it is the destination that was too slow: the dial had all the time of the pool.
+    pub(crate) fn is_patient(&self) -> bool {
+        self.ask.is_patient && !self.standing.has_waited
+    }
+
+    /// What a dial of this borrower takes while it runs.
+    pub(crate) fn takes_meanwhile(&self) -> Meanwhile {
+        match self.ask.want {
+            Want::Fresh => Meanwhile::Nothing,
+            _ if self.distrusts_idle() => Meanwhile::GivenBack,
+            _ => Meanwhile::Anything,
+        }
+    }
+
+    pub(crate) fn patience(&self) -> Patience {
+        Patience {
+            at_a_limit: self.ask.wait_until.unwrap_or(self.ask.deadline),
+            at_all: self.ask.deadline,
+        }
+    }
+
+    /// It was told to wait; since when it does.
+    pub(crate) fn begin_wait(&mut self) -> Result<Time> {
+        self.standing.has_waited = true;
+        self.pool
+            .tell_of(Kind::WaitStart, self.destination, self.ask.label());
+        self.pool.fail_if_inherited()?;
+        Ok(clock::now())
+    }
+
+    pub(crate) fn end_wait(
+        &self,
+        began: Time,
+        result: std::result::Result<Taken, Unanswered>,
+    ) -> Result<Taken> {
+        let waited = clock::now().since(began);
+        self.pool.locked().waited(waited);
+        let result = result.map_err(|why| match why {
+            Unanswered::Canceled => canceled(),
+            Unanswered::TimedOut(why) => Error::timeout(Phase::Waiting, &why.to_string()),
+            Unanswered::CannotSleep(error) => system_error("eventfd", &error),
+        });
+        let error = match &result {
+            Err(error) => Some(error.clone()),
+            Ok(Take::Refused(refusal)) => Some(refusal.clone().into()),
+            Ok(_) => None,
+        };
+        let (destination, label) = (self.destination, self.ask.label());
+        self.pool
+            .tell_end(Kind::WaitDone, destination, label, began, error.as_ref());
+        result
+    }
+}
+
+impl Waiter for InLine<'_> {
+    type Conn = Owned<Conn>;
+
+    fn is_canceled(&self) -> bool {
+        let token = self.ask.token.as_ref();
+        token.is_some_and(|token| token.has_fired())
+    }
+
+    fn now(&self) -> Time {
+        clock::now()
+    }
+
+    fn look_after(&self, ticket: Ticket, is_late: bool, is_over: bool) -> Waited<Owned<Conn>> {
+        self.pool
+            .change(|state, now, effects| state.look_after(ticket, is_late, is_over, now, effects))
+    }
+
+    fn leave(&self, ticket: Ticket) {
+        self.pool
+            .change(|state, now, effects| state.leave(ticket, now, effects));
+    }
+}
+
+/// One who sleeps until there is an answer.
+pub(crate) struct Asleep<'a> {
+    pub(crate) line: InLine<'a>,
+    nap: Option<Arc<Nap>>,
+}
+
+impl<'a> Asleep<'a> {
+    pub(crate) fn new(line: InLine<'a>) -> Self {
+        Self { line, nap: None }
+    }
+
+    /// A connection, or the right to dial one.
+    pub(crate) fn take(&mut self) -> Result<Taken> {
+        let Self { line, nap } = self;
+        let ask = line.ask;
+        let taken = line.take(|| bell(nap, ask));
+        self.wait_if_told(taken)
+    }
+
+    /// The same after one that is unfit.
+    pub(crate) fn take_another(&mut self, conn: Owned<Conn>, cause: Cause) -> Result<Taken> {
+        let Self { line, nap } = self;
+        let ask = line.ask;
+        let taken = line.take_another(conn, cause, || bell(nap, ask));
+        self.wait_if_told(taken)
+    }
+
+    fn wait_if_told(&mut self, taken: Taken) -> Result<Taken> {
+        if !matches!(taken, Take::Wait) {
+            return Ok(taken);
+        }
+        let began = self.line.begin_wait()?;
+        let result = answered::answer(self, self.line.ticket(), self.line.patience());
+        self.line.end_wait(began, result)
+    }
+}
+
+impl Waiter for Asleep<'_> {
+    type Conn = Owned<Conn>;
+
+    fn is_canceled(&self) -> bool {
+        self.line.is_canceled()
+    }
+
+    fn now(&self) -> Time {
+        self.line.now()
+    }
+
+    fn look_after(&self, ticket: Ticket, is_late: bool, is_over: bool) -> Waited<Owned<Conn>> {
+        self.line.look_after(ticket, is_late, is_over)
+    }
+
+    fn leave(&self, ticket: Ticket) {
+        self.line.leave(ticket);
+    }
+}
+
+impl Sleeper for Asleep<'_> {
+    fn sleep(&self, until: Deadline) -> io::Result<()> {
+        let Some(nap) = &self.nap else {
+            unreachable!("who stands in line has a bell");
+        };
+        nap.sleep(until, self.line.ask.token.as_deref())
+    }
+
+    fn make_room(&self) -> bool {
+        self.line.pool.close_longest_idle()
+    }
+}
+
+fn bell(nap: &mut Option<Arc<Nap>>, ask: &Ask) -> Waker {
+    let nap = nap.get_or_insert_with(|| Arc::new(Nap::new(ask.token.is_some())));
+    Waker::Sleeper(nap.clone())
+}

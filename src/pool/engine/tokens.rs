@@ -1,0 +1,52 @@
+//! The cancel tokens that the engine watches, each with the tasks that carry it.
+#![forbid(unsafe_code)]
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::sync::Arc;
+use crate::sys::bell::Token;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct Tokens {
+    /// A token's address, which is its own as long as somebody carries it → the number that epoll reports.
+    numbers: BTreeMap<usize, u64>,
+    carriers: BTreeMap<u64, BTreeSet<u64>>,
+}
+
+fn address(token: &Arc<Token>) -> usize {
+    Arc::as_ptr(token) as usize
+}
+
+impl Tokens {
+    /// `None`: nobody carries it yet.
+    pub(crate) fn number(&self, token: &Arc<Token>) -> Option<u64> {
+        self.numbers.get(&address(token)).copied()
+    }
+
+    /// From now on a task carries it, which has that number.
+    pub(crate) fn take_up(&mut self, token: &Arc<Token>, number: u64, task: u64) {
+        self.numbers.insert(address(token), number);
+        self.carriers.entry(number).or_default().insert(task);
+    }
+
+    /// That task carries it no more; true if nobody does.
+    pub(crate) fn put_down(&mut self, token: &Arc<Token>, task: u64) -> bool {
+        let Some(number) = self.number(token) else {
+            return false;
+        };
+        let carriers = self.carriers.entry(number).or_default();
+        carriers.remove(&task);
+        let is_last = carriers.is_empty();
+        if is_last {
+            self.carriers.remove(&number);
+            self.numbers.remove(&address(token));
+        }
+        is_last
+    }
+
+    /// The tasks that carry the token of that number.
+    pub(crate) fn carriers(&self, number: u64) -> impl Iterator<Item = u64> + '_ {
+        self.carriers.get(&number).into_iter().flatten().copied()
+    }
+}

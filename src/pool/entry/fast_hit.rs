@@ -1,0 +1,97 @@
+//! The hit without the pool: a connection that this thread gave back and nobody has taken since is borrowed by one exchange of its
+//! word, and brought back by another.
+//!
+//! No lock, no allocation, no cache line that another thread writes (unless it uses the next slot). Only where nothing has to be asked or told: no hook at either end, no
+//! event, no leak report, no lifetime, last in first out, and so on (`Pool::is_plain`); a connection on which anything out of the
+//! ordinary was done or noticed (`conn::TOLD_TO_THE_POOL`) comes back the long way. Whoever waits, counts, limits, drains or closes
+//! takes the permission away under the pool's lock, and then the borrower comes by the long way too: see `state::absence`.
+//!
+//! Nothing in [`borrow`], [`is_quiet`] and [`give_back`] is a cancellation point or can panic: `ffi` calls them outside of its wall.
+#![forbid(unsafe_code)]
+
+use std::os::fd::RawFd;
+
+use crate::handle::{Kept, Place};
+use crate::pool::conn::io;
+use crate::pool::conn::Conn;
+use crate::pool::hints::{self, Key};
+use crate::pool::Pool;
+use crate::sys::{clock, socket};
+use crate::values::options::{Options, ReuseOrder};
+
+/// A connection that was borrowed so.
+pub(crate) struct Hit {
+    pub(crate) fd: RawFd,
+    pub(crate) handle: usize,
+    /// It is not its borrower's before it [`is_quiet`], or [`is_fit`].
+    pub(crate) needs_peek: bool,
+}
+
+/// Borrows what this thread has used last for that key.
+#[inline(always)]
+pub(crate) fn borrow(key: &Key<'_>) -> Option<Hit> {
+    let mut hints = hints::at_hand()?;
+    let trace = hints.find(key)?.trace.as_mut()?;
+    let offer = trace.offer(|| clock::now_coarse().nanos())?;
+    Some(Hit {
+        handle: trace.borrow()?,
+        fd: offer.fd,
+        needs_peek: offer.needs_peek,
+    })
+}
+
+/// Nothing has arrived on one that was borrowed so. Not asked before it is: the number might be another socket's by then, and a look at
+/// that one takes its pending error.
+#[inline(always)]
+pub(crate) fn is_quiet(hit: &Hit) -> bool {
+    socket::is_quiet(hit.fd)
+}
+
+/// Whether one that was borrowed so may be handed out all the same. If not it is closed, as one that the pool finds unfit.
+pub(crate) fn is_fit(handle: usize) -> bool {
+    let Ok(pin) = Conn::table().pin(handle) else {
+        return false;
+    };
+    let pool = pin.pool().clone();
+    let Some(cause) = pool.unfit(&pin) else {
+        return true;
+    };
+    let place = pin.place();
+    pool.change(|state, _, _| {
+        if state.call_in_one(|| pin.node(), place.to_bits()) {
+            state.was_not_reused();
+        }
+    });
+    drop(pin);
+    if let Ok(conn) = Conn::table().redeem(handle, |busy| io::kick(busy, place)) {
+        pool.reject(conn, cause);
+    }
+    false
+}
+
+/// Gives a connection back, if it came by [`borrow`] and nothing is the matter with it.
+#[inline]
+pub(crate) fn give_back(handle: usize) -> bool {
+    let now = clock::now_coarse().nanos();
+    Conn::table().return_shelved(handle, now)
+}
+
+impl Options {
+    /// Borrowing and giving back are nothing but that.
+    pub(crate) fn are_plain(&self) -> bool {
+        let keeping = &self.keeping;
+        !self.verify_release
+            && self.leak_threshold.is_none()
+            && keeping.min_idle_per_address == 0
+            && keeping.max_uses.is_none()
+            && keeping.max_lifetime.is_none()
+            && keeping.reuse_order == ReuseOrder::Lifo
+    }
+}
+
+impl Pool {
+    /// From now on that one comes back by the pool, if it is out.
+    pub(crate) fn call_in(&self, conn: &Conn, place: Place) {
+        self.change(|state, _, _| state.call_in_one(|| conn.node(), place.to_bits()));
+    }
+}

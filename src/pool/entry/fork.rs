@@ -1,0 +1,113 @@
+//! fork: what a child makes of its parent's pools and connections.
+//!
+//! A pool keeps its handle, its options and its callbacks; everything else it has anew, made by the child's first call on it.
+//! Its parent's part is never locked, changed or dropped, so nothing of the program's is freed in the child. Connections end: their
+//! descriptors are copies, which are closed without a word to the peer.
+#![forbid(unsafe_code)]
+
+use crate::dial::flight;
+use crate::handle::{owners, Inherited, Kept, Kind, Table};
+use crate::pool::conn::Conn;
+use crate::pool::{Callbacks, Pool};
+use crate::sync::Arc;
+use crate::sys::per_generation::PerGeneration;
+use crate::sys::{fork, socket};
+use crate::values::error::{Error, Result, Status};
+
+/// A pool in its slot of the handle table.
+#[derive(Debug)]
+pub(crate) struct Listed(PerGeneration<Arc<Pool>>);
+
+impl Kept for Listed {
+    fn table() -> &'static Table<Self> {
+        static POOLS: Table<Listed> = Table::new(Kind::Pool);
+        &POOLS
+    }
+}
+
+impl Listed {
+    pub(crate) fn new(pool: Arc<Pool>) -> Self {
+        Self(PerGeneration::of(pool))
+    }
+
+    /// This process's pool.
+    pub(crate) fn pool(&self) -> &Arc<Pool> {
+        self.0.get_or_make(
+            |inherited| {
+                let Some(inherited) = inherited else {
+                    unreachable!("a pool is listed with a value");
+                };
+                let is_its = |conn: &Conn| Arc::ptr_eq(conn.pool(), inherited);
+                Conn::table().take_inherited(is_its, Conn::close_copy);
+                inherited.renewed()
+            },
+            |lost| lost.close(),
+        )
+    }
+}
+
+impl Pool {
+    /// An empty pool with the same options.
+    fn renewed(&self) -> Arc<Self> {
+        let callbacks = Callbacks {
+            program: self.dialer.program.clone(),
+            observer: self.observer.clone(),
+            hooks: self.hooks.clone(),
+            user: self.user.clone(),
+        };
+        let pool = Self::new(self.options.clone(), callbacks);
+        if self.is_closed() {
+            // Drained.
+            pool.end();
+        }
+        pool
+    }
+
+    /// It belongs to a parent process; a call that was inside it before the fork has come back here.
+    pub(crate) fn is_inherited(&self) -> bool {
+        self.generation != fork::generation()
+    }
+
+    /// To be called before any lock: such a call ends here.
+    pub(crate) fn must_be_ours(&self) {
+        if self.is_inherited() {
+            fork::leave_parents_call();
+        }
+    }
+
+    /// The same where there is more to do.
+    pub(crate) fn fail_if_inherited(&self) -> Result<()> {
+        if self.is_inherited() {
+            let message = "the process was forked inside a callback";
+            return Err(Error::new(Status::Callback, message));
+        }
+        Ok(())
+    }
+}
+
+impl Conn {
+    /// Closes the child's copy of the descriptor, unless the number stands for something else by now.
+    fn close_copy(&self) {
+        if !owners::is_owned(self.raw_fd()) {
+            socket::close_inherited(self.raw_fd(), self.identity());
+        }
+    }
+}
+
+/// Closes the copy that was borrowed under this handle in the parent; the handle is closed already.
+pub(crate) fn close_copy_of_lent(handle: usize) {
+    if let Some(conn) = Conn::table().take_lent(handle) {
+        conn.close_copy();
+    }
+}
+
+/// The child's first call, before anybody else looks.
+pub(crate) fn adopt(generation: u32) {
+    owners::disown_all();
+    flight::adopt(generation);
+    Listed::table().adopt(generation, Inherited::Lives);
+    Conn::table().adopt(generation, Inherited::Ends);
+    // Nobody can call a closed pool, so what it was about to close is closed now.
+    let is_orphan = |conn: &Conn| conn.pool().is_closed();
+    Conn::table().take_inherited(is_orphan, Conn::close_copy);
+}

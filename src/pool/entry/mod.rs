@@ -1,0 +1,9 @@
+//! What `ffi` and the engine call: one verb a file.
+#![forbid(unsafe_code)]
+
+pub(crate) mod fast_hit;
+pub(crate) mod fork;
+pub(crate) mod shutdown;
+pub(crate) mod start_async;
+pub(crate) mod upkeep;
+pub(crate) mod warm;

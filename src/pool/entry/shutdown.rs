@@ -1,0 +1,86 @@
+//! How a pool lets go of what is borrowed: drain waits for it, abort cuts it, evict marks it.
+#![forbid(unsafe_code)]
+
+use crate::handle::{Kept, Place};
+use crate::pool::conn::{self, Conn};
+use crate::pool::dialing::wait::Waker;
+use crate::pool::runtime::process;
+use crate::pool::shelf::NOWHERE;
+use crate::pool::state::answer::Effects;
+use crate::pool::Pool;
+use crate::sync::atomic::Ordering::SeqCst;
+use crate::sync::Arc;
+use crate::sys::nap::Nap;
+use crate::sys::{clock, socket};
+use crate::values::address::Address;
+use crate::values::clock::Deadline;
+
+impl Pool {
+    /// Nothing is handed out or kept any more; who waits or dials ends.
+    pub(crate) fn end(&self) {
+        let mut effects = Effects::none();
+        self.locked().end(clock::now_coarse(), &mut effects);
+        self.is_closed.store(true, SeqCst);
+        self.apply(effects);
+        // Hooks that are running, and dials that have not been told so far.
+        if let Some(engine) = self.engine_if_running() {
+            engine.schedule().wake(self);
+        }
+    }
+
+    /// Ends the pool and waits for what is borrowed; how many are still out.
+    pub(crate) fn drain(&self, until: Deadline) -> u32 {
+        self.end();
+        let nap = Arc::new(Nap::new(false));
+        loop {
+            let bell = Waker::Sleeper(nap.clone());
+            let (out, ticket) = self.locked().await_home(&bell);
+            let is_over = out == 0 || until.has_passed(clock::now());
+            if !is_over {
+                // Without a token it cannot fail.
+                let _ = nap.sleep(until, None);
+            }
+            self.locked().stop_awaiting_home(ticket);
+            if is_over {
+                return out;
+            }
+        }
+    }
+
+    /// Ends the I/O of every borrower.
+    pub(crate) fn abort(self: &Arc<Self>) {
+        let borrowed = self.change(|state, _, _| {
+            state.hold_all();
+            self.mark_borrowed(None, conn::ABORTED)
+        });
+        for place in borrowed {
+            if let Some(conn) = Conn::table().pin_place(place) {
+                let _ = socket::shut_down(conn.fd());
+                process().sleepers.wake(place);
+            }
+        }
+    }
+
+    /// Closes what is idle at one address, and what is borrowed when it comes back; `None`: everywhere.
+    pub(crate) fn evict(self: &Arc<Self>, address: Option<&Address>) {
+        self.change(|state, now, effects| {
+            state.hold_all();
+            self.mark_borrowed(address, conn::EVICTED);
+            state.evict(address, now, effects);
+        });
+    }
+
+    /// Marks what is borrowed now. Under the state's lock, so that nothing of it is kept unmarked.
+    fn mark_borrowed(self: &Arc<Self>, address: Option<&Address>, flag: u32) -> Vec<Place> {
+        let mut marked = Vec::new();
+        Conn::table().each(|conn| {
+            let is_borrowed = conn.node() == NOWHERE;
+            let is_there = address.is_none_or(|address| conn.destination().is_at(address));
+            if is_borrowed && is_there && Arc::ptr_eq(conn.pool(), self) {
+                conn.mark(flag);
+                marked.push(conn.place());
+            }
+        });
+        marked
+    }
+}

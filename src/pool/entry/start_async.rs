@@ -1,0 +1,127 @@
+//! An asynchronous borrow in its caller's thread: what can be answered at once is, the rest becomes a task of the engine.
+#![forbid(unsafe_code)]
+
+use crate::handle::Owned;
+use crate::pool::background::pending::{no_engine, waker, Course, Pending, Stage};
+use crate::pool::background::queue::Asker;
+use crate::pool::background::reply::Claim;
+use crate::pool::conn::Conn;
+use crate::pool::dialing::wait::{InLine, Standing};
+use crate::pool::engine::tasks::Task;
+use crate::pool::engine::Engine;
+use crate::pool::lend::hooks::Hook;
+use crate::pool::state::answer::{Refusal, Take};
+use crate::pool::{Ask, Pool};
+use crate::sync::Arc;
+use crate::values::destination::Destination;
+use crate::values::error::{Error, Result};
+
+/// Reads an address, for which a file may have to be read.
+pub(crate) type ReadAddress = Box<dyn FnOnce() -> Result<Destination> + Send>;
+
+/// Where to dial.
+pub(crate) enum Where {
+    Known(Destination),
+    Unread(ReadAddress),
+}
+
+/// How an asynchronous dial began.
+#[derive(Debug)]
+pub(crate) enum AtOnce {
+    Conn(Owned<Conn>),
+    /// The answer goes to the queue.
+    Later,
+}
+
+impl Pool {
+    /// Borrows without waiting: what cannot be had at once is answered to `asker`.
+    pub(crate) fn borrow_async(
+        self: &Arc<Self>,
+        place: Where,
+        mut ask: Ask,
+        asker: Asker,
+    ) -> Result<AtOnce> {
+        let is_queued = asker.is_queued;
+        ask.claim = Some(Arc::new(Claim::of(&asker)));
+        let result = match place {
+            Where::Known(destination) => {
+                let destination = Arc::new(destination);
+                self.ask_at_once(&destination, &ask)
+                    .map_err(|error| error.of(format_args!("dial {destination}")))
+            }
+            Where::Unread(read) => self.leave_to_engine(read, ask),
+        };
+        match result {
+            Ok(AtOnce::Conn(conn)) if is_queued => asker.answer(Ok(conn)),
+            Err(error) if is_queued => asker.answer(Err(error)),
+            result => return result,
+        }
+        Ok(AtOnce::Later)
+    }
+
+    fn leave_to_engine(self: &Arc<Self>, read: ReadAddress, ask: Ask) -> Result<AtOnce> {
+        ask.may_begin()?;
+        let engine = self.engine_or_fail()?;
+        let pending = Pending::new(self, ask);
+        let task = Task::new(&engine, pending.clone());
+        pending.begin(&task, Course::at(Stage::Unread(read)));
+        Ok(AtOnce::Later)
+    }
+
+    fn ask_at_once(self: &Arc<Self>, destination: &Arc<Destination>, ask: &Ask) -> Result<AtOnce> {
+        ask.may_begin()?;
+        let engine = self.engine_or_fail()?;
+        let mut standing = Standing::of(ask);
+        let mut made = None;
+        let mut make = || {
+            let pending = Pending::new(self, ask.clone());
+            (Task::new(&engine, pending.clone()), pending)
+        };
+        let mut line = InLine {
+            pool: self,
+            ask,
+            destination,
+            standing: &mut standing,
+        };
+        let mut taken = line.take(|| waker(&made.get_or_insert_with(&mut make).0));
+        let stage = loop {
+            match taken {
+                Take::Refused(refusal) => return Err(refusal.into()),
+                Take::Reuse(conn) if !self.has_hook(Hook::Reuse) => match self.unfit(&conn) {
+                    Some(cause) => {
+                        let waker = || waker(&made.get_or_insert_with(&mut make).0);
+                        taken = line.take_another(conn, cause, waker);
+                    }
+                    None => {
+                        return self
+                            .lend_reused(conn, ask)
+                            .map(AtOnce::Conn)
+                            .map_err(Error::from)
+                    }
+                },
+                Take::Wait => {
+                    break Stage::Waiting {
+                        since: line.begin_wait()?,
+                    }
+                }
+                taken => break Stage::Taken(taken),
+            }
+        };
+        let (task, pending) = made.unwrap_or_else(make);
+        let course = Course {
+            destination: Some(destination.clone()),
+            standing,
+            ..Course::at(stage)
+        };
+        pending.begin(&task, course);
+        Ok(AtOnce::Later)
+    }
+
+    fn engine_or_fail(self: &Arc<Self>) -> Result<Arc<Engine>> {
+        match self.engine() {
+            Some(engine) if !engine.schedule().is_broken() => Ok(engine),
+            _ if self.is_closed() => Err(Refusal::PoolClosed.into()),
+            _ => Err(no_engine()),
+        }
+    }
+}

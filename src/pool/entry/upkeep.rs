@@ -1,0 +1,142 @@
+//! What the engine does to a pool: it closes what has grown too old, and what its peer has closed or made dirty.
+#![forbid(unsafe_code)]
+
+use crate::handle::{Kept, Owned, Place};
+use crate::pool::conn::{self, Conn};
+use crate::pool::dialing::wait::Waker;
+use crate::pool::engine::Engine;
+use crate::pool::runtime::process;
+use crate::pool::shelf::NOWHERE;
+use crate::pool::state::answer::Effects;
+use crate::pool::stats::Cause;
+use crate::pool::transition::close_conn;
+use crate::pool::Pool;
+use crate::sync::atomic::Ordering::SeqCst;
+use crate::sync::Arc;
+use crate::sys::{clock, epoll, socket};
+use crate::values::clock::Time;
+use crate::values::options::Liveness;
+
+impl Pool {
+    /// The engine's look at what is due.
+    pub(crate) fn reap(self: &Arc<Self>, now: Time) {
+        let mut effects = Effects::none();
+        let mut state = self.locked();
+        let reaped = state.reap(now, &mut effects);
+        let (leaked, next_leak) = self.find_leaks(&mut state, now);
+        let short = state.look_for_short(now);
+        let next = reaped.next.min(next_leak).min(state.next_look());
+        self.due.store(next.nanos(), SeqCst);
+        drop(state);
+        self.refill(short);
+        self.apply_in_background(effects);
+        self.report_leaks(leaked);
+        for id in reaped.retired {
+            self.retire(Place::from_bits(id));
+        }
+        for id in reaped.to_arm {
+            self.arm(Place::from_bits(id));
+        }
+    }
+
+    fn retire(&self, place: Place) {
+        let mut effects = Effects::none();
+        if let Some(conn) = Conn::table().pin_place(place) {
+            let mut state = self.locked();
+            state.remove_idle(
+                conn.node(),
+                place.to_bits(),
+                |_| Some(Cause::Lifetime),
+                clock::now_coarse(),
+                &mut effects,
+            );
+            self.look_by(state.next_look());
+        }
+        self.apply_in_background(effects);
+    }
+
+    fn arm(&self, place: Place) {
+        let (Some(conn), Some(engine)) = (Conn::table().pin_place(place), self.engine_if_running())
+        else {
+            return;
+        };
+        conn.mark(conn::ARMED);
+        if engine.arm(&conn, place).is_err() {
+            conn.unmark(conn::ARMED | conn::WATCHED);
+        }
+    }
+
+    /// The engine saw an event on a connection of this pool.
+    pub(crate) fn noticed(
+        &self,
+        engine: &Engine,
+        conn: &Conn,
+        place: Place,
+        events: u32,
+    ) -> Effects<Owned<Conn>> {
+        let mut effects = Effects::none();
+        let mut state = self.locked();
+        if !conn.is_datagram() && has_hung_up(conn, events) {
+            conn.mark(conn::HUNG_UP);
+        }
+        state.call_in_one(|| conn.node(), place.to_bits());
+        if conn.node() != NOWHERE {
+            state.remove_idle(
+                conn.node(),
+                place.to_bits(),
+                |idle| unfit_while_idle(idle),
+                clock::now_coarse(),
+                &mut effects,
+            );
+            self.look_by(state.next_look());
+        } else if conn.has(conn::ARMED) && events & epoll::READABLE != 0 {
+            // In use: its answers would wake the engine one by one. Under the lock, so that it is not shelved as armed.
+            conn.unmark(conn::ARMED);
+            if engine.disarm(conn, place).is_err() {
+                conn.unmark(conn::WATCHED);
+            }
+        }
+        effects
+    }
+
+    /// The same on the engine's thread, where code of the program must not run.
+    pub(crate) fn apply_in_background(&self, effects: Effects<Owned<Conn>>) {
+        effects.wakes.iter().for_each(Waker::wake);
+        for (conn, cause) in effects.closes {
+            if self.is_observed() || conn.has_destructor() || socket::may_linger(conn.fd()) {
+                process().helpers.run(Box::new(move || {
+                    close_conn::close_in_background(conn, cause)
+                }));
+            } else {
+                close_conn::close_in_background(conn, cause);
+            }
+        }
+    }
+}
+
+fn has_hung_up(conn: &Conn, events: u32) -> bool {
+    if events & epoll::FAILED == 0 {
+        return events & epoll::HANG_UP != 0;
+    }
+    // An error alone may be news in the error queue (zero-copy sends, time stamps), which ends nothing.
+    events & epoll::HANG_UP != 0
+        || !matches!(
+            socket::peek(conn.fd(), false),
+            socket::Peek::Quiet | socket::Peek::Data
+        )
+}
+
+fn unfit_while_idle(conn: &Conn) -> Option<Cause> {
+    if conn.has(conn::HUNG_UP) {
+        return Some(Cause::PeerClosedWhileIdle);
+    }
+    if conn.liveness() != Liveness::Strict {
+        return None;
+    }
+    // An event may be older than this idle time, so the socket is asked. It never waits, so it may be asked under the lock.
+    match socket::peek(conn.fd(), conn.is_datagram()) {
+        socket::Peek::Quiet => None,
+        socket::Peek::Data => Some(Cause::DirtyWhileIdle),
+        socket::Peek::End | socket::Peek::Failed(_) => Some(Cause::PeerClosedWhileIdle),
+    }
+}

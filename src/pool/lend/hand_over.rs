@@ -1,0 +1,110 @@
+//! The last steps before a connection is its borrower's: the descriptor's mode, the hooks, the loan.
+#![forbid(unsafe_code)]
+
+use crate::handle::Owned;
+use crate::pool::conn::{Conn, FAILED};
+use crate::pool::lend::hooks::{Budget, Hook};
+use crate::pool::shelf::Held;
+use crate::pool::state::answer::Fate;
+use crate::pool::stats::Cause;
+use crate::pool::{system_error, Ask, Mode, Pool};
+use crate::sync::Arc;
+use crate::values::error::{Error, Result, Status};
+
+/// Why a connection from the pool did not become the borrower's.
+#[derive(Debug)]
+pub(crate) enum NotLent {
+    /// on_reuse refused it: another one may do.
+    Refused(Owned<Conn>),
+    Failed(Error),
+}
+
+impl From<NotLent> for Error {
+    fn from(why: NotLent) -> Self {
+        match why {
+            NotLent::Failed(error) => error,
+            NotLent::Refused(_) => unreachable!("whoever has an on_reuse asks for another one"),
+        }
+    }
+}
+
+impl Ask {
+    pub(crate) fn budget(&self) -> Budget {
+        Budget {
+            deadline: self.deadline,
+            token: self.token.clone(),
+            claim: self.claim.clone(),
+        }
+    }
+}
+
+impl Pool {
+    pub(crate) fn set_mode(&self, conn: &Conn, mode: Mode) -> Result<()> {
+        let set = match mode {
+            Mode::AsThePool => conn.set_mode(self.options.nonblocking),
+            Mode::Nonblocking => conn.force_mode(true),
+            Mode::Blocking => conn.force_mode(false),
+        };
+        set.map_err(|error| system_error("fcntl", &error))
+    }
+
+    /// One from the pool, found fit.
+    pub(crate) fn lend_reused(
+        self: &Arc<Self>,
+        conn: Owned<Conn>,
+        ask: &Ask,
+    ) -> std::result::Result<Owned<Conn>, NotLent> {
+        if self.has_hook(Hook::Reuse) {
+            if let Some(error) = self.why_no_hook(&ask.budget()) {
+                self.settle_in(conn);
+                return Err(NotLent::Failed(error));
+            }
+        }
+        conn.begin_borrow(true);
+        if let Err(error) = self.set_mode(&conn, ask.mode) {
+            self.end_borrow(conn.destination_id(), conn, Fate::Close(Cause::Failed));
+            return Err(NotLent::Failed(error));
+        }
+        let conn = if self.has_hook(Hook::Reuse) {
+            self.reuse(conn, ask)?
+        } else {
+            conn
+        };
+        self.begin_loan(&conn, ask.label.as_ref());
+        self.note_wanted(&conn);
+        self.locked().reused();
+        self.tell_reused(&conn, ask.label());
+        Ok(conn)
+    }
+
+    fn reuse(
+        self: &Arc<Self>,
+        conn: Owned<Conn>,
+        ask: &Ask,
+    ) -> std::result::Result<Owned<Conn>, NotLent> {
+        match self.run_hook(Hook::Reuse, conn, &ask.budget()) {
+            // Whatever it says: a read or write of its own has failed.
+            Ok(conn) if conn.has(FAILED) => Err(NotLent::Refused(conn)),
+            Ok(conn) => {
+                conn.forget_what_was_read();
+                Ok(conn)
+            }
+            Err((Some(conn), error)) if error.status == Status::Callback => {
+                Err(NotLent::Refused(conn))
+            }
+            Err((conn, error)) => {
+                if let Some(conn) = conn {
+                    self.end_borrow(conn.destination_id(), conn, Fate::Close(Cause::Hook));
+                }
+                Err(NotLent::Failed(error))
+            }
+        }
+    }
+
+    /// One that was dialed for this borrower.
+    pub(crate) fn lend_dialed(self: &Arc<Self>, conn: Owned<Conn>, ask: &Ask) -> Owned<Conn> {
+        self.begin_loan(&conn, ask.label.as_ref());
+        self.note_wanted(&conn);
+        conn
+    }
+}

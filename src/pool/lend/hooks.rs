@@ -1,0 +1,260 @@
+//! The program's hooks: on_open, on_reuse and on_release, each with the connection it is about.
+//!
+//! The first two take their time from the dial's: reads and writes in them have its deadline and token, and when its time is
+//! over, the token fires or the pool closes, the engine shuts the socket down under them, so that I/O on the descriptor itself ends too.
+#![forbid(unsafe_code)]
+
+use std::fmt::Debug;
+use std::os::fd::RawFd;
+
+use crate::handle::{Kept, Owned, Place};
+use crate::pool::background::reply::Claim;
+use crate::pool::conn::io;
+use crate::pool::conn::{self, Conn};
+use crate::pool::engine::tasks::{Next, Task, Thread, Work};
+use crate::pool::runtime::process;
+use crate::pool::state::answer::Refusal;
+use crate::pool::{canceled, Pool};
+use crate::sync::{Arc, Mutex};
+use crate::sys::bell::Token;
+use crate::sys::{clock, socket};
+use crate::values::clock::Deadline;
+use crate::values::error::{Error, Phase, Result, Status};
+
+/// Which one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hook {
+    Open,
+    Reuse,
+    Release,
+}
+
+/// The program's hooks, as this layer sees them. `ffi::callbacks` implements it.
+pub(crate) trait Hooks: Debug + Send + Sync {
+    fn has(&self, hook: Hook) -> bool;
+    /// May block. A refusal is an error with the status Callback and the hook's number.
+    fn call(&self, hook: Hook, conn: usize, fd: RawFd) -> Result<()>;
+}
+
+/// The time that a dial leaves its hooks.
+#[derive(Clone, Debug)]
+pub(crate) struct Budget {
+    pub(crate) deadline: Deadline,
+    pub(crate) token: Option<Arc<Token>>,
+    /// Of an asynchronous dial.
+    pub(crate) claim: Option<Arc<Claim>>,
+}
+
+impl Budget {
+    fn is_canceled(&self) -> bool {
+        let (token, claim) = (self.token.as_ref(), self.claim.as_ref());
+        token.is_some_and(|token| token.has_fired())
+            || claim.is_some_and(|claim| claim.is_abandoned())
+    }
+}
+
+/// What a hook has left of a connection, and why the dial fails by it. No connection: the process was forked inside it, and
+/// this is the child.
+pub(crate) type Failed = (Option<Owned<Conn>>, Error);
+
+impl Pool {
+    pub(crate) fn has_hook(&self, hook: Hook) -> bool {
+        self.hooks.as_ref().is_some_and(|hooks| hooks.has(hook))
+    }
+
+    /// Why a hook must not begin, or has to end.
+    pub(crate) fn why_no_hook(&self, budget: &Budget) -> Option<Error> {
+        if budget.is_canceled() {
+            Some(canceled())
+        } else if self.is_closed() {
+            Some(Refusal::PoolClosed.into())
+        } else if budget.deadline.has_passed(clock::now()) {
+            Some(Error::timeout(Phase::Opening, ""))
+        } else {
+            None
+        }
+    }
+
+    /// Runs on_open or on_reuse, for one who has asked `why_no_hook`.
+    pub(crate) fn run_hook(
+        self: &Arc<Self>,
+        hook: Hook,
+        conn: Owned<Conn>,
+        budget: &Budget,
+    ) -> std::result::Result<Owned<Conn>, Failed> {
+        if !self.has_hook(hook) {
+            return Ok(conn);
+        }
+        let chaperone = match Chaperone::begin(self, &conn, budget) {
+            Ok(chaperone) => chaperone,
+            Err(error) => return Err((Some(conn), error)),
+        };
+        conn.set_deadlines(Some(budget.deadline), Some(budget.deadline));
+        conn.set_token(budget.token.clone());
+        let (conn, result) = self.call_hook(hook, conn);
+        let Some(conn) = conn else {
+            return Err((None, inherited()));
+        };
+        let ended = chaperone.end();
+        conn.set_deadlines(Some(Deadline::NEVER), Some(Deadline::NEVER));
+        conn.set_token(None);
+        match ended.map_or(result, Err) {
+            Ok(()) => Ok(conn),
+            Err(error) => Err((Some(conn), error)),
+        }
+    }
+
+    /// Runs on_release; the connection and whether it is to be kept. `None`: this is a child.
+    pub(crate) fn run_on_release(
+        self: &Arc<Self>,
+        conn: Owned<Conn>,
+    ) -> Option<(Owned<Conn>, bool)> {
+        conn.set_deadlines(Some(Deadline::NEVER), Some(Deadline::NEVER));
+        conn.set_token(None);
+        let (conn, result) = self.call_hook(Hook::Release, conn);
+        Some((conn?, result.is_ok()))
+    }
+
+    fn call_hook(
+        self: &Arc<Self>,
+        hook: Hook,
+        conn: Owned<Conn>,
+    ) -> (Option<Owned<Conn>>, Result<()>) {
+        let Some(hooks) = &self.hooks else {
+            return (Some(conn), Ok(()));
+        };
+        let (place, fd) = (conn.place(), conn.raw_fd());
+        conn.mark(conn::IN_HOOK);
+        let handle = conn.lend_out();
+        let result = hooks.call(hook, handle, fd);
+        if self.is_inherited() {
+            return (None, result);
+        }
+        let back = Conn::table().redeem(handle, |busy| io::kick(busy, place));
+        let Ok(conn) = back else {
+            unreachable!("closing and detaching are refused inside a hook");
+        };
+        // Another thread that the program let use it has left by now.
+        conn.unmark(conn::IN_HOOK | conn::CLOSING);
+        // The borrower knows it by the handle that its hook has seen.
+        conn.mark(conn::SHOWN);
+        (Some(conn), result)
+    }
+}
+
+fn inherited() -> Error {
+    Error::new(Status::Callback, "the process was forked inside a callback")
+}
+
+#[derive(Debug, Default)]
+struct Verdict {
+    is_over: bool,
+    /// Why the socket was shut down.
+    error: Option<Error>,
+}
+
+#[derive(Debug)]
+struct Watched {
+    pool: Arc<Pool>,
+    place: Place,
+    budget: Budget,
+    /// Guards the end of the hook: nothing is shut down after it.
+    verdict: Mutex<Verdict>,
+}
+
+impl Watched {
+    fn why_end(&self) -> Option<Error> {
+        self.pool.why_no_hook(&self.budget)
+    }
+}
+
+/// The task's part of it.
+#[derive(Debug)]
+struct Watch(Arc<Watched>);
+
+impl Work for Watch {
+    fn look(&self, _: &Arc<Task>, _: Thread) -> Next {
+        let Self(watched) = self;
+        let mut verdict = watched.verdict.lock();
+        if verdict.is_over {
+            return Next::Done;
+        }
+        let Some(error) = watched.why_end() else {
+            return Next::At(watched.budget.deadline);
+        };
+        if let Some(conn) = Conn::table().pin_place(watched.place) {
+            // Before: whoever sees the end of stream must see why.
+            conn.mark(match error.status {
+                Status::PoolClosed => conn::ABORTED,
+                Status::Canceled => conn::CANCELED,
+                _ => conn::LATE,
+            });
+            let _ = socket::shut_down(conn.fd());
+        }
+        process().sleepers.wake(watched.place);
+        verdict.error = Some(error);
+        Next::Done
+    }
+
+    fn is_awaited(&self) -> bool {
+        true
+    }
+
+    /// The hook goes on without a chaperone.
+    fn fail(&self, _: Error) {}
+
+    fn pool(&self) -> &Arc<Pool> {
+        &self.0.pool
+    }
+
+    fn abandon(&self, queue: usize) -> bool {
+        let claim = self.0.budget.claim.as_ref();
+        claim.is_some_and(|claim| claim.abandon_if_of(queue))
+    }
+}
+
+/// Sees to it that a hook ends in time.
+struct Chaperone {
+    watched: Arc<Watched>,
+    /// `None`: there is no engine; then only what the hook does by the library ends in time.
+    task: Option<Arc<Task>>,
+}
+
+impl Chaperone {
+    /// Fails where the pool was closed a moment ago: it has no engine any more, and nothing would end the hook.
+    fn begin(pool: &Arc<Pool>, conn: &Owned<Conn>, budget: &Budget) -> Result<Self> {
+        let watched = Arc::new(Watched {
+            pool: pool.clone(),
+            place: conn.place(),
+            budget: budget.clone(),
+            verdict: Mutex::default(),
+        });
+        let Some(engine) = pool.engine() else {
+            let task = None;
+            return match pool.is_closed() {
+                true => Err(Refusal::PoolClosed.into()),
+                false => Ok(Self { watched, task }),
+            };
+        };
+        let task = Task::new(&engine, Watch(watched.clone()));
+        task.go_on(budget.deadline);
+        if let Some(token) = &budget.token {
+            // Without a descriptor for it, the token ends reads and writes alone.
+            let _ = task.carry(token);
+        }
+        let task = Some(task);
+        Ok(Self { watched, task })
+    }
+
+    /// The hook has returned; why the dial has to end, if it must.
+    fn end(self) -> Option<Error> {
+        let mut verdict = self.watched.verdict.lock();
+        verdict.is_over = true;
+        let error = verdict.error.take().or_else(|| self.watched.why_end());
+        drop(verdict);
+        if let Some(task) = self.task {
+            task.look();
+        }
+        error
+    }
+}

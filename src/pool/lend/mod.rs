@@ -1,0 +1,9 @@
+//! Between a pool and its borrowers: a new connection's registration, hooks, handing over, giving
+//! back, and descriptors that the program brings (`put`, `add`) or takes (`get`, `detach`).
+#![forbid(unsafe_code)]
+
+pub(crate) mod get;
+pub(crate) mod hand_over;
+pub(crate) mod hooks;
+pub(crate) mod put;
+pub(crate) mod register;

@@ -1,0 +1,164 @@
+//! Connections that the program made itself: `put` and `add`.
+#![forbid(unsafe_code)]
+
+use std::os::fd::{BorrowedFd, IntoRawFd, RawFd};
+
+use crate::dial::connect;
+use crate::handle::{owners, Owned};
+use crate::pool::conn::{Conn, Facts};
+use crate::pool::state::answer::Effects;
+use crate::pool::state::DestinationId;
+use crate::pool::transition::close_conn;
+use crate::pool::{system_error, Pool};
+use crate::sync::Arc;
+use crate::sys::socket::{self, Kind, Peek};
+use crate::sys::{self, clock};
+use crate::values::address::Address;
+use crate::values::destination::Destination;
+use crate::values::endpoint::Endpoint;
+use crate::values::error::{Error, Result, Status};
+use crate::values::options::Liveness;
+
+/// What a look at the program's socket has shown.
+struct Candidate {
+    kind: Kind,
+    peer: Option<Endpoint>,
+    is_nonblocking: bool,
+}
+
+/// Keeps a number from being put twice at once.
+struct Reservation(RawFd);
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        owners::unreserve(self.0);
+    }
+}
+
+fn not_reusable(fd: RawFd, why: &str) -> Error {
+    Error::new(Status::NotReusable, format!("fd {fd}: {why}"))
+}
+
+impl Pool {
+    /// Takes the descriptor on success only.
+    pub(crate) fn put(self: &Arc<Self>, fd: RawFd, destination: Destination) -> Result<()> {
+        let named = destination.to_string();
+        self.put_at(fd, |_| Ok(destination))
+            .map_err(|error| error.of(format_args!("put {named}")))
+    }
+
+    /// The same under the peer's address.
+    pub(crate) fn add(self: &Arc<Self>, fd: RawFd) -> Result<()> {
+        self.put_at(fd, |candidate| destination_of(fd, candidate))
+            .map_err(|error| error.of("add"))
+    }
+
+    fn put_at(
+        self: &Arc<Self>,
+        fd: RawFd,
+        place: impl FnOnce(&Candidate) -> Result<Destination>,
+    ) -> Result<()> {
+        let borrowed =
+            socket::borrow(fd).map_err(|_| not_reusable(fd, "not an open descriptor"))?;
+        if !owners::reserve(fd).map_err(|error| system_error("put", &error))? {
+            return Err(Error::invalid_argument(format!(
+                "fd {fd} belongs to a pool of this process already"
+            )));
+        }
+        let reservation = Reservation(fd);
+        let candidate = self.look_at(borrowed, fd)?;
+        let destination = Arc::new(place(&candidate)?);
+        self.admit(fd, borrowed, candidate, &destination)?;
+        // Admitted: the number has an owner now, and the reservation finds nothing to undo.
+        drop(reservation);
+        Ok(())
+    }
+
+    fn look_at(&self, fd: BorrowedFd<'_>, number: RawFd) -> Result<Candidate> {
+        let kind = socket::kind(fd).map_err(|_| not_reusable(number, "not a socket"))?;
+        let peer = socket::peer(fd).map_err(|_| not_reusable(number, "not connected"))?;
+        match socket::peek(fd, kind.is_datagram()) {
+            Peek::Quiet => {}
+            Peek::Data if self.options.liveness != Liveness::Strict => {}
+            Peek::Data => return Err(not_reusable(number, "there are unread bytes")),
+            Peek::End => return Err(not_reusable(number, "the peer has closed it")),
+            Peek::Failed(errno) => {
+                return Err(not_reusable(number, &sys::errno_text(errno)).numbered(errno))
+            }
+        }
+        let is_nonblocking =
+            socket::is_nonblocking(fd).map_err(|error| system_error("fcntl", &error))?;
+        Ok(Candidate {
+            kind,
+            peer,
+            is_nonblocking,
+        })
+    }
+
+    fn admit(
+        self: &Arc<Self>,
+        number: RawFd,
+        fd: BorrowedFd<'_>,
+        candidate: Candidate,
+        destination: &Arc<Destination>,
+    ) -> Result<()> {
+        let was_close_on_exec =
+            socket::set_close_on_exec(fd, true).map_err(|error| system_error("fcntl", &error))?;
+        let facts = Facts {
+            identity: None,
+            remote: candidate.peer.map(|peer| self.shared_remote(peer)),
+            retire_at: self.draw_lifetime(),
+            is_datagram: candidate.kind.is_datagram(),
+            is_nonblocking: candidate.is_nonblocking,
+        };
+        // Outside the lock: starting a thread is no work to do under it.
+        let _ = self.engine();
+        let now = clock::now_coarse();
+        let mut effects = Effects::none();
+        let mut state = self.locked();
+        let build = |id, destination| self.build(number, id, destination, facts);
+        let admitted = state.admit(destination, build, now, &mut effects);
+        self.look_by(state.next_look());
+        drop(state);
+        self.apply(effects);
+        admitted.map_err(|(conn, error)| {
+            if let Some(conn) = conn {
+                close_conn::release(conn);
+            }
+            let _ = socket::set_close_on_exec(fd, was_close_on_exec);
+            error
+        })
+    }
+
+    fn build(
+        self: &Arc<Self>,
+        number: RawFd,
+        id: DestinationId,
+        destination: Arc<Destination>,
+        facts: Facts,
+    ) -> Result<Owned<Conn>> {
+        let fd = socket::adopt(number).map_err(|error| system_error("fcntl", &error))?;
+        self.enlist(fd, id, destination, facts)
+            .map_err(|(fd, error)| {
+                // Still the program's.
+                let _ = fd.into_raw_fd();
+                error
+            })
+    }
+}
+
+/// Where a socket belongs by its peer.
+fn destination_of(fd: RawFd, candidate: &Candidate) -> Result<Destination> {
+    let network = connect::network_of(candidate.kind);
+    match (network, &candidate.peer) {
+        (_, Some(Endpoint::Unix(name))) if !name.is_text() => {
+            Err(not_reusable(fd, "its peer's name is not UTF-8"))
+        }
+        (Some(network), Some(peer)) => Ok(Destination::new(
+            Address::of_endpoint(network, peer.clone()),
+            "",
+        )),
+        (None, _) => Err(not_reusable(fd, "a kind of socket that cannot be dialed")),
+        (_, None) => Err(not_reusable(fd, "its peer has no address")),
+    }
+}

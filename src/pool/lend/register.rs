@@ -1,0 +1,91 @@
+//! A new connection of a pool: dialed, put into its slot, under watch.
+#![forbid(unsafe_code)]
+
+use std::hash::{BuildHasher, RandomState};
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use crate::handle::{owners, Kept, Owned};
+use crate::pool::conn::{self, Conn, Facts};
+use crate::pool::engine::Engine;
+use crate::pool::runtime::process;
+use crate::pool::state::DestinationId;
+use crate::pool::{system_error, Pool};
+use crate::sync::atomic::Ordering::Acquire;
+use crate::sync::Arc;
+use crate::sys::{clock, socket};
+use crate::values::clock::Time;
+use crate::values::destination::Destination;
+use crate::values::endpoint::Endpoint;
+use crate::values::error::Error;
+
+impl Pool {
+    /// Puts a socket into its slot, and under watch if it may become idle one day. Gives the socket back on failure.
+    pub(crate) fn enlist(
+        self: &Arc<Self>,
+        fd: OwnedFd,
+        id: DestinationId,
+        destination: Arc<Destination>,
+        facts: Facts,
+    ) -> std::result::Result<Owned<Conn>, (OwnedFd, Error)> {
+        let number = fd.as_raw_fd();
+        let refused = |error| system_error("a new connection", &error);
+        let identity = facts.identity.map_or_else(|| socket::identity(number), Ok);
+        let identity = match identity {
+            Ok(identity) => identity,
+            Err(error) => return Err((fd, refused(error))),
+        };
+        let conn = Conn::new(fd, identity, self.clone(), id, destination, facts);
+        let conn = Conn::table()
+            .insert(conn)
+            .map_err(|(conn, error)| (conn.into_fd(), refused(error)))?;
+        conn.is_seated();
+        match owners::claim(number, conn.place()) {
+            Ok(None) => {}
+            Ok(Some(loser)) => Conn::lost_its_number(loser),
+            Err(error) => return Err((conn.into_inner().into_fd(), refused(error))),
+        }
+        self.watch(&conn);
+        Ok(conn)
+    }
+
+    /// Sees to it that the engine watches a connection that may become idle. Where that is impossible it is peeked at in
+    /// every mode, and tried again at the next give-back.
+    pub(crate) fn watch(self: &Arc<Self>, conn: &Owned<Conn>) {
+        if conn.has(conn::WATCHED) || self.options.limits.max_idle_per_address == 0 {
+            return;
+        }
+        let watched = self.engine().map(|engine| engine.watch(conn, conn.place()));
+        if matches!(watched, Some(Ok(()))) {
+            conn.mark(conn::WATCHED);
+        }
+    }
+
+    /// The engine, started if need be; `None` if that is impossible now, or the pool is closed.
+    pub(crate) fn engine(self: &Arc<Self>) -> Option<Arc<Engine>> {
+        self.must_be_ours();
+        let mut place = self.engine.lock();
+        if place.is_none() && !self.is_closed.load(Acquire) {
+            *place = process().engines.join(self).ok();
+        }
+        place.clone()
+    }
+
+    pub(crate) fn shared_remote(&self, remote: Endpoint) -> Arc<Endpoint> {
+        self.must_be_ours();
+        let mut last = self.last_remote.lock();
+        match last.as_ref() {
+            Some(shared) if **shared == remote => shared.clone(),
+            _ => last.insert(Arc::new(remote)).clone(),
+        }
+    }
+
+    /// When a connection that is opened now has to go: a uniform draw from the last `jitter` percent of its lifetime.
+    pub(crate) fn draw_lifetime(&self) -> Time {
+        let Some(longest) = self.options.keeping.max_lifetime else {
+            return Time::NEVER;
+        };
+        let jitter = f64::from(self.options.keeping.lifetime_jitter_percent) / 100.0;
+        let draw = RandomState::new().hash_one(0) as f64 / u64::MAX as f64;
+        clock::now().after(longest.mul_f64(1.0 - jitter * draw))
+    }
+}

@@ -1,0 +1,117 @@
+//! A pool as a report: what it holds, what it has counted, what has leaked.
+#![forbid(unsafe_code)]
+
+mod json;
+mod openmetrics;
+mod text;
+
+use std::os::fd::RawFd;
+use std::time::Duration;
+
+use crate::handle::Kept;
+use crate::pool::conn::{self, Conn};
+use crate::pool::report::leaks::Lent;
+use crate::pool::state::answer::Numbers;
+use crate::pool::stats::Stats;
+use crate::pool::Pool;
+use crate::sync::Arc;
+use crate::sys::clock;
+use crate::values::destination::Destination;
+use crate::values::options::Limits;
+
+/// In which form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// A table for a person.
+    Text,
+    Json,
+    /// OpenMetrics 1.0, a whole exposition.
+    OpenMetrics,
+    /// Its samples alone.
+    OpenMetricsBody,
+}
+
+/// A connection that has been borrowed for too long and is not back yet.
+#[derive(Clone, Debug)]
+struct Leak {
+    destination: Arc<Destination>,
+    fd: RawFd,
+    label: Option<Arc<str>>,
+    lasts: Duration,
+}
+
+/// See the module.
+#[derive(Clone, Debug)]
+struct Report {
+    name: Box<str>,
+    is_closed: bool,
+    limits: Limits,
+    stats: Stats,
+    /// In the order of their addresses.
+    rows: Vec<Numbers>,
+    leaks: Vec<Leak>,
+}
+
+impl Pool {
+    pub(crate) fn describe(&self, form: Form) -> String {
+        let report = self.report();
+        match form {
+            Form::Text => text::of(&report),
+            Form::Json => json::of(&report),
+            Form::OpenMetrics => openmetrics::of(&report, true),
+            Form::OpenMetricsBody => openmetrics::of(&report, false),
+        }
+    }
+
+    fn report(&self) -> Report {
+        let state = self.counted();
+        let mut leaks = Vec::new();
+        if self.options.leak_threshold.is_some() {
+            let now = clock::now();
+            Conn::table().each(|conn| {
+                if self.has_lent(conn) && conn.has(conn::LEAKED) {
+                    let Lent {
+                        destination,
+                        fd,
+                        loan,
+                        ..
+                    } = Lent::of(conn);
+                    leaks.push(Leak {
+                        destination,
+                        fd,
+                        label: loan.label,
+                        lasts: now.since(loan.since),
+                    });
+                }
+            });
+        }
+        Report {
+            name: self.options.name.clone(),
+            is_closed: state.is_closed(),
+            limits: self.options.limits.clone(),
+            stats: state.stats(),
+            rows: state.numbers_by_destination(),
+            leaks,
+        }
+    }
+}
+
+/// The limits that are set, by their names in `vcp_pool_options`.
+fn limits_of(limits: &Limits) -> Vec<(&'static str, u32)> {
+    let optional = [
+        ("max_idle", limits.max_idle),
+        ("max_conns", limits.max_conns),
+        ("max_conns_per_address", limits.max_conns_per_address),
+        ("max_dials_per_address", limits.max_dials_per_address),
+        ("max_waiters", limits.max_waiters),
+    ];
+    let set = optional
+        .into_iter()
+        .filter_map(|(name, max)| Some((name, max?)));
+    std::iter::once(("max_idle_per_address", limits.max_idle_per_address))
+        .chain(set)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,77 @@
+//! What exists once in the process: the engine, the helper threads, the sleepers, the names already looked up. A forked
+//! child begins with none of it.
+#![forbid(unsafe_code)]
+
+use crate::dial::helper::{Helpers, MOST_THREADS};
+use crate::dial::names::SystemNames;
+use crate::dial::resolver::Resolver;
+use crate::pool::conn::sleepers::Sleepers;
+use crate::pool::engine::Engines;
+use crate::sync::Mutex;
+use crate::sys::per_generation::PerGeneration;
+
+/// Enough for many handshakes with servers that answer; with those that do not, nobody is in a hurry.
+const MOST_FILLERS: usize = 16;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Process {
+    pub(crate) engines: Engines,
+    /// What code of the program may hold up: destructors, events.
+    pub(crate) helpers: Helpers,
+    /// Callbacks and hooks of asynchronous dials.
+    pub(crate) dialers: Helpers,
+    /// The same of dials that nobody waits for: they must not keep a thread from one who does.
+    pub(crate) fillers: Helpers,
+    pub(crate) resolver: Resolver,
+    pub(crate) sleepers: Sleepers,
+    pub(crate) names: SystemNames,
+    /// How many there are. Guards the begin of the first and the end of the last.
+    pools: Mutex<usize>,
+}
+
+impl Process {
+    fn new() -> Self {
+        Self {
+            engines: Engines::new(),
+            helpers: Helpers::new("vcp-helper", MOST_THREADS),
+            dialers: Helpers::new("vcp-dialer", MOST_THREADS),
+            fillers: Helpers::new("vcp-filler", MOST_FILLERS),
+            resolver: Resolver::new(),
+            sleepers: Sleepers::new(),
+            names: SystemNames::new(),
+            pools: Mutex::new(0),
+        }
+    }
+
+    /// A pool begins.
+    pub(crate) fn pool_begins(&self) {
+        let mut pools = self.pools.lock();
+        *pools += 1;
+        self.helpers.wanted();
+        self.dialers.wanted();
+        self.fillers.wanted();
+        self.resolver.wanted();
+    }
+
+    /// A pool has ended. After the last one nothing of the library runs or is held, but for callbacks that have not returned.
+    pub(crate) fn pool_ended(&self) {
+        let mut pools = self.pools.lock();
+        *pools -= 1;
+        if *pools == 0 {
+            // Under the lock, so that a pool that begins meanwhile is not taken for gone. Only threads without work are
+            // waited for.
+            self.helpers.not_wanted();
+            self.dialers.not_wanted();
+            self.fillers.not_wanted();
+            self.resolver.not_wanted();
+            self.names.forget();
+        }
+    }
+}
+
+/// The one of this process.
+pub(crate) fn process() -> &'static Process {
+    static PROCESS: PerGeneration<Process> = PerGeneration::empty();
+    PROCESS.get_or_make(|_| Process::new(), drop)
+}
