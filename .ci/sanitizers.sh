@@ -19,7 +19,7 @@ not_for_threads="a_child_has_pools_of_its_own forks_in_a_crowd contract_facts li
 not_for_address="life_ends_at_baseline out_of_descriptors signals_and_cancellation forks_in_a_crowd a_child_has_pools_of_its_own"
 
 programs() {
-    for source in tests/c/*.c; do
+    for source in tests/c/*/*.c; do
         program=$(basename "$source" .c)
         case " $(echo $1) " in *" $program "*) ;; *) echo "$program" ;; esac
     done
@@ -51,8 +51,8 @@ if [ "$which" = both ] || [ "$which" = address ]; then
     ln -sf libvconnpool.so "$library/libvconnpool.so.0"
     chosen=${*:-$(programs "$not_for_address")}
     for program in $chosen; do
-        gcc -std=c99 -D_GNU_SOURCE -g -O1 -fsanitize=address -fno-omit-frame-pointer -pthread -Iinclude \
-            -o "target-address/c/$program" "tests/c/$program.c" -L"$library" -lvconnpool -Wl,-rpath,"$library"
+        gcc -std=c99 -D_GNU_SOURCE -g -O1 -fsanitize=address -fno-omit-frame-pointer -pthread -Iinclude -Itests/c/support \
+            -o "target-address/c/$program" tests/c/*/"$program.c" -L"$library" -lvconnpool -Wl,-rpath,"$library"
     done
     ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 run_all address $chosen
 fi
@@ -68,8 +68,8 @@ if [ "$which" = both ] || [ "$which" = thread ]; then
     printf 'race:drop_slow\nrace:alloc::sync::Weak<*>*::drop>::drop\nrace:*Weak*Drop*drop\n' >target-thread/suppressions
     chosen=${*:-$(programs "$not_for_threads")}
     for program in $chosen; do
-        gcc -std=c99 -D_GNU_SOURCE -g -O1 -fsanitize=thread -pthread -Iinclude \
-            -c -o "target-thread/c/$program.o" "tests/c/$program.c"
+        gcc -std=c99 -D_GNU_SOURCE -g -O1 -fsanitize=thread -pthread -Iinclude -Itests/c/support \
+            -c -o "target-thread/c/$program.o" tests/c/*/"$program.c"
         gcc -o "target-thread/c/$program" "target-thread/c/$program.o" -L"$library" -lvconnpool -Wl,-rpath,"$library" \
             -Wl,--whole-archive "$runtime" -Wl,--no-whole-archive -rdynamic -pthread -ldl -lm
     done

@@ -1,4 +1,4 @@
-//! Compiles every tests/c/*.c as C99 and as C++11 without a warning, links it with the library, and runs it.
+//! Compiles every tests/c/*/*.c as C99 and as C++11 without a warning, links it with the library, and runs it.
 //!
 //! Each program is a test of its own here; the list must be what the directory holds. The environment may set
 //! CC and CXX, VCP_C_PREFIX (put before the C program, as `valgrind -q --error-exitcode=99`), VCP_SLOW (widens the
@@ -17,6 +17,24 @@ const WARNINGS: [&str; 5] = ["-D_GNU_SOURCE", "-Wall", "-Wextra", "-Wpedantic", 
 
 fn sources() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/c")
+}
+
+/// Every program, whatever its subject.
+fn programs() -> BTreeSet<PathBuf> {
+    let entries = |directory: &Path| fs::read_dir(directory).expect("a directory can be read");
+    entries(&sources())
+        .flat_map(|folder| entries(&folder.expect("an entry can be read").path()))
+        .map(|entry| entry.expect("an entry can be read").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "c"))
+        .collect()
+}
+
+fn source(name: &str) -> PathBuf {
+    let all = programs();
+    let found = all
+        .into_iter()
+        .find(|path| path.file_stem().is_some_and(|stem| stem == name));
+    found.unwrap_or_else(|| panic!("{name} is in no folder"))
 }
 
 /// Where the programs go, with the library beside them under its soname.
@@ -61,9 +79,11 @@ fn build(mut compiler: Command, language: &[&str], name: &str, suffix: &str) -> 
         .args(WARNINGS)
         .args(["-g", "-O1", "-pthread", "-I"])
         .arg(include)
+        .arg("-I")
+        .arg(sources().join("support"))
         .arg("-o")
         .arg(&program)
-        .arg(sources().join(format!("{name}.c")))
+        .arg(source(name))
         // What follows is no source text.
         .args(["-x", "none", "-L"])
         .arg(workshop())
@@ -215,14 +235,9 @@ programs! {
 #[test]
 fn the_list_is_what_the_directory_holds() {
     let listed: BTreeSet<String> = PROGRAMS.iter().map(ToString::to_string).collect();
-    let present: BTreeSet<String> = fs::read_dir(sources())
-        .expect("tests/c can be read")
-        .map(|entry| entry.expect("an entry can be read").path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "c"))
-        .map(|path| {
-            let stem = path.file_stem().expect("a file has a name");
-            stem.to_string_lossy().into_owned()
-        })
-        .collect();
-    assert_eq!(listed, present);
+    let present = programs().into_iter().map(|path| {
+        let stem = path.file_stem().expect("a file has a name");
+        stem.to_string_lossy().into_owned()
+    });
+    assert_eq!(listed, present.collect());
 }

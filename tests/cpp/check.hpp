@@ -28,7 +28,7 @@ inline void check(bool holds, const char *what, int line)
 }
 #define CHECK(holds) check((holds), #holds, __LINE__)
 
-// As in tests/c/check.h: a test is named for one rule, docs/rules.md lists them all, and main runs it.
+// As in tests/c/support/check.h: a test is named for one rule, docs/rules.md lists them all, and main runs it.
 #define TEST(name) static void name()
 #define RUN(name)          \
     do {                   \

@@ -1,5 +1,5 @@
 /*
- * network.h - what the network tests share, beside ../c/check.h: servers at the far end of the network that `run` has built,
+ * network.h - what the network tests share, beside ../c/support/check.h: servers at the far end of the network that `run` has built,
  * dials whose time is taken, a plain connect(2) to compare with, and the loop that runs one case.
  *
  * A case is a function named as a sentence. A program lists its cases with the resolver each wants (`run` knows them by
@@ -12,7 +12,7 @@
 #include <stdarg.h>
 #include <sys/ioctl.h>
 
-#include "../c/check.h"
+#include "check.h"
 
 /* "Every call returns within its deadline + 50 ms." */
 #define LATE_MS 50

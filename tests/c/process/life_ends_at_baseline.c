@@ -1,6 +1,6 @@
 /* A life of every kind, and the process is as it was: descriptors and threads by /proc/self. Contract sections 2 and 4. */
 #include "check.h"
-#include "family.h"
+#include "child_processes.h"
 
 static int fds_before;
 static int threads_before;

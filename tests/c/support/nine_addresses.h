@@ -1,9 +1,9 @@
 /*
- * site.h - one port on nine addresses of this machine, each of which answers, refuses, or is silent; and a resolve and a
+ * nine_addresses.h - one port on nine addresses of this machine, each of which answers, refuses, or is silent; and a resolve and a
  * control callback that follow a script and note which address was tried when.
  */
-#ifndef SITE_H
-#define SITE_H
+#ifndef NINE_ADDRESSES_H
+#define NINE_ADDRESSES_H
 
 #include "check.h"
 

@@ -1,7 +1,7 @@
 /* vcp_cancel_*: from any thread and from a signal handler, for dials, reads, writes and waits. */
 #include "check.h"
-#include "crowd.h"
-#include "resolver.h"
+#include "dialing_threads.h"
+#include "fake_getaddrinfo.h"
 
 static vcp_cancel *token_new(void)
 {

@@ -1,5 +1,5 @@
 /* rewrite, resolve, dial and control: what each is told, what each may do, and how each refuses. */
-#include "queue.h"
+#include "completions.h"
 
 #include <arpa/inet.h>
 

@@ -1,8 +1,8 @@
 /* The addresses of a name: in which order they are tried, when, how many at once, and what becomes of those that lose. */
 #include "check.h"
-#include "crowd.h"
-#include "resolver.h"
-#include "site.h"
+#include "dialing_threads.h"
+#include "fake_getaddrinfo.h"
+#include "nine_addresses.h"
 
 /* RFC 8305, "Connection Attempt Delay". */
 #define ATTEMPT_DELAY 250

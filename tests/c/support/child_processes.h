@@ -1,8 +1,8 @@
 /*
- * family.h - children of the test's process: made in three ways, each runs one function, and must end well and in time.
+ * child_processes.h - children of the test's process: made in three ways, each runs one function, and must end well and in time.
  */
-#ifndef FAMILY_H
-#define FAMILY_H
+#ifndef CHILD_PROCESSES_H
+#define CHILD_PROCESSES_H
 
 #include "check.h"
 

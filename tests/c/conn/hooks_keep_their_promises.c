@@ -1,6 +1,6 @@
 /* on_open, on_reuse, on_release, free_user. Contract section 4. */
-#include "family.h"
-#include "queue.h"
+#include "child_processes.h"
+#include "completions.h"
 
 typedef struct {
     vcp_pool *pool;

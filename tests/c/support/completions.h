@@ -1,6 +1,6 @@
 /* Asynchronous dials, as the tests of several programs use them. */
-#ifndef QUEUE_H
-#define QUEUE_H
+#ifndef COMPLETIONS_H
+#define COMPLETIONS_H
 
 #include "check.h"
 

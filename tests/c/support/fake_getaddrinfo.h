@@ -1,11 +1,11 @@
 /*
- * resolver.h - a getaddrinfo(3) of the test's own. A symbol of the executable comes before libc's for every library, so
+ * fake_getaddrinfo.h - a getaddrinfo(3) of the test's own. A symbol of the executable comes before libc's for every library, so
  * libvconnpool asks this one: which names there are, how they fail, and how long they take is up to the test.
  *
  * Names that begin with "hang" do not answer before names_let_go(); then they are what names_after_hanging says.
  */
-#ifndef RESOLVER_H
-#define RESOLVER_H
+#ifndef FAKE_GETADDRINFO_H
+#define FAKE_GETADDRINFO_H
 
 #include "check.h"
 

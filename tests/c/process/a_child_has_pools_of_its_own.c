@@ -1,5 +1,5 @@
 /* What a forked child finds in the pools that it inherited, and what of it the parent notices: nothing. Contract section 7. */
-#include "family.h"
+#include "child_processes.h"
 
 #define IDLE 3
 

@@ -3,7 +3,7 @@
  * timeouts, drain, abort, evict, close, fork) finds out all the same. Contract sections 4, 6 and 7.
  */
 #include "check.h"
-#include "family.h"
+#include "child_processes.h"
 
 #include <dlfcn.h>
 #include <linux/futex.h>

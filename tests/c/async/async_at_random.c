@@ -2,7 +2,7 @@
  * Asynchronous and blocking dials, cancels, closes and queue frees at random, over pools that several threads share: every
  * answer comes once, and nothing is left over. VCP_SEED repeats a run, VCP_RANDOM_MS sets its length.
  */
-#include "queue.h"
+#include "completions.h"
 
 enum { THREADS = 4, POOLS = 2, MOST_TOKENS = 400000, MOST_CONNS = 32 };
 

@@ -3,8 +3,8 @@
  * comes first, IPv6 gets 50 ms to come too; IPv6 waits for nothing.
  */
 #include "check.h"
-#include "crowd.h"
-#include "site.h"
+#include "dialing_threads.h"
+#include "nine_addresses.h"
 
 #define RESOLUTION_DELAY 50
 

@@ -1,8 +1,8 @@
 /*
- * crowd.h - many threads that dial at once, and how late a thread of this machine wakes up at this time of day.
+ * dialing_threads.h - many threads that dial at once, and how late a thread of this machine wakes up at this time of day.
  */
-#ifndef CROWD_H
-#define CROWD_H
+#ifndef DIALING_THREADS_H
+#define DIALING_THREADS_H
 
 #include "check.h"
 

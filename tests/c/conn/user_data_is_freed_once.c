@@ -1,5 +1,5 @@
 /* A program's pointer on a connection, and when its destructor runs. Contract section 6. */
-#include "family.h"
+#include "child_processes.h"
 
 typedef struct {
     int fd;

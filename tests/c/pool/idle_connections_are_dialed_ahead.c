@@ -1,5 +1,5 @@
 /* min_idle_per_address: kept up in the background for destinations lately borrowed. Contract section 4. */
-#include "queue.h"
+#include "completions.h"
 
 /* The pause after a first failure. */
 #define FIRST_PAUSE_MS 1000

@@ -1,7 +1,7 @@
 /* Names: one getaddrinfo for all who ask at once, none where nothing is to be asked, and what is remembered of it. */
 #include "check.h"
-#include "crowd.h"
-#include "resolver.h"
+#include "dialing_threads.h"
+#include "fake_getaddrinfo.h"
 
 static void name_at(char *out, size_t size, const char *host, const server *s)
 {

@@ -1,6 +1,6 @@
 /* vcp_dial_async and vcp_queue_*. Contract sections 4 and 5. */
-#include "family.h"
-#include "queue.h"
+#include "child_processes.h"
+#include "completions.h"
 
 static int a, b, c; /* tokens */
 

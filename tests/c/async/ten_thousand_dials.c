@@ -1,5 +1,5 @@
 /* Ten thousand dials in flight from one thread, to a server that answers late. */
-#include "queue.h"
+#include "completions.h"
 
 #include <sys/resource.h>
 

@@ -1,8 +1,8 @@
 /* fail_fast_ms: what failed a moment ago fails at once; and addresses that failed of late are tried last. */
 #include "check.h"
-#include "crowd.h"
-#include "resolver.h"
-#include "site.h"
+#include "dialing_threads.h"
+#include "fake_getaddrinfo.h"
+#include "nine_addresses.h"
 
 #define FAST 300
 

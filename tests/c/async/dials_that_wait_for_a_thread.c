@@ -1,5 +1,5 @@
 /* Asynchronous dials whose callbacks have to wait until a helper thread of the library is free. Contract sections 4 and 5. */
-#include "crew.h"
+#include "busy_helpers.h"
 
 static int a; /* a token */
 

@@ -1,8 +1,8 @@
 /* All helper threads of the library in the program's hands: whatever needs one waits until they are let go. */
-#ifndef CREW_H
-#define CREW_H
+#ifndef BUSY_HELPERS_H
+#define BUSY_HELPERS_H
 
-#include "queue.h"
+#include "completions.h"
 
 /* The header's "at most 64 at once". */
 #define CREW 64

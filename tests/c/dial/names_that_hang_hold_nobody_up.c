@@ -3,8 +3,8 @@
  * few and end. getaddrinfo(3) cannot be stopped, so each lookup that hangs holds a thread until it returns.
  */
 #include "check.h"
-#include "crowd.h"
-#include "resolver.h"
+#include "dialing_threads.h"
+#include "fake_getaddrinfo.h"
 
 /* The library's threads that resolve, and as many of them may hold names that timed out lately. */
 #define RESOLVER_MOST 64

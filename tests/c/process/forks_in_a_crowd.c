@@ -1,7 +1,7 @@
 /* Forks while many threads hold the library's locks: no child hangs, and none touches its parent's connections. Contract
  * section 7. */
-#include "family.h"
-#include "queue.h"
+#include "child_processes.h"
+#include "completions.h"
 
 #include <sys/mman.h>
 #include <sys/prctl.h>
