@@ -1,7 +1,7 @@
 //! libvconnpool: a connection pool and dialer with a C interface.
 //!
 //! C programs include `include/vconnpool.h`, which is generated from [`ffi`]. The layers, each of which imports only what
-//! stands before it: `sync` and `sys` (the kernel), `values`, `handle`, `dial`, `pool`, `ffi`.
+//! stands before it: `values`, `sync`, `sys` (the kernel), `handle`, `thread_pool`, `dial`, `pool`, `ffi`.
 
 mod dial;
 pub mod ffi;
@@ -9,4 +9,5 @@ mod handle;
 mod pool;
 mod sync;
 mod sys;
+mod thread_pool;
 mod values;

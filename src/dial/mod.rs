@@ -6,7 +6,6 @@ pub(crate) mod cache;
 pub(crate) mod connect;
 pub(crate) mod drive;
 pub(crate) mod flight;
-pub(crate) mod helper;
 pub(crate) mod lookup;
 pub(crate) mod names;
 pub(crate) mod order;

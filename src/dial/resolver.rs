@@ -1,6 +1,6 @@
 //! Which names are being resolved, on which threads: a blocking resolver behind callers that must not be held up.
 //!
-//! A name that is asked for by many is looked up once. At most [`helper::MOST_THREADS`] threads resolve, each holding one
+//! A name that is asked for by many is looked up once. At most [`MOST_THREADS`] threads resolve, each holding one
 //! name, and getaddrinfo(3) cannot be stopped, so names that hang must not take all of them:
 //!
 //! | a name that | is | and starts while |
@@ -18,11 +18,11 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::helper::{Helpers, MOST_THREADS};
 use super::lookup::Lookup;
 use crate::sync::{Arc, Mutex};
 use crate::sys::bell::Ring;
 use crate::sys::{self, clock, fork};
+use crate::thread_pool::{Helpers, MOST_THREADS};
 use crate::values::clock::{Deadline, Time};
 use crate::values::error::{Error, Result, Status};
 

@@ -16,7 +16,6 @@ use std::os::fd::{AsFd, BorrowedFd, RawFd};
 use std::sync::Weak;
 use std::thread::JoinHandle;
 
-use crate::dial::helper::Job;
 use crate::handle::{Kept, Place};
 use crate::pool::conn::Conn;
 use crate::pool::engine::tasks::Schedule;
@@ -28,6 +27,8 @@ use crate::sys::bell::Token;
 use crate::sys::epoll::{self, Epoll, Event};
 use crate::sys::eventfd::EventFd;
 use crate::sys::{clock, fork, thread};
+use crate::thread_pool::Job;
+use crate::thread_pool::Job;
 use crate::values::clock::Time;
 
 /// The bell's number; no place has it, because a slot index has 24 bits.
