@@ -1,23 +1,15 @@
 //! From an address to a connected socket: resolve, order, race, connect. Knows nothing of pools.
 #![forbid(unsafe_code)]
 
-pub(crate) mod adopt;
-pub(crate) mod cache;
-pub(crate) mod connect;
+pub(crate) mod callbacks;
 pub(crate) mod drive;
-pub(crate) mod flight;
-pub(crate) mod lookup;
-pub(crate) mod names;
-pub(crate) mod order;
-pub(crate) mod program;
 pub(crate) mod race;
-pub(crate) mod resolver;
-pub(crate) mod source;
+pub(crate) mod resolve;
 
-use self::cache::Cache;
-use self::names::SystemNames;
-use self::program::Program;
-use self::resolver::Resolver;
+use self::callbacks::Program;
+use self::resolve::cache::Cache;
+use self::resolve::names::SystemNames;
+use self::resolve::resolver::Resolver;
 use crate::sync::Arc;
 use crate::values::address::Address;
 use crate::values::error::Result;

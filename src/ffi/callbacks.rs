@@ -6,7 +6,7 @@ use std::ffi::{c_char, c_int, c_void};
 use super::conn::vcp_conn;
 use super::guard::guard;
 use super::text;
-use crate::dial::lookup::Lookup;
+use crate::dial::resolve::lookup::Lookup;
 use crate::handle::{Inherited, Kept, Kind, Table};
 use crate::pool::runtime::process;
 use crate::sync::Arc;

@@ -10,8 +10,8 @@ use super::callbacks::{
 use super::conn::vcp_conn;
 use super::options::vcp_pool_options;
 use super::text;
-use crate::dial::lookup::Lookup;
-use crate::dial::program::Program;
+use crate::dial::callbacks::Program;
+use crate::dial::resolve::lookup::Lookup;
 use crate::handle::Kept;
 use crate::pool::engine::run_where_it_may;
 use crate::pool::events::Observer;

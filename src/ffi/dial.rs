@@ -8,7 +8,7 @@ use super::guard::guard;
 use super::pool::{destination_of, pool_of, vcp_pool};
 use super::records::{self, Record};
 use super::text;
-use crate::dial::names::NamesAtHand;
+use crate::dial::resolve::names::NamesAtHand;
 use crate::pool::entry::fast_hit;
 use crate::pool::entry::start_async::Where;
 use crate::pool::hints::{self, Key, Named};

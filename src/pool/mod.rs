@@ -40,8 +40,8 @@ use self::state::answer::{Effects, Fate, Take, Want};
 use self::state::{DestinationId, State};
 use self::stats::{Cause, Stats};
 use self::transition::close_conn;
-use crate::dial::cache::Cache;
-use crate::dial::program::Program;
+use crate::dial::callbacks::Program;
+use crate::dial::resolve::cache::Cache;
 use crate::dial::Dialer;
 use crate::handle::{owners, Owned};
 use crate::sync::atomic::{

@@ -2,13 +2,12 @@
 //! child begins with none of it.
 #![forbid(unsafe_code)]
 
-use crate::dial::names::SystemNames;
-use crate::dial::resolver::Resolver;
+use crate::dial::resolve::names::SystemNames;
+use crate::dial::resolve::resolver::Resolver;
 use crate::pool::conn::sleepers::Sleepers;
 use crate::pool::engine::Engines;
 use crate::sync::Mutex;
 use crate::sys::per_generation::PerGeneration;
-use crate::thread_pool::{Helpers, MOST_THREADS};
 use crate::thread_pool::{Helpers, MOST_THREADS};
 
 /// Enough for many handshakes with servers that answer; with those that do not, nobody is in a hurry.

@@ -3,11 +3,10 @@
 
 use std::net::SocketAddr;
 
-use super::Caller;
-use super::Drive;
-use crate::dial::order::{self, Begins};
-use crate::dial::race::RESOLUTION_DELAY;
-use crate::dial::source::{Source, Told};
+use super::run::{Caller, Drive};
+use crate::dial::race::happy_eyeballs::RESOLUTION_DELAY;
+use crate::dial::race::order::{self, Begins};
+use crate::dial::resolve::source::{Source, Told};
 use crate::sys::{self, clock};
 use crate::values::address::{Address, Target};
 use crate::values::clock::Time;

@@ -19,7 +19,7 @@
 
 use std::time::Duration;
 
-use crate::dial::drive::{Dialed, Drive};
+use crate::dial::drive::run::{Dialed, Drive};
 use crate::handle::Owned;
 use crate::pool::answered::{Unanswered, Waiter};
 use crate::pool::background::reply::Claim;

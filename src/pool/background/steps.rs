@@ -3,8 +3,8 @@
 
 use std::ops::ControlFlow;
 
-use crate::dial::drive::{self, Begun, Dialed, Drive, Went};
-use crate::dial::flight::Watcher;
+use crate::dial::drive::run::{self as drive, Begun, Dialed, Drive, Went};
+use crate::dial::race::connecting_socket::Watcher;
 use crate::handle::Owned;
 use crate::pool::answered;
 use crate::pool::background::pending::{waker, Course, Pending, Progress, Stage, Step};

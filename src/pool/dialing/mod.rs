@@ -5,7 +5,7 @@
 pub(crate) mod permit;
 pub(crate) mod wait;
 
-use crate::dial::drive::{self, Caller, Dialed, Drive, Run, Sleeper};
+use crate::dial::drive::run::{self as drive, Caller, Dialed, Drive, Run, Sleeper};
 use crate::handle::Owned;
 use crate::pool::background::pending::{no_engine, Pending};
 use crate::pool::conn::{Conn, Facts};

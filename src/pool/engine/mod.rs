@@ -28,7 +28,6 @@ use crate::sys::epoll::{self, Epoll, Event};
 use crate::sys::eventfd::EventFd;
 use crate::sys::{clock, fork, thread};
 use crate::thread_pool::Job;
-use crate::thread_pool::Job;
 use crate::values::clock::Time;
 
 /// The bell's number; no place has it, because a slot index has 24 bits.

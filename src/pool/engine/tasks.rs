@@ -21,7 +21,7 @@ use std::io;
 use std::os::fd::{BorrowedFd, RawFd};
 use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
 
-use crate::dial::flight::Watcher;
+use crate::dial::race::connecting_socket::Watcher;
 use crate::pool::engine::tokens::Tokens;
 use crate::pool::engine::Engine;
 use crate::pool::runtime::process;

@@ -5,7 +5,7 @@
 //! descriptors are copies, which are closed without a word to the peer.
 #![forbid(unsafe_code)]
 
-use crate::dial::flight;
+use crate::dial::race::connecting_socket;
 use crate::handle::{owners, Inherited, Kept, Kind, Table};
 use crate::pool::conn::Conn;
 use crate::pool::{Callbacks, Pool};
@@ -104,7 +104,7 @@ pub(crate) fn close_copy_of_lent(handle: usize) {
 /// The child's first call, before anybody else looks.
 pub(crate) fn adopt(generation: u32) {
     owners::disown_all();
-    flight::adopt(generation);
+    connecting_socket::adopt(generation);
     Listed::table().adopt(generation, Inherited::Lives);
     Conn::table().adopt(generation, Inherited::Ends);
     // Nobody can call a closed pool, so what it was about to close is closed now.

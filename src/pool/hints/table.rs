@@ -241,7 +241,7 @@ impl Hints {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dial::names::SystemNames;
+    use crate::dial::resolve::names::SystemNames;
     use crate::sys::text::Text;
     use crate::values::address::Address;
 

@@ -3,7 +3,7 @@
 
 use std::os::fd::{BorrowedFd, IntoRawFd, RawFd};
 
-use crate::dial::connect;
+use crate::dial::race::connect;
 use crate::handle::{owners, Owned};
 use crate::pool::conn::{Conn, Facts};
 use crate::pool::state::answer::Effects;

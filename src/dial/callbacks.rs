@@ -4,7 +4,7 @@
 use std::fmt::Debug;
 use std::os::fd::RawFd;
 
-use super::lookup::Lookup;
+use super::resolve::lookup::Lookup;
 use crate::sync::Arc;
 use crate::values::error::Result;
 
@@ -14,7 +14,7 @@ pub(crate) trait Program: Debug + Send + Sync {
     fn rewrite(&self, network: &str, address: &str) -> Result<Option<String>>;
     /// True if [`Program::resolve`] is to be asked instead of the system.
     fn resolves(&self) -> bool;
-    /// True if there is anything that [`super::drive::begin`] calls itself: a rewrite or a dial callback.
+    /// True if there is anything that [`super::drive::run::begin`] calls itself: a rewrite or a dial callback.
     fn begins(&self) -> bool;
     /// True if [`Program::control`] is there.
     fn controls(&self) -> bool;

@@ -5,8 +5,8 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
-use super::flight::{Flight, Watcher};
-use super::Dialer;
+use super::connecting_socket::{Flight, Watcher};
+use crate::dial::Dialer;
 use crate::sync::Arc;
 use crate::sys::sockaddr::RawAddress;
 use crate::sys::socket::{self, Identity, Kind};

@@ -3,8 +3,8 @@
 
 use std::os::fd::{AsFd, RawFd};
 
-use super::drive::{shortage, timeout_left, Caller, Dialed};
-use super::Dialer;
+use super::run::{shortage, timeout_left, Caller, Dialed};
+use crate::dial::Dialer;
 use crate::handle::owners;
 use crate::sys::{clock, socket};
 use crate::values::address::Address;

@@ -5,10 +5,10 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::cache::Answer;
-use super::drive::{shortage, timeout_left, Caller};
 use super::lookup::Lookup;
 use super::resolver::{Asked, Key, Work};
-use super::Dialer;
+use crate::dial::drive::run::{shortage, timeout_left, Caller};
+use crate::dial::Dialer;
 use crate::sync::{Arc, Weak};
 use crate::sys::bell::Ring;
 use crate::sys::{self, clock, getaddrinfo};
