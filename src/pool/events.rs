@@ -8,7 +8,7 @@ use crate::pool::conn::Conn;
 use crate::pool::engine::Engine;
 use crate::pool::report::leaks::Lent;
 use crate::pool::runtime::process;
-use crate::pool::stats::Cause;
+use crate::pool::state::counters::Cause;
 use crate::pool::Pool;
 use crate::sync::Arc;
 use crate::sys::clock;

@@ -4,7 +4,6 @@
 //! closed, peers are looked at and code of the program runs without any lock. `ffi` calls this, and so does the engine.
 #![forbid(unsafe_code)]
 
-mod answered;
 pub(crate) mod background;
 pub(crate) mod callbacks;
 pub(crate) mod conn;
@@ -16,9 +15,7 @@ pub(crate) mod hints;
 pub(crate) mod lend;
 pub(crate) mod report;
 pub(crate) mod runtime;
-pub(crate) mod shelf;
 pub(crate) mod state;
-pub(crate) mod stats;
 pub(crate) mod transition;
 
 use std::collections::VecDeque;
@@ -35,10 +32,10 @@ use self::lend::hand_over::NotLent;
 use self::lend::hooks::{Hook, Hooks};
 use self::report::leaks::Lent;
 use self::runtime::process;
-use self::shelf::Held;
 use self::state::answer::{Effects, Fate, Take, Want};
+use self::state::counters::{Cause, Stats};
+use self::state::idle_list::Held;
 use self::state::{DestinationId, State};
-use self::stats::{Cause, Stats};
 use self::transition::close_conn;
 use crate::dial::callbacks::Program;
 use crate::dial::resolve::cache::Cache;

@@ -21,7 +21,6 @@ use std::time::Duration;
 
 use crate::dial::drive::run::{Dialed, Drive};
 use crate::handle::Owned;
-use crate::pool::answered::{Unanswered, Waiter};
 use crate::pool::background::reply::Claim;
 use crate::pool::conn::Conn;
 use crate::pool::dialing::wait::{InLine, Standing, Taken, Waker};
@@ -31,6 +30,7 @@ use crate::pool::engine::Engine;
 use crate::pool::entry::start_async::ReadAddress;
 use crate::pool::lend::hooks::Hook;
 use crate::pool::state::answer::{Refusal, Take};
+use crate::pool::state::wait_loop::{Unanswered, Waiter};
 use crate::pool::{canceled, system_error, Ask, Pool};
 use crate::sync::{Arc, Mutex};
 use crate::sys::clock;

@@ -4,8 +4,8 @@
 use crate::handle::Owned;
 use crate::pool::background::pending::Pending;
 use crate::pool::conn::Conn;
-use crate::pool::shelf::Held;
 use crate::pool::state::answer::Want;
+use crate::pool::state::idle_list::Held;
 use crate::pool::{Ask, Mode, Pool};
 use crate::sync::Arc;
 use crate::sys::clock;

@@ -6,7 +6,6 @@ use std::ops::ControlFlow;
 use crate::dial::drive::run::{self as drive, Begun, Dialed, Drive, Went};
 use crate::dial::race::connecting_socket::Watcher;
 use crate::handle::Owned;
-use crate::pool::answered;
 use crate::pool::background::pending::{waker, Course, Pending, Progress, Stage, Step};
 use crate::pool::conn::Conn;
 use crate::pool::dialing::wait::Taken;
@@ -15,7 +14,8 @@ use crate::pool::engine::tasks::Task;
 use crate::pool::entry::start_async::ReadAddress;
 use crate::pool::lend::hand_over::NotLent;
 use crate::pool::state::answer::{DialRight, Meanwhile, Take};
-use crate::pool::stats::Cause;
+use crate::pool::state::counters::Cause;
+use crate::pool::state::wait_loop;
 use crate::sync::Arc;
 use crate::values::clock::Time;
 use crate::values::destination::Destination;
@@ -83,7 +83,7 @@ impl Pending {
 
     pub(crate) fn look_after(&self, since: Time, course: &mut Course) -> Step {
         let line = self.line(course);
-        let looked = answered::look(&line, line.ticket(), line.patience());
+        let looked = wait_loop::look(&line, line.ticket(), line.patience());
         let result = match looked {
             Ok(ControlFlow::Continue(until)) => {
                 return Step::Rests(Stage::Waiting { since }, until);

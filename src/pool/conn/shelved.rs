@@ -7,8 +7,8 @@ use super::{
 use crate::handle::{owners, Absence, Owned};
 use crate::pool::dialing::wait::Waker;
 use crate::pool::events::Loan;
-use crate::pool::shelf::{Held, NOWHERE};
-use crate::pool::stats::Cause;
+use crate::pool::state::counters::Cause;
+use crate::pool::state::idle_list::{Held, NOWHERE};
 use crate::sync::atomic::Ordering::{Acquire, Relaxed};
 use crate::values::clock::Time;
 use crate::values::options::Liveness;

@@ -7,11 +7,11 @@
 use std::io;
 
 use crate::handle::Owned;
-use crate::pool::answered::{self, Patience, Sleeper, Unanswered, Waiter};
 use crate::pool::conn::Conn;
 use crate::pool::engine::tasks::Task;
 use crate::pool::state::answer::{Meanwhile, Request, Take, Ticket, Waited, Want};
-use crate::pool::stats::Cause;
+use crate::pool::state::counters::Cause;
+use crate::pool::state::wait_loop::{self, Patience, Sleeper, Unanswered, Waiter};
 use crate::pool::{canceled, system_error, Ask, Pool};
 use crate::sync::Arc;
 use crate::sys::bell::Bell;
@@ -230,7 +230,7 @@ impl<'a> Asleep<'a> {
             return Ok(taken);
         }
         let began = self.line.begin_wait()?;
-        let result = answered::answer(self, self.line.ticket(), self.line.patience());
+        let result = wait_loop::answer(self, self.line.ticket(), self.line.patience());
         self.line.end_wait(began, result)
     }
 }

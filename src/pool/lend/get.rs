@@ -5,9 +5,9 @@ use std::os::fd::RawFd;
 
 use crate::handle::Owned;
 use crate::pool::conn::{self, Conn};
-use crate::pool::shelf::Held;
 use crate::pool::state::answer::{Forgotten, Refusal};
-use crate::pool::stats::Cause;
+use crate::pool::state::counters::Cause;
+use crate::pool::state::idle_list::Held;
 use crate::pool::transition::close_conn;
 use crate::pool::Pool;
 use crate::values::destination::Destination;

@@ -4,9 +4,9 @@
 use crate::handle::Owned;
 use crate::pool::conn::{Conn, FAILED};
 use crate::pool::lend::hooks::{Budget, Hook};
-use crate::pool::shelf::Held;
 use crate::pool::state::answer::Fate;
-use crate::pool::stats::Cause;
+use crate::pool::state::counters::Cause;
+use crate::pool::state::idle_list::Held;
 use crate::pool::{system_error, Ask, Mode, Pool};
 use crate::sync::Arc;
 use crate::values::error::{Error, Result, Status};

@@ -5,8 +5,8 @@
 //! decides who was first. So whoever is about to wait, to close, to count or to refuse has the truth, and a hit asks nobody.
 #![forbid(unsafe_code)]
 
+use super::idle_list::Held;
 use super::{DestinationId, State};
-use crate::pool::shelf::Held;
 
 impl<C: Held> State<C> {
     /// From now on that one is not borrowed without the state; false if its borrower has it already, and it stands on no shelf any more.

@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
+use super::counters::Cause;
+use super::idle_list::Held;
 use super::DestinationId;
-use crate::pool::shelf::Held;
-use crate::pool::stats::Cause;
 use crate::sync::Arc;
 use crate::values::clock::Time;
 use crate::values::destination::Destination;

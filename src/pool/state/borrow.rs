@@ -2,9 +2,9 @@
 #![forbid(unsafe_code)]
 
 use super::answer::{Blocked, DialRight, Effects, Fate, Refusal, Request, Take, Ticket, Want};
+use super::counters::Cause;
+use super::idle_list::Held;
 use super::{DestinationId, Entry, State};
-use crate::pool::shelf::Held;
-use crate::pool::stats::Cause;
 use crate::sync::Arc;
 use crate::values::clock::Time;
 use crate::values::destination::Destination;

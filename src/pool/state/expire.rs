@@ -2,9 +2,9 @@
 #![forbid(unsafe_code)]
 
 use super::answer::{Effects, Reaped, ARM_AFTER};
+use super::counters::Cause;
+use super::idle_list::Held;
 use super::State;
-use crate::pool::shelf::Held;
-use crate::pool::stats::Cause;
 use crate::values::clock::Time;
 use crate::values::options::Keeping;
 

@@ -9,8 +9,8 @@
 use std::collections::BTreeMap;
 
 use super::answer::{DialRight, Effects, Meanwhile, Refusal, Ticket};
+use super::idle_list::Held;
 use super::{DestinationId, State};
-use crate::pool::shelf::Held;
 use crate::values::clock::Time;
 
 /// All dials of a pool that run, the oldest of a destination first.

@@ -2,9 +2,9 @@
 #![forbid(unsafe_code)]
 
 use super::answer::{Effects, Fate, Forgotten, Refusal, Want};
+use super::counters::Cause;
+use super::idle_list::Held;
 use super::{DestinationId, State};
-use crate::pool::shelf::Held;
-use crate::pool::stats::Cause;
 use crate::sync::Arc;
 use crate::values::clock::Time;
 use crate::values::destination::Destination;

@@ -18,9 +18,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::answer::{Effects, Refusal, Take, Ticket, Waited, Want};
+use super::counters::Cause;
+use super::idle_list::Held;
 use super::{DestinationId, State};
-use crate::pool::shelf::Held;
-use crate::pool::stats::Cause;
 use crate::values::clock::Time;
 
 /// One destination's part of the line.

@@ -24,28 +24,32 @@
 mod absence;
 pub(crate) mod answer;
 mod borrow;
+pub(crate) mod counters;
 mod expire;
 mod failures;
 mod flight;
+pub(crate) mod idle_list;
 mod index;
 mod keep;
 mod line;
 #[cfg(test)]
+#[path = "../../../tests/model/mod.rs"]
 mod model;
 mod refill;
+pub(crate) mod wait_loop;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use self::answer::{Effects, Numbers, Ticket, Want};
+use self::counters::{Cause, Counters, Stats};
 use self::expire::due_after_keeping;
 use self::failures::Failures;
 use self::flight::Flights;
+use self::idle_list::{Held, Shelf, Shelves};
 use self::index::Index;
 use self::line::{Line, Row};
 use self::refill::Refill;
-use super::shelf::{Held, Shelf, Shelves};
-use super::stats::{Cause, Counters, Stats};
 use crate::sync::Arc;
 use crate::values::address::Address;
 use crate::values::clock::Time;

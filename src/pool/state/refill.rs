@@ -7,8 +7,8 @@
 use std::time::Duration;
 
 use super::answer::{DialRight, Refusal, Want};
+use super::idle_list::Held;
 use super::{DestinationId, Entry, State};
-use crate::pool::shelf::Held;
 use crate::sync::Arc;
 use crate::values::clock::Time;
 use crate::values::destination::Destination;

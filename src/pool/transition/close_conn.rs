@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, IntoRawFd, OwnedFd, RawFd};
 use crate::handle::{owners, Owned};
 use crate::pool::conn::{Conn, WATCHED};
 use crate::pool::runtime::process;
-use crate::pool::stats::Cause;
+use crate::pool::state::counters::Cause;
 use crate::sys::{fork, socket};
 
 /// Ends the watch: before the descriptor is closed or given away.

@@ -4,8 +4,8 @@ use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
 
 use crate::handle::{word, Absence};
-use crate::pool::shelf::{Held, NOWHERE};
-use crate::pool::stats::Cause;
+use crate::pool::state::idle_list::{Held, NOWHERE};
+use crate::pool::state::counters::Cause;
 use crate::scene::Nap;
 use crate::sync::atomic::{
     self, AtomicU64,

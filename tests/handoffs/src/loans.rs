@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering::SeqCst;
 
 use crate::fake::{Conn, Facts};
 use crate::handle::word;
-use crate::pool::stats::Cause;
+use crate::pool::state::counters::Cause;
 use crate::scene::{Pool, LATE, NOW};
 use crate::sync::atomic::Ordering::Relaxed;
 use crate::sync::Arc;

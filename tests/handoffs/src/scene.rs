@@ -5,12 +5,12 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
 use crate::fake::{Conn, Facts};
-use crate::pool::answered::{self, Sleeper, Unanswered};
+use crate::pool::state::wait_loop::{self, Sleeper, Unanswered};
 use crate::pool::state::answer::{
     DialRight, Effects, Fate, Meanwhile, Request, Take, Ticket, Waited, Want,
 };
 use crate::pool::state::State;
-use crate::pool::stats::Cause;
+use crate::pool::state::counters::Cause;
 use crate::sync::{Arc, Condvar, Mutex};
 use crate::values::address::{Address, Target};
 use crate::values::clock::{Deadline, Time};
@@ -195,11 +195,11 @@ impl Pool {
                 Patience::Ends => Deadline::at(NOW),
                 _ => Deadline::NEVER,
             };
-            let patience = answered::Patience {
+            let patience = wait_loop::Patience {
                 at_a_limit: until,
                 at_all: until,
             };
-            match answered::answer(&waiter, ticket, patience) {
+            match wait_loop::answer(&waiter, ticket, patience) {
                 Ok(taken) => {
                     self.served.lock().expect("no panic").push(ticket);
                     taken
@@ -414,7 +414,7 @@ impl Sleeper for Waiter<'_> {
     }
 }
 
-impl answered::Waiter for Waiter<'_> {
+impl wait_loop::Waiter for Waiter<'_> {
     type Conn = Conn;
 
     fn is_canceled(&self) -> bool {

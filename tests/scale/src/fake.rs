@@ -4,8 +4,8 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use crate::handle::{word, Absence};
-use crate::pool::shelf::{Held, NOWHERE};
-use crate::pool::stats::Cause;
+use crate::pool::state::idle_list::{Held, NOWHERE};
+use crate::pool::state::counters::Cause;
 use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use crate::values::clock::Time;
 

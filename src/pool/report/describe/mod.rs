@@ -12,7 +12,7 @@ use crate::handle::Kept;
 use crate::pool::conn::{self, Conn};
 use crate::pool::report::leaks::Lent;
 use crate::pool::state::answer::Numbers;
-use crate::pool::stats::Stats;
+use crate::pool::state::counters::Stats;
 use crate::pool::Pool;
 use crate::sync::Arc;
 use crate::sys::clock;

@@ -5,7 +5,7 @@
 use std::fmt::{Display, Write};
 
 use super::Report;
-use crate::pool::stats::{Counter, CLOSED};
+use crate::pool::state::counters::{Counter, CLOSED};
 
 /// In a label's value backslash, quote and line feed are escaped.
 fn escaped(text: &str) -> String {

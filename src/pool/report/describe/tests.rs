@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::*;
-use crate::pool::stats::Counters;
+use crate::pool::state::counters::Counters;
 use crate::values::address::Address;
 use crate::values::endpoint::Endpoint;
 use crate::values::network::{Family, Network};

@@ -5,7 +5,7 @@
 //! somebody looks there for the oldest: then it is moved to where it belongs. Knows no limits and no reasons; `state` calls it.
 #![forbid(unsafe_code)]
 
-use super::stats::Cause;
+use super::counters::Cause;
 use crate::handle::Absence;
 use crate::values::clock::Time;
 use crate::values::options::ReuseOrder;

@@ -3,11 +3,11 @@
 
 use super::conns::Came;
 use super::{pick, same, World, Wrong};
-use crate::pool::shelf::Held;
 use crate::pool::state::answer::{DialRight, Meanwhile, Want};
+use crate::pool::state::counters::Cause;
+use crate::pool::state::idle_list::Held;
 use crate::pool::state::model::fake::Fake;
 use crate::pool::state::model::steps::{Blame, Percent};
-use crate::pool::stats::Cause;
 use crate::values::error::{Error, Status};
 
 /// How far a dial has come.

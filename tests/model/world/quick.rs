@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use super::conns::{Borrower, Came};
 use super::{pick, same, World, Wrong};
-use crate::pool::shelf::Held;
 use crate::pool::state::answer::Fate;
+use crate::pool::state::counters::Cause;
+use crate::pool::state::idle_list::Held;
 use crate::pool::state::model::fake::{Facts, Fake};
-use crate::pool::stats::Cause;
 use crate::values::clock::Time;
 
 /// Each quick return reads an instant of its own from the clock: which of two equally old ones is the older, neither the contract nor the

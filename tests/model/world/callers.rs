@@ -5,9 +5,9 @@ use super::conns::Came;
 use super::dials::{Dial, Phase};
 use super::{pick, same, World, Wrong};
 use crate::pool::state::answer::{Request, Take, Ticket, Waited, Want};
+use crate::pool::state::counters::Cause;
 use crate::pool::state::model::fake::Fake;
 use crate::pool::state::model::reference::{Answer, Call, Found, Late};
-use crate::pool::stats::Cause;
 use crate::sync::Arc;
 use crate::values::destination::Destination;
 

@@ -7,7 +7,7 @@ use super::fake::destinations;
 use super::reference::{Late, Rules};
 use super::steps::Step;
 use crate::pool::state::answer::{Meanwhile, Want};
-use crate::pool::stats::Cause;
+use crate::pool::state::counters::Cause;
 use crate::values::options::{Keeping, Limits, ReuseOrder};
 
 fn unlimited() -> Rules {

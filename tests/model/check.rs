@@ -4,10 +4,10 @@
 use super::fake::Fake;
 use super::reference::{Place, DESTINATIONS};
 use super::world::{same, World, Wrong};
-use crate::pool::shelf::{Held, NOWHERE};
 use crate::pool::state::answer::{Want, ARM_AFTER};
+use crate::pool::state::counters::Counters;
+use crate::pool::state::idle_list::{Held, NOWHERE};
 use crate::pool::state::Entry;
-use crate::pool::stats::Counters;
 use crate::values::clock::Time;
 use crate::values::options::ReuseOrder;
 

@@ -9,8 +9,8 @@
 use std::io;
 use std::ops::ControlFlow;
 
-use super::shelf::Held;
-use super::state::answer::{Blocked, Take, Ticket, Waited};
+use super::answer::{Blocked, Take, Ticket, Waited};
+use super::idle_list::Held;
 use crate::values::clock::{Deadline, Time};
 
 /// The borrower and its pool.

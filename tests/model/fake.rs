@@ -7,9 +7,9 @@ use std::rc::Rc;
 
 use super::reference::DESTINATIONS;
 use crate::handle::{word, Absence};
-use crate::pool::shelf::{Held, NOWHERE};
+use crate::pool::state::counters::Cause;
+use crate::pool::state::idle_list::{Held, NOWHERE};
 use crate::pool::state::DestinationId;
-use crate::pool::stats::Cause;
 use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use crate::sync::Arc;
 use crate::values::address::{Address, Target};

@@ -3,7 +3,7 @@
 
 use super::{Answer, Call, Conn, Found, HeldBy, Late, Place, Reference, Waiter};
 use crate::pool::state::answer::{Refusal, Want};
-use crate::pool::stats::Cause;
+use crate::pool::state::counters::Cause;
 use crate::values::options::ReuseOrder;
 
 impl Reference {

@@ -12,7 +12,7 @@ mod quick;
 use std::time::Duration;
 
 use crate::pool::state::answer::{Blocked, Refusal, Want};
-use crate::pool::stats::{Cause, Counters};
+use crate::pool::state::counters::{Cause, Counters};
 use crate::values::clock::Time;
 use crate::values::error::Error;
 use crate::values::options::{Keeping, Limits, ReuseOrder};

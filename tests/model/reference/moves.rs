@@ -3,7 +3,7 @@
 
 use super::{Answer, Conn, Failure, Flight, HeldBy, Place, Reference};
 use crate::pool::state::answer::{Fate, Forgotten, Refusal, Want};
-use crate::pool::stats::Cause;
+use crate::pool::state::counters::Cause;
 use crate::values::clock::Time;
 use crate::values::error::Error;
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::reference::{Late, Rules, DESTINATIONS};
 use crate::pool::state::answer::{Fate, Meanwhile, Want};
-use crate::pool::stats::Cause;
+use crate::pool::state::counters::Cause;
 use crate::values::options::{Keeping, Limits, ReuseOrder};
 
 /// The longest sequence.

@@ -3,7 +3,7 @@
 
 use super::{Conn, Place, Reference};
 use crate::pool::state::answer::Fate;
-use crate::pool::stats::Cause;
+use crate::pool::state::counters::Cause;
 use crate::values::clock::Time;
 
 impl Reference {

@@ -5,12 +5,12 @@ use std::rc::Rc;
 
 use super::callers::Caller;
 use super::{pick, same, World, Wrong};
-use crate::pool::shelf::{Held, NOWHERE};
 use crate::pool::state::answer::{Fate, Forgotten, Refusal};
+use crate::pool::state::counters::Cause;
+use crate::pool::state::idle_list::{Held, NOWHERE};
 use crate::pool::state::model::fake::{Facts, Fake};
 use crate::pool::state::model::reference::Reference;
 use crate::pool::state::model::steps::Percent;
-use crate::pool::stats::Cause;
 use crate::values::clock::Time;
 
 #[derive(Debug)]
