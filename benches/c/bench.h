@@ -1,7 +1,7 @@
 /*
- * What every contestant shares: the protocol with the driver, a clock, plain sockets. Knows no pool.
+ * What every program shares: the protocol with the driver, a clock, plain sockets. Knows no pool.
  *
- * A contestant is started once, as "program ADDRESS VARIANT AMOUNT", prepares itself, and then answers each line "run N" on
+ * A program is started once, as "program ADDRESS VARIANT AMOUNT", prepares itself, and then answers each line "run N" on
  * standard input with the nanoseconds that N cycles took, on standard output. It ends with its standard input. AMOUNT is how many
  * connections or destinations there are, in programs that say so.
  */

@@ -1,7 +1,7 @@
-/* The cycle: one of AMOUNT idle connections of one destination is borrowed and given back. "team": WATCH, by the team. */
+/* The cycle: one of AMOUNT idle connections of one destination is borrowed and given back. "threads": WATCH, on threads. */
 #include "bench.h"
 #include "pool.h"
-#include "team.h"
+#include "threads.h"
 
 static vcp_pool *pool;
 static const char *address;
@@ -17,7 +17,7 @@ static void cycles(uint64_t count)
 
 int main(int argc, char **argv)
 {
-    static const char *const variants[] = {"strict", "watch", "team", NULL};
+    static const char *const variants[] = {"strict", "watch", "threads", NULL};
     static const int32_t livenesses[] = {VCP_LIVENESS_STRICT, VCP_LIVENESS_WATCH, VCP_LIVENESS_WATCH};
     int variant = variant_of(argc, argv, variants);
     vcp_pool_options options = pool_options();
@@ -26,5 +26,5 @@ int main(int argc, char **argv)
     pool = new_pool(&options);
     address = argv[1];
     fill(pool, address, amount_of(argv));
-    return answer_hits(pool, variant == 2 ? by_team(cycles) : cycles);
+    return answer_hits(pool, variant == 2 ? on_threads(cycles) : cycles);
 }

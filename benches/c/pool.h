@@ -1,4 +1,4 @@
-/* What the contestants over libvconnpool share. */
+/* What the programs over libvconnpool share. */
 #ifndef POOL_H
 #define POOL_H
 

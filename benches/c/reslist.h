@@ -1,4 +1,4 @@
-/* What the contestants over apr_reslist share. */
+/* What the programs over apr_reslist share. */
 #ifndef RESLIST_H
 #define RESLIST_H
 

@@ -4,20 +4,20 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
-use crate::crowd::Crowd;
-use crate::disturbance::Disturbance;
-use crate::instructions::Instructions;
-use crate::outcome::Outcome;
-use crate::program::Contestant;
-use crate::race::Race;
-use crate::reading::Reading;
-use crate::size::Size;
-use crate::system_calls::SystemCalls;
-use crate::workshop::{Built, Workshop};
+use crate::builder::{Builder, Built};
+use crate::measure::contention::Contention;
+use crate::measure::counters::Counters;
+use crate::measure::instructions::Instructions;
+use crate::measure::interleaved::Interleaved;
+use crate::measure::size::Size;
+use crate::measure::system_calls::SystemCalls;
+use crate::noise::Noise;
+use crate::report::Report;
+use crate::subject::Subject;
 
 /// What a case is run with.
 pub(crate) struct Bench {
-    pub(crate) workshop: Workshop,
+    pub(crate) builder: Builder,
     /// How many a process may have open.
     pub(crate) descriptors: u64,
     /// A look, not a figure.
@@ -25,16 +25,16 @@ pub(crate) struct Bench {
 }
 
 impl Bench {
-    /// The contestant's program; `None` if what it needs is missing, which the outcome then tells.
+    /// The subject's program; `None` if what it needs is missing, which the report then tells.
     pub(crate) fn program_of(
         &self,
-        contestant: &Contestant,
-        outcome: &mut Outcome,
+        subject: &Subject,
+        report: &mut Report,
     ) -> Result<Option<PathBuf>> {
-        Ok(match self.workshop.build(&contestant.program)? {
+        Ok(match self.builder.build(&subject.program)? {
             Built::Ready(program) => Some(program),
             Built::Missing(package) => {
-                outcome.misses(contestant.label, package);
+                report.misses(subject.label, package);
                 None
             }
         })
@@ -50,54 +50,54 @@ pub(crate) struct Case {
 
 /// How a case is measured.
 pub(crate) enum Measure {
-    /// Times, contestants in turn.
-    Race(Race),
-    /// Fairness and waits, contestants in turn.
-    Crowd(Crowd),
+    /// Times, subjects in turn.
+    Interleaved(Interleaved),
+    /// Fairness and waits, subjects in turn.
+    Contention(Contention),
     /// Instructions, counted.
     Instructions(Instructions),
     /// System calls, counted.
     SystemCalls(SystemCalls),
     /// What programs tell of themselves.
-    Reading(Reading),
+    Counters(Counters),
     /// Bytes of the shipped library.
     Size(Size),
 }
 
 impl Case {
-    pub(crate) fn run(&self, bench: &Bench) -> Result<Outcome> {
-        let mut outcome = Outcome::new(self.name, self.title);
-        outcome.is_judged = !self.measure.is_cut_short(bench);
-        let disturbance = Disturbance::begin()?;
-        self.measure.run(bench, &mut outcome)?;
+    pub(crate) fn run(&self, bench: &Bench) -> Result<Report> {
+        let mut report = Report::new(self.name, self.title);
+        report.is_judged = !self.measure.is_cut_short(bench);
+        let noise = Noise::begin()?;
+        self.measure.run(bench, &mut report)?;
         if self.measure.is_timed() {
-            outcome.disturbed = disturbance.share()?;
+            report.noise = noise.share()?;
         }
-        Ok(outcome)
+        Ok(report)
     }
 }
 
 impl Measure {
-    fn run(&self, bench: &Bench, outcome: &mut Outcome) -> Result<()> {
+    fn run(&self, bench: &Bench, report: &mut Report) -> Result<()> {
         match self {
-            Measure::Race(race) => race.run(bench, outcome),
-            Measure::Crowd(crowd) => crowd.run(bench, outcome),
-            Measure::Instructions(instructions) => instructions.run(bench, outcome),
-            Measure::SystemCalls(calls) => calls.run(bench, outcome),
-            Measure::Reading(reading) => reading.run(bench, outcome),
-            Measure::Size(size) => size.run(bench, outcome),
+            Measure::Interleaved(interleaved) => interleaved.run(bench, report),
+            Measure::Contention(contention) => contention.run(bench, report),
+            Measure::Instructions(instructions) => instructions.run(bench, report),
+            Measure::SystemCalls(calls) => calls.run(bench, report),
+            Measure::Counters(counters) => counters.run(bench, report),
+            Measure::Size(size) => size.run(bench, report),
         }
     }
 
     /// What others do on the machine changes the figures.
     fn is_timed(&self) -> bool {
-        matches!(self, Measure::Race(_) | Measure::Crowd(_))
+        matches!(self, Measure::Interleaved(_) | Measure::Contention(_))
     }
 
     /// What is shown is a look, not a figure.
     fn is_cut_short(&self, bench: &Bench) -> bool {
         match self {
-            Measure::Reading(reading) => reading.is_cut_short(bench),
+            Measure::Counters(counters) => counters.is_cut_short(bench),
             _ => bench.is_quick && self.is_timed(),
         }
     }

@@ -1,4 +1,4 @@
-//! The cycles of all contestants as a drawing: a bar for each, the shortest on top, on a logarithmic scale.
+//! The cycles of all subjects as a drawing: a bar for each, the shortest on top, on a logarithmic scale.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use anyhow::{ensure, Context, Result};
 use svg::node::element::{Line, Rectangle, Text};
 use svg::Document;
 
-use crate::outcome::{Figure, Outcome};
+use crate::report::{Measurement, Report};
 
 /// The cases whose figures are those of a cycle by one thread.
 const CASES: [&str; 2] = ["A", "A'"];
@@ -32,20 +32,18 @@ const LEFT: f64 = 350.0;
 const RIGHT: f64 = WIDTH - 80.0;
 
 /// Writes the chart; an error if none of its cases was run.
-pub(crate) fn write(path: &Path, outcomes: &[Outcome]) -> Result<()> {
-    let shown = outcomes
-        .iter()
-        .filter(|outcome| CASES.contains(&outcome.case));
-    let mut figures: Vec<&Figure> = shown.flat_map(|outcome| &outcome.figures).collect();
+pub(crate) fn write(path: &Path, reports: &[Report]) -> Result<()> {
+    let shown = reports.iter().filter(|report| CASES.contains(&report.case));
+    let mut figures: Vec<&Measurement> = shown.flat_map(|report| &report.figures).collect();
     ensure!(!figures.is_empty(), "the chart shows cases A and A'");
-    figures.sort_by(|one, other| one.spread.median.total_cmp(&other.spread.median));
+    figures.sort_by(|one, other| one.statistics.median.total_cmp(&other.statistics.median));
     let document = of(&figures);
     svg::save(path, &document).with_context(|| path.display().to_string())
 }
 
-fn of(figures: &[&Figure]) -> Document {
+fn of(figures: &[&Measurement]) -> Document {
     let height = HEAD + ROW * figures.len() as f64 + FOOT;
-    let medians = figures.iter().map(|figure| figure.spread.median);
+    let medians = figures.iter().map(|figure| figure.statistics.median);
     let scale = Scale::over(medians.clone());
     let paper = Rectangle::new()
         .set("width", "100%")
@@ -103,8 +101,8 @@ impl Scale {
             .add(text(&amount(nanos), x, bottom + 18.0, "middle", FAINT))
     }
 
-    fn add_row(&self, document: Document, y: f64, figure: &Figure) -> Document {
-        let nanos = figure.spread.median;
+    fn add_row(&self, document: Document, y: f64, figure: &Measurement) -> Document {
+        let nanos = figure.statistics.median;
         let color = if figure.label.starts_with(OURS) {
             OUR_BAR
         } else {
@@ -153,7 +151,7 @@ mod tests {
 
     #[test]
     fn every_figure_has_a_bar_and_its_amount() {
-        let figure = |label: &str, nanos| Figure::new(label, "ns per cycle", vec![nanos]);
+        let figure = |label: &str, nanos| Measurement::new(label, "ns per cycle", vec![nanos]);
         let figures = [figure("libvconnpool", 59.6), figure("r2d2", 1_234.0)];
         let drawn = of(&figures.iter().collect::<Vec<_>>()).to_string();
         for part in ["60 ns", "1,234 ns", "10,000 ns", OUR_BAR, THEIR_BAR] {

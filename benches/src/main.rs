@@ -1,30 +1,25 @@
 //! Measures libvconnpool: builds the shipped library and the C programs, runs the cases, prints figures and bars.
 //!
-//! `case` says what a case is and `catalogue` lists them; `race`, `crowd`, `reading`, `instructions`, `system_calls` and `size` are the
-//! ways to measure, `tool` the programs that count. `program` says what competes, `workshop` builds it, `entrant` is one that runs,
-//! `process` talks to it, `server` is its peer, `place` its CPUs. `spread` and `outcome` hold figures, `disturbance` says whether
+//! `case` says what a case is and `cases` lists them; `interleaved`, `contention`, `counters`, `instructions`, `system_calls` and `size` are the
+//! ways to measure, `tracer` the programs that count. `program` says what competes, `builder` builds it, `runner` is one that runs,
+//! `process` talks to it, `server` is its peer, `affinity` its CPUs. `statistics` and `report` hold figures, `noise` says whether
 //! they count, `table` prints them and `chart` draws them.
 
+mod affinity;
+mod builder;
 mod case;
-mod catalogue;
+mod cases;
 mod chart;
-mod crowd;
-mod disturbance;
-mod entrant;
-mod instructions;
-mod outcome;
-mod place;
+mod measure;
+mod noise;
 mod process;
-mod program;
-mod race;
-mod reading;
+mod report;
+mod runner;
 mod server;
-mod size;
-mod spread;
-mod system_calls;
+mod statistics;
+mod subject;
 mod table;
-mod tool;
-mod workshop;
+mod tracer;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -33,10 +28,10 @@ use std::process::ExitCode;
 use anyhow::{bail, Context, Result};
 use clap::Parser;
 
+use crate::builder::Builder;
 use crate::case::{Bench, Case};
-use crate::catalogue::CASES;
-use crate::outcome::Outcome;
-use crate::workshop::Workshop;
+use crate::cases::CASES;
+use crate::report::Report;
 
 /// Measures libvconnpool against its peers and prints each figure beside its bar.
 #[derive(Parser)]
@@ -56,7 +51,7 @@ struct Arguments {
     /// Draw the cycles of cases A and A', as SVG
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
-    /// Do not fail when a contestant's package is not installed
+    /// Do not fail when a subject's package is not installed
     #[arg(long)]
     skip_missing: bool,
     /// Fail when a bar does not hold
@@ -74,19 +69,19 @@ fn main() -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let bench = Bench {
-        workshop: Workshop::open()?,
+        builder: Builder::open()?,
         descriptors: rlimit::increase_nofile_limit(u64::MAX)?,
         is_quick: arguments.quick,
     };
-    let outcomes = run(&cases, &bench)?;
-    print!("{}", table::summary(&outcomes));
+    let reports = run(&cases, &bench)?;
+    print!("{}", table::summary(&reports));
     if let Some(path) = &arguments.json {
-        write_json(path, &outcomes)?;
+        write_json(path, &reports)?;
     }
     if let Some(path) = &arguments.svg {
-        chart::write(path, &outcomes)?;
+        chart::write(path, &reports)?;
     }
-    Ok(verdict(&outcomes, &arguments))
+    Ok(verdict(&reports, &arguments))
 }
 
 fn chosen(names: &[String]) -> Result<Vec<&'static Case>> {
@@ -103,27 +98,27 @@ fn chosen(names: &[String]) -> Result<Vec<&'static Case>> {
     names.iter().map(find).collect()
 }
 
-fn run(cases: &[&Case], bench: &Bench) -> Result<Vec<Outcome>> {
-    let mut outcomes = Vec::new();
+fn run(cases: &[&Case], bench: &Bench) -> Result<Vec<Report>> {
+    let mut reports = Vec::new();
     for case in cases {
         eprintln!("{}: {}", case.name, case.title);
-        let outcome = case
+        let report = case
             .run(bench)
             .with_context(|| format!("case {}", case.name))?;
-        print!("{}", table::of(&outcome));
-        outcomes.push(outcome);
+        print!("{}", table::of(&report));
+        reports.push(report);
     }
-    Ok(outcomes)
+    Ok(reports)
 }
 
-fn write_json(path: &Path, outcomes: &[Outcome]) -> Result<()> {
+fn write_json(path: &Path, reports: &[Report]) -> Result<()> {
     let file = File::create(path).with_context(|| path.display().to_string())?;
-    serde_json::to_writer_pretty(file, outcomes).with_context(|| path.display().to_string())
+    serde_json::to_writer_pretty(file, reports).with_context(|| path.display().to_string())
 }
 
-fn verdict(outcomes: &[Outcome], arguments: &Arguments) -> ExitCode {
-    let is_missing = outcomes.iter().any(|outcome| !outcome.missing.is_empty());
-    let misses_one = outcomes.iter().any(Outcome::misses_a_bar);
+fn verdict(reports: &[Report], arguments: &Arguments) -> ExitCode {
+    let is_missing = reports.iter().any(|report| !report.missing.is_empty());
+    let misses_one = reports.iter().any(Report::misses_a_bar);
     if (is_missing && !arguments.skip_missing) || (misses_one && arguments.check) {
         ExitCode::FAILURE
     } else {

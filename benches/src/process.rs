@@ -34,13 +34,13 @@ impl Process {
         Ok(line.trim_end().to_owned())
     }
 
-    /// Lets a contestant run so many cycles; returns the nanoseconds they took.
+    /// Lets a subject run so many cycles; returns the nanoseconds they took.
     pub(crate) fn run(&mut self, cycles: u64) -> Result<u64> {
         let [took] = self.ask(cycles)?;
         Ok(took)
     }
 
-    /// Lets a contestant run, and returns the numbers that it answers, as many as are expected.
+    /// Lets a subject run, and returns the numbers that it answers, as many as are expected.
     pub(crate) fn ask<const N: usize>(&mut self, amount: u64) -> Result<[u64; N]> {
         let numbers = self.ask_all(amount)?;
         let numbers = numbers.try_into().ok();

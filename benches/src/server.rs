@@ -2,11 +2,11 @@
 
 use anyhow::Result;
 
+use crate::affinity::Affinity;
+use crate::builder::Built;
 use crate::case::Bench;
-use crate::place::Place;
 use crate::process::Process;
-use crate::program::{Over, Program};
-use crate::workshop::Built;
+use crate::subject::{Over, Program};
 
 const PROGRAM: Program = Program {
     name: "echo_server",
@@ -21,11 +21,11 @@ pub(crate) struct EchoServer {
 }
 
 impl EchoServer {
-    pub(crate) fn start(bench: &Bench, place: Place) -> Result<Self> {
-        let Built::Ready(program) = bench.workshop.build(&PROGRAM)? else {
+    pub(crate) fn start(bench: &Bench, affinity: Affinity) -> Result<Self> {
+        let Built::Ready(program) = bench.builder.build(&PROGRAM)? else {
             unreachable!("it needs no package");
         };
-        let mut process = Process::start(PROGRAM.name, &mut place.command(&program)?)?;
+        let mut process = Process::start(PROGRAM.name, &mut affinity.command(&program)?)?;
         let address = process.hear()?;
         Ok(Self { process, address })
     }

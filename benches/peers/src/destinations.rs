@@ -7,8 +7,8 @@ use std::collections::HashMap;
 use tokio::net::TcpStream;
 
 use crate::pools::Unmanaged;
-use crate::runs::{answer_hits, time_of};
-use crate::Place;
+use crate::protocol::{answer_hits, time_of};
+use crate::setup::Setup;
 
 /// As many as the C programs draw.
 const VISITS: usize = 1 << 16;
@@ -21,37 +21,37 @@ struct Destinations {
 
 type Map = HashMap<String, Unmanaged>;
 
-pub(crate) fn asynchronous(place: &Place) {
-    let destinations = Destinations::of(place);
-    let map = &destinations.connected(place);
+pub(crate) fn asynchronous(setup: &Setup) {
+    let destinations = Destinations::of(setup);
+    let map = &destinations.connected(setup);
     let destinations = &destinations;
     let cycles = |count| async move {
         for _ in 0..count {
             drop(map[destinations.next()].get().await.expect("deadpool"));
         }
     };
-    answer_hits(&place.connects, |count| {
-        time_of(|| place.runtime.block_on(cycles(count)))
+    answer_hits(&setup.connector, |count| {
+        time_of(|| setup.runtime.block_on(cycles(count)))
     });
 }
 
 /// By the call that does not wait.
-pub(crate) fn at_once(place: &Place) {
-    let destinations = Destinations::of(place);
-    let map = destinations.connected(place);
+pub(crate) fn at_once(setup: &Setup) {
+    let destinations = Destinations::of(setup);
+    let map = destinations.connected(setup);
     let cycle = || drop(map[destinations.next()].try_get().expect("deadpool"));
     let cycles = |count| (0..count).for_each(|_| cycle());
-    answer_hits(&place.connects, |count| time_of(|| cycles(count)));
+    answer_hits(&setup.connector, |count| time_of(|| cycles(count)));
 }
 
 impl Destinations {
-    fn of(place: &Place) -> Self {
-        let port = place.connects.port();
+    fn of(setup: &Setup) -> Self {
+        let port = setup.connector.port();
         let text = |one| format!("127.1.{}.{}:{port}", one >> 8, one & 255);
         let mut state = 88_172_645_463_325_252;
-        let draw = |_| (xorshift(&mut state) % place.amount as u64) as u16;
+        let draw = |_| (xorshift(&mut state) % setup.amount as u64) as u16;
         Self {
-            texts: (0..place.amount).map(text).collect(),
+            texts: (0..setup.amount).map(text).collect(),
             visits: (0..VISITS).map(draw).collect(),
             next: Cell::new(0),
         }
@@ -63,10 +63,10 @@ impl Destinations {
         &self.texts[usize::from(self.visits[next % VISITS])]
     }
 
-    fn connected(&self, place: &Place) -> Map {
-        let _reactor = place.runtime.enter();
+    fn connected(&self, setup: &Setup) -> Map {
+        let _reactor = setup.runtime.enter();
         let pool_of = |text: &String| {
-            let conn = place.connects.connect_to(text).expect("connect");
+            let conn = setup.connector.connect_to(text).expect("connect");
             conn.set_nonblocking(true).expect("fcntl");
             let conn = TcpStream::from_std(conn).expect("a reactor");
             (text.clone(), Unmanaged::from(vec![conn]))

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use tokio::net::TcpStream;
 
-use crate::connects::Connects;
-use crate::Place;
+use crate::connector::Connector;
+use crate::setup::Setup;
 
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
@@ -20,14 +20,14 @@ pub(crate) trait Peer: Send + Sync + 'static {
 }
 
 /// What makes connections for any of them.
-pub(crate) struct Maker(Arc<Connects>);
+pub(crate) struct Maker(Arc<Connector>);
 
-pub(crate) fn r2d2(place: &Place) -> r2d2::Pool<Maker> {
+pub(crate) fn r2d2(setup: &Setup) -> r2d2::Pool<Maker> {
     r2d2::Pool::builder()
-        .max_size(u32::try_from(place.amount).expect("few"))
+        .max_size(u32::try_from(setup.amount).expect("few"))
         .test_on_check_out(false)
         .connection_timeout(LONGEST_WAIT)
-        .build(Maker(place.connects.clone()))
+        .build(Maker(setup.connector.clone()))
         .expect("r2d2")
 }
 
@@ -50,12 +50,12 @@ impl r2d2::ManageConnection for Maker {
 
 pub(crate) type Deadpool = deadpool::managed::Pool<Maker>;
 
-pub(crate) fn deadpool(place: &Place) -> Deadpool {
-    let pool = Deadpool::builder(Maker(place.connects.clone()))
-        .max_size(place.amount)
+pub(crate) fn deadpool(setup: &Setup) -> Deadpool {
+    let pool = Deadpool::builder(Maker(setup.connector.clone()))
+        .max_size(setup.amount)
         .build()
         .expect("deadpool");
-    place.open_all(pool)
+    setup.open_all(pool)
 }
 
 impl deadpool::managed::Manager for Maker {
@@ -83,14 +83,14 @@ impl Peer for Deadpool {
     }
 }
 
-pub(crate) fn bb8(place: &Place) -> bb8::Pool<Maker> {
+pub(crate) fn bb8(setup: &Setup) -> bb8::Pool<Maker> {
     let builder = bb8::Pool::builder()
-        .max_size(u32::try_from(place.amount).expect("few"))
+        .max_size(u32::try_from(setup.amount).expect("few"))
         .test_on_check_out(false)
         .connection_timeout(LONGEST_WAIT);
-    let pool = builder.build(Maker(place.connects.clone()));
-    let pool = place.runtime.block_on(pool).expect("bb8");
-    place.open_all(pool)
+    let pool = builder.build(Maker(setup.connector.clone()));
+    let pool = setup.runtime.block_on(pool).expect("bb8");
+    setup.open_all(pool)
 }
 
 impl bb8::ManageConnection for Maker {
@@ -121,9 +121,9 @@ impl Peer for bb8::Pool<Maker> {
 pub(crate) type Unmanaged = deadpool::unmanaged::Pool<TcpStream>;
 
 /// deadpool's pool of what it is given: it neither makes connections nor asks about them.
-pub(crate) fn unmanaged(place: &Place) -> Unmanaged {
-    let open = || place.runtime.block_on(place.connects.open());
-    let conns: io::Result<Vec<_>> = (0..place.amount).map(|_| open()).collect();
+pub(crate) fn unmanaged(setup: &Setup) -> Unmanaged {
+    let open = || setup.runtime.block_on(setup.connector.open());
+    let conns: io::Result<Vec<_>> = (0..setup.amount).map(|_| open()).collect();
     Unmanaged::from(conns.expect("connect"))
 }
 
@@ -135,8 +135,8 @@ impl Peer for Unmanaged {
     }
 }
 
-impl Place {
-    /// A pool that connects when it is asked to has all its connections afterwards.
+impl Setup {
+    /// A pool that connector when it is asked to has all its connections afterwards.
     fn open_all<P: Peer>(&self, pool: P) -> P {
         self.runtime.block_on(async {
             let mut held = Vec::new();

@@ -1,15 +1,15 @@
-//! The one place that connects: it counts, so that cycles can be proved to have been hits.
+//! The one setup that connector: it counts, so that cycles can be proved to have been hits.
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// See the module.
-pub(crate) struct Connects {
+pub(crate) struct Connector {
     address: String,
     count: AtomicU64,
 }
 
-impl Connects {
+impl Connector {
     pub(crate) fn to(address: &str) -> Self {
         Self {
             address: address.to_owned(),

@@ -2,21 +2,21 @@
 
 use anyhow::Result;
 
+use crate::affinity::Affinity;
 use crate::case::Bench;
-use crate::entrant::Entrant;
-use crate::outcome::{Bar, Figure, Outcome};
-use crate::place::Place;
-use crate::program::Contestant;
+use crate::report::{Bar, Measurement, Report};
+use crate::runner::Runner;
+use crate::subject::Subject;
 
 /// See the module.
-pub(crate) struct Reading {
+pub(crate) struct Counters {
     pub(crate) rounds: usize,
     /// What they are told to run.
     pub(crate) run: u64,
     /// The same for a look. Where it is less, it is not judged.
     pub(crate) quick_run: u64,
     pub(crate) columns: &'static [Column],
-    pub(crate) readers: &'static [Reader],
+    pub(crate) reporters: &'static [Reporter],
 }
 
 /// One number of an answer.
@@ -37,30 +37,30 @@ pub(crate) enum Per {
 }
 
 /// Who is asked, and what each column may be.
-pub(crate) struct Reader {
-    pub(crate) contestant: Contestant,
+pub(crate) struct Reporter {
+    pub(crate) subject: Subject,
     pub(crate) at_most: &'static [Option<f64>],
 }
 
 /// By column, then by round.
 type Samples = Vec<Vec<f64>>;
 
-impl Reading {
+impl Counters {
     pub(crate) fn is_cut_short(&self, bench: &Bench) -> bool {
         bench.is_quick && self.quick_run < self.run
     }
 
-    pub(crate) fn run(&self, bench: &Bench, outcome: &mut Outcome) -> Result<()> {
+    pub(crate) fn run(&self, bench: &Bench, report: &mut Report) -> Result<()> {
         let mut all: Vec<Samples> = Vec::new();
-        all.resize(self.readers.len(), vec![Vec::new(); self.columns.len()]);
+        all.resize(self.reporters.len(), vec![Vec::new(); self.columns.len()]);
         for round in 0..self.rounds {
             eprintln!("  round {} of {}", round + 1, self.rounds);
-            for (reader, samples) in self.readers.iter().zip(&mut all) {
-                self.read(bench, &reader.contestant, samples, outcome)?;
+            for (reporter, samples) in self.reporters.iter().zip(&mut all) {
+                self.read(bench, &reporter.subject, samples, report)?;
             }
         }
-        for (reader, samples) in self.readers.iter().zip(all) {
-            self.conclude(reader, samples, outcome);
+        for (reporter, samples) in self.reporters.iter().zip(all) {
+            self.conclude(reporter, samples, report);
         }
         Ok(())
     }
@@ -68,11 +68,11 @@ impl Reading {
     fn read(
         &self,
         bench: &Bench,
-        contestant: &Contestant,
+        subject: &Subject,
         samples: &mut Samples,
-        outcome: &mut Outcome,
+        report: &mut Report,
     ) -> Result<()> {
-        let Some(program) = bench.program_of(contestant, outcome)? else {
+        let Some(program) = bench.program_of(subject, report)? else {
             return Ok(());
         };
         let amount = if bench.is_quick {
@@ -80,22 +80,22 @@ impl Reading {
         } else {
             self.run
         };
-        let command = Place::Anywhere.command(&program)?;
-        let mut entrant = Entrant::start(bench, contestant, Place::Anywhere, command)?;
-        let numbers = entrant.ask_all(amount)?;
-        entrant.end()?;
+        let command = Affinity::AnyCpu.command(&program)?;
+        let mut runner = Runner::start(bench, subject, Affinity::AnyCpu, command)?;
+        let numbers = runner.ask_all(amount)?;
+        runner.end()?;
         for ((column, samples), number) in self.columns.iter().zip(samples).zip(numbers) {
             samples.push(column.value(number, amount));
         }
         Ok(())
     }
 
-    fn conclude(&self, reader: &Reader, samples: Samples, outcome: &mut Outcome) {
-        let columns = self.columns.iter().zip(reader.at_most).zip(samples);
+    fn conclude(&self, reporter: &Reporter, samples: Samples, report: &mut Report) {
+        let columns = self.columns.iter().zip(reporter.at_most).zip(samples);
         for ((column, at_most), samples) in columns {
-            let label = format!("{}: {}", reader.contestant.label, column.what);
-            let figure = Figure::new(label, column.unit, samples);
-            outcome.shows(figure, at_most.map(Bar::AtMost));
+            let label = format!("{}: {}", reporter.subject.label, column.what);
+            let figure = Measurement::new(label, column.unit, samples);
+            report.shows(figure, at_most.map(Bar::AtMost));
         }
     }
 }

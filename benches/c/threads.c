@@ -1,5 +1,5 @@
-/* See team.h. */
-#include "team.h"
+/* See threads.h. */
+#include "threads.h"
 #include "bench.h"
 
 #include <pthread.h>
@@ -14,7 +14,7 @@ static void *work(void *place)
 {
     for (;;) {
         pthread_barrier_wait(&start);
-        cycles_of_one((total + (uintptr_t)place) / TEAM);
+        cycles_of_one((total + (uintptr_t)place) / THREADS);
         pthread_barrier_wait(&end);
     }
     return NULL;
@@ -27,13 +27,13 @@ static void together(uint64_t count)
     pthread_barrier_wait(&end);
 }
 
-void (*by_team(void (*cycles)(uint64_t count)))(uint64_t count)
+void (*on_threads(void (*cycles)(uint64_t count)))(uint64_t count)
 {
     pthread_t thread;
     cycles_of_one = cycles;
-    if (pthread_barrier_init(&start, NULL, TEAM + 1) != 0 || pthread_barrier_init(&end, NULL, TEAM + 1) != 0)
+    if (pthread_barrier_init(&start, NULL, THREADS + 1) != 0 || pthread_barrier_init(&end, NULL, THREADS + 1) != 0)
         fail("pthread_barrier_init");
-    for (uintptr_t place = 0; place < TEAM; place++)
+    for (uintptr_t place = 0; place < THREADS; place++)
         if (pthread_create(&thread, NULL, work, (void *)place) != 0)
             fail("pthread_create");
     return together;

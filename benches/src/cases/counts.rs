@@ -1,16 +1,16 @@
 //! The cases whose figures are counted, not timed: they repeat whatever else the machine does.
 
 use crate::case::{Case, Measure};
-use crate::catalogue::contestants::*;
-use crate::instructions::{Count, Instructions};
-use crate::reading::{Column, Per, Reader, Reading};
-use crate::size::Size;
-use crate::system_calls::{Calls, SystemCalls};
+use crate::cases::subjects::*;
+use crate::measure::counters::{Column, Counters, Per, Reporter};
+use crate::measure::instructions::{Count, Instructions};
+use crate::measure::size::Size;
+use crate::measure::system_calls::{Calls, SystemCalls};
 
 pub(super) const MEMORY: Case = Case {
     name: "D'",
     title: "memory of 10,000 idle connections that were put into the pool",
-    measure: Measure::Reading(Reading {
+    measure: Measure::Counters(Counters {
         rounds: 5,
         run: MANY as u64,
         quick_run: MANY as u64,
@@ -20,13 +20,13 @@ pub(super) const MEMORY: Case = Case {
             scale: 1.0,
             per: Per::Amount,
         }],
-        readers: &[
-            Reader {
-                contestant: MEMORY_ONE,
+        reporters: &[
+            Reporter {
+                subject: MEMORY_ONE,
                 at_most: &[Some(160.0)],
             },
-            Reader {
-                contestant: MEMORY_MANY,
+            Reporter {
+                subject: MEMORY_MANY,
                 at_most: &[None],
             },
         ],
@@ -36,7 +36,7 @@ pub(super) const MEMORY: Case = Case {
 pub(super) const IDLE: Case = Case {
     name: "F",
     title: "10,000 idle connections, and nothing happens for 30 s (--quick: 3 s)",
-    measure: Measure::Reading(Reading {
+    measure: Measure::Counters(Counters {
         rounds: 1,
         run: 30_000,
         quick_run: 3_000,
@@ -55,13 +55,13 @@ pub(super) const IDLE: Case = Case {
                 per: Per::Amount,
             },
         ],
-        readers: &[
-            Reader {
-                contestant: IDLE_ONE,
+        reporters: &[
+            Reporter {
+                subject: IDLE_ONE,
                 at_most: &[Some(0.0), Some(0.05)],
             },
-            Reader {
-                contestant: IDLE_MANY,
+            Reporter {
+                subject: IDLE_MANY,
                 at_most: &[Some(0.0), Some(0.05)],
             },
         ],
@@ -74,15 +74,15 @@ pub(super) const INSTRUCTIONS: Case = Case {
     measure: Measure::Instructions(Instructions {
         counts: &[
             Count {
-                contestant: &WATCH,
+                subject: &WATCH,
                 at_most: Some(300.0),
             },
             Count {
-                contestant: &STRICT,
+                subject: &STRICT,
                 at_most: None,
             },
             Count {
-                contestant: &RESLIST,
+                subject: &RESLIST,
                 at_most: None,
             },
         ],
@@ -95,11 +95,11 @@ pub(super) const SYSTEM_CALLS: Case = Case {
     measure: Measure::SystemCalls(SystemCalls {
         calls: &[
             Calls {
-                contestant: &STRICT,
+                subject: &STRICT,
                 expected: &[("recvfrom", 1.0)],
             },
             Calls {
-                contestant: &WATCH,
+                subject: &WATCH,
                 expected: &[],
             },
         ],

@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::io::{self, BufRead, Write};
 use std::time::{Duration, Instant};
 
-use crate::connects::Connects;
+use crate::connector::Connector;
 
 /// Answers until the driver hangs up.
 pub(crate) fn answer<A: Display>(run: impl Fn(u64) -> A) {
@@ -18,12 +18,12 @@ pub(crate) fn answer<A: Display>(run: impl Fn(u64) -> A) {
 
 /// The same for cycles that tell how long they took; panics if they connected. The first, of one cycle, is for the pool to make its
 /// connections.
-pub(crate) fn answer_hits(connects: &Connects, cycles: impl Fn(u64) -> Duration) {
+pub(crate) fn answer_hits(connector: &Connector, cycles: impl Fn(u64) -> Duration) {
     cycles(1);
     answer(|count| {
-        let before = connects.so_far();
+        let before = connector.so_far();
         let took = cycles(count);
-        assert_eq!(connects.so_far(), before, "a cycle made a connection");
+        assert_eq!(connector.so_far(), before, "a cycle made a connection");
         took.as_nanos()
     });
 }

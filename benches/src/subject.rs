@@ -42,7 +42,7 @@ pub(crate) enum Found {
 
 /// One program in one variant. The label is its name in the tables, and its identity.
 #[derive(Clone, Copy)]
-pub(crate) struct Contestant {
+pub(crate) struct Subject {
     pub(crate) label: &'static str,
     pub(crate) program: Program,
     pub(crate) variant: &'static str,
@@ -57,7 +57,7 @@ pub(crate) enum Amount {
     Descriptors,
 }
 
-/// Descriptors that are left for whatever else a contestant or its server has open.
+/// Descriptors that are left for whatever else a subject or its server has open.
 const SPARE: u64 = 100;
 /// So many destinations can be told apart (`c/destinations.h`).
 const MOST: u64 = 1 << 16;
@@ -71,7 +71,7 @@ impl Amount {
     }
 }
 
-impl Contestant {
+impl Subject {
     /// The label, with the amount where that is not a matter of course.
     pub(crate) fn title(&self, bench: &Bench) -> String {
         match self.amount {

@@ -1,4 +1,4 @@
-//! On which CPUs contestants and the echo server run.
+//! On which CPUs subjects and the echo server run.
 
 use std::fs;
 use std::path::Path;
@@ -8,17 +8,17 @@ use anyhow::{Context, Result};
 
 /// See the module.
 #[derive(Clone, Copy)]
-pub(crate) enum Place {
+pub(crate) enum Affinity {
     /// As the scheduler likes.
-    Anywhere,
+    AnyCpu,
     /// All on one: neither wake-ups across CPUs nor work that one hides behind another.
     OneCpu,
 }
 
-impl Place {
+impl Affinity {
     /// What runs `program` there.
     pub(crate) fn command(self, program: &Path) -> Result<Command> {
-        let Place::OneCpu = self else {
+        let Affinity::OneCpu = self else {
             return Ok(Command::new(program));
         };
         let mut command = Command::new("taskset");

@@ -1,5 +1,5 @@
-/* See crowd.h. */
-#include "crowd.h"
+/* See contention.h. */
+#include "contention.h"
 #include "bench.h"
 
 #include <inttypes.h>
@@ -17,8 +17,8 @@ typedef struct {
     size_t room;
 } member;
 
-static crowd_take *take_one;
-static crowd_give *give_back;
+static contention_take *take_one;
+static contention_give *give_back;
 static atomic_bool is_over;
 static pthread_barrier_t start;
 
@@ -57,7 +57,7 @@ static int by_size(const void *left, const void *right)
 static void report(member *members)
 {
     uint64_t least = UINT64_MAX, most = 0, p99 = 0, longest = 0, sum = 0, count = 0;
-    for (member *one = members; one < members + CROWD; one++) {
+    for (member *one = members; one < members + THREADS; one++) {
         least = one->count < least ? one->count : least;
         most = one->count > most ? one->count : most;
         count += one->count;
@@ -79,27 +79,27 @@ static void report(member *members)
 
 static void run_for(uint64_t milliseconds)
 {
-    member members[CROWD] = {0};
+    member members[THREADS] = {0};
     struct timespec time = {(time_t)(milliseconds / 1000), (long)(milliseconds % 1000) * 1000000};
     atomic_store(&is_over, false);
-    for (member *one = members; one < members + CROWD; one++)
+    for (member *one = members; one < members + THREADS; one++)
         if (pthread_create(&one->thread, NULL, take_part, one) != 0)
             fail("pthread_create");
     pthread_barrier_wait(&start);
     nanosleep(&time, NULL);
     atomic_store(&is_over, true);
-    for (member *one = members; one < members + CROWD; one++)
+    for (member *one = members; one < members + THREADS; one++)
         if (pthread_join(one->thread, NULL) != 0)
             fail("pthread_join");
     report(members);
 }
 
-int answer_crowds(crowd_take *take, crowd_give *give)
+int answer_contentions(contention_take *take, contention_give *give)
 {
     uint64_t milliseconds;
     take_one = take;
     give_back = give;
-    if (pthread_barrier_init(&start, NULL, CROWD + 1) != 0)
+    if (pthread_barrier_init(&start, NULL, THREADS + 1) != 0)
         fail("pthread_barrier_init");
     while (scanf(" run %" SCNu64, &milliseconds) == 1)
         run_for(milliseconds);

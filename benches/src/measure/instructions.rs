@@ -3,9 +3,9 @@
 use anyhow::{Context, Result};
 
 use crate::case::Bench;
-use crate::outcome::{Bar, Outcome};
-use crate::program::Contestant;
-use crate::tool::Tool;
+use crate::report::{Bar, Report};
+use crate::subject::Subject;
+use crate::tracer::Tracer;
 
 const CYCLES: u64 = 20_000;
 
@@ -16,26 +16,26 @@ pub(crate) struct Instructions {
 
 /// Whose are counted, and how many they may be.
 pub(crate) struct Count {
-    pub(crate) contestant: &'static Contestant,
+    pub(crate) subject: &'static Subject,
     pub(crate) at_most: Option<f64>,
 }
 
 impl Instructions {
-    pub(crate) fn run(&self, bench: &Bench, outcome: &mut Outcome) -> Result<()> {
+    pub(crate) fn run(&self, bench: &Bench, report: &mut Report) -> Result<()> {
         for count in self.counts {
-            let contestant = count.contestant;
-            let Some(program) = bench.program_of(contestant, outcome)? else {
+            let subject = count.subject;
+            let Some(program) = bench.program_of(subject, report)? else {
                 continue;
             };
-            if !Tool::Callgrind.is_installed() {
-                outcome.misses(contestant.label, Tool::Callgrind.name());
+            if !Tracer::Callgrind.is_installed() {
+                report.misses(subject.label, Tracer::Callgrind.name());
                 continue;
             }
-            let reports = Tool::Callgrind.reports(bench, contestant, &program, CYCLES)?;
+            let reports = Tracer::Callgrind.reports(bench, subject, &program, CYCLES)?;
             let [once, twice] = reports.each_ref().map(|report| total(report));
             let per_cycle = (twice? - once?) / CYCLES as f64;
             let bar = count.at_most.map(Bar::AtMost);
-            outcome.counts(contestant.label, "instructions per cycle", per_cycle, bar);
+            report.counts(subject.label, "instructions per cycle", per_cycle, bar);
         }
         Ok(())
     }

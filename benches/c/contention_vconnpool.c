@@ -1,6 +1,6 @@
-/* The crowd over libvconnpool, with AMOUNT connections. */
+/* The contention over libvconnpool, with AMOUNT connections. */
 #include "bench.h"
-#include "crowd.h"
+#include "contention.h"
 #include "pool.h"
 
 enum { LONGEST_WAIT_MS = 60000 };
@@ -28,5 +28,5 @@ int main(int argc, char **argv)
     options.wait_timeout_ms = LONGEST_WAIT_MS;
     pool = new_pool(&options);
     address = argv[1];
-    return answer_crowds(take, give);
+    return answer_contentions(take, give);
 }

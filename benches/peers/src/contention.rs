@@ -1,4 +1,4 @@
-//! Threads, or tasks on as many threads, that fight for few connections (`benches/c/crowd.h`).
+//! Threads, or tasks on as many threads, that fight for few connections (`benches/c/contention.h`).
 
 use std::io::{Read, Write};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -9,22 +9,23 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::pools::{Maker, Peer};
-use crate::{runs, Place, MEMBERS};
+use crate::protocol;
+use crate::setup::{Setup, WORKERS};
 
 const ECHO_SIZE: usize = 64;
 
-/// Of one of the crowd, in nanoseconds.
+/// Of one thread or task, in nanoseconds.
 type Waits = Vec<u64>;
 
 pub(crate) fn of_threads(pool: &r2d2::Pool<Maker>) {
-    runs::answer(|time| report(threads(pool, Duration::from_millis(time))));
+    protocol::answer(|time| report(threads(pool, Duration::from_millis(time))));
 }
 
-pub(crate) fn of_tasks<P: Peer>(place: &Place, pool: P) {
+pub(crate) fn of_tasks<P: Peer>(setup: &Setup, pool: P) {
     let pool = Arc::new(pool);
-    runs::answer(|time| {
-        let crowd = tasks(pool.clone(), Duration::from_millis(time));
-        report(place.runtime.block_on(crowd))
+    protocol::answer(|time| {
+        let workers = tasks(pool.clone(), Duration::from_millis(time));
+        report(setup.runtime.block_on(workers))
     });
 }
 
@@ -49,7 +50,7 @@ fn nanos(since: Instant) -> u64 {
 
 fn threads(pool: &r2d2::Pool<Maker>, time: Duration) -> Vec<Waits> {
     let is_over = AtomicBool::new(false);
-    let start = Barrier::new(MEMBERS + 1);
+    let start = Barrier::new(WORKERS + 1);
     thread::scope(|scope| {
         let take_part = || {
             let mut waits = Vec::new();
@@ -64,25 +65,25 @@ fn threads(pool: &r2d2::Pool<Maker>, time: Duration) -> Vec<Waits> {
             }
             waits
         };
-        let crowd: Vec<_> = (0..MEMBERS).map(|_| scope.spawn(take_part)).collect();
+        let workers: Vec<_> = (0..WORKERS).map(|_| scope.spawn(take_part)).collect();
         start.wait();
         thread::sleep(time);
         is_over.store(true, Relaxed);
-        let ended = crowd.into_iter().map(|one| one.join().expect("no panic"));
+        let ended = workers.into_iter().map(|one| one.join().expect("no panic"));
         ended.collect()
     })
 }
 
 async fn tasks<P: Peer>(pool: Arc<P>, time: Duration) -> Vec<Waits> {
     let is_over = Arc::new(AtomicBool::new(false));
-    let start = Arc::new(tokio::sync::Barrier::new(MEMBERS + 1));
+    let start = Arc::new(tokio::sync::Barrier::new(WORKERS + 1));
     let take_part = || take_part(pool.clone(), start.clone(), is_over.clone());
-    let crowd: Vec<_> = (0..MEMBERS).map(|_| tokio::spawn(take_part())).collect();
+    let workers: Vec<_> = (0..WORKERS).map(|_| tokio::spawn(take_part())).collect();
     start.wait().await;
     tokio::time::sleep(time).await;
     is_over.store(true, Relaxed);
     let mut waits = Vec::new();
-    for one in crowd {
+    for one in workers {
         waits.push(one.await.expect("no panic"));
     }
     waits

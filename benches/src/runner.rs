@@ -1,33 +1,33 @@
-//! A contestant that runs, with a server of its own: what one of them has open is no descriptor less for another.
+//! A subject that runs, with a server of its own: what one of them has open is no descriptor less for another.
 
 use std::process::Command;
 
 use anyhow::Result;
 
+use crate::affinity::Affinity;
 use crate::case::Bench;
-use crate::place::Place;
 use crate::process::Process;
-use crate::program::Contestant;
 use crate::server::EchoServer;
+use crate::subject::Subject;
 
 /// See the module.
-pub(crate) struct Entrant {
+pub(crate) struct Runner {
     process: Process,
     server: EchoServer,
 }
 
-impl Entrant {
-    /// `command` is what runs the contestant's program there.
+impl Runner {
+    /// `command` is what runs the subject's program there.
     pub(crate) fn start(
         bench: &Bench,
-        contestant: &Contestant,
-        place: Place,
+        subject: &Subject,
+        affinity: Affinity,
         mut command: Command,
     ) -> Result<Self> {
-        let server = EchoServer::start(bench, place)?;
-        let amount = contestant.amount.number(bench).to_string();
-        command.args([&server.address, contestant.variant, &amount]);
-        let process = Process::start(contestant.label, &mut command)?;
+        let server = EchoServer::start(bench, affinity)?;
+        let amount = subject.amount.number(bench).to_string();
+        command.args([&server.address, subject.variant, &amount]);
+        let process = Process::start(subject.label, &mut command)?;
         Ok(Self { process, server })
     }
 

@@ -1,7 +1,7 @@
-/* The crowd over a bare list: connections and waiters, first come, first served. No pool: no key, no limit, no count, no timeout. */
+/* The contention over a bare list: connections and waiters, first come, first served. No pool: no key, no limit, no count, no timeout. */
 #define _GNU_SOURCE
 #include "bench.h"
-#include "crowd.h"
+#include "contention.h"
 
 #include <linux/futex.h>
 #include <pthread.h>
@@ -82,5 +82,5 @@ int main(int argc, char **argv)
     variant_of(argc, argv, variants);
     for (uint32_t i = 0; i < amount_of(argv) && i < MOST; i++)
         idle[idle_count++] = connect_to(argv[1]);
-    return answer_crowds(take, give);
+    return answer_contentions(take, give);
 }

@@ -1,7 +1,7 @@
 //! All cases and their bars.
 
-mod contestants;
 mod counts;
+mod subjects;
 mod times;
 
 use crate::case::Case;
@@ -10,8 +10,8 @@ use crate::case::Case;
 pub(crate) const CASES: &[Case] = &[
     times::ONE_THREAD,
     times::ONE_THREAD_STRICT,
-    times::TEAM,
-    times::CROWD,
+    times::THREADS,
+    times::CONTENTION,
     times::DESTINATIONS,
     counts::MEMORY,
     times::ECHO,

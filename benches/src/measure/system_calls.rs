@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result};
 
 use crate::case::Bench;
-use crate::outcome::{Bar, Outcome};
-use crate::program::Contestant;
-use crate::tool::Tool;
+use crate::report::{Bar, Report};
+use crate::subject::Subject;
+use crate::tracer::Tracer;
 
 const CYCLES: u64 = 100_000;
 const QUICK_CYCLES: u64 = 10_000;
@@ -22,43 +22,43 @@ pub(crate) struct SystemCalls {
 
 /// Whose are counted, which are expected and how many of each; of all others none but [`WAKE_UPS`].
 pub(crate) struct Calls {
-    pub(crate) contestant: &'static Contestant,
+    pub(crate) subject: &'static Subject,
     pub(crate) expected: &'static [(&'static str, f64)],
 }
 
 type Counts = BTreeMap<String, f64>;
 
 impl SystemCalls {
-    pub(crate) fn run(&self, bench: &Bench, outcome: &mut Outcome) -> Result<()> {
+    pub(crate) fn run(&self, bench: &Bench, report: &mut Report) -> Result<()> {
         let cycles = if bench.is_quick { QUICK_CYCLES } else { CYCLES };
         for calls in self.calls {
-            let contestant = calls.contestant;
-            let Some(program) = bench.program_of(contestant, outcome)? else {
+            let subject = calls.subject;
+            let Some(program) = bench.program_of(subject, report)? else {
                 continue;
             };
-            if !Tool::Strace.is_installed() {
-                outcome.misses(contestant.label, Tool::Strace.name());
+            if !Tracer::Strace.is_installed() {
+                report.misses(subject.label, Tracer::Strace.name());
                 continue;
             }
-            let reports = Tool::Strace.reports(bench, contestant, &program, cycles)?;
+            let reports = Tracer::Strace.reports(bench, subject, &program, cycles)?;
             let [once, twice] = reports.each_ref().map(|report| counts(report));
-            calls.judge(per_cycle(once?, twice?, cycles), outcome);
+            calls.judge(per_cycle(once?, twice?, cycles), report);
         }
         Ok(())
     }
 }
 
 impl Calls {
-    fn judge(&self, mut counts: Counts, outcome: &mut Outcome) {
-        let label = self.contestant.label;
+    fn judge(&self, mut counts: Counts, report: &mut Report) {
+        let label = self.subject.label;
         for &(name, exactly) in self.expected {
             let count = counts.remove(name).unwrap_or(0.0);
             let what = format!("{label}: {name}");
-            outcome.counts(&what, "calls per cycle", count, Some(Bar::Exactly(exactly)));
+            report.counts(&what, "calls per cycle", count, Some(Bar::Exactly(exactly)));
         }
         let others: f64 = counts.values().sum();
         let what = format!("{label}: all others{}", names_of(&counts));
-        outcome.counts(
+        report.counts(
             &what,
             "calls per cycle",
             others,

@@ -1,6 +1,6 @@
-/* The crowd over apr_reslist (APR-util), with AMOUNT connections. */
+/* The contention over apr_reslist (APR-util), with AMOUNT connections. */
 #include "bench.h"
-#include "crowd.h"
+#include "contention.h"
 #include "reslist.h"
 
 #include <stddef.h>
@@ -25,5 +25,5 @@ int main(int argc, char **argv)
     static const char *const variants[] = {"waiting", NULL};
     variant_of(argc, argv, variants);
     list = new_reslist(argv[1], (int)amount_of(argv), apr_time_from_sec(90));
-    return answer_crowds(take, give);
+    return answer_contentions(take, give);
 }

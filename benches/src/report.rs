@@ -1,38 +1,38 @@
-//! What a case has shown: a figure per contestant, and each figure that has a bar beside it.
+//! What a case has shown: a figure per subject, and each figure that has a bar beside it.
 
 use serde::Serialize;
 
-use crate::spread::Spread;
+use crate::statistics::Statistics;
 
 /// One case's figures.
 #[derive(Serialize)]
-pub(crate) struct Outcome {
+pub(crate) struct Report {
     pub(crate) case: &'static str,
     pub(crate) title: &'static str,
-    pub(crate) figures: Vec<Figure>,
-    pub(crate) marks: Vec<Mark>,
-    /// Packages that are not installed, each with the contestant that needs it.
+    pub(crate) figures: Vec<Measurement>,
+    pub(crate) metrics: Vec<Metric>,
+    /// Packages that are not installed, each with the subject that needs it.
     pub(crate) missing: Vec<String>,
     /// Whether the bars count: not when a case was cut short.
     pub(crate) is_judged: bool,
     /// The share of all CPUs that other programs had meanwhile; 0 where that changes nothing.
-    pub(crate) disturbed: f64,
+    pub(crate) noise: f64,
 }
 
-/// What was measured of one contestant.
+/// What was measured of one subject.
 #[derive(Serialize)]
-pub(crate) struct Figure {
+pub(crate) struct Measurement {
     pub(crate) label: String,
     pub(crate) unit: &'static str,
-    pub(crate) spread: Spread,
+    pub(crate) statistics: Statistics,
     pub(crate) samples: Vec<f64>,
 }
 
 /// A figure that a bar may be set for.
 #[derive(Serialize)]
-pub(crate) struct Mark {
+pub(crate) struct Metric {
     pub(crate) what: String,
-    pub(crate) spread: Spread,
+    pub(crate) statistics: Statistics,
     pub(crate) bar: Option<Bar>,
 }
 
@@ -45,16 +45,16 @@ pub(crate) enum Bar {
     Exactly(f64),
 }
 
-impl Outcome {
+impl Report {
     pub(crate) fn new(case: &'static str, title: &'static str) -> Self {
         Self {
             case,
             title,
             figures: Vec::new(),
-            marks: Vec::new(),
+            metrics: Vec::new(),
             missing: Vec::new(),
             is_judged: true,
-            disturbed: 0.0,
+            noise: 0.0,
         }
     }
 
@@ -66,10 +66,10 @@ impl Outcome {
     }
 
     /// A figure that is judged as it is, not by comparison.
-    pub(crate) fn shows(&mut self, figure: Figure, bar: Option<Bar>) {
-        self.marks.push(Mark {
+    pub(crate) fn shows(&mut self, figure: Measurement, bar: Option<Bar>) {
+        self.metrics.push(Metric {
             what: figure.label.clone(),
-            spread: figure.spread,
+            statistics: figure.statistics,
             bar,
         });
         self.figures.push(figure);
@@ -77,38 +77,38 @@ impl Outcome {
 
     /// The same for one that was taken once.
     pub(crate) fn counts(&mut self, label: &str, unit: &'static str, count: f64, bar: Option<Bar>) {
-        self.shows(Figure::new(label, unit, vec![count]), bar);
+        self.shows(Measurement::new(label, unit, vec![count]), bar);
     }
 
     /// `None`: there is no bar, or it does not count.
-    pub(crate) fn holds(&self, mark: &Mark) -> Option<bool> {
-        mark.holds().filter(|_| self.is_judged)
+    pub(crate) fn holds(&self, metric: &Metric) -> Option<bool> {
+        metric.holds().filter(|_| self.is_judged)
     }
 
     pub(crate) fn misses_a_bar(&self) -> bool {
-        let mut marks = self.marks.iter();
-        marks.any(|mark| self.holds(mark) == Some(false))
+        let mut metrics = self.metrics.iter();
+        metrics.any(|metric| self.holds(metric) == Some(false))
     }
 }
 
-impl Figure {
+impl Measurement {
     pub(crate) fn new(label: impl Into<String>, unit: &'static str, samples: Vec<f64>) -> Self {
         Self {
             label: label.into(),
             unit,
-            spread: Spread::of(&samples),
+            statistics: Statistics::of(&samples),
             samples,
         }
     }
 }
 
-impl Mark {
+impl Metric {
     /// `None`: there is no bar.
     fn holds(&self) -> Option<bool> {
         Some(match self.bar? {
-            Bar::AtMost(most) => self.spread.median <= most,
-            Bar::AtLeast(least) => self.spread.median >= least,
-            Bar::Exactly(exactly) => self.spread.median == exactly,
+            Bar::AtMost(most) => self.statistics.median <= most,
+            Bar::AtLeast(least) => self.statistics.median >= least,
+            Bar::Exactly(exactly) => self.statistics.median == exactly,
         })
     }
 }

@@ -4,13 +4,13 @@ use serde::Serialize;
 
 /// See the module.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub(crate) struct Spread {
+pub(crate) struct Statistics {
     pub(crate) median: f64,
     pub(crate) min: f64,
     pub(crate) max: f64,
 }
 
-impl Spread {
+impl Statistics {
     /// Of at least one sample; the median of an even number is the mean of the middle two.
     pub(crate) fn of(samples: &[f64]) -> Self {
         let mut sorted = samples.to_vec();
@@ -35,9 +35,12 @@ mod tests {
 
     #[test]
     fn the_median_is_in_the_middle() {
-        let spread = |median, min, max| Spread { median, min, max };
-        assert_eq!(Spread::of(&[3.0, 1.0, 2.0]), spread(2.0, 1.0, 3.0));
-        assert_eq!(Spread::of(&[4.0, 1.0, 2.0, 3.0]), spread(2.5, 1.0, 4.0));
-        assert_eq!(Spread::of(&[7.0]), spread(7.0, 7.0, 7.0));
+        let statistics = |median, min, max| Statistics { median, min, max };
+        assert_eq!(Statistics::of(&[3.0, 1.0, 2.0]), statistics(2.0, 1.0, 3.0));
+        assert_eq!(
+            Statistics::of(&[4.0, 1.0, 2.0, 3.0]),
+            statistics(2.5, 1.0, 4.0)
+        );
+        assert_eq!(Statistics::of(&[7.0]), statistics(7.0, 7.0, 7.0));
     }
 }

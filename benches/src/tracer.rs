@@ -11,24 +11,24 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
 
+use crate::affinity::Affinity;
 use crate::case::Bench;
-use crate::entrant::Entrant;
-use crate::place::Place;
-use crate::program::Contestant;
+use crate::runner::Runner;
+use crate::subject::Subject;
 
 /// See the module.
 #[derive(Clone, Copy)]
-pub(crate) enum Tool {
+pub(crate) enum Tracer {
     Callgrind,
     Strace,
 }
 
-impl Tool {
+impl Tracer {
     /// The command, and the Debian package that brings it.
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Tool::Callgrind => "valgrind",
-            Tool::Strace => "strace",
+            Tracer::Callgrind => "valgrind",
+            Tracer::Strace => "strace",
         }
     }
 
@@ -42,36 +42,36 @@ impl Tool {
     pub(crate) fn reports(
         self,
         bench: &Bench,
-        contestant: &Contestant,
+        subject: &Subject,
         program: &Path,
         cycles: u64,
     ) -> Result<[String; 2]> {
-        let once = self.report(bench, contestant, program, cycles)?;
-        let twice = self.report(bench, contestant, program, 2 * cycles)?;
+        let once = self.report(bench, subject, program, cycles)?;
+        let twice = self.report(bench, subject, program, 2 * cycles)?;
         Ok([once, twice])
     }
 
     fn report(
         self,
         bench: &Bench,
-        contestant: &Contestant,
+        subject: &Subject,
         program: &Path,
         cycles: u64,
     ) -> Result<String> {
-        let (label, name) = (contestant.label, self.name());
+        let (label, name) = (subject.label, self.name());
         eprintln!("  {label}: {cycles} cycles under {name}");
-        let file = bench.workshop.file("report");
+        let file = bench.builder.file("report");
         let mut command = self.command(&file);
         command.arg(program);
-        let mut entrant = Entrant::start(bench, contestant, Place::Anywhere, command)?;
-        entrant.run(cycles)?;
-        entrant.end()?;
+        let mut runner = Runner::start(bench, subject, Affinity::AnyCpu, command)?;
+        runner.run(cycles)?;
+        runner.end()?;
         fs::read_to_string(self.report_of_first_thread(file)).context(name)
     }
 
     /// callgrind writes a file for each thread, strace follows only the first one.
     fn report_of_first_thread(self, mut file: PathBuf) -> PathBuf {
-        if let Tool::Callgrind = self {
+        if let Tracer::Callgrind = self {
             file.as_mut_os_string().push("-01");
         }
         file
@@ -80,14 +80,14 @@ impl Tool {
     fn command(self, report: &Path) -> Command {
         let mut command = Command::new(self.name());
         match self {
-            Tool::Callgrind => {
+            Tracer::Callgrind => {
                 let mut option = OsString::from("--callgrind-out-file=");
                 option.push(report);
                 command
-                    .args(["--quiet", "--tool=callgrind", "--separate-threads=yes"])
+                    .args(["--quiet", "--tracer=callgrind", "--separate-threads=yes"])
                     .arg(option)
             }
-            Tool::Strace => command
+            Tracer::Strace => command
                 .args(["--summary-only", "--summary-columns=calls,name", "--output"])
                 .arg(report),
         };

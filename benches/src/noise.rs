@@ -8,13 +8,13 @@ use anyhow::{Context, Result};
 pub(crate) const MOST: f64 = 0.05;
 
 /// The counters of proc(5), in clock ticks, at one moment.
-pub(crate) struct Disturbance {
+pub(crate) struct Noise {
     all: u64,
     busy: u64,
     own: u64,
 }
 
-impl Disturbance {
+impl Noise {
     pub(crate) fn begin() -> Result<Self> {
         let stat = fs::read_to_string("/proc/stat")?;
         let cpus = stat.lines().next().context("/proc/stat begins with cpu")?;

@@ -9,18 +9,18 @@ use std::process::{Command, Stdio};
 use anyhow::{bail, ensure, Context, Result};
 use serde_json::Value;
 
-use crate::program::{Found, Over, Package, Program};
+use crate::subject::{Found, Over, Package, Program};
 
 const WARNINGS: [&str; 4] = ["-O2", "-Wall", "-Wextra", "-Werror"];
 /// What the dynamic linker looks for (build.rs of the library).
 const SONAME: &str = "libvconnpool.so.0";
 
 /// Where the programs and the library under test lie.
-pub(crate) struct Workshop {
+pub(crate) struct Builder {
     root: PathBuf,
     sources: PathBuf,
     built: PathBuf,
-    /// By name: contestants share programs.
+    /// By name: subjects share programs.
     programs: RefCell<HashMap<&'static str, Built>>,
 }
 
@@ -32,7 +32,7 @@ pub(crate) enum Built {
     Missing(&'static str),
 }
 
-impl Workshop {
+impl Builder {
     /// Builds the library, and takes a copy that stays the same while cases run.
     pub(crate) fn open() -> Result<Self> {
         let benches = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{ensure, Result};
 
 use crate::case::Bench;
-use crate::outcome::{Bar, Outcome};
+use crate::report::{Bar, Report};
 
 /// See the module.
 pub(crate) struct Size {
@@ -15,17 +15,17 @@ pub(crate) struct Size {
 }
 
 impl Size {
-    pub(crate) fn run(&self, bench: &Bench, outcome: &mut Outcome) -> Result<()> {
-        let (library, stripped) = (bench.workshop.library(), bench.workshop.file("stripped.so"));
+    pub(crate) fn run(&self, bench: &Bench, report: &mut Report) -> Result<()> {
+        let (library, stripped) = (bench.builder.library(), bench.builder.file("stripped.so"));
         let mut strip = Command::new("strip");
         let Ok(status) = strip.arg("-o").arg(&stripped).arg(library).status() else {
-            outcome.misses("strip", "binutils");
+            report.misses("strip", "binutils");
             return Ok(());
         };
         ensure!(status.success(), "strip: {status}");
         let size = fs::metadata(stripped)?.len();
         let bar = Bar::AtMost(self.at_most as f64);
-        outcome.counts("libvconnpool.so", "bytes", size as f64, Some(bar));
+        report.counts("libvconnpool.so", "bytes", size as f64, Some(bar));
         Ok(())
     }
 }
