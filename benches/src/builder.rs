@@ -97,11 +97,11 @@ impl Builder {
     }
 
     fn build_peers(&self, name: &str) -> Result<PathBuf> {
-        let peers = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers");
-        let target = peers.join("target");
+        let benches = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let target = benches.join("target");
         let mut cargo = Command::new(env!("CARGO"));
-        cargo.args(["build", "--release", "--locked", "--quiet"]);
-        cargo.arg("--target-dir").arg(&target).current_dir(&peers);
+        cargo.args(["build", "--release", "--locked", "--quiet", "--package", name]);
+        cargo.arg("--target-dir").arg(&target).current_dir(benches);
         let status = cargo.status().context("cargo")?;
         ensure!(status.success(), "{name} does not build");
         Ok(target.join("release").join(name))
