@@ -6,8 +6,8 @@ use super::fork;
 use super::guard::guard;
 use crate::handle::{Inherited, Kept, Kind, Table};
 use crate::sync::Arc;
-use crate::sys::bell::Token;
 use crate::sys::keep_errno;
+use crate::sys::wake::CancelToken;
 use crate::values::error::{Error, Result, Status};
 
 /// A cancel token: ends every dial, read, write and wait that carries it.
@@ -17,7 +17,7 @@ pub struct vcp_cancel {
 
 /// A token in its slot of the handle table.
 #[derive(Debug)]
-struct Listed(Arc<Token>);
+struct Listed(Arc<CancelToken>);
 
 impl Kept for Listed {
     fn table() -> &'static Table<Self> {
@@ -36,7 +36,7 @@ fn no_such_token() -> Error {
 }
 
 /// Turns a C value into the token it names; NULL is none.
-pub(crate) fn token_of(cancel: *mut vcp_cancel) -> Result<Option<Arc<Token>>> {
+pub(crate) fn token_of(cancel: *mut vcp_cancel) -> Result<Option<Arc<CancelToken>>> {
     if cancel.is_null() {
         return Ok(None);
     }

@@ -46,7 +46,7 @@ use crate::sync::atomic::{
     Ordering::{Relaxed, SeqCst},
 };
 use crate::sync::{Arc, Mutex, MutexGuard};
-use crate::sys::bell::Token;
+use crate::sys::wake::CancelToken;
 use crate::sys::{self, clock, fork, socket};
 use crate::values::address::Address;
 use crate::values::clock::{Deadline, Time};
@@ -104,7 +104,7 @@ pub(crate) struct Ask {
     pub(crate) is_late: bool,
     /// The deadline is the pool's own, or later: when it passes, the destination is to blame.
     pub(crate) is_patient: bool,
-    pub(crate) token: Option<Arc<Token>>,
+    pub(crate) token: Option<Arc<CancelToken>>,
     /// Who is to be answered; `None`: its caller waits, or nobody does.
     pub(crate) claim: Option<Arc<Claim>>,
     /// Names the borrower.

@@ -15,7 +15,6 @@ macro_rules! syscall {
     }};
 }
 
-pub(crate) mod bell;
 pub(crate) mod clock;
 pub(crate) mod epoll;
 pub(crate) mod eventfd;
@@ -26,7 +25,6 @@ pub(crate) mod getaddrinfo;
 pub(crate) mod membarrier;
 pub(crate) mod memory;
 pub(crate) mod names;
-pub(crate) mod nap;
 pub(crate) mod per_generation;
 pub(crate) mod per_thread;
 pub(crate) mod poll;
@@ -34,6 +32,7 @@ pub(crate) mod sockaddr;
 pub(crate) mod socket;
 pub(crate) mod text;
 pub(crate) mod thread;
+pub(crate) mod wake;
 
 /// The errno of an error that came from a system call, 0 if it has none.
 pub(crate) fn errno(error: &std::io::Error) -> i32 {

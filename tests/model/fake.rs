@@ -159,7 +159,7 @@ impl Facts {
 
 impl Held for Fake {
     /// The number of the call that it wakes.
-    type Bell = u64;
+    type Waker = u64;
 
     fn id(&self) -> u64 {
         self.id

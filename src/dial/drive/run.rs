@@ -11,8 +11,8 @@ use crate::dial::race::happy_eyeballs::{Pace, Race, Step};
 use crate::dial::resolve::source::Source;
 use crate::dial::Dialer;
 use crate::sync::Arc;
-use crate::sys::bell::{Bell, Ring, Token};
 use crate::sys::poll::{self, Interest};
+use crate::sys::wake::{CancelToken, Wake, Waker};
 use crate::sys::{self, clock, socket};
 use crate::values::address::{Address, Target};
 use crate::values::clock::{Deadline, Time};
@@ -25,7 +25,7 @@ pub(crate) trait Caller {
     /// Why the dial must end now, if it must.
     fn ended(&self) -> Option<Error>;
     /// Is told when there is news of a lookup.
-    fn ringer(&self) -> Arc<dyn Ring>;
+    fn shared_waker(&self) -> Arc<dyn Wake>;
     /// A resolve callback may take its time in this thread.
     fn may_resolve_here(&self) -> bool;
     /// The process has no descriptor left: gives one back to the system, if it can.
@@ -34,10 +34,10 @@ pub(crate) trait Caller {
 
 /// One who sleeps until the dial has ended.
 pub(crate) trait Sleeper: Caller {
-    /// Rings when `ended` or `leaves` changes, and when there is news of a lookup.
-    fn bell(&self) -> &Arc<Bell>;
+    /// Is woken when `ended` or `leaves` changes, and when there is news of a lookup.
+    fn waker(&self) -> &Arc<Waker>;
     /// Ends the dial when it fires.
-    fn token(&self) -> Option<&Token>;
+    fn token(&self) -> Option<&CancelToken>;
     /// It has got a connection from elsewhere.
     fn leaves(&self) -> bool;
 }
@@ -214,9 +214,9 @@ impl Drive {
     }
 
     /// From now on that one is told of lookups.
-    pub(crate) fn tell_instead(&mut self, ring: Arc<dyn Ring>) {
+    pub(crate) fn tell_instead(&mut self, waker: Arc<dyn Wake>) {
         if let Some(source) = &mut self.source {
-            source.tell_instead(ring);
+            source.tell_instead(waker);
         }
     }
 
@@ -329,14 +329,14 @@ impl Drive {
         }
     }
 
-    /// Sleeps until something happened to an attempt or a lookup, the bell rang, or `until`.
+    /// Sleeps until something happened to an attempt or a lookup, the waker was woken, or `until`.
     fn sleep(&mut self, until: Deadline, caller: &dyn Sleeper) -> Result<()> {
-        let bell = self.listen(caller, || caller.bell().listen())?;
+        let waker = self.arm(caller, || caller.waker().arm())?;
         let token = caller
             .token()
-            .map(|token| self.listen(caller, || token.listen()))
+            .map(|token| self.arm(caller, || token.arm()))
             .transpose()?;
-        let wakers: Vec<BorrowedFd<'_>> = [Some(bell), token].into_iter().flatten().collect();
+        let wakers: Vec<BorrowedFd<'_>> = [Some(waker), token].into_iter().flatten().collect();
         let before = (self.endpoints.len(), self.source.is_some());
         self.look(caller)?;
         // Then `until` may be too late.
@@ -344,20 +344,20 @@ impl Drive {
             return Ok(());
         }
         self.poll(&wakers, until)?;
-        caller.bell().hush();
+        caller.waker().clear();
         self.look(caller)
     }
 
-    fn listen<'a>(
+    fn arm<'a>(
         &self,
         caller: &dyn Caller,
-        listen: impl Fn() -> std::io::Result<BorrowedFd<'a>>,
+        arm: impl Fn() -> std::io::Result<BorrowedFd<'a>>,
     ) -> Result<BorrowedFd<'a>> {
-        let heard = match listen() {
-            Err(error) if self.gets_a_descriptor(sys::errno(&error), caller) => listen(),
-            heard => heard,
+        let armed = match arm() {
+            Err(error) if self.gets_a_descriptor(sys::errno(&error), caller) => arm(),
+            armed => armed,
         };
-        heard.map_err(|error| shortage(&error))
+        armed.map_err(|error| shortage(&error))
     }
 
     fn look(&mut self, caller: &dyn Caller) -> Result<()> {

@@ -6,8 +6,8 @@ use std::ptr;
 use std::time::Duration;
 
 use crate::sync::{Arc, Mutex};
-use crate::sys::bell::Ring;
 use crate::sys::clock;
+use crate::sys::wake::Wake;
 use crate::values::clock::{Deadline, Time};
 use crate::values::error::Result;
 
@@ -29,7 +29,7 @@ const APART: Duration = Duration::from_millis(10);
 struct Shared {
     progress: Progress,
     first_ipv4: Option<Time>,
-    bells: Vec<Arc<dyn Ring>>,
+    wakers: Vec<Arc<dyn Wake>>,
 }
 
 impl Shared {
@@ -72,7 +72,7 @@ impl Lookup {
         let now = clock::now();
         let mut shared = self.shared.lock();
         shared.add(address, now);
-        shared.bells.iter().for_each(|bell| bell.ring());
+        shared.wakers.iter().for_each(|waker| waker.wake());
     }
 
     /// These are the last; nothing more comes.
@@ -84,31 +84,31 @@ impl Lookup {
                 .for_each(|address| shared.add(address, now))
         });
         shared.progress.end = Some(end);
-        shared.bells.drain(..).for_each(|bell| bell.ring());
+        shared.wakers.drain(..).for_each(|waker| waker.wake());
     }
 
     pub(crate) fn progress(&self) -> Progress {
         self.shared.lock().progress.clone()
     }
 
-    /// From now on `bell` rings at every progress.
-    pub(crate) fn join(&self, bell: &Arc<dyn Ring>) {
+    /// Wakes `waker` at every progress.
+    pub(crate) fn join(&self, waker: &Arc<dyn Wake>) {
         let mut shared = self.shared.lock();
         if shared.progress.end.is_none() {
-            shared.bells.push(bell.clone());
+            shared.wakers.push(waker.clone());
         }
     }
 
     /// Somebody waits for it.
     pub(crate) fn is_awaited(&self) -> bool {
-        !self.shared.lock().bells.is_empty()
+        !self.shared.lock().wakers.is_empty()
     }
 
     /// The end of a `join`; `true` if nobody is waiting any more.
-    pub(crate) fn leave(&self, bell: &Arc<dyn Ring>) -> bool {
+    pub(crate) fn leave(&self, waker: &Arc<dyn Wake>) -> bool {
         let mut shared = self.shared.lock();
-        let is_it = |one: &Arc<dyn Ring>| ptr::addr_eq(Arc::as_ptr(one), Arc::as_ptr(bell));
-        shared.bells.retain(|one| !is_it(one));
-        shared.bells.is_empty()
+        let is_it = |one: &Arc<dyn Wake>| ptr::addr_eq(Arc::as_ptr(one), Arc::as_ptr(waker));
+        shared.wakers.retain(|one| !is_it(one));
+        shared.wakers.is_empty()
     }
 }

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use super::lookup::Lookup;
 use crate::sync::{Arc, Mutex};
-use crate::sys::bell::Ring;
+use crate::sys::wake::Wake;
 use crate::sys::{self, clock, fork};
 use crate::thread_pool::{Helpers, MOST_THREADS};
 use crate::values::clock::{Deadline, Time};
@@ -199,7 +199,7 @@ pub(crate) struct Asked {
     pub(crate) lookup: Arc<Lookup>,
     /// This caller's work is what runs.
     pub(crate) is_own: bool,
-    bell: Arc<dyn Ring>,
+    waker: Arc<dyn Wake>,
 }
 
 impl Resolver {
@@ -226,12 +226,12 @@ impl Resolver {
         desk.running.shrink_to_fit();
     }
 
-    /// Asks for a name; `bell` rings at every progress of the lookup that this returns. `work` is dropped if somebody
+    /// Asks for a name; `waker` is woken at every progress of the lookup that this returns. `work` is dropped if somebody
     /// has asked already.
     pub(crate) fn ask(
         &'static self,
         key: Key,
-        bell: Arc<dyn Ring>,
+        waker: Arc<dyn Wake>,
         deadline: Deadline,
         work: Work,
     ) -> Asked {
@@ -261,7 +261,7 @@ impl Resolver {
                 lookup
             }
         };
-        lookup.join(&bell);
+        lookup.join(&waker);
         drop(desk);
         self.start_what_may(now);
         Asked {
@@ -269,7 +269,7 @@ impl Resolver {
             key,
             lookup,
             is_own,
-            bell,
+            waker,
         }
     }
 
@@ -338,7 +338,7 @@ impl Resolver {
 
     fn left(&'static self, asked: &Asked) {
         let mut desk = self.desk.lock();
-        let is_last = asked.lookup.leave(&asked.bell);
+        let is_last = asked.lookup.leave(&asked.waker);
         if is_last && desk.is_waiting(&asked.key, &asked.lookup) {
             if let Some(InFlight { class, number, .. }) = desk.in_flight.remove(&asked.key) {
                 desk.waiting[class as usize].remove(&number);
@@ -349,10 +349,10 @@ impl Resolver {
 
 impl Asked {
     /// From now on that one is told instead.
-    pub(crate) fn tell_instead(&mut self, bell: Arc<dyn Ring>) {
-        self.lookup.join(&bell);
-        self.lookup.leave(&self.bell);
-        self.bell = bell;
+    pub(crate) fn tell_instead(&mut self, waker: Arc<dyn Wake>) {
+        self.lookup.join(&waker);
+        self.lookup.leave(&self.waker);
+        self.waker = waker;
     }
 
     /// While the name waits for a thread: when to `nudge`, if nothing happens before.

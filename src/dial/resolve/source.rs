@@ -10,7 +10,7 @@ use super::resolver::{Asked, Key, Work};
 use crate::dial::drive::run::{shortage, timeout_left, Caller};
 use crate::dial::Dialer;
 use crate::sync::{Arc, Weak};
-use crate::sys::bell::Ring;
+use crate::sys::wake::Wake;
 use crate::sys::{self, clock, getaddrinfo};
 use crate::values::clock::{Deadline, Time};
 use crate::values::error::{Error, Result, Status};
@@ -96,7 +96,9 @@ impl Source {
             owner,
             name: name.clone(),
         };
-        let asked = dialer.resolver.ask(key, caller.ringer(), deadline, work);
+        let asked = dialer
+            .resolver
+            .ask(key, caller.shared_waker(), deadline, work);
         Ok(Self {
             name,
             from: From::Asked(asked),
@@ -163,9 +165,9 @@ impl Source {
     }
 
     /// From now on that one is told of news.
-    pub(crate) fn tell_instead(&mut self, bell: Arc<dyn Ring>) {
+    pub(crate) fn tell_instead(&mut self, waker: Arc<dyn Wake>) {
         if let From::Asked(asked) = &mut self.from {
-            asked.tell_instead(bell);
+            asked.tell_instead(waker);
         }
     }
 

@@ -23,7 +23,7 @@ use crate::dial::drive::run::{Dialed, Drive};
 use crate::handle::Owned;
 use crate::pool::background::reply::Claim;
 use crate::pool::conn::Conn;
-use crate::pool::dialing::wait::{InLine, Standing, Taken, Waker};
+use crate::pool::dialing::wait::{InLine, Standing, Taken};
 use crate::pool::dialing::Dialing;
 use crate::pool::engine::tasks::{Next, Task, Thread, Work};
 use crate::pool::engine::Engine;
@@ -34,6 +34,7 @@ use crate::pool::state::wait_loop::{Unanswered, Waiter};
 use crate::pool::{canceled, system_error, Ask, Pool};
 use crate::sync::{Arc, Mutex};
 use crate::sys::clock;
+use crate::sys::wake::Wake;
 use crate::values::clock::{Deadline, Time};
 use crate::values::destination::Destination;
 use crate::values::error::{Error, Phase, Result, Status};
@@ -125,8 +126,8 @@ pub(crate) fn no_engine() -> Error {
     Error::new(Status::System, message).numbered(libc::EAGAIN)
 }
 
-pub(crate) fn waker(task: &Arc<Task>) -> Waker {
-    Waker::Task(task.clone())
+pub(crate) fn waker(task: &Arc<Task>) -> Arc<dyn Wake> {
+    task.clone()
 }
 
 /// Connected, it waits for a thread to run on_open on, and what is given back meanwhile may come first.

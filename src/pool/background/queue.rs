@@ -13,8 +13,8 @@ use crate::pool::conn::Conn;
 use crate::pool::engine::run_where_it_may;
 use crate::pool::runtime::process;
 use crate::sync::{Arc, Mutex};
-use crate::sys::bell::Bell;
 use crate::sys::per_generation::PerGeneration;
+use crate::sys::wake::{Wake, Waker};
 use crate::values::error::Result;
 
 /// A connection for the program: its descriptor and its handle.
@@ -36,7 +36,7 @@ pub(crate) struct Completion {
 struct Inbox {
     completions: VecDeque<Completion>,
     /// `None` once the queue is closed.
-    bell: Option<Bell>,
+    waker: Option<Waker>,
 }
 
 /// See the module.
@@ -73,7 +73,7 @@ impl Queue {
         Self {
             inbox: Mutex::new(Inbox {
                 completions: VecDeque::new(),
-                bell: Some(Bell::default()),
+                waker: Some(Waker::default()),
             }),
         }
     }
@@ -81,12 +81,12 @@ impl Queue {
     /// Readable while something waits; `None`: the queue is closed.
     pub(crate) fn fd(&self) -> io::Result<Option<RawFd>> {
         let inbox = self.inbox.lock();
-        let Some(bell) = &inbox.bell else {
+        let Some(waker) = &inbox.waker else {
             return Ok(None);
         };
-        let fd = bell.listen()?.as_raw_fd();
+        let fd = waker.arm()?.as_raw_fd();
         if !inbox.completions.is_empty() {
-            bell.ring();
+            waker.wake();
         }
         Ok(Some(fd))
     }
@@ -95,15 +95,15 @@ impl Queue {
     pub(crate) fn next(&self) -> Option<Completion> {
         let mut inbox = self.inbox.lock();
         let next = inbox.completions.pop_front();
-        if let (true, Some(bell)) = (inbox.completions.is_empty(), &inbox.bell) {
-            bell.hush();
+        if let (true, Some(waker)) = (inbox.completions.is_empty(), &inbox.waker) {
+            waker.clear();
         }
         next
     }
 
     fn push(&self, token: usize, result: Result<Owned<Conn>>) {
         let mut inbox = self.inbox.lock();
-        if inbox.bell.is_none() {
+        if inbox.waker.is_none() {
             drop(inbox);
             if let Ok(conn) = result {
                 // on_release and a destructor are code of the program, and this may be the engine.
@@ -116,8 +116,8 @@ impl Queue {
             handle: conn.lend_out(),
         });
         inbox.completions.push_back(Completion { token, result });
-        if let (1, Some(bell)) = (inbox.completions.len(), &inbox.bell) {
-            bell.ring();
+        if let (1, Some(waker)) = (inbox.completions.len(), &inbox.waker) {
+            waker.wake();
         }
     }
 
@@ -154,7 +154,7 @@ impl Asker {
 
     /// Its queue has been freed.
     pub(crate) fn is_void(&self) -> bool {
-        self.queue.inbox.lock().bell.is_none()
+        self.queue.inbox.lock().waker.is_none()
     }
 
     pub(crate) fn is_of(&self, queue: usize) -> bool {

@@ -8,8 +8,8 @@ use crate::sync::atomic::{
     Ordering::{Acquire, Release},
 };
 use crate::sync::{Arc, Mutex};
-use crate::sys::bell::Token;
 use crate::sys::foreign::UserData;
+use crate::sys::wake::CancelToken;
 use crate::values::clock::{Deadline, Time};
 
 /// See the module.
@@ -41,7 +41,7 @@ impl Extras {
 #[derive(Debug, Default)]
 struct Borrower {
     /// Ends reads and writes.
-    token: Option<Arc<Token>>,
+    token: Option<Arc<CancelToken>>,
     label: Option<Arc<str>>,
 }
 
@@ -51,7 +51,7 @@ impl Conn {
     }
 
     /// Only asked for where the borrower may have set one: the flag keeps the lock off the other paths.
-    pub(crate) fn token(&self) -> Option<Arc<Token>> {
+    pub(crate) fn token(&self) -> Option<Arc<CancelToken>> {
         if self.has(HAS_TOKEN) {
             self.extras().borrower.lock().token.clone()
         } else {
@@ -59,7 +59,7 @@ impl Conn {
         }
     }
 
-    pub(crate) fn set_token(&self, token: Option<Arc<Token>>) {
+    pub(crate) fn set_token(&self, token: Option<Arc<CancelToken>>) {
         let mut borrower = self.extras().borrower.lock();
         if token.is_some() {
             self.mark(HAS_TOKEN);

@@ -1,7 +1,7 @@
 //! Reads, writes and waits of a borrower.
 //!
 //! The descriptor's mode does not matter: every transfer is made without waiting, and who must wait polls for the
-//! socket and for a bell that a close, an abort or a new deadline rings. A failed one, end of stream included, marks the connection
+//! socket and for a waker that a close, an abort or a new deadline wakes. A failed one, end of stream included, marks the connection
 //! unfit: a late answer must not reach the next borrower.
 #![forbid(unsafe_code)]
 
@@ -197,21 +197,21 @@ fn check(conn: &Conn, directions: Directions) -> Result<()> {
 /// Sleeps until the socket is ready.
 fn sleep(conn: &Pin<Conn>, directions: Directions) -> Result<Directions> {
     let sleeper = process().sleepers.announce(conn.place());
-    let bell = match sleeper.bell.listen() {
+    let waker = match sleeper.waker.arm() {
         // No descriptor left: the pool's longest idle connection gives its own. A failure here leaves the connection fit.
-        Err(_) if conn.pool().close_longest_idle() => sleeper.bell.listen(),
-        bell => bell,
+        Err(_) if conn.pool().close_longest_idle() => sleeper.waker.arm(),
+        waker => waker,
     };
-    let bell = bell.map_err(|error| system_error("eventfd", &error))?;
+    let waker = waker.map_err(|error| system_error("eventfd", &error))?;
     loop {
         let token = conn.token();
-        let fired = token.as_ref().map(|token| token.listen()).transpose();
+        let fired = token.as_ref().map(|token| token.arm()).transpose();
         let fired = fired.map_err(|error| no_bell(conn, &error))?;
         check(conn, directions)?;
         let mut interests = [
             Interest::new(conn.fd(), directions.events()),
-            Interest::new(bell, poll::READABLE),
-            Interest::new(fired.unwrap_or(bell), poll::READABLE),
+            Interest::new(waker, poll::READABLE),
+            Interest::new(fired.unwrap_or(waker), poll::READABLE),
         ];
         poll::wait(&mut interests, directions.deadline(conn))
             .map_err(|error| failed(conn, "poll", &error))?;
@@ -223,7 +223,7 @@ fn sleep(conn: &Pin<Conn>, directions: Directions) -> Result<Directions> {
             };
         }
         if interests[1].reported() != 0 {
-            sleeper.bell.hush();
+            sleeper.waker.clear();
         }
     }
 }
@@ -246,7 +246,7 @@ pub(crate) fn kick(conn: &Conn, place: Place) {
 
 /// Lets whoever sleeps on the connection look at its deadlines and its token again.
 pub(crate) fn terms_changed(conn: &Pin<Conn>) {
-    // Pairs with the fence in `Bell::listen`: either the sleeper sees the new deadline, or this thread sees the sleeper.
+    // Pairs with the fence in `Waker::arm`: either the sleeper sees the new deadline, or this thread sees the sleeper.
     fence(SeqCst);
     if conn.is_running() {
         process().sleepers.wake(conn.place());

@@ -5,16 +5,17 @@ use super::{
     Conn, ARMED, CUT, EVICTED, GONE, HUNG_UP, LEAKED, NONBLOCKING, QUICK, TOLD_TO_THE_POOL, WATCHED,
 };
 use crate::handle::{owners, Absence, Owned};
-use crate::pool::dialing::wait::Waker;
 use crate::pool::events::Loan;
 use crate::pool::state::counters::Cause;
 use crate::pool::state::idle_list::{Held, NOWHERE};
 use crate::sync::atomic::Ordering::{Acquire, Relaxed};
+use crate::sync::Arc;
+use crate::sys::wake::Wake;
 use crate::values::clock::Time;
 use crate::values::options::Liveness;
 
 impl Held for Owned<Conn> {
-    type Bell = Waker;
+    type Waker = Arc<dyn Wake>;
 
     fn id(&self) -> u64 {
         self.place().to_bits()

@@ -5,14 +5,14 @@
 
 use crate::handle::Place;
 use crate::sync::{Arc, Mutex};
-use crate::sys::bell::Bell;
+use crate::sys::wake::{Wake, Waker};
 
 /// A power of two; with so many locks, 64 sleeping threads rarely meet.
 const STRIPES: usize = 64;
 
-type Stripe = Mutex<Vec<(Place, Arc<Bell>)>>;
+type Stripe = Mutex<Vec<(Place, Arc<Waker>)>>;
 
-/// Sleeping threads' bells, by connection.
+/// Sleeping threads' wakers, by connection.
 #[derive(Debug)]
 pub(crate) struct Sleepers {
     /// Each guards its own list; nothing else is locked meanwhile.
@@ -32,24 +32,24 @@ impl Sleepers {
 
     /// Announces a sleeper; it is gone when the value is dropped.
     pub(crate) fn announce(&self, place: Place) -> Sleeper<'_> {
-        let bell = Arc::new(Bell::default());
-        self.stripe(place).lock().push((place, bell.clone()));
+        let waker = Arc::new(Waker::default());
+        self.stripe(place).lock().push((place, waker.clone()));
         Sleeper {
             sleepers: self,
             place,
-            bell,
+            waker,
         }
     }
 
     /// Wakes everyone who sleeps on that connection.
     pub(crate) fn wake(&self, place: Place) {
-        for (_, bell) in self
+        for (_, waker) in self
             .stripe(place)
             .lock()
             .iter()
             .filter(|(at, _)| *at == place)
         {
-            bell.ring();
+            waker.wake();
         }
     }
 }
@@ -59,13 +59,13 @@ impl Sleepers {
 pub(crate) struct Sleeper<'a> {
     sleepers: &'a Sleepers,
     place: Place,
-    pub(crate) bell: Arc<Bell>,
+    pub(crate) waker: Arc<Waker>,
 }
 
 impl Drop for Sleeper<'_> {
     fn drop(&mut self) {
         let mut list = self.sleepers.stripe(self.place).lock();
-        list.retain(|(_, bell)| !Arc::ptr_eq(bell, &self.bell));
+        list.retain(|(_, waker)| !Arc::ptr_eq(waker, &self.waker));
         if list.is_empty() {
             *list = Vec::new();
         }

@@ -10,7 +10,7 @@ use crate::handle::Owned;
 use crate::pool::background::pending::{no_engine, Pending};
 use crate::pool::conn::{Conn, Facts};
 use crate::pool::dialing::permit::Permit;
-use crate::pool::dialing::wait::{InLine, Waker};
+use crate::pool::dialing::wait::InLine;
 use crate::pool::engine::tasks::Task;
 use crate::pool::lend::hand_over::NotLent;
 use crate::pool::lend::hooks::{Budget, Hook};
@@ -20,7 +20,7 @@ use crate::pool::state::idle_list::Held;
 use crate::pool::transition::close_conn;
 use crate::pool::{canceled, Ask, Mode, Pool};
 use crate::sync::Arc;
-use crate::sys::bell::{Bell, Ring, Token};
+use crate::sys::wake::{CancelToken, Wake, Waker};
 use crate::values::clock::Deadline;
 use crate::values::destination::Destination;
 use crate::values::error::{Error, Result, Status};
@@ -29,7 +29,7 @@ use crate::values::error::{Error, Result, Status};
 #[derive(Debug)]
 pub(crate) struct Dialing {
     permit: Permit,
-    waker: Waker,
+    waker: Arc<dyn Wake>,
     budget: Budget,
     mode: Mode,
     /// The caller's deadline is the pool's own, or later.
@@ -46,9 +46,8 @@ impl Pool {
         destination: Arc<Destination>,
         line: &InLine<'_>,
     ) -> Result<Owned<Conn>> {
-        let bell = Arc::new(Bell::default());
-        let waker = Waker::Dial(bell.clone());
-        let dialing = Dialing::new(self, right, destination, line.ask, waker);
+        let waker = Arc::new(Waker::default());
+        let dialing = Dialing::new(self, right, destination, line.ask, waker.clone());
         let mut dialing = dialing.patient(line.is_patient());
         let at_once = match dialing.begin(dialing.takes_meanwhile(line)) {
             Ok(at_once) => at_once,
@@ -61,7 +60,7 @@ impl Pool {
         dialing.permit.begin();
         let asleep = Asleep {
             dialing: &dialing,
-            bell: &bell,
+            waker: &waker,
         };
         let deadline = dialing.budget.deadline;
         let mut run = drive::dial(dialing.destination(), &self.dialer, deadline, &asleep);
@@ -85,7 +84,7 @@ impl Pool {
                 Ok(Run::Left(drive)) => match dialing.ended() {
                     None => drive.run(&Asleep {
                         dialing: &dialing,
-                        bell: &bell,
+                        waker: &waker,
                     }),
                     Some(error) => return Err(dialing.failed(error)),
                 },
@@ -101,9 +100,8 @@ impl Pool {
         destination: Arc<Destination>,
         ask: &Ask,
     ) -> Result<Owned<Conn>> {
-        let bell = Arc::new(Bell::default());
-        let waker = Waker::Dial(bell.clone());
-        let mut dialing = Dialing::new(self, right, destination, ask, waker);
+        let waker = Arc::new(Waker::default());
+        let mut dialing = Dialing::new(self, right, destination, ask, waker.clone());
         dialing.is_left = true;
         if let Err(error) = dialing.begin(Meanwhile::Nothing) {
             return Err(dialing.failed(error));
@@ -111,7 +109,7 @@ impl Pool {
         dialing.permit.begin();
         let asleep = Asleep {
             dialing: &dialing,
-            bell: &bell,
+            waker: &waker,
         };
         match drive::dial(dialing.destination(), &self.dialer, ask.deadline, &asleep) {
             Ok(Run::Connected(dialed)) => dialing.connected(dialed),
@@ -136,7 +134,7 @@ impl Dialing {
         right: DialRight,
         destination: Arc<Destination>,
         ask: &Ask,
-        waker: Waker,
+        waker: Arc<dyn Wake>,
     ) -> Self {
         Self {
             permit: Permit::new(pool.clone(), right, destination, ask.label.clone()),
@@ -318,7 +316,7 @@ impl Dialing {
     /// Its caller has been served: from now on it is dialed for nobody, and told to `task`.
     pub(crate) fn is_left_to(&mut self, task: &Arc<Task>) {
         self.leave();
-        self.waker = Waker::Task(task.clone());
+        self.waker = task.clone();
     }
 
     pub(crate) fn leave(&mut self) {
@@ -351,17 +349,12 @@ impl Caller for Dialing {
             .map(|_| canceled())
     }
 
-    fn ringer(&self) -> Arc<dyn Ring> {
-        match &self.waker {
-            Waker::Dial(bell) => bell.clone(),
-            Waker::Task(task) => task.clone(),
-            Waker::Sleeper(_) => unreachable!("a dial is not woken by a nap"),
-        }
+    fn shared_waker(&self) -> Arc<dyn Wake> {
+        self.waker.clone()
     }
 
     fn may_resolve_here(&self) -> bool {
-        let is_callers = matches!(self.waker, Waker::Dial(_));
-        is_callers && self.budget.deadline == Deadline::NEVER && self.budget.token.is_none()
+        false
     }
 
     fn make_room(&self) -> bool {
@@ -372,7 +365,7 @@ impl Caller for Dialing {
 /// A dial whose caller sleeps.
 struct Asleep<'a> {
     dialing: &'a Dialing,
-    bell: &'a Arc<Bell>,
+    waker: &'a Arc<Waker>,
 }
 
 impl Caller for Asleep<'_> {
@@ -380,12 +373,13 @@ impl Caller for Asleep<'_> {
         self.dialing.ended()
     }
 
-    fn ringer(&self) -> Arc<dyn Ring> {
-        self.dialing.ringer()
+    fn shared_waker(&self) -> Arc<dyn Wake> {
+        self.dialing.shared_waker()
     }
 
     fn may_resolve_here(&self) -> bool {
-        self.dialing.may_resolve_here()
+        let budget = &self.dialing.budget;
+        budget.deadline == Deadline::NEVER && budget.token.is_none()
     }
 
     fn make_room(&self) -> bool {
@@ -394,11 +388,11 @@ impl Caller for Asleep<'_> {
 }
 
 impl Sleeper for Asleep<'_> {
-    fn bell(&self) -> &Arc<Bell> {
-        self.bell
+    fn waker(&self) -> &Arc<Waker> {
+        self.waker
     }
 
-    fn token(&self) -> Option<&Token> {
+    fn token(&self) -> Option<&CancelToken> {
         self.dialing.budget.token.as_deref()
     }
 

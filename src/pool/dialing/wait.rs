@@ -8,15 +8,13 @@ use std::io;
 
 use crate::handle::Owned;
 use crate::pool::conn::Conn;
-use crate::pool::engine::tasks::Task;
 use crate::pool::state::answer::{Meanwhile, Request, Take, Ticket, Waited, Want};
 use crate::pool::state::counters::Cause;
 use crate::pool::state::wait_loop::{self, Patience, Sleeper, Unanswered, Waiter};
 use crate::pool::{canceled, system_error, Ask, Pool};
 use crate::sync::Arc;
-use crate::sys::bell::Bell;
 use crate::sys::clock;
-use crate::sys::nap::Nap;
+use crate::sys::wake::{Parker, Wake};
 use crate::values::clock::{Deadline, Time};
 use crate::values::destination::Destination;
 use crate::values::error::{Error, Phase, Result};
@@ -27,26 +25,6 @@ pub(crate) type Taken = Take<Owned<Conn>>;
 /// After a restart of the server all idle connections are dead, and the watch closes them one by one in the background. A
 /// borrower that found so many dead leaves the others to it: looking at hundreds takes longer than a dial.
 const DEAD_ENOUGH: u32 = 3;
-
-/// Who is told that there is an answer.
-#[derive(Clone, Debug)]
-pub(crate) enum Waker {
-    Sleeper(Arc<Nap>),
-    /// A dial in flight, in its caller's thread.
-    Dial(Arc<Bell>),
-    /// One that nobody sleeps on.
-    Task(Arc<Task>),
-}
-
-impl Waker {
-    pub(crate) fn wake(&self) {
-        match self {
-            Waker::Sleeper(nap) => nap.wake(),
-            Waker::Dial(bell) => bell.ring(),
-            Waker::Task(task) => task.wake(),
-        }
-    }
-}
 
 /// What a borrower has been through.
 #[derive(Debug, Default)]
@@ -90,7 +68,7 @@ impl InLine<'_> {
     }
 
     /// A connection, the right to dial one, or the advice to wait; then `waker` is told of the answer.
-    pub(crate) fn take(&mut self, waker: impl FnOnce() -> Waker) -> Taken {
+    pub(crate) fn take(&mut self, waker: impl FnOnce() -> Arc<dyn Wake>) -> Taken {
         let request = self.request();
         let (ticket, taken) = self
             .pool
@@ -104,7 +82,7 @@ impl InLine<'_> {
         &mut self,
         conn: Owned<Conn>,
         cause: Cause,
-        waker: impl FnOnce() -> Waker,
+        waker: impl FnOnce() -> Arc<dyn Wake>,
     ) -> Taken {
         let ticket = self.ticket();
         self.standing.unfit += 1;
@@ -201,27 +179,27 @@ impl Waiter for InLine<'_> {
 /// One who sleeps until there is an answer.
 pub(crate) struct Asleep<'a> {
     pub(crate) line: InLine<'a>,
-    nap: Option<Arc<Nap>>,
+    parker: Option<Arc<Parker>>,
 }
 
 impl<'a> Asleep<'a> {
     pub(crate) fn new(line: InLine<'a>) -> Self {
-        Self { line, nap: None }
+        Self { line, parker: None }
     }
 
     /// A connection, or the right to dial one.
     pub(crate) fn take(&mut self) -> Result<Taken> {
-        let Self { line, nap } = self;
+        let Self { line, parker } = self;
         let ask = line.ask;
-        let taken = line.take(|| bell(nap, ask));
+        let taken = line.take(|| waker(parker, ask));
         self.wait_if_told(taken)
     }
 
     /// The same after one that is unfit.
     pub(crate) fn take_another(&mut self, conn: Owned<Conn>, cause: Cause) -> Result<Taken> {
-        let Self { line, nap } = self;
+        let Self { line, parker } = self;
         let ask = line.ask;
-        let taken = line.take_another(conn, cause, || bell(nap, ask));
+        let taken = line.take_another(conn, cause, || waker(parker, ask));
         self.wait_if_told(taken)
     }
 
@@ -257,10 +235,10 @@ impl Waiter for Asleep<'_> {
 
 impl Sleeper for Asleep<'_> {
     fn sleep(&self, until: Deadline) -> io::Result<()> {
-        let Some(nap) = &self.nap else {
-            unreachable!("who stands in line has a bell");
+        let Some(parker) = &self.parker else {
+            unreachable!("who stands in line has a waker");
         };
-        nap.sleep(until, self.line.ask.token.as_deref())
+        parker.park(until, self.line.ask.token.as_deref())
     }
 
     fn make_room(&self) -> bool {
@@ -268,7 +246,7 @@ impl Sleeper for Asleep<'_> {
     }
 }
 
-fn bell(nap: &mut Option<Arc<Nap>>, ask: &Ask) -> Waker {
-    let nap = nap.get_or_insert_with(|| Arc::new(Nap::new(ask.token.is_some())));
-    Waker::Sleeper(nap.clone())
+fn waker(parker: &mut Option<Arc<Parker>>, ask: &Ask) -> Arc<dyn Wake> {
+    let parker = parker.get_or_insert_with(|| Arc::new(Parker::new(ask.token.is_some())));
+    parker.clone()
 }

@@ -23,15 +23,15 @@ use crate::pool::runtime::process;
 use crate::pool::Pool;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use crate::sync::{Arc, Mutex};
-use crate::sys::bell::Token;
 use crate::sys::epoll::{self, Epoll, Event};
 use crate::sys::eventfd::EventFd;
+use crate::sys::wake::CancelToken;
 use crate::sys::{clock, fork, thread};
 use crate::thread_pool::Job;
 use crate::values::clock::Time;
 
-/// The bell's number; no place has it, because a slot index has 24 bits.
-const BELL: u64 = u64::MAX;
+/// The waker's number; no place has it, because a slot index has 24 bits.
+const WAKER: u64 = u64::MAX;
 const STACK_SIZE: usize = 256 << 10;
 
 /// The running engine, if there is one.
@@ -57,7 +57,7 @@ thread_local! {
 #[derive(Debug)]
 pub(crate) struct Engine {
     epoll: Epoll,
-    bell: EventFd,
+    waker: EventFd,
     /// The time it sleeps until; 0 while it is awake and will look anyway.
     sleeps_until: AtomicU64,
     is_ended: AtomicBool,
@@ -130,7 +130,7 @@ impl Engines {
         drop(running);
         if let Some(Running { engine, thread }) = ended {
             engine.is_ended.store(true, SeqCst);
-            engine.bell.signal();
+            engine.waker.signal();
             // A destructor of the program may have had to run on the engine itself (no thread to be had) and closed the
             // last pool: then nobody waits.
             if !Engine::is_this_thread() {
@@ -152,11 +152,11 @@ pub(crate) fn run_where_it_may(job: Job) {
 impl Engine {
     fn new() -> io::Result<Self> {
         let epoll = Epoll::new()?;
-        let bell = EventFd::new()?;
-        epoll.add(bell.as_fd(), epoll::READABLE, BELL)?;
+        let waker = EventFd::new()?;
+        epoll.add(waker.as_fd(), epoll::READABLE, WAKER)?;
         Ok(Self {
             epoll,
-            bell,
+            waker,
             sleeps_until: AtomicU64::new(0),
             is_ended: AtomicBool::new(false),
             pools: Mutex::new(Vec::new()),
@@ -167,7 +167,7 @@ impl Engine {
     /// There is something to be looked at by `time`; wakes the engine if it would sleep longer.
     pub(crate) fn look_by(&self, time: Time) {
         if time.nanos() < self.sleeps_until.load(SeqCst) {
-            self.bell.signal();
+            self.waker.signal();
         }
     }
 
@@ -190,13 +190,13 @@ impl Engine {
     }
 
     /// Reports `number` when the token fires.
-    pub(crate) fn watch_token(&self, token: &Token, number: u64) -> io::Result<()> {
-        let fd = token.listen()?;
+    pub(crate) fn watch_token(&self, token: &CancelToken, number: u64) -> io::Result<()> {
+        let fd = token.arm()?;
         self.epoll.add(fd, epoll::READABLE | epoll::EDGE, number)
     }
 
-    pub(crate) fn unwatch_token(&self, token: &Token) {
-        if let Ok(fd) = token.listen() {
+    pub(crate) fn unwatch_token(&self, token: &CancelToken) {
+        if let Ok(fd) = token.arm() {
             let _ = self.epoll.remove(fd);
         }
     }
@@ -241,7 +241,7 @@ impl Engine {
             let due = self.earliest();
             self.sleeps_until.store(due.nanos(), SeqCst);
             // A pool that armed an earlier time before the store has been seen by this second look, one that does so
-            // after it sees the store and rings.
+            // after it sees the store and wakes it.
             let due = due.min(self.earliest());
             let mut events = Vec::new();
             let until = (due != Time::NEVER).then_some(due);
@@ -277,8 +277,8 @@ impl Engine {
     }
 
     fn handle(&self, event: Event) {
-        if event.data == BELL {
-            self.bell.clear();
+        if event.data == WAKER {
+            self.waker.clear();
             return;
         }
         if self.schedule.happened(event.data) {

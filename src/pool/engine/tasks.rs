@@ -31,7 +31,7 @@ use crate::sync::atomic::{
     Ordering::{AcqRel, Acquire, Relaxed, SeqCst},
 };
 use crate::sync::{Arc, Mutex};
-use crate::sys::bell::{Ring, Token};
+use crate::sys::wake::{CancelToken, Wake};
 use crate::sys::{clock, fork};
 use crate::values::clock::{Deadline, Time};
 use crate::values::error::Error;
@@ -114,7 +114,7 @@ impl Task {
     }
 
     /// From now on the token wakes it too.
-    pub(crate) fn carry(&self, token: &Arc<Token>) -> io::Result<()> {
+    pub(crate) fn carry(&self, token: &Arc<CancelToken>) -> io::Result<()> {
         self.engine.schedule().carry(self, token)
     }
 
@@ -147,19 +147,6 @@ impl Task {
         // Whoever closed the pool meanwhile, or found the engine broken, may have been too early to see it on the list.
         if self.work.pool().is_closed() || schedule.is_broken() {
             self.look();
-        }
-    }
-
-    /// There is news for it.
-    pub(crate) fn wake(&self) {
-        let news = |state| match state {
-            RESTING => Some(READY),
-            LOOKING => Some(LOOK_AGAIN),
-            _ => None,
-        };
-        if self.state.fetch_update(AcqRel, Acquire, news) == Ok(RESTING) {
-            self.engine.schedule().is_ready(self.number);
-            self.engine.look_by(Time::default());
         }
     }
 
@@ -252,9 +239,17 @@ impl Task {
     }
 }
 
-impl Ring for Task {
-    fn ring(&self) {
-        self.wake();
+impl Wake for Task {
+    fn wake(&self) {
+        let news = |state| match state {
+            RESTING => Some(READY),
+            LOOKING => Some(LOOK_AGAIN),
+            _ => None,
+        };
+        if self.state.fetch_update(AcqRel, Acquire, news) == Ok(RESTING) {
+            self.engine.schedule().is_ready(self.number);
+            self.engine.look_by(Time::default());
+        }
     }
 }
 
@@ -272,7 +267,7 @@ impl Watcher for Task {
 struct Entry {
     task: Arc<Task>,
     until: Time,
-    token: Option<Arc<Token>>,
+    token: Option<Arc<CancelToken>>,
 }
 
 #[derive(Debug, Default)]
@@ -350,7 +345,7 @@ impl Schedule {
         drop(entry);
     }
 
-    fn carry(&self, task: &Task, token: &Arc<Token>) -> io::Result<()> {
+    fn carry(&self, task: &Task, token: &Arc<CancelToken>) -> io::Result<()> {
         let mut desk = self.desk.lock();
         let Desk { tasks, tokens, .. } = &mut *desk;
         let Some(entry) = tasks.get_mut(&task.number) else {

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::sync::Arc;
-use crate::sys::bell::Token;
+use crate::sys::wake::CancelToken;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -14,24 +14,24 @@ pub(crate) struct Tokens {
     carriers: BTreeMap<u64, BTreeSet<u64>>,
 }
 
-fn address(token: &Arc<Token>) -> usize {
+fn address(token: &Arc<CancelToken>) -> usize {
     Arc::as_ptr(token) as usize
 }
 
 impl Tokens {
     /// `None`: nobody carries it yet.
-    pub(crate) fn number(&self, token: &Arc<Token>) -> Option<u64> {
+    pub(crate) fn number(&self, token: &Arc<CancelToken>) -> Option<u64> {
         self.numbers.get(&address(token)).copied()
     }
 
     /// From now on a task carries it, which has that number.
-    pub(crate) fn take_up(&mut self, token: &Arc<Token>, number: u64, task: u64) {
+    pub(crate) fn take_up(&mut self, token: &Arc<CancelToken>, number: u64, task: u64) {
         self.numbers.insert(address(token), number);
         self.carriers.entry(number).or_default().insert(task);
     }
 
     /// That task carries it no more; true if nobody does.
-    pub(crate) fn put_down(&mut self, token: &Arc<Token>, task: u64) -> bool {
+    pub(crate) fn put_down(&mut self, token: &Arc<CancelToken>, task: u64) -> bool {
         let Some(number) = self.number(token) else {
             return false;
         };

@@ -3,14 +3,13 @@
 
 use crate::handle::{Kept, Place};
 use crate::pool::conn::{self, Conn};
-use crate::pool::dialing::wait::Waker;
 use crate::pool::runtime::process;
 use crate::pool::state::answer::Effects;
 use crate::pool::state::idle_list::NOWHERE;
 use crate::pool::Pool;
 use crate::sync::atomic::Ordering::SeqCst;
 use crate::sync::Arc;
-use crate::sys::nap::Nap;
+use crate::sys::wake::{Parker, Wake};
 use crate::sys::{clock, socket};
 use crate::values::address::Address;
 use crate::values::clock::Deadline;
@@ -31,14 +30,14 @@ impl Pool {
     /// Ends the pool and waits for what is borrowed; how many are still out.
     pub(crate) fn drain(&self, until: Deadline) -> u32 {
         self.end();
-        let nap = Arc::new(Nap::new(false));
+        let parker = Arc::new(Parker::new(false));
         loop {
-            let bell = Waker::Sleeper(nap.clone());
-            let (out, ticket) = self.locked().await_home(&bell);
+            let waker: Arc<dyn Wake> = parker.clone();
+            let (out, ticket) = self.locked().await_home(&waker);
             let is_over = out == 0 || until.has_passed(clock::now());
             if !is_over {
                 // Without a token it cannot fail.
-                let _ = nap.sleep(until, None);
+                let _ = parker.park(until, None);
             }
             self.locked().stop_awaiting_home(ticket);
             if is_over {

@@ -3,7 +3,6 @@
 
 use crate::handle::{Kept, Owned, Place};
 use crate::pool::conn::{self, Conn};
-use crate::pool::dialing::wait::Waker;
 use crate::pool::engine::Engine;
 use crate::pool::runtime::process;
 use crate::pool::state::answer::Effects;
@@ -101,7 +100,7 @@ impl Pool {
 
     /// The same on the engine's thread, where code of the program must not run.
     pub(crate) fn apply_in_background(&self, effects: Effects<Owned<Conn>>) {
-        effects.wakes.iter().for_each(Waker::wake);
+        effects.wakes.iter().for_each(|waker| waker.wake());
         for (conn, cause) in effects.closes {
             if self.is_observed() || conn.has_destructor() || socket::may_linger(conn.fd()) {
                 process().helpers.run(Box::new(move || {

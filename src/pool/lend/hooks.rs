@@ -16,7 +16,7 @@ use crate::pool::runtime::process;
 use crate::pool::state::answer::Refusal;
 use crate::pool::{canceled, Pool};
 use crate::sync::{Arc, Mutex};
-use crate::sys::bell::Token;
+use crate::sys::wake::CancelToken;
 use crate::sys::{clock, socket};
 use crate::values::clock::Deadline;
 use crate::values::error::{Error, Phase, Result, Status};
@@ -40,7 +40,7 @@ pub(crate) trait Hooks: Debug + Send + Sync {
 #[derive(Clone, Debug)]
 pub(crate) struct Budget {
     pub(crate) deadline: Deadline,
-    pub(crate) token: Option<Arc<Token>>,
+    pub(crate) token: Option<Arc<CancelToken>>,
     /// Of an asynchronous dial.
     pub(crate) claim: Option<Arc<Claim>>,
 }

@@ -176,7 +176,7 @@ pub(crate) struct Effects<C: Held> {
     /// Connections that the pool no longer counts, to be closed.
     pub(crate) closes: Vec<(C, Cause)>,
     /// Who waited and has an answer now.
-    pub(crate) wakes: Vec<C::Bell>,
+    pub(crate) wakes: Vec<C::Waker>,
 }
 
 impl<C: Held> Effects<C> {

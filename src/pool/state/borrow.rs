@@ -66,16 +66,16 @@ impl<C: Held> State<C> {
         found
     }
 
-    /// The one way to borrow. A caller that has to wait gets its answer from `collect`; `bell` wakes it.
+    /// The one way to borrow. A caller that has to wait gets its answer from `collect`; `waker` wakes it.
     pub(crate) fn take(
         &mut self,
         request: Request<'_>,
         now: Time,
-        bell: impl FnOnce() -> C::Bell,
+        waker: impl FnOnce() -> C::Waker,
         effects: &mut Effects<C>,
     ) -> (Ticket, Take<C>) {
         let ticket = self.line.draw();
-        let taken = self.take_as(ticket, request, now, bell, effects);
+        let taken = self.take_as(ticket, request, now, waker, effects);
         (ticket, taken)
     }
 
@@ -86,14 +86,14 @@ impl<C: Held> State<C> {
         unfit: (C, Cause),
         request: Request<'_>,
         now: Time,
-        bell: impl FnOnce() -> C::Bell,
+        waker: impl FnOnce() -> C::Waker,
         effects: &mut Effects<C>,
     ) -> Take<C> {
         let (conn, cause) = unfit;
         let id = conn.destination_id();
         self.end_borrow(id);
         self.close(conn, cause, effects);
-        let taken = self.take_as(ticket, request, now, bell, effects);
+        let taken = self.take_as(ticket, request, now, waker, effects);
         self.settle(id, now, effects);
         taken
     }
@@ -103,7 +103,7 @@ impl<C: Held> State<C> {
         ticket: Ticket,
         request: Request<'_>,
         now: Time,
-        bell: impl FnOnce() -> C::Bell,
+        waker: impl FnOnce() -> C::Waker,
         effects: &mut Effects<C>,
     ) -> Take<C> {
         if self.is_closed {
@@ -149,7 +149,7 @@ impl<C: Held> State<C> {
                 Some(_) => {}
             }
         }
-        self.stand_in_line(ticket, request, now, bell, effects)
+        self.stand_in_line(ticket, request, now, waker, effects)
     }
 
     /// A dial could begin, and nothing would have to be closed for it.
@@ -204,11 +204,11 @@ impl<C: Held> State<C> {
         ticket: Ticket,
         request: Request<'_>,
         now: Time,
-        bell: impl FnOnce() -> C::Bell,
+        waker: impl FnOnce() -> C::Waker,
         effects: &mut Effects<C>,
     ) -> Take<C> {
         let id = self.find_or_add(request.destination);
-        self.queue(ticket, id, request.want, bell());
+        self.queue(ticket, id, request.want, waker());
         self.serve(now, effects);
         if let Some(answer) = self.collect(ticket) {
             return answer;

@@ -19,7 +19,7 @@ pub(super) struct Flights<C: Held>(BTreeMap<(DestinationId, Ticket), Flight<C>>)
 
 #[derive(Debug)]
 struct Flight<C: Held> {
-    bell: C::Bell,
+    waker: C::Waker,
     takes_any: bool,
     answer: Option<C>,
 }
@@ -43,8 +43,8 @@ impl<C: Held> Flights<C> {
     }
 
     /// Everybody has to look up.
-    pub(super) fn bells(&self) -> impl Iterator<Item = C::Bell> + '_ {
-        self.0.values().map(|flight| flight.bell.clone())
+    pub(super) fn wakers(&self) -> impl Iterator<Item = C::Waker> + '_ {
+        self.0.values().map(|flight| flight.waker.clone())
     }
 
     pub(super) fn oldest_who_takes_any(&self, id: DestinationId) -> Option<Ticket> {
@@ -57,13 +57,13 @@ impl<C: Held> Flights<C> {
 }
 
 impl<C: Held> State<C> {
-    /// A dial begins to run; `bell` wakes its caller, who may be served at once. Refused if the pool was closed since the right
+    /// A dial begins to run; `waker` wakes its caller, who may be served at once. Refused if the pool was closed since the right
     /// was given.
     pub(crate) fn dial_begins(
         &mut self,
         right: DialRight,
         takes: Meanwhile,
-        bell: C::Bell,
+        waker: C::Waker,
         now: Time,
         effects: &mut Effects<C>,
     ) -> Result<Option<C>, Refusal> {
@@ -71,7 +71,7 @@ impl<C: Held> State<C> {
             return Err(Refusal::PoolClosed);
         }
         let flight = Flight {
-            bell,
+            waker,
             takes_any: takes != Meanwhile::Nothing,
             answer: None,
         };
@@ -100,7 +100,7 @@ impl<C: Held> State<C> {
         self.note_lifetime(&conn);
         self.begin_borrow(id);
         if let Some(flight) = self.flights.0.get_mut(&(id, ticket)) {
-            effects.wakes.push(flight.bell.clone());
+            effects.wakes.push(flight.waker.clone());
             flight.answer = Some(conn);
         }
     }

@@ -19,7 +19,7 @@ const MANY: usize = 4096;
 /// What a shelf holds.
 pub(crate) trait Held {
     /// Wakes one that waits for a connection.
-    type Bell: Clone + std::fmt::Debug;
+    type Waker: Clone + std::fmt::Debug;
     /// Never the same for two connections that exist at once.
     fn id(&self) -> u64;
     /// Where it belongs.
@@ -413,7 +413,7 @@ mod tests {
     struct One(u64, Rc<Cell<Time>>);
 
     impl Held for One {
-        type Bell = ();
+        type Waker = ();
         fn id(&self) -> u64 {
             self.0
         }

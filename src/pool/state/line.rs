@@ -68,7 +68,7 @@ struct Waiter<C: Held> {
     want: Want,
     /// Counts against max_waiters; one that only waits for its turn to dial does not.
     is_limited: bool,
-    bell: C::Bell,
+    waker: C::Waker,
     answer: Option<Take<C>>,
 }
 
@@ -123,12 +123,12 @@ enum Use {
 
 impl<C: Held> State<C> {
     /// Puts a borrower in line.
-    pub(super) fn queue(&mut self, ticket: Ticket, id: DestinationId, want: Want, bell: C::Bell) {
+    pub(super) fn queue(&mut self, ticket: Ticket, id: DestinationId, want: Want, waker: C::Waker) {
         let waiter = Waiter {
             destination: id,
             want,
             is_limited: false,
-            bell,
+            waker,
             answer: None,
         };
         self.line.waiters.insert(ticket, waiter);
@@ -212,7 +212,7 @@ impl<C: Held> State<C> {
         self.step_out(ticket);
         if let Some(waiter) = self.line.waiters.get_mut(&ticket) {
             waiter.answer = Some(answer);
-            effects.wakes.push(waiter.bell.clone());
+            effects.wakes.push(waiter.waker.clone());
         }
     }
 

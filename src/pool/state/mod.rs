@@ -117,7 +117,7 @@ pub(crate) struct State<C: Held> {
     line: Line<C>,
     flights: Flights<C>,
     /// Who waits for the last borrowed connection to come home.
-    drainers: BTreeMap<Ticket, C::Bell>,
+    drainers: BTreeMap<Ticket, C::Waker>,
     /// What was put on a shelf since the engine was told.
     shelved_due: Time,
     look_for_short_at: Time,
@@ -298,7 +298,7 @@ impl<C: Held> State<C> {
     pub(crate) fn end(&mut self, now: Time, effects: &mut Effects<C>) {
         self.is_closed = true;
         self.send_all_home(effects);
-        effects.wakes.extend(self.flights.bells());
+        effects.wakes.extend(self.flights.wakers());
         self.close_idle(Cause::PoolClosedWhileIdle, now, effects);
     }
 
@@ -320,11 +320,11 @@ impl<C: Held> State<C> {
         self.serve(now, effects);
     }
 
-    /// `bell` rings when nothing is borrowed any more; how many are, and by what `stop_awaiting_home` knows it.
-    pub(crate) fn await_home(&mut self, bell: &C::Bell) -> (u32, Ticket) {
+    /// `waker` is woken when nothing is borrowed any more; how many are, and by what `stop_awaiting_home` knows it.
+    pub(crate) fn await_home(&mut self, waker: &C::Waker) -> (u32, Ticket) {
         let ticket = self.line.draw();
         if self.borrowed > 0 {
-            self.drainers.insert(ticket, bell.clone());
+            self.drainers.insert(ticket, waker.clone());
         }
         (self.borrowed, ticket)
     }

@@ -1,7 +1,7 @@
 //! Larger scenes, for as many orders as there is time for: four to eight threads.
 
 use crate::pool::state::answer::Want;
-use crate::scene::{limits, Got, Patience, Pool, Token};
+use crate::scene::{limits, CancelToken, Got, Patience, Pool};
 use crate::sync::{thread, Arc};
 use crate::values::options::Limits;
 
@@ -216,7 +216,7 @@ fn act(pool: &Arc<Pool>, what: Do, may_end: bool) {
     };
     let patience = match what {
         Do::TimeOut => Patience::Ends,
-        Do::Cancel => Patience::Until(Arc::<Token>::default()),
+        Do::Cancel => Patience::Until(Arc::<CancelToken>::default()),
         Do::Put => return pool.put(0),
         Do::Reap => return pool.reap(),
         Do::Evict => return pool.evict(),

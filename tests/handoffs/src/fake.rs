@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
 use crate::handle::{word, Absence};
 use crate::pool::state::idle_list::{Held, NOWHERE};
 use crate::pool::state::counters::Cause;
-use crate::scene::Nap;
+use crate::scene::Parker;
 use crate::sync::atomic::{
     self, AtomicU64,
     Ordering::{AcqRel, Acquire, Relaxed},
@@ -120,7 +120,7 @@ impl Conn {
 }
 
 impl Held for Conn {
-    type Bell = Arc<Nap>;
+    type Waker = Arc<Parker>;
 
     fn id(&self) -> u64 {
         self.id

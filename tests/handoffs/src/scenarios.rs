@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering::SeqCst;
 
 use crate::pool::state::answer::Want;
-use crate::scene::{limits, Got, Patience, Pool, Token};
+use crate::scene::{limits, CancelToken, Got, Patience, Pool};
 use crate::sync::{thread, Arc};
 
 pub(crate) const ALL: &[(&str, fn())] = &[
@@ -100,7 +100,7 @@ fn give_back_against_timeout() {
 fn give_back_against_cancel() {
     let pool = Pool::new(limits(1));
     let conn = pool.opened(0);
-    let token = Arc::<Token>::default();
+    let token = Arc::<CancelToken>::default();
     let patience = Patience::Until(token.clone());
     let waiter = spawn(&pool, move |pool| borrow_and_return(pool, 0, &patience));
     let firing = spawn(&pool, move |_| {
@@ -194,7 +194,7 @@ fn failed_dial_against_cancel() {
     let Got::Dial(right) = pool.borrow(0, Want::Any, &Patience::ForEver) else {
         panic!("an empty pool dials");
     };
-    let token = Arc::<Token>::default();
+    let token = Arc::<CancelToken>::default();
     let patience = Patience::Until(token.clone());
     let waiter = spawn(&pool, move |pool| borrow_and_return(pool, 0, &patience));
     let firing = spawn(&pool, move |_| {

@@ -18,20 +18,20 @@ use crate::values::destination::Destination;
 use crate::values::network::{Family, Network};
 use crate::values::options::{Keeping, Limits, ReuseOrder};
 
-/// `sys::nap`, and the token's bell with it.
+/// `sys::wake`, and the token's waker with it.
 #[derive(Debug, Default)]
-pub(crate) struct Nap {
+pub(crate) struct Parker {
     is_woken: Mutex<bool>,
     woken: Condvar,
 }
 
-impl Nap {
+impl Parker {
     fn wake(&self) {
         *self.is_woken.lock().expect("no panic") = true;
         self.woken.notify_one();
     }
 
-    fn sleep(&self) {
+    fn park(&self) {
         let mut is_woken = self.is_woken.lock().expect("no panic");
         while !*is_woken {
             is_woken = self.woken.wait(is_woken).expect("no panic");
@@ -42,12 +42,12 @@ impl Nap {
 
 /// A cancel token of one waiter.
 #[derive(Debug, Default)]
-pub(crate) struct Token {
+pub(crate) struct CancelToken {
     has_fired: Mutex<bool>,
-    sleeper: Arc<Nap>,
+    sleeper: Arc<Parker>,
 }
 
-impl Token {
+impl CancelToken {
     pub(crate) fn fire(&self) {
         *self.has_fired.lock().expect("no panic") = true;
         self.sleeper.wake();
@@ -60,7 +60,7 @@ pub(crate) enum Patience {
     ForEver,
     /// Its time passes at some moment.
     Ends,
-    Until(Arc<Token>),
+    Until(Arc<CancelToken>),
 }
 
 /// What a borrower got.
@@ -147,7 +147,7 @@ impl Pool {
         let result = change(&mut state, &mut effects);
         self.check_limits(&state);
         drop(state);
-        effects.wakes.drain(..).for_each(|nap| nap.wake());
+        effects.wakes.drain(..).for_each(|parker| parker.wake());
         result
     }
 
@@ -167,7 +167,7 @@ impl Pool {
     }
 
     pub(crate) fn borrow(self: &Arc<Self>, to: usize, want: Want, patience: &Patience) -> Got {
-        let nap = match patience {
+        let parker = match patience {
             Patience::Until(token) => token.sleeper.clone(),
             _ => Arc::default(),
         };
@@ -179,7 +179,7 @@ impl Pool {
             has_waited: false,
         };
         let (ticket, taken) = self.change(|state, effects| {
-            let (ticket, taken) = state.take(request, NOW, || nap.clone(), effects);
+            let (ticket, taken) = state.take(request, NOW, || parker.clone(), effects);
             if matches!(taken, Take::Wait) {
                 self.lined_up.lock().expect("no panic").push(ticket);
             }
@@ -189,7 +189,7 @@ impl Pool {
             let waiter = Waiter {
                 pool: self,
                 patience,
-                nap,
+                parker,
             };
             let until = match patience {
                 Patience::Ends => Deadline::at(NOW),
@@ -239,10 +239,10 @@ impl Pool {
 
     /// A dial with late binding: what came first, its own connect or another; what comes second goes on for nobody.
     pub(crate) fn dial(&self, right: DialRight) -> Option<Conn> {
-        let bell = Arc::<Nap>::default();
+        let waker = Arc::<Parker>::default();
         let takes = Meanwhile::Anything;
         let begun = self
-            .change(|state, effects| state.dial_begins(right, takes, bell.clone(), NOW, effects));
+            .change(|state, effects| state.dial_begins(right, takes, waker.clone(), NOW, effects));
         let at_once = match begun {
             Err(_) => {
                 self.dial_failed(right);
@@ -321,11 +321,11 @@ impl Pool {
     /// Closes the pool and waits for what is borrowed.
     pub(crate) fn drain(&self) {
         self.close();
-        let nap = Arc::<Nap>::default();
+        let parker = Arc::<Parker>::default();
         loop {
-            let (out, ticket) = self.change(|state, _| state.await_home(&nap));
+            let (out, ticket) = self.change(|state, _| state.await_home(&parker));
             if out > 0 {
-                nap.sleep();
+                parker.park();
             }
             self.change(|state, _| state.stop_awaiting_home(ticket));
             if out == 0 {
@@ -396,7 +396,7 @@ impl Pool {
 struct Waiter<'a> {
     pool: &'a Pool,
     patience: &'a Patience,
-    nap: Arc<Nap>,
+    parker: Arc<Parker>,
 }
 
 impl Sleeper for Waiter<'_> {
@@ -404,7 +404,7 @@ impl Sleeper for Waiter<'_> {
     fn sleep(&self, _: Deadline) -> io::Result<()> {
         match self.patience {
             Patience::Ends => {}
-            _ => self.nap.sleep(),
+            _ => self.parker.park(),
         }
         Ok(())
     }

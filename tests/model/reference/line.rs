@@ -100,7 +100,7 @@ impl Reference {
             return false;
         };
         dial.answer = Some(conn.id);
-        self.wakes.push(dial.bell);
+        self.wakes.push(dial.waker);
         self.lend(conn);
         true
     }

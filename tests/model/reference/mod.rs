@@ -156,7 +156,7 @@ pub(super) struct Flight {
     to: usize,
     /// Its caller's.
     ticket: u64,
-    bell: u64,
+    waker: u64,
     takes_any: bool,
     /// A connection, not fetched yet.
     pub(super) answer: Option<u64>,

@@ -75,7 +75,7 @@ impl Reference {
         &mut self,
         id: u64,
         ticket: u64,
-        bell: u64,
+        waker: u64,
         takes: (bool, bool),
     ) -> Result<Option<u64>, Refusal> {
         if self.is_closed {
@@ -87,7 +87,7 @@ impl Reference {
             id,
             to,
             ticket,
-            bell,
+            waker,
             takes_any,
             answer: None,
         });
@@ -286,15 +286,16 @@ impl Reference {
         for ticket in waiting {
             self.answer(ticket, Answer::Refused(Refusal::PoolClosed));
         }
-        self.wakes.extend(self.flights.iter().map(|dial| dial.bell));
+        self.wakes
+            .extend(self.flights.iter().map(|dial| dial.waker));
         self.close_each_idle(|_, _| Some(Cause::PoolClosedWhileIdle));
     }
 
-    /// How many are borrowed; if any are, the bell rings when the last has come home.
-    pub(in super::super) fn await_home(&mut self, bell: u64) -> u32 {
+    /// How many are borrowed; if any are, the waker is woken when the last has come home.
+    pub(in super::super) fn await_home(&mut self, waker: u64) -> u32 {
         let borrowed = self.count(Conn::is_borrowed);
         if borrowed > 0 {
-            self.drainers.push(bell);
+            self.drainers.push(waker);
         }
         borrowed
     }

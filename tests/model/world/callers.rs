@@ -21,7 +21,7 @@ pub(super) struct Caller {
 impl World<'_> {
     pub(super) fn take(&mut self, to: usize, want: Want, may_wait: bool) -> Result<(), Wrong> {
         let call = Call {
-            ticket: self.new_bell(),
+            ticket: self.new_waker(),
             to,
             want,
             may_wait,
@@ -76,7 +76,7 @@ impl World<'_> {
         // Whoever is answered at once is not asleep.
         self.effects
             .wakes
-            .retain(|&bell| bell != caller.call.ticket);
+            .retain(|&waker| waker != caller.call.ticket);
         let is = match &taken {
             Take::Reuse(conn) => Answer::Reuse(conn.id),
             Take::Dial(right, _) => Answer::Dial {
@@ -129,7 +129,7 @@ impl World<'_> {
         Ok(())
     }
 
-    /// By its bell, by time, or for no reason.
+    /// By its waker, by time, or for no reason.
     pub(super) fn wake_up(&mut self, who: u8, late: Late) -> Result<(), Wrong> {
         let Some(at) = pick(&self.waiting, who) else {
             return Ok(());

@@ -309,9 +309,9 @@ impl World<'_> {
         if !self.reference.is_closed {
             return Ok(());
         }
-        let bell = self.new_bell();
-        let (is, _) = self.state.await_home(&bell);
-        same("not home yet", is, self.reference.await_home(bell))
+        let waker = self.new_waker();
+        let (is, _) = self.state.await_home(&waker);
+        same("not home yet", is, self.reference.await_home(waker))
     }
 
     pub(super) fn close_longest_idle(&mut self) -> Result<(), Wrong> {

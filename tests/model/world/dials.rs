@@ -64,16 +64,16 @@ impl World<'_> {
 
     /// What it is offered at once. A dial that a closed pool refuses is over.
     fn begins(&mut self, at: usize, takes: Meanwhile) -> Result<Option<Fake>, Wrong> {
-        let bell = self.new_bell();
+        let waker = self.new_waker();
         let dial = self.dials[at];
         let takes = Self::allowed(&dial, takes);
         let begun = self
             .state
-            .dial_begins(dial.right, takes, bell, self.now, &mut self.effects);
+            .dial_begins(dial.right, takes, waker, self.now, &mut self.effects);
         let takes = (takes != Meanwhile::Nothing, takes == Meanwhile::Anything);
         let should_be = self
             .reference
-            .dial_begins(dial.id, dial.ticket, bell, takes);
+            .dial_begins(dial.id, dial.ticket, waker, takes);
         let is = begun.as_ref().map(|conn| conn.as_ref().map(|conn| conn.id));
         same("the dial begins", is, should_be.as_ref().map(|&id| id))?;
         match begun {
@@ -119,7 +119,7 @@ impl World<'_> {
         self.lend(conn, Came::ForADial);
     }
 
-    /// The bell of a dial rang, perhaps: with a connection its caller leaves, and the dial goes on for nobody or is given up.
+    /// The waker of a dial was woken, perhaps: with a connection its caller leaves, and the dial goes on for nobody or is given up.
     pub(super) fn fetch_answer(
         &mut self,
         which: u8,
@@ -224,7 +224,7 @@ impl World<'_> {
                 let (id, is_probe) = answer.dial();
                 same("a probe", right.is_probe, is_probe)?;
                 same("dials", &at, destination)?;
-                let ticket = self.new_bell();
+                let ticket = self.new_waker();
                 self.dials.push(Dial {
                     id,
                     right,

@@ -43,8 +43,8 @@ pub(super) struct World<'a> {
     pub(super) reference: Reference,
     pub(super) now: Time,
     effects: Effects<Fake>,
-    /// Callers and other bells so far.
-    bells: u64,
+    /// Callers and other wakers so far.
+    wakers: u64,
     waiting: Vec<Caller>,
     dials: Vec<Dial>,
     borrowers: Vec<Borrower>,
@@ -67,7 +67,7 @@ impl<'a> World<'a> {
             reference: Reference::new(rules.clone(), now),
             now,
             effects: Effects::none(),
-            bells: 0,
+            wakers: 0,
             waiting: Vec::new(),
             dials: Vec::new(),
             borrowers: Vec::new(),
@@ -200,9 +200,9 @@ impl<'a> World<'a> {
         })
     }
 
-    fn new_bell(&mut self) -> u64 {
-        self.bells += 1;
-        self.bells
+    fn new_waker(&mut self) -> u64 {
+        self.wakers += 1;
+        self.wakers
     }
 
     fn compare_effects(&mut self) -> Result<(), Wrong> {

@@ -59,7 +59,7 @@ impl Fake {
 }
 
 impl Held for Fake {
-    type Bell = ();
+    type Waker = ();
 
     fn id(&self) -> u64 {
         self.0.id
