@@ -8,14 +8,14 @@ use crate::pool::conn::Conn;
 use crate::pool::engine::Engine;
 use crate::pool::report::leaks::Lent;
 use crate::pool::runtime::process;
-use crate::pool::state::counters::Cause;
+use crate::pool::state::counters::CloseCause;
 use crate::pool::Pool;
 use crate::sync::Arc;
 use crate::sys::clock;
 use crate::values::clock::Time;
 use crate::values::destination::Destination;
 use crate::values::error::Error;
-use crate::values::event::{Event, Kind, Reason};
+use crate::values::event::{CloseReason, Event, Kind};
 
 /// The program's on_event, as this layer sees it. `ffi::callbacks` implements it.
 pub(crate) trait Observer: Debug + Send + Sync {
@@ -57,22 +57,22 @@ impl End {
 }
 
 /// What a connection's closing is called outside.
-pub(crate) fn reason(cause: Cause) -> Reason {
+pub(crate) fn reason(cause: CloseCause) -> CloseReason {
     match cause {
-        Cause::StaleAtBorrow | Cause::PeerClosedWhileIdle | Cause::PeerClosedAtGiveBack => {
-            Reason::PeerClosed
-        }
-        Cause::DirtyAtBorrow | Cause::DirtyWhileIdle => Reason::Dirty,
-        Cause::IdleTimeout => Reason::IdleTimeout,
-        Cause::Lifetime => Reason::Lifetime,
-        Cause::MaxUses => Reason::MaxUses,
-        Cause::IdleFull => Reason::IdleFull,
-        Cause::Evicted => Reason::Evicted,
-        Cause::Discarded => Reason::Discarded,
-        Cause::Failed => Reason::Failed,
-        Cause::Hook => Reason::Hook,
-        Cause::ForeignFd => Reason::ForeignFd,
-        Cause::PoolClosed | Cause::PoolClosedWhileIdle => Reason::PoolClosed,
+        CloseCause::StaleAtBorrow
+        | CloseCause::PeerClosedWhileIdle
+        | CloseCause::PeerClosedAtGiveBack => CloseReason::PeerClosed,
+        CloseCause::DirtyAtBorrow | CloseCause::DirtyWhileIdle => CloseReason::Dirty,
+        CloseCause::IdleTimeout => CloseReason::IdleTimeout,
+        CloseCause::Lifetime => CloseReason::Lifetime,
+        CloseCause::MaxUses => CloseReason::MaxUses,
+        CloseCause::IdleFull => CloseReason::IdleFull,
+        CloseCause::Evicted => CloseReason::Evicted,
+        CloseCause::Discarded => CloseReason::Discarded,
+        CloseCause::Failed => CloseReason::Failed,
+        CloseCause::Hook => CloseReason::Hook,
+        CloseCause::ForeignFd => CloseReason::ForeignFd,
+        CloseCause::PoolClosed | CloseCause::PoolClosedWhileIdle => CloseReason::PoolClosed,
     }
 }
 
@@ -172,7 +172,7 @@ impl Pool {
     }
 
     /// Before the descriptor is closed: it still is what it was.
-    pub(super) fn tell_closed(&self, conn: &Conn, cause: Cause) {
+    pub(super) fn tell_closed(&self, conn: &Conn, cause: CloseCause) {
         if self.is_observed() {
             let loan = conn.loan();
             self.tell(Event {

@@ -33,7 +33,7 @@ use self::lend::hooks::{Hook, Hooks};
 use self::report::leaks::Lent;
 use self::runtime::process;
 use self::state::answer::{Effects, Fate, Take, Want};
-use self::state::counters::{Cause, Stats};
+use self::state::counters::{CloseCause, Stats};
 use self::state::idle_list::Held;
 use self::state::{DestinationId, State};
 use self::transition::close_conn;
@@ -276,7 +276,9 @@ impl Pool {
             };
             match self.lend_reused(conn, ask) {
                 Ok(conn) => return Ok(conn),
-                Err(NotLent::Refused(conn)) => taken = asleep.take_another(conn, Cause::Hook)?,
+                Err(NotLent::Refused(conn)) => {
+                    taken = asleep.take_another(conn, CloseCause::Hook)?
+                }
                 Err(NotLent::Failed(error)) => return Err(error),
             }
         }
@@ -298,9 +300,9 @@ impl Pool {
     }
 
     /// Why an idle connection must not be handed out.
-    fn unfit(&self, conn: &Conn) -> Option<Cause> {
+    fn unfit(&self, conn: &Conn) -> Option<CloseCause> {
         if conn.has(conn::HUNG_UP) {
-            return Some(Cause::StaleAtBorrow);
+            return Some(CloseCause::StaleAtBorrow);
         }
         let liveness = conn.liveness();
         if liveness == Liveness::Watch && conn.has(conn::WATCHED) {
@@ -308,12 +310,14 @@ impl Pool {
         }
         match socket::peek(conn.fd(), conn.is_datagram()) {
             socket::Peek::Quiet => None,
-            socket::Peek::Data => (liveness == Liveness::Strict).then_some(Cause::DirtyAtBorrow),
-            socket::Peek::End | socket::Peek::Failed(_) => Some(Cause::StaleAtBorrow),
+            socket::Peek::Data => {
+                (liveness == Liveness::Strict).then_some(CloseCause::DirtyAtBorrow)
+            }
+            socket::Peek::End | socket::Peek::Failed(_) => Some(CloseCause::StaleAtBorrow),
         }
     }
 
-    fn reject(&self, conn: Owned<Conn>, cause: Cause) {
+    fn reject(&self, conn: Owned<Conn>, cause: CloseCause) {
         let id = conn.destination_id();
         self.change(|state, now, effects| state.reject(id, conn, cause, now, effects));
     }
@@ -327,7 +331,7 @@ impl Pool {
             };
             conn = back;
             fate = match self.fate(&conn) {
-                Fate::Keep if !is_kept => Fate::Close(Cause::Hook),
+                Fate::Keep if !is_kept => Fate::Close(CloseCause::Hook),
                 fate => fate,
             };
         }
@@ -348,15 +352,15 @@ impl Pool {
         let is_foreign = !owners::is_owner(conn.raw_fd(), conn.place())
             || (self.options.verify_release && !conn.is_still_its_socket());
         Fate::Close(if is_foreign {
-            Cause::ForeignFd
+            CloseCause::ForeignFd
         } else if conn.has(conn::DISCARDED | conn::CUT) {
-            Cause::Discarded
+            CloseCause::Discarded
         } else if conn.has(conn::FAILED) {
-            Cause::Failed
+            CloseCause::Failed
         } else if conn.has(conn::HUNG_UP) {
-            Cause::PeerClosedAtGiveBack
+            CloseCause::PeerClosedAtGiveBack
         } else if conn.is_worn() {
-            Cause::MaxUses
+            CloseCause::MaxUses
         } else {
             return Fate::Keep;
         })
@@ -399,7 +403,7 @@ impl Pool {
     }
 
     pub(crate) fn close_idle(&self) {
-        self.change(|state, now, effects| state.close_idle(Cause::Evicted, now, effects));
+        self.change(|state, now, effects| state.close_idle(CloseCause::Evicted, now, effects));
     }
 
     /// Ends the pool: what is idle is closed, dials in flight end, what is borrowed is closed when it comes back.

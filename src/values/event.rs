@@ -27,7 +27,7 @@ pub(crate) enum Kind {
 /// Why a connection was closed. The numbers are those of `vcp_close_reason`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i32)]
-pub(crate) enum Reason {
+pub(crate) enum CloseReason {
     None = 0,
     Discarded = 1,
     IdleTimeout = 2,
@@ -47,7 +47,7 @@ pub(crate) enum Reason {
 #[derive(Debug)]
 pub(crate) struct Event<'a> {
     pub(crate) kind: Kind,
-    pub(crate) reason: Reason,
+    pub(crate) reason: CloseReason,
     pub(crate) destination: &'a Destination,
     pub(crate) label: &'a str,
     pub(crate) fd: Option<RawFd>,
@@ -62,7 +62,7 @@ impl<'a> Event<'a> {
     pub(crate) fn new(kind: Kind, destination: &'a Destination, label: &'a str) -> Self {
         Self {
             kind,
-            reason: Reason::None,
+            reason: CloseReason::None,
             destination,
             label,
             fd: None,

@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use super::reference::DESTINATIONS;
 use crate::handle::{word, Absence};
-use crate::pool::state::counters::Cause;
+use crate::pool::state::counters::CloseCause;
 use crate::pool::state::idle_list::{Held, NOWHERE};
 use crate::pool::state::DestinationId;
 use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -33,7 +33,7 @@ pub(super) struct Facts {
     pub(super) has_data: Cell<bool>,
     pub(super) is_armed: Cell<bool>,
     pub(super) node: Cell<u32>,
-    unfit: Cell<Option<Cause>>,
+    unfit: Cell<Option<CloseCause>>,
     /// The pool lets go of it, for good.
     pub(super) is_gone: Cell<bool>,
     stands_since: Cell<Time>,
@@ -134,12 +134,12 @@ impl Facts {
     }
 
     /// Why it must not be kept.
-    pub(super) fn unfit(&self) -> Option<Cause> {
+    pub(super) fn unfit(&self) -> Option<CloseCause> {
         self.unfit.get()
     }
 
     /// As `Conn::mark` marks.
-    pub(super) fn mark_unfit(&self, cause: Cause) {
+    pub(super) fn mark_unfit(&self, cause: CloseCause) {
         self.unfit.set(Some(cause));
         word::spoil(&self.word);
     }
@@ -177,7 +177,7 @@ impl Held for Fake {
         self.uses.get()
     }
 
-    fn unfit(&self) -> Option<Cause> {
+    fn unfit(&self) -> Option<CloseCause> {
         Facts::unfit(self)
     }
 

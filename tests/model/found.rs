@@ -7,7 +7,7 @@ use super::fake::destinations;
 use super::reference::{Late, Rules};
 use super::steps::Step;
 use crate::pool::state::answer::{Meanwhile, Want};
-use crate::pool::state::counters::Cause;
+use crate::pool::state::counters::CloseCause;
 use crate::values::options::{Keeping, Limits, ReuseOrder};
 
 fn unlimited() -> Rules {
@@ -105,7 +105,7 @@ fn where_dials_fail_at_once_the_idle_ones_are_trusted() {
         put(),
         Step::TakeAnother {
             who: 0,
-            cause: Cause::DirtyAtBorrow,
+            cause: CloseCause::DirtyAtBorrow,
             distrusts_idle: true,
         },
     ];

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::reference::{Late, Rules, DESTINATIONS};
 use crate::pool::state::answer::{Fate, Meanwhile, Want};
-use crate::pool::state::counters::Cause;
+use crate::pool::state::counters::CloseCause;
 use crate::values::options::{Keeping, Limits, ReuseOrder};
 
 /// The longest sequence.
@@ -27,7 +27,7 @@ pub(super) enum Step {
     Leave(u8),
     TakeAnother {
         who: u8,
-        cause: Cause,
+        cause: CloseCause,
         distrusts_idle: bool,
     },
     GiveBack {
@@ -38,7 +38,7 @@ pub(super) enum Step {
     },
     Forget(u8),
     /// In somebody's hands, and seen to be dead, or aborted.
-    Mark(u8, Cause),
+    Mark(u8, CloseCause),
     /// So many of those that its caller is offered are unfit.
     DialBegins {
         which: u8,
@@ -63,7 +63,7 @@ pub(super) enum Step {
     /// A dial for the shelf, if fewer than so many are idle.
     Warm(usize, u32),
     /// The watch looks at one that is idle.
-    Notice(u8, Option<Cause>),
+    Notice(u8, Option<CloseCause>),
     /// The watch looks at one that is not idle any more.
     NoticeLate(u8),
     Pass(Duration),
@@ -227,7 +227,7 @@ impl Dice {
             2 => Step::Leave(who),
             3 => Step::TakeAnother {
                 who,
-                cause: self.one_of(&[Cause::StaleAtBorrow, Cause::DirtyAtBorrow]),
+                cause: self.one_of(&[CloseCause::StaleAtBorrow, CloseCause::DirtyAtBorrow]),
                 distrusts_idle: self.chance(40),
             },
             4 => Step::GiveBack {
@@ -239,7 +239,7 @@ impl Dice {
             5 => Step::Forget(who),
             6 => Step::Mark(
                 who,
-                self.one_of(&[Cause::PeerClosedAtGiveBack, Cause::Discarded]),
+                self.one_of(&[CloseCause::PeerClosedAtGiveBack, CloseCause::Discarded]),
             ),
             7 => Step::DialBegins {
                 which: who,
@@ -293,19 +293,19 @@ impl Dice {
             return Fate::Keep;
         }
         Fate::Close(self.one_of(&[
-            Cause::Discarded,
-            Cause::Failed,
-            Cause::PeerClosedAtGiveBack,
-            Cause::MaxUses,
-            Cause::ForeignFd,
+            CloseCause::Discarded,
+            CloseCause::Failed,
+            CloseCause::PeerClosedAtGiveBack,
+            CloseCause::MaxUses,
+            CloseCause::ForeignFd,
         ]))
     }
 
-    fn found(&mut self) -> Option<Cause> {
+    fn found(&mut self) -> Option<CloseCause> {
         self.one_of(&[
             None,
-            Some(Cause::PeerClosedWhileIdle),
-            Some(Cause::DirtyWhileIdle),
+            Some(CloseCause::PeerClosedWhileIdle),
+            Some(CloseCause::DirtyWhileIdle),
         ])
     }
 }

@@ -14,7 +14,7 @@ use crate::pool::engine::tasks::Task;
 use crate::pool::entry::start_async::ReadAddress;
 use crate::pool::lend::hand_over::NotLent;
 use crate::pool::state::answer::{DialRight, Meanwhile, Take};
-use crate::pool::state::counters::Cause;
+use crate::pool::state::counters::CloseCause;
 use crate::pool::state::wait_loop;
 use crate::sync::Arc;
 use crate::values::clock::Time;
@@ -73,7 +73,7 @@ impl Pending {
                 Some(cause) => another(course, conn, cause),
                 None => match self.pool.lend_reused(conn, &self.ask) {
                     Ok(conn) => self.answer(course, Ok(conn)),
-                    Err(NotLent::Refused(conn)) => another(course, conn, Cause::Hook),
+                    Err(NotLent::Refused(conn)) => another(course, conn, CloseCause::Hook),
                     Err(NotLent::Failed(error)) => self.answer(course, Err(error)),
                 },
             },

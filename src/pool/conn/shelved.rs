@@ -6,7 +6,7 @@ use super::{
 };
 use crate::handle::{owners, Absence, Owned};
 use crate::pool::events::Loan;
-use crate::pool::state::counters::Cause;
+use crate::pool::state::counters::CloseCause;
 use crate::pool::state::idle_list::{Held, NOWHERE};
 use crate::sync::atomic::Ordering::{Acquire, Relaxed};
 use crate::sync::Arc;
@@ -33,13 +33,13 @@ impl Held for Owned<Conn> {
         self.uses.load(Acquire)
     }
 
-    fn unfit(&self) -> Option<Cause> {
+    fn unfit(&self) -> Option<CloseCause> {
         if self.has(HUNG_UP) {
-            Some(Cause::PeerClosedAtGiveBack)
+            Some(CloseCause::PeerClosedAtGiveBack)
         } else if self.has(CUT) {
-            Some(Cause::Discarded)
+            Some(CloseCause::Discarded)
         } else if self.has(EVICTED) {
-            Some(Cause::Evicted)
+            Some(CloseCause::Evicted)
         } else {
             None
         }

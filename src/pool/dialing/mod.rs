@@ -15,7 +15,7 @@ use crate::pool::engine::tasks::Task;
 use crate::pool::lend::hand_over::NotLent;
 use crate::pool::lend::hooks::{Budget, Hook};
 use crate::pool::state::answer::{DialRight, Meanwhile, Refusal};
-use crate::pool::state::counters::Cause;
+use crate::pool::state::counters::CloseCause;
 use crate::pool::state::idle_list::Held;
 use crate::pool::transition::close_conn;
 use crate::pool::{canceled, Ask, Mode, Pool};
@@ -214,7 +214,7 @@ impl Dialing {
         }
     }
 
-    fn another(&self, mut conn: Owned<Conn>, mut cause: Cause) -> Option<Owned<Conn>> {
+    fn another(&self, mut conn: Owned<Conn>, mut cause: CloseCause) -> Option<Owned<Conn>> {
         let (pool, right) = (self.pool(), self.permit.right());
         loop {
             pool.reject(conn, cause);
@@ -233,7 +233,7 @@ impl Dialing {
             conn = match self.pool().lend_reused(conn, ask) {
                 Ok(conn) => return Some(Ok(conn)),
                 Err(NotLent::Failed(error)) => return Some(Err(error)),
-                Err(NotLent::Refused(refused)) => self.another(refused, Cause::Hook)?,
+                Err(NotLent::Refused(refused)) => self.another(refused, CloseCause::Hook)?,
             };
         }
     }

@@ -9,7 +9,7 @@ use std::io;
 use crate::handle::Owned;
 use crate::pool::conn::Conn;
 use crate::pool::state::answer::{Meanwhile, Request, Take, Ticket, Waited, Want};
-use crate::pool::state::counters::Cause;
+use crate::pool::state::counters::CloseCause;
 use crate::pool::state::wait_loop::{self, Patience, Sleeper, Unanswered, Waiter};
 use crate::pool::{canceled, system_error, Ask, Pool};
 use crate::sync::Arc;
@@ -81,7 +81,7 @@ impl InLine<'_> {
     pub(crate) fn take_another(
         &mut self,
         conn: Owned<Conn>,
-        cause: Cause,
+        cause: CloseCause,
         waker: impl FnOnce() -> Arc<dyn Wake>,
     ) -> Taken {
         let ticket = self.ticket();
@@ -196,7 +196,7 @@ impl<'a> Asleep<'a> {
     }
 
     /// The same after one that is unfit.
-    pub(crate) fn take_another(&mut self, conn: Owned<Conn>, cause: Cause) -> Result<Taken> {
+    pub(crate) fn take_another(&mut self, conn: Owned<Conn>, cause: CloseCause) -> Result<Taken> {
         let Self { line, parker } = self;
         let ask = line.ask;
         let taken = line.take_another(conn, cause, || waker(parker, ask));

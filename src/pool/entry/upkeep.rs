@@ -6,7 +6,7 @@ use crate::pool::conn::{self, Conn};
 use crate::pool::engine::Engine;
 use crate::pool::runtime::process;
 use crate::pool::state::answer::Effects;
-use crate::pool::state::counters::Cause;
+use crate::pool::state::counters::CloseCause;
 use crate::pool::state::idle_list::NOWHERE;
 use crate::pool::transition::close_conn;
 use crate::pool::Pool;
@@ -45,7 +45,7 @@ impl Pool {
             state.remove_idle(
                 conn.node(),
                 place.to_bits(),
-                |_| Some(Cause::Lifetime),
+                |_| Some(CloseCause::Lifetime),
                 clock::now_coarse(),
                 &mut effects,
             );
@@ -125,9 +125,9 @@ fn has_hung_up(conn: &Conn, events: u32) -> bool {
         )
 }
 
-fn unfit_while_idle(conn: &Conn) -> Option<Cause> {
+fn unfit_while_idle(conn: &Conn) -> Option<CloseCause> {
     if conn.has(conn::HUNG_UP) {
-        return Some(Cause::PeerClosedWhileIdle);
+        return Some(CloseCause::PeerClosedWhileIdle);
     }
     if conn.liveness() != Liveness::Strict {
         return None;
@@ -135,7 +135,7 @@ fn unfit_while_idle(conn: &Conn) -> Option<Cause> {
     // An event may be older than this idle time, so the socket is asked. It never waits, so it may be asked under the lock.
     match socket::peek(conn.fd(), conn.is_datagram()) {
         socket::Peek::Quiet => None,
-        socket::Peek::Data => Some(Cause::DirtyWhileIdle),
-        socket::Peek::End | socket::Peek::Failed(_) => Some(Cause::PeerClosedWhileIdle),
+        socket::Peek::Data => Some(CloseCause::DirtyWhileIdle),
+        socket::Peek::End | socket::Peek::Failed(_) => Some(CloseCause::PeerClosedWhileIdle),
     }
 }

@@ -6,7 +6,7 @@ use std::os::fd::RawFd;
 use crate::handle::Owned;
 use crate::pool::conn::{self, Conn};
 use crate::pool::state::answer::{Forgotten, Refusal};
-use crate::pool::state::counters::Cause;
+use crate::pool::state::counters::CloseCause;
 use crate::pool::state::idle_list::Held;
 use crate::pool::transition::close_conn;
 use crate::pool::Pool;
@@ -45,7 +45,7 @@ impl Pool {
                     self.forget(&conn, Forgotten::Got);
                     return Ok(close_conn::release(conn));
                 }
-                None => Cause::StaleAtBorrow,
+                None => CloseCause::StaleAtBorrow,
                 Some(cause) => cause,
             };
             self.reject(conn, cause);

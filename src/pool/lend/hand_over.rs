@@ -5,7 +5,7 @@ use crate::handle::Owned;
 use crate::pool::conn::{Conn, FAILED};
 use crate::pool::lend::hooks::{Budget, Hook};
 use crate::pool::state::answer::Fate;
-use crate::pool::state::counters::Cause;
+use crate::pool::state::counters::CloseCause;
 use crate::pool::state::idle_list::Held;
 use crate::pool::{system_error, Ask, Mode, Pool};
 use crate::sync::Arc;
@@ -62,7 +62,7 @@ impl Pool {
         }
         conn.begin_borrow(true);
         if let Err(error) = self.set_mode(&conn, ask.mode) {
-            self.end_borrow(conn.destination_id(), conn, Fate::Close(Cause::Failed));
+            self.end_borrow(conn.destination_id(), conn, Fate::Close(CloseCause::Failed));
             return Err(NotLent::Failed(error));
         }
         let conn = if self.has_hook(Hook::Reuse) {
@@ -94,7 +94,7 @@ impl Pool {
             }
             Err((conn, error)) => {
                 if let Some(conn) = conn {
-                    self.end_borrow(conn.destination_id(), conn, Fate::Close(Cause::Hook));
+                    self.end_borrow(conn.destination_id(), conn, Fate::Close(CloseCause::Hook));
                 }
                 Err(NotLent::Failed(error))
             }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::counters::Cause;
+use super::counters::CloseCause;
 use super::idle_list::Held;
 use super::DestinationId;
 use crate::sync::Arc;
@@ -167,14 +167,14 @@ impl From<Refusal> for Error {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
     Keep,
-    Close(Cause),
+    Close(CloseCause),
 }
 
 /// What has to happen after unlock.
 #[derive(Debug)]
 pub(crate) struct Effects<C: Held> {
     /// Connections that the pool no longer counts, to be closed.
-    pub(crate) closes: Vec<(C, Cause)>,
+    pub(crate) closes: Vec<(C, CloseCause)>,
     /// Who waited and has an answer now.
     pub(crate) wakes: Vec<C::Waker>,
 }

@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::answer::{Blocked, DialRight, Effects, Fate, Refusal, Request, Take, Ticket, Want};
-use super::counters::Cause;
+use super::counters::CloseCause;
 use super::idle_list::Held;
 use super::{DestinationId, Entry, State};
 use crate::sync::Arc;
@@ -21,12 +21,12 @@ pub(super) struct Obstacle {
 
 impl<C: Held> State<C> {
     /// Why an idle connection may not be handed out any more.
-    pub(super) fn expired(&self, conn: &C, idle_since: Time, now: Time) -> Option<Cause> {
+    pub(super) fn expired(&self, conn: &C, idle_since: Time, now: Time) -> Option<CloseCause> {
         if conn.retire_at() <= now {
-            return Some(Cause::Lifetime);
+            return Some(CloseCause::Lifetime);
         }
         let timeout = self.keeping.idle_timeout?;
-        (idle_since.after(timeout) <= now).then_some(Cause::IdleTimeout)
+        (idle_since.after(timeout) <= now).then_some(CloseCause::IdleTimeout)
     }
 
     /// Takes the next idle connection of a destination that pleases `choose`; it counts as borrowed.
@@ -83,7 +83,7 @@ impl<C: Held> State<C> {
     pub(crate) fn take_another(
         &mut self,
         ticket: Ticket,
-        unfit: (C, Cause),
+        unfit: (C, CloseCause),
         request: Request<'_>,
         now: Time,
         waker: impl FnOnce() -> C::Waker,
@@ -285,14 +285,14 @@ impl<C: Held> State<C> {
             // The destination is forgotten with its last connection.
             while self.known(own).is_some_and(|entry| entry.conns() >= max) {
                 match self.longest_idle_of(id) {
-                    Some(node) => self.close_idle_node(node, id, Cause::Evicted, effects),
+                    Some(node) => self.close_idle_node(node, id, CloseCause::Evicted, effects),
                     None => return,
                 }
             }
         }
         while self.limits.max_conns.is_some_and(|max| self.conns() >= max) {
             match self.oldest_to_evict(own, want) {
-                Some((node, id)) => self.close_idle_node(node, id, Cause::Evicted, effects),
+                Some((node, id)) => self.close_idle_node(node, id, CloseCause::Evicted, effects),
                 None => return,
             }
         }
@@ -442,7 +442,7 @@ impl<C: Held> State<C> {
         &mut self,
         id: DestinationId,
         conn: C,
-        cause: Cause,
+        cause: CloseCause,
         now: Time,
         effects: &mut Effects<C>,
     ) {

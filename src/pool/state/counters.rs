@@ -3,7 +3,7 @@
 
 /// Why the pool closes a connection: finer than the reasons that events tell, because `vcp_stats` counts finer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Cause {
+pub(crate) enum CloseCause {
     /// Found closed or failed when it was about to be handed out.
     StaleAtBorrow,
     /// Found with unread bytes when it was about to be handed out.
@@ -64,21 +64,24 @@ pub(crate) struct Counters {
 
 impl Counters {
     /// Counts one closed connection.
-    pub(crate) fn closed(&mut self, cause: Cause) {
+    pub(crate) fn closed(&mut self, cause: CloseCause) {
         *match cause {
-            Cause::StaleAtBorrow => &mut self.stale_at_borrow,
-            Cause::DirtyAtBorrow => &mut self.dirty_at_borrow,
-            Cause::PeerClosedWhileIdle | Cause::DirtyWhileIdle => &mut self.closed_while_idle,
-            Cause::IdleTimeout => &mut self.closed_idle_timeout,
-            Cause::Lifetime => &mut self.closed_lifetime,
-            Cause::MaxUses => &mut self.closed_max_uses,
-            Cause::IdleFull => &mut self.closed_idle_full,
-            Cause::Evicted | Cause::PoolClosedWhileIdle => &mut self.closed_evicted,
-            Cause::Discarded | Cause::Failed | Cause::PeerClosedAtGiveBack | Cause::PoolClosed => {
-                &mut self.closed_discarded
+            CloseCause::StaleAtBorrow => &mut self.stale_at_borrow,
+            CloseCause::DirtyAtBorrow => &mut self.dirty_at_borrow,
+            CloseCause::PeerClosedWhileIdle | CloseCause::DirtyWhileIdle => {
+                &mut self.closed_while_idle
             }
-            Cause::Hook => &mut self.closed_hook,
-            Cause::ForeignFd => &mut self.closed_foreign_fd,
+            CloseCause::IdleTimeout => &mut self.closed_idle_timeout,
+            CloseCause::Lifetime => &mut self.closed_lifetime,
+            CloseCause::MaxUses => &mut self.closed_max_uses,
+            CloseCause::IdleFull => &mut self.closed_idle_full,
+            CloseCause::Evicted | CloseCause::PoolClosedWhileIdle => &mut self.closed_evicted,
+            CloseCause::Discarded
+            | CloseCause::Failed
+            | CloseCause::PeerClosedAtGiveBack
+            | CloseCause::PoolClosed => &mut self.closed_discarded,
+            CloseCause::Hook => &mut self.closed_hook,
+            CloseCause::ForeignFd => &mut self.closed_foreign_fd,
         } += 1;
     }
 }

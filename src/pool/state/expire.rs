@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::answer::{Effects, Reaped, ARM_AFTER};
-use super::counters::Cause;
+use super::counters::CloseCause;
 use super::idle_list::Held;
 use super::State;
 use crate::values::clock::Time;
@@ -14,7 +14,7 @@ impl<C: Held> State<C> {
         &mut self,
         node: u32,
         id: u64,
-        choose: impl FnOnce(&C) -> Option<Cause>,
+        choose: impl FnOnce(&C) -> Option<CloseCause>,
         now: Time,
         effects: &mut Effects<C>,
     ) {
@@ -36,7 +36,7 @@ impl<C: Held> State<C> {
                 if since.after(timeout) > now {
                     break;
                 }
-                self.close_idle_node(node, id, Cause::IdleTimeout, effects);
+                self.close_idle_node(node, id, CloseCause::IdleTimeout, effects);
             }
             self.serve(now, effects);
         }

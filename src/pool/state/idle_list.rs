@@ -5,7 +5,7 @@
 //! somebody looks there for the oldest: then it is moved to where it belongs. Knows no limits and no reasons; `state` calls it.
 #![forbid(unsafe_code)]
 
-use super::counters::Cause;
+use super::counters::CloseCause;
 use crate::handle::Absence;
 use crate::values::clock::Time;
 use crate::values::options::ReuseOrder;
@@ -29,7 +29,7 @@ pub(crate) trait Held {
     /// Borrows so far.
     fn uses(&self) -> u32;
     /// Why it must not be handed out or kept, as far as somebody has noticed.
-    fn unfit(&self) -> Option<Cause>;
+    fn unfit(&self) -> Option<CloseCause>;
     /// Its watch does not look for bytes yet, and should once it has been idle for a while.
     fn wants_arming(&self) -> bool;
     /// Keeps the number of the node it stands in ([`NOWHERE`]: none), so that it can be found without a search.
@@ -426,7 +426,7 @@ mod tests {
         fn uses(&self) -> u32 {
             1
         }
-        fn unfit(&self) -> Option<Cause> {
+        fn unfit(&self) -> Option<CloseCause> {
             None
         }
         fn wants_arming(&self) -> bool {

@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::answer::{Effects, Fate, Forgotten, Refusal, Want};
-use super::counters::Cause;
+use super::counters::CloseCause;
 use super::idle_list::Held;
 use super::{DestinationId, State};
 use crate::sync::Arc;
@@ -33,11 +33,11 @@ impl<C: Held> State<C> {
         Fate::Close(if let Some(cause) = conn.unfit() {
             cause
         } else if self.is_closed {
-            Cause::PoolClosed
+            CloseCause::PoolClosed
         } else if self.keeping.max_uses.is_some_and(|max| conn.uses() >= max) {
-            Cause::MaxUses
+            CloseCause::MaxUses
         } else if conn.retire_at() <= now {
-            Cause::Lifetime
+            CloseCause::Lifetime
         } else {
             return Fate::Keep;
         })

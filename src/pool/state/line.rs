@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::answer::{Effects, Refusal, Take, Ticket, Waited, Want};
-use super::counters::Cause;
+use super::counters::CloseCause;
 use super::idle_list::Held;
 use super::{DestinationId, State};
 use crate::values::clock::Time;
@@ -251,11 +251,11 @@ impl<C: Held> State<C> {
                 true
             }
             Use::FreeTheSlot => {
-                self.close(conn, Cause::Evicted, effects);
+                self.close(conn, CloseCause::Evicted, effects);
                 false
             }
             Use::Keep if self.no_idle_room(id).is_some() => {
-                self.close(conn, Cause::IdleFull, effects);
+                self.close(conn, CloseCause::IdleFull, effects);
                 false
             }
             Use::Keep => {

@@ -42,7 +42,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use self::answer::{Effects, Numbers, Ticket, Want};
-use self::counters::{Cause, Counters, Stats};
+use self::counters::{CloseCause, Counters, Stats};
 use self::expire::due_after_keeping;
 use self::failures::Failures;
 use self::flight::Flights;
@@ -220,7 +220,7 @@ impl<C: Held> State<C> {
         }
     }
 
-    fn close(&mut self, conn: C, cause: Cause, effects: &mut Effects<C>) {
+    fn close(&mut self, conn: C, cause: CloseCause, effects: &mut Effects<C>) {
         self.counters.closed(cause);
         self.retiring.remove(&(conn.retire_at(), conn.id()));
         self.note_short(Time::default());
@@ -232,7 +232,7 @@ impl<C: Held> State<C> {
         &mut self,
         node: u32,
         id: DestinationId,
-        cause: Cause,
+        cause: CloseCause,
         effects: &mut Effects<C>,
     ) {
         if let Some((conn, _)) = self.unshelve(node, id) {
@@ -277,7 +277,7 @@ impl<C: Held> State<C> {
     }
 
     /// Closes everything that is idle.
-    pub(crate) fn close_idle(&mut self, cause: Cause, now: Time, effects: &mut Effects<C>) {
+    pub(crate) fn close_idle(&mut self, cause: CloseCause, now: Time, effects: &mut Effects<C>) {
         while let Some((node, id, _)) = self.shelves.oldest() {
             self.close_idle_node(node, id, cause, effects);
         }
@@ -288,7 +288,7 @@ impl<C: Held> State<C> {
     pub(crate) fn close_longest_idle(&mut self, now: Time, effects: &mut Effects<C>) -> bool {
         let oldest = self.oldest_idle(None);
         if let Some((node, id)) = oldest {
-            self.close_idle_node(node, id, Cause::Evicted, effects);
+            self.close_idle_node(node, id, CloseCause::Evicted, effects);
         }
         self.serve(now, effects);
         oldest.is_some()
@@ -299,13 +299,13 @@ impl<C: Held> State<C> {
         self.is_closed = true;
         self.send_all_home(effects);
         effects.wakes.extend(self.flights.wakers());
-        self.close_idle(Cause::PoolClosedWhileIdle, now, effects);
+        self.close_idle(CloseCause::PoolClosedWhileIdle, now, effects);
     }
 
     /// Closes what is idle at one address, whatever the tag; `None`: everywhere.
     pub(crate) fn evict(&mut self, address: Option<&Address>, now: Time, effects: &mut Effects<C>) {
         let Some(address) = address else {
-            return self.close_idle(Cause::Evicted, now, effects);
+            return self.close_idle(CloseCause::Evicted, now, effects);
         };
         let known = self.entries.iter().flatten();
         let at_address: Vec<_> = known
@@ -314,7 +314,7 @@ impl<C: Held> State<C> {
             .collect();
         for id in at_address {
             for node in self.nodes_of(id).into_iter().rev() {
-                self.close_idle_node(node, id, Cause::Evicted, effects);
+                self.close_idle_node(node, id, CloseCause::Evicted, effects);
             }
         }
         self.serve(now, effects);

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, IntoRawFd, OwnedFd, RawFd};
 use crate::handle::{owners, Owned};
 use crate::pool::conn::{Conn, WATCHED};
 use crate::pool::runtime::process;
-use crate::pool::state::counters::Cause;
+use crate::pool::state::counters::CloseCause;
 use crate::sys::{fork, socket};
 
 /// Ends the watch: before the descriptor is closed or given away.
@@ -18,7 +18,7 @@ fn unwatch(conn: &Conn) {
 
 /// Really closes a connection that the pool no longer counts: the watch, the program's data, the descriptor. Called
 /// without any lock, because the program's destructor runs in here.
-pub(crate) fn close(conn: Owned<Conn>, cause: Cause) {
+pub(crate) fn close(conn: Owned<Conn>, cause: CloseCause) {
     if !conn.is_inherited() {
         conn.pool().tell_closed(&conn, cause);
     }
@@ -26,7 +26,7 @@ pub(crate) fn close(conn: Owned<Conn>, cause: Cause) {
 }
 
 /// The same on a thread of the library: after the pool's end the program is told nothing.
-pub(crate) fn close_in_background(conn: Owned<Conn>, cause: Cause) {
+pub(crate) fn close_in_background(conn: Owned<Conn>, cause: CloseCause) {
     let pool = conn.pool().clone();
     if pool.is_observed() {
         pool.gate.within(|| pool.tell_closed(&conn, cause));
@@ -36,15 +36,15 @@ pub(crate) fn close_in_background(conn: Owned<Conn>, cause: Cause) {
 
 /// The same for one that never was the pool's.
 pub(crate) fn discard(conn: Owned<Conn>) {
-    shut(conn, Cause::PoolClosed);
+    shut(conn, CloseCause::PoolClosed);
 }
 
-fn shut(conn: Owned<Conn>, cause: Cause) {
+fn shut(conn: Owned<Conn>, cause: CloseCause) {
     // Code of the program that ran before it has forked, and this is the child.
     if conn.is_inherited() {
         return;
     }
-    let is_ours = cause != Cause::ForeignFd && owners::is_owner(conn.raw_fd(), conn.place());
+    let is_ours = cause != CloseCause::ForeignFd && owners::is_owner(conn.raw_fd(), conn.place());
     if is_ours {
         unwatch(&conn);
     }

@@ -4,8 +4,8 @@ use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
 
 use crate::handle::{word, Absence};
+use crate::pool::state::counters::CloseCause;
 use crate::pool::state::idle_list::{Held, NOWHERE};
-use crate::pool::state::counters::Cause;
 use crate::scene::Parker;
 use crate::sync::atomic::{
     self, AtomicU64,
@@ -138,11 +138,11 @@ impl Held for Conn {
         1
     }
 
-    fn unfit(&self) -> Option<Cause> {
+    fn unfit(&self) -> Option<CloseCause> {
         if self.has_hung_up.load(SeqCst) {
-            return Some(Cause::PeerClosedAtGiveBack);
+            return Some(CloseCause::PeerClosedAtGiveBack);
         }
-        self.is_evicted.load(SeqCst).then_some(Cause::Evicted)
+        self.is_evicted.load(SeqCst).then_some(CloseCause::Evicted)
     }
 
     fn wants_arming(&self) -> bool {

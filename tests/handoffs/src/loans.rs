@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering::SeqCst;
 
 use crate::fake::{Conn, Facts};
 use crate::handle::word;
-use crate::pool::state::counters::Cause;
+use crate::pool::state::counters::CloseCause;
 use crate::scene::{Pool, LATE, NOW};
 use crate::sync::atomic::Ordering::Relaxed;
 use crate::sync::Arc;
@@ -143,7 +143,7 @@ impl Pool {
             let node = || facts.node.load(SeqCst);
             state.call_in_one(node, facts.id);
             if !facts.is_borrowed() {
-                let found = Some(Cause::PeerClosedWhileIdle);
+                let found = Some(CloseCause::PeerClosedWhileIdle);
                 state.remove_idle(node(), facts.id, |_| found, NOW, effects);
             }
         });

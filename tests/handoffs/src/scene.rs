@@ -5,12 +5,12 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
 use crate::fake::{Conn, Facts};
-use crate::pool::state::wait_loop::{self, Sleeper, Unanswered};
 use crate::pool::state::answer::{
     DialRight, Effects, Fate, Meanwhile, Request, Take, Ticket, Waited, Want,
 };
+use crate::pool::state::counters::CloseCause;
+use crate::pool::state::wait_loop::{self, Sleeper, Unanswered};
 use crate::pool::state::State;
-use crate::pool::state::counters::Cause;
 use crate::sync::{Arc, Condvar, Mutex};
 use crate::values::address::{Address, Target};
 use crate::values::clock::{Deadline, Time};
@@ -276,13 +276,13 @@ impl Pool {
     }
 
     pub(crate) fn discard(&self, conn: Conn) {
-        self.end_borrow(conn, Fate::Close(Cause::Discarded));
+        self.end_borrow(conn, Fate::Close(CloseCause::Discarded));
     }
 
     /// It was found unfit before its borrower saw it.
     pub(crate) fn reject(&self, conn: Conn) {
         conn.redeem();
-        let cause = Cause::StaleAtBorrow;
+        let cause = CloseCause::StaleAtBorrow;
         self.change(|state, effects| state.reject(conn.to, conn, cause, NOW, effects));
     }
 
@@ -311,7 +311,7 @@ impl Pool {
     }
 
     pub(crate) fn close_idle(&self) {
-        self.change(|state, effects| state.close_idle(Cause::Evicted, NOW, effects));
+        self.change(|state, effects| state.close_idle(CloseCause::Evicted, NOW, effects));
     }
 
     pub(crate) fn close(&self) {
@@ -341,7 +341,7 @@ impl Pool {
 
     /// The watch has seen the peer of an idle one hang up; `conn` is where it was when the watch looked.
     pub(crate) fn hung_up(&self, id: u64, node: u32) {
-        let cause = Some(Cause::PeerClosedWhileIdle);
+        let cause = Some(CloseCause::PeerClosedWhileIdle);
         self.change(|state, effects| state.remove_idle(node, id, |_| cause, NOW, effects));
     }
 

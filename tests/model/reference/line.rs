@@ -3,7 +3,7 @@
 
 use super::{Answer, Call, Conn, Found, HeldBy, Late, Place, Reference, Waiter};
 use crate::pool::state::answer::{Refusal, Want};
-use crate::pool::state::counters::Cause;
+use crate::pool::state::counters::CloseCause;
 use crate::values::options::ReuseOrder;
 
 impl Reference {
@@ -48,7 +48,7 @@ impl Reference {
     /// "What becomes free goes to the oldest waiter that it can serve at that instant": its own destination's (not FRESH
     /// ones) as it is, others by being closed for its slot. "Waiters come before dials in flight." Then it is kept, or closed
     /// because the shelf is full. Nobody needs its slot who can be served without.
-    pub(super) fn offer(&mut self, id: u64) -> Result<(), Cause> {
+    pub(super) fn offer(&mut self, id: u64) -> Result<(), CloseCause> {
         let conn = self.remove(id);
         let oldest_first: Vec<Call> = self.waiting().map(|waiter| waiter.call).collect();
         for call in oldest_first {
@@ -66,7 +66,7 @@ impl Reference {
             }
             self.lend(conn);
             if self.held(call.to, call.want).is_some() {
-                return Err(Cause::Evicted);
+                return Err(CloseCause::Evicted);
             }
             let dial = self.begin_dial(call.to, call.want);
             self.answer(call.ticket, dial);
@@ -79,7 +79,7 @@ impl Reference {
         let place = Place::Idle { since: self.now };
         self.conns.push(Conn { place, ..conn });
         if is_full {
-            return Err(Cause::IdleFull);
+            return Err(CloseCause::IdleFull);
         }
         Ok(())
     }
@@ -113,7 +113,7 @@ impl Reference {
             || dials.any(|dial| dial.to == to && dial.takes_any && dial.answer.is_none())
     }
 
-    fn expired(&self, conn: &Conn) -> Option<Cause> {
+    fn expired(&self, conn: &Conn) -> Option<CloseCause> {
         self.lifetime(conn).or_else(|| self.idle_timeout(conn))
     }
 
@@ -203,7 +203,12 @@ impl Reference {
     }
 
     /// The connection that it got turned out to be unfit.
-    pub(in super::super) fn take_another(&mut self, id: u64, cause: Cause, call: Call) -> Answer {
+    pub(in super::super) fn take_another(
+        &mut self,
+        id: u64,
+        cause: CloseCause,
+        call: Call,
+    ) -> Answer {
         self.close(id, cause);
         let answer = self.take(call);
         self.serve();

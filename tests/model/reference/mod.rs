@@ -12,7 +12,7 @@ mod quick;
 use std::time::Duration;
 
 use crate::pool::state::answer::{Blocked, Refusal, Want};
-use crate::pool::state::counters::{Cause, Counters};
+use crate::pool::state::counters::{CloseCause, Counters};
 use crate::values::clock::Time;
 use crate::values::error::Error;
 use crate::values::options::{Keeping, Limits, ReuseOrder};
@@ -61,7 +61,7 @@ pub(super) struct Conn {
     pub(super) retire_at: Time,
     pub(super) has_data: bool,
     /// It hung up, or was evicted or aborted, while it was borrowed.
-    pub(super) unfit: Option<Cause>,
+    pub(super) unfit: Option<CloseCause>,
 }
 
 impl Conn {
@@ -194,7 +194,7 @@ pub(super) struct Reference {
     last_id: u64,
     drainers: Vec<u64>,
     /// What this step has closed, and whom it has answered.
-    pub(super) closes: Vec<(u64, Cause)>,
+    pub(super) closes: Vec<(u64, CloseCause)>,
     pub(super) wakes: Vec<u64>,
 }
 
@@ -247,23 +247,26 @@ impl Reference {
         self.conns.remove(at.expect("the pool counts it"))
     }
 
-    fn close(&mut self, id: u64, cause: Cause) {
+    fn close(&mut self, id: u64, cause: CloseCause) {
         self.remove(id);
         let counters = &mut self.counters;
         *match cause {
-            Cause::StaleAtBorrow => &mut counters.stale_at_borrow,
-            Cause::DirtyAtBorrow => &mut counters.dirty_at_borrow,
-            Cause::PeerClosedWhileIdle | Cause::DirtyWhileIdle => &mut counters.closed_while_idle,
-            Cause::IdleTimeout => &mut counters.closed_idle_timeout,
-            Cause::Lifetime => &mut counters.closed_lifetime,
-            Cause::MaxUses => &mut counters.closed_max_uses,
-            Cause::IdleFull => &mut counters.closed_idle_full,
-            Cause::Evicted | Cause::PoolClosedWhileIdle => &mut counters.closed_evicted,
-            Cause::Hook => &mut counters.closed_hook,
-            Cause::ForeignFd => &mut counters.closed_foreign_fd,
-            Cause::Discarded | Cause::Failed | Cause::PeerClosedAtGiveBack | Cause::PoolClosed => {
-                &mut counters.closed_discarded
+            CloseCause::StaleAtBorrow => &mut counters.stale_at_borrow,
+            CloseCause::DirtyAtBorrow => &mut counters.dirty_at_borrow,
+            CloseCause::PeerClosedWhileIdle | CloseCause::DirtyWhileIdle => {
+                &mut counters.closed_while_idle
             }
+            CloseCause::IdleTimeout => &mut counters.closed_idle_timeout,
+            CloseCause::Lifetime => &mut counters.closed_lifetime,
+            CloseCause::MaxUses => &mut counters.closed_max_uses,
+            CloseCause::IdleFull => &mut counters.closed_idle_full,
+            CloseCause::Evicted | CloseCause::PoolClosedWhileIdle => &mut counters.closed_evicted,
+            CloseCause::Hook => &mut counters.closed_hook,
+            CloseCause::ForeignFd => &mut counters.closed_foreign_fd,
+            CloseCause::Discarded
+            | CloseCause::Failed
+            | CloseCause::PeerClosedAtGiveBack
+            | CloseCause::PoolClosed => &mut counters.closed_discarded,
         } += 1;
         self.closes.push((id, cause));
     }
@@ -356,11 +359,11 @@ impl Reference {
         let max = self.rules.limits.max_conns_per_address;
         while max.is_some_and(|max| self.count(|conn| conn.to == to) >= max) {
             let own = self.longest_idle(|conn| conn.to == to && want == Want::Fresh);
-            self.close(own.expect("nothing holds it"), Cause::Evicted);
+            self.close(own.expect("nothing holds it"), CloseCause::Evicted);
         }
         while self.is_full() {
             let any = self.longest_idle(|conn| conn.to != to || want == Want::Fresh);
-            self.close(any.expect("nothing holds it"), Cause::Evicted);
+            self.close(any.expect("nothing holds it"), CloseCause::Evicted);
         }
     }
 

@@ -3,7 +3,7 @@
 
 use super::{Answer, Conn, Failure, Flight, HeldBy, Place, Reference};
 use crate::pool::state::answer::{Fate, Forgotten, Refusal, Want};
-use crate::pool::state::counters::Cause;
+use crate::pool::state::counters::CloseCause;
 use crate::values::clock::Time;
 use crate::values::error::Error;
 
@@ -20,7 +20,7 @@ impl Reference {
     }
 
     /// It is to be closed when it comes back.
-    pub(in super::super) fn mark_unfit(&mut self, id: u64, cause: Cause) {
+    pub(in super::super) fn mark_unfit(&mut self, id: u64, cause: CloseCause) {
         self.find(id).unfit = Some(cause);
     }
 
@@ -50,9 +50,9 @@ impl Reference {
         let kept = if let Some(cause) = conn.unfit {
             Err(cause)
         } else if self.is_closed {
-            Err(Cause::PoolClosed)
+            Err(CloseCause::PoolClosed)
         } else if max_uses.is_some_and(|max| conn.uses >= max) {
-            Err(Cause::MaxUses)
+            Err(CloseCause::MaxUses)
         } else if let Some(cause) = self.lifetime(&conn) {
             Err(cause)
         } else {
@@ -65,7 +65,7 @@ impl Reference {
     }
 
     /// Borrowed, and found unfit before its borrower saw it.
-    pub(in super::super) fn reject(&mut self, id: u64, cause: Cause) {
+    pub(in super::super) fn reject(&mut self, id: u64, cause: CloseCause) {
         self.close(id, cause);
         self.serve();
     }
@@ -240,7 +240,7 @@ impl Reference {
     }
 
     /// Idle, and found unfit.
-    pub(in super::super) fn remove_idle(&mut self, id: u64, cause: Cause) {
+    pub(in super::super) fn remove_idle(&mut self, id: u64, cause: CloseCause) {
         self.close(id, cause);
         self.serve();
     }
@@ -248,7 +248,7 @@ impl Reference {
     /// Closes those idle for which there is a reason.
     pub(in super::super) fn close_each_idle(
         &mut self,
-        why: impl Fn(&Self, &Conn) -> Option<Cause>,
+        why: impl Fn(&Self, &Conn) -> Option<CloseCause>,
     ) {
         for conn in self.conns.clone() {
             if let (true, Some(cause)) = (conn.is_idle(), why(self, &conn)) {
@@ -258,22 +258,22 @@ impl Reference {
         self.serve();
     }
 
-    pub(in super::super) fn idle_timeout(&self, conn: &Conn) -> Option<Cause> {
+    pub(in super::super) fn idle_timeout(&self, conn: &Conn) -> Option<CloseCause> {
         let timeout = self.rules.keeping.idle_timeout?;
         let Place::Idle { since } = conn.place else {
             return None;
         };
-        (since.after(timeout) <= self.now).then_some(Cause::IdleTimeout)
+        (since.after(timeout) <= self.now).then_some(CloseCause::IdleTimeout)
     }
 
-    pub(in super::super) fn lifetime(&self, conn: &Conn) -> Option<Cause> {
-        (conn.retire_at <= self.now).then_some(Cause::Lifetime)
+    pub(in super::super) fn lifetime(&self, conn: &Conn) -> Option<CloseCause> {
+        (conn.retire_at <= self.now).then_some(CloseCause::Lifetime)
     }
 
     pub(in super::super) fn close_longest_idle(&mut self) -> bool {
         let longest = self.longest_idle(|_| true);
         if let Some(id) = longest {
-            self.close(id, Cause::Evicted);
+            self.close(id, CloseCause::Evicted);
         }
         self.serve();
         longest.is_some()
@@ -288,7 +288,7 @@ impl Reference {
         }
         self.wakes
             .extend(self.flights.iter().map(|dial| dial.waker));
-        self.close_each_idle(|_, _| Some(Cause::PoolClosedWhileIdle));
+        self.close_each_idle(|_, _| Some(CloseCause::PoolClosedWhileIdle));
     }
 
     /// How many are borrowed; if any are, the waker is woken when the last has come home.

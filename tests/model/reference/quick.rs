@@ -3,7 +3,7 @@
 
 use super::{Conn, Place, Reference};
 use crate::pool::state::answer::Fate;
-use crate::pool::state::counters::Cause;
+use crate::pool::state::counters::CloseCause;
 use crate::values::clock::Time;
 
 impl Reference {
@@ -36,7 +36,12 @@ impl Reference {
     }
 
     /// To the contract it was never handed out, unless somebody has counted it meanwhile: counters never fall.
-    pub(in super::super) fn find_unfit_quickly(&mut self, id: u64, cause: Cause, was_unseen: bool) {
+    pub(in super::super) fn find_unfit_quickly(
+        &mut self,
+        id: u64,
+        cause: CloseCause,
+        was_unseen: bool,
+    ) {
         self.counters.reuses -= u64::from(was_unseen);
         self.reject(id, cause);
     }

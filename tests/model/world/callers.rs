@@ -5,7 +5,7 @@ use super::conns::Came;
 use super::dials::{Dial, Phase};
 use super::{pick, same, World, Wrong};
 use crate::pool::state::answer::{Request, Take, Ticket, Waited, Want};
-use crate::pool::state::counters::Cause;
+use crate::pool::state::counters::CloseCause;
 use crate::pool::state::model::fake::Fake;
 use crate::pool::state::model::reference::{Answer, Call, Found, Late};
 use crate::sync::Arc;
@@ -41,7 +41,7 @@ impl World<'_> {
     pub(super) fn take_another(
         &mut self,
         who: u8,
-        cause: Cause,
+        cause: CloseCause,
         distrusts_idle: bool,
     ) -> Result<(), Wrong> {
         let Some(at) = pick(&self.borrowers, who) else {

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::callers::Caller;
 use super::{pick, same, World, Wrong};
 use crate::pool::state::answer::{Fate, Forgotten, Refusal};
-use crate::pool::state::counters::Cause;
+use crate::pool::state::counters::CloseCause;
 use crate::pool::state::idle_list::{Held, NOWHERE};
 use crate::pool::state::model::fake::{Facts, Fake};
 use crate::pool::state::model::reference::Reference;
@@ -85,7 +85,7 @@ impl World<'_> {
         match came {
             Came::ByGet => {
                 // It turned out to be unfit.
-                let cause = Cause::StaleAtBorrow;
+                let cause = CloseCause::StaleAtBorrow;
                 self.state
                     .reject(to, conn, cause, self.now, &mut self.effects);
                 self.reference.reject(id, cause);
@@ -125,11 +125,11 @@ impl World<'_> {
     }
 
     /// The watch (as `Pool::noticed`) or `abort` marks one that is in somebody's hands, or on its way there.
-    pub(super) fn mark(&mut self, who: u8, cause: Cause) {
+    pub(super) fn mark(&mut self, who: u8, cause: CloseCause) {
         let borrowed = self.borrowed_ids(|_| true);
         if let Some(at) = pick(&borrowed, who) {
             let conn = self.mark_unfit(borrowed[at], cause);
-            if cause == Cause::PeerClosedAtGiveBack {
+            if cause == CloseCause::PeerClosedAtGiveBack {
                 self.state.call_in_one(|| conn.node.get(), conn.id);
             }
         }
@@ -148,7 +148,7 @@ impl World<'_> {
         known.expect("the pool counts it").clone()
     }
 
-    fn mark_unfit(&mut self, id: u64, cause: Cause) -> Rc<Facts> {
+    fn mark_unfit(&mut self, id: u64, cause: CloseCause) -> Rc<Facts> {
         let conn = self.facts(id);
         conn.mark_unfit(cause);
         self.reference.mark_unfit(id, cause);
@@ -213,7 +213,7 @@ impl World<'_> {
     }
 
     /// The watch looks at one that is idle.
-    pub(super) fn notice(&mut self, which: u8, found: Option<Cause>) -> Result<(), Wrong> {
+    pub(super) fn notice(&mut self, which: u8, found: Option<CloseCause>) -> Result<(), Wrong> {
         let idle = self.reference.conns.iter().filter(|conn| conn.is_idle());
         let idle: Vec<u64> = idle.map(|conn| conn.id).collect();
         let Some(at) = pick(&idle, which) else {
@@ -236,7 +236,7 @@ impl World<'_> {
     pub(super) fn notice_late(&mut self, which: u8) -> Result<(), Wrong> {
         if let Some(at) = pick(&self.borrowers, which) {
             let id = self.borrowers[at].conn.id;
-            let cause = Some(Cause::PeerClosedWhileIdle);
+            let cause = Some(CloseCause::PeerClosedWhileIdle);
             for node in [self.borrowers[at].conn.node.get(), u32::from(which) % 4] {
                 self.state
                     .remove_idle(node, id, |_| cause, self.now, &mut self.effects);
@@ -257,7 +257,7 @@ impl World<'_> {
         }
         for id in reaped.retired {
             if let Some(node) = self.node_of(id) {
-                let why = |_: &Fake| Some(Cause::Lifetime);
+                let why = |_: &Fake| Some(CloseCause::Lifetime);
                 self.state
                     .remove_idle(node, id, why, self.now, &mut self.effects);
             }
@@ -267,7 +267,7 @@ impl World<'_> {
     }
 
     pub(super) fn close_idle(&mut self) -> Result<(), Wrong> {
-        let cause = Cause::Evicted;
+        let cause = CloseCause::Evicted;
         self.state.close_idle(cause, self.now, &mut self.effects);
         self.reference.close_each_idle(|_, _| Some(cause));
         Ok(())
@@ -283,12 +283,12 @@ impl World<'_> {
         for id in self.borrowed_ids(is_there) {
             // What was found before counts more.
             if self.facts(id).unfit().is_none() {
-                self.mark_unfit(id, Cause::Evicted);
+                self.mark_unfit(id, CloseCause::Evicted);
             }
         }
         self.state.evict(address, self.now, &mut self.effects);
         self.reference
-            .close_each_idle(|_, conn| is_there(conn.to).then_some(Cause::Evicted));
+            .close_each_idle(|_, conn| is_there(conn.to).then_some(CloseCause::Evicted));
         Ok(())
     }
 

@@ -4,7 +4,7 @@
 use super::conns::Came;
 use super::{pick, same, World, Wrong};
 use crate::pool::state::answer::{DialRight, Meanwhile, Want};
-use crate::pool::state::counters::Cause;
+use crate::pool::state::counters::CloseCause;
 use crate::pool::state::idle_list::Held;
 use crate::pool::state::model::fake::Fake;
 use crate::pool::state::model::steps::{Blame, Percent};
@@ -95,7 +95,7 @@ impl World<'_> {
         let dial = self.dials[at];
         let mut conn = offered;
         for _ in 0..unfit {
-            let (id, to, cause) = (conn.id, conn.destination_id(), Cause::StaleAtBorrow);
+            let (id, to, cause) = (conn.id, conn.destination_id(), CloseCause::StaleAtBorrow);
             self.state
                 .reject(to, conn, cause, self.now, &mut self.effects);
             self.reference.reject(id, cause);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::conns::{Borrower, Came};
 use super::{pick, same, World, Wrong};
 use crate::pool::state::answer::Fate;
-use crate::pool::state::counters::Cause;
+use crate::pool::state::counters::CloseCause;
 use crate::pool::state::idle_list::Held;
 use crate::pool::state::model::fake::{Facts, Fake};
 use crate::values::clock::Time;
@@ -81,7 +81,7 @@ impl World<'_> {
         let conn = self.borrowers.remove(at).conn;
         let was_unseen = self.state.call_in_one(|| conn.node.get(), conn.id);
         let conn = Fake::redeem(&conn);
-        let (id, to, cause) = (conn.id, conn.destination_id(), Cause::StaleAtBorrow);
+        let (id, to, cause) = (conn.id, conn.destination_id(), CloseCause::StaleAtBorrow);
         if was_unseen {
             self.state.was_not_reused();
         }

@@ -4,8 +4,8 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use crate::handle::{word, Absence};
+use crate::pool::state::counters::CloseCause;
 use crate::pool::state::idle_list::{Held, NOWHERE};
-use crate::pool::state::counters::Cause;
 use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use crate::values::clock::Time;
 
@@ -77,7 +77,7 @@ impl Held for Fake {
         1
     }
 
-    fn unfit(&self) -> Option<Cause> {
+    fn unfit(&self) -> Option<CloseCause> {
         None
     }
 
