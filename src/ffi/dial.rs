@@ -13,7 +13,7 @@ use crate::pool::entry::fast_hit;
 use crate::pool::entry::start_async::Where;
 use crate::pool::hints::{self, Key, Named};
 use crate::pool::runtime::process;
-use crate::pool::state::answer::Want;
+use crate::pool::state::answer::Reuse;
 use crate::pool::{Ask, Mode, Pool};
 use crate::sync::Arc;
 use crate::sys::clock;
@@ -445,10 +445,10 @@ unsafe fn ask(raw: &vcp_dial_options, pool: &Pool) -> Result<Ask> {
     let now = clock::now();
     let deadline = Deadline::from_timeout(now, timeout_ms);
     Ok(Ask {
-        want: match raw.flags & (VCP_DIAL_FRESH | VCP_DIAL_REUSE_ONLY) {
-            0 => Want::Any,
-            VCP_DIAL_FRESH => Want::Fresh,
-            _ => Want::Idle,
+        reuse: match raw.flags & (VCP_DIAL_FRESH | VCP_DIAL_REUSE_ONLY) {
+            0 => Reuse::Allowed,
+            VCP_DIAL_FRESH => Reuse::Never,
+            _ => Reuse::Only,
         },
         deadline,
         wait_until: (wait_timeout_ms != 0)

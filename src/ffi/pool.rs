@@ -10,7 +10,7 @@ use crate::handle::{Kept, Stale};
 use crate::pool::entry::fork::Listed;
 use crate::pool::hints;
 use crate::pool::runtime::process;
-use crate::pool::state::answer::Want;
+use crate::pool::state::answer::Reuse;
 use crate::pool::{system_error, Pool};
 use crate::sync::Arc;
 use crate::sys::clock;
@@ -200,7 +200,7 @@ pub unsafe extern "C" fn vcp_pool_warm(
             let raw = read_options(options)?;
             read_dial(&pool, network, address, raw, &None)
         }?;
-        if ask.want == Want::Idle {
+        if ask.reuse == Reuse::Only {
             return Err(Error::invalid_argument(
                 "flags: VCP_DIAL_REUSE_ONLY is not for vcp_pool_warm",
             ));

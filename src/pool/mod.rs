@@ -32,7 +32,7 @@ use self::lend::hand_over::NotLent;
 use self::lend::hooks::{Hook, Hooks};
 use self::report::leaks::Lent;
 use self::runtime::process;
-use self::state::answer::{Effects, Fate, Take, Want};
+use self::state::answer::{Effects, Fate, Reuse, Take};
 use self::state::counters::{CloseCause, Stats};
 use self::state::idle_list::Held;
 use self::state::{DestinationId, State};
@@ -96,7 +96,7 @@ pub(crate) struct Callbacks {
 /// What a borrower asks for.
 #[derive(Clone, Debug)]
 pub(crate) struct Ask {
-    pub(crate) want: Want,
+    pub(crate) reuse: Reuse,
     pub(crate) deadline: Deadline,
     /// How long it waits at a limit; `None`: not at all.
     pub(crate) wait_until: Option<Deadline>,

@@ -4,7 +4,7 @@
 use super::fake::Fake;
 use super::reference::{Place, DESTINATIONS};
 use super::world::{same, World, Wrong};
-use crate::pool::state::answer::{Want, ARM_AFTER};
+use crate::pool::state::answer::{Reuse, ARM_AFTER};
 use crate::pool::state::counters::Counters;
 use crate::pool::state::idle_list::{Held, NOWHERE};
 use crate::pool::state::Entry;
@@ -206,8 +206,8 @@ impl World<'_> {
     fn check_nobody_waits_in_vain(&self) -> Result<(), Wrong> {
         for waiter in self.reference.waiting() {
             let call = waiter.call;
-            let has_idle = call.want == Want::Any && self.reference.idle_of(call.to) > 0;
-            if has_idle || self.reference.held(call.to, call.want).is_none() {
+            let has_idle = call.reuse == Reuse::Allowed && self.reference.idle_of(call.to) > 0;
+            if has_idle || self.reference.held(call.to, call.reuse).is_none() {
                 return Err(format!("waits, and could be served: {call:?}"));
             }
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::fake::destinations;
 use super::reference::{Late, Rules};
 use super::steps::Step;
-use crate::pool::state::answer::{Meanwhile, Want};
+use crate::pool::state::answer::{Meanwhile, Reuse};
 use crate::pool::state::counters::CloseCause;
 use crate::values::options::{Keeping, Limits, ReuseOrder};
 
@@ -32,9 +32,13 @@ fn unlimited() -> Rules {
     }
 }
 
-fn take(to: usize, want: Want) -> Step {
+fn take(to: usize, reuse: Reuse) -> Step {
     let may_wait = true;
-    Step::Take { to, want, may_wait }
+    Step::Take {
+        to,
+        reuse,
+        may_wait,
+    }
 }
 
 fn begins(takes: Meanwhile) -> Step {
@@ -64,10 +68,10 @@ fn an_answer_nobody_fetched_is_not_closed_for_a_slot_that_nobody_needs() {
     let mut rules = unlimited();
     rules.limits.max_dials_per_address = Some(1);
     let steps = [
-        take(0, Want::Any),
+        take(0, Reuse::Allowed),
         begins(Meanwhile::GivenBack),
         put(),
-        take(0, Want::Fresh),
+        take(0, Reuse::Never),
         Step::DialFailed(0, true),
     ];
     goes_well(&rules, &steps);
@@ -81,10 +85,10 @@ fn a_destination_is_forgotten_with_its_last_refused_waiter() {
     let mut rules = unlimited();
     rules.limits.max_conns = Some(1);
     let steps = [
-        take(1, Want::Fresh),
-        take(0, Want::Any),
-        take(0, Want::Fresh),
-        take(1, Want::Fresh),
+        take(1, Reuse::Never),
+        take(0, Reuse::Allowed),
+        take(0, Reuse::Never),
+        take(1, Reuse::Never),
         begins(Meanwhile::Nothing),
         Step::DialFailed(0, true),
         Step::Leave(1),
@@ -97,11 +101,11 @@ fn a_destination_is_forgotten_with_its_last_refused_waiter() {
 #[test]
 fn where_dials_fail_at_once_the_idle_ones_are_trusted() {
     let steps = [
-        take(0, Want::Any),
+        take(0, Reuse::Allowed),
         begins(Meanwhile::GivenBack),
         Step::DialFailed(0, true),
         put(),
-        take(0, Want::Any),
+        take(0, Reuse::Allowed),
         put(),
         Step::TakeAnother {
             who: 0,
@@ -127,7 +131,7 @@ fn a_quick_return_answers_a_dial_in_flight() {
     let mut rules = unlimited();
     rules.make_plain();
     let steps = [
-        take(0, Want::Any),
+        take(0, Reuse::Allowed),
         put(),
         Step::QuickBorrow(0),
         begins(Meanwhile::GivenBack),
@@ -156,7 +160,7 @@ fn a_fresh_dial_closes_the_longest_idle_of_its_destination() {
         put(),
         Step::QuickBorrow(0),
         back,
-        take(0, Want::Fresh),
+        take(0, Reuse::Never),
     ];
     goes_well(&rules, &steps);
 }

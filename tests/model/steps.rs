@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use super::reference::{Late, Rules, DESTINATIONS};
-use crate::pool::state::answer::{Fate, Meanwhile, Want};
+use crate::pool::state::answer::{Fate, Meanwhile, Reuse};
 use crate::pool::state::counters::CloseCause;
 use crate::values::options::{Keeping, Limits, ReuseOrder};
 
@@ -18,7 +18,7 @@ const MOST_STEPS: u64 = 60;
 pub(super) enum Step {
     Take {
         to: usize,
-        want: Want,
+        reuse: Reuse,
         may_wait: bool,
     },
     /// One who waits looks for its answer.
@@ -212,7 +212,13 @@ impl Dice {
         match self.kind(&mood.weights) {
             0 => Step::Take {
                 to,
-                want: self.one_of(&[Want::Any, Want::Any, Want::Any, Want::Fresh, Want::Idle]),
+                reuse: self.one_of(&[
+                    Reuse::Allowed,
+                    Reuse::Allowed,
+                    Reuse::Allowed,
+                    Reuse::Never,
+                    Reuse::Only,
+                ]),
                 may_wait: self.chance(85),
             },
             1 => Step::WakeUp(

@@ -4,7 +4,7 @@
 use crate::handle::Owned;
 use crate::pool::background::pending::Pending;
 use crate::pool::conn::Conn;
-use crate::pool::state::answer::Want;
+use crate::pool::state::answer::Reuse;
 use crate::pool::state::idle_list::Held;
 use crate::pool::{Ask, Mode, Pool};
 use crate::sync::Arc;
@@ -39,7 +39,7 @@ impl Pool {
 
     pub(crate) fn ask_of_nobody(&self) -> Ask {
         Ask {
-            want: Want::Any,
+            reuse: Reuse::Allowed,
             deadline: Deadline::from_timeout(clock::now(), self.options.dial.timeout_ms),
             wait_until: None,
             is_late: false,

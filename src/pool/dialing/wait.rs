@@ -8,7 +8,7 @@ use std::io;
 
 use crate::handle::Owned;
 use crate::pool::conn::Conn;
-use crate::pool::state::answer::{Meanwhile, Request, Take, Ticket, Waited, Want};
+use crate::pool::state::answer::{Meanwhile, Request, Reuse, Take, Ticket, Waited};
 use crate::pool::state::counters::CloseCause;
 use crate::pool::state::wait_loop::{self, Patience, Sleeper, Unanswered, Waiter};
 use crate::pool::{canceled, system_error, Ask, Pool};
@@ -60,7 +60,7 @@ impl InLine<'_> {
     fn request(&self) -> Request<'_> {
         Request {
             destination: self.destination,
-            want: self.ask.want,
+            reuse: self.ask.reuse,
             may_wait: self.ask.wait_until.is_some(),
             distrusts_idle: self.distrusts_idle(),
             has_waited: self.standing.has_waited,
@@ -106,8 +106,8 @@ impl InLine<'_> {
 
     /// What a dial of this borrower takes while it runs.
     pub(crate) fn takes_meanwhile(&self) -> Meanwhile {
-        match self.ask.want {
-            Want::Fresh => Meanwhile::Nothing,
+        match self.ask.reuse {
+            Reuse::Never => Meanwhile::Nothing,
             _ if self.distrusts_idle() => Meanwhile::GivenBack,
             _ => Meanwhile::Anything,
         }

@@ -15,15 +15,15 @@ use crate::values::error::{Error, Status};
 /// the engine wakes up at most twice a second for all of them.
 pub(crate) const ARM_AFTER: Duration = Duration::from_millis(500);
 
-/// What a caller asks `take` for.
+/// May a borrow be answered with an idle connection?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Want {
-    /// An idle one, else a new one.
-    Any,
-    /// A new one.
-    Fresh,
-    /// An idle one.
-    Idle,
+pub(crate) enum Reuse {
+    /// With an idle one that is fit, else with a new one.
+    Allowed,
+    /// With a new one only (VCP_DIAL_FRESH).
+    Never,
+    /// With an idle one only (VCP_DIAL_REUSE_ONLY).
+    Only,
 }
 
 /// One borrower's place in the order of all; older ones come first.
@@ -39,7 +39,7 @@ impl Ticket {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Request<'a> {
     pub(crate) destination: &'a Arc<Destination>,
-    pub(crate) want: Want,
+    pub(crate) reuse: Reuse,
     /// At a limit it may wait. (For its turn to dial every caller waits.)
     pub(crate) may_wait: bool,
     /// It found several idle ones dead: where there is room it dials rather than find more.

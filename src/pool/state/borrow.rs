@@ -1,7 +1,7 @@
 //! Taking: an idle connection, or the right to dial; and what becomes of a dial.
 #![forbid(unsafe_code)]
 
-use super::answer::{Blocked, DialRight, Effects, Fate, Refusal, Request, Take, Ticket, Want};
+use super::answer::{Blocked, DialRight, Effects, Fate, Refusal, Request, Reuse, Take, Ticket};
 use super::counters::CloseCause;
 use super::idle_list::Held;
 use super::{DestinationId, Entry, State};
@@ -110,22 +110,23 @@ impl<C: Held> State<C> {
             return Take::Refused(Refusal::PoolClosed);
         }
         let Request {
-            destination, want, ..
+            destination, reuse, ..
         } = request;
         let own = self.index.find(destination);
-        if let (Want::Fresh, Some(_), Some(own)) = (want, self.limits.max_conns_per_address, own) {
+        if let (Reuse::Never, Some(_), Some(own)) = (reuse, self.limits.max_conns_per_address, own)
+        {
             // Its limit goes by how many are borrowed.
             self.hold_all_of(own);
         }
         let rather_dials = request.distrusts_idle
-            && want == Want::Any
+            && reuse == Reuse::Allowed
             && self.failures.check(destination, now).is_ok()
             && self.has_room(destination);
-        if want != Want::Fresh && !rather_dials {
+        if reuse != Reuse::Never && !rather_dials {
             if let Some(conn) = self.take_idle(destination, |_| true, now, effects) {
                 return Take::Reuse(conn);
             }
-            if want == Want::Idle {
+            if reuse == Reuse::Only {
                 return Take::Refused(Refusal::NothingIdle);
             }
         }
@@ -134,9 +135,9 @@ impl<C: Held> State<C> {
         }
         if self.line.waiting() == 0 {
             let own = self.index.find(destination);
-            match self.obstacle(own, want) {
+            match self.obstacle(own, reuse) {
                 None => {
-                    self.make_room(own, want, effects);
+                    self.make_room(own, reuse, effects);
                     let id = self.find_or_add(destination);
                     return Take::Dial(
                         self.begin_dial(id, ticket),
@@ -156,7 +157,7 @@ impl<C: Held> State<C> {
     fn has_room(&mut self, destination: &Destination) -> bool {
         let own = self.index.find(destination);
         self.limits.max_conns.is_none_or(|max| self.conns() < max)
-            && self.obstacle(own, Want::Any).is_none()
+            && self.obstacle(own, Reuse::Allowed).is_none()
     }
 
     /// The right to dial one that is to be idle, if nothing has to go for it. `None`: enough are idle.
@@ -186,7 +187,7 @@ impl<C: Held> State<C> {
             };
             return Err(Refusal::Exhausted(self.numbers(Some(obstacle))));
         }
-        if let Some(obstacle) = self.obstacle(own, Want::Any) {
+        if let Some(obstacle) = self.obstacle(own, Reuse::Allowed) {
             return Err(Refusal::Exhausted(self.numbers(Some(obstacle))));
         }
         let id = self.find_or_add(destination);
@@ -208,12 +209,12 @@ impl<C: Held> State<C> {
         effects: &mut Effects<C>,
     ) -> Take<C> {
         let id = self.find_or_add(request.destination);
-        self.queue(ticket, id, request.want, waker());
+        self.queue(ticket, id, request.reuse, waker());
         self.serve(now, effects);
         if let Some(answer) = self.collect(ticket) {
             return answer;
         }
-        let obstacle = self.obstacle(Some(id), request.want);
+        let obstacle = self.obstacle(Some(id), request.reuse);
         if obstacle.is_some_and(|obstacle| !obstacle.is_turn) {
             let too_many = self.max_waiters().filter(|_| !request.has_waited);
             if !request.may_wait || too_many.is_some() {
@@ -231,8 +232,12 @@ impl<C: Held> State<C> {
     }
 
     /// What keeps a dial from beginning now, if anything does.
-    pub(super) fn obstacle(&mut self, own: Option<DestinationId>, want: Want) -> Option<Obstacle> {
-        self.limit(own, want).or_else(|| {
+    pub(super) fn obstacle(
+        &mut self,
+        own: Option<DestinationId>,
+        reuse: Reuse,
+    ) -> Option<Obstacle> {
+        self.limit(own, reuse).or_else(|| {
             let max = self.limits.max_dials_per_address?;
             (self.known(own)?.dialing >= max).then_some(Obstacle {
                 limit: "max_dials_per_address",
@@ -243,19 +248,19 @@ impl<C: Held> State<C> {
     }
 
     /// What keeps one more connection from existing.
-    pub(super) fn limit(&mut self, own: Option<DestinationId>, want: Want) -> Option<Obstacle> {
+    pub(super) fn limit(&mut self, own: Option<DestinationId>, reuse: Reuse) -> Option<Obstacle> {
         let limit = |limit, max| Obstacle {
             limit,
             max,
             is_turn: false,
         };
         if let (Some(max), Some(entry)) = (self.limits.max_conns_per_address, self.known(own)) {
-            if entry.in_the_way_of(want) >= max {
+            if entry.in_the_way_of(reuse) >= max {
                 return Some(limit("max_conns_per_address", max));
             }
         }
         let max = self.limits.max_conns?;
-        (self.conns() >= max && self.oldest_to_evict(own, want).is_none())
+        (self.conns() >= max && self.oldest_to_evict(own, reuse).is_none())
             .then(|| limit("max_conns", max))
     }
 
@@ -268,9 +273,9 @@ impl<C: Held> State<C> {
     fn oldest_to_evict(
         &mut self,
         own: Option<DestinationId>,
-        want: Want,
+        reuse: Reuse,
     ) -> Option<(u32, DestinationId)> {
-        let except = own.filter(|_| want != Want::Fresh);
+        let except = own.filter(|_| reuse != Reuse::Never);
         self.oldest_idle(except)
     }
 
@@ -278,7 +283,7 @@ impl<C: Held> State<C> {
     pub(super) fn make_room(
         &mut self,
         own: Option<DestinationId>,
-        want: Want,
+        reuse: Reuse,
         effects: &mut Effects<C>,
     ) {
         if let (Some(max), Some(id)) = (self.limits.max_conns_per_address, own) {
@@ -291,7 +296,7 @@ impl<C: Held> State<C> {
             }
         }
         while self.limits.max_conns.is_some_and(|max| self.conns() >= max) {
-            match self.oldest_to_evict(own, want) {
+            match self.oldest_to_evict(own, reuse) {
                 Some((node, id)) => self.close_idle_node(node, id, CloseCause::Evicted, effects),
                 None => return,
             }

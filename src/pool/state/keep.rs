@@ -1,7 +1,7 @@
 //! Giving: a connection comes back, is taken in, or leaves for good.
 #![forbid(unsafe_code)]
 
-use super::answer::{Effects, Fate, Forgotten, Refusal, Want};
+use super::answer::{Effects, Fate, Forgotten, Refusal, Reuse};
 use super::counters::CloseCause;
 use super::idle_list::Held;
 use super::{DestinationId, State};
@@ -96,11 +96,11 @@ impl<C: Held> State<C> {
         }
         let destination = self.entry(id).destination.clone();
         let conn = build(id, destination).map_err(|error| (None, error))?;
-        if let Some(obstacle) = self.limit(Some(id), Want::Any) {
+        if let Some(obstacle) = self.limit(Some(id), Reuse::Allowed) {
             let refusal = Refusal::Exhausted(self.numbers(Some(obstacle)));
             return Err((Some(conn), refusal.into()));
         }
-        self.make_room(Some(id), Want::Any, effects);
+        self.make_room(Some(id), Reuse::Allowed, effects);
         self.counters.puts += 1;
         self.place(conn, id, now, effects);
         Ok(())

@@ -17,7 +17,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::answer::{Effects, Refusal, Take, Ticket, Waited, Want};
+use super::answer::{Effects, Refusal, Reuse, Take, Ticket, Waited};
 use super::counters::CloseCause;
 use super::idle_list::Held;
 use super::{DestinationId, State};
@@ -45,16 +45,16 @@ impl Row {
         (self.any.len() + self.fresh.len()) as u32
     }
 
-    fn of(&mut self, want: Want) -> &mut BTreeSet<Ticket> {
-        match want {
-            Want::Fresh => &mut self.fresh,
+    fn of(&mut self, reuse: Reuse) -> &mut BTreeSet<Ticket> {
+        match reuse {
+            Reuse::Never => &mut self.fresh,
             _ => &mut self.any,
         }
     }
 
-    fn oldest(&self) -> Option<(Ticket, Want)> {
-        let any = self.any.first().map(|&ticket| (ticket, Want::Any));
-        let fresh = self.fresh.first().map(|&ticket| (ticket, Want::Fresh));
+    fn oldest(&self) -> Option<(Ticket, Reuse)> {
+        let any = self.any.first().map(|&ticket| (ticket, Reuse::Allowed));
+        let fresh = self.fresh.first().map(|&ticket| (ticket, Reuse::Never));
         match (any, fresh) {
             (Some(any), Some(fresh)) => Some(if any.0 < fresh.0 { any } else { fresh }),
             (any, fresh) => any.or(fresh),
@@ -65,7 +65,7 @@ impl Row {
 #[derive(Debug)]
 struct Waiter<C: Held> {
     destination: DestinationId,
-    want: Want,
+    reuse: Reuse,
     /// Counts against max_waiters; one that only waits for its turn to dial does not.
     is_limited: bool,
     waker: C::Waker,
@@ -123,17 +123,23 @@ enum Use {
 
 impl<C: Held> State<C> {
     /// Puts a borrower in line.
-    pub(super) fn queue(&mut self, ticket: Ticket, id: DestinationId, want: Want, waker: C::Waker) {
+    pub(super) fn queue(
+        &mut self,
+        ticket: Ticket,
+        id: DestinationId,
+        reuse: Reuse,
+        waker: C::Waker,
+    ) {
         let waiter = Waiter {
             destination: id,
-            want,
+            reuse,
             is_limited: false,
             waker,
             answer: None,
         };
         self.line.waiters.insert(ticket, waiter);
         self.line.waiting += 1;
-        self.entry(id).row.of(want).insert(ticket);
+        self.entry(id).row.of(reuse).insert(ticket);
         self.refresh(id);
     }
 
@@ -166,7 +172,7 @@ impl<C: Held> State<C> {
         }
         let oldest = entry.row.oldest();
         let head = oldest
-            .filter(|&(_, want)| entry.may_dial(want, &self.limits))
+            .filter(|&(_, reuse)| entry.may_dial(reuse, &self.limits))
             .map(|(ticket, _)| ticket);
         let before = entry.row.head;
         if before == head {
@@ -193,12 +199,12 @@ impl<C: Held> State<C> {
         };
         let destination = self.entry(id).destination.clone();
         let waiter = self.line.waiters.get(&ticket);
-        let want = waiter.map_or(Want::Any, |one| one.want);
+        let reuse = waiter.map_or(Reuse::Allowed, |one| one.reuse);
         let answer = match self.failures.check(&destination, now) {
             Err(refusal) => Take::Refused(refusal),
-            Ok(()) if self.obstacle(Some(id), want).is_some() => return false,
+            Ok(()) if self.obstacle(Some(id), reuse).is_some() => return false,
             Ok(()) => {
-                self.make_room(Some(id), want, effects);
+                self.make_room(Some(id), reuse, effects);
                 Take::Dial(self.begin_dial(id, ticket), destination)
             }
         };
@@ -221,10 +227,10 @@ impl<C: Held> State<C> {
         let Some(waiter) = self.line.waiters.get(&ticket) else {
             return;
         };
-        let (id, want) = (waiter.destination, waiter.want);
+        let (id, reuse) = (waiter.destination, waiter.reuse);
         self.line.waiting -= 1;
         self.line.limited -= u32::from(waiter.is_limited);
-        self.entry(id).row.of(want).remove(&ticket);
+        self.entry(id).row.of(reuse).remove(&ticket);
         self.refresh(id);
     }
 
@@ -346,10 +352,10 @@ impl<C: Held> State<C> {
         let Some(waiter) = self.line.waiters.get(&ticket) else {
             unreachable!("a ticket is in line until its answer is fetched");
         };
-        let (id, want) = (waiter.destination, waiter.want);
+        let (id, reuse) = (waiter.destination, waiter.reuse);
         let obstacle = match &waiter.answer {
             None if !is_late => return Waited::GoesOn,
-            None => self.obstacle(Some(id), want),
+            None => self.obstacle(Some(id), reuse),
             // Too late to dial with it.
             Some(Take::Dial(..)) if is_over => None,
             Some(_) => {

@@ -41,7 +41,7 @@ pub(crate) mod wait_loop;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use self::answer::{Effects, Numbers, Ticket, Want};
+use self::answer::{Effects, Numbers, Reuse, Ticket};
 use self::counters::{CloseCause, Counters, Stats};
 use self::expire::due_after_keeping;
 use self::failures::Failures;
@@ -78,17 +78,17 @@ impl Entry {
     }
 
     /// Connections that one more dial cannot push aside: its own idle ones are of no use to a fresh dial.
-    fn in_the_way_of(&self, want: Want) -> u32 {
-        match want {
-            Want::Fresh => self.borrowed + self.dialing,
+    fn in_the_way_of(&self, reuse: Reuse) -> u32 {
+        match reuse {
+            Reuse::Never => self.borrowed + self.dialing,
             _ => self.conns(),
         }
     }
 
     /// Whether the destination's own limits let a dial begin.
-    fn may_dial(&self, want: Want, limits: &Limits) -> bool {
+    fn may_dial(&self, reuse: Reuse, limits: &Limits) -> bool {
         let is_below = |count, max: Option<u32>| max.is_none_or(|max| count < max);
-        is_below(self.in_the_way_of(want), limits.max_conns_per_address)
+        is_below(self.in_the_way_of(reuse), limits.max_conns_per_address)
             && is_below(self.dialing, limits.max_dials_per_address)
     }
 

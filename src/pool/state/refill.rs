@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use super::answer::{DialRight, Refusal, Want};
+use super::answer::{DialRight, Refusal, Reuse};
 use super::idle_list::Held;
 use super::{DestinationId, Entry, State};
 use crate::sync::Arc;
@@ -113,7 +113,7 @@ impl<C: Held> State<C> {
 
     fn has_room_to_refill(&mut self, id: DestinationId) -> bool {
         self.limits.max_conns.is_none_or(|max| self.conns() < max)
-            && self.obstacle(Some(id), Want::Any).is_none()
+            && self.obstacle(Some(id), Reuse::Allowed).is_none()
     }
 
     fn forget_if_given_up(&mut self, id: DestinationId, now: Time) {

@@ -1,6 +1,6 @@
 //! Larger scenes, for as many orders as there is time for: four to eight threads.
 
-use crate::pool::state::answer::Want;
+use crate::pool::state::answer::Reuse;
 use crate::scene::{limits, CancelToken, Got, Patience, Pool};
 use crate::sync::{thread, Arc};
 use crate::values::options::Limits;
@@ -209,10 +209,10 @@ fn crowd(limits: Limits, of: &[Do]) {
 
 fn act(pool: &Arc<Pool>, what: Do, may_end: bool) {
     let to = usize::from(what == Do::WaitElsewhere);
-    let want = if what == Do::Fresh {
-        Want::Fresh
+    let reuse = if what == Do::Fresh {
+        Reuse::Never
     } else {
-        Want::Any
+        Reuse::Allowed
     };
     let patience = match what {
         Do::TimeOut => Patience::Ends,
@@ -231,7 +231,7 @@ fn act(pool: &Arc<Pool>, what: Do, may_end: bool) {
         }
         _ => None,
     };
-    match pool.borrow(to, want, &patience) {
+    match pool.borrow(to, reuse, &patience) {
         Got::Nothing => {
             let is_patient = matches!(patience, Patience::ForEver);
             assert!(may_end || !is_patient, "{what:?} was not served");

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering::SeqCst;
 
 use crate::loans::Trace;
-use crate::pool::state::answer::Want;
+use crate::pool::state::answer::Reuse;
 use crate::scenarios::{borrow_and_return, ended, spawn};
 use crate::scene::{limits, Got, Patience, Pool};
 use crate::sync::{thread, Arc};
@@ -237,7 +237,7 @@ fn loans_against_fresh_dial() {
     let pool = Pool::plain(one);
     let trace = pool.shelved(0);
     let quick = lending(&pool, &trace, 2);
-    match pool.borrow(0, Want::Fresh, &Patience::ForEver) {
+    match pool.borrow(0, Reuse::Never, &Patience::ForEver) {
         Got::Dial(right) => {
             let conn = pool.dialed(right).expect("an open pool");
             pool.give_back(conn);

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering::SeqCst;
 
-use crate::pool::state::answer::Want;
+use crate::pool::state::answer::Reuse;
 use crate::scene::{limits, CancelToken, Got, Patience, Pool};
 use crate::sync::{thread, Arc};
 
@@ -65,7 +65,7 @@ pub(crate) const ALL: &[(&str, fn())] = &[
 
 /// Borrows, and gives back what it got; whatever it got.
 pub(crate) fn borrow_and_return(pool: &Arc<Pool>, to: usize, patience: &Patience) -> bool {
-    match pool.borrow(to, Want::Any, patience) {
+    match pool.borrow(to, Reuse::Allowed, patience) {
         Got::Conn(conn) => pool.give_back(conn),
         Got::Dial(right) => match pool.dial(right) {
             Some(conn) => pool.give_back(conn),
@@ -178,7 +178,7 @@ fn discard_against_timeout() {
 
 fn failed_dial_against_waiter() {
     let pool = Pool::new(limits(1));
-    let Got::Dial(right) = pool.borrow(0, Want::Any, &Patience::ForEver) else {
+    let Got::Dial(right) = pool.borrow(0, Reuse::Allowed, &Patience::ForEver) else {
         panic!("an empty pool dials");
     };
     let hasty = spawn(&pool, |pool| borrow_and_return(pool, 0, &Patience::Ends));
@@ -191,7 +191,7 @@ fn failed_dial_against_waiter() {
 
 fn failed_dial_against_cancel() {
     let pool = Pool::new(limits(1));
-    let Got::Dial(right) = pool.borrow(0, Want::Any, &Patience::ForEver) else {
+    let Got::Dial(right) = pool.borrow(0, Reuse::Allowed, &Patience::ForEver) else {
         panic!("an empty pool dials");
     };
     let token = Arc::<CancelToken>::default();
@@ -316,7 +316,7 @@ fn turn_against_timeout() {
     let mut one_at_once = limits(3);
     one_at_once.max_dials_per_address = Some(1);
     let pool = Pool::new(one_at_once);
-    let Got::Dial(right) = pool.borrow(0, Want::Fresh, &Patience::ForEver) else {
+    let Got::Dial(right) = pool.borrow(0, Reuse::Never, &Patience::ForEver) else {
         panic!("an empty pool dials");
     };
     let hasty = spawn(&pool, |pool| borrow_and_return(pool, 0, &Patience::Ends));

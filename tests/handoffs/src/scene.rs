@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::fake::{Conn, Facts};
 use crate::pool::state::answer::{
-    DialRight, Effects, Fate, Meanwhile, Request, Take, Ticket, Waited, Want,
+    DialRight, Effects, Fate, Meanwhile, Request, Reuse, Take, Ticket, Waited,
 };
 use crate::pool::state::counters::CloseCause;
 use crate::pool::state::wait_loop::{self, Sleeper, Unanswered};
@@ -160,20 +160,20 @@ impl Pool {
 
     /// A connection in the caller's hands, from nothing.
     pub(crate) fn opened(self: &Arc<Self>, to: usize) -> Conn {
-        match self.borrow(to, Want::Any, &Patience::ForEver) {
+        match self.borrow(to, Reuse::Allowed, &Patience::ForEver) {
             Got::Dial(right) => self.dialed(right).expect("an open pool"),
             got => panic!("{got:?}"),
         }
     }
 
-    pub(crate) fn borrow(self: &Arc<Self>, to: usize, want: Want, patience: &Patience) -> Got {
+    pub(crate) fn borrow(self: &Arc<Self>, to: usize, reuse: Reuse, patience: &Patience) -> Got {
         let parker = match patience {
             Patience::Until(token) => token.sleeper.clone(),
             _ => Arc::default(),
         };
         let request = Request {
             destination: &self.destinations[to],
-            want,
+            reuse,
             may_wait: true,
             distrusts_idle: false,
             has_waited: false,

@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::{Answer, Call, Conn, Found, HeldBy, Late, Place, Reference, Waiter};
-use crate::pool::state::answer::{Refusal, Want};
+use crate::pool::state::answer::{Refusal, Reuse};
 use crate::pool::state::counters::CloseCause;
 use crate::values::options::ReuseOrder;
 
@@ -15,7 +15,7 @@ impl Reference {
     }
 
     fn is_held_by_its_own(&self, call: &Call) -> bool {
-        self.held_by_conns_per_address(call.to, call.want) || self.held_by_turn(call.to)
+        self.held_by_conns_per_address(call.to, call.reuse) || self.held_by_turn(call.to)
     }
 
     /// The end of everything that happens: whoever can be served by a slot is. Who is next in line to dial where dials
@@ -24,8 +24,8 @@ impl Reference {
         while let Some(call) = self.next_in_line() {
             let answer = match self.failing(call.to) {
                 Some(refusal) => Answer::Refused(refusal),
-                None if self.held_by_conns(call.to, call.want) => break,
-                None => self.begin_dial(call.to, call.want),
+                None if self.held_by_conns(call.to, call.reuse) => break,
+                None => self.begin_dial(call.to, call.reuse),
             };
             self.answer(call.ticket, answer);
         }
@@ -52,7 +52,7 @@ impl Reference {
         let conn = self.remove(id);
         let oldest_first: Vec<Call> = self.waiting().map(|waiter| waiter.call).collect();
         for call in oldest_first {
-            if call.to == conn.to && call.want == Want::Any {
+            if call.to == conn.to && call.reuse == Reuse::Allowed {
                 self.lend(conn);
                 self.answer(call.ticket, Answer::Reuse(id));
                 return Ok(());
@@ -65,10 +65,10 @@ impl Reference {
                 continue;
             }
             self.lend(conn);
-            if self.held(call.to, call.want).is_some() {
+            if self.held(call.to, call.reuse).is_some() {
                 return Err(CloseCause::Evicted);
             }
-            let dial = self.begin_dial(call.to, call.want);
+            let dial = self.begin_dial(call.to, call.reuse);
             self.answer(call.ticket, dial);
             self.remove(id);
         }
@@ -107,7 +107,8 @@ impl Reference {
 
     /// Somebody waits for a connection of that destination, or dials one and would take any.
     pub(super) fn is_awaited(&self, to: usize) -> bool {
-        let takes_any = |waiter: &Waiter| waiter.call.to == to && waiter.call.want == Want::Any;
+        let takes_any =
+            |waiter: &Waiter| waiter.call.to == to && waiter.call.reuse == Reuse::Allowed;
         let mut dials = self.flights.iter();
         self.waiting().any(takes_any)
             || dials.any(|dial| dial.to == to && dial.takes_any && dial.answer.is_none())
@@ -137,21 +138,21 @@ impl Reference {
     }
 
     pub(in super::super) fn take(&mut self, call: Call) -> Answer {
-        let Call { to, want, .. } = call;
+        let Call { to, reuse, .. } = call;
         if self.is_closed {
             return Answer::Refused(Refusal::PoolClosed);
         }
         // A hit is no dial: where dials fail at once the idle ones are all there is.
         let rather_dials = call.distrusts_idle
-            && want == Want::Any
+            && reuse == Reuse::Allowed
             && self.failing(to).is_none()
             && self.held_or_full(to).is_none();
-        if want != Want::Fresh && !rather_dials {
+        if reuse != Reuse::Never && !rather_dials {
             let taken = self.take_idle(to, |_| true);
             self.serve();
             match taken {
                 Some(id) => return Answer::Reuse(id),
-                None if want == Want::Idle => return Answer::Refused(Refusal::NothingIdle),
+                None if reuse == Reuse::Only => return Answer::Refused(Refusal::NothingIdle),
                 None => {}
             }
         }
@@ -176,7 +177,7 @@ impl Reference {
             self.wakes.retain(|&ticket| ticket != call.ticket);
             return answer;
         }
-        let held = self.held(call.to, call.want);
+        let held = self.held(call.to, call.reuse);
         if held.expect("it was not served") != HeldBy::Turn {
             if let Some(refusal) = self.may_not_wait(call, held) {
                 self.waiters.retain(|one| one.call.ticket != call.ticket);
@@ -225,7 +226,7 @@ impl Reference {
     pub(in super::super) fn look_after(&mut self, ticket: u64, late: Late) -> Found {
         let waiting = self.waiting().count() as u32;
         let waiter = self.waiter(ticket).expect("it waits").clone();
-        let held = self.held(waiter.call.to, waiter.call.want);
+        let held = self.held(waiter.call.to, waiter.call.reuse);
         let why = match (waiter.answer, late) {
             (None, Late::InTime) => return Found::Nothing,
             (None, Late::ForWaiting) if held == Some(HeldBy::Turn) => return Found::Nothing,

@@ -11,7 +11,7 @@ mod quick;
 
 use std::time::Duration;
 
-use crate::pool::state::answer::{Blocked, Refusal, Want};
+use crate::pool::state::answer::{Blocked, Refusal, Reuse};
 use crate::pool::state::counters::{CloseCause, Counters};
 use crate::values::clock::Time;
 use crate::values::error::Error;
@@ -95,7 +95,7 @@ impl Conn {
 pub(super) struct Call {
     pub(super) ticket: u64,
     pub(super) to: usize,
-    pub(super) want: Want,
+    pub(super) reuse: Reuse,
     pub(super) may_wait: bool,
     /// It found several idle ones dead: where nothing is in the way it dials rather than find more.
     pub(super) distrusts_idle: bool,
@@ -286,16 +286,16 @@ impl Reference {
     }
 
     /// "max_conns counts idle + borrowed + being dialed"; for a fresh dial those idle can be closed, its own too.
-    fn held_by_conns_per_address(&self, to: usize, want: Want) -> bool {
-        let is_in_the_way = |conn: &Conn| want != Want::Fresh || !conn.is_idle();
+    fn held_by_conns_per_address(&self, to: usize, reuse: Reuse) -> bool {
+        let is_in_the_way = |conn: &Conn| reuse != Reuse::Never || !conn.is_idle();
         let own = self.count(|conn| conn.to == to && is_in_the_way(conn));
         let max = self.rules.limits.max_conns_per_address;
         max.is_some_and(|max| own >= max)
     }
 
     /// "The longest-idle connection of another destination (for a FRESH dial also of its own) is closed to make room."
-    fn held_by_conns(&self, to: usize, want: Want) -> bool {
-        let to_evict = self.longest_idle(|conn| conn.to != to || want == Want::Fresh);
+    fn held_by_conns(&self, to: usize, reuse: Reuse) -> bool {
+        let to_evict = self.longest_idle(|conn| conn.to != to || reuse == Reuse::Never);
         self.is_full() && to_evict.is_none()
     }
 
@@ -305,10 +305,10 @@ impl Reference {
     }
 
     /// The contract does not say which limit is named where two hold.
-    pub(super) fn held(&self, to: usize, want: Want) -> Option<HeldBy> {
-        if self.held_by_conns_per_address(to, want) {
+    pub(super) fn held(&self, to: usize, reuse: Reuse) -> Option<HeldBy> {
+        if self.held_by_conns_per_address(to, reuse) {
             Some(HeldBy::ConnsPerAddress)
-        } else if self.held_by_conns(to, want) {
+        } else if self.held_by_conns(to, reuse) {
             Some(HeldBy::Conns)
         } else {
             self.held_by_turn(to).then_some(HeldBy::Turn)
@@ -320,7 +320,7 @@ impl Reference {
         if self.is_full() {
             return Some(HeldBy::Conns);
         }
-        self.held(to, Want::Any)
+        self.held(to, Reuse::Allowed)
     }
 
     fn numbers(&self, held: Option<HeldBy>, waiting: u32) -> Blocked {
@@ -355,14 +355,14 @@ impl Reference {
     }
 
     /// Closes what has to go for one more that nothing holds.
-    fn make_room(&mut self, to: usize, want: Want) {
+    fn make_room(&mut self, to: usize, reuse: Reuse) {
         let max = self.rules.limits.max_conns_per_address;
         while max.is_some_and(|max| self.count(|conn| conn.to == to) >= max) {
-            let own = self.longest_idle(|conn| conn.to == to && want == Want::Fresh);
+            let own = self.longest_idle(|conn| conn.to == to && reuse == Reuse::Never);
             self.close(own.expect("nothing holds it"), CloseCause::Evicted);
         }
         while self.is_full() {
-            let any = self.longest_idle(|conn| conn.to != to || want == Want::Fresh);
+            let any = self.longest_idle(|conn| conn.to != to || reuse == Reuse::Never);
             self.close(any.expect("nothing holds it"), CloseCause::Evicted);
         }
     }
@@ -374,8 +374,8 @@ impl Reference {
         fails.then(|| Refusal::FailedBefore(failure.error.clone()))
     }
 
-    fn begin_dial(&mut self, to: usize, want: Want) -> Answer {
-        self.make_room(to, want);
+    fn begin_dial(&mut self, to: usize, reuse: Reuse) -> Answer {
+        self.make_room(to, reuse);
         let id = self.next_id();
         self.conns
             .push(Conn::new(id, to, Place::Dialing, Time::NEVER));

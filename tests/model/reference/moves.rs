@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::{Answer, Conn, Failure, Flight, HeldBy, Place, Reference};
-use crate::pool::state::answer::{Fate, Forgotten, Refusal, Want};
+use crate::pool::state::answer::{Fate, Forgotten, Refusal, Reuse};
 use crate::pool::state::counters::CloseCause;
 use crate::values::clock::Time;
 use crate::values::error::Error;
@@ -197,14 +197,14 @@ impl Reference {
         if let (false, Some(refusal)) = (self.is_awaited(to), self.no_idle_room(to)) {
             return Err(refusal);
         }
-        match self.held(to, Want::Any) {
+        match self.held(to, Reuse::Allowed) {
             Some(HeldBy::Turn) | None => {}
             held => {
                 let waiting = self.waiting().count() as u32;
                 return Err(Refusal::Exhausted(self.numbers(held, waiting)));
             }
         }
-        self.make_room(to, Want::Any);
+        self.make_room(to, Reuse::Allowed);
         self.counters.puts += 1;
         self.conns
             .push(Conn::new(id, to, Place::Borrowed, retire_at));
@@ -235,7 +235,7 @@ impl Reference {
         }
         match self.no_idle_room(to) {
             Some(refusal) => Err(refusal),
-            None => Ok(Some(self.begin_dial(to, Want::Any))),
+            None => Ok(Some(self.begin_dial(to, Reuse::Allowed))),
         }
     }
 

@@ -4,7 +4,7 @@
 use super::conns::Came;
 use super::dials::{Dial, Phase};
 use super::{pick, same, World, Wrong};
-use crate::pool::state::answer::{Request, Take, Ticket, Waited, Want};
+use crate::pool::state::answer::{Request, Reuse, Take, Ticket, Waited};
 use crate::pool::state::counters::CloseCause;
 use crate::pool::state::model::fake::Fake;
 use crate::pool::state::model::reference::{Answer, Call, Found, Late};
@@ -19,11 +19,11 @@ pub(super) struct Caller {
 }
 
 impl World<'_> {
-    pub(super) fn take(&mut self, to: usize, want: Want, may_wait: bool) -> Result<(), Wrong> {
+    pub(super) fn take(&mut self, to: usize, reuse: Reuse, may_wait: bool) -> Result<(), Wrong> {
         let call = Call {
             ticket: self.new_waker(),
             to,
-            want,
+            reuse,
             may_wait,
             distrusts_idle: false,
             has_waited: false,
@@ -104,7 +104,7 @@ impl World<'_> {
                     id,
                     right,
                     ticket: caller.call.ticket,
-                    want: caller.call.want,
+                    reuse: caller.call.reuse,
                     is_for_nobody: false,
                     phase: Phase::Granted,
                 });
@@ -162,7 +162,7 @@ impl World<'_> {
 fn request(call: Call, destination: &Arc<Destination>) -> Request<'_> {
     Request {
         destination,
-        want: call.want,
+        reuse: call.reuse,
         may_wait: call.may_wait,
         distrusts_idle: call.distrusts_idle,
         has_waited: call.has_waited,

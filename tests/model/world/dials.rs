@@ -3,7 +3,7 @@
 
 use super::conns::Came;
 use super::{pick, same, World, Wrong};
-use crate::pool::state::answer::{DialRight, Meanwhile, Want};
+use crate::pool::state::answer::{DialRight, Meanwhile, Reuse};
 use crate::pool::state::counters::CloseCause;
 use crate::pool::state::idle_list::Held;
 use crate::pool::state::model::fake::Fake;
@@ -22,7 +22,7 @@ pub(super) struct Dial {
     pub(super) id: u64,
     pub(super) right: DialRight,
     pub(super) ticket: u64,
-    pub(super) want: Want,
+    pub(super) reuse: Reuse,
     /// For the shelf, or its caller has left with another connection.
     pub(super) is_for_nobody: bool,
     pub(super) phase: Phase,
@@ -32,7 +32,7 @@ impl World<'_> {
     /// What a caller like this one may be answered with: a fresh one with nothing but its own connect.
     fn allowed(dial: &Dial, takes: Meanwhile) -> Meanwhile {
         match takes {
-            _ if dial.want == Want::Fresh || dial.is_for_nobody => Meanwhile::Nothing,
+            _ if dial.reuse == Reuse::Never || dial.is_for_nobody => Meanwhile::Nothing,
             takes => takes,
         }
     }
@@ -229,7 +229,7 @@ impl World<'_> {
                     id,
                     right,
                     ticket,
-                    want: Want::Any,
+                    reuse: Reuse::Allowed,
                     is_for_nobody: true,
                     phase: Phase::Granted,
                 });

@@ -84,7 +84,11 @@ impl<'a> World<'a> {
 
     fn make(&mut self, step: Step) -> Result<(), Wrong> {
         match step {
-            Step::Take { to, want, may_wait } => self.take(to, want, may_wait),
+            Step::Take {
+                to,
+                reuse,
+                may_wait,
+            } => self.take(to, reuse, may_wait),
             Step::WakeUp(who, late) => self.wake_up(who, late),
             Step::Leave(who) => self.leave(who),
             Step::TakeAnother {

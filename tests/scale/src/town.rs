@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::fake::Fake;
-use crate::pool::state::answer::{Effects, Fate, Refusal, Request, Take, Want};
+use crate::pool::state::answer::{Effects, Fate, Refusal, Request, Reuse, Take};
 use crate::pool::state::State;
 use crate::sync::Arc;
 use crate::values::address::{Address, Names};
@@ -122,7 +122,7 @@ impl Town {
             let mut effects = Effects::none();
             let request = Request {
                 destination: &self.destinations[to as usize],
-                want: Want::Any,
+                reuse: Reuse::Allowed,
                 may_wait: false,
                 distrusts_idle: false,
                 has_waited: false,
