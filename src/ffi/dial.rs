@@ -14,7 +14,7 @@ use crate::pool::entry::start_async::Where;
 use crate::pool::hints::{self, Key, Named};
 use crate::pool::runtime::process;
 use crate::pool::state::answer::Reuse;
-use crate::pool::{Ask, Mode, Pool};
+use crate::pool::{BorrowOptions, Mode, Pool};
 use crate::sync::Arc;
 use crate::sys::clock;
 use crate::sys::text::Text;
@@ -342,11 +342,11 @@ unsafe fn dial(
             let owner = pool_of(pool)?;
             let raw = read_options(options)?;
             let key = key(pool, network, address, raw.reuse_tag);
-            let (destination, mut ask) = read_dial(&owner, network, address, raw, &key)?;
-            ask.found_unfit = missed.unfit;
+            let (destination, mut borrow) = read_dial(&owner, network, address, raw, &key)?;
+            borrow.found_unfit = missed.unfit;
             // Before a callback runs, which may change the texts.
             let name = key.as_ref().and_then(Named::new);
-            (owner.borrow(&destination, &ask)?, name)
+            (owner.borrow(&destination, &borrow)?, name)
         };
         let fd = borrowed.raw_fd();
         if let Some(name) = name {
@@ -368,7 +368,7 @@ pub(crate) unsafe fn read_dial(
     address: *const c_char,
     raw: vcp_dial_options,
     known: &Option<Key<'_>>,
-) -> Result<(Arc<Destination>, Ask)> {
+) -> Result<(Arc<Destination>, BorrowOptions)> {
     refuse_queued(&raw)?;
     let destination = match known.as_ref().and_then(hints::destination) {
         Some(destination) => destination,
@@ -376,7 +376,7 @@ pub(crate) unsafe fn read_dial(
         None => Arc::new(unsafe { destination_of(network, address, raw.reuse_tag) }?),
     };
     // SAFETY: as above.
-    Ok((destination, unsafe { ask(&raw, pool) }?))
+    Ok((destination, unsafe { borrow_options(&raw, pool) }?))
 }
 
 /// The same for a dial that must not block: a service name that was not seen before is read later. True: everything goes through the
@@ -389,7 +389,7 @@ pub(crate) unsafe fn read_async(
     network: *const c_char,
     address: *const c_char,
     options: *const vcp_dial_options,
-) -> Result<(Where, Ask, bool)> {
+) -> Result<(Where, BorrowOptions, bool)> {
     // SAFETY: the caller's promises.
     let (raw, network, address, tag) = unsafe {
         let raw = read_options(options)?;
@@ -413,7 +413,7 @@ pub(crate) unsafe fn read_async(
     };
     let is_queued = raw.flags & VCP_DIAL_QUEUED != 0;
     // SAFETY: as above.
-    Ok((place, unsafe { ask(&raw, pool) }?, is_queued))
+    Ok((place, unsafe { borrow_options(&raw, pool) }?, is_queued))
 }
 
 pub(crate) unsafe fn read_options(options: *const vcp_dial_options) -> Result<vcp_dial_options> {
@@ -429,7 +429,7 @@ pub(crate) unsafe fn read_options(options: *const vcp_dial_options) -> Result<vc
 
 /// # Safety
 /// The label is NULL or NUL-terminated.
-unsafe fn ask(raw: &vcp_dial_options, pool: &Pool) -> Result<Ask> {
+unsafe fn borrow_options(raw: &vcp_dial_options, pool: &Pool) -> Result<BorrowOptions> {
     // SAFETY: the caller's promise.
     let label = unsafe { text::optional(raw.label, "label", Status::InvalidArgument) }?;
     let label = label.map(Arc::from);
@@ -444,7 +444,7 @@ unsafe fn ask(raw: &vcp_dial_options, pool: &Pool) -> Result<Ask> {
     };
     let now = clock::now();
     let deadline = Deadline::from_timeout(now, timeout_ms);
-    Ok(Ask {
+    Ok(BorrowOptions {
         reuse: match raw.flags & (VCP_DIAL_FRESH | VCP_DIAL_REUSE_ONLY) {
             0 => Reuse::Allowed,
             VCP_DIAL_FRESH => Reuse::Never,

@@ -196,16 +196,16 @@ pub unsafe extern "C" fn vcp_pool_warm(
     guard(|| {
         let pool = pool_of(pool)?;
         // SAFETY: the program's promises are those of vcp_dial_with.
-        let (destination, ask) = unsafe {
+        let (destination, borrow) = unsafe {
             let raw = read_options(options)?;
             read_dial(&pool, network, address, raw, &None)
         }?;
-        if ask.reuse == Reuse::Only {
+        if borrow.reuse == Reuse::Only {
             return Err(Error::invalid_argument(
                 "flags: VCP_DIAL_REUSE_ONLY is not for vcp_pool_warm",
             ));
         }
-        let idle = pool.warm(&destination, count, &ask)?;
+        let idle = pool.warm(&destination, count, &borrow)?;
         Ok(c_int::try_from(idle).unwrap_or(c_int::MAX))
     })
 }

@@ -93,8 +93,9 @@ pub unsafe extern "C" fn vcp_dial_async(
             Err(missed) => missed,
         };
         // SAFETY: as above.
-        let (place, mut ask, is_queued) = unsafe { read_async(&owner, network, address, options) }?;
-        ask.found_unfit = missed.unfit;
+        let (place, mut borrow, is_queued) =
+            unsafe { read_async(&owner, network, address, options) }?;
+        borrow.found_unfit = missed.unfit;
         // SAFETY: as above.
         let name = unsafe { named(pool, network, address, options) };
         let asker = Asker {
@@ -102,7 +103,7 @@ pub unsafe extern "C" fn vcp_dial_async(
             token: token as usize,
             is_queued,
         };
-        match owner.borrow_async(place, ask, asker)? {
+        match owner.borrow_async(place, borrow, asker)? {
             AtOnce::Conn(borrowed) => {
                 let fd = borrowed.raw_fd();
                 if let Some(name) = name {
@@ -211,13 +212,13 @@ mod tests {
     fn a_panic_while_a_dial_is_looked_at_is_its_answer() {
         let (mut pool, mut queue) = (std::ptr::null_mut(), std::ptr::null_mut());
         // SAFETY: out parameters on the stack, texts that end in NUL.
-        let ask = unsafe {
+        let borrow = unsafe {
             assert_eq!(vcp_pool_new(std::ptr::null(), &mut pool), 0);
             assert_eq!(vcp_queue_new(&mut queue), 0);
             let (network, address) = (c"tcp".as_ptr(), c"127.0.0.1:1".as_ptr());
-            let (_, ask, _) =
+            let (_, borrow, _) =
                 read_async(&pool_of(pool).unwrap(), network, address, std::ptr::null()).unwrap();
-            ask
+            borrow
         };
         let asker = Asker {
             queue: queue_of(queue).unwrap(),
@@ -225,7 +226,7 @@ mod tests {
             is_queued: false,
         };
         let place = Where::Unread(Box::new(|| panic!("for a test")));
-        let begun = pool_of(pool).unwrap().borrow_async(place, ask, asker);
+        let begun = pool_of(pool).unwrap().borrow_async(place, borrow, asker);
         assert!(matches!(begun, Ok(AtOnce::Later)));
         // SAFETY: open until the queue is freed.
         let fd = unsafe { BorrowedFd::borrow_raw(vcp_queue_fd(queue)) };

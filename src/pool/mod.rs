@@ -93,9 +93,9 @@ pub(crate) struct Callbacks {
     pub(crate) user: Option<Arc<dyn Debug + Send + Sync>>,
 }
 
-/// What a borrower asks for.
+/// What one borrow is asked for: the options of the dial, read and with its times as deadlines.
 #[derive(Clone, Debug)]
-pub(crate) struct Ask {
+pub(crate) struct BorrowOptions {
     pub(crate) reuse: Reuse,
     pub(crate) deadline: Deadline,
     /// How long it waits at a limit; `None`: not at all.
@@ -122,7 +122,7 @@ pub(crate) enum Mode {
     Blocking,
 }
 
-impl Ask {
+impl BorrowOptions {
     pub(crate) fn label(&self) -> &str {
         self.label.as_deref().unwrap_or_default()
     }
@@ -228,11 +228,11 @@ impl Pool {
     pub(crate) fn borrow(
         self: &Arc<Self>,
         destination: &Arc<Destination>,
-        ask: &Ask,
+        options: &BorrowOptions,
     ) -> Result<Owned<Conn>> {
-        let result = ask
+        let result = options
             .may_begin()
-            .and_then(|()| self.borrow_from(destination, ask))
+            .and_then(|()| self.borrow_from(destination, options))
             .and_then(|conn| self.unless_forked(conn));
         result.map_err(|error| error.of(format_args!("dial {destination}")))
     }
@@ -249,12 +249,12 @@ impl Pool {
     fn borrow_from(
         self: &Arc<Self>,
         destination: &Arc<Destination>,
-        ask: &Ask,
+        options: &BorrowOptions,
     ) -> Result<Owned<Conn>> {
-        let mut standing = Standing::of(ask);
+        let mut standing = Standing::of(options);
         let mut asleep = Asleep::new(InLine {
             pool: self,
-            ask,
+            options,
             destination,
             standing: &mut standing,
         });
@@ -274,7 +274,7 @@ impl Pool {
                 Take::Refused(refusal) => return Err(refusal.into()),
                 Take::Wait => unreachable!("the line waits itself"),
             };
-            match self.lend_reused(conn, ask) {
+            match self.lend_reused(conn, options) {
                 Ok(conn) => return Ok(conn),
                 Err(NotLent::Refused(conn)) => {
                     taken = asleep.take_another(conn, CloseCause::Hook)?

@@ -31,7 +31,7 @@ use crate::pool::entry::start_async::ReadAddress;
 use crate::pool::lend::hooks::Hook;
 use crate::pool::state::answer::{Refusal, Take};
 use crate::pool::state::wait_loop::{Unanswered, Waiter};
-use crate::pool::{canceled, system_error, Ask, Pool};
+use crate::pool::{canceled, system_error, BorrowOptions, Pool};
 use crate::sync::{Arc, Mutex};
 use crate::sys::clock;
 use crate::sys::wake::Wake;
@@ -106,7 +106,7 @@ const LACK_OF_THREADS: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(crate) struct Pending {
     pub(crate) pool: Arc<Pool>,
-    pub(crate) ask: Ask,
+    pub(crate) options: BorrowOptions,
     /// For whose idle connections it dials, one after another.
     pub(crate) refills: Option<Arc<Destination>>,
     /// Taken out for a look. Guards itself alone.
@@ -166,10 +166,10 @@ impl Course {
 }
 
 impl Pending {
-    pub(crate) fn new(pool: &Arc<Pool>, ask: Ask) -> Arc<Self> {
+    pub(crate) fn new(pool: &Arc<Pool>, options: BorrowOptions) -> Arc<Self> {
         Arc::new(Self {
             pool: pool.clone(),
-            ask,
+            options,
             refills: None,
             course: Mutex::new(None),
         })
@@ -187,7 +187,7 @@ impl Pending {
 
     /// The rest of a dial whose caller was served otherwise.
     pub(crate) fn go_on(engine: &Arc<Engine>, mut dialing: Dialing, mut drive: Box<Drive>) {
-        let pending = Self::new(dialing.pool(), dialing.pool().ask_of_nobody());
+        let pending = Self::new(dialing.pool(), dialing.pool().background_options());
         let task = Task::new(engine, pending.clone());
         dialing.is_left_to(&task);
         drive.tell_instead(task.clone());
@@ -202,7 +202,7 @@ impl Pending {
     pub(crate) fn refill(engine: &Arc<Engine>, pool: &Arc<Pool>, destination: Arc<Destination>) {
         let pending = Arc::new(Self {
             pool: pool.clone(),
-            ask: pool.ask_of_nobody(),
+            options: pool.background_options(),
             refills: Some(destination),
             course: Mutex::new(None),
         });
@@ -237,7 +237,7 @@ impl Pending {
     }
 
     fn claim(&self) -> Option<&Claim> {
-        self.ask.claim.as_deref()
+        self.options.claim.as_deref()
     }
 
     /// Why nobody wants the answer any more, or none can come.
@@ -256,13 +256,18 @@ impl Pending {
         if self.pool.is_closed() {
             return Some(Refusal::PoolClosed.into());
         }
-        let token = self.ask.token.as_ref().filter(|_| !is_left);
+        let token = self.options.token.as_ref().filter(|_| !is_left);
         token.is_some_and(|token| token.has_fired()).then(canceled)
     }
 
     /// From now on the token wakes it.
     fn carry_token(&self, course: &mut Course, task: &Task) -> Result<()> {
-        let Some(token) = self.ask.token.as_ref().filter(|_| !course.carries_token) else {
+        let Some(token) = self
+            .options
+            .token
+            .as_ref()
+            .filter(|_| !course.carries_token)
+        else {
             return Ok(());
         };
         let mut carried = task.carry(token);
@@ -301,7 +306,7 @@ impl Pending {
 
     fn deadline(&self, stage: &Stage) -> Deadline {
         let dialing = stage.dialing();
-        dialing.map_or(self.ask.deadline, Dialing::deadline)
+        dialing.map_or(self.options.deadline, Dialing::deadline)
     }
 
     /// While it waits for a thread, its time may run out.
@@ -395,7 +400,7 @@ impl Pending {
         };
         InLine {
             pool: &self.pool,
-            ask: &self.ask,
+            options: &self.options,
             destination,
             standing,
         }

@@ -6,7 +6,7 @@ use crate::pool::background::pending::Pending;
 use crate::pool::conn::Conn;
 use crate::pool::state::answer::Reuse;
 use crate::pool::state::idle_list::Held;
-use crate::pool::{Ask, Mode, Pool};
+use crate::pool::{BorrowOptions, Mode, Pool};
 use crate::sync::Arc;
 use crate::sys::clock;
 use crate::values::clock::Deadline;
@@ -37,8 +37,8 @@ impl Pool {
         }
     }
 
-    pub(crate) fn ask_of_nobody(&self) -> Ask {
-        Ask {
+    pub(crate) fn background_options(&self) -> BorrowOptions {
+        BorrowOptions {
             reuse: Reuse::Allowed,
             deadline: Deadline::from_timeout(clock::now(), self.options.dial.timeout_ms),
             wait_until: None,

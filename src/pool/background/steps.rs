@@ -33,7 +33,7 @@ impl Pending {
     }
 
     pub(crate) fn ask(&self, course: &mut Course, task: &Arc<Task>) -> Step {
-        match self.ask.may_go_on() {
+        match self.options.may_go_on() {
             Ok(()) => Step::On(Stage::Taken(self.line(course).take(|| waker(task)))),
             Err(error) => self.answer(course, Err(error)),
         }
@@ -49,8 +49,14 @@ impl Pending {
         let Some((right, named)) = taken else {
             return Step::Done;
         };
-        let ask = self.pool.ask_of_nobody();
-        let mut dialing = Box::new(Dialing::new(&self.pool, right, named, &ask, waker(task)));
+        let options = self.pool.background_options();
+        let mut dialing = Box::new(Dialing::new(
+            &self.pool,
+            right,
+            named,
+            &options,
+            waker(task),
+        ));
         dialing.leave();
         match dialing.begin(Meanwhile::Nothing) {
             Ok(_) => Step::On(Stage::Dialing(dialing, Progress::NotBegun)),
@@ -71,7 +77,7 @@ impl Pending {
             },
             Take::Reuse(conn) => match self.pool.unfit(&conn) {
                 Some(cause) => another(course, conn, cause),
-                None => match self.pool.lend_reused(conn, &self.ask) {
+                None => match self.pool.lend_reused(conn, &self.options) {
                     Ok(conn) => self.answer(course, Ok(conn)),
                     Err(NotLent::Refused(conn)) => another(course, conn, CloseCause::Hook),
                     Err(NotLent::Failed(error)) => self.answer(course, Err(error)),
@@ -117,7 +123,7 @@ impl Pending {
         course: &mut Course,
         task: &Arc<Task>,
     ) -> Step {
-        let dialing = Dialing::new(&self.pool, right, destination, &self.ask, waker(task));
+        let dialing = Dialing::new(&self.pool, right, destination, &self.options, waker(task));
         let line = self.line(course);
         let dialing = Box::new(dialing.patient(line.is_patient()));
         match dialing.begin(dialing.takes_meanwhile(&line)) {
@@ -203,7 +209,7 @@ impl Pending {
                     None => Step::Done,
                 }
             }
-            Ok(conn) => self.answer(course, Ok(self.pool.lend_dialed(conn, &self.ask))),
+            Ok(conn) => self.answer(course, Ok(self.pool.lend_dialed(conn, &self.options))),
             Err(error) => self.answer(course, Err(error)),
         }
     }
@@ -216,7 +222,7 @@ impl Pending {
         conn: Owned<Conn>,
         course: &Course,
     ) -> Step {
-        let Some(lent) = dialing.lend(conn, &self.ask) else {
+        let Some(lent) = dialing.lend(conn, &self.options) else {
             return Step::On(Stage::Dialing(dialing, progress));
         };
         self.answer(course, lent);

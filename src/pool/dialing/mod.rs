@@ -18,7 +18,7 @@ use crate::pool::state::answer::{DialRight, Meanwhile, Refusal};
 use crate::pool::state::counters::CloseCause;
 use crate::pool::state::idle_list::Held;
 use crate::pool::transition::close_conn;
-use crate::pool::{canceled, Ask, Mode, Pool};
+use crate::pool::{canceled, BorrowOptions, Mode, Pool};
 use crate::sync::Arc;
 use crate::sys::wake::{CancelToken, Wake, Waker};
 use crate::values::clock::Deadline;
@@ -47,14 +47,14 @@ impl Pool {
         line: &InLine<'_>,
     ) -> Result<Owned<Conn>> {
         let waker = Arc::new(Waker::default());
-        let dialing = Dialing::new(self, right, destination, line.ask, waker.clone());
+        let dialing = Dialing::new(self, right, destination, line.options, waker.clone());
         let mut dialing = dialing.patient(line.is_patient());
         let at_once = match dialing.begin(dialing.takes_meanwhile(line)) {
             Ok(at_once) => at_once,
             Err(error) => return Err(dialing.failed(error)),
         };
         let at_once = at_once.and_then(|conn| dialing.fit_one(conn));
-        if let Some(lent) = at_once.and_then(|conn| dialing.lend(conn, line.ask)) {
+        if let Some(lent) = at_once.and_then(|conn| dialing.lend(conn, line.options)) {
             return lent;
         }
         dialing.permit.begin();
@@ -67,7 +67,7 @@ impl Pool {
         loop {
             let is_connected = matches!(run, Ok(Run::Connected(_)));
             let answer = (!is_connected).then(|| dialing.answer()).flatten();
-            if let Some(lent) = answer.and_then(|conn| dialing.lend(conn, line.ask)) {
+            if let Some(lent) = answer.and_then(|conn| dialing.lend(conn, line.options)) {
                 match run {
                     Ok(Run::Left(drive)) => dialing.go_on_without_caller(drive),
                     Err(error) => drop(dialing.failed(error)),
@@ -78,7 +78,7 @@ impl Pool {
             run = match run {
                 Ok(Run::Connected(dialed)) => {
                     let conn = dialing.connected(dialed)?;
-                    return Ok(self.lend_dialed(conn, line.ask));
+                    return Ok(self.lend_dialed(conn, line.options));
                 }
                 // What it left for was unfit, or refused.
                 Ok(Run::Left(drive)) => match dialing.ended() {
@@ -98,10 +98,10 @@ impl Pool {
         self: &Arc<Self>,
         right: DialRight,
         destination: Arc<Destination>,
-        ask: &Ask,
+        options: &BorrowOptions,
     ) -> Result<Owned<Conn>> {
         let waker = Arc::new(Waker::default());
-        let mut dialing = Dialing::new(self, right, destination, ask, waker.clone());
+        let mut dialing = Dialing::new(self, right, destination, options, waker.clone());
         dialing.is_left = true;
         if let Err(error) = dialing.begin(Meanwhile::Nothing) {
             return Err(dialing.failed(error));
@@ -111,7 +111,12 @@ impl Pool {
             dialing: &dialing,
             waker: &waker,
         };
-        match drive::dial(dialing.destination(), &self.dialer, ask.deadline, &asleep) {
+        match drive::dial(
+            dialing.destination(),
+            &self.dialer,
+            options.deadline,
+            &asleep,
+        ) {
             Ok(Run::Connected(dialed)) => dialing.connected(dialed),
             Ok(Run::Left(_)) => unreachable!("it was not offered to anybody"),
             Err(error) => Err(dialing.failed(error)),
@@ -133,15 +138,15 @@ impl Dialing {
         pool: &Arc<Pool>,
         right: DialRight,
         destination: Arc<Destination>,
-        ask: &Ask,
+        options: &BorrowOptions,
         waker: Arc<dyn Wake>,
     ) -> Self {
         Self {
-            permit: Permit::new(pool.clone(), right, destination, ask.label.clone()),
+            permit: Permit::new(pool.clone(), right, destination, options.label.clone()),
             waker,
-            budget: ask.budget(),
-            mode: ask.mode,
-            is_patient: ask.is_patient,
+            budget: options.budget(),
+            mode: options.mode,
+            is_patient: options.is_patient,
             is_left: false,
         }
     }
@@ -228,9 +233,13 @@ impl Dialing {
     }
 
     /// The caller's from now on, that one or another one; `None`: on_reuse refused what there was, and the dial goes on.
-    pub(crate) fn lend(&self, mut conn: Owned<Conn>, ask: &Ask) -> Option<Result<Owned<Conn>>> {
+    pub(crate) fn lend(
+        &self,
+        mut conn: Owned<Conn>,
+        options: &BorrowOptions,
+    ) -> Option<Result<Owned<Conn>>> {
         loop {
-            conn = match self.pool().lend_reused(conn, ask) {
+            conn = match self.pool().lend_reused(conn, options) {
                 Ok(conn) => return Some(Ok(conn)),
                 Err(NotLent::Failed(error)) => return Some(Err(error)),
                 Err(NotLent::Refused(refused)) => self.another(refused, CloseCause::Hook)?,

@@ -11,7 +11,7 @@ use crate::pool::conn::Conn;
 use crate::pool::state::answer::{Meanwhile, Request, Reuse, Take, Ticket, Waited};
 use crate::pool::state::counters::CloseCause;
 use crate::pool::state::wait_loop::{self, Patience, Sleeper, Unanswered, Waiter};
-use crate::pool::{canceled, system_error, Ask, Pool};
+use crate::pool::{canceled, system_error, BorrowOptions, Pool};
 use crate::sync::Arc;
 use crate::sys::clock;
 use crate::sys::wake::{Parker, Wake};
@@ -36,9 +36,9 @@ pub(crate) struct Standing {
 }
 
 impl Standing {
-    pub(crate) fn of(ask: &Ask) -> Self {
+    pub(crate) fn of(options: &BorrowOptions) -> Self {
         Self {
-            unfit: ask.found_unfit,
+            unfit: options.found_unfit,
             ..Self::default()
         }
     }
@@ -47,7 +47,7 @@ impl Standing {
 /// See the module.
 pub(crate) struct InLine<'a> {
     pub(crate) pool: &'a Arc<Pool>,
-    pub(crate) ask: &'a Ask,
+    pub(crate) options: &'a BorrowOptions,
     pub(crate) destination: &'a Arc<Destination>,
     pub(crate) standing: &'a mut Standing,
 }
@@ -60,8 +60,8 @@ impl InLine<'_> {
     fn request(&self) -> Request<'_> {
         Request {
             destination: self.destination,
-            reuse: self.ask.reuse,
-            may_wait: self.ask.wait_until.is_some(),
+            reuse: self.options.reuse,
+            may_wait: self.options.wait_until.is_some(),
             distrusts_idle: self.distrusts_idle(),
             has_waited: self.standing.has_waited,
         }
@@ -101,12 +101,12 @@ impl InLine<'_> {
 
     /// When the deadline passes it is the destination that was too slow: the dial had all the time of the pool.
     pub(crate) fn is_patient(&self) -> bool {
-        self.ask.is_patient && !self.standing.has_waited
+        self.options.is_patient && !self.standing.has_waited
     }
 
     /// What a dial of this borrower takes while it runs.
     pub(crate) fn takes_meanwhile(&self) -> Meanwhile {
-        match self.ask.reuse {
+        match self.options.reuse {
             Reuse::Never => Meanwhile::Nothing,
             _ if self.distrusts_idle() => Meanwhile::GivenBack,
             _ => Meanwhile::Anything,
@@ -115,8 +115,8 @@ impl InLine<'_> {
 
     pub(crate) fn patience(&self) -> Patience {
         Patience {
-            at_a_limit: self.ask.wait_until.unwrap_or(self.ask.deadline),
-            at_all: self.ask.deadline,
+            at_a_limit: self.options.wait_until.unwrap_or(self.options.deadline),
+            at_all: self.options.deadline,
         }
     }
 
@@ -124,7 +124,7 @@ impl InLine<'_> {
     pub(crate) fn begin_wait(&mut self) -> Result<Time> {
         self.standing.has_waited = true;
         self.pool
-            .tell_of(Kind::WaitStart, self.destination, self.ask.label());
+            .tell_of(Kind::WaitStart, self.destination, self.options.label());
         self.pool.fail_if_inherited()?;
         Ok(clock::now())
     }
@@ -146,7 +146,7 @@ impl InLine<'_> {
             Ok(Take::Refused(refusal)) => Some(refusal.clone().into()),
             Ok(_) => None,
         };
-        let (destination, label) = (self.destination, self.ask.label());
+        let (destination, label) = (self.destination, self.options.label());
         self.pool
             .tell_end(Kind::WaitDone, destination, label, began, error.as_ref());
         result
@@ -157,7 +157,7 @@ impl Waiter for InLine<'_> {
     type Conn = Owned<Conn>;
 
     fn is_canceled(&self) -> bool {
-        let token = self.ask.token.as_ref();
+        let token = self.options.token.as_ref();
         token.is_some_and(|token| token.has_fired())
     }
 
@@ -190,16 +190,16 @@ impl<'a> Asleep<'a> {
     /// A connection, or the right to dial one.
     pub(crate) fn take(&mut self) -> Result<Taken> {
         let Self { line, parker } = self;
-        let ask = line.ask;
-        let taken = line.take(|| waker(parker, ask));
+        let options = line.options;
+        let taken = line.take(|| waker(parker, options));
         self.wait_if_told(taken)
     }
 
     /// The same after one that is unfit.
     pub(crate) fn take_another(&mut self, conn: Owned<Conn>, cause: CloseCause) -> Result<Taken> {
         let Self { line, parker } = self;
-        let ask = line.ask;
-        let taken = line.take_another(conn, cause, || waker(parker, ask));
+        let options = line.options;
+        let taken = line.take_another(conn, cause, || waker(parker, options));
         self.wait_if_told(taken)
     }
 
@@ -238,7 +238,7 @@ impl Sleeper for Asleep<'_> {
         let Some(parker) = &self.parker else {
             unreachable!("who stands in line has a waker");
         };
-        parker.park(until, self.line.ask.token.as_deref())
+        parker.park(until, self.line.options.token.as_deref())
     }
 
     fn make_room(&self) -> bool {
@@ -246,7 +246,7 @@ impl Sleeper for Asleep<'_> {
     }
 }
 
-fn waker(parker: &mut Option<Arc<Parker>>, ask: &Ask) -> Arc<dyn Wake> {
-    let parker = parker.get_or_insert_with(|| Arc::new(Parker::new(ask.token.is_some())));
+fn waker(parker: &mut Option<Arc<Parker>>, options: &BorrowOptions) -> Arc<dyn Wake> {
+    let parker = parker.get_or_insert_with(|| Arc::new(Parker::new(options.token.is_some())));
     parker.clone()
 }

@@ -11,7 +11,7 @@ use crate::pool::engine::tasks::Task;
 use crate::pool::engine::Engine;
 use crate::pool::lend::hooks::Hook;
 use crate::pool::state::answer::{Refusal, Take};
-use crate::pool::{Ask, Pool};
+use crate::pool::{BorrowOptions, Pool};
 use crate::sync::Arc;
 use crate::values::destination::Destination;
 use crate::values::error::{Error, Result};
@@ -38,18 +38,18 @@ impl Pool {
     pub(crate) fn borrow_async(
         self: &Arc<Self>,
         place: Where,
-        mut ask: Ask,
+        mut options: BorrowOptions,
         asker: Asker,
     ) -> Result<AtOnce> {
         let is_queued = asker.is_queued;
-        ask.claim = Some(Arc::new(Claim::of(&asker)));
+        options.claim = Some(Arc::new(Claim::of(&asker)));
         let result = match place {
             Where::Known(destination) => {
                 let destination = Arc::new(destination);
-                self.ask_at_once(&destination, &ask)
+                self.borrow_at_once(&destination, &options)
                     .map_err(|error| error.of(format_args!("dial {destination}")))
             }
-            Where::Unread(read) => self.leave_to_engine(read, ask),
+            Where::Unread(read) => self.leave_to_engine(read, options),
         };
         match result {
             Ok(AtOnce::Conn(conn)) if is_queued => asker.answer(Ok(conn)),
@@ -59,27 +59,35 @@ impl Pool {
         Ok(AtOnce::Later)
     }
 
-    fn leave_to_engine(self: &Arc<Self>, read: ReadAddress, ask: Ask) -> Result<AtOnce> {
-        ask.may_begin()?;
+    fn leave_to_engine(
+        self: &Arc<Self>,
+        read: ReadAddress,
+        options: BorrowOptions,
+    ) -> Result<AtOnce> {
+        options.may_begin()?;
         let engine = self.engine_or_fail()?;
-        let pending = Pending::new(self, ask);
+        let pending = Pending::new(self, options);
         let task = Task::new(&engine, pending.clone());
         pending.begin(&task, Course::at(Stage::Unread(read)));
         Ok(AtOnce::Later)
     }
 
-    fn ask_at_once(self: &Arc<Self>, destination: &Arc<Destination>, ask: &Ask) -> Result<AtOnce> {
-        ask.may_begin()?;
+    fn borrow_at_once(
+        self: &Arc<Self>,
+        destination: &Arc<Destination>,
+        options: &BorrowOptions,
+    ) -> Result<AtOnce> {
+        options.may_begin()?;
         let engine = self.engine_or_fail()?;
-        let mut standing = Standing::of(ask);
+        let mut standing = Standing::of(options);
         let mut made = None;
         let mut make = || {
-            let pending = Pending::new(self, ask.clone());
+            let pending = Pending::new(self, options.clone());
             (Task::new(&engine, pending.clone()), pending)
         };
         let mut line = InLine {
             pool: self,
-            ask,
+            options,
             destination,
             standing: &mut standing,
         };
@@ -94,7 +102,7 @@ impl Pool {
                     }
                     None => {
                         return self
-                            .lend_reused(conn, ask)
+                            .lend_reused(conn, options)
                             .map(AtOnce::Conn)
                             .map_err(Error::from)
                     }

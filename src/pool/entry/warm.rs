@@ -1,7 +1,7 @@
 //! Connections dialed ahead of need.
 #![forbid(unsafe_code)]
 
-use crate::pool::{Ask, Pool};
+use crate::pool::{BorrowOptions, Pool};
 use crate::sync::Arc;
 use crate::values::destination::Destination;
 use crate::values::error::{Error, Result};
@@ -12,13 +12,13 @@ impl Pool {
         self: &Arc<Self>,
         destination: &Arc<Destination>,
         wanted: u32,
-        ask: &Ask,
+        options: &BorrowOptions,
     ) -> Result<u32> {
-        let mut result = ask.may_begin();
+        let mut result = options.may_begin();
         // No more: a server that accepts and closes would never let it end.
         for _ in 0..wanted {
-            match result.and_then(|()| self.warm_one(destination, wanted, ask)) {
-                Ok(true) => result = ask.may_go_on(),
+            match result.and_then(|()| self.warm_one(destination, wanted, options)) {
+                Ok(true) => result = options.may_go_on(),
                 Ok(false) => {
                     result = Ok(());
                     break;
@@ -41,13 +41,13 @@ impl Pool {
         self: &Arc<Self>,
         destination: &Arc<Destination>,
         wanted: u32,
-        ask: &Ask,
+        options: &BorrowOptions,
     ) -> Result<bool> {
         let right = self.change(|state, now, _| state.take_to_keep(destination, wanted, now));
         let Some((right, destination)) = right.map_err(Error::from)? else {
             return Ok(false);
         };
-        let conn = self.dial_ahead(right, destination, ask)?;
+        let conn = self.dial_ahead(right, destination, options)?;
         self.settle_in(conn);
         Ok(true)
     }

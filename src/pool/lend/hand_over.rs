@@ -7,7 +7,7 @@ use crate::pool::lend::hooks::{Budget, Hook};
 use crate::pool::state::answer::Fate;
 use crate::pool::state::counters::CloseCause;
 use crate::pool::state::idle_list::Held;
-use crate::pool::{system_error, Ask, Mode, Pool};
+use crate::pool::{system_error, BorrowOptions, Mode, Pool};
 use crate::sync::Arc;
 use crate::values::error::{Error, Result, Status};
 
@@ -28,7 +28,7 @@ impl From<NotLent> for Error {
     }
 }
 
-impl Ask {
+impl BorrowOptions {
     pub(crate) fn budget(&self) -> Budget {
         Budget {
             deadline: self.deadline,
@@ -52,37 +52,37 @@ impl Pool {
     pub(crate) fn lend_reused(
         self: &Arc<Self>,
         conn: Owned<Conn>,
-        ask: &Ask,
+        options: &BorrowOptions,
     ) -> std::result::Result<Owned<Conn>, NotLent> {
         if self.has_hook(Hook::Reuse) {
-            if let Some(error) = self.why_no_hook(&ask.budget()) {
+            if let Some(error) = self.why_no_hook(&options.budget()) {
                 self.settle_in(conn);
                 return Err(NotLent::Failed(error));
             }
         }
         conn.begin_borrow(true);
-        if let Err(error) = self.set_mode(&conn, ask.mode) {
+        if let Err(error) = self.set_mode(&conn, options.mode) {
             self.end_borrow(conn.destination_id(), conn, Fate::Close(CloseCause::Failed));
             return Err(NotLent::Failed(error));
         }
         let conn = if self.has_hook(Hook::Reuse) {
-            self.reuse(conn, ask)?
+            self.reuse(conn, options)?
         } else {
             conn
         };
-        self.begin_loan(&conn, ask.label.as_ref());
+        self.begin_loan(&conn, options.label.as_ref());
         self.note_wanted(&conn);
         self.locked().reused();
-        self.tell_reused(&conn, ask.label());
+        self.tell_reused(&conn, options.label());
         Ok(conn)
     }
 
     fn reuse(
         self: &Arc<Self>,
         conn: Owned<Conn>,
-        ask: &Ask,
+        options: &BorrowOptions,
     ) -> std::result::Result<Owned<Conn>, NotLent> {
-        match self.run_hook(Hook::Reuse, conn, &ask.budget()) {
+        match self.run_hook(Hook::Reuse, conn, &options.budget()) {
             // Whatever it says: a read or write of its own has failed.
             Ok(conn) if conn.has(FAILED) => Err(NotLent::Refused(conn)),
             Ok(conn) => {
@@ -102,8 +102,12 @@ impl Pool {
     }
 
     /// One that was dialed for this borrower.
-    pub(crate) fn lend_dialed(self: &Arc<Self>, conn: Owned<Conn>, ask: &Ask) -> Owned<Conn> {
-        self.begin_loan(&conn, ask.label.as_ref());
+    pub(crate) fn lend_dialed(
+        self: &Arc<Self>,
+        conn: Owned<Conn>,
+        options: &BorrowOptions,
+    ) -> Owned<Conn> {
+        self.begin_loan(&conn, options.label.as_ref());
         self.note_wanted(&conn);
         conn
     }
