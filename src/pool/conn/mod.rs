@@ -129,7 +129,7 @@ impl Kept for Conn {
 
 /// What is known of a socket that becomes a connection.
 #[derive(Debug)]
-pub(crate) struct Facts {
+pub(crate) struct SocketInfo {
     /// `None`: to be asked.
     pub(crate) identity: Option<socket::Identity>,
     pub(crate) remote: Option<Arc<Endpoint>>,
@@ -145,19 +145,19 @@ impl Conn {
         pool: Arc<Pool>,
         destination_id: DestinationId,
         destination: Arc<Destination>,
-        facts: Facts,
+        info: SocketInfo,
     ) -> Self {
         let flag = |is: bool, bit| if is { bit } else { 0 };
         let liveness = pool.options().liveness as u32 + 1;
-        let flags = flag(facts.is_datagram, DATAGRAM)
-            | flag(facts.is_nonblocking, NONBLOCKING)
-            | flag(pool.is_plain() && !facts.is_datagram, QUICK)
+        let flags = flag(info.is_datagram, DATAGRAM)
+            | flag(info.is_nonblocking, NONBLOCKING)
+            | flag(pool.is_plain() && !info.is_datagram, QUICK)
             | liveness << LIVENESS_SHIFT;
         Self {
             pool,
             destination,
-            remote: facts.remote,
-            retire_at: facts.retire_at,
+            remote: info.remote,
+            retire_at: info.retire_at,
             extras: OnceBox::new(),
             fd,
             destination_id,

@@ -8,7 +8,7 @@ pub(crate) mod wait;
 use crate::dial::drive::run::{self as drive, Caller, Dialed, Drive, Run, Sleeper};
 use crate::handle::Owned;
 use crate::pool::background::pending::{no_engine, Pending};
-use crate::pool::conn::{Conn, Facts};
+use crate::pool::conn::{Conn, SocketInfo};
 use crate::pool::dialing::permit::Permit;
 use crate::pool::dialing::wait::InLine;
 use crate::pool::engine::tasks::Task;
@@ -257,7 +257,7 @@ impl Dialing {
                 return Err(self.failed(error));
             }
         }
-        let facts = Facts {
+        let info = SocketInfo {
             identity: dialed.identity,
             remote: dialed.remote.map(|remote| pool.shared_remote(remote)),
             retire_at: pool.draw_lifetime(),
@@ -265,7 +265,7 @@ impl Dialing {
             is_nonblocking: dialed.is_nonblocking,
         };
         let id = self.permit.right().destination;
-        match pool.enlist(dialed.fd, id, self.destination().clone(), facts) {
+        match pool.enlist(dialed.fd, id, self.destination().clone(), info) {
             Ok(conn) => self.opened(conn),
             Err((_, error)) => Err(self.failed(error)),
         }

@@ -5,7 +5,7 @@ use std::os::fd::{BorrowedFd, IntoRawFd, RawFd};
 
 use crate::dial::race::connect;
 use crate::handle::{owners, Owned};
-use crate::pool::conn::{Conn, Facts};
+use crate::pool::conn::{Conn, SocketInfo};
 use crate::pool::state::answer::Effects;
 use crate::pool::state::DestinationId;
 use crate::pool::transition::close_conn;
@@ -104,7 +104,7 @@ impl Pool {
     ) -> Result<()> {
         let was_close_on_exec =
             socket::set_close_on_exec(fd, true).map_err(|error| system_error("fcntl", &error))?;
-        let facts = Facts {
+        let info = SocketInfo {
             identity: None,
             remote: candidate.peer.map(|peer| self.shared_remote(peer)),
             retire_at: self.draw_lifetime(),
@@ -116,7 +116,7 @@ impl Pool {
         let now = clock::now_coarse();
         let mut effects = Effects::none();
         let mut state = self.locked();
-        let build = |id, destination| self.build(number, id, destination, facts);
+        let build = |id, destination| self.build(number, id, destination, info);
         let admitted = state.admit(destination, build, now, &mut effects);
         self.look_by(state.next_look());
         drop(state);
@@ -135,10 +135,10 @@ impl Pool {
         number: RawFd,
         id: DestinationId,
         destination: Arc<Destination>,
-        facts: Facts,
+        info: SocketInfo,
     ) -> Result<Owned<Conn>> {
         let fd = socket::adopt(number).map_err(|error| system_error("fcntl", &error))?;
-        self.enlist(fd, id, destination, facts)
+        self.enlist(fd, id, destination, info)
             .map_err(|(fd, error)| {
                 // Still the program's.
                 let _ = fd.into_raw_fd();

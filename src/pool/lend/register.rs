@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use crate::handle::{owners, Kept, Owned};
-use crate::pool::conn::{self, Conn, Facts};
+use crate::pool::conn::{self, Conn, SocketInfo};
 use crate::pool::engine::Engine;
 use crate::pool::runtime::process;
 use crate::pool::state::DestinationId;
@@ -25,16 +25,16 @@ impl Pool {
         fd: OwnedFd,
         id: DestinationId,
         destination: Arc<Destination>,
-        facts: Facts,
+        info: SocketInfo,
     ) -> std::result::Result<Owned<Conn>, (OwnedFd, Error)> {
         let number = fd.as_raw_fd();
         let refused = |error| system_error("a new connection", &error);
-        let identity = facts.identity.map_or_else(|| socket::identity(number), Ok);
+        let identity = info.identity.map_or_else(|| socket::identity(number), Ok);
         let identity = match identity {
             Ok(identity) => identity,
             Err(error) => return Err((fd, refused(error))),
         };
-        let conn = Conn::new(fd, identity, self.clone(), id, destination, facts);
+        let conn = Conn::new(fd, identity, self.clone(), id, destination, info);
         let conn = Conn::table()
             .insert(conn)
             .map_err(|(conn, error)| (conn.into_fd(), refused(error)))?;
