@@ -1,4 +1,4 @@
-//! What a dial may ask the program: its callbacks, as this layer sees them. `ffi::callbacks` implements it.
+//! The callbacks of the program that a dial may call. `ffi::callback_adapter` implements the trait.
 #![forbid(unsafe_code)]
 
 use std::fmt::Debug;
@@ -8,17 +8,17 @@ use super::resolve::lookup::Lookup;
 use crate::sync::Arc;
 use crate::values::error::Result;
 
-/// The program's callbacks. A refusal is an error with the status Callback and the callback's number.
-pub(crate) trait Program: Debug + Send + Sync {
+/// The callbacks that a dial may call. A refusal is an error with the status Callback and the callback's number.
+pub(crate) trait DialCallbacks: Debug + Send + Sync {
     /// Where to dial instead; `None`: there is no such callback.
     fn rewrite(&self, network: &str, address: &str) -> Result<Option<String>>;
-    /// True if [`Program::resolve`] is to be asked instead of the system.
+    /// True if [`DialCallbacks::resolve`] is to be asked instead of the system.
     fn resolves(&self) -> bool;
     /// True if there is anything that [`super::drive::run::begin`] calls itself: a rewrite or a dial callback.
     fn begins(&self) -> bool;
-    /// True if [`Program::control`] is there.
+    /// True if [`DialCallbacks::control`] is there.
     fn controls(&self) -> bool;
-    /// True if [`Program::dial`] is there.
+    /// True if [`DialCallbacks::dial`] is there.
     fn dials(&self) -> bool;
     /// Adds the host's addresses to `lookup`. May block. `timeout_ms` is -1 without a deadline.
     fn resolve(

@@ -6,7 +6,7 @@ pub(crate) mod drive;
 pub(crate) mod race;
 pub(crate) mod resolve;
 
-use self::callbacks::Program;
+use self::callbacks::DialCallbacks;
 use self::resolve::cache::Cache;
 use self::resolve::names::SystemNames;
 use self::resolve::resolver::Resolver;
@@ -20,7 +20,7 @@ use crate::values::options::DialSettings;
 #[derive(Debug)]
 pub(crate) struct Dialer {
     pub(crate) settings: DialSettings,
-    pub(crate) program: Option<Arc<dyn Program>>,
+    pub(crate) callbacks: Option<Arc<dyn DialCallbacks>>,
     pub(crate) cache: Cache,
     /// Which pool asks a resolve callback; never 0 and never used again.
     pub(crate) owner: u64,
@@ -31,9 +31,9 @@ pub(crate) struct Dialer {
 impl Dialer {
     /// A callback of the program that may block runs on the dialing thread itself.
     pub(crate) fn may_block_in_callback(&self, resolves_here: bool) -> bool {
-        self.program
+        self.callbacks
             .as_ref()
-            .is_some_and(|program| program.dials() || (program.resolves() && resolves_here))
+            .is_some_and(|callbacks| callbacks.dials() || (callbacks.resolves() && resolves_here))
     }
 
     fn parse_rewritten(&self, network: Network, text: &str) -> Result<Address> {

@@ -10,7 +10,7 @@ use super::callbacks::{
 use super::conn::vcp_conn;
 use super::options::vcp_pool_options;
 use super::text;
-use crate::dial::callbacks::Program;
+use crate::dial::callbacks::DialCallbacks;
 use crate::dial::resolve::lookup::Lookup;
 use crate::handle::Kept;
 use crate::pool::engine::run_where_it_may;
@@ -103,7 +103,7 @@ pub(crate) fn of(options: &vcp_pool_options) -> (Callbacks, Keeper) {
         || options.dial.is_some()
         || options.control.is_some();
     let callbacks = Callbacks {
-        program: dials.then(|| -> Arc<dyn Program> { called.clone() }),
+        dial: dials.then(|| -> Arc<dyn DialCallbacks> { called.clone() }),
         observer: options
             .on_event
             .map(|_| -> Arc<dyn Observer> { called.clone() }),
@@ -184,7 +184,7 @@ impl Observer for Called {
     }
 }
 
-impl Program for Called {
+impl DialCallbacks for Called {
     fn rewrite(&self, network: &str, address: &str) -> Result<Option<String>> {
         let Some(rewrite) = self.rewrite else {
             return Ok(None);

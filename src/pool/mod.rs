@@ -37,7 +37,7 @@ use self::state::counters::{CloseCause, Stats};
 use self::state::idle_list::Held;
 use self::state::{DestinationId, State};
 use self::transition::close_conn;
-use crate::dial::callbacks::Program;
+use crate::dial::callbacks::DialCallbacks;
 use crate::dial::resolve::cache::Cache;
 use crate::dial::Dialer;
 use crate::handle::{owners, Owned};
@@ -86,7 +86,7 @@ pub(crate) struct Pool {
 /// The callbacks of the program that a pool serves.
 #[derive(Debug, Default)]
 pub(crate) struct Callbacks {
-    pub(crate) program: Option<Arc<dyn Program>>,
+    pub(crate) dial: Option<Arc<dyn DialCallbacks>>,
     pub(crate) observer: Option<Arc<dyn Observer>>,
     pub(crate) hooks: Option<Arc<dyn Hooks>>,
     /// What all of them are given; held until the last of them has returned.
@@ -164,7 +164,7 @@ impl Pool {
             )),
             dialer: Arc::new(Dialer {
                 settings: options.dial.clone(),
-                program: callbacks.program,
+                callbacks: callbacks.dial,
                 cache: Cache::new(options.dns_cache),
                 owner: POOLS.fetch_add(1, Relaxed),
                 resolver: &process.resolver,

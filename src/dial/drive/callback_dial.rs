@@ -18,11 +18,11 @@ pub(crate) fn from_program(
     deadline: Deadline,
     caller: &dyn Caller,
 ) -> Result<Option<Dialed>> {
-    let Some(program) = &dialer.program else {
+    let Some(callbacks) = &dialer.callbacks else {
         return Ok(None);
     };
     let network = address.network.to_string();
-    match program.dial(&network, &address.text, timeout_left(deadline))? {
+    match callbacks.dial(&network, &address.text, timeout_left(deadline))? {
         Some(number) => adopted(number, deadline, caller).map(Some),
         None => Ok(None),
     }

@@ -113,8 +113,8 @@ fn begun(
     caller: &dyn Caller,
 ) -> Result<Begun> {
     let address = &destination.address;
-    let rewritten = match &dialer.program {
-        Some(program) => program.rewrite(&address.network.to_string(), &address.text)?,
+    let rewritten = match &dialer.callbacks {
+        Some(callbacks) => callbacks.rewrite(&address.network.to_string(), &address.text)?,
         None => None,
     };
     let rewritten = rewritten
@@ -257,7 +257,7 @@ impl Drive {
         Dialed {
             fd,
             // A control callback may have put another socket in its place.
-            identity: self.dialer.program.is_none().then_some(identity),
+            identity: self.dialer.callbacks.is_none().then_some(identity),
             remote: Some(peer.unwrap_or(dialed)),
             is_datagram: self.address().network.is_datagram(),
             is_nonblocking: true,

@@ -114,10 +114,10 @@ impl Attempt {
         let settings = &dialer.settings;
         let socket = Flight::of(socket::open(kind_of(network, to))?)?;
         let fd = socket.fd();
-        if let Some(program) = &dialer.program {
+        if let Some(callbacks) = &dialer.callbacks {
             let network_of_socket = network.of_version(to.is_ipv6()).to_string();
             let address = to.text(network.has_port());
-            program
+            callbacks
                 .control(&network_of_socket, &address, fd.as_raw_fd())
                 .map_err(StartFailure::Refused)?;
         }

@@ -53,8 +53,11 @@ impl Source {
         deadline: Deadline,
         caller: &dyn Caller,
     ) -> Result<Self> {
-        let program = dialer.program.as_ref().filter(|program| program.resolves());
-        let name = match program {
+        let callbacks = dialer
+            .callbacks
+            .as_ref()
+            .filter(|callbacks| callbacks.resolves());
+        let name = match callbacks {
             Some(_) => format!("{network} {host}"),
             None => host.to_owned(),
         };
@@ -67,13 +70,13 @@ impl Source {
         let host = host.to_owned();
         // What comes too late for the dial serves later ones. Weak: a lookup that hangs does not keep a closed pool's callbacks.
         let keeper = (Arc::downgrade(dialer), name.clone());
-        let work: Work = match program {
+        let work: Work = match callbacks {
             None => Box::new(move |lookup| keep(keeper, lookup, system(&host))),
-            Some(program) => {
-                let program = program.clone();
+            Some(callbacks) => {
+                let callbacks = callbacks.clone();
                 let timeout_ms = timeout_left(deadline);
                 let work = move |lookup: &Arc<Lookup>| {
-                    let result = program.resolve(&network.to_string(), &host, timeout_ms, lookup);
+                    let result = callbacks.resolve(&network.to_string(), &host, timeout_ms, lookup);
                     keep(keeper, lookup, result.map(|()| Vec::new()))
                 };
                 if caller.may_resolve_here() {
@@ -87,7 +90,7 @@ impl Source {
                 Box::new(work)
             }
         };
-        let owner = if program.is_some() {
+        let owner = if callbacks.is_some() {
             dialer.owner
         } else {
             THE_SYSTEM

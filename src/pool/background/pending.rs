@@ -281,7 +281,7 @@ impl Pending {
     /// Code of the program may run in the next step: a callback, or on_event with what it tells at once.
     fn needs_thread(&self, stage: &Stage) -> bool {
         let pool = &self.pool;
-        let program = pool.dialer.program.as_ref();
+        let callbacks = pool.dialer.callbacks.as_ref();
         let is_told = pool.is_observed();
         match stage {
             Stage::Unread(_) => true,
@@ -291,10 +291,10 @@ impl Pending {
             }
             Stage::Dialing(_, Progress::Connected(_)) => is_told || pool.has_hook(Hook::Open),
             Stage::Dialing(_, Progress::NotBegun) => {
-                is_told || program.is_some_and(|program| program.begins())
+                is_told || callbacks.is_some_and(|callbacks| callbacks.begins())
             }
             Stage::Dialing(_, Progress::OnItsWay(_)) => {
-                is_told || program.is_some_and(|program| program.controls())
+                is_told || callbacks.is_some_and(|callbacks| callbacks.controls())
             }
             Stage::Asking
             | Stage::Refilling

@@ -50,7 +50,7 @@ impl Pool {
     /// An empty pool with the same options.
     fn renewed(&self) -> Arc<Self> {
         let callbacks = Callbacks {
-            program: self.dialer.program.clone(),
+            dial: self.dialer.callbacks.clone(),
             observer: self.observer.clone(),
             hooks: self.hooks.clone(),
             user: self.user.clone(),
