@@ -8,7 +8,7 @@ use super::guard::guard;
 use super::text;
 use crate::dial::resolve::lookup::Lookup;
 use crate::handle::{Inherited, Kept, Kind, Table};
-use crate::pool::runtime::process;
+use crate::pool::runtime::runtime;
 use crate::sync::Arc;
 use crate::sys::fork;
 use crate::values::address;
@@ -198,7 +198,7 @@ pub unsafe extern "C" fn vcp_resolved_add(out: *mut vcp_resolved, ip: *const c_c
         })?;
         // SAFETY: the program's promise.
         let text = unsafe { text::required(ip, "ip", Status::InvalidAddress) }?;
-        let address = address::parse_ip(text, &process().names)?;
+        let address = address::parse_ip(text, &runtime().names)?;
         resolved.0.add(address);
         Ok(0)
     })

@@ -12,7 +12,7 @@ use crate::dial::resolve::names::NamesAtHand;
 use crate::pool::entry::fast_hit;
 use crate::pool::entry::start_async::Where;
 use crate::pool::hints::{self, Key, Named};
-use crate::pool::runtime::process;
+use crate::pool::runtime::runtime;
 use crate::pool::state::answer::Reuse;
 use crate::pool::{BorrowOptions, Mode, Pool};
 use crate::sync::Arc;
@@ -398,13 +398,13 @@ pub(crate) unsafe fn read_async(
         let tag = text::optional(raw.reuse_tag, "reuse_tag", Status::InvalidArgument)?;
         (raw, network, address, tag.unwrap_or_default())
     };
-    let names = NamesAtHand::new(&process().names);
+    let names = NamesAtHand::new(&runtime().names);
     let at_once = Address::parse(network, address, &names);
     let place = if names.lacked_one() {
         let (network, address) = (network.to_owned(), address.to_owned());
         let tag: Box<str> = tag.into();
         let read = move || {
-            let address = Address::parse(&network, &address, &process().names)?;
+            let address = Address::parse(&network, &address, &runtime().names)?;
             Ok(Destination::new(address, &tag))
         };
         Where::Unread(Box::new(read))

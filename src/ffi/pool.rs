@@ -9,7 +9,7 @@ use super::text;
 use crate::handle::{Kept, Stale};
 use crate::pool::entry::fork::Listed;
 use crate::pool::hints;
-use crate::pool::runtime::process;
+use crate::pool::runtime::runtime;
 use crate::pool::state::answer::Reuse;
 use crate::pool::{system_error, Pool};
 use crate::sync::Arc;
@@ -49,7 +49,7 @@ pub(crate) unsafe fn address_of(network: *const c_char, address: *const c_char) 
             text::required(address, "address", Status::InvalidAddress)?,
         )
     };
-    Address::parse(network, address, &process().names)
+    Address::parse(network, address, &runtime().names)
 }
 
 /// The same; `None` is all of them (NULL, NULL).

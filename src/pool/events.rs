@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::pool::conn::Conn;
 use crate::pool::engine::Engine;
 use crate::pool::report::leaks::Lent;
-use crate::pool::runtime::process;
+use crate::pool::runtime::runtime;
 use crate::pool::state::counters::CloseCause;
 use crate::pool::Pool;
 use crate::sync::Arc;
@@ -135,7 +135,7 @@ impl Pool {
                 pool.gate.within(|| pool.tell_untold());
             }
         };
-        process().helpers.run(Box::new(job));
+        runtime().helpers.run(Box::new(job));
     }
 
     /// What no helper has come to.

@@ -31,7 +31,7 @@ use self::events::Observer;
 use self::lend::hand_over::NotLent;
 use self::lend::hooks::{Hook, Hooks};
 use self::report::leaks::Lent;
-use self::runtime::process;
+use self::runtime::runtime;
 use self::state::answer::{Effects, Fate, Reuse, Take};
 use self::state::counters::{CloseCause, Stats};
 use self::state::idle_list::Held;
@@ -150,8 +150,8 @@ impl BorrowOptions {
 impl Pool {
     pub(crate) fn new(options: Options, callbacks: Callbacks) -> Arc<Self> {
         static POOLS: AtomicU64 = AtomicU64::new(1);
-        let process = process();
-        process.pool_begins();
+        let runtime = runtime();
+        runtime.pool_begins();
         let is_asked = |hooks: &Arc<dyn Hooks>| hooks.has(Hook::Reuse) || hooks.has(Hook::Release);
         let is_plain = options.are_plain()
             && callbacks.observer.is_none()
@@ -167,8 +167,8 @@ impl Pool {
                 callbacks: callbacks.dial,
                 cache: Cache::new(options.dns_cache),
                 owner: POOLS.fetch_add(1, Relaxed),
-                resolver: &process.resolver,
-                names: &process.names,
+                resolver: &runtime.resolver,
+                names: &runtime.names,
             }),
             due: AtomicU64::new(Time::NEVER.nanos()),
             engine: Mutex::new(None),
@@ -415,11 +415,11 @@ impl Pool {
         let engine = self.engine.lock().take();
         if let Some(engine) = engine {
             engine.schedule().end(self);
-            process().engines.leave(self, engine);
+            runtime().engines.leave(self, engine);
         }
         self.gate.shut();
         self.tell_untold();
-        process().pool_ended();
+        runtime().pool_ended();
     }
 
     pub(crate) fn conn_count(&self) -> u32 {

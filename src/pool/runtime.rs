@@ -15,7 +15,7 @@ const MOST_FILLERS: usize = 16;
 
 /// See the module.
 #[derive(Debug)]
-pub(crate) struct Process {
+pub(crate) struct Runtime {
     pub(crate) engines: Engines,
     /// What code of the program may hold up: destructors, events.
     pub(crate) helpers: Helpers,
@@ -30,7 +30,7 @@ pub(crate) struct Process {
     pools: Mutex<usize>,
 }
 
-impl Process {
+impl Runtime {
     fn new() -> Self {
         Self {
             engines: Engines::new(),
@@ -71,7 +71,7 @@ impl Process {
 }
 
 /// The one of this process.
-pub(crate) fn process() -> &'static Process {
-    static PROCESS: PerGeneration<Process> = PerGeneration::empty();
-    PROCESS.get_or_make(|_| Process::new(), drop)
+pub(crate) fn runtime() -> &'static Runtime {
+    static RUNTIME: PerGeneration<Runtime> = PerGeneration::empty();
+    RUNTIME.get_or_make(|_| Runtime::new(), drop)
 }

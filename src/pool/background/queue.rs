@@ -11,7 +11,7 @@ use std::os::fd::{AsRawFd, RawFd};
 use crate::handle::{Kept, Kind, Owned, Table};
 use crate::pool::conn::Conn;
 use crate::pool::engine::run_where_it_may;
-use crate::pool::runtime::process;
+use crate::pool::runtime::runtime;
 use crate::sync::{Arc, Mutex};
 use crate::sys::per_generation::PerGeneration;
 use crate::sys::wake::{Wake, Waker};
@@ -124,7 +124,7 @@ impl Queue {
     /// Dials in flight for it are canceled, and connections that nobody fetched are given back.
     pub(crate) fn close(self: &Arc<Self>) {
         let left = std::mem::take(&mut *self.inbox.lock());
-        process().engines.abandon(Arc::as_ptr(self) as usize);
+        runtime().engines.abandon(Arc::as_ptr(self) as usize);
         for lent in left
             .completions
             .into_iter()

@@ -19,7 +19,7 @@ use std::thread::JoinHandle;
 use crate::handle::{Kept, Place};
 use crate::pool::conn::Conn;
 use crate::pool::engine::tasks::Schedule;
-use crate::pool::runtime::process;
+use crate::pool::runtime::runtime;
 use crate::pool::Pool;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use crate::sync::{Arc, Mutex};
@@ -143,7 +143,7 @@ impl Engines {
 /// Runs code of the program: on a helper thread if this one is an engine, which nothing may hold up.
 pub(crate) fn run_where_it_may(job: Job) {
     if Engine::is_this_thread() {
-        process().helpers.run(job);
+        runtime().helpers.run(job);
     } else {
         job();
     }

@@ -24,7 +24,7 @@ use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
 use crate::dial::race::connecting_socket::Watcher;
 use crate::pool::engine::tokens::Tokens;
 use crate::pool::engine::Engine;
-use crate::pool::runtime::process;
+use crate::pool::runtime::runtime;
 use crate::pool::Pool;
 use crate::sync::atomic::{
     AtomicBool, AtomicU64, AtomicU8,
@@ -223,11 +223,11 @@ impl Task {
             let pool = task.work.pool().clone();
             pool.within_gate(|| task.look());
         };
-        let process = process();
+        let runtime = runtime();
         let crew = if self.work.is_awaited() {
-            &process.dialers
+            &runtime.dialers
         } else {
-            &process.fillers
+            &runtime.fillers
         };
         match crew.try_run(Box::new(job)) {
             Ok(()) => Deadline::NEVER,

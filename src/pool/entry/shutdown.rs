@@ -3,7 +3,7 @@
 
 use crate::handle::{Kept, Place};
 use crate::pool::conn::{self, Conn};
-use crate::pool::runtime::process;
+use crate::pool::runtime::runtime;
 use crate::pool::state::answer::Effects;
 use crate::pool::state::idle_list::NOWHERE;
 use crate::pool::Pool;
@@ -55,7 +55,7 @@ impl Pool {
         for place in borrowed {
             if let Some(conn) = Conn::table().pin_place(place) {
                 let _ = socket::shut_down(conn.fd());
-                process().sleepers.wake(place);
+                runtime().sleepers.wake(place);
             }
         }
     }

@@ -4,7 +4,7 @@
 use crate::handle::{Kept, Owned, Place};
 use crate::pool::conn::{self, Conn};
 use crate::pool::engine::Engine;
-use crate::pool::runtime::process;
+use crate::pool::runtime::runtime;
 use crate::pool::state::answer::Effects;
 use crate::pool::state::counters::CloseCause;
 use crate::pool::state::idle_list::NOWHERE;
@@ -103,7 +103,7 @@ impl Pool {
         effects.wakes.iter().for_each(|waker| waker.wake());
         for (conn, cause) in effects.closes {
             if self.is_observed() || conn.has_destructor() || socket::may_linger(conn.fd()) {
-                process().helpers.run(Box::new(move || {
+                runtime().helpers.run(Box::new(move || {
                     close_conn::close_in_background(conn, cause)
                 }));
             } else {

@@ -12,7 +12,7 @@ use crate::pool::background::reply::Claim;
 use crate::pool::conn::io;
 use crate::pool::conn::{self, Conn};
 use crate::pool::engine::tasks::{Next, Task, Thread, Work};
-use crate::pool::runtime::process;
+use crate::pool::runtime::runtime;
 use crate::pool::state::answer::Refusal;
 use crate::pool::{canceled, Pool};
 use crate::sync::{Arc, Mutex};
@@ -191,7 +191,7 @@ impl Work for Watch {
             });
             let _ = socket::shut_down(conn.fd());
         }
-        process().sleepers.wake(watched.place);
+        runtime().sleepers.wake(watched.place);
         verdict.error = Some(error);
         Next::Done
     }

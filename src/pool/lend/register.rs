@@ -7,7 +7,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use crate::handle::{owners, Kept, Owned};
 use crate::pool::conn::{self, Conn, SocketInfo};
 use crate::pool::engine::Engine;
-use crate::pool::runtime::process;
+use crate::pool::runtime::runtime;
 use crate::pool::state::DestinationId;
 use crate::pool::{system_error, Pool};
 use crate::sync::atomic::Ordering::Acquire;
@@ -65,7 +65,7 @@ impl Pool {
         self.must_be_ours();
         let mut place = self.engine.lock();
         if place.is_none() && !self.is_closed.load(Acquire) {
-            *place = process().engines.join(self).ok();
+            *place = runtime().engines.join(self).ok();
         }
         place.clone()
     }

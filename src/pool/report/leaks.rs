@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::handle::{Kept, Owned};
 use crate::pool::conn::{self, Conn};
 use crate::pool::events::Loan;
-use crate::pool::runtime::process;
+use crate::pool::runtime::runtime;
 use crate::pool::state::idle_list::NOWHERE;
 use crate::pool::state::State;
 use crate::pool::Pool;
@@ -84,7 +84,7 @@ impl Pool {
             return;
         }
         let pool = self.clone();
-        process().helpers.run(Box::new(move || {
+        runtime().helpers.run(Box::new(move || {
             for lent in &leaked {
                 pool.gate.within(|| pool.tell_leaked(lent));
             }

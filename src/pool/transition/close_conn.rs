@@ -5,14 +5,14 @@ use std::os::fd::{AsFd, IntoRawFd, OwnedFd, RawFd};
 
 use crate::handle::{owners, Owned};
 use crate::pool::conn::{Conn, WATCHED};
-use crate::pool::runtime::process;
+use crate::pool::runtime::runtime;
 use crate::pool::state::counters::CloseCause;
 use crate::sys::{fork, socket};
 
 /// Ends the watch: before the descriptor is closed or given away.
 fn unwatch(conn: &Conn) {
     if conn.has(WATCHED) {
-        process().engines.unwatch(conn);
+        runtime().engines.unwatch(conn);
     }
 }
 
