@@ -34,7 +34,7 @@ use self::report::leaks::Lent;
 use self::runtime::runtime;
 use self::state::answer::{Effects, Fate, Reuse, Take};
 use self::state::counters::{CloseCause, Stats};
-use self::state::idle_list::Held;
+use self::state::held::Held;
 use self::state::{DestinationId, State};
 use self::transition::close_conn;
 use crate::dial::callbacks::DialCallbacks;

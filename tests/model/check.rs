@@ -6,7 +6,7 @@ use super::reference::{Place, DESTINATIONS};
 use super::world::{same, World, Wrong};
 use crate::pool::state::answer::{Reuse, ARM_AFTER};
 use crate::pool::state::counters::Counters;
-use crate::pool::state::idle_list::{Held, NOWHERE};
+use crate::pool::state::held::{Held, NOWHERE};
 use crate::pool::state::Entry;
 use crate::values::clock::Time;
 use crate::values::options::ReuseOrder;

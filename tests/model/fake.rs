@@ -8,7 +8,7 @@ use std::rc::Rc;
 use super::reference::DESTINATIONS;
 use crate::handle::{word, Absence};
 use crate::pool::state::counters::CloseCause;
-use crate::pool::state::idle_list::{Held, NOWHERE};
+use crate::pool::state::held::{Held, NOWHERE};
 use crate::pool::state::DestinationId;
 use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use crate::sync::Arc;

@@ -5,7 +5,7 @@ use crate::handle::Owned;
 use crate::pool::background::pending::Pending;
 use crate::pool::conn::Conn;
 use crate::pool::state::answer::Reuse;
-use crate::pool::state::idle_list::Held;
+use crate::pool::state::held::Held;
 use crate::pool::{BorrowOptions, Mode, Pool};
 use crate::sync::Arc;
 use crate::sys::clock;

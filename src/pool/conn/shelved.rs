@@ -7,7 +7,7 @@ use super::{
 use crate::handle::{owners, Absence, Owned};
 use crate::pool::events::Loan;
 use crate::pool::state::counters::CloseCause;
-use crate::pool::state::idle_list::{Held, NOWHERE};
+use crate::pool::state::held::{Held, NOWHERE};
 use crate::sync::atomic::Ordering::{Acquire, Relaxed};
 use crate::sync::Arc;
 use crate::sys::wake::Wake;

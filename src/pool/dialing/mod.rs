@@ -16,7 +16,7 @@ use crate::pool::lend::hand_over::NotLent;
 use crate::pool::lend::hooks::{Budget, Hook};
 use crate::pool::state::answer::{DialRight, Meanwhile, Refusal};
 use crate::pool::state::counters::CloseCause;
-use crate::pool::state::idle_list::Held;
+use crate::pool::state::held::Held;
 use crate::pool::transition::close_conn;
 use crate::pool::{canceled, BorrowOptions, Mode, Pool};
 use crate::sync::Arc;

@@ -5,7 +5,7 @@ use crate::handle::{Kept, Place};
 use crate::pool::conn::{self, Conn};
 use crate::pool::runtime::runtime;
 use crate::pool::state::answer::Effects;
-use crate::pool::state::idle_list::NOWHERE;
+use crate::pool::state::held::NOWHERE;
 use crate::pool::Pool;
 use crate::sync::atomic::Ordering::SeqCst;
 use crate::sync::Arc;

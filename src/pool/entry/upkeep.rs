@@ -7,7 +7,7 @@ use crate::pool::engine::Engine;
 use crate::pool::runtime::runtime;
 use crate::pool::state::answer::Effects;
 use crate::pool::state::counters::CloseCause;
-use crate::pool::state::idle_list::NOWHERE;
+use crate::pool::state::held::NOWHERE;
 use crate::pool::transition::close_conn;
 use crate::pool::Pool;
 use crate::sync::atomic::Ordering::SeqCst;

@@ -7,7 +7,7 @@ use crate::handle::Owned;
 use crate::pool::conn::{self, Conn};
 use crate::pool::state::answer::{Forgotten, Refusal};
 use crate::pool::state::counters::CloseCause;
-use crate::pool::state::idle_list::Held;
+use crate::pool::state::held::Held;
 use crate::pool::transition::close_conn;
 use crate::pool::Pool;
 use crate::values::destination::Destination;

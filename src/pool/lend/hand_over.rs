@@ -6,7 +6,7 @@ use crate::pool::conn::{Conn, FAILED};
 use crate::pool::lend::hooks::{Budget, Hook};
 use crate::pool::state::answer::Fate;
 use crate::pool::state::counters::CloseCause;
-use crate::pool::state::idle_list::Held;
+use crate::pool::state::held::Held;
 use crate::pool::{system_error, BorrowOptions, Mode, Pool};
 use crate::sync::Arc;
 use crate::values::error::{Error, Result, Status};

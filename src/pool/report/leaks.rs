@@ -8,7 +8,7 @@ use crate::handle::{Kept, Owned};
 use crate::pool::conn::{self, Conn};
 use crate::pool::events::Loan;
 use crate::pool::runtime::runtime;
-use crate::pool::state::idle_list::NOWHERE;
+use crate::pool::state::held::NOWHERE;
 use crate::pool::state::State;
 use crate::pool::Pool;
 use crate::sync::Arc;

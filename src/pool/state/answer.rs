@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::counters::CloseCause;
-use super::idle_list::Held;
+use super::held::Held;
 use super::DestinationId;
 use crate::sync::Arc;
 use crate::values::clock::Time;

@@ -1,23 +1,14 @@
 //! Taking: an idle connection, or the right to dial; and what becomes of a dial.
 #![forbid(unsafe_code)]
 
-use super::answer::{Blocked, DialRight, Effects, Fate, Refusal, Request, Reuse, Take, Ticket};
+use super::answer::{DialRight, Effects, Refusal, Request, Reuse, Take, Ticket};
 use super::counters::CloseCause;
-use super::idle_list::Held;
+use super::held::Held;
+use super::limits::Obstacle;
 use super::{DestinationId, Entry, State};
 use crate::sync::Arc;
 use crate::values::clock::Time;
 use crate::values::destination::Destination;
-use crate::values::error::Error;
-
-/// A limit that keeps a dial from beginning.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Obstacle {
-    pub(super) limit: &'static str,
-    pub(super) max: u32,
-    /// Only the dials in flight to the same destination.
-    pub(super) is_turn: bool,
-}
 
 impl<C: Held> State<C> {
     /// Why an idle connection may not be handed out any more.
@@ -153,13 +144,6 @@ impl<C: Held> State<C> {
         self.stand_in_line(ticket, request, now, waker, effects)
     }
 
-    /// A dial could begin, and nothing would have to be closed for it.
-    fn has_room(&mut self, destination: &Destination) -> bool {
-        let own = self.index.find(destination);
-        self.limits.max_conns.is_none_or(|max| self.conns() < max)
-            && self.obstacle(own, Reuse::Allowed).is_none()
-    }
-
     /// The right to dial one that is to be idle, if nothing has to go for it. `None`: enough are idle.
     pub(crate) fn take_to_keep(
         &mut self,
@@ -231,183 +215,8 @@ impl<C: Held> State<C> {
         Take::Wait
     }
 
-    /// What keeps a dial from beginning now, if anything does.
-    pub(super) fn obstacle(
-        &mut self,
-        own: Option<DestinationId>,
-        reuse: Reuse,
-    ) -> Option<Obstacle> {
-        self.limit(own, reuse).or_else(|| {
-            let max = self.limits.max_dials_per_address?;
-            (self.known(own)?.dialing >= max).then_some(Obstacle {
-                limit: "max_dials_per_address",
-                max,
-                is_turn: true,
-            })
-        })
-    }
-
-    /// What keeps one more connection from existing.
-    pub(super) fn limit(&mut self, own: Option<DestinationId>, reuse: Reuse) -> Option<Obstacle> {
-        let limit = |limit, max| Obstacle {
-            limit,
-            max,
-            is_turn: false,
-        };
-        if let (Some(max), Some(entry)) = (self.limits.max_conns_per_address, self.known(own)) {
-            if entry.in_the_way_of(reuse) >= max {
-                return Some(limit("max_conns_per_address", max));
-            }
-        }
-        let max = self.limits.max_conns?;
-        (self.conns() >= max && self.oldest_to_evict(own, reuse).is_none())
-            .then(|| limit("max_conns", max))
-    }
-
     pub(super) fn known(&self, id: Option<DestinationId>) -> Option<&Entry> {
         self.entries.get(id? as usize)?.as_ref()
-    }
-
-    /// The longest idle connection that may be closed for a dial: of another destination, or of its own too if its own are
-    /// of no use to the caller.
-    fn oldest_to_evict(
-        &mut self,
-        own: Option<DestinationId>,
-        reuse: Reuse,
-    ) -> Option<(u32, DestinationId)> {
-        let except = own.filter(|_| reuse != Reuse::Never);
-        self.oldest_idle(except)
-    }
-
-    /// Where there is no obstacle: closes what must go, so that one more connection is within the limits.
-    pub(super) fn make_room(
-        &mut self,
-        own: Option<DestinationId>,
-        reuse: Reuse,
-        effects: &mut Effects<C>,
-    ) {
-        if let (Some(max), Some(id)) = (self.limits.max_conns_per_address, own) {
-            // The destination is forgotten with its last connection.
-            while self.known(own).is_some_and(|entry| entry.conns() >= max) {
-                match self.longest_idle_of(id) {
-                    Some(node) => self.close_idle_node(node, id, CloseCause::Evicted, effects),
-                    None => return,
-                }
-            }
-        }
-        while self.limits.max_conns.is_some_and(|max| self.conns() >= max) {
-            match self.oldest_to_evict(own, reuse) {
-                Some((node, id)) => self.close_idle_node(node, id, CloseCause::Evicted, effects),
-                None => return,
-            }
-        }
-    }
-
-    fn longest_idle_of(&self, id: DestinationId) -> Option<u32> {
-        let entry = self.known(Some(id))?;
-        self.shelves.oldest_on(&entry.shelf)
-    }
-
-    /// The pool as a refused caller is told it: exact, so that nobody reads of idle ones that are somebody's.
-    pub(super) fn numbers(&mut self, obstacle: Option<Obstacle>) -> Blocked {
-        let out = self.look_for_out();
-        Blocked {
-            limit: obstacle.map(|one| (one.limit, one.max)),
-            idle: self.shelves.len() - out,
-            borrowed: self.borrowed + out,
-            dialing: self.dialing,
-            waiting: self.line.waiting(),
-        }
-    }
-
-    pub(super) fn begin_dial(&mut self, id: DestinationId, ticket: Ticket) -> DialRight {
-        let entry = self.entry(id);
-        entry.dialing += 1;
-        let destination = entry.destination.clone();
-        self.dialing += 1;
-        self.refresh(id);
-        DialRight {
-            destination: id,
-            ticket,
-            is_probe: self.failures.begin_probe(&destination, ticket),
-        }
-    }
-
-    /// Returns what the dial was answered with and nobody fetched: to be passed on.
-    fn end_dial(&mut self, right: DialRight) -> Option<C> {
-        self.dialing -= 1;
-        self.entry(right.destination).dialing -= 1;
-        self.flights.end(right)
-    }
-
-    /// The last step of a transition that took a connection out of somebody's hands, or none.
-    pub(super) fn pass_on(
-        &mut self,
-        conn: Option<C>,
-        id: DestinationId,
-        now: Time,
-        effects: &mut Effects<C>,
-    ) {
-        match conn {
-            None => self.settle(id, now, effects),
-            Some(conn) => {
-                self.settle_in(id, conn, Fate::Keep, now, effects);
-            }
-        }
-    }
-
-    /// A right to dial that nobody used.
-    pub(crate) fn give_up(&mut self, right: DialRight, now: Time, effects: &mut Effects<C>) {
-        let unfetched = self.end_dial(right);
-        if right.is_probe {
-            let destination = self.entry(right.destination).destination.clone();
-            self.failures.probe_ended(&destination, right.ticket);
-        }
-        self.pass_on(unfetched, right.destination, now, effects);
-    }
-
-    /// A dial succeeded: its connection is borrowed now, unless the pool was closed meanwhile (`Err`: it counts no
-    /// more, and is to be closed by the caller).
-    pub(crate) fn dialed(
-        &mut self,
-        right: DialRight,
-        conn: &C,
-        now: Time,
-        effects: &mut Effects<C>,
-    ) -> Result<(), Refusal> {
-        if self.is_closed {
-            self.dial_failed(right, None, now, effects);
-            return Err(Refusal::PoolClosed);
-        }
-        self.counters.dials += 1;
-        let unfetched = self.end_dial(right);
-        self.begin_borrow(right.destination);
-        let destination = self.entry(right.destination).destination.clone();
-        self.failures.succeeded(&destination);
-        self.note_success(right.destination);
-        self.note_lifetime(conn);
-        self.pass_on(unfetched, right.destination, now, effects);
-        Ok(())
-    }
-
-    /// A dial failed, or was given up; with the error if the destination is to blame.
-    pub(crate) fn dial_failed(
-        &mut self,
-        right: DialRight,
-        blame: Option<&Error>,
-        now: Time,
-        effects: &mut Effects<C>,
-    ) {
-        self.counters.dials += 1;
-        self.counters.dial_failures += 1;
-        if let Some(error) = blame {
-            let destination = self.entry(right.destination).destination.clone();
-            self.failures.failed(destination, right.ticket, error, now);
-            let unfetched = self.end_dial(right);
-            self.pass_on(unfetched, right.destination, now, effects);
-        } else {
-            self.give_up(right, now, effects);
-        }
     }
 
     pub(super) fn note_lifetime(&mut self, conn: &C) {

@@ -21,35 +21,38 @@
 //! Who has to wait stands in `line`, which is served at the end of every transition.
 #![forbid(unsafe_code)]
 
-mod absence;
 pub(crate) mod answer;
 mod borrow;
+mod closing;
 pub(crate) mod counters;
-mod expire;
+mod dials;
 mod failures;
-mod flight;
+mod give_back;
+pub(crate) mod held;
 pub(crate) mod idle_list;
 mod index;
-mod keep;
-mod line;
+mod limits;
 #[cfg(test)]
 #[path = "../../../tests/model/mod.rs"]
 mod model;
 mod refill;
+mod revoke;
 pub(crate) mod wait_loop;
+mod wait_queue;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use self::answer::{Effects, Numbers, Reuse, Ticket};
-use self::counters::{CloseCause, Counters, Stats};
-use self::expire::due_after_keeping;
+use self::closing::due_after_keeping;
+use self::counters::{Counters, Stats};
+use self::dials::Flights;
 use self::failures::Failures;
-use self::flight::Flights;
-use self::idle_list::{Held, Shelf, Shelves};
+use self::held::Held;
+use self::idle_list::{Shelf, Shelves};
 use self::index::Index;
-use self::line::{Line, Row};
 use self::refill::Refill;
+use self::wait_queue::{Line, Row};
 use crate::sync::Arc;
 use crate::values::address::Address;
 use crate::values::clock::Time;
@@ -220,28 +223,6 @@ impl<C: Held> State<C> {
         }
     }
 
-    fn close(&mut self, conn: C, cause: CloseCause, effects: &mut Effects<C>) {
-        self.counters.closed(cause);
-        self.retiring.remove(&(conn.retire_at(), conn.id()));
-        self.note_short(Time::default());
-        conn.goes();
-        effects.closes.push((conn, cause));
-    }
-
-    fn close_idle_node(
-        &mut self,
-        node: u32,
-        id: DestinationId,
-        cause: CloseCause,
-        effects: &mut Effects<C>,
-    ) {
-        if let Some((conn, _)) = self.unshelve(node, id) {
-            self.close(conn, cause, effects);
-        }
-        self.refresh(id);
-        self.forget_if_empty(id);
-    }
-
     /// Takes one from its shelf; `None`: its borrower has it.
     fn unshelve(&mut self, node: u32, id: DestinationId) -> Option<(C, Time)> {
         self.hold(node, id).then(|| self.remove(node, id)).flatten()
@@ -274,50 +255,6 @@ impl<C: Held> State<C> {
     pub(crate) fn next_look(&mut self) -> Time {
         let shelved = std::mem::replace(&mut self.shelved_due, Time::NEVER);
         shelved.min(self.look_for_short_at)
-    }
-
-    /// Closes everything that is idle.
-    pub(crate) fn close_idle(&mut self, cause: CloseCause, now: Time, effects: &mut Effects<C>) {
-        while let Some((node, id, _)) = self.shelves.oldest() {
-            self.close_idle_node(node, id, cause, effects);
-        }
-        self.serve(now, effects);
-    }
-
-    /// Closes the longest idle connection of all, to give its descriptor back to the system.
-    pub(crate) fn close_longest_idle(&mut self, now: Time, effects: &mut Effects<C>) -> bool {
-        let oldest = self.oldest_idle(None);
-        if let Some((node, id)) = oldest {
-            self.close_idle_node(node, id, CloseCause::Evicted, effects);
-        }
-        self.serve(now, effects);
-        oldest.is_some()
-    }
-
-    /// From now on nothing is handed out and nothing is kept.
-    pub(crate) fn end(&mut self, now: Time, effects: &mut Effects<C>) {
-        self.is_closed = true;
-        self.send_all_home(effects);
-        effects.wakes.extend(self.flights.wakers());
-        self.close_idle(CloseCause::PoolClosedWhileIdle, now, effects);
-    }
-
-    /// Closes what is idle at one address, whatever the tag; `None`: everywhere.
-    pub(crate) fn evict(&mut self, address: Option<&Address>, now: Time, effects: &mut Effects<C>) {
-        let Some(address) = address else {
-            return self.close_idle(CloseCause::Evicted, now, effects);
-        };
-        let known = self.entries.iter().flatten();
-        let at_address: Vec<_> = known
-            .filter(|entry| entry.destination.is_at(address))
-            .filter_map(|entry| self.index.find(&entry.destination))
-            .collect();
-        for id in at_address {
-            for node in self.nodes_of(id).into_iter().rev() {
-                self.close_idle_node(node, id, CloseCause::Evicted, effects);
-            }
-        }
-        self.serve(now, effects);
     }
 
     /// `waker` is woken when nothing is borrowed any more; how many are, and by what `stop_awaiting_home` knows it.

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use super::answer::{DialRight, Refusal, Reuse};
-use super::idle_list::Held;
+use super::held::Held;
 use super::{DestinationId, Entry, State};
 use crate::sync::Arc;
 use crate::values::clock::Time;

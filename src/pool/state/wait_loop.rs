@@ -10,7 +10,7 @@ use std::io;
 use std::ops::ControlFlow;
 
 use super::answer::{Blocked, Take, Ticket, Waited};
-use super::idle_list::Held;
+use super::held::Held;
 use crate::values::clock::{Deadline, Time};
 
 /// The borrower and its pool.

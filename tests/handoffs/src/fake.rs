@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
 
 use crate::handle::{word, Absence};
 use crate::pool::state::counters::CloseCause;
-use crate::pool::state::idle_list::{Held, NOWHERE};
+use crate::pool::state::held::{Held, NOWHERE};
 use crate::scene::Parker;
 use crate::sync::atomic::{
     self, AtomicU64,

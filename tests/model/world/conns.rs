@@ -7,7 +7,7 @@ use super::callers::Caller;
 use super::{pick, same, World, Wrong};
 use crate::pool::state::answer::{Fate, Forgotten, Refusal};
 use crate::pool::state::counters::CloseCause;
-use crate::pool::state::idle_list::{Held, NOWHERE};
+use crate::pool::state::held::{Held, NOWHERE};
 use crate::pool::state::model::fake::{Facts, Fake};
 use crate::pool::state::model::reference::Reference;
 use crate::pool::state::model::steps::Percent;

@@ -5,7 +5,7 @@ use super::conns::Came;
 use super::{pick, same, World, Wrong};
 use crate::pool::state::answer::{DialRight, Meanwhile, Reuse};
 use crate::pool::state::counters::CloseCause;
-use crate::pool::state::idle_list::Held;
+use crate::pool::state::held::Held;
 use crate::pool::state::model::fake::Fake;
 use crate::pool::state::model::steps::{Blame, Percent};
 use crate::values::error::{Error, Status};

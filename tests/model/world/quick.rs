@@ -9,7 +9,7 @@ use super::conns::{Borrower, Came};
 use super::{pick, same, World, Wrong};
 use crate::pool::state::answer::Fate;
 use crate::pool::state::counters::CloseCause;
-use crate::pool::state::idle_list::Held;
+use crate::pool::state::held::Held;
 use crate::pool::state::model::fake::{Facts, Fake};
 use crate::values::clock::Time;
 

@@ -5,7 +5,7 @@
 //! decides who was first. So whoever is about to wait, to close, to count or to refuse has the truth, and a hit asks nobody.
 #![forbid(unsafe_code)]
 
-use super::idle_list::Held;
+use super::held::Held;
 use super::{DestinationId, State};
 
 impl<C: Held> State<C> {

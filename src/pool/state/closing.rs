@@ -3,8 +3,9 @@
 
 use super::answer::{Effects, Reaped, ARM_AFTER};
 use super::counters::CloseCause;
-use super::idle_list::Held;
-use super::State;
+use super::held::Held;
+use super::{DestinationId, State};
+use crate::values::address::Address;
 use crate::values::clock::Time;
 use crate::values::options::Keeping;
 
@@ -78,6 +79,72 @@ impl<C: Held> State<C> {
         let seen = now.nanos().saturating_sub(ARM_AFTER.as_nanos() as u64);
         self.armed_up_to = self.armed_up_to.max(Time::from_nanos(seen));
         (to_arm, next)
+    }
+
+    pub(super) fn close(&mut self, conn: C, cause: CloseCause, effects: &mut Effects<C>) {
+        self.counters.closed(cause);
+        self.retiring.remove(&(conn.retire_at(), conn.id()));
+        self.note_short(Time::default());
+        conn.goes();
+        effects.closes.push((conn, cause));
+    }
+
+    pub(super) fn close_idle_node(
+        &mut self,
+        node: u32,
+        id: DestinationId,
+        cause: CloseCause,
+        effects: &mut Effects<C>,
+    ) {
+        if let Some((conn, _)) = self.unshelve(node, id) {
+            self.close(conn, cause, effects);
+        }
+        self.refresh(id);
+        self.forget_if_empty(id);
+    }
+
+    /// Closes everything that is idle.
+    pub(crate) fn close_idle(&mut self, cause: CloseCause, now: Time, effects: &mut Effects<C>) {
+        while let Some((node, id, _)) = self.shelves.oldest() {
+            self.close_idle_node(node, id, cause, effects);
+        }
+        self.serve(now, effects);
+    }
+
+    /// Closes the longest idle connection of all, to give its descriptor back to the system.
+    pub(crate) fn close_longest_idle(&mut self, now: Time, effects: &mut Effects<C>) -> bool {
+        let oldest = self.oldest_idle(None);
+        if let Some((node, id)) = oldest {
+            self.close_idle_node(node, id, CloseCause::Evicted, effects);
+        }
+        self.serve(now, effects);
+        oldest.is_some()
+    }
+
+    /// From now on nothing is handed out and nothing is kept.
+    pub(crate) fn end(&mut self, now: Time, effects: &mut Effects<C>) {
+        self.is_closed = true;
+        self.send_all_home(effects);
+        effects.wakes.extend(self.flights.wakers());
+        self.close_idle(CloseCause::PoolClosedWhileIdle, now, effects);
+    }
+
+    /// Closes what is idle at one address, whatever the tag; `None`: everywhere.
+    pub(crate) fn evict(&mut self, address: Option<&Address>, now: Time, effects: &mut Effects<C>) {
+        let Some(address) = address else {
+            return self.close_idle(CloseCause::Evicted, now, effects);
+        };
+        let known = self.entries.iter().flatten();
+        let at_address: Vec<_> = known
+            .filter(|entry| entry.destination.is_at(address))
+            .filter_map(|entry| self.index.find(&entry.destination))
+            .collect();
+        for id in at_address {
+            for node in self.nodes_of(id).into_iter().rev() {
+                self.close_idle_node(node, id, CloseCause::Evicted, effects);
+            }
+        }
+        self.serve(now, effects);
     }
 }
 

@@ -8,10 +8,11 @@
 
 use std::collections::BTreeMap;
 
-use super::answer::{DialRight, Effects, Meanwhile, Refusal, Ticket};
-use super::idle_list::Held;
+use super::answer::{DialRight, Effects, Fate, Meanwhile, Refusal, Ticket};
+use super::held::Held;
 use super::{DestinationId, State};
 use crate::values::clock::Time;
+use crate::values::error::Error;
 
 /// All dials of a pool that run, the oldest of a destination first.
 #[derive(Debug)]
@@ -150,5 +151,95 @@ impl<C: Held> State<C> {
             flight.takes_any = idle.is_none();
         }
         idle
+    }
+
+    pub(super) fn begin_dial(&mut self, id: DestinationId, ticket: Ticket) -> DialRight {
+        let entry = self.entry(id);
+        entry.dialing += 1;
+        let destination = entry.destination.clone();
+        self.dialing += 1;
+        self.refresh(id);
+        DialRight {
+            destination: id,
+            ticket,
+            is_probe: self.failures.begin_probe(&destination, ticket),
+        }
+    }
+
+    /// Returns what the dial was answered with and nobody fetched: to be passed on.
+    fn end_dial(&mut self, right: DialRight) -> Option<C> {
+        self.dialing -= 1;
+        self.entry(right.destination).dialing -= 1;
+        self.flights.end(right)
+    }
+
+    /// The last step of a transition that took a connection out of somebody's hands, or none.
+    pub(super) fn pass_on(
+        &mut self,
+        conn: Option<C>,
+        id: DestinationId,
+        now: Time,
+        effects: &mut Effects<C>,
+    ) {
+        match conn {
+            None => self.settle(id, now, effects),
+            Some(conn) => {
+                self.settle_in(id, conn, Fate::Keep, now, effects);
+            }
+        }
+    }
+
+    /// A right to dial that nobody used.
+    pub(crate) fn give_up(&mut self, right: DialRight, now: Time, effects: &mut Effects<C>) {
+        let unfetched = self.end_dial(right);
+        if right.is_probe {
+            let destination = self.entry(right.destination).destination.clone();
+            self.failures.probe_ended(&destination, right.ticket);
+        }
+        self.pass_on(unfetched, right.destination, now, effects);
+    }
+
+    /// A dial succeeded: its connection is borrowed now, unless the pool was closed meanwhile (`Err`: it counts no
+    /// more, and is to be closed by the caller).
+    pub(crate) fn dialed(
+        &mut self,
+        right: DialRight,
+        conn: &C,
+        now: Time,
+        effects: &mut Effects<C>,
+    ) -> Result<(), Refusal> {
+        if self.is_closed {
+            self.dial_failed(right, None, now, effects);
+            return Err(Refusal::PoolClosed);
+        }
+        self.counters.dials += 1;
+        let unfetched = self.end_dial(right);
+        self.begin_borrow(right.destination);
+        let destination = self.entry(right.destination).destination.clone();
+        self.failures.succeeded(&destination);
+        self.note_success(right.destination);
+        self.note_lifetime(conn);
+        self.pass_on(unfetched, right.destination, now, effects);
+        Ok(())
+    }
+
+    /// A dial failed, or was given up; with the error if the destination is to blame.
+    pub(crate) fn dial_failed(
+        &mut self,
+        right: DialRight,
+        blame: Option<&Error>,
+        now: Time,
+        effects: &mut Effects<C>,
+    ) {
+        self.counters.dials += 1;
+        self.counters.dial_failures += 1;
+        if let Some(error) = blame {
+            let destination = self.entry(right.destination).destination.clone();
+            self.failures.failed(destination, right.ticket, error, now);
+            let unfetched = self.end_dial(right);
+            self.pass_on(unfetched, right.destination, now, effects);
+        } else {
+            self.give_up(right, now, effects);
+        }
     }
 }

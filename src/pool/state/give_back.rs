@@ -1,13 +1,23 @@
 //! Giving: a connection comes back, is taken in, or leaves for good.
 #![forbid(unsafe_code)]
 
-use super::answer::{Effects, Fate, Forgotten, Refusal, Reuse};
+use super::answer::{Effects, Fate, Forgotten, Refusal, Reuse, Ticket};
 use super::counters::CloseCause;
-use super::idle_list::Held;
+use super::held::Held;
 use super::{DestinationId, State};
 use crate::sync::Arc;
 use crate::values::clock::Time;
 use crate::values::destination::Destination;
+
+/// What a connection that became free is used for.
+enum Use {
+    HandTo(Ticket),
+    /// To a dial in flight.
+    Answer(Ticket),
+    /// Its slot is worth more than itself.
+    FreeTheSlot,
+    Keep,
+}
 
 impl<C: Held> State<C> {
     /// The one way back; false if it is closed.
@@ -40,27 +50,6 @@ impl<C: Held> State<C> {
             CloseCause::Lifetime
         } else {
             return Fate::Keep;
-        })
-    }
-
-    pub(super) fn no_idle_room(&mut self, id: DestinationId) -> Option<Refusal> {
-        let max = self.limits.max_idle_per_address;
-        if self.entry(id).shelf.len() >= max {
-            self.call_in(id);
-        }
-        if self.entry(id).shelf.len() >= max {
-            return Some(Refusal::IdleFull {
-                limit: "max_idle_per_address",
-                max,
-            });
-        }
-        let max = self.limits.max_idle?;
-        if self.shelves.len() >= max {
-            self.call_in_until(|state| state.shelves.len() < max);
-        }
-        (self.shelves.len() >= max).then_some(Refusal::IdleFull {
-            limit: "max_idle",
-            max,
         })
     }
 
@@ -144,5 +133,82 @@ impl<C: Held> State<C> {
         conn.goes();
         self.end_borrow(id);
         self.settle(id, now, effects);
+    }
+
+    /// A connection is in nobody's hands: its oldest waiter gets it, or somebody's slot is made of it, or it is kept. It
+    /// must not be counted at this moment. False if it had to be closed.
+    pub(super) fn place(
+        &mut self,
+        conn: C,
+        id: DestinationId,
+        now: Time,
+        effects: &mut Effects<C>,
+    ) -> bool {
+        self.refresh(id);
+        let best = self.best_use(id, now, effects);
+        let is_used = match best {
+            Use::HandTo(ticket) => {
+                conn.came_home();
+                self.hand_to(ticket, conn, id, effects);
+                true
+            }
+            Use::Answer(ticket) => {
+                conn.came_home();
+                self.answer_dial(id, ticket, conn, effects);
+                true
+            }
+            Use::FreeTheSlot => {
+                self.close(conn, CloseCause::Evicted, effects);
+                false
+            }
+            Use::Keep if self.no_idle_room(id).is_some() => {
+                self.close(conn, CloseCause::IdleFull, effects);
+                false
+            }
+            Use::Keep => {
+                // `reap` may have dropped it a moment ago, when it was borrowed and its time had just come.
+                self.note_lifetime(&conn);
+                conn.came_home();
+                self.shelve(conn, id, now);
+                true
+            }
+        };
+        self.settle(id, now, effects);
+        is_used
+    }
+
+    fn best_use(&mut self, id: DestinationId, now: Time, effects: &mut Effects<C>) -> Use {
+        if self.line.waiting() == 0 && self.flights.is_empty() {
+            return Use::Keep;
+        }
+        loop {
+            let own = self.oldest_who_takes_any(id);
+            let other = self.line.first_open().map(|(ticket, _)| ticket);
+            match (own, other) {
+                (Some(own), other) if other.is_none_or(|other| own <= other) => {
+                    return Use::HandTo(own);
+                }
+                (_, Some(_)) if self.serve_without_its_slot(id, now, effects) => {}
+                (_, Some(_)) => return Use::FreeTheSlot,
+                (_, None) => {
+                    let dial = self.flights.oldest_who_takes_any(id);
+                    return dial.map_or(Use::Keep, Use::Answer);
+                }
+            }
+        }
+    }
+
+    /// A dial that ended in the same transition has freed more than the connection's slot, or its failure ends others.
+    fn serve_without_its_slot(
+        &mut self,
+        id: DestinationId,
+        now: Time,
+        effects: &mut Effects<C>,
+    ) -> bool {
+        self.begin_borrow(id);
+        let is_served = self.serve_next(now, effects);
+        self.end_borrow(id);
+        self.refresh(id);
+        is_served
     }
 }

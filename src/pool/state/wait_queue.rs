@@ -18,8 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::answer::{Effects, Refusal, Reuse, Take, Ticket, Waited};
-use super::counters::CloseCause;
-use super::idle_list::Held;
+use super::held::Held;
 use super::{DestinationId, State};
 use crate::values::clock::Time;
 
@@ -81,7 +80,7 @@ pub(super) struct Line<C: Held> {
     /// Without an answer.
     waiting: u32,
     /// Of those, the ones that count against max_waiters.
-    limited: u32,
+    pub(super) limited: u32,
     open: BTreeSet<(Ticket, DestinationId)>,
 }
 
@@ -106,19 +105,9 @@ impl<C: Held> Line<C> {
     }
 
     /// The oldest of those whom a free slot would serve.
-    fn first_open(&self) -> Option<(Ticket, DestinationId)> {
+    pub(super) fn first_open(&self) -> Option<(Ticket, DestinationId)> {
         self.open.first().copied()
     }
-}
-
-/// What a connection that became free is used for.
-enum Use {
-    HandTo(Ticket),
-    /// To a dial in flight.
-    Answer(Ticket),
-    /// Its slot is worth more than itself.
-    FreeTheSlot,
-    Keep,
 }
 
 impl<C: Held> State<C> {
@@ -141,12 +130,6 @@ impl<C: Held> State<C> {
         self.line.waiting += 1;
         self.entry(id).row.of(reuse).insert(ticket);
         self.refresh(id);
-    }
-
-    /// max_waiters, if as many wait.
-    pub(super) fn max_waiters(&self) -> Option<u32> {
-        let limited = self.line.limited;
-        self.limits.max_waiters.filter(|&max| limited >= max)
     }
 
     /// From now on it counts against max_waiters.
@@ -193,7 +176,7 @@ impl<C: Held> State<C> {
     }
 
     /// False if nobody could be served.
-    fn serve_next(&mut self, now: Time, effects: &mut Effects<C>) -> bool {
+    pub(super) fn serve_next(&mut self, now: Time, effects: &mut Effects<C>) -> bool {
         let Some((ticket, id)) = self.line.first_open() else {
             return false;
         };
@@ -232,83 +215,6 @@ impl<C: Held> State<C> {
         self.line.limited -= u32::from(waiter.is_limited);
         self.entry(id).row.of(reuse).remove(&ticket);
         self.refresh(id);
-    }
-
-    /// A connection is in nobody's hands: its oldest waiter gets it, or somebody's slot is made of it, or it is kept. It
-    /// must not be counted at this moment. False if it had to be closed.
-    pub(super) fn place(
-        &mut self,
-        conn: C,
-        id: DestinationId,
-        now: Time,
-        effects: &mut Effects<C>,
-    ) -> bool {
-        self.refresh(id);
-        let best = self.best_use(id, now, effects);
-        let is_used = match best {
-            Use::HandTo(ticket) => {
-                conn.came_home();
-                self.hand_to(ticket, conn, id, effects);
-                true
-            }
-            Use::Answer(ticket) => {
-                conn.came_home();
-                self.answer_dial(id, ticket, conn, effects);
-                true
-            }
-            Use::FreeTheSlot => {
-                self.close(conn, CloseCause::Evicted, effects);
-                false
-            }
-            Use::Keep if self.no_idle_room(id).is_some() => {
-                self.close(conn, CloseCause::IdleFull, effects);
-                false
-            }
-            Use::Keep => {
-                // `reap` may have dropped it a moment ago, when it was borrowed and its time had just come.
-                self.note_lifetime(&conn);
-                conn.came_home();
-                self.shelve(conn, id, now);
-                true
-            }
-        };
-        self.settle(id, now, effects);
-        is_used
-    }
-
-    fn best_use(&mut self, id: DestinationId, now: Time, effects: &mut Effects<C>) -> Use {
-        if self.line.waiting == 0 && self.flights.is_empty() {
-            return Use::Keep;
-        }
-        loop {
-            let own = self.oldest_who_takes_any(id);
-            let other = self.line.first_open().map(|(ticket, _)| ticket);
-            match (own, other) {
-                (Some(own), other) if other.is_none_or(|other| own <= other) => {
-                    return Use::HandTo(own);
-                }
-                (_, Some(_)) if self.serve_without_its_slot(id, now, effects) => {}
-                (_, Some(_)) => return Use::FreeTheSlot,
-                (_, None) => {
-                    let dial = self.flights.oldest_who_takes_any(id);
-                    return dial.map_or(Use::Keep, Use::Answer);
-                }
-            }
-        }
-    }
-
-    /// A dial that ended in the same transition has freed more than the connection's slot, or its failure ends others.
-    fn serve_without_its_slot(
-        &mut self,
-        id: DestinationId,
-        now: Time,
-        effects: &mut Effects<C>,
-    ) -> bool {
-        self.begin_borrow(id);
-        let is_served = self.serve_next(now, effects);
-        self.end_borrow(id);
-        self.refresh(id);
-        is_served
     }
 
     /// Who gets a connection of that destination as it is.

@@ -1,0 +1,138 @@
+//! The limits: what keeps a connection from existing, a dial from beginning, an idle one from being kept, and what is closed to make room.
+#![forbid(unsafe_code)]
+
+use super::answer::{Blocked, Effects, Refusal, Reuse};
+use super::counters::CloseCause;
+use super::held::Held;
+use super::{DestinationId, State};
+use crate::values::destination::Destination;
+
+/// A limit that keeps a dial from beginning.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Obstacle {
+    pub(super) limit: &'static str,
+    pub(super) max: u32,
+    /// Only the dials in flight to the same destination.
+    pub(super) is_turn: bool,
+}
+
+impl<C: Held> State<C> {
+    /// A dial could begin, and nothing would have to be closed for it.
+    pub(super) fn has_room(&mut self, destination: &Destination) -> bool {
+        let own = self.index.find(destination);
+        self.limits.max_conns.is_none_or(|max| self.conns() < max)
+            && self.obstacle(own, Reuse::Allowed).is_none()
+    }
+
+    /// What keeps a dial from beginning now, if anything does.
+    pub(super) fn obstacle(
+        &mut self,
+        own: Option<DestinationId>,
+        reuse: Reuse,
+    ) -> Option<Obstacle> {
+        self.limit(own, reuse).or_else(|| {
+            let max = self.limits.max_dials_per_address?;
+            (self.known(own)?.dialing >= max).then_some(Obstacle {
+                limit: "max_dials_per_address",
+                max,
+                is_turn: true,
+            })
+        })
+    }
+
+    /// What keeps one more connection from existing.
+    pub(super) fn limit(&mut self, own: Option<DestinationId>, reuse: Reuse) -> Option<Obstacle> {
+        let limit = |limit, max| Obstacle {
+            limit,
+            max,
+            is_turn: false,
+        };
+        if let (Some(max), Some(entry)) = (self.limits.max_conns_per_address, self.known(own)) {
+            if entry.in_the_way_of(reuse) >= max {
+                return Some(limit("max_conns_per_address", max));
+            }
+        }
+        let max = self.limits.max_conns?;
+        (self.conns() >= max && self.oldest_to_evict(own, reuse).is_none())
+            .then(|| limit("max_conns", max))
+    }
+
+    /// The longest idle connection that may be closed for a dial: of another destination, or of its own too if its own are
+    /// of no use to the caller.
+    fn oldest_to_evict(
+        &mut self,
+        own: Option<DestinationId>,
+        reuse: Reuse,
+    ) -> Option<(u32, DestinationId)> {
+        let except = own.filter(|_| reuse != Reuse::Never);
+        self.oldest_idle(except)
+    }
+
+    /// Where there is no obstacle: closes what must go, so that one more connection is within the limits.
+    pub(super) fn make_room(
+        &mut self,
+        own: Option<DestinationId>,
+        reuse: Reuse,
+        effects: &mut Effects<C>,
+    ) {
+        if let (Some(max), Some(id)) = (self.limits.max_conns_per_address, own) {
+            // The destination is forgotten with its last connection.
+            while self.known(own).is_some_and(|entry| entry.conns() >= max) {
+                match self.longest_idle_of(id) {
+                    Some(node) => self.close_idle_node(node, id, CloseCause::Evicted, effects),
+                    None => return,
+                }
+            }
+        }
+        while self.limits.max_conns.is_some_and(|max| self.conns() >= max) {
+            match self.oldest_to_evict(own, reuse) {
+                Some((node, id)) => self.close_idle_node(node, id, CloseCause::Evicted, effects),
+                None => return,
+            }
+        }
+    }
+
+    fn longest_idle_of(&self, id: DestinationId) -> Option<u32> {
+        let entry = self.known(Some(id))?;
+        self.shelves.oldest_on(&entry.shelf)
+    }
+
+    /// The pool as a refused caller is told it: exact, so that nobody reads of idle ones that are somebody's.
+    pub(super) fn numbers(&mut self, obstacle: Option<Obstacle>) -> Blocked {
+        let out = self.look_for_out();
+        Blocked {
+            limit: obstacle.map(|one| (one.limit, one.max)),
+            idle: self.shelves.len() - out,
+            borrowed: self.borrowed + out,
+            dialing: self.dialing,
+            waiting: self.line.waiting(),
+        }
+    }
+
+    pub(super) fn no_idle_room(&mut self, id: DestinationId) -> Option<Refusal> {
+        let max = self.limits.max_idle_per_address;
+        if self.entry(id).shelf.len() >= max {
+            self.call_in(id);
+        }
+        if self.entry(id).shelf.len() >= max {
+            return Some(Refusal::IdleFull {
+                limit: "max_idle_per_address",
+                max,
+            });
+        }
+        let max = self.limits.max_idle?;
+        if self.shelves.len() >= max {
+            self.call_in_until(|state| state.shelves.len() < max);
+        }
+        (self.shelves.len() >= max).then_some(Refusal::IdleFull {
+            limit: "max_idle",
+            max,
+        })
+    }
+
+    /// max_waiters, if as many wait.
+    pub(super) fn max_waiters(&self) -> Option<u32> {
+        let limited = self.line.limited;
+        self.limits.max_waiters.filter(|&max| limited >= max)
+    }
+}
