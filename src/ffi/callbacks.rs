@@ -3,10 +3,10 @@
 use std::cell::RefCell;
 use std::ffi::{c_char, c_int, c_void};
 
-use super::conn::vcp_conn;
-use super::guard::guard;
-use super::text;
 use crate::dial::resolve::lookup::Lookup;
+use crate::ffi::arguments::text;
+use crate::ffi::conn::borrow::vcp_conn;
+use crate::ffi::guard::guard;
 use crate::handle::{Inherited, Kept, Kind, Table};
 use crate::pool::runtime::runtime;
 use crate::sync::Arc;
@@ -249,14 +249,14 @@ fn with_running<T>(look: impl FnOnce(&mut Vec<Running>) -> T) -> Option<T> {
 }
 
 /// Runs on_event.
-pub(super) fn told(on_event: impl FnOnce()) {
+pub(crate) fn told(on_event: impl FnOnce()) {
     with_running(|running| running.push(Running::IsTold));
     on_event();
     with_running(Vec::pop);
 }
 
 /// Runs a callback; returns its number and what it said.
-pub(super) fn called(callback: impl FnOnce() -> c_int) -> (c_int, Option<String>) {
+pub(crate) fn called(callback: impl FnOnce() -> c_int) -> (c_int, Option<String>) {
     with_running(|running| running.push(Running::MayRefuse(None)));
     let own = fork::generation();
     let number = callback();
@@ -271,7 +271,7 @@ pub(super) fn called(callback: impl FnOnce() -> c_int) -> (c_int, Option<String>
     (number, said)
 }
 
-pub(super) fn refused(what: &str, (number, said): (c_int, Option<String>)) -> Error {
+pub(crate) fn refused(what: &str, (number, said): (c_int, Option<String>)) -> Error {
     let text = said.map(|said| format!(": {said}")).unwrap_or_default();
     Error::new(
         Status::Callback,
@@ -282,7 +282,7 @@ pub(super) fn refused(what: &str, (number, said): (c_int, Option<String>)) -> Er
 
 /// A lookup that a resolve callback fills.
 #[derive(Debug)]
-pub(super) struct Resolved(pub(super) Arc<Lookup>);
+pub(crate) struct Resolved(pub(super) Arc<Lookup>);
 
 impl Kept for Resolved {
     fn table() -> &'static Table<Self> {
@@ -292,6 +292,6 @@ impl Kept for Resolved {
 }
 
 /// In a forked child every resolve callback's answer is closed.
-pub(super) fn adopt(generation: u32) {
+pub(crate) fn adopt(generation: u32) {
     Resolved::table().adopt(generation, Inherited::Ends);
 }

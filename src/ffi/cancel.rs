@@ -2,8 +2,8 @@
 
 use std::ffi::c_int;
 
-use super::fork;
-use super::guard::guard;
+use crate::ffi::fork;
+use crate::ffi::guard::guard;
 use crate::handle::{Inherited, Kept, Kind, Table};
 use crate::sync::Arc;
 use crate::sys::keep_errno;
@@ -27,7 +27,7 @@ impl Kept for Listed {
 }
 
 /// A forked child keeps its tokens.
-pub(super) fn adopt(generation: u32) {
+pub(crate) fn adopt(generation: u32) {
     Listed::table().adopt(generation, Inherited::Lives);
 }
 

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::ffi::{c_char, c_int};
 
-use super::status::vcp_status;
+use crate::ffi::status::vcp_status;
 use crate::values::error::{Error, Phase};
 
 /// The message stays in one buffer that only grows, so that a pointer to the last but one message, as it arises from

@@ -1,6 +1,6 @@
 //! The first call in a forked child puts in order what was inherited, before it touches a lock.
 
-use super::{callbacks, cancel, queue};
+use crate::ffi::{callbacks, cancel, queue};
 use crate::pool::entry::fork::adopt as adopt_pools;
 use crate::sys::fork;
 

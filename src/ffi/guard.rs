@@ -2,9 +2,9 @@
 
 use std::panic::{catch_unwind, AssertUnwindSafe};
 
-use super::error::remember;
-use super::fork;
-use super::status::vcp_status;
+use crate::ffi::error::remember;
+use crate::ffi::fork;
+use crate::ffi::status::vcp_status;
 use crate::sys;
 use crate::sys::thread::CancellationDeferred;
 use crate::values::error::{Error, Result, Status};

@@ -1,4 +1,5 @@
-//! The C interface: one file per C object. A body borrows, parses, calls one function and stores out; policy lives below.
+//! The C interface: one file, or one folder, per C object. A body borrows, parses, calls one function and stores out;
+//! policy lives below.
 //!
 //! The doc comments of the public items are the text of `include/vconnpool.h`, so they speak to a C programmer.
 #![allow(non_camel_case_types)]
@@ -15,13 +16,7 @@ pub mod version;
 
 pub mod callbacks;
 
-pub mod options;
-
 pub mod pool;
-
-pub mod stats;
-
-pub mod describe;
 
 pub mod dial;
 
@@ -31,8 +26,7 @@ pub mod cancel;
 
 pub mod queue;
 
-mod called;
+mod arguments;
+mod callback_adapter;
 pub(crate) mod fork;
 pub(crate) mod guard;
-pub(crate) mod records;
-pub(crate) mod text;

@@ -2,13 +2,13 @@
 
 use std::ffi::{c_char, c_int, c_void};
 
-use super::conn::vcp_conn;
-use super::dial::{hit_at_once, named, read_async, vcp_dial_options};
-use super::error::remember;
-use super::guard::guard;
-use super::pool::{pool_of, vcp_pool};
-use super::records::{self, Record};
-use super::status::VCP_ERR_IN_PROGRESS;
+use crate::ffi::arguments::sized_struct::{self, Record};
+use crate::ffi::conn::borrow::vcp_conn;
+use crate::ffi::dial::blocking::{hit_at_once, named, read_async, vcp_dial_options};
+use crate::ffi::error::remember;
+use crate::ffi::guard::guard;
+use crate::ffi::pool::lifecycle::{pool_of, vcp_pool};
+use crate::ffi::status::VCP_ERR_IN_PROGRESS;
 use crate::handle::{Inherited, Kept};
 use crate::pool::background::queue::{Asker, Listed, Queue};
 use crate::pool::entry::start_async::AtOnce;
@@ -55,7 +55,7 @@ fn queue_of(queue: *mut vcp_queue) -> Result<Arc<Queue>> {
 }
 
 /// A forked child keeps its queues, empty.
-pub(super) fn adopt(generation: u32) {
+pub(crate) fn adopt(generation: u32) {
     Listed::table().adopt(generation, Inherited::Lives);
 }
 
@@ -162,7 +162,7 @@ pub unsafe extern "C" fn vcp_queue_next(
 ) -> c_int {
     guard(|| {
         let queue = queue_of(queue)?;
-        records::check_out(completion, size)?;
+        sized_struct::check_out(completion, size)?;
         let Some(next) = queue.next() else {
             return Ok(0);
         };
@@ -177,7 +177,7 @@ pub unsafe extern "C" fn vcp_queue_next(
             conn: handle as *mut vcp_conn,
         };
         // SAFETY: the program promises `size` writable bytes.
-        unsafe { records::write(completion, size, filled) }?;
+        unsafe { sized_struct::write(completion, size, filled) }?;
         Ok(1)
     })
 }
@@ -201,7 +201,7 @@ pub extern "C" fn vcp_queue_free(queue: *mut vcp_queue) -> c_int {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ffi::pool::{vcp_pool_close, vcp_pool_new};
+    use crate::ffi::pool::lifecycle::{vcp_pool_close, vcp_pool_new};
     use crate::pool::entry::start_async::Where;
     use crate::sys::poll::{self, Interest};
     use crate::values::clock::Deadline;

@@ -2,13 +2,13 @@
 
 use std::ffi::{c_char, c_int};
 
-use super::cancel::{token_of, vcp_cancel};
-use super::conn::vcp_conn;
-use super::guard::guard;
-use super::pool::{destination_of, pool_of, vcp_pool};
-use super::records::{self, Record};
-use super::text;
 use crate::dial::resolve::names::NamesAtHand;
+use crate::ffi::arguments::sized_struct::{self, Record};
+use crate::ffi::arguments::text;
+use crate::ffi::cancel::{token_of, vcp_cancel};
+use crate::ffi::conn::borrow::vcp_conn;
+use crate::ffi::guard::guard;
+use crate::ffi::pool::lifecycle::{destination_of, pool_of, vcp_pool};
 use crate::pool::entry::fast_hit;
 use crate::pool::entry::start_async::Where;
 use crate::pool::hints::{self, Key, Named};
@@ -89,7 +89,7 @@ pub unsafe extern "C" fn vcp_dial_options_init(
     size: usize,
 ) -> c_int {
     // SAFETY: the program promises `size` writable bytes.
-    guard(|| unsafe { records::write(options, size, DEFAULTS) })
+    guard(|| unsafe { sized_struct::write(options, size, DEFAULTS) })
 }
 
 fn refuse_clash(flags: u32, one: (u32, &str), other: (u32, &str)) -> Result<()> {
@@ -252,9 +252,9 @@ const FIT: c_int = 1;
 
 /// There was no such hit.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Missed {
+pub(crate) struct Missed {
     /// So many were found, and unfit.
-    pub(super) unfit: u32,
+    pub(crate) unfit: u32,
 }
 
 impl Missed {
@@ -273,7 +273,7 @@ fn is_fit(handle: usize) -> c_int {
 /// # Safety
 /// As [`vcp_dial_with`].
 #[inline(always)]
-pub(super) unsafe fn hit_at_once(
+pub(crate) unsafe fn hit_at_once(
     pool: *mut vcp_pool,
     network: *const c_char,
     address: *const c_char,
@@ -291,7 +291,7 @@ pub(super) unsafe fn hit_at_once(
 ///
 /// # Safety
 /// As [`vcp_dial_with`].
-pub(super) unsafe fn named(
+pub(crate) unsafe fn named(
     pool: *mut vcp_pool,
     network: *const c_char,
     address: *const c_char,
@@ -421,7 +421,7 @@ pub(crate) unsafe fn read_options(options: *const vcp_dial_options) -> Result<vc
         DEFAULTS
     } else {
         // SAFETY: the caller's promise.
-        unsafe { records::read(options, DEFAULTS) }?
+        unsafe { sized_struct::read(options, DEFAULTS) }?
     };
     judge(&raw)?;
     Ok(raw)

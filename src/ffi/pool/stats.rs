@@ -2,9 +2,9 @@
 
 use std::ffi::c_int;
 
-use super::guard::guard;
-use super::pool::{pool_of, vcp_pool};
-use super::records::{self, Record};
+use crate::ffi::arguments::sized_struct::{self, Record};
+use crate::ffi::guard::guard;
+use crate::ffi::pool::lifecycle::{pool_of, vcp_pool};
 
 /// What a pool has counted since it was made, and four gauges. At rest
 /// dials - dial_failures + puts = idle + borrowed + gets + detached + stale_at_borrow + dirty_at_borrow + all closed_*.
@@ -113,6 +113,6 @@ pub unsafe extern "C" fn vcp_pool_stats(
             waiting: now.waiting,
         };
         // SAFETY: the program promises `size` writable bytes.
-        unsafe { records::write(stats, size, record) }
+        unsafe { sized_struct::write(stats, size, record) }
     })
 }

@@ -2,9 +2,9 @@
 
 use std::ffi::c_char;
 
-use super::guard::guard;
-use super::pool::{pool_of, vcp_pool};
-use super::text;
+use crate::ffi::arguments::text;
+use crate::ffi::guard::guard;
+use crate::ffi::pool::lifecycle::{pool_of, vcp_pool};
 use crate::pool::report::describe::Form;
 use crate::values::error::Error;
 

@@ -3,15 +3,15 @@
 use std::ffi::{c_char, c_void, CString};
 use std::os::fd::RawFd;
 
-use super::callbacks::{
+use crate::dial::callbacks::DialCallbacks;
+use crate::dial::resolve::lookup::Lookup;
+use crate::ffi::arguments::text;
+use crate::ffi::callbacks::{
     called, refused, told, vcp_conn_hook_fn, vcp_control_fn, vcp_dial_fn, vcp_event, vcp_event_fn,
     vcp_free_fn, vcp_resolve_fn, vcp_resolved, vcp_rewrite_fn, Resolved,
 };
-use super::conn::vcp_conn;
-use super::options::vcp_pool_options;
-use super::text;
-use crate::dial::callbacks::DialCallbacks;
-use crate::dial::resolve::lookup::Lookup;
+use crate::ffi::conn::borrow::vcp_conn;
+use crate::ffi::pool::options::vcp_pool_options;
 use crate::handle::Kept;
 use crate::pool::engine::run_where_it_may;
 use crate::pool::events::Observer;

@@ -2,12 +2,12 @@
 
 use std::ffi::{c_char, c_int, c_void};
 
-use super::callbacks::vcp_free_fn;
-use super::cancel::{token_of, vcp_cancel};
-use super::fork;
-use super::guard::guard;
-use super::options;
-use super::text;
+use crate::ffi::arguments::text;
+use crate::ffi::callbacks::vcp_free_fn;
+use crate::ffi::cancel::{token_of, vcp_cancel};
+use crate::ffi::fork;
+use crate::ffi::guard::guard;
+use crate::ffi::pool::options;
 use crate::handle::{Kept, Pin, Stale};
 use crate::pool::conn::io::{self, Directions};
 use crate::pool::conn::{self as flags, Conn};

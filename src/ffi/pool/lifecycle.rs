@@ -2,10 +2,10 @@
 
 use std::ffi::{c_char, c_int};
 
-use super::dial::{read_dial, read_options, vcp_dial_options};
-use super::guard::guard;
-use super::options::{self, vcp_pool_options};
-use super::text;
+use crate::ffi::arguments::text;
+use crate::ffi::dial::blocking::{read_dial, read_options, vcp_dial_options};
+use crate::ffi::guard::guard;
+use crate::ffi::pool::options::{self, vcp_pool_options};
 use crate::handle::{Kept, Stale};
 use crate::pool::entry::fork::Listed;
 use crate::pool::hints;

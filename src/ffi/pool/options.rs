@@ -3,14 +3,14 @@
 use std::ffi::{c_char, c_int, c_void};
 use std::time::Duration;
 
-use super::callbacks::{
+use crate::ffi::arguments::sized_struct::{self, Record};
+use crate::ffi::arguments::text;
+use crate::ffi::callback_adapter::{self, Keeper};
+use crate::ffi::callbacks::{
     vcp_conn_hook_fn, vcp_control_fn, vcp_dial_fn, vcp_event_fn, vcp_free_fn, vcp_resolve_fn,
     vcp_rewrite_fn,
 };
-use super::called::{self, Keeper};
-use super::guard::guard;
-use super::records::{self, Record};
-use super::text;
+use crate::ffi::guard::guard;
 use crate::pool::Callbacks;
 use crate::sys::names;
 use crate::values::endpoint::{Endpoint, UnixName};
@@ -211,7 +211,7 @@ pub unsafe extern "C" fn vcp_pool_options_init(
     size: usize,
 ) -> c_int {
     // SAFETY: the program promises `size` writable bytes.
-    guard(|| unsafe { records::write(options, size, DEFAULTS) })
+    guard(|| unsafe { sized_struct::write(options, size, DEFAULTS) })
 }
 
 pub(crate) fn liveness(number: i32) -> Result<Liveness> {
@@ -336,7 +336,7 @@ pub(crate) unsafe fn read(
         DEFAULTS
     } else {
         // SAFETY: the caller's promise.
-        unsafe { records::read(options, DEFAULTS) }?
+        unsafe { sized_struct::read(options, DEFAULTS) }?
     };
     // SAFETY: the caller's promise.
     let local =
@@ -390,7 +390,7 @@ pub(crate) unsafe fn read(
         leak_threshold: duration(raw.leak_threshold_ms, "leak_threshold_ms")?,
         name: name.unwrap_or_default().into(),
     };
-    let (callbacks, keeper) = called::of(&raw);
+    let (callbacks, keeper) = callback_adapter::of(&raw);
     Ok((options, callbacks, keeper))
 }
 

@@ -1,0 +1,4 @@
+//! What C functions are passed, as Rust values.
+
+pub(crate) mod sized_struct;
+pub(crate) mod text;

@@ -1,0 +1,3 @@
+//! `vcp_conn_*`.
+
+pub mod borrow;

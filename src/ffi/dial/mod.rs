@@ -1,0 +1,3 @@
+//! `vcp_dial*`.
+
+pub mod blocking;
