@@ -55,4 +55,8 @@ uninstall:
 	    "$(DESTDIR)$(LIBDIR)/$(LIBRARY)" "$(DESTDIR)$(LIBDIR)/$(SONAME)" "$(DESTDIR)$(LIBDIR)/libvconnpool.so" \
 	    "$(DESTDIR)$(LIBDIR)/pkgconfig/vconnpool.pc"
 
-.PHONY: all install uninstall
+# Every rule with the test that shows it.
+rules:
+	@cargo test --quiet --test rules_table -- --print
+
+.PHONY: all install uninstall rules

@@ -1,10 +1,19 @@
-//! Compiles tests/cpp/*.cpp and the C++ example against vconnpool.hpp, as C++17 and C++20 and with every warning an error, and runs
-//! the tests.
+//! Compiles every C++ program of tests/cpp and the C++ example against vconnpool.hpp, as C++17 and as C++20, with every
+//! warning an error, by each compiler that is there, and runs the tests.
+//!
+//! `cargo test --test cpp_programs -- NAME` runs one program, or one TEST.
 
-use std::collections::BTreeSet;
+mod choice;
+mod programs;
+mod sources;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
+
+use choice::{Choice, Part};
+use libtest_mimic::{Arguments, Failed, Trial};
+use programs::{output_directory, run, stem, Build, Outcome};
+use sources::{c_tests, files_below, root};
 
 const WARNINGS: [&str; 6] = [
     "-Wall",
@@ -14,56 +23,10 @@ const WARNINGS: [&str; 6] = [
     "-Wshadow",
     "-Werror",
 ];
+const STANDARDS: [&str; 2] = ["c++17", "c++20"];
 
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-/// A directory with the library under its soname.
-fn workshop() -> &'static Path {
-    static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
-    DIRECTORY.get_or_init(|| {
-        let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cpp_programs");
-        std::fs::create_dir_all(&directory).expect("the directory can be made");
-        let test = std::env::current_exe().expect("the test has a path");
-        let library = test.with_file_name("libvconnpool.so");
-        assert!(library.exists(), "{} is missing", library.display());
-        for name in ["libvconnpool.so", "libvconnpool.so.0"] {
-            let link = directory.join(name);
-            let _ = std::fs::remove_file(&link);
-            std::os::unix::fs::symlink(&library, link).expect("a link can be made");
-        }
-        directory
-    })
-}
-
-fn build(compiler: &str, standard: &str, source: &str, directory: &Path) -> PathBuf {
-    let stem = Path::new(source)
-        .file_stem()
-        .expect("a name")
-        .to_string_lossy();
-    let program = directory.join(format!("{stem}-{compiler}-{standard}"));
-    let mut command = Command::new(compiler);
-    command
-        .arg(format!("-std={standard}"))
-        .args(WARNINGS)
-        .args(["-g", "-O1", "-pthread", "-I"])
-        .arg(root().join("include"))
-        .arg("-o")
-        .arg(&program)
-        .arg(root().join(source))
-        .arg("-L")
-        .arg(directory)
-        .arg("-lvconnpool")
-        .arg(format!("-Wl,-rpath,{}", directory.display()));
-    let built = command.output().expect("there is a C++ compiler");
-    let said = String::from_utf8_lossy(&built.stderr);
-    assert!(
-        built.status.success() && said.is_empty(),
-        "{command:?}\n{said}"
-    );
-    program
-}
+/// A compiler and a standard.
+type Language = (&'static str, &'static str);
 
 /// clang++ where it is installed; `.ci/run` installs it.
 fn compilers() -> Vec<&'static str> {
@@ -71,60 +34,80 @@ fn compilers() -> Vec<&'static str> {
     ["c++", "clang++"].into_iter().filter(is_there).collect()
 }
 
-fn for_each_language(go: impl Fn(&str, &str)) {
-    for compiler in compilers() {
-        for standard in ["c++17", "c++20"] {
-            go(compiler, standard);
-        }
+fn build(language: Language, source: &Path, directory: &Path) -> Outcome<PathBuf> {
+    let (compiler, standard) = language;
+    let program = directory.join(format!("{}-{compiler}-{standard}", stem(source)));
+    let standard = format!("-std={standard}");
+    let flags = [&[standard.as_str()][..], &WARNINGS[..]].concat();
+    let headers = &root().join("tests/c/support");
+    let compiler = compiler.into();
+    Build {
+        compiler,
+        flags: &flags,
+        source,
+        headers,
+        program: &program,
     }
+    .run()?;
+    Ok(program)
 }
 
-fn check(name: &str) {
-    let directory = workshop();
-    let source = format!("tests/cpp/{name}.cpp");
-    for_each_language(|compiler, standard| {
-        let program = build(compiler, standard, &source, directory);
-        let run = Command::new(&program).output().expect("it runs");
-        let said = String::from_utf8_lossy(&run.stdout);
-        assert!(
-            run.status.success(),
-            "{}: {}\n{said}",
-            program.display(),
-            run.status
-        );
-    });
+/// One test of this runner for each compiler and standard: those TESTs of a program, or all.
+fn trials(source: &Path, tests: &[String], directory: &Path) -> Vec<Trial> {
+    in_each_language(source, |language| {
+        let (source, directory) = (source.to_owned(), directory.to_owned());
+        let tests = tests.to_owned();
+        Box::new(move || {
+            run(&build(language, &source, &directory)?, &tests)?;
+            Ok(())
+        })
+    })
 }
 
-macro_rules! programs {
-    ($($name:ident),+ $(,)?) => {
-        $(
-            #[test]
-            fn $name() {
-                check(stringify!($name));
+/// The example is only compiled: it wants a server.
+fn builds(source: &Path, directory: &Path) -> Vec<Trial> {
+    in_each_language(source, |language| {
+        let (source, directory) = (source.to_owned(), directory.to_owned());
+        Box::new(move || {
+            build(language, &source, &directory)?;
+            Ok(())
+        })
+    })
+}
+
+type Check = Box<dyn FnOnce() -> Result<(), Failed> + Send>;
+
+fn in_each_language(source: &Path, check: impl Fn(Language) -> Check) -> Vec<Trial> {
+    let with_each = |compiler| STANDARDS.map(|standard| (compiler, standard));
+    let languages = compilers().into_iter().flat_map(with_each);
+    languages
+        .map(|language| {
+            let kind = format!("{} {}", language.0, language.1);
+            Trial::test(stem(source), check(language)).with_kind(kind)
+        })
+        .collect()
+}
+
+fn main() {
+    let mut arguments = Arguments::from_args();
+    let mut files = files_below(&root().join("tests/cpp"), &["cpp"]);
+    let example = root().join("examples/c/pages.cpp");
+    files.insert(example.clone());
+    let named = files.iter().map(|file| (stem(file), c_tests(file)));
+    let programs: Vec<_> = named.collect();
+    let choice = Choice::new(arguments.filter.take(), &programs);
+    let directory = output_directory("cpp_programs");
+    let mut all = Vec::new();
+    for (source, (name, tests)) in files.iter().zip(&programs) {
+        all.extend(match choice.part_of(name, tests) {
+            Part::Whole if *source == example => builds(source, &directory),
+            Part::Whole => trials(source, &[], &directory),
+            Part::Tests(chosen) if chosen.is_empty() => Vec::new(),
+            Part::Tests(chosen) => {
+                let names: Vec<String> = chosen.into_iter().map(|test| test.name).collect();
+                trials(source, &names, &directory)
             }
-        )+
-
-        #[test]
-        fn every_program_is_in_the_list() {
-            let listed: BTreeSet<String> = [$(stringify!($name)),+].map(str::to_owned).into();
-            let files = std::fs::read_dir(root().join("tests/cpp")).expect("a directory can be read");
-            let paths = files.map(|entry| entry.expect("an entry can be read").path());
-            let sources = paths.filter(|path| path.extension().is_some_and(|end| end == "cpp"));
-            let stem = |path: PathBuf| path.file_stem().expect("a name").to_string_lossy().into_owned();
-            assert_eq!(listed, sources.map(stem).collect());
-        }
-    };
-}
-
-programs! {
-    both_forms,
-    callbacks_and_times,
-    owners_and_errors,
-}
-
-#[test]
-fn the_example_is_clean() {
-    for_each_language(|compiler, standard| {
-        build(compiler, standard, "examples/c/pages.cpp", workshop());
-    });
+        });
+    }
+    libtest_mimic::run(&arguments, all).exit();
 }

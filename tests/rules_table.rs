@@ -1,152 +1,142 @@
-//! docs/rules.md is true: every test it names exists, every test in tests/c and tests/cpp stands in it, and all_functions.c calls every
-//! function of the header.
+//! The table of rules, printed from the tests that show them, and what must be true of it.
+//!
+//! `make rules` prints it (`cargo test --test rules_table -- --print`).
+
+mod sources;
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::{Path, PathBuf};
 
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
+use libtest_mimic::{Arguments, Failed, Trial};
+use sources::{c_tests, files_below, read, root, Test};
 
-fn read(path: &Path) -> String {
-    fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
+/// As many as were once counted: none is to be lost.
+const FEWEST: usize = 615;
 
-/// (file, test), as the last column of the table has them.
-fn table() -> Vec<(String, String)> {
-    let text = read(&root().join("docs/rules.md"));
-    let rows = text
-        .lines()
-        .filter(|line| line.starts_with("| ") && !line.starts_with("| section"));
-    rows.map(|row| {
-        let columns: Vec<&str> = row.trim_matches('|').split(" | ").map(str::trim).collect();
-        let [_, _, test] = columns[..] else {
-            panic!("not three columns: {row}");
+/// The Rust tests of a source that carry a rule in their doc comment, on one line.
+fn rust_tests(file: &Path) -> Vec<Test> {
+    let text = read(file);
+    let mut lines = text.lines().map(str::trim_start);
+    let mut tests = Vec::new();
+    while let Some(line) = lines.next() {
+        let Some(rule) = line.strip_prefix("/// Rule: ") else {
+            continue;
         };
-        let (file, name) = test
-            .trim_matches('`')
-            .split_once(": ")
-            .unwrap_or_else(|| panic!("no \"file: test\" in {row}"));
-        (file.to_owned(), name.to_owned())
+        let function = lines.find_map(|line| line.strip_prefix("fn ")?.split_once('('));
+        let (name, _) = function.expect("a rule stands above a test");
+        let rule = rule.trim_end_matches('.').to_owned();
+        tests.push(Test {
+            rule,
+            name: name.to_owned(),
+        });
+    }
+    tests
+}
+
+/// Every test that carries a rule with its file, ordered by the rule.
+fn table() -> Vec<(Test, PathBuf)> {
+    let below =
+        |directory: &str, extensions: &[&str]| files_below(&root().join(directory), extensions);
+    let mut tests = Vec::new();
+    let mut add = |found: Vec<Test>, file: &Path| {
+        let file = file.strip_prefix(root()).expect("below the root");
+        tests.extend(found.into_iter().map(|test| (test, file.to_owned())));
+    };
+    for file in below("tests", &["c", "cpp"]) {
+        add(c_tests(&file), &file);
+    }
+    for file in below("src", &["rs"]).union(&below("tests", &["rs"])) {
+        add(rust_tests(file), file);
+    }
+    tests.sort();
+    tests
+}
+
+fn print() {
+    let tests = table();
+    for (Test { rule, name }, file) in &tests {
+        println!("{rule}\n    {}: {name}", file.display());
+    }
+    println!("{} rules", tests.len());
+}
+
+fn check(holds: bool, what: impl FnOnce() -> String) -> Result<(), Failed> {
+    if holds {
+        Ok(())
+    } else {
+        Err(what().into())
+    }
+}
+
+fn every_test_has_a_rule_with_a_subject() -> Result<(), Failed> {
+    for (test, _) in table() {
+        let parts = test.rule.split_once(": ");
+        let is_whole = parts.is_some_and(|(subject, rule)| !subject.is_empty() && !rule.is_empty());
+        check(is_whole, || format!("{test:?}: not \"subject: rule\""))?;
+    }
+    Ok(())
+}
+
+fn every_rule_and_every_name_is_there_once() -> Result<(), Failed> {
+    let mut rules = BTreeSet::new();
+    let mut names = BTreeSet::new();
+    for (test, _) in table() {
+        check(rules.insert(test.rule.clone()), || {
+            format!("{test:?}: another test has this rule")
+        })?;
+        check(names.insert(test.name.clone()), || {
+            format!("{test:?}: another test has this name")
+        })?;
+    }
+    Ok(())
+}
+
+fn no_rule_is_lost() -> Result<(), Failed> {
+    let count = table().len();
+    check(count >= FEWEST, || {
+        format!("{count} rules, once there were {FEWEST}")
     })
-    .collect()
 }
 
-fn files_below(directory: &Path, extension: &str, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(directory).expect("a directory can be read") {
-        let path = entry.expect("an entry can be read").path();
-        if path.is_dir() {
-            files_below(&path, extension, found);
-        } else if path.extension().is_some_and(|found| found == extension) {
-            found.push(path);
-        }
-    }
+/// A prototype begins in the first column; comments, fields and typedefs do not.
+fn function(line: &str) -> Option<&str> {
+    let is_prototype =
+        line.starts_with(|first: char| first.is_ascii_lowercase()) && !line.starts_with("typedef");
+    let (before, _) = line.split_once('(')?;
+    before.rsplit([' ', '*']).next().filter(|_| is_prototype)
 }
 
-/// What stands between `open` and the next `close`, wherever `open` begins a line.
-fn names<'a>(text: &'a str, open: &str, close: char) -> Vec<&'a str> {
-    text.lines()
-        .filter_map(|line| line.trim_start().strip_prefix(open)?.split_once(close))
-        .map(|(name, _)| name)
-        .collect()
-}
-
-/// (file, test) of every TEST in that directory.
-fn c_tests(directory: &str) -> BTreeSet<(String, String)> {
-    let mut files = Vec::new();
-    for extension in ["c", "cpp"] {
-        files_below(&root().join(directory), extension, &mut files);
-    }
-    let mut tests = BTreeSet::new();
-    for file in files {
-        let short = file
-            .strip_prefix(root())
-            .expect("below the root")
-            .to_string_lossy()
-            .into_owned();
-        for name in names(&read(&file), "TEST(", ')') {
-            tests.insert((short.clone(), name.to_owned()));
-        }
-    }
-    tests
-}
-
-/// Those that `cargo test` runs.
-fn local_c_tests() -> BTreeSet<(String, String)> {
-    let mut tests = c_tests("tests/c");
-    tests.append(&mut c_tests("tests/cpp"));
-    tests
-}
-
-#[test]
-fn every_test_in_the_table_exists() {
-    let mut c_tests = local_c_tests();
-    c_tests.append(&mut self::c_tests("tests/network"));
-    for (file, name) in table() {
-        if file.ends_with(".c") || file.ends_with(".cpp") {
-            assert!(
-                c_tests.contains(&(file.clone(), name.clone())),
-                "no TEST({name}) in {file}"
-            );
-        } else {
-            let text = read(&root().join(&file));
-            assert!(
-                names(&text, "fn ", '(').contains(&name.as_str()),
-                "no fn {name} in {file}"
-            );
-        }
-    }
-}
-
-#[test]
-fn every_c_test_is_in_the_table() {
-    let listed: BTreeSet<(String, String)> = table().into_iter().collect();
-    let missing: Vec<_> = local_c_tests().difference(&listed).cloned().collect();
-    assert!(missing.is_empty(), "not in docs/rules.md: {missing:#?}");
-}
-
-#[test]
-fn every_row_is_there_once() {
-    let rows = table();
-    let unique: BTreeSet<_> = rows.iter().collect();
-    assert_eq!(rows.len(), unique.len());
-    assert!(rows.len() >= 110, "{} rows", rows.len());
-}
-
-/// A TEST that is not RUN would be dead text; the compiler says so too (unused function).
-#[test]
-fn every_c_test_is_run() {
-    for (file, name) in local_c_tests() {
-        let text = read(&root().join(&file));
-        assert!(
-            text.contains(&format!("RUN({name});")),
-            "{file}: {name} is never run"
-        );
-    }
-}
-
-#[test]
-fn all_functions_are_called() {
+fn all_functions_are_called() -> Result<(), Failed> {
     let header = read(&root().join("include/vconnpool.h"));
     let program = read(&root().join("tests/c/abi/all_functions.c"));
-    let mut count = 0;
-    for line in header.lines() {
-        // A prototype begins in the first column; comments, fields and typedefs do not.
-        if !line.starts_with(|first: char| first.is_ascii_lowercase())
-            || line.starts_with("typedef")
-        {
-            continue;
-        }
-        let Some((before, _)) = line.split_once('(') else {
-            continue;
-        };
-        let name = before.rsplit([' ', '*']).next().expect("a name");
-        assert!(
-            program.contains(&format!("{name}(")),
-            "all_functions.c does not call {name}"
-        );
-        count += 1;
+    let functions: Vec<&str> = header.lines().filter_map(function).collect();
+    for name in &functions {
+        let is_called = program.contains(&format!("{name}("));
+        check(is_called, || {
+            format!("all_functions.c does not call {name}")
+        })?;
     }
-    assert!(count >= 57, "only {count} functions found in the header");
+    check(functions.len() >= 57, || {
+        format!("only {} functions found", functions.len())
+    })
+}
+
+fn main() {
+    if std::env::args().any(|argument| argument == "--print") {
+        return print();
+    }
+    let arguments = Arguments::from_args();
+    let tests = vec![
+        Trial::test(
+            "every_test_has_a_rule_with_a_subject",
+            every_test_has_a_rule_with_a_subject,
+        ),
+        Trial::test(
+            "every_rule_and_every_name_is_there_once",
+            every_rule_and_every_name_is_there_once,
+        ),
+        Trial::test("no_rule_is_lost", no_rule_is_lost),
+        Trial::test("all_functions_are_called", all_functions_are_called),
+    ];
+    libtest_mimic::run(&arguments, tests).exit();
 }

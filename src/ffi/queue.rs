@@ -208,6 +208,7 @@ mod tests {
     use std::os::fd::BorrowedFd;
 
     /// It was left as one that somebody is looking at: never answered, never off the list.
+    /// Rule: async: A panic while a dial is looked at in the background is contained: INTERNAL.
     #[test]
     fn a_panic_while_a_dial_is_looked_at_is_its_answer() {
         let (mut pool, mut queue) = (std::ptr::null_mut(), std::ptr::null_mut());

@@ -10,9 +10,9 @@ static void sets(vcp::errc code, int line, const Nothing &nothing, Call call)
 {
     std::error_code ec;
     const bool is_nothing = call(ec) == nothing;
-    check(is_nothing, "something was returned", line);
-    check(ec == code, ec.message().c_str(), line);
-    check(!vcp::last_error().empty(), "without a message", line);
+    check_true(__FILE__, line, "something was returned", is_nothing);
+    check_true(__FILE__, line, ec.message().c_str(), ec == code);
+    check_true(__FILE__, line, "without a message", !vcp::last_error().empty());
 }
 #define SETS(code, nothing, call) \
     sets(vcp::errc::code, __LINE__, nothing, [&](std::error_code &ec) { return call; })
@@ -24,13 +24,14 @@ template <typename Call> static auto succeeds(int line, Call call)
 {
     std::error_code ec = vcp::errc::io;
     auto result = call(ec);
-    check(!ec, ec.message().c_str(), line);
+    check_true(__FILE__, line, ec.message().c_str(), !ec);
     return result;
 }
 #define SUCCEEDS(call) succeeds(__LINE__, [&](std::error_code &ec) { return call; })
 #define SUCCEEDS_ONLY(call) succeeds(__LINE__, [&](std::error_code &ec) { return call, 0; })
 
-TEST(what_fails_on_an_empty_connection)
+TEST(what_fails_on_an_empty_connection,
+     "C++: hpp: whatever can fail on a connection comes as an exception and as an error code")
 {
     vcp::conn none;
     vcp::cancel token;
@@ -60,7 +61,8 @@ TEST(what_fails_on_an_empty_connection)
     SETS_ONLY(invalid_handle, none.set_data(std::make_unique<int>(1), ec));
 }
 
-TEST(what_fails_on_an_empty_pool_and_queue)
+TEST(what_fails_on_an_empty_pool_and_queue,
+     "C++: hpp: whatever can fail on a pool or a queue comes as an exception and as an error code")
 {
     vcp::pool pool;
     const vcp::pool taken = std::move(pool);
@@ -97,7 +99,9 @@ TEST(what_fails_on_an_empty_pool_and_queue)
     SETS(invalid_argument, "", taken.describe(99, ec));
 }
 
-TEST(what_succeeds_clears_the_code_and_does_the_same)
+TEST(what_succeeds_clears_the_code_and_does_the_same,
+     "C++: hpp: a success clears the code; nothing idle, nothing to read, no completion are no "
+     "failures")
 {
     const echo_server server;
     vcp::pool pool = SUCCEEDS(vcp::pool(ec));
@@ -152,11 +156,4 @@ TEST(what_succeeds_clears_the_code_and_does_the_same)
     CHECK(SUCCEEDS(pool.drain(0ms, ec)) == 0);
     SUCCEEDS_ONLY(pool.close(ec));
     CHECK(!pool);
-}
-
-int main()
-{
-    RUN(what_fails_on_an_empty_connection);
-    RUN(what_fails_on_an_empty_pool_and_queue);
-    RUN(what_succeeds_clears_the_code_and_does_the_same);
 }

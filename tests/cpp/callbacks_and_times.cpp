@@ -2,7 +2,8 @@
 #include "check.hpp"
 
 // It cut the text: another address was dialed than the one that was meant.
-TEST(a_nul_inside_an_answer_is_refused)
+TEST(a_nul_inside_an_answer_is_refused,
+     "C++: hpp: a NUL inside what rewrite or resolve returns is refused")
 {
     const echo_server server;
     vcp::callbacks calls;
@@ -35,7 +36,9 @@ static bool ends_with(const std::string &text, const std::string &end)
 }
 
 // Text that is no UTF-8, or too long, was lost.
-TEST(what_a_callback_throws_is_told_whatever_its_bytes)
+TEST(what_a_callback_throws_is_told_whatever_its_bytes,
+     "C++: hpp: what a callback throws is told, cut at 1,024 bytes and with '?' for what is no "
+     "UTF-8")
 {
     CHECK(ends_with(told_of("plain"), ": plain"));
     CHECK(ends_with(told_of("gr\xc3\xbc\xc3\x9f \xe2\x82\xac \xf0\x9f\x98\x80"),
@@ -49,7 +52,8 @@ TEST(what_a_callback_throws_is_told_whatever_its_bytes)
 }
 
 // It was passed to vcp_set_callback_error, whose refusal replaced this thread's last error.
-TEST(what_on_event_throws_leaves_no_trace)
+TEST(what_on_event_throws_leaves_no_trace,
+     "C++: hpp: what on_event throws is lost, and leaves this thread's last error alone")
 {
     const echo_server server;
     vcp::callbacks calls;
@@ -68,7 +72,8 @@ static int number_of(vcp::callbacks calls)
 }
 
 // Every one came negated.
-TEST(the_number_of_a_refusal_is_the_thrown_codes)
+TEST(the_number_of_a_refusal_is_the_thrown_codes,
+     "C++: hpp: error::number() of a refusal is the thrown code's value, of dial its negative")
 {
     const std::error_code no_device = std::make_error_code(std::errc::no_such_device);
     const auto rewrite_throws = [](auto what) {
@@ -88,7 +93,7 @@ TEST(the_number_of_a_refusal_is_the_thrown_codes)
 }
 
 // pool_options().dial_timeout(vcp::forever) was an invalid argument.
-TEST(forever_is_no_limit_everywhere)
+TEST(forever_is_no_limit_everywhere, "C++: hpp: vcp::forever is no limit wherever a time is taken")
 {
     const echo_server server;
     vcp::callbacks calls;
@@ -118,7 +123,8 @@ TEST(forever_is_no_limit_everywhere)
     THROWS(invalid_argument, vcp::pool(vcp::pool_options().dial_timeout(-2ms)));
 }
 
-TEST(fail_fast_forever_lets_no_other_dial_through)
+TEST(fail_fast_forever_lets_no_other_dial_through,
+     "C++: hpp: fail_fast(forever): after one failure no dial is tried again")
 {
     int dials = 0;
     vcp::callbacks calls;
@@ -132,7 +138,7 @@ TEST(fail_fast_forever_lets_no_other_dial_through)
     CHECK(dials == 1);
 }
 
-TEST(the_pools_own_is_the_pools)
+TEST(the_pools_own_is_the_pools, "C++: hpp: vcp::as_the_pool is the pool's own time")
 {
     const echo_server server;
     vcp::pool pool(vcp::pool_options().max_conns(1).wait_timeout(20ms));
@@ -140,15 +146,4 @@ TEST(the_pools_own_is_the_pools)
     const auto late = vcp::dial_options().timeout(vcp::as_the_pool).wait_timeout(vcp::as_the_pool);
     THROWS(timeout, pool.dial("tcp", server.address(), late));
     THROWS(pool_exhausted, pool.dial("tcp", server.address(), vcp::dial_options().wait_timeout(0ms)));
-}
-
-int main()
-{
-    RUN(a_nul_inside_an_answer_is_refused);
-    RUN(what_a_callback_throws_is_told_whatever_its_bytes);
-    RUN(what_on_event_throws_leaves_no_trace);
-    RUN(the_number_of_a_refusal_is_the_thrown_codes);
-    RUN(forever_is_no_limit_everywhere);
-    RUN(fail_fast_forever_lets_no_other_dial_through);
-    RUN(the_pools_own_is_the_pools);
 }

@@ -19,23 +19,9 @@
 
 using namespace std::chrono_literals;
 
-inline void check(bool holds, const char *what, int line)
-{
-    if (!holds) {
-        std::printf("line %d: FAILED: %s\n  vcp_last_error: %s\n", line, what, vcp_last_error());
-        std::exit(1);
-    }
-}
-#define CHECK(holds) check((holds), #holds, __LINE__)
-
-// As in tests/c/support/check.h: a test is named for one rule, docs/rules.md lists them all, and main runs it.
-#define TEST(name) static void name()
-#define RUN(name)          \
-    do {                   \
-        std::puts(#name);  \
-        std::fflush(stdout); \
-        name();            \
-    } while (0)
+// A test is TEST(name, "subject: the rule that it shows") { ... }, as in C. The library's threads may outlive the last one.
+#define AFTER_THE_TESTS()
+#include "test.h"
 
 // The body must throw a vcp::error of that code.
 template <typename Body> vcp::error thrown_by(vcp::errc code, int line, Body body)
@@ -43,10 +29,10 @@ template <typename Body> vcp::error thrown_by(vcp::errc code, int line, Body bod
     try {
         body();
     } catch (const vcp::error &thrown) {
-        check(thrown.code() == code, thrown.what(), line);
+        check_true(__FILE__, line, thrown.what(), thrown.code() == code);
         return thrown;
     }
-    check(false, "nothing was thrown", line);
+    check_failed(__FILE__, line, "nothing was thrown");
     std::abort();
 }
 #define THROWS(code, body) thrown_by(vcp::errc::code, __LINE__, [&] { body; })

@@ -1,7 +1,7 @@
 // vconnpool.hpp: ownership, errors both ways, options, callbacks, queues.
 #include "check.hpp"
 
-TEST(owners_give_back_and_move)
+TEST(owners_give_back_and_move, "C++: hpp: owners give back, move, and hold nothing afterwards")
 {
     const echo_server server;
     static_assert(!std::is_copy_constructible<vcp::conn>::value && !std::is_copy_constructible<vcp::pool>::value, "");
@@ -44,7 +44,8 @@ TEST(owners_give_back_and_move)
 }
 
 // It stood for "no token": a dial that was to be canceled could not be.
-TEST(a_token_that_was_moved_from_is_refused)
+TEST(a_token_that_was_moved_from_is_refused,
+     "C++: hpp: a token that was moved from is refused, not taken for none")
 {
     const echo_server server;
     vcp::pool pool;
@@ -59,7 +60,9 @@ TEST(a_token_that_was_moved_from_is_refused)
 }
 
 // The assignment swapped: what the target had held lived on in the source.
-TEST(what_is_assigned_to_lets_go_at_once)
+TEST(what_is_assigned_to_lets_go_at_once,
+     "C++: hpp: a queue and a token that another is moved into let go at once, as pools and "
+     "connections")
 {
     vcp::queue queue;
     vcp::queue other_queue;
@@ -78,7 +81,8 @@ TEST(what_is_assigned_to_lets_go_at_once)
     CHECK(vcp_cancel_fire(token.handle()) == VCP_OK);
 }
 
-TEST(closing_what_is_empty_does_nothing)
+TEST(closing_what_is_empty_does_nothing,
+     "C++: hpp: close() of what is empty does nothing and succeeds")
 {
     vcp::pool pool;
     vcp::pool other = std::move(pool);
@@ -90,7 +94,8 @@ TEST(closing_what_is_empty_does_nothing)
     CHECK(!ec && other);
 }
 
-TEST(errors_come_both_ways)
+TEST(errors_come_both_ways,
+     "C++: hpp: a failure is an exception or an error code, with the whole message either way")
 {
     const echo_server server;
     vcp::pool pool(vcp::pool_options().max_conns(1).name("small"));
@@ -124,7 +129,8 @@ TEST(errors_come_both_ways)
     THROWS(invalid_handle, pool.dial("tcp", server.address()));
 }
 
-TEST(callbacks_may_throw)
+TEST(callbacks_may_throw,
+     "C++: hpp: a callback that throws refuses; callbacks are kept until the last one has returned")
 {
     const echo_server server;
     int events = 0;
@@ -181,7 +187,8 @@ TEST(callbacks_may_throw)
     CHECK(is_freed);
 }
 
-TEST(queues_and_tokens)
+TEST(queues_and_tokens,
+     "C++: hpp: answers of asynchronous dials own their connections; tokens end them")
 {
     const echo_server server;
     vcp::pool pool(vcp::pool_options().max_conns(1).wait_timeout(vcp::forever));
@@ -210,15 +217,4 @@ TEST(queues_and_tokens)
     CHECK(at_once.has_value() && at_once->is_reused());
     CHECK(!at_once->try_read(&mark, 1).has_value());
     THROWS(canceled, pool.dial_async("tcp", server.address(), vcp::dial_options().cancel_by(token), queue, &mark));
-}
-
-int main()
-{
-    RUN(owners_give_back_and_move);
-    RUN(a_token_that_was_moved_from_is_refused);
-    RUN(what_is_assigned_to_lets_go_at_once);
-    RUN(closing_what_is_empty_does_nothing);
-    RUN(errors_come_both_ways);
-    RUN(callbacks_may_throw);
-    RUN(queues_and_tokens);
 }

@@ -48,18 +48,21 @@ static void connects_after_a_lost_syn(const char *address)
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
 }
 
-TEST(a_lost_syn_costs_a_second_over_ipv4)
+NETWORK_TEST(dns, a_lost_syn_costs_a_second_over_ipv4,
+     "bad links: A lost SYN costs a second over IPv4")
 {
     connects_after_a_lost_syn("198.18.1.40:7");
 }
 
-TEST(a_lost_syn_costs_a_second_over_ipv6)
+NETWORK_TEST(dns, a_lost_syn_costs_a_second_over_ipv6,
+     "bad links: A lost SYN costs a second over IPv6")
 {
     connects_after_a_lost_syn("[2001:db8:1::40]:7");
 }
 
 /* Linux drops what comes to a full queue. The queue of a listener holds one more than it was told. */
-TEST(a_server_that_accepts_nobody_times_out_once_its_queue_is_full)
+NETWORK_TEST(dns, a_server_that_accepts_nobody_times_out_once_its_queue_is_full,
+     "bad links: A server that accepts nobody times out once its queue is full")
 {
     server s = far_server(8, 0);
     vcp_pool *pool = pool_new(NULL);
@@ -83,17 +86,20 @@ static void own_link_down_fails_as_a_plain_connect(const char *address)
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
 }
 
-TEST(with_the_own_link_down_there_is_no_route_over_ipv4)
+NETWORK_TEST(dns, with_the_own_link_down_there_is_no_route_over_ipv4,
+     "bad links: With the own link down there is no route over IPv4")
 {
     own_link_down_fails_as_a_plain_connect(LINKED);
 }
 
-TEST(with_the_own_link_down_there_is_no_route_over_ipv6)
+NETWORK_TEST(dns, with_the_own_link_down_there_is_no_route_over_ipv6,
+     "bad links: With the own link down there is no route over IPv6")
 {
     own_link_down_fails_as_a_plain_connect("[2001:db8::7]:7");
 }
 
-TEST(with_the_link_cut_the_dial_times_out_at_the_deadline)
+NETWORK_TEST(dns, with_the_link_cut_the_dial_times_out_at_the_deadline,
+     "bad links: With the link cut the dial times out at the deadline")
 {
     vcp_pool *pool = pool_new(NULL);
     outcome o;
@@ -114,7 +120,8 @@ static void check_io_timed_out(int64_t result, int phase, int64_t took, int64_t 
     CHECK_BETWEEN(took, deadline - 1, within(deadline + LATE_MS));
 }
 
-TEST(a_link_cut_during_a_read_leaves_it_to_the_deadline)
+NETWORK_TEST(dns, a_link_cut_during_a_read_leaves_it_to_the_deadline,
+     "bad links: A link cut during a read leaves it to the deadline")
 {
     vcp_pool *pool = pool_new(NULL);
     vcp_conn *conn = reached(pool, LINKED);
@@ -135,7 +142,8 @@ TEST(a_link_cut_during_a_read_leaves_it_to_the_deadline)
     mend_the_link();
 }
 
-TEST(a_link_cut_before_a_write_leaves_it_to_the_deadline)
+NETWORK_TEST(dns, a_link_cut_before_a_write_leaves_it_to_the_deadline,
+     "bad links: A link cut before a write leaves it to the deadline")
 {
     static char much[8 << 20];
     vcp_pool *pool = pool_new(NULL);
@@ -159,7 +167,8 @@ static void mends(void *unused)
     mend_the_link();
 }
 
-TEST(a_link_that_comes_back_loses_nothing)
+NETWORK_TEST(dns, a_link_that_comes_back_loses_nothing,
+     "bad links: A link that comes back loses nothing")
 {
     vcp_pool *pool = pool_new(NULL);
     vcp_conn *conn = reached(pool, LINKED);
@@ -178,7 +187,8 @@ TEST(a_link_that_comes_back_loses_nothing)
 }
 
 /* By count, not by chance: 3 of 10, each way, and never two in a row of one that is repeated alone. */
-TEST(where_three_of_ten_packets_are_lost_the_echo_is_whole)
+NETWORK_TEST(dns, where_three_of_ten_packets_are_lost_the_echo_is_whole,
+     "bad links: Where three of ten packets are lost the echo is whole")
 {
     static char sent[32768];
     static char received[32768];
@@ -219,7 +229,8 @@ static vcp_pool *pool_with_keepalive_of_a_second(void)
 /* Idle for 1 s, one probe, and no answer to it within 1 s. */
 #define KEEPALIVE_ENDS_MS (2 * KERNEL_TIMER_MS(1000))
 
-TEST(keepalive_ends_a_read_on_a_dead_link)
+NETWORK_TEST(dns, keepalive_ends_a_read_on_a_dead_link,
+     "bad links: Keepalive ends a read on a dead link")
 {
     vcp_pool *pool = pool_with_keepalive_of_a_second();
     int64_t start = now_ms();
@@ -243,7 +254,8 @@ TEST(keepalive_ends_a_read_on_a_dead_link)
  * the far end: while this end sees that the link is down, the kernel sends nothing and looks again only every 500 ms
  * (TCP_RESOURCE_PROBE_INTERVAL).
  */
-TEST(user_timeout_ends_a_read_whose_question_was_never_acknowledged)
+NETWORK_TEST(dns, user_timeout_ends_a_read_whose_question_was_never_acknowledged,
+     "bad links: User timeout ends a read whose question was never acknowledged")
 {
     const int64_t slack = KERNEL_TIMER_MS(200 + 200 + 700) - 700 + SOON_MS;
     vcp_pool_options options = pool_options();
@@ -281,7 +293,8 @@ static void next_borrow_is_fresh(vcp_pool *pool, const char *address)
     give_back(conn);
 }
 
-TEST(a_connection_that_was_reset_while_idle_is_not_handed_out)
+NETWORK_TEST(dns, a_connection_that_was_reset_while_idle_is_not_handed_out,
+     "bad links: A connection that was reset while idle is not handed out")
 {
     server s = far_server(8, 512);
     vcp_pool *pool = pool_new(NULL);
@@ -305,7 +318,8 @@ TEST(a_connection_that_was_reset_while_idle_is_not_handed_out)
 }
 
 /* Its FIN is repeated until it comes through; from the moment the client's kernel has acknowledged it, no borrow gets that one. */
-TEST(a_connection_whose_peer_closed_behind_a_cut_link_is_not_handed_out)
+NETWORK_TEST(dns, a_connection_whose_peer_closed_behind_a_cut_link_is_not_handed_out,
+     "bad links: A connection whose peer closed behind a cut link is not handed out")
 {
     server s = far_server(8, 512);
     vcp_pool *pool = pool_new(NULL);
@@ -326,7 +340,8 @@ TEST(a_connection_whose_peer_closed_behind_a_cut_link_is_not_handed_out)
 }
 
 /* A middle box that has forgotten the connection resets it at the first probe (after 1 s idle). */
-TEST(a_connection_that_a_middle_box_resets_leaves_the_pool)
+NETWORK_TEST(dns, a_connection_that_a_middle_box_resets_leaves_the_pool,
+     "bad links: A connection that a middle box resets leaves the pool")
 {
     vcp_pool *pool = pool_with_keepalive_of_a_second();
     vcp_conn *conn = reached(pool, LINKED);
@@ -342,7 +357,8 @@ TEST(a_connection_that_a_middle_box_resets_leaves_the_pool)
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
 }
 
-TEST(a_connection_whose_link_is_dead_leaves_the_pool_by_keepalive)
+NETWORK_TEST(dns, a_connection_whose_link_is_dead_leaves_the_pool_by_keepalive,
+     "bad links: A connection whose link is dead leaves the pool by keepalive")
 {
     vcp_pool *pool = pool_with_keepalive_of_a_second();
     int64_t start = now_ms();
@@ -355,24 +371,3 @@ TEST(a_connection_whose_link_is_dead_leaves_the_pool_by_keepalive)
     next_borrow_is_fresh(pool, LINKED);
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
 }
-
-static const network_case cases[] = {
-    CASE(dns, a_lost_syn_costs_a_second_over_ipv4),
-    CASE(dns, a_lost_syn_costs_a_second_over_ipv6),
-    CASE(dns, a_server_that_accepts_nobody_times_out_once_its_queue_is_full),
-    CASE(dns, with_the_own_link_down_there_is_no_route_over_ipv4),
-    CASE(dns, with_the_own_link_down_there_is_no_route_over_ipv6),
-    CASE(dns, with_the_link_cut_the_dial_times_out_at_the_deadline),
-    CASE(dns, a_link_cut_during_a_read_leaves_it_to_the_deadline),
-    CASE(dns, a_link_cut_before_a_write_leaves_it_to_the_deadline),
-    CASE(dns, a_link_that_comes_back_loses_nothing),
-    CASE(dns, where_three_of_ten_packets_are_lost_the_echo_is_whole),
-    CASE(dns, keepalive_ends_a_read_on_a_dead_link),
-    CASE(dns, user_timeout_ends_a_read_whose_question_was_never_acknowledged),
-    CASE(dns, a_connection_that_was_reset_while_idle_is_not_handed_out),
-    CASE(dns, a_connection_whose_peer_closed_behind_a_cut_link_is_not_handed_out),
-    CASE(dns, a_connection_that_a_middle_box_resets_leaves_the_pool),
-    CASE(dns, a_connection_whose_link_is_dead_leaves_the_pool_by_keepalive),
-};
-
-CASES_MAIN(cases)

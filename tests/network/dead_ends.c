@@ -24,77 +24,77 @@ static void fails_with(const char *address, int error)
     fails_as_a_plain_connect(address);
 }
 
-TEST(a_closed_port_refuses_over_ipv4)
+NETWORK_TEST(dns, a_closed_port_refuses_over_ipv4, "dead ends: A closed port refuses over IPv4")
 {
     fails_with("198.18.1.7:9", ECONNREFUSED);
 }
 
-TEST(a_closed_port_refuses_over_ipv6)
+NETWORK_TEST(dns, a_closed_port_refuses_over_ipv6, "dead ends: A closed port refuses over IPv6")
 {
     fails_with("[2001:db8:1::7]:9", ECONNREFUSED);
 }
 
-TEST(icmp_host_unreachable)
+NETWORK_TEST(dns, icmp_host_unreachable, "dead ends: Icmp host unreachable")
 {
     fails_with("198.18.1.31:7", EHOSTUNREACH);
 }
 
-TEST(icmp_net_unreachable)
+NETWORK_TEST(dns, icmp_net_unreachable, "dead ends: Icmp net unreachable")
 {
     fails_with("198.18.1.32:7", ENETUNREACH);
 }
 
-TEST(icmp_port_unreachable)
+NETWORK_TEST(dns, icmp_port_unreachable, "dead ends: Icmp port unreachable")
 {
     fails_with("198.18.1.33:7", ECONNREFUSED);
 }
 
-TEST(icmp_admin_prohibited)
+NETWORK_TEST(dns, icmp_admin_prohibited, "dead ends: Icmp admin prohibited")
 {
     fails_as_a_plain_connect("198.18.1.34:7");
 }
 
-TEST(icmp_protocol_unreachable)
+NETWORK_TEST(dns, icmp_protocol_unreachable, "dead ends: Icmp protocol unreachable")
 {
     fails_as_a_plain_connect("198.18.1.35:7");
 }
 
-TEST(icmp_net_prohibited)
+NETWORK_TEST(dns, icmp_net_prohibited, "dead ends: Icmp net prohibited")
 {
     fails_as_a_plain_connect("198.18.1.36:7");
 }
 
-TEST(icmp_host_prohibited)
+NETWORK_TEST(dns, icmp_host_prohibited, "dead ends: Icmp host prohibited")
 {
     fails_as_a_plain_connect("198.18.1.37:7");
 }
 
-TEST(icmpv6_no_route)
+NETWORK_TEST(dns, icmpv6_no_route, "dead ends: Icmpv6 no route")
 {
     fails_with("[2001:db8:1::31]:7", ENETUNREACH);
 }
 
-TEST(icmpv6_admin_prohibited)
+NETWORK_TEST(dns, icmpv6_admin_prohibited, "dead ends: Icmpv6 admin prohibited")
 {
     fails_as_a_plain_connect("[2001:db8:1::32]:7");
 }
 
-TEST(icmpv6_address_unreachable)
+NETWORK_TEST(dns, icmpv6_address_unreachable, "dead ends: Icmpv6 address unreachable")
 {
     fails_with("[2001:db8:1::33]:7", EHOSTUNREACH);
 }
 
-TEST(icmpv6_port_unreachable)
+NETWORK_TEST(dns, icmpv6_port_unreachable, "dead ends: Icmpv6 port unreachable")
 {
     fails_with("[2001:db8:1::34]:7", ECONNREFUSED);
 }
 
-TEST(no_route_over_ipv4)
+NETWORK_TEST(dns, no_route_over_ipv4, "dead ends: No route over IPv4")
 {
     fails_with("203.0.113.7:7", ENETUNREACH);
 }
 
-TEST(no_route_over_ipv6)
+NETWORK_TEST(dns, no_route_over_ipv6, "dead ends: No route over IPv6")
 {
     fails_with("[2001:db8:bad::7]:7", ENETUNREACH);
 }
@@ -107,17 +107,17 @@ static void route_says(const char *type)
     command("ip route del %s 203.0.113.0/24", type);
 }
 
-TEST(a_route_that_says_unreachable)
+NETWORK_TEST(dns, a_route_that_says_unreachable, "dead ends: A route that says unreachable")
 {
     route_says("unreachable");
 }
 
-TEST(a_route_that_says_prohibited)
+NETWORK_TEST(dns, a_route_that_says_prohibited, "dead ends: A route that says prohibited")
 {
     route_says("prohibit");
 }
 
-TEST(a_route_that_says_black_hole)
+NETWORK_TEST(dns, a_route_that_says_black_hole, "dead ends: A route that says black hole")
 {
     route_says("blackhole");
 }
@@ -128,7 +128,7 @@ static void connects_plainly_to_the_absent(void *error)
 }
 
 /* Both ask for the neighbour side by side, because the kernel takes 3 s to give one up (arp(7): mcast_solicit). */
-TEST(a_neighbour_that_is_not_there)
+NETWORK_TEST(dns, a_neighbour_that_is_not_there, "dead ends: A neighbour that is not there")
 {
     vcp_pool *pool = pool_new(NULL);
     soon plain;
@@ -142,7 +142,8 @@ TEST(a_neighbour_that_is_not_there)
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
 }
 
-TEST(a_name_of_which_all_addresses_refuse_names_each_and_the_first_leads)
+NETWORK_TEST(dns, a_name_of_which_all_addresses_refuse_names_each_and_the_first_leads,
+     "dead ends: A name of which all addresses refuse names each and the first leads")
 {
     vcp_pool *pool = pool_new(NULL);
     outcome o = dial(pool, "closed.test:7", 5000);
@@ -165,37 +166,44 @@ static void times_out(vcp_pool *pool, const char *address, int64_t deadline)
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
 }
 
-TEST(a_dark_ipv4_address_times_out_at_the_deadline)
+NETWORK_TEST(dns, a_dark_ipv4_address_times_out_at_the_deadline,
+     "dead ends: A dark IPv4 address times out at the deadline")
 {
     times_out(pool_new(NULL), "198.18.1.20:7", 700);
 }
 
-TEST(a_dark_ipv6_address_times_out_at_the_deadline)
+NETWORK_TEST(dns, a_dark_ipv6_address_times_out_at_the_deadline,
+     "dead ends: A dark IPv6 address times out at the deadline")
 {
     times_out(pool_new(NULL), "[2001:db8:1::20]:7", 700);
 }
 
-TEST(a_deadline_before_the_first_fallback_is_kept)
+NETWORK_TEST(dns, a_deadline_before_the_first_fallback_is_kept,
+     "dead ends: A deadline before the first fallback is kept")
 {
     times_out(pool_new(NULL), "dark.test:7", 100);
 }
 
-TEST(a_name_that_is_all_dark_times_out_at_the_deadline)
+NETWORK_TEST(dns, a_name_that_is_all_dark_times_out_at_the_deadline,
+     "dead ends: A name that is all dark times out at the deadline")
 {
     times_out(pool_new(NULL), "dark.test:7", 700);
 }
 
-TEST(one_by_one_a_name_that_is_all_dark_times_out_at_the_deadline)
+NETWORK_TEST(dns, one_by_one_a_name_that_is_all_dark_times_out_at_the_deadline,
+     "dead ends: One by one a name that is all dark times out at the deadline")
 {
     times_out(pool_with_fallback_delay(-1), "dark.test:7", 700);
 }
 
-TEST(one_by_one_the_second_dark_address_has_the_rest_of_the_time)
+NETWORK_TEST(dns, one_by_one_the_second_dark_address_has_the_rest_of_the_time,
+     "dead ends: One by one the second dark address has the rest of the time")
 {
     times_out(pool_with_fallback_delay(-1), "dark.test:7", 2500);
 }
 
-TEST(one_address_that_refuses_and_one_that_is_dark_time_out_together)
+NETWORK_TEST(dns, one_address_that_refuses_and_one_that_is_dark_time_out_together,
+     "dead ends: One address that refuses and one that is dark time out together")
 {
     vcp_pool *pool = pool_new(NULL);
     outcome o = dial(pool, "closed-and-dark.test:7", 700);
@@ -204,7 +212,8 @@ TEST(one_address_that_refuses_and_one_that_is_dark_time_out_together)
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
 }
 
-TEST(the_pools_own_dial_timeout_is_kept)
+NETWORK_TEST(dns, the_pools_own_dial_timeout_is_kept,
+     "dead ends: The pools own dial timeout is kept")
 {
     vcp_pool_options options = pool_options();
     vcp_pool *pool;
@@ -217,7 +226,8 @@ TEST(the_pools_own_dial_timeout_is_kept)
 }
 
 /* The second caller need not find out again, and is told the same. */
-TEST(fail_fast_spares_the_second_caller_the_black_hole)
+NETWORK_TEST(dns, fail_fast_spares_the_second_caller_the_black_hole,
+     "dead ends: Fail fast spares the second caller the black hole")
 {
     vcp_pool_options options = pool_options();
     vcp_pool *pool;
@@ -234,37 +244,3 @@ TEST(fail_fast_spares_the_second_caller_the_black_hole)
     CHECK_BETWEEN(second.took, 0, within(SOON_MS));
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
 }
-
-static const network_case cases[] = {
-    CASE(dns, a_closed_port_refuses_over_ipv4),
-    CASE(dns, a_closed_port_refuses_over_ipv6),
-    CASE(dns, icmp_host_unreachable),
-    CASE(dns, icmp_net_unreachable),
-    CASE(dns, icmp_port_unreachable),
-    CASE(dns, icmp_admin_prohibited),
-    CASE(dns, icmp_protocol_unreachable),
-    CASE(dns, icmp_net_prohibited),
-    CASE(dns, icmp_host_prohibited),
-    CASE(dns, icmpv6_no_route),
-    CASE(dns, icmpv6_admin_prohibited),
-    CASE(dns, icmpv6_address_unreachable),
-    CASE(dns, icmpv6_port_unreachable),
-    CASE(dns, no_route_over_ipv4),
-    CASE(dns, no_route_over_ipv6),
-    CASE(dns, a_route_that_says_unreachable),
-    CASE(dns, a_route_that_says_prohibited),
-    CASE(dns, a_route_that_says_black_hole),
-    CASE(dns, a_neighbour_that_is_not_there),
-    CASE(dns, a_name_of_which_all_addresses_refuse_names_each_and_the_first_leads),
-    CASE(dns, a_dark_ipv4_address_times_out_at_the_deadline),
-    CASE(dns, a_dark_ipv6_address_times_out_at_the_deadline),
-    CASE(dns, a_deadline_before_the_first_fallback_is_kept),
-    CASE(dns, a_name_that_is_all_dark_times_out_at_the_deadline),
-    CASE(dns, one_by_one_a_name_that_is_all_dark_times_out_at_the_deadline),
-    CASE(dns, one_by_one_the_second_dark_address_has_the_rest_of_the_time),
-    CASE(dns, one_address_that_refuses_and_one_that_is_dark_time_out_together),
-    CASE(dns, the_pools_own_dial_timeout_is_kept),
-    CASE(dns, fail_fast_spares_the_second_caller_the_black_hole),
-};
-
-CASES_MAIN(cases)

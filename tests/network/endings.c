@@ -51,17 +51,19 @@ static void token_ends_the_dial_of(const char *address)
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
 }
 
-TEST(a_token_ends_a_connect_into_a_black_hole)
+NETWORK_TEST(dns, a_token_ends_a_connect_into_a_black_hole,
+     "endings: A token ends a connect into a black hole")
 {
     token_ends_the_dial_of("198.18.1.20:7");
 }
 
-TEST(a_token_ends_a_race_between_black_holes)
+NETWORK_TEST(dns, a_token_ends_a_race_between_black_holes,
+     "endings: A token ends a race between black holes")
 {
     token_ends_the_dial_of("dark.test:7");
 }
 
-TEST(a_token_ends_a_hanging_lookup)
+NETWORK_TEST(dns, a_token_ends_a_hanging_lookup, "endings: A token ends a hanging lookup")
 {
     token_ends_the_dial_of("token.hanging.test:7");
 }
@@ -76,17 +78,19 @@ static void pools_end_ends_the_dial_of(const char *address)
     check_ended(&o, VCP_ERR_POOL_CLOSED, &ender, now_ms());
 }
 
-TEST(the_pools_end_ends_a_connect_into_a_black_hole)
+NETWORK_TEST(dns, the_pools_end_ends_a_connect_into_a_black_hole,
+     "endings: The pools end ends a connect into a black hole")
 {
     pools_end_ends_the_dial_of("198.18.1.20:7");
 }
 
-TEST(the_pools_end_ends_a_hanging_lookup)
+NETWORK_TEST(dns, the_pools_end_ends_a_hanging_lookup,
+     "endings: The pools end ends a hanging lookup")
 {
     pools_end_ends_the_dial_of("close.hanging.test:7");
 }
 
-TEST(a_token_ends_a_read_on_a_cut_link)
+NETWORK_TEST(dns, a_token_ends_a_read_on_a_cut_link, "endings: A token ends a read on a cut link")
 {
     vcp_pool *pool = pool_new(NULL);
     vcp_cancel *token = token_new();
@@ -139,20 +143,23 @@ static void server_sees(const char *local_address, const char *address, const ch
     server_close(&s);
 }
 
-TEST(the_server_sees_the_local_address_over_ipv4)
+NETWORK_TEST(dns, the_server_sees_the_local_address_over_ipv4,
+     "endings: The server sees the local address over IPv4")
 {
     server_sees("192.0.2.1", "192.0.2.7:8", "::ffff:192.0.2.1");
     server_sees("192.0.2.2", "192.0.2.7:8", "::ffff:192.0.2.2");
 }
 
-TEST(the_server_sees_the_local_address_over_ipv6)
+NETWORK_TEST(dns, the_server_sees_the_local_address_over_ipv6,
+     "endings: The server sees the local address over IPv6")
 {
     server_sees("2001:db8::1", "[2001:db8::7]:8", "2001:db8::1");
     server_sees("2001:db8::2", "[2001:db8::7]:8", "2001:db8::2");
 }
 
 /* Twenty times, because nothing about it may depend on which thread is quicker. */
-TEST(a_local_address_keeps_a_name_to_its_family)
+NETWORK_TEST(dns, a_local_address_keeps_a_name_to_its_family,
+     "endings: A local address keeps a name to its family")
 {
     vcp_pool *pool = pool_calling_from("192.0.2.2");
     vcp_dial_options options = dial_options(VCP_DIAL_FRESH);
@@ -178,7 +185,9 @@ static int ipv4_comes_later(void *user, const char *network, const char *host, i
     return vcp_resolved_add(out, "198.18.1.7");
 }
 
-TEST(a_local_address_waits_for_an_address_of_its_family)
+NETWORK_TEST(dns, a_local_address_waits_for_an_address_of_its_family,
+     "endings: local_address leaves out the addresses of the other family, and waits for one of "
+     "its own")
 {
     vcp_pool_options options = pool_options();
     vcp_pool *pool;
@@ -201,17 +210,20 @@ static void calling_from_fails(const char *local_address, const char *address, i
 }
 
 /* The IPv4 address of the name is skipped, and there is no route to the other. */
-TEST(a_local_address_whose_family_has_no_route)
+NETWORK_TEST(dns, a_local_address_whose_family_has_no_route,
+     "endings: A local address whose family has no route")
 {
     calling_from_fails("2001:db8::2", "v6-without-route.test:7", ENETUNREACH);
 }
 
-TEST(a_local_address_of_which_the_name_has_no_family)
+NETWORK_TEST(dns, a_local_address_of_which_the_name_has_no_family,
+     "endings: A local address of which the name has no family")
 {
     calling_from_fails("2001:db8::2", "only4.test:7", EADDRNOTAVAIL);
 }
 
-TEST(a_local_address_that_is_another_machines)
+NETWORK_TEST(dns, a_local_address_that_is_another_machines,
+     "endings: A local address that is another machines")
 {
     calling_from_fails("192.0.2.99", "198.18.1.7:7", EADDRNOTAVAIL);
 }
@@ -238,18 +250,21 @@ static void datagram_is_refused_at(const char *address)
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
 }
 
-TEST(a_datagram_to_a_closed_port_is_refused_at_the_read_over_ipv4)
+NETWORK_TEST(dns, a_datagram_to_a_closed_port_is_refused_at_the_read_over_ipv4,
+     "endings: A datagram to a closed port is refused at the read over IPv4")
 {
     datagram_is_refused_at("198.18.1.7:9");
 }
 
-TEST(a_datagram_to_a_closed_port_is_refused_at_the_read_over_ipv6)
+NETWORK_TEST(dns, a_datagram_to_a_closed_port_is_refused_at_the_read_over_ipv6,
+     "endings: A datagram to a closed port is refused at the read over IPv6")
 {
     datagram_is_refused_at("[2001:db8:1::7]:9");
 }
 
 /* The refusal that comes after the give-back is not the next borrower's. */
-TEST(a_datagram_socket_that_was_refused_while_idle_is_not_handed_out)
+NETWORK_TEST(dns, a_datagram_socket_that_was_refused_while_idle_is_not_handed_out,
+     "endings: A datagram socket that was refused while idle is not handed out")
 {
     vcp_pool *pool = pool_new(NULL);
     vcp_conn *conn = NULL;
@@ -266,7 +281,8 @@ TEST(a_datagram_socket_that_was_refused_while_idle_is_not_handed_out)
 }
 
 /* There is one such address on every link; the zone says which link. Whether by name or by number is not promised. */
-TEST(a_link_local_address_is_reached_through_its_zone)
+NETWORK_TEST(dns, a_link_local_address_is_reached_through_its_zone,
+     "endings: A link local address is reached through its zone")
 {
     vcp_pool *pool = pool_new(NULL);
     outcome o = dial(pool, "[fe80::7%near]:7", 5000);
@@ -277,25 +293,3 @@ TEST(a_link_local_address_is_reached_through_its_zone)
     give_back(o.conn);
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
 }
-
-static const network_case cases[] = {
-    CASE(dns, a_token_ends_a_connect_into_a_black_hole),
-    CASE(dns, a_token_ends_a_race_between_black_holes),
-    CASE(dns, a_token_ends_a_hanging_lookup),
-    CASE(dns, the_pools_end_ends_a_connect_into_a_black_hole),
-    CASE(dns, the_pools_end_ends_a_hanging_lookup),
-    CASE(dns, a_token_ends_a_read_on_a_cut_link),
-    CASE(dns, the_server_sees_the_local_address_over_ipv4),
-    CASE(dns, the_server_sees_the_local_address_over_ipv6),
-    CASE(dns, a_local_address_keeps_a_name_to_its_family),
-    CASE(dns, a_local_address_waits_for_an_address_of_its_family),
-    CASE(dns, a_local_address_whose_family_has_no_route),
-    CASE(dns, a_local_address_of_which_the_name_has_no_family),
-    CASE(dns, a_local_address_that_is_another_machines),
-    CASE(dns, a_datagram_to_a_closed_port_is_refused_at_the_read_over_ipv4),
-    CASE(dns, a_datagram_to_a_closed_port_is_refused_at_the_read_over_ipv6),
-    CASE(dns, a_datagram_socket_that_was_refused_while_idle_is_not_handed_out),
-    CASE(dns, a_link_local_address_is_reached_through_its_zone),
-};
-
-CASES_MAIN(cases)

@@ -55,44 +55,46 @@ static int questions(const char *type, const char *name)
 
 /* ---- a resolver that answers ---- */
 
-TEST(a_name_with_both_families)
+NETWORK_TEST(dns, a_name_with_both_families, "names: A name with both families")
 {
     name_reaches("tcp", "both.test:7", "[2001:db8:1::7]:7");
 }
 
-TEST(a_name_with_ipv4_only)
+NETWORK_TEST(dns, a_name_with_ipv4_only, "names: A name with IPv4 only")
 {
     name_reaches("tcp", "only4.test:7", "198.18.1.7:7");
 }
 
-TEST(a_name_with_ipv6_only)
+NETWORK_TEST(dns, a_name_with_ipv6_only, "names: A name with IPv6 only")
 {
     name_reaches("tcp", "only6.test:7", "[2001:db8:1::7]:7");
 }
 
-TEST(a_name_that_does_not_exist)
+NETWORK_TEST(dns, a_name_that_does_not_exist, "names: A name that does not exist")
 {
     name_fails("tcp", "absent.test:7", EAI_NONAME);
 }
 
-TEST(a_name_without_an_address)
+NETWORK_TEST(dns, a_name_without_an_address, "names: A name without an address")
 {
     name_fails("tcp", "nothing.test:7", EAI_NODATA);
 }
 
-TEST(a_name_without_an_address_of_the_networks_family)
+NETWORK_TEST(dns, a_name_without_an_address_of_the_networks_family,
+     "names: A name without an address of the networks family")
 {
     name_fails("tcp6", "only4.test:7", EAI_ADDRFAMILY);
 }
 
 /* dnsmasq refuses what it knows nobody for. */
-TEST(a_name_that_the_server_refuses_to_answer)
+NETWORK_TEST(dns, a_name_that_the_server_refuses_to_answer,
+     "names: A name that the server refuses to answer")
 {
     name_fails("tcp", "refused.example:7", EAI_AGAIN);
 }
 
 /* More than fits a datagram: the resolver asks again over TCP. */
-TEST(a_name_with_forty_addresses)
+NETWORK_TEST(dns, a_name_with_forty_addresses, "names: A name with forty addresses")
 {
     vcp_pool *pool = pool_new(NULL);
     outcome o = dial(pool, "many.test:7", 5000);
@@ -104,19 +106,20 @@ TEST(a_name_with_forty_addresses)
 }
 
 /* The server knows another address for it. */
-TEST(hosts_comes_before_dns)
+NETWORK_TEST(dns, hosts_comes_before_dns, "names: Hosts comes before DNS")
 {
     name_reaches("tcp4", "in-hosts.test:7", "198.18.1.7:7");
     CHECK_EQ(questions("A", "in-hosts.test"), 0);
 }
 
-TEST(hosts_works_while_dns_is_silent)
+NETWORK_TEST(silent, hosts_works_while_dns_is_silent, "names: Hosts works while DNS is silent")
 {
     name_reaches("tcp", "in-hosts.test:7", "[2001:db8:1::7]:7");
 }
 
 /* host.a.test has IPv6 only and host.b.test IPv4 only: two hosts, of which the first was meant. */
-TEST(a_search_list_ends_at_the_first_host)
+NETWORK_TEST(search, a_search_list_ends_at_the_first_host,
+     "names: A search list ends at the first host")
 {
     name_reaches("tcp", "host:7", "[2001:db8:1::7]:7");
     name_fails("tcp4", "host:7", EAI_ADDRFAMILY);
@@ -164,7 +167,7 @@ static void redial(vcp_pool *pool, const char *remote)
     give_back(o.conn);
 }
 
-TEST(a_changed_answer_is_followed)
+NETWORK_TEST(dns, a_changed_answer_is_followed, "names: A changed answer is followed")
 {
     vcp_pool *pool = pool_new(NULL);
     moves_to("moving.test", "198.18.1.7");
@@ -174,7 +177,8 @@ TEST(a_changed_answer_is_followed)
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
 }
 
-TEST(a_changed_answer_is_not_followed_while_the_cache_serves)
+NETWORK_TEST(dns, a_changed_answer_is_not_followed_while_the_cache_serves,
+     "names: A changed answer is not followed while the cache serves")
 {
     vcp_pool *pool = pool_with_dns_cache(60000);
     moves_to("moving.test", "198.18.1.7");
@@ -184,7 +188,8 @@ TEST(a_changed_answer_is_not_followed_while_the_cache_serves)
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
 }
 
-TEST(a_changed_answer_is_followed_once_the_cache_has_expired)
+NETWORK_TEST(dns, a_changed_answer_is_followed_once_the_cache_has_expired,
+     "names: A changed answer is followed once the cache has expired")
 {
     vcp_pool *pool = pool_with_dns_cache(500);
     moves_to("moving.test", "198.18.1.7");
@@ -197,7 +202,8 @@ TEST(a_changed_answer_is_followed_once_the_cache_has_expired)
 
 /* ---- a resolver that does not answer ---- */
 
-TEST(a_silent_server_times_out_at_the_deadline)
+NETWORK_TEST(silent, a_silent_server_times_out_at_the_deadline,
+     "names: A silent server times out at the deadline")
 {
     vcp_pool *pool = pool_new(NULL);
     outcome o = dial(pool, "both.test:7", 500);
@@ -208,7 +214,8 @@ TEST(a_silent_server_times_out_at_the_deadline)
 }
 
 /* The resolver itself gives up after 1 s (see `run`). */
-TEST(a_silent_server_is_a_failure_when_the_resolver_gives_up)
+NETWORK_TEST(silent, a_silent_server_is_a_failure_when_the_resolver_gives_up,
+     "names: A silent server is a failure when the resolver gives up")
 {
     vcp_pool *pool = pool_new(NULL);
     outcome o = dial(pool, "both.test:7", 5000);
@@ -216,7 +223,8 @@ TEST(a_silent_server_is_a_failure_when_the_resolver_gives_up)
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
 }
 
-TEST(a_silent_server_is_passed_over_for_the_second_one)
+NETWORK_TEST(silent_first, a_silent_server_is_passed_over_for_the_second_one,
+     "names: A silent server is passed over for the second one")
 {
     vcp_pool *pool = pool_new(NULL);
     outcome o = dial(pool, "only4.test:7", 5000);
@@ -225,12 +233,14 @@ TEST(a_silent_server_is_passed_over_for_the_second_one)
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
 }
 
-TEST(no_server_at_all_is_a_failure_at_once)
+NETWORK_TEST(nobody, no_server_at_all_is_a_failure_at_once,
+     "names: No server at all is a failure at once")
 {
     name_fails("tcp", "both.test:7", EAI_AGAIN);
 }
 
-TEST(a_slow_server_costs_its_round_trip)
+NETWORK_TEST(far_dns, a_slow_server_costs_its_round_trip,
+     "names: A slow server costs its round trip")
 {
     vcp_pool *pool = pool_new(NULL);
     outcome o = dial(pool, "only4.test:7", 5000);
@@ -293,7 +303,8 @@ static int64_t crowd_ends(caller *crowd, int count)
     return longest;
 }
 
-TEST(while_one_name_hangs_forty_others_are_dialed)
+NETWORK_TEST(dns, while_one_name_hangs_forty_others_are_dialed,
+     "names: While one name hangs forty others are dialed")
 {
     static caller hanging[1];
     static caller healthy[40];
@@ -335,12 +346,14 @@ static void sixty_four_hang(const char *names, vcp_pool *pool, const char *healt
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
 }
 
-TEST(sixty_four_hanging_names_keep_their_deadlines_and_a_new_name_resolves)
+NETWORK_TEST(dns, sixty_four_hanging_names_keep_their_deadlines_and_a_new_name_resolves,
+     "names: Sixty four hanging names keep their deadlines and a new name resolves")
 {
     sixty_four_hang("a-%d.hanging.test:7", pool_new(NULL), "healthy.test:7", 300);
 }
 
-TEST(sixty_four_hanging_names_do_not_hold_up_one_that_answered_before)
+NETWORK_TEST(dns, sixty_four_hanging_names_do_not_hold_up_one_that_answered_before,
+     "names: Sixty four hanging names do not hold up one that answered before")
 {
     vcp_pool *pool = pool_new(NULL);
     outcome before = dial(pool, "healthy.test:7", 5000);
@@ -354,7 +367,8 @@ TEST(sixty_four_hanging_names_do_not_hold_up_one_that_answered_before)
  * As above, but nobody gives up: the callers and the resolver would wait for 3 s, a whole second longer than the new name
  * may take.
  */
-TEST(sixty_four_hanging_names_that_nobody_gives_up_leave_room_for_a_new_one)
+NETWORK_TEST(patient_dns, sixty_four_hanging_names_that_nobody_gives_up_leave_room_for_a_new_one,
+     "names: Sixty four hanging names that nobody gives up leave room for a new one")
 {
     static caller hanging[CROWD];
     vcp_pool *pool = pool_new(NULL);
@@ -368,7 +382,8 @@ TEST(sixty_four_hanging_names_that_nobody_gives_up_leave_room_for_a_new_one)
 }
 
 /* All ask while the first answer is on its way. */
-TEST(sixty_four_callers_of_one_name_ask_once)
+NETWORK_TEST(far_dns, sixty_four_callers_of_one_name_ask_once,
+     "names: Sixty four callers of one name ask once")
 {
     static caller crowd[CROWD];
     vcp_pool *pool = pool_new(NULL);
@@ -384,7 +399,8 @@ TEST(sixty_four_callers_of_one_name_ask_once)
 }
 
 /* dns_cache_ms is 0: what was shared was the look-up, not its answer. */
-TEST(the_next_caller_of_a_name_asks_again)
+NETWORK_TEST(dns, the_next_caller_of_a_name_asks_again,
+     "names: The next caller of a name asks again")
 {
     vcp_pool *pool = pool_new(NULL);
     vcp_conn_close(dial(pool, "asked-twice.test:7", 5000).conn);
@@ -393,33 +409,3 @@ TEST(the_next_caller_of_a_name_asks_again)
     CHECK_EQ(questions("AAAA", "asked-twice.test"), 2);
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
 }
-
-static const network_case cases[] = {
-    CASE(dns, a_name_with_both_families),
-    CASE(dns, a_name_with_ipv4_only),
-    CASE(dns, a_name_with_ipv6_only),
-    CASE(dns, a_name_that_does_not_exist),
-    CASE(dns, a_name_without_an_address),
-    CASE(dns, a_name_without_an_address_of_the_networks_family),
-    CASE(dns, a_name_that_the_server_refuses_to_answer),
-    CASE(dns, a_name_with_forty_addresses),
-    CASE(dns, hosts_comes_before_dns),
-    CASE(silent, hosts_works_while_dns_is_silent),
-    CASE(search, a_search_list_ends_at_the_first_host),
-    CASE(dns, a_changed_answer_is_followed),
-    CASE(dns, a_changed_answer_is_not_followed_while_the_cache_serves),
-    CASE(dns, a_changed_answer_is_followed_once_the_cache_has_expired),
-    CASE(silent, a_silent_server_times_out_at_the_deadline),
-    CASE(silent, a_silent_server_is_a_failure_when_the_resolver_gives_up),
-    CASE(silent_first, a_silent_server_is_passed_over_for_the_second_one),
-    CASE(nobody, no_server_at_all_is_a_failure_at_once),
-    CASE(far_dns, a_slow_server_costs_its_round_trip),
-    CASE(dns, while_one_name_hangs_forty_others_are_dialed),
-    CASE(dns, sixty_four_hanging_names_keep_their_deadlines_and_a_new_name_resolves),
-    CASE(dns, sixty_four_hanging_names_do_not_hold_up_one_that_answered_before),
-    CASE(patient_dns, sixty_four_hanging_names_that_nobody_gives_up_leave_room_for_a_new_one),
-    CASE(far_dns, sixty_four_callers_of_one_name_ask_once),
-    CASE(dns, the_next_caller_of_a_name_asks_again),
-};
-
-CASES_MAIN(cases)

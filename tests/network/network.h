@@ -2,8 +2,9 @@
  * network.h - what the network tests share, beside ../c/support/check.h: servers at the far end of the network that `run` has built,
  * dials whose time is taken, a plain connect(2) to compare with, and the loop that runs one case.
  *
- * A case is a function named as a sentence. A program lists its cases with the resolver each wants (`run` knows them by
- * name); called with a case's name it runs that one, prints what it measured, and fails if anything it opened stays open.
+ * NETWORK_TEST(resolver, name, "subject: rule") is a case, with the resolver that it wants (`run` knows them by name). A
+ * program that is called with a case's name runs that one, prints what it measured, and fails if anything it opened stays
+ * open.
  */
 #ifndef NETWORK_H
 #define NETWORK_H
@@ -11,6 +12,12 @@
 #include <sched.h>
 #include <stdarg.h>
 #include <sys/ioctl.h>
+
+struct test_entry;
+static void run_case(const struct test_entry *entry);
+#define RUN_TEST(entry) run_case(entry)
+/* The threads that watch the machine go on. */
+#define AFTER_THE_TESTS()
 
 #include "check.h"
 
@@ -345,19 +352,13 @@ static inline int errno_of_connect(const char *address)
 
 /* ---- running ---- */
 
-typedef struct network_case {
-    const char *resolver;
-    const char *name;
-    void (*run)(void);
-} network_case;
-
-#define CASE(resolver, name) {#resolver, #name, name}
+#define NETWORK_TEST(resolver, name, rule) TEST_IN(#resolver, name, rule)
 
 /*
  * Port 7 of every far address echoes in every case. Everything that a case opened is closed again when its pool is
  * (contract: within 5 s, a running look-up excepted).
  */
-static inline int run_case(const network_case *one)
+static void run_case(const test_entry *entry)
 {
     int fds;
     int tasks;
@@ -367,31 +368,11 @@ static inline int run_case(const network_case *one)
     tasks = threads();
     echo = far_server(7, 512);
     server_start_echo(&echo);
-    one->run();
+    entry->body();
     server_close(&echo);
     CHECK_BASELINE(fds, tasks);
     measured("machine late", machine_was_late());
     printf("%s\n", measured_text);
-    return 0;
 }
-
-static inline int run_cases(const network_case *cases, size_t count, int argc, char **argv)
-{
-    size_t i;
-    for (i = 0; i < count; i++) {
-        if (argc < 2) {
-            printf("%s %s\n", cases[i].resolver, cases[i].name);
-        } else if (strcmp(argv[1], cases[i].name) == 0) {
-            return run_case(&cases[i]);
-        }
-    }
-    return argc < 2 ? 0 : 2;
-}
-
-#define CASES_MAIN(cases)                                                         \
-    int main(int argc, char **argv)                                               \
-    {                                                                             \
-        return run_cases(cases, sizeof(cases) / sizeof((cases)[0]), argc, argv);  \
-    }
 
 #endif

@@ -23,23 +23,27 @@ static void name_reaches(const char *name, const char *remote, int64_t least, in
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
 }
 
-TEST(a_name_with_both_families_is_dialed_over_ipv6)
+NETWORK_TEST(dns, a_name_with_both_families_is_dialed_over_ipv6,
+     "race: A name with both families is dialed over IPv6")
 {
     name_reaches("both.test:7", V6, NEAR_MS, NEAR_MS + SOON_MS);
 }
 
-TEST(ipv6_in_a_black_hole_costs_one_fallback_delay)
+NETWORK_TEST(dns, ipv6_in_a_black_hole_costs_one_fallback_delay,
+     "race: IPv6 in a black hole costs one fallback delay")
 {
     name_reaches("v6-dark.test:7", V4, FALLBACK_MS, FALLBACK_MS + NEAR_MS + SOON_MS);
 }
 
-TEST(ipv4_in_a_black_hole_costs_nothing_where_ipv6_comes_first)
+NETWORK_TEST(dns, ipv4_in_a_black_hole_costs_nothing_where_ipv6_comes_first,
+     "race: IPv4 in a black hole costs nothing where IPv6 comes first")
 {
     name_reaches("v4-dark.test:7", V6, NEAR_MS, NEAR_MS + SOON_MS);
 }
 
 /* Twenty times, because nothing about it may depend on which thread is quicker. */
-TEST(what_did_not_answer_is_tried_last_from_then_on)
+NETWORK_TEST(dns, what_did_not_answer_is_tried_last_from_then_on,
+     "race: What did not answer is tried last from then on")
 {
     vcp_pool *pool = pool_new(NULL);
     outcome first = dial(pool, "v6-dark.test:7", 5000);
@@ -58,22 +62,23 @@ TEST(what_did_not_answer_is_tried_last_from_then_on)
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
 }
 
-TEST(ipv6_slow_by_100_ms_still_wins)
+NETWORK_TEST(dns, ipv6_slow_by_100_ms_still_wins, "race: IPv6 slow by 100 ms still wins")
 {
     name_reaches("v6-after-100.test:7", "[2001:db8:10::7]:7", SLOW_MS, SLOW_MS + SOON_MS);
 }
 
-TEST(ipv6_slow_by_300_ms_loses)
+NETWORK_TEST(dns, ipv6_slow_by_300_ms_loses, "race: IPv6 slow by 300 ms loses")
 {
     name_reaches("v6-after-300.test:7", V4, FALLBACK_MS, FALLBACK_MS + NEAR_MS + SOON_MS);
 }
 
-TEST(slow_ipv4_does_not_matter_where_ipv6_comes_first)
+NETWORK_TEST(dns, slow_ipv4_does_not_matter_where_ipv6_comes_first,
+     "race: Slow IPv4 does not matter where IPv6 comes first")
 {
     name_reaches("v4-after-300.test:7", V6, NEAR_MS, NEAR_MS + SOON_MS);
 }
 
-TEST(with_both_slow_the_first_one_wins)
+NETWORK_TEST(dns, with_both_slow_the_first_one_wins, "race: With both slow the first one wins")
 {
     name_reaches("both-after-300.test:7", "[2001:db8:30::7]:7", SLOWER_MS, SLOWER_MS + SOON_MS);
 }
@@ -82,7 +87,7 @@ TEST(with_both_slow_the_first_one_wins)
  * Its first packet is still on the way when IPv4 wins. Were its socket kept, the server would see it connected after two
  * round trips.
  */
-TEST(the_attempt_that_lost_is_given_up)
+NETWORK_TEST(dns, the_attempt_that_lost_is_given_up, "race: The attempt that lost is given up")
 {
     server s = far_server(8, 512);
     vcp_pool *pool = pool_new(NULL);
@@ -98,7 +103,8 @@ TEST(the_attempt_that_lost_is_given_up)
     server_close(&s);
 }
 
-TEST(a_longer_fallback_delay_waits_longer)
+NETWORK_TEST(dns, a_longer_fallback_delay_waits_longer,
+     "race: A longer fallback delay waits longer")
 {
     vcp_pool *pool = pool_with_fallback_delay(1000);
     outcome o = dial(pool, "v6-after-300.test:7", 5000);
@@ -107,22 +113,26 @@ TEST(a_longer_fallback_delay_waits_longer)
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
 }
 
-TEST(a_family_without_a_route_is_left_at_once)
+NETWORK_TEST(dns, a_family_without_a_route_is_left_at_once,
+     "race: A family without a route is left at once")
 {
     name_reaches("v6-without-route.test:7", V4, NEAR_MS, NEAR_MS + SOON_MS);
 }
 
-TEST(an_address_that_resets_is_left_at_once)
+NETWORK_TEST(dns, an_address_that_resets_is_left_at_once,
+     "race: An address that resets is left at once")
 {
     name_reaches("v6-closed.test:7", V4, 2 * NEAR_MS, 2 * NEAR_MS + SOON_MS);
 }
 
-TEST(an_address_that_is_unreachable_is_left_at_once)
+NETWORK_TEST(dns, an_address_that_is_unreachable_is_left_at_once,
+     "race: An address that is unreachable is left at once")
 {
     name_reaches("v6-unreachable.test:7", V4, 2 * NEAR_MS, 2 * NEAR_MS + SOON_MS);
 }
 
-TEST(an_address_that_loses_the_first_syn_loses_the_race)
+NETWORK_TEST(dns, an_address_that_loses_the_first_syn_loses_the_race,
+     "race: An address that loses the first SYN loses the race")
 {
     name_reaches("v6-late.test:7", V4, FALLBACK_MS, FALLBACK_MS + NEAR_MS + SOON_MS);
 }
@@ -137,12 +147,12 @@ static void family_reaches(const char *network, const char *name, const char *re
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
 }
 
-TEST(tcp4_does_not_try_ipv6)
+NETWORK_TEST(dns, tcp4_does_not_try_ipv6, "race: Tcp4 does not try IPv6")
 {
     family_reaches("tcp4", "v6-dark.test:7", V4);
 }
 
-TEST(tcp6_does_not_try_ipv4)
+NETWORK_TEST(dns, tcp6_does_not_try_ipv4, "race: Tcp6 does not try IPv4")
 {
     family_reaches("tcp6", "v4-dark.test:7", V6);
 }
@@ -165,7 +175,8 @@ static int seven_dark_and_a_good_one(void *user, const char *network, const char
 }
 
 /* At most six are in flight; the oldest two make room after two seconds, one fallback delay apart. */
-TEST(six_dark_addresses_do_not_hide_the_eighth)
+NETWORK_TEST(dns, six_dark_addresses_do_not_hide_the_eighth,
+     "race: The oldest of 6 attempts makes room after 2 s: dead addresses do not hide a living one")
 {
     vcp_pool_options options = pool_options();
     vcp_pool *pool;
@@ -188,36 +199,14 @@ static void one_by_one_reaches(int64_t timeout_ms, int64_t share_ms)
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
 }
 
-TEST(one_by_one_each_address_has_its_share)
+NETWORK_TEST(dns, one_by_one_each_address_has_its_share,
+     "race: One by one each address has its share")
 {
     one_by_one_reaches(5000, 2500);
 }
 
-TEST(one_by_one_a_share_is_at_least_two_seconds)
+NETWORK_TEST(dns, one_by_one_a_share_is_at_least_two_seconds,
+     "race: One by one a share is at least two seconds")
 {
     one_by_one_reaches(3000, 2000);
 }
-
-static const network_case cases[] = {
-    CASE(dns, a_name_with_both_families_is_dialed_over_ipv6),
-    CASE(dns, ipv6_in_a_black_hole_costs_one_fallback_delay),
-    CASE(dns, ipv4_in_a_black_hole_costs_nothing_where_ipv6_comes_first),
-    CASE(dns, what_did_not_answer_is_tried_last_from_then_on),
-    CASE(dns, ipv6_slow_by_100_ms_still_wins),
-    CASE(dns, ipv6_slow_by_300_ms_loses),
-    CASE(dns, slow_ipv4_does_not_matter_where_ipv6_comes_first),
-    CASE(dns, with_both_slow_the_first_one_wins),
-    CASE(dns, the_attempt_that_lost_is_given_up),
-    CASE(dns, a_longer_fallback_delay_waits_longer),
-    CASE(dns, a_family_without_a_route_is_left_at_once),
-    CASE(dns, an_address_that_resets_is_left_at_once),
-    CASE(dns, an_address_that_is_unreachable_is_left_at_once),
-    CASE(dns, an_address_that_loses_the_first_syn_loses_the_race),
-    CASE(dns, tcp4_does_not_try_ipv6),
-    CASE(dns, tcp6_does_not_try_ipv4),
-    CASE(dns, six_dark_addresses_do_not_hide_the_eighth),
-    CASE(dns, one_by_one_each_address_has_its_share),
-    CASE(dns, one_by_one_a_share_is_at_least_two_seconds),
-};
-
-CASES_MAIN(cases)

@@ -1,7 +1,8 @@
 /* Every exported function is there and can be called. What each one promises is tested in the other files. */
 #include "check.h"
 
-TEST(every_function_of_a_connection_can_be_called)
+TEST(every_function_of_a_connection_can_be_called,
+     "functions: Every vcp_conn_ function is exported and answers")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -45,7 +46,8 @@ TEST(every_function_of_a_connection_can_be_called)
     server_close(&s);
 }
 
-TEST(every_function_of_a_pool_can_be_called)
+TEST(every_function_of_a_pool_can_be_called,
+     "functions: Every vcp_pool_ function is exported and answers")
 {
     server s = tcp_server();
     vcp_pool_options options;
@@ -72,7 +74,8 @@ TEST(every_function_of_a_pool_can_be_called)
     server_close(&s);
 }
 
-TEST(every_function_beside_them_can_be_called)
+TEST(every_function_beside_them_can_be_called,
+     "functions: Every other function is exported and answers")
 {
     vcp_completion completion;
     vcp_conn *conn = NULL;
@@ -103,12 +106,4 @@ TEST(every_function_beside_them_can_be_called)
         CHECK_EQ(vcp_cancel_fire(cancel), VCP_ERR_INVALID_HANDLE);
     }
     CHECK_EQ(vcp_cancel_free(cancel), VCP_OK);
-}
-
-int main(void)
-{
-    RUN(every_function_of_a_connection_can_be_called);
-    RUN(every_function_of_a_pool_can_be_called);
-    RUN(every_function_beside_them_can_be_called);
-    return finished();
 }

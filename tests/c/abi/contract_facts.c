@@ -1,7 +1,7 @@
 /* Numbers, types, field order and signatures that programs are compiled against. */
 #include "check.h"
 
-TEST(status_numbers_are_fixed)
+TEST(status_numbers_are_fixed, "header: The 21 status codes have their numbers and names")
 {
     static const struct {
         int number;
@@ -37,7 +37,8 @@ TEST(status_numbers_are_fixed)
     }
 }
 
-TEST(option_numbers_are_fixed)
+TEST(option_numbers_are_fixed,
+     "header: Liveness, order, format, dial flags and wait events have their numbers")
 {
     CHECK_EQ(VCP_LIVENESS_STRICT, 0);
     CHECK_EQ(VCP_LIVENESS_ALLOW_DATA, 1);
@@ -57,7 +58,7 @@ TEST(option_numbers_are_fixed)
     CHECK_EQ(VCP_WRITABLE, 2);
 }
 
-TEST(report_numbers_are_fixed)
+TEST(report_numbers_are_fixed, "header: Phases, event kinds and close reasons have their numbers")
 {
     static const int phases[] = {VCP_PHASE_NONE,       VCP_PHASE_WAITING, VCP_PHASE_RESOLVING, VCP_PHASE_CONNECTING,
                                  VCP_PHASE_OPENING, VCP_PHASE_READING, VCP_PHASE_WRITING};
@@ -80,7 +81,8 @@ TEST(report_numbers_are_fixed)
     }
 }
 
-TEST(the_enums_are_four_bytes)
+TEST(the_enums_are_four_bytes,
+     "header: vcp_status and the other enums are int32_t in C and C++ alike")
 {
     vcp_status status = VCP_ERR_TIMEOUT;
     int32_t *as_int32 = &status;
@@ -113,7 +115,8 @@ static size_t last_offset;
         last_offset = offsetof(type, field);        \
     } while (0)
 
-TEST(pool_options_keep_their_fields_in_order)
+TEST(pool_options_keep_their_fields_in_order,
+     "header: vcp_pool_options: names, types and order of its fields")
 {
 #define P(ctype, field) NEXT(vcp_pool_options, ctype, field)
     FIRST(vcp_pool_options, size_t, size);
@@ -158,7 +161,8 @@ TEST(pool_options_keep_their_fields_in_order)
 #undef P
 }
 
-TEST(dial_options_keep_their_fields_in_order)
+TEST(dial_options_keep_their_fields_in_order,
+     "header: vcp_dial_options: names, types and order of its fields")
 {
 #define D(ctype, field) NEXT(vcp_dial_options, ctype, field)
     FIRST(vcp_dial_options, size_t, size);
@@ -171,7 +175,8 @@ TEST(dial_options_keep_their_fields_in_order)
 #undef D
 }
 
-TEST(completions_and_events_keep_their_fields_in_order)
+TEST(completions_and_events_keep_their_fields_in_order,
+     "header: vcp_completion and vcp_event: names, types and order of their fields")
 {
 #define C(ctype, field) NEXT(vcp_completion, ctype, field)
 #define E(ctype, field) NEXT(vcp_event, ctype, field)
@@ -195,7 +200,8 @@ TEST(completions_and_events_keep_their_fields_in_order)
 #undef E
 }
 
-TEST(stats_keep_their_fields_in_order)
+TEST(stats_keep_their_fields_in_order,
+     "header: vcp_stats: names, order, and no gap between its uint64_t fields")
 {
 #define S(field)                                                  \
     NEXT(vcp_stats, uint64_t, field);                             \
@@ -232,7 +238,8 @@ TEST(stats_keep_their_fields_in_order)
 #undef S
 }
 
-TEST(every_signature_is_as_promised)
+TEST(every_signature_is_as_promised,
+     "header: Every function and callback type has its exact signature")
 {
     int (*rewrite)(void *, const char *, const char *, char *, size_t) = (vcp_rewrite_fn)NULL;
     int (*resolve)(void *, const char *, const char *, int64_t, vcp_resolved *) = (vcp_resolve_fn)NULL;
@@ -305,7 +312,8 @@ TEST(every_signature_is_as_promised)
     CHECK(of_conn[5] && of_conn_and_enum[1] && reading[1] && writing[1] && deadlines[2] && texts[4]);
 }
 
-TEST(the_version_is_one_fact_in_three_forms)
+TEST(the_version_is_one_fact_in_three_forms,
+     "header: The version macros, the packed number and the loaded library agree")
 {
     char text[32];
     CHECK_EQ(VCP_VERSION_NUMBER, (VCP_VERSION_MAJOR << 16) | (VCP_VERSION_MINOR << 8) | VCP_VERSION_PATCH);
@@ -313,19 +321,4 @@ TEST(the_version_is_one_fact_in_three_forms)
     CHECK_STR(VCP_VERSION_STRING, text);
     CHECK_EQ(vcp_version_number(), VCP_VERSION_NUMBER);
     CHECK_STR(vcp_version_string(), VCP_VERSION_STRING);
-}
-
-int main(void)
-{
-    RUN(status_numbers_are_fixed);
-    RUN(option_numbers_are_fixed);
-    RUN(report_numbers_are_fixed);
-    RUN(the_enums_are_four_bytes);
-    RUN(pool_options_keep_their_fields_in_order);
-    RUN(dial_options_keep_their_fields_in_order);
-    RUN(completions_and_events_keep_their_fields_in_order);
-    RUN(stats_keep_their_fields_in_order);
-    RUN(every_signature_is_as_promised);
-    RUN(the_version_is_one_fact_in_three_forms);
-    return finished();
 }

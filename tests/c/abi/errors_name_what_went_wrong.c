@@ -1,7 +1,8 @@
 /* Contract section 3: names, texts, numbers and phases of failures, each thread its own. */
 #include "check.h"
 
-TEST(every_number_has_a_name_and_a_text)
+TEST(every_number_has_a_name_and_a_text,
+     "errors: vcp_status_name and vcp_strerror are never NULL, for unknown numbers either")
 {
     int status;
     for (status = -200; status <= 5; status++) {
@@ -22,7 +23,8 @@ static void *first_words(void *unused)
     return NULL;
 }
 
-TEST(the_last_error_is_empty_before_the_first)
+TEST(the_last_error_is_empty_before_the_first,
+     "errors: vcp_last_error is \"\" before a thread's first failure")
 {
     pthread_t thread;
     CHECK_EQ(pthread_create(&thread, NULL, first_words, NULL), 0);
@@ -37,7 +39,7 @@ static void *fails_otherwise(void *pool)
     return NULL;
 }
 
-TEST(each_thread_has_its_own_last_error)
+TEST(each_thread_has_its_own_last_error, "errors: vcp_last_error is the calling thread's own")
 {
     vcp_pool *pool = pool_new(NULL);
     vcp_conn *conn;
@@ -52,7 +54,8 @@ TEST(each_thread_has_its_own_last_error)
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
 }
 
-TEST(the_last_error_outlives_successes)
+TEST(the_last_error_outlives_successes,
+     "errors: vcp_last_error is valid until the thread's next failing call")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -70,7 +73,9 @@ TEST(the_last_error_outlives_successes)
     server_close(&s);
 }
 
-TEST(a_refused_connect_names_destination_address_and_errno)
+TEST(a_refused_connect_names_destination_address_and_errno,
+     "errors: CONNECT: the message names the destination and the cause, vcp_last_errno is "
+     "ECONNREFUSED")
 {
     server refusing = refusing_server();
     vcp_pool *pool = pool_new(NULL);
@@ -85,7 +90,8 @@ TEST(a_refused_connect_names_destination_address_and_errno)
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
 }
 
-TEST(a_name_that_refuses_names_its_address_too)
+TEST(a_name_that_refuses_names_its_address_too,
+     "errors: CONNECT by name: the message lists each address with its cause")
 {
     server refusing = refusing_server();
     vcp_pool *pool = pool_new(NULL);
@@ -100,7 +106,7 @@ TEST(a_name_that_refuses_names_its_address_too)
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
 }
 
-TEST(a_missing_unix_socket_tells_its_errno)
+TEST(a_missing_unix_socket_tells_its_errno, "errors: CONNECT on unix: vcp_last_errno is ENOENT")
 {
     vcp_pool *pool = pool_new(NULL);
     vcp_conn *conn;
@@ -110,7 +116,8 @@ TEST(a_missing_unix_socket_tells_its_errno)
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
 }
 
-TEST(a_limit_tells_its_numbers)
+TEST(a_limit_tells_its_numbers,
+     "errors: POOL_EXHAUSTED: the message gives limit, idle, borrowed, dialing and waiting")
 {
     server s = tcp_server();
     vcp_pool_options options = pool_options();
@@ -134,7 +141,8 @@ TEST(a_limit_tells_its_numbers)
     server_close(&s);
 }
 
-TEST(a_limit_per_address_names_itself)
+TEST(a_limit_per_address_names_itself,
+     "errors: POOL_EXHAUSTED at max_conns_per_address: the message names that limit")
 {
     server s = tcp_server();
     vcp_pool_options options = pool_options();
@@ -151,7 +159,7 @@ TEST(a_limit_per_address_names_itself)
     server_close(&s);
 }
 
-TEST(arguments_are_judged_before_limits)
+TEST(arguments_are_judged_before_limits, "errors: Arguments are judged before limits")
 {
     server s = tcp_server();
     vcp_pool_options options = pool_options();
@@ -173,7 +181,8 @@ TEST(arguments_are_judged_before_limits)
     server_close(&s);
 }
 
-TEST(a_timeout_while_connecting_names_its_phase)
+TEST(a_timeout_while_connecting_names_its_phase,
+     "errors: TIMEOUT while connecting: on time, phase CONNECTING, errno 0")
 {
     full_server full = full_server_new();
     vcp_pool *pool = pool_new(NULL);
@@ -191,7 +200,8 @@ TEST(a_timeout_while_connecting_names_its_phase)
     full_server_close(&full);
 }
 
-TEST(a_timeout_while_reading_names_its_phase)
+TEST(a_timeout_while_reading_names_its_phase,
+     "errors: TIMEOUT while reading: phase READING, errno 0")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -207,7 +217,8 @@ TEST(a_timeout_while_reading_names_its_phase)
     server_close(&s);
 }
 
-TEST(the_phase_of_anything_but_a_timeout_is_none)
+TEST(the_phase_of_anything_but_a_timeout_is_none,
+     "errors: The phase of anything but a timeout is none")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -223,7 +234,8 @@ TEST(the_phase_of_anything_but_a_timeout_is_none)
     server_close(&s);
 }
 
-TEST(a_name_without_an_address_tells_the_eai_number)
+TEST(a_name_without_an_address_tells_the_eai_number,
+     "errors: RESOLVE: vcp_last_errno is the EAI_* value")
 {
     vcp_pool *pool = pool_new(NULL);
     vcp_conn *conn;
@@ -236,7 +248,7 @@ TEST(a_name_without_an_address_tells_the_eai_number)
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
 }
 
-TEST(a_failed_write_tells_its_errno)
+TEST(a_failed_write_tells_its_errno, "errors: IO: vcp_last_errno is that of the system call")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -252,13 +264,15 @@ TEST(a_failed_write_tells_its_errno)
     server_close(&s);
 }
 
-TEST(a_callback_error_belongs_inside_a_callback)
+TEST(a_callback_error_belongs_inside_a_callback,
+     "errors: vcp_set_callback_error outside a callback, or with NULL, is INVALID_ARGUMENT")
 {
     CHECK_EQ(vcp_set_callback_error("text"), VCP_ERR_INVALID_ARGUMENT);
     CHECK_EQ(vcp_set_callback_error(NULL), VCP_ERR_INVALID_ARGUMENT);
 }
 
-TEST(text_that_is_not_utf8_is_refused)
+TEST(text_that_is_not_utf8_is_refused,
+     "errors: Invalid UTF-8 is INVALID_ADDRESS in an address, UNKNOWN_NETWORK in a network")
 {
     vcp_pool *pool = pool_new(NULL);
     vcp_conn *conn;
@@ -269,7 +283,8 @@ TEST(text_that_is_not_utf8_is_refused)
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
 }
 
-TEST(a_long_message_is_whole_and_terminated)
+TEST(a_long_message_is_whole_and_terminated,
+     "errors: A message with a 1,024 byte address in it is not cut")
 {
     vcp_pool *pool = pool_new(NULL);
     vcp_conn *conn;
@@ -280,27 +295,4 @@ TEST(a_long_message_is_whole_and_terminated)
     CHECK(strlen(vcp_last_error()) >= 1024);
     CHECK_HAS(vcp_last_error(), address);
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-}
-
-int main(void)
-{
-    RUN(every_number_has_a_name_and_a_text);
-    RUN(the_last_error_is_empty_before_the_first);
-    RUN(each_thread_has_its_own_last_error);
-    RUN(the_last_error_outlives_successes);
-    RUN(a_refused_connect_names_destination_address_and_errno);
-    RUN(a_name_that_refuses_names_its_address_too);
-    RUN(a_missing_unix_socket_tells_its_errno);
-    RUN(a_limit_tells_its_numbers);
-    RUN(a_limit_per_address_names_itself);
-    RUN(arguments_are_judged_before_limits);
-    RUN(a_timeout_while_connecting_names_its_phase);
-    RUN(a_timeout_while_reading_names_its_phase);
-    RUN(the_phase_of_anything_but_a_timeout_is_none);
-    RUN(a_name_without_an_address_tells_the_eai_number);
-    RUN(a_failed_write_tells_its_errno);
-    RUN(a_callback_error_belongs_inside_a_callback);
-    RUN(text_that_is_not_utf8_is_refused);
-    RUN(a_long_message_is_whole_and_terminated);
-    return finished();
 }

@@ -76,7 +76,7 @@ static void every_pool_function_answers(vcp_pool *pool, int first, int second)
     }
 }
 
-TEST(null_is_no_handle)
+TEST(null_is_no_handle, "handles: NULL is INVALID_HANDLE, in every function")
 {
     vcp_completion completion;
     every_conn_function_answers(NULL, VCP_ERR_INVALID_HANDLE, VCP_ERR_INVALID_HANDLE);
@@ -87,7 +87,7 @@ TEST(null_is_no_handle)
     CHECK_EQ(vcp_resolved_add(NULL, "127.0.0.1"), VCP_ERR_INVALID_HANDLE);
 }
 
-TEST(closing_and_freeing_null_is_ok)
+TEST(closing_and_freeing_null_is_ok, "handles: vcp_*_close(NULL) and vcp_*_free(NULL) are OK")
 {
     CHECK_EQ(vcp_pool_close(NULL), VCP_OK);
     CHECK_EQ(vcp_conn_close(NULL), VCP_OK);
@@ -95,7 +95,8 @@ TEST(closing_and_freeing_null_is_ok)
     CHECK_EQ(vcp_cancel_free(NULL), VCP_OK);
 }
 
-TEST(garbage_is_an_error_and_nothing_worse)
+TEST(garbage_is_an_error_and_nothing_worse,
+     "handles: 64 garbage values in every function: an error code, no crash")
 {
     int local = 0;
     char *heap = (char *)malloc(64);
@@ -123,7 +124,8 @@ TEST(garbage_is_an_error_and_nothing_worse)
     free(heap);
 }
 
-TEST(random_values_never_hit_a_live_handle_of_others)
+TEST(random_values_never_hit_a_live_handle_of_others,
+     "handles: 200,000 random values reach no live handle")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -151,7 +153,8 @@ TEST(random_values_never_hit_a_live_handle_of_others)
     server_close(&s);
 }
 
-TEST(a_handle_of_another_kind_is_not_taken)
+TEST(a_handle_of_another_kind_is_not_taken,
+     "handles: A live handle of another kind is INVALID_HANDLE")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -166,14 +169,16 @@ TEST(a_handle_of_another_kind_is_not_taken)
     server_close(&s);
 }
 
-TEST(a_closed_pool_is_told_as_closed)
+TEST(a_closed_pool_is_told_as_closed, "handles: A closed pool is POOL_CLOSED, in every function")
 {
     vcp_pool *pool = pool_new(NULL);
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
     every_pool_function_answers(pool, VCP_ERR_POOL_CLOSED, VCP_ERR_POOL_CLOSED);
 }
 
-TEST(a_closed_connection_is_told_as_closed)
+TEST(a_closed_connection_is_told_as_closed,
+     "handles: A closed connection is CONN_CLOSED in every function, kept or discarded; "
+     "vcp_conn_data is NULL")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -189,7 +194,8 @@ TEST(a_closed_connection_is_told_as_closed)
     server_close(&s);
 }
 
-TEST(a_detached_connection_is_told_as_closed)
+TEST(a_detached_connection_is_told_as_closed,
+     "handles: A detached connection is CONN_CLOSED in every function")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -204,7 +210,8 @@ TEST(a_detached_connection_is_told_as_closed)
 }
 
 /* Hundreds of borrows of one socket: each has a handle of its own, and none of the old ones works. */
-TEST(a_stale_handle_never_reaches_the_next_borrower)
+TEST(a_stale_handle_never_reaches_the_next_borrower,
+     "handles: 500 stale handles of one socket: none reaches its present borrower")
 {
     enum { ROUNDS = 500 };
     static vcp_conn *old[ROUNDS];
@@ -232,7 +239,8 @@ TEST(a_stale_handle_never_reaches_the_next_borrower)
     server_close(&s);
 }
 
-TEST(a_stale_pool_never_reaches_the_next_pool)
+TEST(a_stale_pool_never_reaches_the_next_pool,
+     "handles: 500 stale pool handles: none reaches a later pool")
 {
     enum { ROUNDS = 500 };
     static vcp_pool *old[ROUNDS];
@@ -251,7 +259,8 @@ TEST(a_stale_pool_never_reaches_the_next_pool)
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
 }
 
-TEST(out_parameters_stay_as_they_were_on_failure)
+TEST(out_parameters_stay_as_they_were_on_failure,
+     "handles: Out parameters are written only on success")
 {
     char untouched[16];
     vcp_pool *pool = (vcp_pool *)untouched;
@@ -268,7 +277,7 @@ TEST(out_parameters_stay_as_they_were_on_failure)
     CHECK_STR(text, "before");
 }
 
-TEST(a_failing_dial_sets_conn_to_null)
+TEST(a_failing_dial_sets_conn_to_null, "handles: A failing vcp_dial* sets *conn to NULL")
 {
     char some[16];
     server refusing = refusing_server();
@@ -287,21 +296,4 @@ TEST(a_failing_dial_sets_conn_to_null)
     conn = (vcp_conn *)some;
     CHECK_EQ(vcp_dial(pool, "tcp", refusing.address, &conn), VCP_ERR_POOL_CLOSED);
     CHECK(conn == NULL);
-}
-
-int main(void)
-{
-    RUN(null_is_no_handle);
-    RUN(closing_and_freeing_null_is_ok);
-    RUN(garbage_is_an_error_and_nothing_worse);
-    RUN(random_values_never_hit_a_live_handle_of_others);
-    RUN(a_handle_of_another_kind_is_not_taken);
-    RUN(a_closed_pool_is_told_as_closed);
-    RUN(a_closed_connection_is_told_as_closed);
-    RUN(a_detached_connection_is_told_as_closed);
-    RUN(a_stale_handle_never_reaches_the_next_borrower);
-    RUN(a_stale_pool_never_reaches_the_next_pool);
-    RUN(out_parameters_stay_as_they_were_on_failure);
-    RUN(a_failing_dial_sets_conn_to_null);
-    return finished();
 }

@@ -1,7 +1,7 @@
 /* Option structs, their sizes and what in them is refused. Contract sections 2, 4 and 5. */
 #include "check.h"
 
-TEST(init_fills_every_default_of_a_pool)
+TEST(init_fills_every_default_of_a_pool, "options: vcp_pool_options_init fills every default")
 {
     vcp_pool_options o;
     memset(&o, 0x77, sizeof o);
@@ -39,7 +39,7 @@ TEST(init_fills_every_default_of_a_pool)
     CHECK(!o.on_open && !o.on_reuse && !o.on_release && !o.on_event && !o.free_user);
 }
 
-TEST(init_fills_every_default_of_a_dial)
+TEST(init_fills_every_default_of_a_dial, "options: vcp_dial_options_init fills every default")
 {
     vcp_dial_options o;
     memset(&o, 0x77, sizeof o);
@@ -51,7 +51,8 @@ TEST(init_fills_every_default_of_a_dial)
     CHECK_EQ(o.flags, 0);
 }
 
-TEST(init_of_a_short_struct_writes_nothing)
+TEST(init_of_a_short_struct_writes_nothing,
+     "options: _init with a size below 0.1's is INVALID_ARGUMENT and writes nothing")
 {
     union {
         vcp_pool_options pool;
@@ -73,7 +74,7 @@ TEST(init_of_a_short_struct_writes_nothing)
     }
 }
 
-TEST(a_struct_without_init_is_refused)
+TEST(a_struct_without_init_is_refused, "options: A struct of size 0 (no _init) is INVALID_ARGUMENT")
 {
     server s = tcp_server();
     vcp_pool_options options;
@@ -108,7 +109,9 @@ typedef struct {
     uint64_t later[4];
 } later_stats;
 
-TEST(a_longer_pool_struct_is_taken_if_its_tail_is_zero)
+TEST(a_longer_pool_struct_is_taken_if_its_tail_is_zero,
+     "options: A longer vcp_pool_options is taken only if its unknown tail is zero; _init zeroes "
+     "it")
 {
     later_pool_options options;
     vcp_pool *pool = NULL;
@@ -126,7 +129,8 @@ TEST(a_longer_pool_struct_is_taken_if_its_tail_is_zero)
     CHECK_EQ(vcp_pool_new(&options.known, &pool), VCP_ERR_INVALID_ARGUMENT);
 }
 
-TEST(a_longer_dial_struct_is_taken_if_its_tail_is_zero)
+TEST(a_longer_dial_struct_is_taken_if_its_tail_is_zero,
+     "options: A longer vcp_dial_options is taken only if its unknown tail is zero")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -142,7 +146,8 @@ TEST(a_longer_dial_struct_is_taken_if_its_tail_is_zero)
     server_close(&s);
 }
 
-TEST(of_stats_what_fits_is_written)
+TEST(of_stats_what_fits_is_written,
+     "options: vcp_stats: what fits is written, size is the caller's, an unknown tail is zeroed")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -180,7 +185,7 @@ TEST(of_stats_what_fits_is_written)
         CHECK(vcp_last_error()[0] != '\0');                             \
     } while (0)
 
-TEST(unknown_enum_numbers_are_refused)
+TEST(unknown_enum_numbers_are_refused, "options: Unknown enum numbers are refused")
 {
     REFUSED(o.liveness = 3);
     REFUSED(o.liveness = -1);
@@ -190,7 +195,7 @@ TEST(unknown_enum_numbers_are_refused)
     REFUSED(o.reuse_order = INT32_MAX);
 }
 
-TEST(a_jitter_above_100_is_refused)
+TEST(a_jitter_above_100_is_refused, "options: A jitter above 100 is refused")
 {
     vcp_pool_options options = pool_options();
     REFUSED(o.lifetime_jitter_percent = 101);
@@ -201,7 +206,8 @@ TEST(a_jitter_above_100_is_refused)
     CHECK_EQ(vcp_pool_close(pool_new(&options)), VCP_OK);
 }
 
-TEST(a_local_address_that_is_none_is_refused)
+TEST(a_local_address_that_is_none_is_refused,
+     "options: local_address that is no ip, ip:port or path is INVALID_ARGUMENT")
 {
     REFUSED(o.local_address = "localhost");
     REFUSED(o.local_address = "300.1.1.1");
@@ -209,12 +215,12 @@ TEST(a_local_address_that_is_none_is_refused)
     REFUSED(o.local_address = "");
 }
 
-TEST(a_pool_needs_somewhere_to_be_put)
+TEST(a_pool_needs_somewhere_to_be_put, "options: A NULL out parameter is INVALID_ARGUMENT")
 {
     CHECK_EQ(vcp_pool_new(NULL, NULL), VCP_ERR_INVALID_ARGUMENT);
 }
 
-TEST(null_options_mean_defaults)
+TEST(null_options_mean_defaults, "options: Null options mean defaults")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -229,7 +235,9 @@ TEST(null_options_mean_defaults)
     server_close(&s);
 }
 
-TEST(flags_that_are_unknown_or_at_odds_are_refused)
+TEST(flags_that_are_unknown_or_at_odds_are_refused,
+     "options: Unknown flags, FRESH with REUSE_ONLY, BLOCKING with NONBLOCKING, QUEUED in "
+     "vcp_dial_with: INVALID_ARGUMENT")
 {
     static const uint32_t refused[] = {
         32u,
@@ -252,7 +260,8 @@ TEST(flags_that_are_unknown_or_at_odds_are_refused)
     server_close(&s);
 }
 
-TEST(text_is_copied_before_the_call_returns)
+TEST(text_is_copied_before_the_call_returns,
+     "options: All text passed in is copied before the call returns")
 {
     server s = tcp_server();
     char local[32] = "127.0.0.1";
@@ -285,7 +294,9 @@ TEST(text_is_copied_before_the_call_returns)
     server_close(&s);
 }
 
-TEST(text_comes_out_as_from_snprintf)
+TEST(text_comes_out_as_from_snprintf,
+     "options: Text out parameters work as snprintf: terminated, the full length returned, NULL "
+     "with size 0")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -312,24 +323,4 @@ TEST(text_comes_out_as_from_snprintf)
     give_back(conn);
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
     server_close(&s);
-}
-
-int main(void)
-{
-    RUN(init_fills_every_default_of_a_pool);
-    RUN(init_fills_every_default_of_a_dial);
-    RUN(init_of_a_short_struct_writes_nothing);
-    RUN(a_struct_without_init_is_refused);
-    RUN(a_longer_pool_struct_is_taken_if_its_tail_is_zero);
-    RUN(a_longer_dial_struct_is_taken_if_its_tail_is_zero);
-    RUN(of_stats_what_fits_is_written);
-    RUN(unknown_enum_numbers_are_refused);
-    RUN(a_jitter_above_100_is_refused);
-    RUN(a_local_address_that_is_none_is_refused);
-    RUN(a_pool_needs_somewhere_to_be_put);
-    RUN(null_options_mean_defaults);
-    RUN(flags_that_are_unknown_or_at_odds_are_refused);
-    RUN(text_is_copied_before_the_call_returns);
-    RUN(text_comes_out_as_from_snprintf);
-    return finished();
 }

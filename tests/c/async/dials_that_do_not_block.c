@@ -4,7 +4,9 @@
 
 static int a, b, c; /* tokens */
 
-TEST(a_miss_comes_through_the_queue_and_a_hit_at_once)
+TEST(a_miss_comes_through_the_queue_and_a_hit_at_once,
+     "async: A hit is returned at once; a miss is IN_PROGRESS with conn NULL, and comes through "
+     "the queue")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -37,7 +39,9 @@ TEST(a_miss_comes_through_the_queue_and_a_hit_at_once)
     server_close(&s);
 }
 
-TEST(the_descriptor_is_readable_exactly_while_completions_wait)
+TEST(the_descriptor_is_readable_exactly_while_completions_wait,
+     "async: The queue's descriptor is readable exactly while completions wait, and closed by "
+     "vcp_queue_free")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -65,7 +69,9 @@ TEST(the_descriptor_is_readable_exactly_while_completions_wait)
     server_close(&s);
 }
 
-TEST(what_is_known_to_fail_fails_at_once)
+TEST(what_is_known_to_fail_fails_at_once,
+     "async: Arguments, limits, a fired token, REUSE_ONLY with nothing idle, a closed pool: "
+     "returned at once")
 {
     server s = tcp_server();
     vcp_pool_options options = pool_options();
@@ -109,7 +115,9 @@ TEST(what_is_known_to_fail_fails_at_once)
     server_close(&s);
 }
 
-TEST(queued_answers_everything_through_the_queue)
+TEST(queued_answers_everything_through_the_queue,
+     "async: QUEUED: VCP_OK, and every outcome comes through the queue; bad arguments alone are "
+     "returned")
 {
     server s = tcp_server();
     vcp_pool_options options = pool_options();
@@ -151,7 +159,8 @@ TEST(queued_answers_everything_through_the_queue)
     server_close(&s);
 }
 
-TEST(failures_tell_the_thread_that_fetches_them)
+TEST(failures_tell_the_thread_that_fetches_them,
+     "async: vcp_queue_next sets the last error of the thread that fetches a failure")
 {
     server nobody = refusing_server();
     vcp_pool *pool = pool_new(NULL);
@@ -167,7 +176,8 @@ TEST(failures_tell_the_thread_that_fetches_them)
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
 }
 
-TEST(deadlines_end_dials_and_waits)
+TEST(deadlines_end_dials_and_waits,
+     "async: timeout_ms and wait_timeout_ms end asynchronous dials, with their phases")
 {
     full_server full = full_server_new();
     server s = tcp_server();
@@ -203,7 +213,8 @@ TEST(deadlines_end_dials_and_waits)
     full_server_close(&full);
 }
 
-TEST(one_token_ends_all_that_carry_it)
+TEST(one_token_ends_all_that_carry_it,
+     "async: One token ends all asynchronous dials and waits that carry it, each once")
 {
     enum { MANY = 50 };
     full_server full = full_server_new();
@@ -259,7 +270,8 @@ static void *dial_blocking(void *argument)
     return NULL;
 }
 
-TEST(waits_stand_in_one_line_with_blocking_ones)
+TEST(waits_stand_in_one_line_with_blocking_ones,
+     "async: Asynchronous and blocking waiters stand in one line")
 {
     server s = tcp_server();
     vcp_pool_options options = pool_options();
@@ -304,7 +316,8 @@ static void count_dials(void *user, const vcp_event *event)
     }
 }
 
-TEST(a_dial_takes_what_is_given_back_meanwhile)
+TEST(a_dial_takes_what_is_given_back_meanwhile,
+     "async: An asynchronous dial is answered by a connection given back meanwhile")
 {
     full_server full = full_server_new();
     server s = tcp_server();
@@ -330,7 +343,8 @@ TEST(a_dial_takes_what_is_given_back_meanwhile)
     full_server_close(&full);
 }
 
-TEST(a_dial_that_nobody_waits_for_any_more_fills_the_shelf)
+TEST(a_dial_that_nobody_waits_for_any_more_fills_the_shelf,
+     "async: Its own connect then goes on for the shelf")
 {
     server s = tcp_server();
     server other = tcp_server();
@@ -370,7 +384,8 @@ TEST(a_dial_that_nobody_waits_for_any_more_fills_the_shelf)
     server_close(&other);
 }
 
-TEST(a_pools_close_answers_what_is_in_flight_and_waits)
+TEST(a_pools_close_answers_what_is_in_flight_and_waits,
+     "async: A pool's close answers asynchronous dials and waits with POOL_CLOSED")
 {
     full_server full = full_server_new();
     vcp_pool_options options = pool_options();
@@ -396,7 +411,7 @@ TEST(a_pools_close_answers_what_is_in_flight_and_waits)
     full_server_close(&full);
 }
 
-TEST(a_drain_answers_them_too)
+TEST(a_drain_answers_them_too, "async: drain does too")
 {
     full_server full = full_server_new();
     vcp_pool *pool = pool_new(NULL);
@@ -409,7 +424,9 @@ TEST(a_drain_answers_them_too)
     full_server_close(&full);
 }
 
-TEST(a_freed_queue_gives_back_what_was_not_fetched_and_cancels_the_rest)
+TEST(a_freed_queue_gives_back_what_was_not_fetched_and_cancels_the_rest,
+     "async: vcp_queue_free cancels what is in flight for it, and gives back connections of "
+     "unread completions")
 {
     full_server full = full_server_new();
     server s = tcp_server();
@@ -465,7 +482,8 @@ static void *begins_dials(void *argument)
     return NULL;
 }
 
-TEST(a_queue_that_is_freed_while_a_dial_begins_cancels_it_too)
+TEST(a_queue_that_is_freed_while_a_dial_begins_cancels_it_too,
+     "async: vcp_queue_free cancels a dial that begins at the same moment")
 {
     full_server full = full_server_new();
     vcp_pool_options options = pool_options();
@@ -495,7 +513,8 @@ TEST(a_queue_that_is_freed_while_a_dial_begins_cancels_it_too)
     full_server_close(&full);
 }
 
-TEST(a_completion_follows_the_size_rule)
+TEST(a_completion_follows_the_size_rule,
+     "async: vcp_completion: an unknown tail is zeroed, a bad size loses nothing")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -523,7 +542,9 @@ TEST(a_completion_follows_the_size_rule)
 }
 
 /* It was taken off the queue, and its connection with it: nobody had the handle. */
-TEST(a_completion_too_short_for_its_connection_stays_in_the_queue)
+TEST(a_completion_too_short_for_its_connection_stays_in_the_queue,
+     "async: vcp_completion: a size shorter than version 0.1's is INVALID_ARGUMENT, and the "
+     "completion stays")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -564,7 +585,8 @@ static void *asks_for_the_descriptor(void *argument)
 }
 
 /* It was told VCP_ERR_SYSTEM, "eventfd: success", if it had found the queue before it was freed. */
-TEST(a_queue_freed_while_its_descriptor_is_asked_for_is_no_queue)
+TEST(a_queue_freed_while_its_descriptor_is_asked_for_is_no_queue,
+     "async: vcp_queue_fd while another thread frees the queue: a descriptor or INVALID_HANDLE")
 {
     int round;
     for (round = 0; round < 300; round++) {
@@ -582,7 +604,9 @@ TEST(a_queue_freed_while_its_descriptor_is_asked_for_is_no_queue)
     }
 }
 
-TEST(names_of_services_are_looked_up_elsewhere)
+TEST(names_of_services_are_looked_up_elsewhere,
+     "async: A service name that was not seen before is looked up off the thread of an "
+     "asynchronous dial")
 {
     vcp_pool *pool = pool_new(NULL);
     vcp_queue *queue = queue_new();
@@ -603,7 +627,8 @@ TEST(names_of_services_are_looked_up_elsewhere)
 }
 
 /* A protocol's name was looked up elsewhere every time, so that its hit came through the queue. */
-TEST(a_hit_of_a_protocol_with_a_name_is_returned_at_once)
+TEST(a_hit_of_a_protocol_with_a_name_is_returned_at_once,
+     "async: A hit of a protocol with a name (ip4:icmp) that was seen before is returned at once")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -667,7 +692,8 @@ static int dials(void *user, const char *network, const char *address, int64_t t
     return client_of(((witness *)user)->s);
 }
 
-TEST(callbacks_never_run_on_the_caller)
+TEST(callbacks_never_run_on_the_caller,
+     "async: Callbacks and hooks of an asynchronous dial never run on its caller")
 {
     server s = tcp_server();
     vcp_pool_options options = pool_options();
@@ -707,7 +733,8 @@ TEST(callbacks_never_run_on_the_caller)
     server_close(&s);
 }
 
-TEST(a_child_has_an_empty_queue_of_its_own)
+TEST(a_child_has_an_empty_queue_of_its_own,
+     "async: In a child queues are empty, with descriptors of their own")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -735,30 +762,4 @@ TEST(a_child_has_an_empty_queue_of_its_own)
     CHECK_EQ(vcp_queue_free(queue), VCP_OK);
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
     server_close(&s);
-}
-
-int main(void)
-{
-    RUN(a_miss_comes_through_the_queue_and_a_hit_at_once);
-    RUN(the_descriptor_is_readable_exactly_while_completions_wait);
-    RUN(what_is_known_to_fail_fails_at_once);
-    RUN(queued_answers_everything_through_the_queue);
-    RUN(failures_tell_the_thread_that_fetches_them);
-    RUN(deadlines_end_dials_and_waits);
-    RUN(one_token_ends_all_that_carry_it);
-    RUN(waits_stand_in_one_line_with_blocking_ones);
-    RUN(a_dial_takes_what_is_given_back_meanwhile);
-    RUN(a_dial_that_nobody_waits_for_any_more_fills_the_shelf);
-    RUN(a_pools_close_answers_what_is_in_flight_and_waits);
-    RUN(a_drain_answers_them_too);
-    RUN(a_freed_queue_gives_back_what_was_not_fetched_and_cancels_the_rest);
-    RUN(a_queue_that_is_freed_while_a_dial_begins_cancels_it_too);
-    RUN(a_completion_follows_the_size_rule);
-    RUN(a_completion_too_short_for_its_connection_stays_in_the_queue);
-    RUN(a_queue_freed_while_its_descriptor_is_asked_for_is_no_queue);
-    RUN(names_of_services_are_looked_up_elsewhere);
-    RUN(a_hit_of_a_protocol_with_a_name_is_returned_at_once);
-    RUN(callbacks_never_run_on_the_caller);
-    RUN(a_child_has_an_empty_queue_of_its_own);
-    return finished();
 }

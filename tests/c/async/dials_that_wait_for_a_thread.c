@@ -93,7 +93,9 @@ static vcp_pool *pool_that_needs_a_thread(int way, const server *s, crew *busy, 
     return pool;
 }
 
-TEST(a_close_runs_no_callback_on_its_own_thread)
+TEST(a_close_runs_no_callback_on_its_own_thread,
+     "async: A pool's close runs no rewrite, dial, control, on_open or on_reuse for a dial that "
+     "waits for a thread")
 {
     server s = tcp_server();
     int way;
@@ -114,7 +116,7 @@ TEST(a_close_runs_no_callback_on_its_own_thread)
 }
 
 /* The file of services is read on a thread that may block, and a close has no need of it. */
-TEST(a_close_reads_no_file_of_services)
+TEST(a_close_reads_no_file_of_services, "async: Nor does it look up a service name for it")
 {
     vcp_queue *queue = queue_new();
     vcp_pool *pool = pool_new(NULL);
@@ -129,7 +131,9 @@ TEST(a_close_reads_no_file_of_services)
 }
 
 /* It stuck there: nobody fetched it, and nobody else could have it. */
-TEST(what_is_given_back_serves_a_dial_that_waits_for_on_open)
+TEST(what_is_given_back_serves_a_dial_that_waits_for_on_open,
+     "async: A connection given back answers an asynchronous dial that is connected and waits for "
+     "a thread to run on_open")
 {
     server s = tcp_server();
     vcp_pool_options options = pool_options();
@@ -164,7 +168,9 @@ TEST(what_is_given_back_serves_a_dial_that_waits_for_on_open)
     server_close(&s);
 }
 
-TEST(a_token_ends_what_waits_for_a_thread)
+TEST(a_token_ends_what_waits_for_a_thread,
+     "async: The token ends an asynchronous dial that waits for a thread, with every callback, "
+     "hook or on_event")
 {
     server s = tcp_server();
     int way;
@@ -190,7 +196,7 @@ TEST(a_token_ends_what_waits_for_a_thread)
     server_close(&s);
 }
 
-TEST(the_deadline_ends_what_waits_for_a_thread)
+TEST(the_deadline_ends_what_waits_for_a_thread, "async: So does its deadline, with the phase")
 {
     server s = tcp_server();
     int way;
@@ -217,7 +223,7 @@ TEST(the_deadline_ends_what_waits_for_a_thread)
     server_close(&s);
 }
 
-TEST(a_drain_ends_what_waits_for_a_thread)
+TEST(a_drain_ends_what_waits_for_a_thread, "async: So does a drain")
 {
     server s = tcp_server();
     int way;
@@ -237,7 +243,8 @@ TEST(a_drain_ends_what_waits_for_a_thread)
     server_close(&s);
 }
 
-TEST(a_wait_ends_in_time_where_events_are_told)
+TEST(a_wait_ends_in_time_where_events_are_told,
+     "async: The wait of a pool with on_event ends in time, whether or not a thread is free")
 {
     server s = tcp_server();
     vcp_pool_options options = pool_options();
@@ -280,7 +287,8 @@ TEST(a_wait_ends_in_time_where_events_are_told)
 }
 
 /* The engine ends the dial and a helper tells of it: a close in between must not swallow that. */
-TEST(what_the_engine_ended_is_told_before_the_close_returns)
+TEST(what_the_engine_ended_is_told_before_the_close_returns,
+     "async: What the background thread ended is told to on_event before the pool's close returns")
 {
     full_server full = full_server_new();
     int round;
@@ -305,7 +313,9 @@ TEST(what_the_engine_ended_is_told_before_the_close_returns)
     full_server_close(&full);
 }
 
-TEST(a_lack_of_threads_is_not_blamed_on_the_destination)
+TEST(a_lack_of_threads_is_not_blamed_on_the_destination,
+     "async: fail_fast_ms: a deadline that passes while no thread is free is not the "
+     "destination's failure")
 {
     server s = tcp_server();
     int way;
@@ -335,18 +345,4 @@ TEST(a_lack_of_threads_is_not_blamed_on_the_destination)
         CHECK_EQ(vcp_queue_free(queue), VCP_OK);
     }
     server_close(&s);
-}
-
-int main(void)
-{
-    RUN(a_close_runs_no_callback_on_its_own_thread);
-    RUN(a_close_reads_no_file_of_services);
-    RUN(what_is_given_back_serves_a_dial_that_waits_for_on_open);
-    RUN(a_token_ends_what_waits_for_a_thread);
-    RUN(the_deadline_ends_what_waits_for_a_thread);
-    RUN(a_drain_ends_what_waits_for_a_thread);
-    RUN(a_wait_ends_in_time_where_events_are_told);
-    RUN(what_the_engine_ended_is_told_before_the_close_returns);
-    RUN(a_lack_of_threads_is_not_blamed_on_the_destination);
-    return finished();
 }

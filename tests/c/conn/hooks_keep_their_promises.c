@@ -104,7 +104,10 @@ static vcp_pool_options recorded(record *r)
     return options;
 }
 
-TEST(each_runs_at_its_time_and_sees_the_borrowers_handle)
+TEST(each_runs_at_its_time_and_sees_the_borrowers_handle,
+     "hooks: on_open after a connect, on_reuse before a reuse, on_release before it is kept, with "
+     "the borrower's handle; closing and detaching it inside is INVALID_ARGUMENT; free_user after "
+     "the last connection")
 {
     server s = tcp_server();
     record r;
@@ -140,7 +143,9 @@ TEST(each_runs_at_its_time_and_sees_the_borrowers_handle)
     server_close(&s);
 }
 
-TEST(what_on_open_refuses_is_a_failed_dial)
+TEST(what_on_open_refuses_is_a_failed_dial,
+     "hooks: on_open refuses: CALLBACK with number and text, a dial_failure only, user data is "
+     "freed")
 {
     server s = tcp_server();
     record r;
@@ -171,7 +176,8 @@ TEST(what_on_open_refuses_is_a_failed_dial)
     server_close(&s);
 }
 
-TEST(what_on_reuse_refuses_is_closed_and_the_next_one_serves)
+TEST(what_on_reuse_refuses_is_closed_and_the_next_one_serves,
+     "hooks: on_reuse refuses: closed (closed_hook), the next idle one or a fresh dial")
 {
     server s = tcp_server();
     record r;
@@ -195,7 +201,7 @@ TEST(what_on_reuse_refuses_is_closed_and_the_next_one_serves)
     server_close(&s);
 }
 
-TEST(what_on_release_refuses_is_not_kept)
+TEST(what_on_release_refuses_is_not_kept, "hooks: on_release refuses: closed (closed_hook)")
 {
     server s = tcp_server();
     record r;
@@ -213,7 +219,8 @@ TEST(what_on_release_refuses_is_not_kept)
     server_close(&s);
 }
 
-TEST(on_release_sees_only_what_may_be_kept)
+TEST(on_release_sees_only_what_may_be_kept,
+     "hooks: on_release is not called for what was evicted or is too old")
 {
     server s = tcp_server();
     record r;
@@ -240,7 +247,9 @@ TEST(on_release_sees_only_what_may_be_kept)
     server_close(&s);
 }
 
-TEST(a_hook_that_hangs_ends_with_the_dials_deadline)
+TEST(a_hook_that_hangs_ends_with_the_dials_deadline,
+     "hooks: A hook that outlives the dial's deadline: reads in it end, the socket is shut down, "
+     "TIMEOUT with phase opening")
 {
     server s = tcp_server();
     record r;
@@ -268,7 +277,7 @@ TEST(a_hook_that_hangs_ends_with_the_dials_deadline)
     server_close(&s);
 }
 
-TEST(the_deadline_of_the_dial_ends_with_it)
+TEST(the_deadline_of_the_dial_ends_with_it, "hooks: The hook's deadline does not bind the borrower")
 {
     server s = tcp_server();
     record r;
@@ -293,7 +302,7 @@ static void *fire(void *cancel)
     return NULL;
 }
 
-TEST(a_token_ends_a_hook_that_hangs)
+TEST(a_token_ends_a_hook_that_hangs, "hooks: The token ends a hook: CANCELED")
 {
     server s = tcp_server();
     record r;
@@ -324,7 +333,7 @@ static void *close_pool(void *argument)
     return NULL;
 }
 
-TEST(a_pools_close_ends_a_hook_that_hangs)
+TEST(a_pools_close_ends_a_hook_that_hangs, "hooks: The pool's close ends a hook: POOL_CLOSED")
 {
     server s = tcp_server();
     int is_async;
@@ -370,7 +379,9 @@ static int lifts_its_terms(void *user, vcp_conn *conn, int fd)
 }
 
 /* The socket is shut down under it, which looked like the peer's end of stream: an answer cut short looked like a whole one. */
-TEST(a_hook_with_a_deadline_and_token_of_its_own_reads_no_false_end_of_stream)
+TEST(a_hook_with_a_deadline_and_token_of_its_own_reads_no_false_end_of_stream,
+     "hooks: A hook with a deadline and token of its own reads no end of stream when the dial's "
+     "time is over: TIMEOUT, CANCELED, POOL_CLOSED")
 {
     static const int endings[] = {VCP_ERR_TIMEOUT, VCP_ERR_CANCELED, VCP_ERR_POOL_CLOSED};
     server s = tcp_server();
@@ -404,7 +415,8 @@ TEST(a_hook_with_a_deadline_and_token_of_its_own_reads_no_false_end_of_stream)
     server_close(&s);
 }
 
-TEST(asynchronous_dials_have_them_too)
+TEST(asynchronous_dials_have_them_too,
+     "hooks: Hooks of asynchronous dials, their refusals and deadlines")
 {
     server s = tcp_server();
     record r;
@@ -447,7 +459,8 @@ TEST(asynchronous_dials_have_them_too)
     server_close(&s);
 }
 
-TEST(a_freed_queue_ends_a_hook_that_hangs)
+TEST(a_freed_queue_ends_a_hook_that_hangs,
+     "hooks: vcp_queue_free ends a hook of its dial: the socket is shut down")
 {
     server s = tcp_server();
     record r;
@@ -467,7 +480,9 @@ TEST(a_freed_queue_ends_a_hook_that_hangs)
     server_close(&s);
 }
 
-TEST(data_is_freed_when_a_queue_is_freed_with_its_connection_inside)
+TEST(data_is_freed_when_a_queue_is_freed_with_its_connection_inside,
+     "hooks: free_data runs once, before the descriptor closes, when a queue is freed with the "
+     "connection unread")
 {
     server s = tcp_server();
     record r;
@@ -488,7 +503,8 @@ TEST(data_is_freed_when_a_queue_is_freed_with_its_connection_inside)
     server_close(&s);
 }
 
-TEST(warm_connections_are_opened_and_not_yet_used)
+TEST(warm_connections_are_opened_and_not_yet_used,
+     "hooks: Warm connections are opened by on_open, and their first borrow is use 1")
 {
     server s = tcp_server();
     record r;
@@ -543,7 +559,8 @@ static void *dial_is_refused(void *argument)
 }
 
 /* It had no chaperone: nothing would have ended it. A unix socket is connected at once, so nobody asks again after control. */
-TEST(no_hook_begins_after_the_pools_close)
+TEST(no_hook_begins_after_the_pools_close,
+     "hooks: on_open and on_reuse do not begin after the pool's close")
 {
     server s = unix_server(SOCK_STREAM, 1);
     vcp_pool_options options = pool_options();
@@ -605,7 +622,9 @@ static void *dial_somewhere(void *user)
 }
 
 /* It dialed again beside its own first dial, under the same ticket; when the first ended, the other was off the list. */
-TEST(a_dial_that_was_given_what_on_reuse_refuses_goes_on)
+TEST(a_dial_that_was_given_what_on_reuse_refuses_goes_on,
+     "hooks: A dial that was given a connection which on_reuse refuses goes on, and takes the "
+     "next one or the pool's close")
 {
     server s = tcp_server();
     int is_closed;
@@ -663,7 +682,8 @@ static int reads_what_the_peer_sent(void *user, vcp_conn *conn, int fd)
 }
 
 /* A ping in on_reuse counted as the borrower's reading. */
-TEST(what_on_reuse_read_is_no_reason_not_to_retry)
+TEST(what_on_reuse_read_is_no_reason_not_to_retry,
+     "hooks: vcp_conn_should_retry does not count what on_reuse read")
 {
     server s = tcp_server();
     vcp_pool_options options = pool_options();
@@ -697,7 +717,8 @@ static int reads_in_vain(void *user, vcp_conn *conn, int fd)
     return 0;
 }
 
-TEST(what_failed_in_on_reuse_is_refused)
+TEST(what_failed_in_on_reuse_is_refused,
+     "hooks: A connection on which a read failed in on_reuse is refused, whatever the hook says")
 {
     server s = tcp_server();
     vcp_pool_options options = pool_options();
@@ -724,7 +745,9 @@ static int accepts_one(const server *s)
 }
 
 /* Its connect is answered when the server makes room and the kernel sends its SYN once more, after a second. */
-TEST(a_dial_that_was_answered_otherwise_is_still_opened)
+TEST(a_dial_that_was_answered_otherwise_is_still_opened,
+     "hooks: A dial that was answered by a connection given back is opened by on_open when its "
+     "own connect is done")
 {
     full_server full = full_server_new();
     server s = tcp_server();
@@ -774,7 +797,9 @@ static void counts_events(void *user, const vcp_event *event)
 }
 
 /* What a thread keeps for itself in Rust is gone when the destructors of pthread_key_create(3) run: the close was VCP_ERR_INTERNAL. */
-TEST(on_release_runs_in_a_destructor_at_the_end_of_a_thread)
+TEST(on_release_runs_in_a_destructor_at_the_end_of_a_thread,
+     "hooks: Every function may be called from any thread, one that is ending too: on_release and "
+     "on_event run in a destructor of pthread_key_create")
 {
     server s = tcp_server();
     record r;
@@ -802,7 +827,8 @@ static int sets_liveness(void *user, vcp_conn *conn, int fd)
     return vcp_conn_set_liveness(conn, VCP_LIVENESS_ALLOW_DATA);
 }
 
-TEST(on_open_may_set_the_liveness)
+TEST(on_open_may_set_the_liveness,
+     "hooks: vcp_conn_set_liveness in on_open holds for the connection's life")
 {
     server s = tcp_server();
     vcp_pool_options options = pool_options();
@@ -824,7 +850,8 @@ TEST(on_open_may_set_the_liveness)
     server_close(&s);
 }
 
-TEST(free_user_runs_once_and_not_for_a_pool_that_never_was)
+TEST(free_user_runs_once_and_not_for_a_pool_that_never_was,
+     "hooks: free_user runs once; not for a pool that vcp_pool_new refused")
 {
     record r;
     vcp_pool_options options = recorded(&r);
@@ -853,7 +880,8 @@ static void frees_nothing(void *data)
 }
 
 /* free_user was called with NULL, free_data never. */
-TEST(nothing_is_freed_where_nothing_was_given)
+TEST(nothing_is_freed_where_nothing_was_given,
+     "hooks: free_user is not called where user is NULL, as free_data where data is NULL")
 {
     server s = tcp_server();
     vcp_pool_options options = pool_options();
@@ -879,7 +907,8 @@ static int forks(void *user, vcp_conn *conn, int fd)
     return 0;
 }
 
-TEST(a_fork_inside_a_hook_ends_the_call_in_the_child)
+TEST(a_fork_inside_a_hook_ends_the_call_in_the_child,
+     "hooks: A fork inside on_open fails the dial in the child")
 {
     server s = tcp_server();
     vcp_pool_options options = pool_options();
@@ -903,33 +932,4 @@ TEST(a_fork_inside_a_hook_ends_the_call_in_the_child)
     give_back(conn);
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
     server_close(&s);
-}
-
-int main(void)
-{
-    RUN(each_runs_at_its_time_and_sees_the_borrowers_handle);
-    RUN(what_on_open_refuses_is_a_failed_dial);
-    RUN(what_on_reuse_refuses_is_closed_and_the_next_one_serves);
-    RUN(what_on_release_refuses_is_not_kept);
-    RUN(on_release_sees_only_what_may_be_kept);
-    RUN(a_hook_that_hangs_ends_with_the_dials_deadline);
-    RUN(the_deadline_of_the_dial_ends_with_it);
-    RUN(a_token_ends_a_hook_that_hangs);
-    RUN(a_pools_close_ends_a_hook_that_hangs);
-    RUN(a_hook_with_a_deadline_and_token_of_its_own_reads_no_false_end_of_stream);
-    RUN(asynchronous_dials_have_them_too);
-    RUN(a_freed_queue_ends_a_hook_that_hangs);
-    RUN(data_is_freed_when_a_queue_is_freed_with_its_connection_inside);
-    RUN(warm_connections_are_opened_and_not_yet_used);
-    RUN(no_hook_begins_after_the_pools_close);
-    RUN(a_dial_that_was_given_what_on_reuse_refuses_goes_on);
-    RUN(what_on_reuse_read_is_no_reason_not_to_retry);
-    RUN(what_failed_in_on_reuse_is_refused);
-    RUN(a_dial_that_was_answered_otherwise_is_still_opened);
-    RUN(on_release_runs_in_a_destructor_at_the_end_of_a_thread);
-    RUN(on_open_may_set_the_liveness);
-    RUN(free_user_runs_once_and_not_for_a_pool_that_never_was);
-    RUN(nothing_is_freed_where_nothing_was_given);
-    RUN(a_fork_inside_a_hook_ends_the_call_in_the_child);
-    return finished();
 }

@@ -64,7 +64,8 @@ static void fill_up(void)
     } while (has_moved);
 }
 
-TEST(a_read_ends_at_its_deadline)
+TEST(a_read_ends_at_its_deadline,
+     "I/O: vcp_conn_read ends at its deadline, in both modes, and discards")
 {
     uint32_t modes[] = {VCP_DIAL_BLOCKING, VCP_DIAL_NONBLOCKING};
     int i;
@@ -82,7 +83,8 @@ TEST(a_read_ends_at_its_deadline)
     }
 }
 
-TEST(a_write_ends_at_its_deadline)
+TEST(a_write_ends_at_its_deadline,
+     "I/O: vcp_conn_write ends at its deadline, in both modes, and discards")
 {
     uint32_t modes[] = {VCP_DIAL_BLOCKING, VCP_DIAL_NONBLOCKING};
     int i;
@@ -101,7 +103,8 @@ TEST(a_write_ends_at_its_deadline)
     }
 }
 
-TEST(a_deadline_of_zero_has_passed_already)
+TEST(a_deadline_of_zero_has_passed_already,
+     "I/O: A deadline of 0 has passed already: read, write and wait fail though they could go on")
 {
     char byte;
     set_up();
@@ -115,7 +118,7 @@ TEST(a_deadline_of_zero_has_passed_already)
     tear_down();
 }
 
-TEST(a_negative_deadline_is_none)
+TEST(a_negative_deadline_is_none, "I/O: A negative deadline is none")
 {
     char byte;
     set_up();
@@ -131,7 +134,7 @@ TEST(a_negative_deadline_is_none)
     tear_down();
 }
 
-TEST(a_read_deadline_does_not_bind_writes)
+TEST(a_read_deadline_does_not_bind_writes, "I/O: A read deadline does not bind writes")
 {
     set_up();
     CHECK_EQ(vcp_conn_set_read_deadline(t.conn, 0), VCP_OK);
@@ -141,7 +144,7 @@ TEST(a_read_deadline_does_not_bind_writes)
     tear_down();
 }
 
-TEST(a_write_deadline_does_not_bind_reads)
+TEST(a_write_deadline_does_not_bind_reads, "I/O: A write deadline does not bind reads")
 {
     char byte;
     set_up();
@@ -153,7 +156,7 @@ TEST(a_write_deadline_does_not_bind_reads)
     tear_down();
 }
 
-TEST(deadlines_end_with_the_borrow)
+TEST(deadlines_end_with_the_borrow, "I/O: Deadlines end with the borrow")
 {
     char byte;
     set_up();
@@ -168,7 +171,7 @@ TEST(deadlines_end_with_the_borrow)
     tear_down();
 }
 
-TEST(deadlines_do_not_bind_the_raw_fd)
+TEST(deadlines_do_not_bind_the_raw_fd, "I/O: Deadlines bind vcp_conn_* only, not I/O on the raw fd")
 {
     char byte;
     set_up();
@@ -180,7 +183,7 @@ TEST(deadlines_do_not_bind_the_raw_fd)
     tear_down();
 }
 
-TEST(a_read_returns_what_there_is)
+TEST(a_read_returns_what_there_is, "I/O: vcp_conn_read is as read(2)")
 {
     char bytes[64];
     set_up();
@@ -192,7 +195,7 @@ TEST(a_read_returns_what_there_is)
     tear_down();
 }
 
-TEST(an_end_of_stream_is_zero_and_discards)
+TEST(an_end_of_stream_is_zero_and_discards, "I/O: End of stream is 0 and discards")
 {
     char byte;
     set_up();
@@ -214,7 +217,7 @@ static void *reads_all(void *argument)
     return NULL;
 }
 
-TEST(a_write_moves_all_of_it)
+TEST(a_write_moves_all_of_it, "I/O: vcp_conn_write moves all of it, in both modes")
 {
     uint32_t modes[] = {VCP_DIAL_BLOCKING, VCP_DIAL_NONBLOCKING};
     size_t size = 16u << 20;
@@ -236,7 +239,8 @@ TEST(a_write_moves_all_of_it)
     free(bytes);
 }
 
-TEST(reads_and_writes_wait_though_the_fd_is_non_blocking)
+TEST(reads_and_writes_wait_though_the_fd_is_non_blocking,
+     "I/O: Reads and writes wait though the fd is non blocking")
 {
     char byte;
     int64_t start;
@@ -250,7 +254,7 @@ TEST(reads_and_writes_wait_though_the_fd_is_non_blocking)
     tear_down();
 }
 
-TEST(nothing_to_move_moves_nothing)
+TEST(nothing_to_move_moves_nothing, "I/O: Reading or writing 0 bytes is 0 and discards nothing")
 {
     char byte;
     set_up();
@@ -262,7 +266,8 @@ TEST(nothing_to_move_moves_nothing)
     tear_down();
 }
 
-TEST(null_buffers_are_refused_and_harm_nothing)
+TEST(null_buffers_are_refused_and_harm_nothing,
+     "I/O: A NULL buffer is INVALID_ARGUMENT and discards nothing")
 {
     set_up();
     CHECK_EQ(vcp_conn_read(t.conn, NULL, 1), VCP_ERR_INVALID_ARGUMENT);
@@ -273,7 +278,8 @@ TEST(null_buffers_are_refused_and_harm_nothing)
     tear_down();
 }
 
-TEST(try_read_never_waits_and_stays_fit)
+TEST(try_read_never_waits_and_stays_fit,
+     "I/O: vcp_conn_try_read never waits, whatever the mode; WOULD_BLOCK stays fit")
 {
     uint32_t modes[] = {VCP_DIAL_BLOCKING, VCP_DIAL_NONBLOCKING};
     int i;
@@ -293,7 +299,7 @@ TEST(try_read_never_waits_and_stays_fit)
     }
 }
 
-TEST(try_read_tells_the_end_of_stream)
+TEST(try_read_tells_the_end_of_stream, "I/O: vcp_conn_try_read: 0 at end of stream, and discards")
 {
     char byte;
     set_up();
@@ -304,7 +310,8 @@ TEST(try_read_tells_the_end_of_stream)
     tear_down();
 }
 
-TEST(try_write_never_waits_and_stays_fit)
+TEST(try_write_never_waits_and_stays_fit,
+     "I/O: vcp_conn_try_write never waits, whatever the mode; WOULD_BLOCK stays fit")
 {
     uint32_t modes[] = {VCP_DIAL_BLOCKING, VCP_DIAL_NONBLOCKING};
     int i;
@@ -321,7 +328,7 @@ TEST(try_write_never_waits_and_stays_fit)
     }
 }
 
-TEST(wait_returns_the_events_that_hold)
+TEST(wait_returns_the_events_that_hold, "I/O: vcp_conn_wait returns those of the events that hold")
 {
     set_up();
     CHECK_EQ(vcp_conn_wait(t.conn, VCP_WRITABLE), VCP_WRITABLE);
@@ -334,7 +341,7 @@ TEST(wait_returns_the_events_that_hold)
     tear_down();
 }
 
-TEST(wait_sees_an_end_of_stream_as_readable)
+TEST(wait_sees_an_end_of_stream_as_readable, "I/O: vcp_conn_wait: end of stream is readable")
 {
     char byte;
     set_up();
@@ -345,7 +352,8 @@ TEST(wait_sees_an_end_of_stream_as_readable)
     tear_down();
 }
 
-TEST(wait_ends_at_the_deadline_and_discards_as_a_read_would)
+TEST(wait_ends_at_the_deadline_and_discards_as_a_read_would,
+     "I/O: vcp_conn_wait ends at the deadline and discards as a failed read would")
 {
     int64_t start;
     set_up();
@@ -357,7 +365,8 @@ TEST(wait_ends_at_the_deadline_and_discards_as_a_read_would)
     tear_down();
 }
 
-TEST(wait_takes_the_earlier_of_the_deadlines_asked_for)
+TEST(wait_takes_the_earlier_of_the_deadlines_asked_for,
+     "I/O: vcp_conn_wait takes the earlier of the deadlines asked for")
 {
     int64_t start;
     set_up();
@@ -371,7 +380,8 @@ TEST(wait_takes_the_earlier_of_the_deadlines_asked_for)
     tear_down();
 }
 
-TEST(wait_for_nothing_or_the_unknown_is_refused)
+TEST(wait_for_nothing_or_the_unknown_is_refused,
+     "I/O: vcp_conn_wait for no or unknown events is INVALID_ARGUMENT")
 {
     set_up();
     CHECK_EQ(vcp_conn_wait(t.conn, 0), VCP_ERR_INVALID_ARGUMENT);
@@ -381,7 +391,8 @@ TEST(wait_for_nothing_or_the_unknown_is_refused)
     tear_down();
 }
 
-TEST(a_retry_is_due_when_a_reused_one_ended_before_any_byte)
+TEST(a_retry_is_due_when_a_reused_one_ended_before_any_byte,
+     "I/O: should_retry: 1 if reused and ended by end of stream before any byte")
 {
     char byte;
     set_up();
@@ -396,7 +407,8 @@ TEST(a_retry_is_due_when_a_reused_one_ended_before_any_byte)
     tear_down();
 }
 
-TEST(a_retry_is_due_after_an_io_error_of_a_reused_one)
+TEST(a_retry_is_due_after_an_io_error_of_a_reused_one,
+     "I/O: should_retry: 1 if reused and ended by an I/O error")
 {
     char byte;
     set_up();
@@ -411,7 +423,7 @@ TEST(a_retry_is_due_after_an_io_error_of_a_reused_one)
     tear_down();
 }
 
-TEST(no_retry_is_due_for_a_fresh_one)
+TEST(no_retry_is_due_for_a_fresh_one, "I/O: should_retry: 0 for a fresh connection")
 {
     char byte;
     set_up();
@@ -422,7 +434,8 @@ TEST(no_retry_is_due_for_a_fresh_one)
     tear_down();
 }
 
-TEST(no_retry_is_due_once_a_byte_was_read)
+TEST(no_retry_is_due_once_a_byte_was_read,
+     "I/O: should_retry: 0 once a byte was read in this borrow")
 {
     char byte;
     set_up();
@@ -438,7 +451,7 @@ TEST(no_retry_is_due_once_a_byte_was_read)
 }
 
 /* Bytes of an earlier borrow do not count. */
-TEST(a_retry_looks_at_this_borrow_only)
+TEST(a_retry_looks_at_this_borrow_only, "I/O: should_retry: bytes of earlier borrows do not count")
 {
     char byte;
     set_up();
@@ -454,7 +467,7 @@ TEST(a_retry_looks_at_this_borrow_only)
     tear_down();
 }
 
-TEST(no_retry_is_due_after_a_timeout)
+TEST(no_retry_is_due_after_a_timeout, "I/O: should_retry: 0 after a timeout")
 {
     char byte;
     set_up();
@@ -467,7 +480,7 @@ TEST(no_retry_is_due_after_a_timeout)
     tear_down();
 }
 
-TEST(a_datagram_is_moved_as_one)
+TEST(a_datagram_is_moved_as_one, "I/O: On a datagram socket read and write move one datagram")
 {
     server s = udp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -492,7 +505,8 @@ TEST(a_datagram_is_moved_as_one)
 }
 
 /* On a datagram socket 0 is an empty datagram, not the end of anything. */
-TEST(an_empty_datagram_is_no_end_of_stream)
+TEST(an_empty_datagram_is_no_end_of_stream,
+     "I/O: An empty datagram is no end of stream: the connection is kept")
 {
     server s = udp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -511,7 +525,8 @@ TEST(an_empty_datagram_is_no_end_of_stream)
     server_close(&s);
 }
 
-TEST(a_datagram_too_large_is_an_io_error)
+TEST(a_datagram_too_large_is_an_io_error,
+     "I/O: A datagram that is too large is IO with EMSGSIZE, and discards")
 {
     static char bytes[70000];
     server s = udp_server();
@@ -525,7 +540,8 @@ TEST(a_datagram_too_large_is_an_io_error)
     server_close(&s);
 }
 
-TEST(a_dial_may_have_a_timeout_of_its_own)
+TEST(a_dial_may_have_a_timeout_of_its_own,
+     "I/O: A dial's timeout_ms replaces the pool's dial_timeout_ms")
 {
     full_server full = full_server_new();
     vcp_pool_options options = pool_options();
@@ -546,7 +562,8 @@ TEST(a_dial_may_have_a_timeout_of_its_own)
     full_server_close(&full);
 }
 
-TEST(a_dial_timeout_of_zero_has_passed_already)
+TEST(a_dial_timeout_of_zero_has_passed_already,
+     "I/O: A dial timeout of 0 has passed already; a negative one is none")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -561,42 +578,4 @@ TEST(a_dial_timeout_of_zero_has_passed_already)
     give_back(conn);
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
     server_close(&s);
-}
-
-int main(void)
-{
-    RUN(a_read_ends_at_its_deadline);
-    RUN(a_write_ends_at_its_deadline);
-    RUN(a_deadline_of_zero_has_passed_already);
-    RUN(a_negative_deadline_is_none);
-    RUN(a_read_deadline_does_not_bind_writes);
-    RUN(a_write_deadline_does_not_bind_reads);
-    RUN(deadlines_end_with_the_borrow);
-    RUN(deadlines_do_not_bind_the_raw_fd);
-    RUN(a_read_returns_what_there_is);
-    RUN(an_end_of_stream_is_zero_and_discards);
-    RUN(a_write_moves_all_of_it);
-    RUN(reads_and_writes_wait_though_the_fd_is_non_blocking);
-    RUN(nothing_to_move_moves_nothing);
-    RUN(null_buffers_are_refused_and_harm_nothing);
-    RUN(try_read_never_waits_and_stays_fit);
-    RUN(try_read_tells_the_end_of_stream);
-    RUN(try_write_never_waits_and_stays_fit);
-    RUN(wait_returns_the_events_that_hold);
-    RUN(wait_sees_an_end_of_stream_as_readable);
-    RUN(wait_ends_at_the_deadline_and_discards_as_a_read_would);
-    RUN(wait_takes_the_earlier_of_the_deadlines_asked_for);
-    RUN(wait_for_nothing_or_the_unknown_is_refused);
-    RUN(a_retry_is_due_when_a_reused_one_ended_before_any_byte);
-    RUN(a_retry_is_due_after_an_io_error_of_a_reused_one);
-    RUN(no_retry_is_due_for_a_fresh_one);
-    RUN(no_retry_is_due_once_a_byte_was_read);
-    RUN(a_retry_looks_at_this_borrow_only);
-    RUN(no_retry_is_due_after_a_timeout);
-    RUN(a_datagram_is_moved_as_one);
-    RUN(an_empty_datagram_is_no_end_of_stream);
-    RUN(a_datagram_too_large_is_an_io_error);
-    RUN(a_dial_may_have_a_timeout_of_its_own);
-    RUN(a_dial_timeout_of_zero_has_passed_already);
-    return finished();
 }

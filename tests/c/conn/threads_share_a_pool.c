@@ -34,7 +34,8 @@ static void *works(void *number)
 }
 
 /* Nobody gets another's answer: each echo is its own. */
-TEST(eight_threads_share_a_pool)
+TEST(eight_threads_share_a_pool,
+     "threads: 8 threads share a pool, close_idle among them: each gets its own answers")
 {
     pthread_t workers[WORKERS];
     vcp_stats stats;
@@ -158,23 +159,27 @@ static void a_close_ends_it(void *(*function)(void *))
     server_close(&s);
 }
 
-TEST(a_close_ends_a_running_read)
+TEST(a_close_ends_a_running_read,
+     "threads: vcp_conn_close ends a running read with CONN_CLOSED; the connection is not kept")
 {
     a_close_ends_it(reads);
 }
 
-TEST(a_close_ends_a_running_write)
+TEST(a_close_ends_a_running_write,
+     "threads: vcp_conn_close ends a running write with CONN_CLOSED; the connection is not kept")
 {
     a_close_ends_it(writes);
 }
 
-TEST(a_close_ends_a_running_wait)
+TEST(a_close_ends_a_running_wait,
+     "threads: vcp_conn_close ends a running wait with CONN_CLOSED; the connection is not kept")
 {
     a_close_ends_it(waits);
 }
 
 /* The fd number is not released before the read has ended: nobody else's file is ever read by it. */
-TEST(the_number_is_kept_until_the_read_has_ended)
+TEST(the_number_is_kept_until_the_read_has_ended,
+     "threads: The fd number is not released before the running read has ended")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -201,7 +206,8 @@ TEST(the_number_is_kept_until_the_read_has_ended)
     server_close(&s);
 }
 
-TEST(one_thread_reads_while_another_writes)
+TEST(one_thread_reads_while_another_writes,
+     "threads: One thread may read a connection while another writes it")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -218,7 +224,8 @@ TEST(one_thread_reads_while_another_writes)
     server_close(&s);
 }
 
-TEST(a_running_read_follows_a_deadline_set_meanwhile)
+TEST(a_running_read_follows_a_deadline_set_meanwhile,
+     "threads: A running read follows a nearer deadline set meanwhile")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -234,7 +241,8 @@ TEST(a_running_read_follows_a_deadline_set_meanwhile)
     server_close(&s);
 }
 
-TEST(a_running_read_follows_a_deadline_moved_out)
+TEST(a_running_read_follows_a_deadline_moved_out,
+     "threads: A running read follows a deadline that is taken away")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -257,7 +265,8 @@ TEST(a_running_read_follows_a_deadline_moved_out)
     server_close(&s);
 }
 
-TEST(a_running_write_follows_a_deadline_set_meanwhile)
+TEST(a_running_write_follows_a_deadline_set_meanwhile,
+     "threads: A running write follows a deadline set meanwhile")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -273,7 +282,8 @@ TEST(a_running_write_follows_a_deadline_set_meanwhile)
     server_close(&s);
 }
 
-TEST(detach_while_a_read_runs_is_refused)
+TEST(detach_while_a_read_runs_is_refused,
+     "threads: detach while a read runs is INVALID_ARGUMENT, and the read goes on")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -307,7 +317,8 @@ static void *reads_until_the_end(void *conn)
     return (void *)count;
 }
 
-TEST(two_readers_share_the_bytes)
+TEST(two_readers_share_the_bytes,
+     "threads: Two readers of one connection: each byte reaches one of them, both see the end")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -340,7 +351,8 @@ static void *closes(void *conn)
     return NULL;
 }
 
-TEST(another_thread_may_give_back)
+TEST(another_thread_may_give_back,
+     "threads: Another thread may write to, and give back, what this one borrowed")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -352,21 +364,4 @@ TEST(another_thread_may_give_back)
     CHECK_EQ(idle_in(pool), 1);
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
     server_close(&s);
-}
-
-int main(void)
-{
-    RUN(eight_threads_share_a_pool);
-    RUN(a_close_ends_a_running_read);
-    RUN(a_close_ends_a_running_write);
-    RUN(a_close_ends_a_running_wait);
-    RUN(the_number_is_kept_until_the_read_has_ended);
-    RUN(one_thread_reads_while_another_writes);
-    RUN(a_running_read_follows_a_deadline_set_meanwhile);
-    RUN(a_running_read_follows_a_deadline_moved_out);
-    RUN(a_running_write_follows_a_deadline_set_meanwhile);
-    RUN(detach_while_a_read_runs_is_refused);
-    RUN(two_readers_share_the_bytes);
-    RUN(another_thread_may_give_back);
-    return finished();
 }

@@ -41,7 +41,8 @@ static void expect_freed_at_close(cargo *c)
     CHECK(pthread_equal(c->by, pthread_self()));
 }
 
-TEST(data_rides_through_idle_periods)
+TEST(data_rides_through_idle_periods,
+     "user data: User data rides on the connection through idle periods")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -61,7 +62,8 @@ TEST(data_rides_through_idle_periods)
     server_close(&s);
 }
 
-TEST(a_connection_has_no_data_at_first)
+TEST(a_connection_has_no_data_at_first,
+     "user data: vcp_conn_data is NULL at first, and for a closed handle")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -73,7 +75,9 @@ TEST(a_connection_has_no_data_at_first)
     server_close(&s);
 }
 
-TEST(data_is_freed_when_a_discarded_one_closes)
+TEST(data_is_freed_when_a_discarded_one_closes,
+     "user data: free_data runs once at a discarding close: fd open, non-blocking, on the closing "
+     "thread")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -89,7 +93,8 @@ TEST(data_is_freed_when_a_discarded_one_closes)
     server_close(&s);
 }
 
-TEST(data_is_freed_when_the_shelf_is_full)
+TEST(data_is_freed_when_the_shelf_is_full,
+     "user data: free_data runs when there is no room to keep it")
 {
     server s = tcp_server();
     vcp_pool_options options = pool_options();
@@ -104,7 +109,7 @@ TEST(data_is_freed_when_the_shelf_is_full)
     server_close(&s);
 }
 
-TEST(data_is_freed_by_close_idle)
+TEST(data_is_freed_by_close_idle, "user data: free_data runs in close_idle")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -117,7 +122,8 @@ TEST(data_is_freed_by_close_idle)
     server_close(&s);
 }
 
-TEST(data_is_freed_when_room_is_made)
+TEST(data_is_freed_when_room_is_made,
+     "user data: free_data runs when the connection is closed to make room")
 {
     server a = tcp_server();
     server b = tcp_server();
@@ -136,7 +142,9 @@ TEST(data_is_freed_when_room_is_made)
     server_close(&b);
 }
 
-TEST(data_of_a_borrowed_one_outlives_its_pool)
+TEST(data_of_a_borrowed_one_outlives_its_pool,
+     "user data: User data of a borrowed connection outlives its pool, and is freed at the "
+     "give-back")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -150,7 +158,8 @@ TEST(data_of_a_borrowed_one_outlives_its_pool)
     server_close(&s);
 }
 
-TEST(background_work_frees_on_a_thread_of_the_library)
+TEST(background_work_frees_on_a_thread_of_the_library,
+     "user data: What the watch closes is freed on a helper thread of the library")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -166,7 +175,7 @@ TEST(background_work_frees_on_a_thread_of_the_library)
     server_close(&s);
 }
 
-TEST(data_is_not_freed_after_detach)
+TEST(data_is_not_freed_after_detach, "user data: free_data does not run after detach")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -181,7 +190,8 @@ TEST(data_is_not_freed_after_detach)
     server_close(&s);
 }
 
-TEST(setting_it_again_frees_what_was_there)
+TEST(setting_it_again_frees_what_was_there,
+     "user data: Setting it again, NULL too, frees what was there")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -204,7 +214,8 @@ TEST(setting_it_again_frees_what_was_there)
     server_close(&s);
 }
 
-TEST(setting_the_same_pointer_frees_nothing)
+TEST(setting_the_same_pointer_frees_nothing,
+     "user data: Setting the same pointer frees nothing; the new destructor counts")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -222,7 +233,8 @@ TEST(setting_the_same_pointer_frees_nothing)
     server_close(&s);
 }
 
-TEST(a_set_data_that_fails_leaves_the_data_yours)
+TEST(a_set_data_that_fails_leaves_the_data_yours,
+     "user data: A set data that fails leaves the data yours")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -237,7 +249,7 @@ TEST(a_set_data_that_fails_leaves_the_data_yours)
     server_close(&s);
 }
 
-TEST(data_may_come_without_a_destructor)
+TEST(data_may_come_without_a_destructor, "user data: free_data may be NULL")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -260,7 +272,8 @@ static void calls_the_library(void *data)
     CHECK_EQ(vcp_pool_close_idle(called_from), VCP_OK);
 }
 
-TEST(a_destructor_may_call_the_library)
+TEST(a_destructor_may_call_the_library,
+     "user data: free_data may call vcp_ functions: no lock is held")
 {
     server s = tcp_server();
     vcp_conn *conn;
@@ -282,7 +295,8 @@ static void *closes(void *conn)
     return (void *)(intptr_t)vcp_conn_close((vcp_conn *)conn);
 }
 
-TEST(two_closes_at_once_free_once)
+TEST(two_closes_at_once_free_once,
+     "user data: Two closes of one handle at once: one OK, one CONN_CLOSED, one free")
 {
     server s = tcp_server();
     vcp_pool_options options = pool_options();
@@ -406,7 +420,10 @@ static void closed_while_borrowed(vcp_pool *pool, vcp_conn *conn, int peer)
     given_back(pool, conn, peer);
 }
 
-TEST(whichever_way_it_goes_data_is_freed_once_before_the_descriptor)
+TEST(whichever_way_it_goes_data_is_freed_once_before_the_descriptor,
+     "user data: Discarded, idle too long, too old, used up, no room, evicted, closed by the "
+     "peer, dirty, aborted, drained, pool closed: free_data runs once, while the descriptor is "
+     "open")
 {
     static const ending ways[] = {
         {"discarded", NULL, discarded},
@@ -454,7 +471,7 @@ TEST(whichever_way_it_goes_data_is_freed_once_before_the_descriptor)
     }
 }
 
-TEST(data_is_never_freed_in_a_child)
+TEST(data_is_never_freed_in_a_child, "user data: free_data never runs in a child")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -481,26 +498,4 @@ TEST(data_is_never_freed_in_a_child)
     CHECK_EQ(freed(&idle), 1);
     CHECK_EQ(freed(&out), 1);
     server_close(&s);
-}
-
-int main(void)
-{
-    RUN(data_rides_through_idle_periods);
-    RUN(a_connection_has_no_data_at_first);
-    RUN(data_is_freed_when_a_discarded_one_closes);
-    RUN(data_is_freed_when_the_shelf_is_full);
-    RUN(data_is_freed_by_close_idle);
-    RUN(data_is_freed_when_room_is_made);
-    RUN(data_of_a_borrowed_one_outlives_its_pool);
-    RUN(background_work_frees_on_a_thread_of_the_library);
-    RUN(data_is_not_freed_after_detach);
-    RUN(setting_it_again_frees_what_was_there);
-    RUN(setting_the_same_pointer_frees_nothing);
-    RUN(a_set_data_that_fails_leaves_the_data_yours);
-    RUN(data_may_come_without_a_destructor);
-    RUN(a_destructor_may_call_the_library);
-    RUN(two_closes_at_once_free_once);
-    RUN(whichever_way_it_goes_data_is_freed_once_before_the_descriptor);
-    RUN(data_is_never_freed_in_a_child);
-    return finished();
 }

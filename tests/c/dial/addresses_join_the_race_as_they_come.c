@@ -39,31 +39,7 @@ static int64_t first_attempt_after(ground *g, const char *network)
     return tried_after(&g->s, 0, start);
 }
 
-TEST(ipv6_that_comes_within_fifty_milliseconds_is_tried_first)
-{
-    int64_t least = INT64_MAX;
-    int round;
-    for (round = 0; round < 10; round++) {
-        ground g;
-        char text[128];
-        int64_t after;
-        resolving_pool(&g);
-        place_answers(&g.where.at[0]);
-        place_answers(&g.where.at[1]);
-        tells(&g, "127.0.0.1 ::1", 20, 1);
-        after = first_attempt_after(&g, "tcp");
-        CHECK(after >= 20);
-        /* Two threads: the callback's 20 ms may grow beyond the dial's 50 ms. */
-        if (after < RESOLUTION_DELAY)
-            CHECK_STR(order_of(&g.s, text, sizeof text), "[::1]");
-        least = after < least ? after : least;
-        script_ends(&g);
-        ground_end(&g);
-    }
-    CHECK(least < at_most(RESOLUTION_DELAY));
-}
-
-TEST(ipv6_that_comes_later_is_not_waited_for)
+TEST(ipv6_that_comes_later_is_not_waited_for, "race: Resolution delay: after 50 ms IPv4 is tried")
 {
     ground g;
     char text[128];
@@ -96,20 +72,23 @@ static int64_t soonest_attempt(const char *network, const char *ips, int holds)
     return least;
 }
 
-TEST(ipv6_waits_for_nothing)
+TEST(ipv6_waits_for_nothing, "race: IPv6 that comes first is tried at once")
 {
     CHECK(soonest_attempt("tcp", "::1", 1) < at_most(RESOLUTION_DELAY));
 }
 
 /* Nothing that could still come would change the order. */
-TEST(ipv4_alone_does_not_wait_where_no_ipv6_can_come)
+TEST(ipv4_alone_does_not_wait_where_no_ipv6_can_come,
+     "race: IPv4 is tried at once where no IPv6 can come: on tcp4, and when the callback has "
+     "returned")
 {
     CHECK(soonest_attempt("tcp4", "127.0.0.1", 1) < at_most(RESOLUTION_DELAY));
     CHECK(soonest_attempt("tcp", "127.0.0.1", 0) < at_most(RESOLUTION_DELAY));
     CHECK(soonest_attempt("tcp", "127.0.0.1 ::1", 1) < at_most(RESOLUTION_DELAY));
 }
 
-TEST(an_address_that_comes_later_joins_the_race)
+TEST(an_address_that_comes_later_joins_the_race,
+     "race: An address that a resolve callback adds while others are tried joins the race")
 {
     ground g;
     char text[128];
@@ -129,7 +108,8 @@ TEST(an_address_that_comes_later_joins_the_race)
 }
 
 /* It has its turn as any other: not before fallback_delay_ms while another one is in flight. */
-TEST(an_address_that_comes_early_has_its_turn)
+TEST(an_address_that_comes_early_has_its_turn,
+     "race: It is tried in its turn, not before fallback_delay_ms")
 {
     ground g;
     int64_t start;
@@ -146,7 +126,8 @@ TEST(an_address_that_comes_early_has_its_turn)
     ground_end(&g);
 }
 
-TEST(while_more_may_come_the_failure_of_all_is_no_end)
+TEST(while_more_may_come_the_failure_of_all_is_no_end,
+     "race: A dial fails when all addresses have failed and no more can come")
 {
     ground g;
     member m;
@@ -173,7 +154,9 @@ TEST(while_more_may_come_the_failure_of_all_is_no_end)
     ground_end(&g);
 }
 
-TEST(a_deadline_ends_the_wait_for_addresses)
+TEST(a_deadline_ends_the_wait_for_addresses,
+     "race: TIMEOUT with a resolve callback that goes on: phase resolving without an address, "
+     "else connecting")
 {
     ground g;
     vcp_dial_options d = dial_options(0);
@@ -194,15 +177,28 @@ TEST(a_deadline_ends_the_wait_for_addresses)
     ground_end(&g);
 }
 
-int main(void)
+TEST(ipv6_that_comes_within_fifty_milliseconds_is_tried_first,
+     "race: Resolution delay: IPv6 that a resolve callback adds within 50 ms of IPv4 is tried "
+     "first")
 {
-    RUN(ipv6_that_comes_later_is_not_waited_for);
-    RUN(ipv6_waits_for_nothing);
-    RUN(ipv4_alone_does_not_wait_where_no_ipv6_can_come);
-    RUN(an_address_that_comes_later_joins_the_race);
-    RUN(an_address_that_comes_early_has_its_turn);
-    RUN(while_more_may_come_the_failure_of_all_is_no_end);
-    RUN(a_deadline_ends_the_wait_for_addresses);
-    RUN(ipv6_that_comes_within_fifty_milliseconds_is_tried_first);
-    return finished();
+    int64_t least = INT64_MAX;
+    int round;
+    for (round = 0; round < 10; round++) {
+        ground g;
+        char text[128];
+        int64_t after;
+        resolving_pool(&g);
+        place_answers(&g.where.at[0]);
+        place_answers(&g.where.at[1]);
+        tells(&g, "127.0.0.1 ::1", 20, 1);
+        after = first_attempt_after(&g, "tcp");
+        CHECK(after >= 20);
+        /* Two threads: the callback's 20 ms may grow beyond the dial's 50 ms. */
+        if (after < RESOLUTION_DELAY)
+            CHECK_STR(order_of(&g.s, text, sizeof text), "[::1]");
+        least = after < least ? after : least;
+        script_ends(&g);
+        ground_end(&g);
+    }
+    CHECK(least < at_most(RESOLUTION_DELAY));
 }

@@ -136,7 +136,9 @@ static void fill_long_texts(void)
     memset(tag1024, 't', 1024);
 }
 
-TEST(each_address_is_judged_as_the_table_says)
+TEST(each_address_is_judged_as_the_table_says,
+     "addresses: About 100 addresses, good and bad, on every network: dial, get and idle_count "
+     "judge them alike")
 {
     vcp_pool *pool = pool_new(NULL);
     vcp_dial_options options = dial_options(VCP_DIAL_REUSE_ONLY);
@@ -189,7 +191,8 @@ static const struct {
     {"unix", "/a", "/a/", 0},
 };
 
-TEST(spellings_of_one_destination_are_one)
+TEST(spellings_of_one_destination_are_one,
+     "addresses: 19 pairs of spellings: which are one destination, which are two")
 {
     size_t i;
     for (i = 0; i < sizeof pairs / sizeof pairs[0]; i++) {
@@ -220,7 +223,8 @@ static void expect_dial(const char *network, const char *address, int status)
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
 }
 
-TEST(a_literal_of_the_wrong_family_does_not_resolve)
+TEST(a_literal_of_the_wrong_family_does_not_resolve,
+     "addresses: A literal of the wrong family is RESOLVE, on tcp, udp and ip")
 {
     expect_dial("tcp4", "[::1]:80", VCP_ERR_RESOLVE);
     expect_dial("udp4", "[::1]:80", VCP_ERR_RESOLVE);
@@ -230,7 +234,7 @@ TEST(a_literal_of_the_wrong_family_does_not_resolve)
     expect_dial("ip6:58", "127.0.0.1", VCP_ERR_RESOLVE);
 }
 
-TEST(port_zero_is_dialed_as_given)
+TEST(port_zero_is_dialed_as_given, "addresses: Port zero is dialed as given")
 {
     vcp_pool *pool = pool_new(NULL);
     vcp_conn *conn;
@@ -239,7 +243,7 @@ TEST(port_zero_is_dialed_as_given)
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
 }
 
-TEST(without_a_host_loopback_is_dialed)
+TEST(without_a_host_loopback_is_dialed, "addresses: :port is 127.0.0.1, or ::1 on the 6 networks")
 {
     server s4 = tcp_server();
     server s6 = tcp6_server();
@@ -264,7 +268,7 @@ TEST(without_a_host_loopback_is_dialed)
     server_close(&s6);
 }
 
-TEST(a_zone_is_dialed)
+TEST(a_zone_is_dialed, "addresses: [v6%zone]:port is dialed")
 {
     server s = tcp6_server();
     vcp_pool *pool = pool_new(NULL);
@@ -277,7 +281,8 @@ TEST(a_zone_is_dialed)
     server_close(&s);
 }
 
-TEST(an_address_and_a_count_need_each_other)
+TEST(an_address_and_a_count_need_each_other,
+     "addresses: idle_count takes network and address, or NULL for both")
 {
     vcp_pool *pool = pool_new(NULL);
     CHECK_EQ(vcp_pool_idle_count(pool, NULL, NULL), 0);
@@ -286,7 +291,8 @@ TEST(an_address_and_a_count_need_each_other)
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
 }
 
-TEST(a_tag_of_1024_bytes_is_taken)
+TEST(a_tag_of_1024_bytes_is_taken,
+     "addresses: A reuse tag of 1,024 bytes is taken and told in full")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -302,16 +308,7 @@ TEST(a_tag_of_1024_bytes_is_taken)
     server_close(&s);
 }
 
-int main(void)
+BEFORE_THE_TESTS(char **argv)
 {
     fill_long_texts();
-    RUN(each_address_is_judged_as_the_table_says);
-    RUN(spellings_of_one_destination_are_one);
-    RUN(a_literal_of_the_wrong_family_does_not_resolve);
-    RUN(port_zero_is_dialed_as_given);
-    RUN(without_a_host_loopback_is_dialed);
-    RUN(a_zone_is_dialed);
-    RUN(an_address_and_a_count_need_each_other);
-    RUN(a_tag_of_1024_bytes_is_taken);
-    return finished();
 }

@@ -85,7 +85,8 @@ static void name_at(char *out, size_t size, const char *host, const server *s)
     snprintf(out, size, "%s%s", host, strrchr(s->address, ':'));
 }
 
-TEST(rewrite_says_where_to_dial_and_the_destination_keeps_its_name)
+TEST(rewrite_says_where_to_dial_and_the_destination_keeps_its_name,
+     "callbacks: rewrite says where a fresh dial goes; the destination keeps its name")
 {
     server s = tcp_server();
     seen heard = nothing_seen();
@@ -114,7 +115,8 @@ TEST(rewrite_says_where_to_dial_and_the_destination_keeps_its_name)
     server_close(&s);
 }
 
-TEST(rewrite_to_a_bad_address_is_an_error)
+TEST(rewrite_to_a_bad_address_is_an_error,
+     "callbacks: A rewrite to a bad address is an error that names the callback")
 {
     seen heard = nothing_seen();
     vcp_pool_options o = pool_options();
@@ -129,7 +131,7 @@ TEST(rewrite_to_a_bad_address_is_an_error)
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
 }
 
-TEST(resolve_replaces_the_systems_resolver)
+TEST(resolve_replaces_the_systems_resolver, "callbacks: resolve replaces getaddrinfo")
 {
     server s = tcp_server();
     seen heard = nothing_seen();
@@ -160,7 +162,8 @@ TEST(resolve_replaces_the_systems_resolver)
     server_close(&s);
 }
 
-TEST(resolve_without_a_deadline_runs_on_the_dialing_thread_with_minus_one)
+TEST(resolve_without_a_deadline_runs_on_the_dialing_thread_with_minus_one,
+     "callbacks: resolve without a deadline or token runs on the dialing thread, with timeout -1")
 {
     server s = tcp_server();
     seen heard = nothing_seen();
@@ -182,7 +185,8 @@ TEST(resolve_without_a_deadline_runs_on_the_dialing_thread_with_minus_one)
     server_close(&s);
 }
 
-TEST(resolve_that_finds_nothing_is_a_resolve_error)
+TEST(resolve_that_finds_nothing_is_a_resolve_error,
+     "callbacks: resolve that adds nothing is RESOLVE")
 {
     seen heard = nothing_seen();
     vcp_pool_options o = pool_options();
@@ -197,7 +201,8 @@ TEST(resolve_that_finds_nothing_is_a_resolve_error)
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
 }
 
-TEST(a_slow_resolve_does_not_outlive_the_deadline)
+TEST(a_slow_resolve_does_not_outlive_the_deadline,
+     "callbacks: A slow resolve callback ends with the deadline: TIMEOUT, resolving")
 {
     seen heard = nothing_seen();
     vcp_pool_options o = pool_options();
@@ -221,7 +226,8 @@ TEST(a_slow_resolve_does_not_outlive_the_deadline)
     EVENTUALLY(__atomic_load_n(&heard.add_status, __ATOMIC_SEQ_CST) != 0, 5000);
 }
 
-TEST(dial_hands_over_a_connected_descriptor)
+TEST(dial_hands_over_a_connected_descriptor,
+     "callbacks: dial hands over a connected descriptor, which the pool owns")
 {
     server s = tcp_server();
     seen heard = nothing_seen();
@@ -271,7 +277,9 @@ static int refused_fd(vcp_pool *pool, seen *heard, int fd, const char *why)
     return is_open(fd);
 }
 
-TEST(what_a_dial_callback_returns_is_closed_unless_a_pool_has_it)
+TEST(what_a_dial_callback_returns_is_closed_unless_a_pool_has_it,
+     "callbacks: What a dial callback returns is the pool's: what is no connected socket is "
+     "closed, what a pool has already is left alone")
 {
     server s = tcp_server();
     seen heard = nothing_seen();
@@ -295,7 +303,8 @@ TEST(what_a_dial_callback_returns_is_closed_unless_a_pool_has_it)
     server_close(&s);
 }
 
-TEST(control_sees_the_socket_before_it_connects)
+TEST(control_sees_the_socket_before_it_connects,
+     "callbacks: control sees the socket after socket(), before bind and connect, as tcp4 or tcp6")
 {
     server s = tcp_server();
     seen heard = nothing_seen();
@@ -344,7 +353,9 @@ static void check_refusal(vcp_pool_options o, seen *heard, const char *name, int
     server_close(&s);
 }
 
-TEST(each_callbacks_refusal_is_told_with_its_number_and_leaves_nothing_open)
+TEST(each_callbacks_refusal_is_told_with_its_number_and_leaves_nothing_open,
+     "callbacks: Each callback's refusal is CALLBACK with its number in the message and leaves no "
+     "descriptor open")
 {
     seen heard = nothing_seen();
     vcp_pool_options o = pool_options();
@@ -361,13 +372,14 @@ TEST(each_callbacks_refusal_is_told_with_its_number_and_leaves_nothing_open)
     check_refusal(o, &heard, "control", 44);
 }
 
-TEST(a_callbacks_text_is_refused_outside_of_one)
+TEST(a_callbacks_text_is_refused_outside_of_one,
+     "callbacks: vcp_set_callback_error outside of a callback, or with NULL, is INVALID_ARGUMENT")
 {
     CHECK_EQ(vcp_set_callback_error("x"), VCP_ERR_INVALID_ARGUMENT);
     CHECK_EQ(vcp_set_callback_error(NULL), VCP_ERR_INVALID_ARGUMENT);
 }
 
-TEST(an_answer_serves_for_dns_cache_ms)
+TEST(an_answer_serves_for_dns_cache_ms, "callbacks: dns_cache_ms: for so long an answer serves")
 {
     server s = tcp_server();
     seen heard = nothing_seen();
@@ -396,7 +408,8 @@ TEST(an_answer_serves_for_dns_cache_ms)
     server_close(&s);
 }
 
-TEST(an_answer_that_comes_too_late_serves_the_next_dial)
+TEST(an_answer_that_comes_too_late_serves_the_next_dial,
+     "callbacks: A late answer of the resolver is cached")
 {
     server s = tcp_server();
     seen heard = nothing_seen();
@@ -450,7 +463,8 @@ static void *dials_for_300_ms(void *argument)
     return NULL;
 }
 
-TEST(who_shares_a_lookup_does_not_fail_by_the_others_deadline)
+TEST(who_shares_a_lookup_does_not_fail_by_the_others_deadline,
+     "callbacks: A dial that shares a lookup does not fail by the deadline of the one that asked")
 {
     server s = tcp_server();
     vcp_pool_options o = pool_options();
@@ -474,7 +488,8 @@ TEST(who_shares_a_lookup_does_not_fail_by_the_others_deadline)
     server_close(&s);
 }
 
-TEST(the_error_of_a_rewritten_dial_says_where_it_went)
+TEST(the_error_of_a_rewritten_dial_says_where_it_went,
+     "callbacks: The message of a rewritten dial names the address that was tried")
 {
     server refusing = refusing_server();
     seen heard = nothing_seen();
@@ -515,7 +530,9 @@ static int dials_and_refuses(void *user, const char *network, const char *addres
 }
 
 /* on_event refuses nothing: what it said became the text of the callback that had caused the event. */
-TEST(on_event_has_no_say_in_the_callback_that_causes_it)
+TEST(on_event_has_no_say_in_the_callback_that_causes_it,
+     "callbacks: vcp_set_callback_error inside on_event is INVALID_ARGUMENT, also where a "
+     "callback of another pool causes the event")
 {
     server s = tcp_server();
     vcp_pool_options o = pool_options();
@@ -605,7 +622,9 @@ static void set_late_callback(vcp_pool_options *o, int which)
 }
 
 /* Its own refusal came first, and hid why it had given up. */
-TEST(a_callback_that_refuses_after_the_pools_close_does_not_hide_it)
+TEST(a_callback_that_refuses_after_the_pools_close_does_not_hide_it,
+     "callbacks: A rewrite, resolve, dial or control callback that refuses after the pool's "
+     "close: POOL_CLOSED")
 {
     /* A callback may return after its dial: each has one of its own. */
     static late of_each[8];
@@ -651,7 +670,8 @@ static void *fire_when_inside(void *argument)
     return NULL;
 }
 
-TEST(a_callback_that_refuses_after_the_token_fired_does_not_hide_it)
+TEST(a_callback_that_refuses_after_the_token_fired_does_not_hide_it,
+     "callbacks: One that refuses after the token fired: CANCELED")
 {
     static late of_each[4];
     server s = tcp_server();
@@ -676,27 +696,4 @@ TEST(a_callback_that_refuses_after_the_token_fired_does_not_hide_it)
         CHECK_EQ(vcp_pool_close(l->pool), VCP_OK);
     }
     server_close(&s);
-}
-
-int main(void)
-{
-    RUN(rewrite_says_where_to_dial_and_the_destination_keeps_its_name);
-    RUN(rewrite_to_a_bad_address_is_an_error);
-    RUN(resolve_replaces_the_systems_resolver);
-    RUN(resolve_without_a_deadline_runs_on_the_dialing_thread_with_minus_one);
-    RUN(resolve_that_finds_nothing_is_a_resolve_error);
-    RUN(a_slow_resolve_does_not_outlive_the_deadline);
-    RUN(dial_hands_over_a_connected_descriptor);
-    RUN(what_a_dial_callback_returns_is_closed_unless_a_pool_has_it);
-    RUN(control_sees_the_socket_before_it_connects);
-    RUN(each_callbacks_refusal_is_told_with_its_number_and_leaves_nothing_open);
-    RUN(a_callbacks_text_is_refused_outside_of_one);
-    RUN(an_answer_serves_for_dns_cache_ms);
-    RUN(an_answer_that_comes_too_late_serves_the_next_dial);
-    RUN(who_shares_a_lookup_does_not_fail_by_the_others_deadline);
-    RUN(the_error_of_a_rewritten_dial_says_where_it_went);
-    RUN(on_event_has_no_say_in_the_callback_that_causes_it);
-    RUN(a_callback_that_refuses_after_the_pools_close_does_not_hide_it);
-    RUN(a_callback_that_refuses_after_the_token_fired_does_not_hide_it);
-    return finished();
 }

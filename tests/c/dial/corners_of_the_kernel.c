@@ -4,7 +4,8 @@
 #include <sys/resource.h>
 
 /* A port on which nobody listens may be the one that the socket itself got: TCP connects it to itself. */
-TEST(a_socket_that_connects_to_itself_is_refused)
+TEST(a_socket_that_connects_to_itself_is_refused,
+     "kernel: A socket that connects to itself is refused, as in Go")
 {
     server s = tcp_server();
     vcp_pool_options o = pool_options();
@@ -24,7 +25,8 @@ TEST(a_socket_that_connects_to_itself_is_refused)
 }
 
 /* The engine looks while it is borrowed, a moment before a coarse clock says that its time has come. */
-TEST(a_connection_given_back_as_its_lifetime_ends_does_not_stay)
+TEST(a_connection_given_back_as_its_lifetime_ends_does_not_stay,
+     "kernel: What is given back just as its lifetime ends leaves within 1 s")
 {
     int round;
     for (round = 0; round < 20; round++) {
@@ -52,7 +54,8 @@ TEST(a_connection_given_back_as_its_lifetime_ends_does_not_stay)
 }
 
 /* unix(7): "@name" is abstract, "./@name" a file; they must not be one destination. */
-TEST(a_file_that_begins_with_an_at_sign_is_not_the_abstract_name)
+TEST(a_file_that_begins_with_an_at_sign_is_not_the_abstract_name,
+     "kernel: `@name` and the file `./@name` are two destinations")
 {
     char directory[] = "/tmp/vcp-at-XXXXXX";
     char before[4096];
@@ -85,7 +88,8 @@ TEST(a_file_that_begins_with_an_at_sign_is_not_the_abstract_name)
 }
 
 /* Two abstract names that are no text would look the same. */
-TEST(a_peer_whose_name_is_no_text_is_not_added)
+TEST(a_peer_whose_name_is_no_text_is_not_added,
+     "kernel: add of a socket whose peer's name is no text is refused")
 {
     struct sockaddr_un name;
     socklen_t length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 3);
@@ -106,7 +110,8 @@ TEST(a_peer_whose_name_is_no_text_is_not_added)
 }
 
 /* close(2) waits for the peer when SO_LINGER is on (socket(7)); the one watch of all pools must not. */
-TEST(a_lingering_close_holds_nobody_up)
+TEST(a_lingering_close_holds_nobody_up,
+     "kernel: A close that lingers does not stop the watch of other pools")
 {
     server s = tcp_server();
     vcp_pool_options o = pool_options();
@@ -140,7 +145,8 @@ TEST(a_lingering_close_holds_nobody_up)
     server_close(&s);
 }
 
-TEST(an_explicit_mode_is_set_whatever_the_last_borrower_did)
+TEST(an_explicit_mode_is_set_whatever_the_last_borrower_did,
+     "kernel: BLOCKING and NONBLOCKING set the mode at the borrow, whatever it was")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -159,7 +165,8 @@ TEST(an_explicit_mode_is_set_whatever_the_last_borrower_did)
     server_close(&s);
 }
 
-TEST(dialing_the_unspecified_address_tells_the_peers)
+TEST(dialing_the_unspecified_address_tells_the_peers,
+     "kernel: remote_address is the peer's, also when 0.0.0.0 was dialed")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -174,7 +181,7 @@ TEST(dialing_the_unspecified_address_tells_the_peers)
     server_close(&s);
 }
 
-TEST(raw_ipv6_can_be_bound_to_an_address)
+TEST(raw_ipv6_can_be_bound_to_an_address, "kernel: local_address works for raw IPv6")
 {
     vcp_pool_options o = pool_options();
     vcp_pool *pool;
@@ -190,7 +197,8 @@ TEST(raw_ipv6_can_be_bound_to_an_address)
 }
 
 /* A program that closes a pooled descriptor itself and opens another one must not have two borrowers of one number. */
-TEST(a_number_that_came_back_as_another_connection_is_left_to_it)
+TEST(a_number_that_came_back_as_another_connection_is_left_to_it,
+     "kernel: A descriptor number that belongs to another connection by now is left alone")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -212,7 +220,9 @@ TEST(a_number_that_came_back_as_another_connection_is_left_to_it)
 }
 
 /* With no descriptor left a read that has to wait takes one from the longest idle connection. */
-TEST(a_read_that_waits_makes_room_when_descriptors_run_out)
+TEST(a_read_that_waits_makes_room_when_descriptors_run_out,
+     "kernel: EMFILE: the longest idle connection is closed, then tried once more (a read that "
+     "waits)")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -240,19 +250,4 @@ TEST(a_read_that_waits_makes_room_when_descriptors_run_out)
     give_back(reader);
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
     server_close(&s);
-}
-
-int main(void)
-{
-    RUN(a_socket_that_connects_to_itself_is_refused);
-    RUN(a_connection_given_back_as_its_lifetime_ends_does_not_stay);
-    RUN(a_file_that_begins_with_an_at_sign_is_not_the_abstract_name);
-    RUN(a_peer_whose_name_is_no_text_is_not_added);
-    RUN(a_lingering_close_holds_nobody_up);
-    RUN(an_explicit_mode_is_set_whatever_the_last_borrower_did);
-    RUN(dialing_the_unspecified_address_tells_the_peers);
-    RUN(raw_ipv6_can_be_bound_to_an_address);
-    RUN(a_number_that_came_back_as_another_connection_is_left_to_it);
-    RUN(a_read_that_waits_makes_room_when_descriptors_run_out);
-    return finished();
 }

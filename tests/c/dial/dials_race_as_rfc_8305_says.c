@@ -32,33 +32,6 @@ static void check_remote(vcp_conn *conn, const place *p)
  * TCP to a multicast address fails at once on every machine: ENETUNREACH. Many rounds: the dial must never see a part of
  * getaddrinfo's answer.
  */
-TEST(families_take_turns_and_the_first_ones_begins)
-{
-    const char *const cases[][2] = {
-        {"ff0e::1 ff0e::2 ff0e::3 127.0.0.2 127.0.0.3", "[ff0e::1] 127.0.0.2 [ff0e::2] 127.0.0.3 [ff0e::3]"},
-        {"127.0.0.3 127.0.0.2 127.0.0.1 ff0e::2 ff0e::1", "127.0.0.3 [ff0e::2] 127.0.0.2 [ff0e::1] 127.0.0.1"},
-        {"127.0.0.1 ff0e::1 ff0e::2", "127.0.0.1 [ff0e::1] [ff0e::2]"},
-        {"127.0.0.3 127.0.0.1", "127.0.0.3 127.0.0.1"},
-        {"127.0.0.1 127.0.0.2 127.0.0.1 ff0e::1 ff0e::1", "127.0.0.1 [ff0e::1] 127.0.0.2"},
-    };
-    size_t i;
-    int round;
-    for (round = 0; round < 20; round++) {
-        for (i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-            ground g;
-            vcp_conn *conn;
-            char text[256];
-            int k;
-            default_pool(&g);
-            name_is("somewhere.test", cases[i][0]);
-            CHECK_EQ(dial_name(&g, 30000, &conn), VCP_ERR_CONNECT);
-            CHECK_STR(order_of(&g.s, text, sizeof text), cases[i][1]);
-            for (k = 0; k < g.s.count; k++)
-                CHECK_STR(g.s.all[k].network, g.s.all[k].address[0] == '[' ? "tcp6" : "tcp4");
-            ground_end(&g);
-        }
-    }
-}
 
 static void check_staggered(int64_t fallback_delay_ms)
 {
@@ -83,18 +56,21 @@ static void check_staggered(int64_t fallback_delay_ms)
     ground_end(&g);
 }
 
-TEST(the_next_one_is_tried_after_fallback_delay_ms)
+TEST(the_next_one_is_tried_after_fallback_delay_ms,
+     "race: fallback_delay_ms: the next address is tried so long after the last one began")
 {
     check_staggered(100);
     check_staggered(400);
 }
 
-TEST(the_next_one_is_tried_after_a_quarter_of_a_second_by_default)
+TEST(the_next_one_is_tried_after_a_quarter_of_a_second_by_default,
+     "race: fallback_delay_ms is 250 by default")
 {
     check_staggered(-1);
 }
 
-TEST(one_that_fails_makes_room_for_the_next_at_once)
+TEST(one_that_fails_makes_room_for_the_next_at_once,
+     "race: When an address fails the next one is tried at once")
 {
     ground g;
     int64_t start;
@@ -116,7 +92,7 @@ TEST(one_that_fails_makes_room_for_the_next_at_once)
     ground_end(&g);
 }
 
-TEST(at_most_six_are_in_flight)
+TEST(at_most_six_are_in_flight, "race: At most 6 addresses are tried at once")
 {
     ground g;
     member m;
@@ -142,7 +118,9 @@ TEST(at_most_six_are_in_flight)
     ground_end(&g);
 }
 
-TEST(the_first_to_connect_wins_and_no_other_stays_open)
+TEST(the_first_to_connect_wins_and_no_other_stays_open,
+     "race: The first address to connect wins; after success, failure and timeout no other socket "
+     "stays open")
 {
     ground g;
     vcp_conn *conn;
@@ -196,7 +174,8 @@ static int let_the_first_connect(void *user, const char *network, const char *ad
     return 0;
 }
 
-TEST(a_loser_that_has_connected_is_closed_too)
+TEST(a_loser_that_has_connected_is_closed_too,
+     "race: A loser that has connected already is closed: its server sees the end")
 {
     ground g;
     vcp_conn *conn;
@@ -241,7 +220,8 @@ static vcp_pool *one_by_one(ground *g)
     return ground_pool(g);
 }
 
-TEST(with_a_negative_delay_each_has_its_share_of_what_remains)
+TEST(with_a_negative_delay_each_has_its_share_of_what_remains,
+     "race: fallback_delay_ms < 0: one after another, each with its share of what remains")
 {
     ground g;
     int64_t start;
@@ -259,7 +239,8 @@ TEST(with_a_negative_delay_each_has_its_share_of_what_remains)
     ground_end(&g);
 }
 
-TEST(with_a_negative_delay_each_has_two_seconds_at_least)
+TEST(with_a_negative_delay_each_has_two_seconds_at_least,
+     "race: fallback_delay_ms < 0: a share is at least 2 s")
 {
     ground g;
     int64_t start;
@@ -275,7 +256,9 @@ TEST(with_a_negative_delay_each_has_two_seconds_at_least)
     ground_end(&g);
 }
 
-TEST(the_message_names_every_address_and_the_number_is_the_first_ones)
+TEST(the_message_names_every_address_and_the_number_is_the_first_ones,
+     "race: CONNECT and TIMEOUT name every address tried with its error; vcp_last_errno is the "
+     "first one's")
 {
     ground g;
     vcp_conn *conn;
@@ -310,17 +293,32 @@ TEST(the_message_names_every_address_and_the_number_is_the_first_ones)
     ground_end(&g);
 }
 
-int main(void)
+TEST(families_take_turns_and_the_first_ones_begins,
+     "race: Families are interleaved, the first one's family first, each in its order; every "
+     "address once")
 {
-    RUN(the_next_one_is_tried_after_fallback_delay_ms);
-    RUN(the_next_one_is_tried_after_a_quarter_of_a_second_by_default);
-    RUN(one_that_fails_makes_room_for_the_next_at_once);
-    RUN(at_most_six_are_in_flight);
-    RUN(the_first_to_connect_wins_and_no_other_stays_open);
-    RUN(a_loser_that_has_connected_is_closed_too);
-    RUN(with_a_negative_delay_each_has_its_share_of_what_remains);
-    RUN(with_a_negative_delay_each_has_two_seconds_at_least);
-    RUN(the_message_names_every_address_and_the_number_is_the_first_ones);
-    RUN(families_take_turns_and_the_first_ones_begins);
-    return finished();
+    const char *const cases[][2] = {
+        {"ff0e::1 ff0e::2 ff0e::3 127.0.0.2 127.0.0.3", "[ff0e::1] 127.0.0.2 [ff0e::2] 127.0.0.3 [ff0e::3]"},
+        {"127.0.0.3 127.0.0.2 127.0.0.1 ff0e::2 ff0e::1", "127.0.0.3 [ff0e::2] 127.0.0.2 [ff0e::1] 127.0.0.1"},
+        {"127.0.0.1 ff0e::1 ff0e::2", "127.0.0.1 [ff0e::1] [ff0e::2]"},
+        {"127.0.0.3 127.0.0.1", "127.0.0.3 127.0.0.1"},
+        {"127.0.0.1 127.0.0.2 127.0.0.1 ff0e::1 ff0e::1", "127.0.0.1 [ff0e::1] 127.0.0.2"},
+    };
+    size_t i;
+    int round;
+    for (round = 0; round < 20; round++) {
+        for (i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+            ground g;
+            vcp_conn *conn;
+            char text[256];
+            int k;
+            default_pool(&g);
+            name_is("somewhere.test", cases[i][0]);
+            CHECK_EQ(dial_name(&g, 30000, &conn), VCP_ERR_CONNECT);
+            CHECK_STR(order_of(&g.s, text, sizeof text), cases[i][1]);
+            for (k = 0; k < g.s.count; k++)
+                CHECK_STR(g.s.all[k].network, g.s.all[k].address[0] == '[' ? "tcp6" : "tcp4");
+            ground_end(&g);
+        }
+    }
 }

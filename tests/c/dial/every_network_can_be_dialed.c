@@ -29,7 +29,7 @@ static void talk(const char *network, server *s, const char *address)
     server_close(s);
 }
 
-TEST(tcp_can_be_dialed)
+TEST(tcp_can_be_dialed, "networks: tcp: dial, echo, give back, reuse, echo")
 {
     server s4 = tcp_server();
     server s6 = tcp6_server();
@@ -37,19 +37,19 @@ TEST(tcp_can_be_dialed)
     talk("tcp", &s6, s6.address);
 }
 
-TEST(tcp4_can_be_dialed)
+TEST(tcp4_can_be_dialed, "networks: tcp4: dial, echo, give back, reuse, echo")
 {
     server s = tcp_server();
     talk("tcp4", &s, s.address);
 }
 
-TEST(tcp6_can_be_dialed)
+TEST(tcp6_can_be_dialed, "networks: tcp6: dial, echo, give back, reuse, echo")
 {
     server s = tcp6_server();
     talk("tcp6", &s, s.address);
 }
 
-TEST(udp_can_be_dialed)
+TEST(udp_can_be_dialed, "networks: udp: dial, echo, give back, reuse, echo")
 {
     server s4 = udp_server();
     server s6 = server_on(AF_INET6, SOCK_DGRAM, 0, 0);
@@ -57,19 +57,19 @@ TEST(udp_can_be_dialed)
     talk("udp", &s6, s6.address);
 }
 
-TEST(udp4_can_be_dialed)
+TEST(udp4_can_be_dialed, "networks: udp4: dial, echo, give back, reuse, echo")
 {
     server s = udp_server();
     talk("udp4", &s, s.address);
 }
 
-TEST(udp6_can_be_dialed)
+TEST(udp6_can_be_dialed, "networks: udp6: dial, echo, give back, reuse, echo")
 {
     server s = server_on(AF_INET6, SOCK_DGRAM, 0, 0);
     talk("udp6", &s, s.address);
 }
 
-TEST(unix_can_be_dialed)
+TEST(unix_can_be_dialed, "networks: unix: path and @abstract, dial, echo, reuse")
 {
     server path = unix_server(SOCK_STREAM, 0);
     server abstract = unix_server(SOCK_STREAM, 1);
@@ -78,7 +78,8 @@ TEST(unix_can_be_dialed)
 }
 
 /* The client's socket has a name of its own, so that the server can answer. */
-TEST(unixgram_can_be_dialed_and_answered)
+TEST(unixgram_can_be_dialed_and_answered,
+     "networks: unixgram: auto-bound, so that the server can answer")
 {
     server path = unix_server(SOCK_DGRAM, 0);
     server abstract = unix_server(SOCK_DGRAM, 1);
@@ -93,7 +94,7 @@ TEST(unixgram_can_be_dialed_and_answered)
     talk("unixgram", &abstract, abstract.address);
 }
 
-TEST(unixpacket_can_be_dialed)
+TEST(unixpacket_can_be_dialed, "networks: unixpacket: path and @abstract, dial, echo, reuse")
 {
     server path = unix_server(SOCK_SEQPACKET, 0);
     server abstract = unix_server(SOCK_SEQPACKET, 1);
@@ -113,7 +114,7 @@ static unsigned short internet_sum(const unsigned char *bytes, size_t size)
     return (unsigned short)~sum;
 }
 
-TEST(raw_ip_can_be_dialed)
+TEST(raw_ip_can_be_dialed, "networks: ip4:icmp and ip6:58: a ping of loopback (as root)")
 {
     vcp_pool *pool;
     vcp_conn *conn;
@@ -145,7 +146,8 @@ TEST(raw_ip_can_be_dialed)
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
 }
 
-TEST(raw_ip_without_the_right_is_refused)
+TEST(raw_ip_without_the_right_is_refused,
+     "networks: Raw sockets without the right: an error with EPERM, no slot kept")
 {
     pid_t child = fork();
     int status = 0;
@@ -165,7 +167,9 @@ TEST(raw_ip_without_the_right_is_refused)
     CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
-TEST(a_name_is_dialed_at_the_address_that_answers)
+TEST(a_name_is_dialed_at_the_address_that_answers,
+     "networks: A name is resolved and dialed; conn_address keeps the name, remote_address tells "
+     "the IP")
 {
     server s4 = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -183,7 +187,7 @@ TEST(a_name_is_dialed_at_the_address_that_answers)
     server_close(&s4);
 }
 
-TEST(a_name_is_dialed_for_datagrams_and_raw_ip_too)
+TEST(a_name_is_dialed_for_datagrams_and_raw_ip_too, "networks: Names work on udp and ip networks")
 {
     server s = udp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -202,7 +206,8 @@ TEST(a_name_is_dialed_for_datagrams_and_raw_ip_too)
     server_close(&s);
 }
 
-TEST(the_local_address_is_the_sockets_own)
+TEST(the_local_address_is_the_sockets_own,
+     "networks: vcp_conn_local_address tells what getsockname tells")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -220,7 +225,8 @@ TEST(the_local_address_is_the_sockets_own)
     server_close(&s);
 }
 
-TEST(a_unix_client_without_a_name_has_an_empty_local_address)
+TEST(a_unix_client_without_a_name_has_an_empty_local_address,
+     "networks: vcp_conn_local_address of an unnamed unix socket is \"\"")
 {
     server s = unix_server(SOCK_STREAM, 0);
     vcp_pool *pool = pool_new(NULL);
@@ -231,24 +237,4 @@ TEST(a_unix_client_without_a_name_has_an_empty_local_address)
     give_back(conn);
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
     server_close(&s);
-}
-
-int main(void)
-{
-    RUN(tcp_can_be_dialed);
-    RUN(tcp4_can_be_dialed);
-    RUN(tcp6_can_be_dialed);
-    RUN(udp_can_be_dialed);
-    RUN(udp4_can_be_dialed);
-    RUN(udp6_can_be_dialed);
-    RUN(unix_can_be_dialed);
-    RUN(unixgram_can_be_dialed_and_answered);
-    RUN(unixpacket_can_be_dialed);
-    RUN(raw_ip_can_be_dialed);
-    RUN(raw_ip_without_the_right_is_refused);
-    RUN(a_name_is_dialed_at_the_address_that_answers);
-    RUN(a_name_is_dialed_for_datagrams_and_raw_ip_too);
-    RUN(the_local_address_is_the_sockets_own);
-    RUN(a_unix_client_without_a_name_has_an_empty_local_address);
-    return finished();
 }

@@ -34,7 +34,9 @@ static int64_t let_through_after(vcp_pool *pool, script *s, const char *address,
     return now_ms() - start;
 }
 
-TEST(after_a_failed_dial_others_fail_at_once_with_the_same_error)
+TEST(after_a_failed_dial_others_fail_at_once_with_the_same_error,
+     "failures: fail_fast_ms: after a failed dial others fail at once with the same error, "
+     "without a socket, for so long")
 {
     ground g;
     vcp_pool *pool = failing_fast(&g, FAST);
@@ -59,7 +61,7 @@ TEST(after_a_failed_dial_others_fail_at_once_with_the_same_error)
     ground_end(&g);
 }
 
-TEST(a_failed_probe_starts_it_anew)
+TEST(a_failed_probe_starts_it_anew, "failures: fail_fast_ms begins anew with every failure")
 {
     ground g;
     vcp_pool *pool = failing_fast(&g, FAST);
@@ -124,18 +126,22 @@ static void check_probe(int answers)
     ground_end(&g);
 }
 
-TEST(one_probe_is_let_through_and_its_success_ends_it)
+TEST(one_probe_is_let_through_and_its_success_ends_it,
+     "failures: Then one dial is let through, and the others fail at once until it has ended; its "
+     "success ends this")
 {
     check_probe(1);
 }
 
-TEST(one_probe_is_let_through_and_its_failure_starts_it_anew)
+TEST(one_probe_is_let_through_and_its_failure_starts_it_anew,
+     "failures: The failure of the one let through starts it anew")
 {
     check_probe(0);
 }
 
 /* Whoever gave up has not shown anything: the next dial is a real one. */
-TEST(a_callers_own_impatience_is_no_failure)
+TEST(a_callers_own_impatience_is_no_failure,
+     "failures: A caller's own shorter timeout or cancellation is no failure")
 {
     ground g;
     vcp_dial_options d = dial_options(0);
@@ -163,7 +169,8 @@ TEST(a_callers_own_impatience_is_no_failure)
 }
 
 /* The destination is as it was before the probe: not known to work, but worth a try. */
-TEST(a_probe_that_is_given_up_lets_the_next_one_through)
+TEST(a_probe_that_is_given_up_lets_the_next_one_through,
+     "failures: One let through that its caller gives up lets the next one through")
 {
     ground g;
     vcp_dial_options d = dial_options(0);
@@ -181,7 +188,8 @@ TEST(a_probe_that_is_given_up_lets_the_next_one_through)
     ground_end(&g);
 }
 
-TEST(the_pools_own_timeout_is_a_failure)
+TEST(the_pools_own_timeout_is_a_failure,
+     "failures: The pool's own dial_timeout_ms is a failure, remembered with its phase")
 {
     ground g;
     vcp_pool *pool;
@@ -215,7 +223,8 @@ static int refusing_dial(void *user, const char *network, const char *address, i
     return -77;
 }
 
-TEST(refusing_callbacks_and_names_that_do_not_resolve_are_failures)
+TEST(refusing_callbacks_and_names_that_do_not_resolve_are_failures,
+     "failures: CALLBACK and RESOLVE are failures")
 {
     ground g, refusing;
     vcp_pool *pool = failing_fast(&g, 60000);
@@ -242,7 +251,8 @@ TEST(refusing_callbacks_and_names_that_do_not_resolve_are_failures)
     ground_end(&refusing);
 }
 
-TEST(each_destination_fails_for_itself)
+TEST(each_destination_fails_for_itself,
+     "failures: fail_fast_ms counts per destination: network, address, tag")
 {
     ground g;
     vcp_dial_options d = dial_options(0);
@@ -265,7 +275,8 @@ TEST(each_destination_fails_for_itself)
     ground_end(&g);
 }
 
-TEST(an_idle_connection_is_handed_out_meanwhile)
+TEST(an_idle_connection_is_handed_out_meanwhile,
+     "failures: A hit is served meanwhile, and does not end it")
 {
     ground g;
     vcp_dial_options fresh = dial_options(VCP_DIAL_FRESH);
@@ -292,7 +303,7 @@ TEST(an_idle_connection_is_handed_out_meanwhile)
     ground_end(&g);
 }
 
-TEST(without_fail_fast_ms_every_dial_tries)
+TEST(without_fail_fast_ms_every_dial_tries, "failures: fail_fast_ms 0: every dial tries")
 {
     ground g;
     vcp_pool *pool;
@@ -316,7 +327,9 @@ static void expect_order(ground *g, const char *ips, const char *order)
     CHECK_STR(order_of(&g->s, text, sizeof text), order);
 }
 
-TEST(an_address_that_failed_is_tried_last)
+TEST(an_address_that_failed_is_tried_last,
+     "failures: An address that failed within the last minute is tried last, until it is "
+     "connected to")
 {
     ground g;
     ground_init(&g);
@@ -340,7 +353,8 @@ TEST(an_address_that_failed_is_tried_last)
     ground_end(&g);
 }
 
-TEST(an_address_that_was_unanswered_when_another_won_is_tried_last)
+TEST(an_address_that_was_unanswered_when_another_won_is_tried_last,
+     "failures: An address that was unanswered when another one won is tried last")
 {
     ground g;
     ground_init(&g);
@@ -351,22 +365,4 @@ TEST(an_address_that_was_unanswered_when_another_won_is_tried_last)
     expect_order(&g, "127.0.0.1 127.0.0.2", "127.0.0.1 127.0.0.2");
     expect_order(&g, "127.0.0.1 127.0.0.2", "127.0.0.2");
     ground_end(&g);
-}
-
-int main(void)
-{
-    RUN(after_a_failed_dial_others_fail_at_once_with_the_same_error);
-    RUN(a_failed_probe_starts_it_anew);
-    RUN(one_probe_is_let_through_and_its_success_ends_it);
-    RUN(one_probe_is_let_through_and_its_failure_starts_it_anew);
-    RUN(a_callers_own_impatience_is_no_failure);
-    RUN(a_probe_that_is_given_up_lets_the_next_one_through);
-    RUN(the_pools_own_timeout_is_a_failure);
-    RUN(refusing_callbacks_and_names_that_do_not_resolve_are_failures);
-    RUN(each_destination_fails_for_itself);
-    RUN(an_idle_connection_is_handed_out_meanwhile);
-    RUN(without_fail_fast_ms_every_dial_tries);
-    RUN(an_address_that_failed_is_tried_last);
-    RUN(an_address_that_was_unanswered_when_another_won_is_tried_last);
-    return finished();
 }

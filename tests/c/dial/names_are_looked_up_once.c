@@ -24,7 +24,8 @@ static void dial_and_give_back(vcp_pool *pool, const char *network, const char *
     give_back(conn);
 }
 
-TEST(sixty_four_dials_of_one_slow_name_ask_once)
+TEST(sixty_four_dials_of_one_slow_name_ask_once,
+     "names: 64 dials of one slow name at once: one getaddrinfo, and all get a connection")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -52,7 +53,8 @@ TEST(sixty_four_dials_of_one_slow_name_ask_once)
 }
 
 /* One AF_UNSPEC call asks A and AAAA side by side and orders them; its list is freed. */
-TEST(each_fresh_dial_of_a_name_asks_once_for_both_families)
+TEST(each_fresh_dial_of_a_name_asks_once_for_both_families,
+     "names: A fresh dial of a name is one getaddrinfo(AF_UNSPEC), for tcp4, tcp6 and udp too")
 {
     server s = tcp_server();
     server six = tcp6_server();
@@ -84,7 +86,8 @@ TEST(each_fresh_dial_of_a_name_asks_once_for_both_families)
     server_close(&u);
 }
 
-TEST(a_literal_ip_is_never_looked_up)
+TEST(a_literal_ip_is_never_looked_up,
+     "names: A literal IP, a unix path and :port are never looked up")
 {
     server s = tcp_server();
     server six = tcp6_server();
@@ -110,7 +113,7 @@ TEST(a_literal_ip_is_never_looked_up)
     server_close(&u);
 }
 
-TEST(a_hit_asks_nobody)
+TEST(a_hit_asks_nobody, "names: A hit, idle_count and get never look a name up")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -146,7 +149,9 @@ static int64_t asked_anew_after(vcp_pool *pool, const char *host, const char *ad
     return now_ms() - start;
 }
 
-TEST(an_answer_serves_all_ports_and_networks_for_dns_cache_ms)
+TEST(an_answer_serves_all_ports_and_networks_for_dns_cache_ms,
+     "names: dns_cache_ms: a name's addresses serve all its ports and networks for so long, then "
+     "it is asked again")
 {
     server s = tcp_server();
     server u = udp_server();
@@ -179,7 +184,9 @@ static void check_remembered(int code, int64_t dns_cache_ms, int64_t wanted_ms)
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
 }
 
-TEST(that_there_is_no_such_name_serves_for_dns_cache_ms)
+TEST(that_there_is_no_such_name_serves_for_dns_cache_ms,
+     "names: dns_cache_ms: that a name does not exist (EAI_NONAME, EAI_NODATA) is remembered too, "
+     "with its number")
 {
     vcp_pool *pool = forgetful_pool(60000);
     vcp_conn *conn;
@@ -198,7 +205,8 @@ TEST(that_there_is_no_such_name_serves_for_dns_cache_ms)
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
 }
 
-TEST(that_there_is_no_such_name_serves_for_five_seconds_at_the_most)
+TEST(that_there_is_no_such_name_serves_for_five_seconds_at_the_most,
+     "names: That a name does not exist is remembered for 5 s at the most")
 {
     vcp_pool *pool = forgetful_pool(60000);
     vcp_conn *conn;
@@ -209,7 +217,8 @@ TEST(that_there_is_no_such_name_serves_for_five_seconds_at_the_most)
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
 }
 
-TEST(other_failures_are_never_remembered)
+TEST(other_failures_are_never_remembered,
+     "names: Other failures of the resolver are never remembered")
 {
     const int codes[] = {EAI_AGAIN, EAI_FAIL, EAI_MEMORY, EAI_SYSTEM};
     vcp_pool *pool = forgetful_pool(60000);
@@ -226,7 +235,7 @@ TEST(other_failures_are_never_remembered)
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
 }
 
-TEST(without_dns_cache_ms_nothing_is_remembered)
+TEST(without_dns_cache_ms_nothing_is_remembered, "names: dns_cache_ms 0: every fresh dial asks")
 {
     vcp_pool *pool = forgetful_pool(0);
     vcp_conn *conn;
@@ -240,7 +249,9 @@ TEST(without_dns_cache_ms_nothing_is_remembered)
 }
 
 /* The dial that began it is gone; whoever dials meanwhile shares the lookup, and whoever dials later gets an answer. */
-TEST(a_late_answer_serves_those_who_still_want_it)
+TEST(a_late_answer_serves_those_who_still_want_it,
+     "names: A lookup whose dial timed out serves those who ask meanwhile; a late answer does no "
+     "harm")
 {
     server s = tcp_server();
     vcp_pool *pool = forgetful_pool(60000);
@@ -282,7 +293,9 @@ TEST(a_late_answer_serves_those_who_still_want_it)
     server_close(&s);
 }
 
-TEST(a_failed_lookup_tells_its_eai_number)
+TEST(a_failed_lookup_tells_its_eai_number,
+     "names: RESOLVE: vcp_last_errno is the EAI_* value, EAI_SYSTEM too, and the message names "
+     "the host")
 {
     const int codes[] = {EAI_NONAME, EAI_NODATA, EAI_ADDRFAMILY, EAI_AGAIN, EAI_FAIL, EAI_MEMORY, EAI_SYSTEM};
     vcp_pool *pool = pool_new(NULL);
@@ -305,7 +318,8 @@ TEST(a_failed_lookup_tells_its_eai_number)
 }
 
 /* Of the other family only, or none at all. */
-TEST(a_name_without_a_fitting_address_does_not_resolve)
+TEST(a_name_without_a_fitting_address_does_not_resolve,
+     "names: A name without an address of the network's family, or without any, is RESOLVE")
 {
     vcp_pool *pool = pool_new(NULL);
     vcp_conn *conn;
@@ -318,21 +332,4 @@ TEST(a_name_without_a_fitting_address_does_not_resolve)
     CHECK(vcp_last_errno() < 0);
     CHECK_EQ(names_number(&names.lists), 0);
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-}
-
-int main(void)
-{
-    RUN(sixty_four_dials_of_one_slow_name_ask_once);
-    RUN(each_fresh_dial_of_a_name_asks_once_for_both_families);
-    RUN(a_literal_ip_is_never_looked_up);
-    RUN(a_hit_asks_nobody);
-    RUN(an_answer_serves_all_ports_and_networks_for_dns_cache_ms);
-    RUN(that_there_is_no_such_name_serves_for_dns_cache_ms);
-    RUN(that_there_is_no_such_name_serves_for_five_seconds_at_the_most);
-    RUN(other_failures_are_never_remembered);
-    RUN(without_dns_cache_ms_nothing_is_remembered);
-    RUN(a_late_answer_serves_those_who_still_want_it);
-    RUN(a_failed_lookup_tells_its_eai_number);
-    RUN(a_name_without_a_fitting_address_does_not_resolve);
-    return finished();
 }

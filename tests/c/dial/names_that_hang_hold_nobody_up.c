@@ -62,8 +62,8 @@ static void dial_by_name(vcp_pool *pool, const char *host, const server *s, int6
 /* Of this program alone: pthread_join returns a moment before the thread has left /proc. */
 static int own_threads(void)
 {
-    EVENTUALLY(threads() == 1 + THREADS_OF_NOBODY, 5000 + LATENESS_MS);
-    return 1 + THREADS_OF_NOBODY;
+    EVENTUALLY(threads() == 1 + SANITIZER_THREADS, 5000 + LATENESS_MS);
+    return 1 + SANITIZER_THREADS;
 }
 
 /* Lets all lookups return and waits until they have. */
@@ -73,7 +73,8 @@ static void let_all_return(void)
     EVENTUALLY(lookups() == 0, 5000);
 }
 
-TEST(sixty_four_dials_of_hanging_names_are_back_at_their_deadlines)
+TEST(sixty_four_dials_of_hanging_names_are_back_at_their_deadlines,
+     "names: 64 dials of 64 hanging names are back at their deadlines: TIMEOUT, phase resolving")
 {
     vcp_pool *pool = forgetful_pool();
     member like = hanging(pool, 200);
@@ -100,7 +101,8 @@ TEST(sixty_four_dials_of_hanging_names_are_back_at_their_deadlines)
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
 }
 
-TEST(healthy_names_resolve_while_others_hang)
+TEST(healthy_names_resolve_while_others_hang,
+     "names: Meanwhile a name that is known to resolve, and a new one, are dialed")
 {
     server s = tcp_server();
     vcp_pool *pool = forgetful_pool();
@@ -122,28 +124,8 @@ TEST(healthy_names_resolve_while_others_hang)
     server_close(&s);
 }
 
-/* Nobody else's deadline has to pass for it. */
-TEST(a_new_healthy_name_resolves_while_patient_dials_hang)
-{
-    server s = tcp_server();
-    vcp_pool *pool = forgetful_pool();
-    member like = hanging(pool, 30000);
-    crowd c;
-    int i;
-    name_is("newer.test", "127.0.0.1");
-    names_hold();
-    crowd_starts(&c, 64, &like, new_names(64));
-    EVENTUALLY(crowd_sleeps(&c), 5000);
-    dial_by_name(pool, "newer.test", &s, at_most(3000));
-    names_let_go();
-    crowd_ends(&c);
-    for (i = 0; i < 64; i++)
-        CHECK(c.all[i].status == VCP_ERR_CONNECT);
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-    server_close(&s);
-}
-
-TEST(at_most_sixty_four_threads_resolve)
+TEST(at_most_sixty_four_threads_resolve,
+     "names: At most 64 names are looked up at once, on as many threads")
 {
     int own = own_threads();
     vcp_pool *pool = forgetful_pool();
@@ -166,63 +148,8 @@ TEST(at_most_sixty_four_threads_resolve)
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
 }
 
-/* They time out, their lookups fail at last, and they hang again: as when the system's DNS server is down. */
-TEST(names_that_timed_out_lately_hold_half_of_the_threads_at_most)
-{
-    vcp_pool *pool = forgetful_pool();
-    int first = new_names(64);
-    int i;
-    names.after_hanging = EAI_AGAIN;
-    for (i = 0; i < 4; i++) {
-        int before = all_calls();
-        names_hold();
-        hang_for(pool, 16, first + 16 * i, at_most(150));
-        CHECK_EQ(all_calls() - before, 16);
-        let_all_return();
-    }
-    names_hold();
-    hang_for(pool, 64, first, at_most(150));
-    CHECK(lookups() <= SLOW_MOST);
-    let_all_return();
-    names.after_hanging = 0;
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-}
-
-/* While its lookup hangs, a name that is asked for again shares it: one thread each, however often. */
-TEST(names_that_hang_on_get_no_more_threads_when_asked_again)
-{
-    vcp_pool *pool = forgetful_pool();
-    int first = new_names(64);
-    int before = all_calls();
-    int round;
-    names_hold();
-    for (round = 0; round < 5; round++) {
-        hang_for(pool, 64, first, 150);
-        CHECK(lookups() < RESOLVER_MOST);
-        CHECK_EQ(all_calls() - before, lookups());
-    }
-    let_all_return();
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-}
-
-TEST(two_hundred_hanging_names_do_not_block_a_known_one)
-{
-    server s = tcp_server();
-    vcp_pool *pool = forgetful_pool();
-    int round;
-    name_is("staple.test", "127.0.0.1");
-    dial_by_name(pool, "staple.test", &s, 1000);
-    names_hold();
-    for (round = 0; round < 10; round++) {
-        hang_for(pool, 20, new_names(20), 150);
-        dial_by_name(pool, "staple.test", &s, at_most(1000));
-    }
-    let_all_return();
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-    server_close(&s);
-}
-
-TEST(the_threads_end_when_the_lookups_have_returned)
+TEST(the_threads_end_when_the_lookups_have_returned,
+     "names: The threads that resolve end within 5 s of their last lookup")
 {
     int own = own_threads();
     vcp_pool *pool = forgetful_pool();
@@ -234,7 +161,8 @@ TEST(the_threads_end_when_the_lookups_have_returned)
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
 }
 
-TEST(closing_the_last_pool_ends_the_threads_at_once)
+TEST(closing_the_last_pool_ends_the_threads_at_once,
+     "names: They end at once with the last pool, or when their getaddrinfo returns")
 {
     int own = own_threads();
     vcp_pool *pool;
@@ -260,16 +188,83 @@ TEST(closing_the_last_pool_ends_the_threads_at_once)
     }
 }
 
-int main(void)
+/* Nobody else's deadline has to pass for it. */
+TEST(a_new_healthy_name_resolves_while_patient_dials_hang,
+     "names: A new name resolves behind 64 hanging ones whose dials have time")
 {
-    RUN(sixty_four_dials_of_hanging_names_are_back_at_their_deadlines);
-    RUN(healthy_names_resolve_while_others_hang);
-    RUN(at_most_sixty_four_threads_resolve);
-    RUN(the_threads_end_when_the_lookups_have_returned);
-    RUN(closing_the_last_pool_ends_the_threads_at_once);
-    RUN(a_new_healthy_name_resolves_while_patient_dials_hang);
-    RUN(names_that_timed_out_lately_hold_half_of_the_threads_at_most);
-    RUN(names_that_hang_on_get_no_more_threads_when_asked_again);
-    RUN(two_hundred_hanging_names_do_not_block_a_known_one);
-    return finished();
+    server s = tcp_server();
+    vcp_pool *pool = forgetful_pool();
+    member like = hanging(pool, 30000);
+    crowd c;
+    int i;
+    name_is("newer.test", "127.0.0.1");
+    names_hold();
+    crowd_starts(&c, 64, &like, new_names(64));
+    EVENTUALLY(crowd_sleeps(&c), 5000);
+    dial_by_name(pool, "newer.test", &s, at_most(3000));
+    names_let_go();
+    crowd_ends(&c);
+    for (i = 0; i < 64; i++)
+        CHECK(c.all[i].status == VCP_ERR_CONNECT);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
+/* They time out, their lookups fail at last, and they hang again: as when the system's DNS server is down. */
+TEST(names_that_timed_out_lately_hold_half_of_the_threads_at_most,
+     "names: Names that timed out within the last minute get at most half of the 64 places")
+{
+    vcp_pool *pool = forgetful_pool();
+    int first = new_names(64);
+    int i;
+    names.after_hanging = EAI_AGAIN;
+    for (i = 0; i < 4; i++) {
+        int before = all_calls();
+        names_hold();
+        hang_for(pool, 16, first + 16 * i, at_most(150));
+        CHECK_EQ(all_calls() - before, 16);
+        let_all_return();
+    }
+    names_hold();
+    hang_for(pool, 64, first, at_most(150));
+    CHECK(lookups() <= SLOW_MOST);
+    let_all_return();
+    names.after_hanging = 0;
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+}
+
+/* While its lookup hangs, a name that is asked for again shares it: one thread each, however often. */
+TEST(names_that_hang_on_get_no_more_threads_when_asked_again,
+     "names: The same names, asked for again while they hang, get no more places")
+{
+    vcp_pool *pool = forgetful_pool();
+    int first = new_names(64);
+    int before = all_calls();
+    int round;
+    names_hold();
+    for (round = 0; round < 5; round++) {
+        hang_for(pool, 64, first, 150);
+        CHECK(lookups() < RESOLVER_MOST);
+        CHECK_EQ(all_calls() - before, lookups());
+    }
+    let_all_return();
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+}
+
+TEST(two_hundred_hanging_names_do_not_block_a_known_one,
+     "names: 200 hanging names, 20 at a time, do not block a name that is known to resolve")
+{
+    server s = tcp_server();
+    vcp_pool *pool = forgetful_pool();
+    int round;
+    name_is("staple.test", "127.0.0.1");
+    dial_by_name(pool, "staple.test", &s, 1000);
+    names_hold();
+    for (round = 0; round < 10; round++) {
+        hang_for(pool, 20, new_names(20), 150);
+        dial_by_name(pool, "staple.test", &s, at_most(1000));
+    }
+    let_all_return();
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
 }

@@ -16,7 +16,7 @@ static vcp_conn *borrow_by(const vcp_pool_options *options, const server *s, vcp
     return borrow(*pool, s);
 }
 
-TEST(every_socket_is_close_on_exec)
+TEST(every_socket_is_close_on_exec, "sockets: Every socket is CLOEXEC")
 {
     server s = tcp_server();
     server u = unix_server(SOCK_STREAM, 0);
@@ -39,7 +39,7 @@ TEST(every_socket_is_close_on_exec)
 }
 
 /* epoll, eventfd and whatever else the library opens, too. */
-TEST(every_fd_of_the_library_is_close_on_exec)
+TEST(every_fd_of_the_library_is_close_on_exec, "sockets: The library's own fds are CLOEXEC")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -62,7 +62,7 @@ TEST(every_fd_of_the_library_is_close_on_exec)
     server_close(&s);
 }
 
-TEST(fds_are_blocking_by_default)
+TEST(fds_are_blocking_by_default, "sockets: Fds are blocking by default")
 {
     server s = tcp_server();
     vcp_pool *pool;
@@ -77,7 +77,8 @@ TEST(fds_are_blocking_by_default)
     server_close(&s);
 }
 
-TEST(fds_are_non_blocking_if_the_pool_says_so)
+TEST(fds_are_non_blocking_if_the_pool_says_so,
+     "sockets: nonblocking 1: fds are handed out in non-blocking mode")
 {
     server s = tcp_server();
     vcp_pool_options options = pool_options();
@@ -94,7 +95,8 @@ TEST(fds_are_non_blocking_if_the_pool_says_so)
     server_close(&s);
 }
 
-TEST(the_mode_is_set_at_each_borrow)
+TEST(the_mode_is_set_at_each_borrow,
+     "sockets: VCP_DIAL_NONBLOCKING and BLOCKING hold for one borrow")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -112,7 +114,7 @@ TEST(the_mode_is_set_at_each_borrow)
     server_close(&s);
 }
 
-TEST(keep_alive_is_on_by_default)
+TEST(keep_alive_is_on_by_default, "sockets: Keep-alive is on, 15 s, 15 s, 9 probes")
 {
     server s = tcp_server();
     vcp_pool *pool;
@@ -127,7 +129,8 @@ TEST(keep_alive_is_on_by_default)
     server_close(&s);
 }
 
-TEST(keep_alive_is_as_the_pool_says)
+TEST(keep_alive_is_as_the_pool_says,
+     "sockets: Keep-alive follows keepalive_idle_ms, _interval_ms, _count")
 {
     server s = tcp6_server();
     vcp_pool_options options = pool_options();
@@ -149,7 +152,8 @@ TEST(keep_alive_is_as_the_pool_says)
 }
 
 /* The kernel counts whole seconds: a part of one is rounded up, so that it is never 0. */
-TEST(parts_of_a_second_of_keep_alive_are_rounded_up)
+TEST(parts_of_a_second_of_keep_alive_are_rounded_up,
+     "sockets: Keep-alive times are rounded up to whole seconds")
 {
     server s = tcp_server();
     vcp_pool_options options = pool_options();
@@ -169,7 +173,7 @@ TEST(parts_of_a_second_of_keep_alive_are_rounded_up)
     server_close(&s);
 }
 
-TEST(a_negative_keep_alive_is_off)
+TEST(a_negative_keep_alive_is_off, "sockets: keepalive_idle_ms < 0: off")
 {
     server s = tcp_server();
     vcp_pool_options options = pool_options();
@@ -183,7 +187,8 @@ TEST(a_negative_keep_alive_is_off)
     server_close(&s);
 }
 
-TEST(no_delay_is_on_unless_the_pool_says_otherwise)
+TEST(no_delay_is_on_unless_the_pool_says_otherwise,
+     "sockets: no_delay: TCP_NODELAY on by default, off by 0")
 {
     server s = tcp_server();
     vcp_pool_options options = pool_options();
@@ -200,7 +205,7 @@ TEST(no_delay_is_on_unless_the_pool_says_otherwise)
     server_close(&s);
 }
 
-TEST(the_user_timeout_is_as_the_pool_says)
+TEST(the_user_timeout_is_as_the_pool_says, "sockets: user_timeout_ms: TCP_USER_TIMEOUT")
 {
     server s = tcp_server();
     vcp_pool_options options = pool_options();
@@ -217,7 +222,8 @@ TEST(the_user_timeout_is_as_the_pool_says)
     server_close(&s);
 }
 
-TEST(tcp_options_do_not_disturb_other_sockets)
+TEST(tcp_options_do_not_disturb_other_sockets,
+     "sockets: TCP options are not set on unix and udp sockets, and do not make them fail")
 {
     server u = unix_server(SOCK_STREAM, 0);
     server d = udp_server();
@@ -237,7 +243,7 @@ TEST(tcp_options_do_not_disturb_other_sockets)
 }
 
 /* On every kind of unix socket, all of them asked for: setsockopt(IPPROTO_TCP) would fail there, and the dial with it. */
-TEST(unix_sockets_get_no_tcp_options)
+TEST(unix_sockets_get_no_tcp_options, "sockets: TCP options are set on no kind of unix socket")
 {
     const int types[] = {SOCK_STREAM, SOCK_SEQPACKET, SOCK_DGRAM};
     vcp_pool_options options = pool_options();
@@ -256,7 +262,7 @@ TEST(unix_sockets_get_no_tcp_options)
     }
 }
 
-TEST(socket_options_of_the_borrower_stay)
+TEST(socket_options_of_the_borrower_stay, "sockets: Socket options that the borrower changed stay")
 {
     server s = tcp_server();
     vcp_pool *pool;
@@ -290,7 +296,8 @@ static void expect_bound(const server *s, const char *local, const char *wanted,
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
 }
 
-TEST(a_local_ip_is_bound)
+TEST(a_local_ip_is_bound,
+     "sockets: local_address: an ip; the port is left to connect (IP_BIND_ADDRESS_NO_PORT)")
 {
     server s4 = tcp_server();
     server s6 = tcp6_server();
@@ -303,7 +310,8 @@ TEST(a_local_ip_is_bound)
     server_close(&d);
 }
 
-TEST(a_local_ip_and_port_is_bound)
+TEST(a_local_ip_and_port_is_bound,
+     "sockets: local_address: an ip:port; without IP_BIND_ADDRESS_NO_PORT")
 {
     server s = tcp_server();
     server free_port = refusing_server();
@@ -313,7 +321,7 @@ TEST(a_local_ip_and_port_is_bound)
     server_close(&s);
 }
 
-TEST(a_local_unix_path_is_bound)
+TEST(a_local_unix_path_is_bound, "sockets: local_address: a unix path or @abstract")
 {
     server s = unix_server(SOCK_STREAM, 0);
     server g = unix_server(SOCK_DGRAM, 0);
@@ -327,7 +335,8 @@ TEST(a_local_unix_path_is_bound)
     server_close(&g);
 }
 
-TEST(a_local_address_of_another_family_leaves_nothing_to_dial)
+TEST(a_local_address_of_another_family_leaves_nothing_to_dial,
+     "sockets: local_address: addresses of another family are skipped, none left is CONNECT")
 {
     server s4 = tcp_server();
     server s6 = tcp6_server();
@@ -344,7 +353,8 @@ TEST(a_local_address_of_another_family_leaves_nothing_to_dial)
     server_close(&s6);
 }
 
-TEST(a_local_address_that_is_not_here_is_a_connect_error)
+TEST(a_local_address_that_is_not_here_is_a_connect_error,
+     "sockets: local_address that cannot be bound is CONNECT with its errno")
 {
     server s = tcp_server();
     vcp_pool_options options = pool_options();
@@ -357,28 +367,4 @@ TEST(a_local_address_that_is_not_here_is_a_connect_error)
     CHECK_EQ(vcp_pool_conn_count(pool), 0);
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
     server_close(&s);
-}
-
-int main(void)
-{
-    RUN(every_socket_is_close_on_exec);
-    RUN(every_fd_of_the_library_is_close_on_exec);
-    RUN(fds_are_blocking_by_default);
-    RUN(fds_are_non_blocking_if_the_pool_says_so);
-    RUN(the_mode_is_set_at_each_borrow);
-    RUN(keep_alive_is_on_by_default);
-    RUN(keep_alive_is_as_the_pool_says);
-    RUN(parts_of_a_second_of_keep_alive_are_rounded_up);
-    RUN(a_negative_keep_alive_is_off);
-    RUN(no_delay_is_on_unless_the_pool_says_otherwise);
-    RUN(the_user_timeout_is_as_the_pool_says);
-    RUN(tcp_options_do_not_disturb_other_sockets);
-    RUN(unix_sockets_get_no_tcp_options);
-    RUN(socket_options_of_the_borrower_stay);
-    RUN(a_local_ip_is_bound);
-    RUN(a_local_ip_and_port_is_bound);
-    RUN(a_local_unix_path_is_bound);
-    RUN(a_local_address_of_another_family_leaves_nothing_to_dial);
-    RUN(a_local_address_that_is_not_here_is_a_connect_error);
-    return finished();
 }

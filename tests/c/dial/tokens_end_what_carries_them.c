@@ -18,7 +18,8 @@ static void *fires_after_100_ms(void *token)
     return NULL;
 }
 
-TEST(a_fired_token_fails_the_dial_even_on_a_hit)
+TEST(a_fired_token_fails_the_dial_even_on_a_hit,
+     "tokens: A token that fired fails the dial even when something is idle")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -38,7 +39,7 @@ TEST(a_fired_token_fails_the_dial_even_on_a_hit)
     server_close(&s);
 }
 
-TEST(firing_ends_a_dial_that_connects)
+TEST(firing_ends_a_dial_that_connects, "tokens: Firing ends a dial that connects")
 {
     full_server full = full_server_new();
     vcp_pool *pool = pool_new(NULL);
@@ -57,7 +58,8 @@ TEST(firing_ends_a_dial_that_connects)
     full_server_close(&full);
 }
 
-TEST(firing_ends_a_read_a_wait_and_a_write)
+TEST(firing_ends_a_read_a_wait_and_a_write,
+     "tokens: Firing ends a read, a wait and a write: CANCELED, and the connection is discarded")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -103,7 +105,8 @@ static void *reads(void *argument)
     return NULL;
 }
 
-TEST(a_running_read_follows_a_token_set_meanwhile)
+TEST(a_running_read_follows_a_token_set_meanwhile,
+     "tokens: A running read follows a token set meanwhile")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -125,7 +128,7 @@ TEST(a_running_read_follows_a_token_set_meanwhile)
     server_close(&s);
 }
 
-TEST(a_token_ends_with_the_borrow)
+TEST(a_token_ends_with_the_borrow, "tokens: A token set on a connection ends with the borrow")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -190,7 +193,8 @@ static void check_handler_ends(member like)
     CHECK_EQ(vcp_pool_close(like.pool), VCP_OK);
 }
 
-TEST(a_signal_handler_ends_64_dials_at_once)
+TEST(a_signal_handler_ends_64_dials_at_once,
+     "tokens: A token fired in a signal handler ends 64 dials at once")
 {
     full_server full = full_server_new();
     check_handler_ends(member_of(pool_new(NULL), full.s.address));
@@ -198,7 +202,8 @@ TEST(a_signal_handler_ends_64_dials_at_once)
 }
 
 /* 64 names, of which some have a thread that resolves them and some wait for one. */
-TEST(a_signal_handler_ends_64_dials_that_resolve_at_once)
+TEST(a_signal_handler_ends_64_dials_that_resolve_at_once,
+     "tokens: A token fired in a signal handler ends 64 dials that resolve 64 names at once")
 {
     names_hold();
     check_handler_ends(member_of(pool_new(NULL), "hang-%d.test:1"));
@@ -207,7 +212,8 @@ TEST(a_signal_handler_ends_64_dials_that_resolve_at_once)
     EVENTUALLY(lookups() == 0, 5000);
 }
 
-TEST(a_token_may_be_freed_while_dials_carry_it)
+TEST(a_token_may_be_freed_while_dials_carry_it,
+     "tokens: A token may be freed at any time; what carries it goes on")
 {
     full_server full = full_server_new();
     vcp_pool *pool = pool_new(NULL);
@@ -225,7 +231,7 @@ TEST(a_token_may_be_freed_while_dials_carry_it)
     full_server_close(&full);
 }
 
-TEST(wrong_tokens_are_invalid_handles)
+TEST(wrong_tokens_are_invalid_handles, "tokens: NULL, garbage and freed tokens are INVALID_HANDLE")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -240,18 +246,4 @@ TEST(wrong_tokens_are_invalid_handles)
     CHECK_EQ(vcp_dial_with(pool, s.network, s.address, &d, &conn), VCP_ERR_INVALID_HANDLE);
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
     server_close(&s);
-}
-
-int main(void)
-{
-    RUN(a_fired_token_fails_the_dial_even_on_a_hit);
-    RUN(firing_ends_a_dial_that_connects);
-    RUN(firing_ends_a_read_a_wait_and_a_write);
-    RUN(a_running_read_follows_a_token_set_meanwhile);
-    RUN(a_token_ends_with_the_borrow);
-    RUN(a_signal_handler_ends_64_dials_at_once);
-    RUN(a_signal_handler_ends_64_dials_that_resolve_at_once);
-    RUN(a_token_may_be_freed_while_dials_carry_it);
-    RUN(wrong_tokens_are_invalid_handles);
-    return finished();
 }

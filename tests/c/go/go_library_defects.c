@@ -1,7 +1,8 @@
 /* The defects of the Go library that must stay fixed, one test each. Contract section 8, last paragraph. */
 #include "check.h"
 
-TEST(the_first_give_back_after_close_idle_is_kept)
+TEST(the_first_give_back_after_close_idle_is_kept,
+     "Go: Defect: the first connection given back after CloseIdleConnections is lost")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -19,7 +20,8 @@ TEST(the_first_give_back_after_close_idle_is_kept)
     server_close(&s);
 }
 
-TEST(a_byte_sent_while_idle_never_reaches_the_next_borrower)
+TEST(a_byte_sent_while_idle_never_reaches_the_next_borrower,
+     "Go: Defect: a byte sent while idle reaches the next borrower")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -36,7 +38,7 @@ TEST(a_byte_sent_while_idle_never_reaches_the_next_borrower)
     server_close(&s);
 }
 
-TEST(a_close_behind_a_byte_is_seen)
+TEST(a_close_behind_a_byte_is_seen, "Go: Defect: after such a byte the peer's close goes unseen")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -51,7 +53,8 @@ TEST(a_close_behind_a_byte_is_seen)
     server_close(&s);
 }
 
-TEST(the_previous_borrowers_deadline_is_gone)
+TEST(the_previous_borrowers_deadline_is_gone,
+     "Go: Defect: the previous borrower's deadline stays on")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -68,7 +71,7 @@ TEST(the_previous_borrowers_deadline_is_gone)
     server_close(&s);
 }
 
-TEST(the_networks_with_a_family_are_taken)
+TEST(the_networks_with_a_family_are_taken, "Go: Defect: tcp4, tcp6, unixgram, unixpacket refused")
 {
     server s4 = tcp_server();
     server s6 = tcp6_server();
@@ -92,7 +95,8 @@ TEST(the_networks_with_a_family_are_taken)
     server_close(&packet);
 }
 
-TEST(a_give_back_after_close_is_closed_and_leaks_nothing)
+TEST(a_give_back_after_close_is_closed_and_leaks_nothing,
+     "Go: Defect: a connection given back after Close is shelved and leaks")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -123,7 +127,7 @@ static void *dials_the_full_server(void *unused)
     return NULL;
 }
 
-TEST(a_dial_in_flight_at_close_is_stopped)
+TEST(a_dial_in_flight_at_close_is_stopped, "Go: Defect: a dial in flight at Close is not stopped")
 {
     pthread_t thread;
     int64_t start;
@@ -139,7 +143,8 @@ TEST(a_dial_in_flight_at_close_is_stopped)
     full_server_close(&hanging.full);
 }
 
-TEST(idle_connections_to_one_do_not_block_dials_to_another)
+TEST(idle_connections_to_one_do_not_block_dials_to_another,
+     "Go: Defect: idle connections to A block dials to B at MaxConn")
 {
     server a = tcp_server();
     server b = tcp_server();
@@ -164,7 +169,8 @@ TEST(idle_connections_to_one_do_not_block_dials_to_another)
     server_close(&b);
 }
 
-TEST(a_put_of_the_pools_own_at_the_limit_loses_nothing)
+TEST(a_put_of_the_pools_own_at_the_limit_loses_nothing,
+     "Go: Defect: Put of a pool's own connection at the limit loses it")
 {
     server s = tcp_server();
     vcp_pool_options options = pool_options();
@@ -189,7 +195,7 @@ TEST(a_put_of_the_pools_own_at_the_limit_loses_nothing)
 }
 
 /* A name that resolves nowhere: what is idle under it is handed out all the same. */
-TEST(a_hit_resolves_nothing)
+TEST(a_hit_resolves_nothing, "Go: Defect: the name is resolved on every dial, even on a hit")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -203,7 +209,7 @@ TEST(a_hit_resolves_nothing)
     server_close(&s);
 }
 
-TEST(the_idle_one_is_not_picked_at_random)
+TEST(the_idle_one_is_not_picked_at_random, "Go: Defect: the idle one is picked at random")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -226,7 +232,8 @@ TEST(the_idle_one_is_not_picked_at_random)
     server_close(&s);
 }
 
-TEST(a_dead_connection_is_not_handed_out_as_reused)
+TEST(a_dead_connection_is_not_handed_out_as_reused,
+     "Go: Defect: a dead connection is handed out as reused")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -241,7 +248,9 @@ TEST(a_dead_connection_is_not_handed_out_as_reused)
     server_close(&s);
 }
 
-TEST(a_timed_out_connection_is_not_kept)
+TEST(a_timed_out_connection_is_not_kept,
+     "Go: The Go library kept a connection after a timeout: a late answer reached the next "
+     "borrower")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -259,22 +268,4 @@ TEST(a_timed_out_connection_is_not_kept)
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
     close(peer);
     server_close(&s);
-}
-
-int main(void)
-{
-    RUN(the_first_give_back_after_close_idle_is_kept);
-    RUN(a_byte_sent_while_idle_never_reaches_the_next_borrower);
-    RUN(a_close_behind_a_byte_is_seen);
-    RUN(the_previous_borrowers_deadline_is_gone);
-    RUN(the_networks_with_a_family_are_taken);
-    RUN(a_give_back_after_close_is_closed_and_leaks_nothing);
-    RUN(a_dial_in_flight_at_close_is_stopped);
-    RUN(idle_connections_to_one_do_not_block_dials_to_another);
-    RUN(a_put_of_the_pools_own_at_the_limit_loses_nothing);
-    RUN(a_hit_resolves_nothing);
-    RUN(the_idle_one_is_not_picked_at_random);
-    RUN(a_dead_connection_is_not_handed_out_as_reused);
-    RUN(a_timed_out_connection_is_not_kept);
-    return finished();
 }

@@ -1,7 +1,8 @@
 /* What the tests of the Go library vconnpool show, by its names: ConnNum, ConnNumIde, Dial, Put, Get, Add, ... Section 8. */
 #include "check.h"
 
-TEST(conn_num_after_close)
+TEST(conn_num_after_close,
+     "Go: ConnNum and ConnNumIde after Close: given back is idle, and counted")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -19,7 +20,8 @@ TEST(conn_num_after_close)
     server_close(&s);
 }
 
-TEST(close_idle_connections_empties_the_pool)
+TEST(close_idle_connections_empties_the_pool,
+     "Go: CloseIdleConnections: nothing left, the next dial is fresh and kept")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -37,7 +39,8 @@ TEST(close_idle_connections_empties_the_pool)
     server_close(&s);
 }
 
-TEST(raw_conn_leaves_the_pool)
+TEST(raw_conn_leaves_the_pool,
+     "Go: RawConn: the pool forgets it, and closing the pool does not touch it")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -54,7 +57,8 @@ TEST(raw_conn_leaves_the_pool)
     server_close(&s);
 }
 
-TEST(add_and_get)
+TEST(add_and_get,
+     "Go: Add, then Get: counted, then given away; a second Get is ErrConnNotAvailable")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -70,7 +74,7 @@ TEST(add_and_get)
     server_close(&s);
 }
 
-TEST(discard_is_not_kept)
+TEST(discard_is_not_kept, "Go: Discard, then Close: really closed")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -84,7 +88,7 @@ TEST(discard_is_not_kept)
     server_close(&s);
 }
 
-TEST(in_use_and_idle_are_counted_apart)
+TEST(in_use_and_idle_are_counted_apart, "Go: Connections in use and idle are counted apart")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -109,7 +113,7 @@ TEST(in_use_and_idle_are_counted_apart)
     server_close(&s);
 }
 
-TEST(the_priority_key_makes_two)
+TEST(the_priority_key_makes_two, "Go: PriorityContextKey: a second connection beside the idle one")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -124,7 +128,7 @@ TEST(the_priority_key_makes_two)
     server_close(&s);
 }
 
-TEST(a_dead_connection_is_not_kept)
+TEST(a_dead_connection_is_not_kept, "Go: A connection whose end was read is not kept")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -138,7 +142,7 @@ TEST(a_dead_connection_is_not_kept)
     server_close(&s);
 }
 
-TEST(max_conn_is_the_error_conn_pool_max)
+TEST(max_conn_is_the_error_conn_pool_max, "Go: MaxConn reached: ErrConnPoolMax")
 {
     server s = tcp_server();
     vcp_pool_options options = pool_options();
@@ -154,7 +158,7 @@ TEST(max_conn_is_the_error_conn_pool_max)
     server_close(&s);
 }
 
-TEST(a_conversation_is_carried_on_over_reuses)
+TEST(a_conversation_is_carried_on_over_reuses, "Go: 100 dials of one server make one connection")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -171,19 +175,4 @@ TEST(a_conversation_is_carried_on_over_reuses)
     CHECK_EQ(stats_of(pool).releases, 100);
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
     server_close(&s);
-}
-
-int main(void)
-{
-    RUN(conn_num_after_close);
-    RUN(close_idle_connections_empties_the_pool);
-    RUN(raw_conn_leaves_the_pool);
-    RUN(add_and_get);
-    RUN(discard_is_not_kept);
-    RUN(in_use_and_idle_are_counted_apart);
-    RUN(the_priority_key_makes_two);
-    RUN(a_dead_connection_is_not_kept);
-    RUN(max_conn_is_the_error_conn_pool_max);
-    RUN(a_conversation_is_carried_on_over_reuses);
-    return finished();
 }

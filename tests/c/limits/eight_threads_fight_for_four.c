@@ -276,7 +276,9 @@ static int64_t stress_ms(void)
     return text == NULL ? 1500 + at_most(500) : atoll(text);
 }
 
-TEST(no_connection_has_two_owners_and_nothing_is_lost)
+TEST(no_connection_has_two_owners_and_nothing_is_lost,
+     "stress: Eight threads, four connections, every disturbance at once: no connection has two "
+     "owners, never more than max_conns, the numbers add up")
 {
     vcp_stats stats;
     int fds, own_threads;
@@ -294,10 +296,7 @@ TEST(no_connection_has_two_owners_and_nothing_is_lost)
     }
 }
 
-int main(int argc, char **argv)
+BEFORE_THE_TESTS(char **argv)
 {
-    (void)argc;
     count_heap_exactly(argv);
-    RUN(no_connection_has_two_owners_and_nothing_is_lost);
-    return finished();
 }

@@ -8,7 +8,8 @@ static vcp_pool *pool_of_at_most(uint32_t max_conns)
     return pool_new(&options);
 }
 
-TEST(a_full_pool_fails_at_once)
+TEST(a_full_pool_fails_at_once,
+     "limits: At max_conns with nothing to evict: POOL_EXHAUSTED, at once")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_of_at_most(2);
@@ -26,7 +27,7 @@ TEST(a_full_pool_fails_at_once)
     server_close(&s);
 }
 
-TEST(a_connection_given_back_makes_room)
+TEST(a_connection_given_back_makes_room, "limits: At max_conns the own idle connection is reused")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_of_at_most(1);
@@ -40,7 +41,7 @@ TEST(a_connection_given_back_makes_room)
     server_close(&s);
 }
 
-TEST(discard_detach_and_get_make_room)
+TEST(discard_detach_and_get_make_room, "limits: discard, detach and get each give the slot back")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_of_at_most(1);
@@ -64,7 +65,7 @@ TEST(discard_detach_and_get_make_room)
     server_close(&s);
 }
 
-TEST(a_failed_dial_gives_its_room_back)
+TEST(a_failed_dial_gives_its_room_back, "limits: A failed dial gives its slot back")
 {
     server s = tcp_server();
     server refusing = refusing_server();
@@ -80,7 +81,8 @@ TEST(a_failed_dial_gives_its_room_back)
     server_close(&s);
 }
 
-TEST(the_longest_idle_of_another_destination_makes_room)
+TEST(the_longest_idle_of_another_destination_makes_room,
+     "limits: At max_conns the longest idle of another destination is closed to make room")
 {
     server a = tcp_server();
     server b = tcp_server();
@@ -110,7 +112,8 @@ TEST(the_longest_idle_of_another_destination_makes_room)
 }
 
 /* The age since the last give-back counts, not the age of the connection. */
-TEST(longest_idle_is_by_the_last_give_back)
+TEST(longest_idle_is_by_the_last_give_back,
+     "limits: Longest idle is counted from the last give-back")
 {
     server a = tcp_server();
     server b = tcp_server();
@@ -132,7 +135,8 @@ TEST(longest_idle_is_by_the_last_give_back)
     server_close(&c);
 }
 
-TEST(another_tag_is_another_destination_and_makes_room)
+TEST(another_tag_is_another_destination_and_makes_room,
+     "limits: The same address under another tag makes room too")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_of_at_most(1);
@@ -148,7 +152,8 @@ TEST(another_tag_is_another_destination_and_makes_room)
     server_close(&s);
 }
 
-TEST(a_fresh_dial_may_close_an_idle_one_of_its_own)
+TEST(a_fresh_dial_may_close_an_idle_one_of_its_own,
+     "limits: A FRESH dial makes room by an idle one of its own destination")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_of_at_most(1);
@@ -167,7 +172,8 @@ TEST(a_fresh_dial_may_close_an_idle_one_of_its_own)
     server_close(&s);
 }
 
-TEST(a_borrowed_connection_is_never_closed_to_make_room)
+TEST(a_borrowed_connection_is_never_closed_to_make_room,
+     "limits: A borrowed connection is never closed to make room")
 {
     server a = tcp_server();
     server b = tcp_server();
@@ -184,7 +190,7 @@ TEST(a_borrowed_connection_is_never_closed_to_make_room)
     server_close(&b);
 }
 
-TEST(reuse_only_closes_nothing_to_make_room)
+TEST(reuse_only_closes_nothing_to_make_room, "limits: A REUSE_ONLY dial closes nothing")
 {
     server a = tcp_server();
     server b = tcp_server();
@@ -198,7 +204,8 @@ TEST(reuse_only_closes_nothing_to_make_room)
     server_close(&b);
 }
 
-TEST(a_limit_per_address_binds_that_address_only)
+TEST(a_limit_per_address_binds_that_address_only,
+     "limits: max_conns_per_address binds its own destination only")
 {
     server a = tcp_server();
     server b = tcp_server();
@@ -222,7 +229,8 @@ TEST(a_limit_per_address_binds_that_address_only)
     server_close(&b);
 }
 
-TEST(limits_per_address_count_tags_apart)
+TEST(limits_per_address_count_tags_apart,
+     "limits: Limits named per address count per destination, tags apart")
 {
     server s = tcp_server();
     vcp_pool_options options = pool_options();
@@ -244,7 +252,8 @@ TEST(limits_per_address_count_tags_apart)
 }
 
 /* Room at the pool's limit is of no use to a destination at its own: nobody else's connection is closed for it. */
-TEST(nothing_is_closed_for_a_destination_at_its_own_limit)
+TEST(nothing_is_closed_for_a_destination_at_its_own_limit,
+     "limits: At its own limit a destination has nothing of others closed")
 {
     server a = tcp_server();
     server b = tcp_server();
@@ -265,7 +274,9 @@ TEST(nothing_is_closed_for_a_destination_at_its_own_limit)
     server_close(&b);
 }
 
-TEST(put_counts_against_the_limit)
+TEST(put_counts_against_the_limit,
+     "limits: max_conns counts what was put: put and add at the limit are POOL_EXHAUSTED, the fd "
+     "stays the program's")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_of_at_most(1);
@@ -281,7 +292,7 @@ TEST(put_counts_against_the_limit)
     server_close(&s);
 }
 
-TEST(put_makes_room_elsewhere_first)
+TEST(put_makes_room_elsewhere_first, "limits: put at max_conns evicts elsewhere first")
 {
     server a = tcp_server();
     server b = tcp_server();
@@ -310,7 +321,7 @@ static void *dials_and_hangs(void *argument)
     return NULL;
 }
 
-TEST(a_dial_in_flight_counts)
+TEST(a_dial_in_flight_counts, "limits: max_conns counts connections being dialed")
 {
     full_server full = full_server_new();
     server s = tcp_server();
@@ -373,7 +384,9 @@ static void *worker(void *unused)
 }
 
 /* The pool's only destination loses its only connection to the fresh dial that needs its slot. */
-TEST(a_fresh_dial_replaces_the_only_connection_of_the_only_destination)
+TEST(a_fresh_dial_replaces_the_only_connection_of_the_only_destination,
+     "limits: A FRESH dial at max_conns_per_address closes an idle one of its own, also the only "
+     "one")
 {
     server s = tcp_server();
     vcp_pool_options options = pool_options();
@@ -391,7 +404,8 @@ TEST(a_fresh_dial_replaces_the_only_connection_of_the_only_destination)
     server_close(&s);
 }
 
-TEST(the_limit_holds_among_threads)
+TEST(the_limit_holds_among_threads,
+     "limits: 8 threads, 3 connections: the limit holds at every instant, and nothing is lost")
 {
     server s = tcp_server();
     pthread_t threads_of[WORKERS];
@@ -418,27 +432,4 @@ TEST(the_limit_holds_among_threads)
     CHECK_STATS_ADD_UP(crowd.pool);
     CHECK_EQ(vcp_pool_close(crowd.pool), VCP_OK);
     server_close(&s);
-}
-
-int main(void)
-{
-    RUN(a_full_pool_fails_at_once);
-    RUN(a_connection_given_back_makes_room);
-    RUN(discard_detach_and_get_make_room);
-    RUN(a_failed_dial_gives_its_room_back);
-    RUN(the_longest_idle_of_another_destination_makes_room);
-    RUN(longest_idle_is_by_the_last_give_back);
-    RUN(another_tag_is_another_destination_and_makes_room);
-    RUN(a_fresh_dial_may_close_an_idle_one_of_its_own);
-    RUN(a_borrowed_connection_is_never_closed_to_make_room);
-    RUN(reuse_only_closes_nothing_to_make_room);
-    RUN(a_limit_per_address_binds_that_address_only);
-    RUN(limits_per_address_count_tags_apart);
-    RUN(nothing_is_closed_for_a_destination_at_its_own_limit);
-    RUN(put_counts_against_the_limit);
-    RUN(put_makes_room_elsewhere_first);
-    RUN(a_dial_in_flight_counts);
-    RUN(a_fresh_dial_replaces_the_only_connection_of_the_only_destination);
-    RUN(the_limit_holds_among_threads);
-    return finished();
 }

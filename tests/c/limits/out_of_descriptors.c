@@ -26,8 +26,34 @@ static void release_descriptors(void)
     }
 }
 
+/* The library could not even start its background work: the first dial of all, with no descriptor left. */
+TEST(a_first_dial_without_descriptors_fails_and_the_next_works,
+     "descriptors: The first dial of all without a descriptor is SYSTEM; the next one works, and "
+     "so does its watch")
+{
+    server s = tcp_server();
+    vcp_pool *pool = pool_new(NULL);
+    vcp_conn *conn = NULL;
+    int result;
+    EVENTUALLY(threads() == 1, 5000 + LATENESS_MS);
+    leave_no_descriptor();
+    result = vcp_dial(pool, s.network, s.address, &conn);
+    release_descriptors();
+    CHECK_EQ(result, VCP_ERR_SYSTEM);
+    CHECK(conn == NULL);
+    conn = borrow(pool, &s);
+    give_back(conn);
+    close(server_accept(&s));
+    EVENTUALLY(idle_in(pool) == 0, 1000);
+    CHECK_STATS_ADD_UP(pool);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
 /* Idle connections to two servers; the older one's descriptor is what the dial to a third needs. */
-TEST(the_longest_idle_is_closed_to_get_a_descriptor)
+TEST(the_longest_idle_is_closed_to_get_a_descriptor,
+     "descriptors: On EMFILE the longest idle connection of the pool is closed and the dial tries "
+     "once more")
 {
     server a = tcp_server();
     server b = tcp_server();
@@ -53,7 +79,8 @@ TEST(the_longest_idle_is_closed_to_get_a_descriptor)
     server_close(&c);
 }
 
-TEST(with_nothing_idle_the_dial_is_a_system_error)
+TEST(with_nothing_idle_the_dial_is_a_system_error,
+     "descriptors: EMFILE with nothing idle: SYSTEM with its errno, and the slot comes back")
 {
     server s = tcp_server();
     vcp_pool_options options = pool_options();
@@ -83,7 +110,8 @@ TEST(with_nothing_idle_the_dial_is_a_system_error)
 }
 
 /* One number is left for the socket; the dial then has to sleep, and sleeping takes another one. */
-TEST(a_dial_that_sleeps_makes_room_too)
+TEST(a_dial_that_sleeps_makes_room_too,
+     "descriptors: EMFILE: a dial that has to sleep makes room too")
 {
     server s = tcp_server();
     full_server full = full_server_new();
@@ -106,7 +134,7 @@ TEST(a_dial_that_sleeps_makes_room_too)
     server_close(&s);
 }
 
-TEST(a_hit_needs_no_descriptor)
+TEST(a_hit_needs_no_descriptor, "descriptors: A hit needs no descriptor")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -123,34 +151,3 @@ TEST(a_hit_needs_no_descriptor)
     server_close(&s);
 }
 
-/* The library could not even start its background work: the first dial of all, with no descriptor left. */
-TEST(a_first_dial_without_descriptors_fails_and_the_next_works)
-{
-    server s = tcp_server();
-    vcp_pool *pool = pool_new(NULL);
-    vcp_conn *conn = NULL;
-    int result;
-    EVENTUALLY(threads() == 1, 5000 + LATENESS_MS);
-    leave_no_descriptor();
-    result = vcp_dial(pool, s.network, s.address, &conn);
-    release_descriptors();
-    CHECK_EQ(result, VCP_ERR_SYSTEM);
-    CHECK(conn == NULL);
-    conn = borrow(pool, &s);
-    give_back(conn);
-    close(server_accept(&s));
-    EVENTUALLY(idle_in(pool) == 0, 1000);
-    CHECK_STATS_ADD_UP(pool);
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-    server_close(&s);
-}
-
-int main(void)
-{
-    RUN(a_first_dial_without_descriptors_fails_and_the_next_works);
-    RUN(the_longest_idle_is_closed_to_get_a_descriptor);
-    RUN(with_nothing_idle_the_dial_is_a_system_error);
-    RUN(a_dial_that_sleeps_makes_room_too);
-    RUN(a_hit_needs_no_descriptor);
-    return finished();
-}

@@ -68,7 +68,9 @@ static vcp_pool *waiting_pool(uint32_t max_conns, int64_t wait_timeout_ms)
     return pool_new(&options);
 }
 
-TEST(a_wait_that_runs_out_is_a_timeout_that_tells_the_numbers)
+TEST(a_wait_that_runs_out_is_a_timeout_that_tells_the_numbers,
+     "waiting: A wait that runs out is TIMEOUT in phase waiting, and the message carries the "
+     "numbers")
 {
     server s = tcp_server();
     vcp_pool *pool = waiting_pool(1, 100);
@@ -95,7 +97,9 @@ TEST(a_wait_that_runs_out_is_a_timeout_that_tells_the_numbers)
     server_close(&s);
 }
 
-TEST(a_dials_own_wait_timeout_goes_before_the_pools)
+TEST(a_dials_own_wait_timeout_goes_before_the_pools,
+     "waiting: A dial's own wait_timeout_ms goes before the pool's; < 0 is as long as the dial "
+     "may take; REUSE_ONLY never waits")
 {
     server s = tcp_server();
     vcp_pool *pool = waiting_pool(1, -1);
@@ -126,7 +130,9 @@ TEST(a_dials_own_wait_timeout_goes_before_the_pools)
     server_close(&s);
 }
 
-TEST(what_is_given_back_goes_to_the_oldest_waiter_as_it_is)
+TEST(what_is_given_back_goes_to_the_oldest_waiter_as_it_is,
+     "waiting: What is given back goes to the oldest waiter directly, with max_idle_per_address 0 "
+     "too")
 {
     enum { MANY = 4 };
     server s = tcp_server();
@@ -164,7 +170,8 @@ TEST(what_is_given_back_goes_to_the_oldest_waiter_as_it_is)
     server_close(&s);
 }
 
-TEST(a_slot_that_becomes_free_goes_to_the_oldest_waiter)
+TEST(a_slot_that_becomes_free_goes_to_the_oldest_waiter,
+     "waiting: A slot that becomes free (discard, detach) goes to the oldest waiter")
 {
     server s = tcp_server();
     vcp_pool *pool = waiting_pool(1, -1);
@@ -191,7 +198,9 @@ TEST(a_slot_that_becomes_free_goes_to_the_oldest_waiter)
 }
 
 /* The older waiter is another destination's: the connection is closed for its slot, and the younger one of its own waits on. */
-TEST(an_older_waiter_of_another_destination_gets_the_slot)
+TEST(an_older_waiter_of_another_destination_gets_the_slot,
+     "waiting: An older waiter of another destination is served by closing what is given back "
+     "(EVICTED)")
 {
     server a = tcp_server();
     server b = tcp_server();
@@ -218,7 +227,8 @@ TEST(an_older_waiter_of_another_destination_gets_the_slot)
     server_close(&b);
 }
 
-TEST(a_fresh_waiter_gets_a_new_connection)
+TEST(a_fresh_waiter_gets_a_new_connection,
+     "waiting: A FRESH waiter is not served with a used connection")
 {
     server s = tcp_server();
     vcp_pool *pool = waiting_pool(1, -1);
@@ -242,7 +252,8 @@ TEST(a_fresh_waiter_gets_a_new_connection)
 }
 
 /* The oldest waiter is held by its own destination's limit: it is skipped, and keeps its ticket. */
-TEST(a_waiter_held_by_its_own_limit_is_skipped)
+TEST(a_waiter_held_by_its_own_limit_is_skipped,
+     "waiting: A waiter held by its own per-address limit is skipped and keeps its ticket")
 {
     server a = tcp_server();
     server b = tcp_server();
@@ -279,7 +290,7 @@ TEST(a_waiter_held_by_its_own_limit_is_skipped)
     server_close(&c);
 }
 
-TEST(one_waiter_too_many_is_sent_away)
+TEST(one_waiter_too_many_is_sent_away, "waiting: max_waiters: one more is POOL_EXHAUSTED")
 {
     server s = tcp_server();
     vcp_pool_options options = pool_options();
@@ -306,7 +317,8 @@ TEST(one_waiter_too_many_is_sent_away)
     server_close(&s);
 }
 
-TEST(who_gave_up_swallows_nothing)
+TEST(who_gave_up_swallows_nothing,
+     "waiting: A waiter that timed out or was canceled swallows nothing")
 {
     server s = tcp_server();
     vcp_pool *pool = waiting_pool(1, -1);
@@ -337,7 +349,7 @@ TEST(who_gave_up_swallows_nothing)
     server_close(&s);
 }
 
-TEST(closing_the_pool_ends_every_wait)
+TEST(closing_the_pool_ends_every_wait, "waiting: close ends waiters with POOL_CLOSED")
 {
     enum { MANY = 8 };
     server s = tcp_server();
@@ -365,7 +377,8 @@ TEST(closing_the_pool_ends_every_wait)
 }
 
 /* A waiter that is handed a connection whose peer is gone gets another one within the same wait. */
-TEST(a_dead_connection_is_not_handed_on)
+TEST(a_dead_connection_is_not_handed_on,
+     "waiting: A connection handed on is checked as at any borrow")
 {
     server s = tcp_server();
     vcp_pool *pool = waiting_pool(1, -1);
@@ -386,7 +399,9 @@ TEST(a_dead_connection_is_not_handed_on)
 }
 
 /* One dial hangs; the others wait their turn although nobody may wait at a limit, and count nowhere as waiters. */
-TEST(dials_beyond_max_dials_per_address_wait_their_turn)
+TEST(dials_beyond_max_dials_per_address_wait_their_turn,
+     "waiting: max_dials_per_address: those beyond wait their turn within the dial's timeout, and "
+     "not against max_waiters")
 {
     full_server full = full_server_new();
     vcp_pool_options options = pool_options();
@@ -431,7 +446,7 @@ TEST(dials_beyond_max_dials_per_address_wait_their_turn)
 }
 
 /* What the program puts in goes to whoever waits for that destination. */
-TEST(a_connection_put_goes_to_a_waiter_first)
+TEST(a_connection_put_goes_to_a_waiter_first, "waiting: put: a waiter gets it first")
 {
     server s = tcp_server();
     full_server full = full_server_new();
@@ -463,7 +478,7 @@ TEST(a_connection_put_goes_to_a_waiter_first)
     server_close(&s);
 }
 
-TEST(one_failed_dial_fails_one_caller)
+TEST(one_failed_dial_fails_one_caller, "waiting: One failed dial fails one caller")
 {
     enum { MANY = 6 };
     server refusing = refusing_server();
@@ -494,7 +509,9 @@ TEST(one_failed_dial_fails_one_caller)
 }
 
 /* A dial to a server that never answers; what is given back to its destination meanwhile is the answer. */
-TEST(a_dial_in_flight_takes_what_is_given_back)
+TEST(a_dial_in_flight_takes_what_is_given_back,
+     "waiting: A dial in flight is answered by what is given back meanwhile (not a FRESH one); "
+     "its own failure fails nobody")
 {
     server s = tcp_server();
     full_server full = full_server_new();
@@ -550,7 +567,9 @@ static int makes_room_in(const full_server *full, accepted *room)
 }
 
 /* The connect that its caller left comes through, and is there for the next one. */
-TEST(a_connect_that_was_left_ends_on_the_shelf)
+TEST(a_connect_that_was_left_ends_on_the_shelf,
+     "waiting: A connect whose caller was served otherwise goes on in the background, for the "
+     "shelf")
 {
     server s = tcp_server();
     full_server full = full_server_new();
@@ -596,7 +615,8 @@ static void fires(int number)
     vcp_cancel_fire(for_the_handler);
 }
 
-TEST(a_signal_handler_ends_64_waits)
+TEST(a_signal_handler_ends_64_waits,
+     "waiting: A token fired in a signal handler ends 64 waits within 50 ms")
 {
     enum { MANY = 64 };
     static waiter w[MANY];
@@ -628,26 +648,4 @@ TEST(a_signal_handler_ends_64_waits)
     CHECK_STATS_ADD_UP(pool);
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
     server_close(&s);
-}
-
-int main(void)
-{
-    RUN(a_wait_that_runs_out_is_a_timeout_that_tells_the_numbers);
-    RUN(a_dials_own_wait_timeout_goes_before_the_pools);
-    RUN(what_is_given_back_goes_to_the_oldest_waiter_as_it_is);
-    RUN(a_slot_that_becomes_free_goes_to_the_oldest_waiter);
-    RUN(an_older_waiter_of_another_destination_gets_the_slot);
-    RUN(a_fresh_waiter_gets_a_new_connection);
-    RUN(a_waiter_held_by_its_own_limit_is_skipped);
-    RUN(one_waiter_too_many_is_sent_away);
-    RUN(who_gave_up_swallows_nothing);
-    RUN(closing_the_pool_ends_every_wait);
-    RUN(a_dead_connection_is_not_handed_on);
-    RUN(dials_beyond_max_dials_per_address_wait_their_turn);
-    RUN(a_connection_put_goes_to_a_waiter_first);
-    RUN(one_failed_dial_fails_one_caller);
-    RUN(a_dial_in_flight_takes_what_is_given_back);
-    RUN(a_connect_that_was_left_ends_on_the_shelf);
-    RUN(a_signal_handler_ends_64_waits);
-    return finished();
 }

@@ -1,7 +1,8 @@
 /* vcp_pool_close: what is idle, borrowed and in flight. Contract section 4. */
 #include "check.h"
 
-TEST(close_closes_the_idle_at_once)
+TEST(close_closes_the_idle_at_once,
+     "close: vcp_pool_close closes idle connections before it returns")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -16,7 +17,8 @@ TEST(close_closes_the_idle_at_once)
     server_close(&s);
 }
 
-TEST(borrowed_connections_stay_usable_after_close)
+TEST(borrowed_connections_stay_usable_after_close,
+     "close: Borrowed connections outlive vcp_pool_close and are really closed when given back")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -37,7 +39,8 @@ TEST(borrowed_connections_stay_usable_after_close)
     server_close(&s);
 }
 
-TEST(a_connection_of_a_closed_pool_can_be_detached)
+TEST(a_connection_of_a_closed_pool_can_be_detached,
+     "close: A connection borrowed from a closed pool can still be detached")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -58,7 +61,8 @@ static void *reads_one(void *conn)
     return (void *)(intptr_t)byte;
 }
 
-TEST(a_read_that_runs_at_pool_close_goes_on)
+TEST(a_read_that_runs_at_pool_close_goes_on,
+     "close: A read that runs when the pool is closed goes on")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -78,7 +82,7 @@ TEST(a_read_that_runs_at_pool_close_goes_on)
     server_close(&s);
 }
 
-TEST(a_second_close_is_told_so)
+TEST(a_second_close_is_told_so, "close: A second vcp_pool_close is POOL_CLOSED")
 {
     vcp_pool *pool = pool_new(NULL);
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
@@ -99,7 +103,8 @@ static void *hangs(void *unused)
     return (void *)(intptr_t)vcp_dial(flight.pool, "tcp", flight.full.s.address, &conn);
 }
 
-TEST(dials_in_flight_end_with_pool_closed)
+TEST(dials_in_flight_end_with_pool_closed,
+     "close: Dials in flight end with POOL_CLOSED at vcp_pool_close, at once")
 {
     pthread_t dialers[HANGING];
     int64_t start;
@@ -143,7 +148,8 @@ static void *borrows_until_closed(void *unused)
     }
 }
 
-TEST(a_close_among_borrowers_leaks_nothing)
+TEST(a_close_among_borrowers_leaks_nothing,
+     "close: Pools closed while threads borrow leak no fd; every dial after it is POOL_CLOSED")
 {
     server s = tcp_server();
     int fds;
@@ -166,16 +172,4 @@ TEST(a_close_among_borrowers_leaks_nothing)
     }
     EVENTUALLY(open_fds() <= fds, 5000 + LATENESS_MS);
     server_close(&s);
-}
-
-int main(void)
-{
-    RUN(close_closes_the_idle_at_once);
-    RUN(borrowed_connections_stay_usable_after_close);
-    RUN(a_connection_of_a_closed_pool_can_be_detached);
-    RUN(a_read_that_runs_at_pool_close_goes_on);
-    RUN(a_second_close_is_told_so);
-    RUN(dials_in_flight_end_with_pool_closed);
-    RUN(a_close_among_borrowers_leaks_nothing);
-    return finished();
 }

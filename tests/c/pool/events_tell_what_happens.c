@@ -125,7 +125,9 @@ static vcp_conn *borrow_as(vcp_pool *pool, const server *s, const char *label, u
     return conn;
 }
 
-TEST(a_borrow_is_told_from_dial_to_close)
+TEST(a_borrow_is_told_from_dial_to_close,
+     "events: on_event: DIAL_START, DIAL_DONE, RELEASED, REUSED, CLOSED, with descriptor, label, "
+     "peer and times; the descriptor is open while CLOSED is told")
 {
     server s = tcp_server();
     vcp_pool_options options = observed();
@@ -185,7 +187,9 @@ TEST(a_borrow_is_told_from_dial_to_close)
     server_close(&s);
 }
 
-TEST(a_failed_dial_is_told_with_its_text)
+TEST(a_failed_dial_is_told_with_its_text,
+     "events: on_event: DIAL_FAILED carries the status, the failure's text, the label and the "
+     "reuse tag")
 {
     server s = refusing_server();
     vcp_pool_options options = observed();
@@ -211,7 +215,8 @@ TEST(a_failed_dial_is_told_with_its_text)
 }
 
 /* What begins no dial is none. */
-TEST(what_fails_before_a_dial_tells_nothing)
+TEST(what_fails_before_a_dial_tells_nothing,
+     "events: on_event: what fails before a dial begins tells nothing")
 {
     server s = tcp_server();
     vcp_pool_options options = observed();
@@ -231,7 +236,8 @@ TEST(what_fails_before_a_dial_tells_nothing)
     server_close(&s);
 }
 
-TEST(a_wait_is_told_when_it_begins_and_ends)
+TEST(a_wait_is_told_when_it_begins_and_ends,
+     "events: on_event: WAIT_START and WAIT_DONE, with status and time")
 {
     server s = tcp_server();
     vcp_pool_options options = observed();
@@ -262,7 +268,9 @@ static void expect_closed(int reason, int count)
 }
 
 /* One way to each reason, and none is told twice. */
-TEST(every_reason_is_told)
+TEST(every_reason_is_told,
+     "events: on_event: CLOSED tells FAILED, IDLE_FULL, DIRTY, PEER_CLOSED, EVICTED, FOREIGN_FD, "
+     "POOL_CLOSED, each once")
 {
     server s = tcp_server();
     server other = tcp_server();
@@ -332,7 +340,7 @@ TEST(every_reason_is_told)
     server_close(&other);
 }
 
-TEST(the_end_of_life_is_told)
+TEST(the_end_of_life_is_told, "events: on_event: CLOSED tells MAX_USES, IDLE_TIMEOUT, LIFETIME")
 {
     server s = tcp_server();
     vcp_pool_options options = observed();
@@ -361,7 +369,8 @@ TEST(the_end_of_life_is_told)
 }
 
 /* The callback runs without any lock, so it may call the library. */
-TEST(a_callback_may_call_the_library)
+TEST(a_callback_may_call_the_library,
+     "events: on_event runs without a lock: it may call the library")
 {
     server s = tcp_server();
     vcp_pool_options options = observed();
@@ -407,7 +416,7 @@ static void *works(void *argument)
 }
 
 /* Counters and events are two reports of the same changes. */
-TEST(events_and_stats_agree)
+TEST(events_and_stats_agree, "events: Events and vcp_stats agree")
 {
     server good = tcp_server();
     server bad = refusing_server();
@@ -452,7 +461,8 @@ TEST(events_and_stats_agree)
 }
 
 /* A dial ahead hangs when its pool is closed, and an idle one has just died: the library's threads say no more. */
-TEST(nothing_is_told_in_the_background_after_close)
+TEST(nothing_is_told_in_the_background_after_close,
+     "events: After vcp_pool_close has returned, no thread of the library tells on_event anything")
 {
     server s = tcp_server();
     full_server full = full_server_new();
@@ -490,7 +500,9 @@ static vcp_pool *leak_watching_pool(void)
     return pool_new(&options);
 }
 
-TEST(a_connection_borrowed_too_long_is_reported_once)
+TEST(a_connection_borrowed_too_long_is_reported_once,
+     "events: leak_threshold_ms: LEAKED once per borrow, LEAK_RETURNED when it comes back after "
+     "all; `leaks` counts")
 {
     server s = tcp_server();
     vcp_pool *pool = leak_watching_pool();
@@ -530,7 +542,8 @@ TEST(a_connection_borrowed_too_long_is_reported_once)
 }
 
 /* Borrowed again and again, each time shortly; and idle for longer than the threshold. */
-TEST(what_comes_back_in_time_is_no_leak)
+TEST(what_comes_back_in_time_is_no_leak,
+     "events: leak_threshold_ms: what comes back in time, or is idle, is no leak")
 {
     server s = tcp_server();
     vcp_pool *pool = leak_watching_pool();
@@ -547,7 +560,7 @@ TEST(what_comes_back_in_time_is_no_leak)
 }
 
 /* Counted without a callback too. */
-TEST(leaks_are_counted_without_on_event)
+TEST(leaks_are_counted_without_on_event, "events: leak_threshold_ms counts without on_event too")
 {
     server s = tcp_server();
     vcp_pool_options options = pool_options();
@@ -560,21 +573,4 @@ TEST(leaks_are_counted_without_on_event)
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
     give_back(conn);
     server_close(&s);
-}
-
-int main(void)
-{
-    RUN(a_borrow_is_told_from_dial_to_close);
-    RUN(a_failed_dial_is_told_with_its_text);
-    RUN(what_fails_before_a_dial_tells_nothing);
-    RUN(a_wait_is_told_when_it_begins_and_ends);
-    RUN(every_reason_is_told);
-    RUN(the_end_of_life_is_told);
-    RUN(a_callback_may_call_the_library);
-    RUN(events_and_stats_agree);
-    RUN(nothing_is_told_in_the_background_after_close);
-    RUN(a_connection_borrowed_too_long_is_reported_once);
-    RUN(what_comes_back_in_time_is_no_leak);
-    RUN(leaks_are_counted_without_on_event);
-    return finished();
 }

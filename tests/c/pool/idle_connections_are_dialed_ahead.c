@@ -11,7 +11,8 @@ static vcp_pool_options keeping(uint32_t idle)
     return options;
 }
 
-TEST(so_many_are_idle_after_a_borrow)
+TEST(so_many_are_idle_after_a_borrow,
+     "min_idle: min_idle_per_address: so many are idle soon after a borrow")
 {
     server s = tcp_server();
     vcp_pool_options options = keeping(3);
@@ -39,7 +40,8 @@ TEST(so_many_are_idle_after_a_borrow)
 }
 
 /* The peer closes what is idle: it is dialed anew, without any borrow. */
-TEST(what_dies_while_idle_is_replaced)
+TEST(what_dies_while_idle_is_replaced,
+     "min_idle: min_idle_per_address: what dies or is evicted while idle is replaced")
 {
     server s = tcp_server();
     vcp_pool_options options = keeping(1);
@@ -58,7 +60,9 @@ TEST(what_dies_while_idle_is_replaced)
     server_close(&s);
 }
 
-TEST(a_destination_that_was_not_borrowed_lately_is_left_alone)
+TEST(a_destination_that_was_not_borrowed_lately_is_left_alone,
+     "min_idle: min_idle_per_address: only for destinations borrowed within the last "
+     "idle_timeout_ms")
 {
     server s = tcp_server();
     vcp_pool_options options = keeping(2);
@@ -77,7 +81,8 @@ TEST(a_destination_that_was_not_borrowed_lately_is_left_alone)
 }
 
 /* What was only warmed or put was not borrowed. */
-TEST(what_was_never_borrowed_is_not_kept_up)
+TEST(what_was_never_borrowed_is_not_kept_up,
+     "min_idle: min_idle_per_address: what was only warmed or put was not borrowed")
 {
     server s = tcp_server();
     vcp_pool_options options = keeping(3);
@@ -88,7 +93,8 @@ TEST(what_was_never_borrowed_is_not_kept_up)
     server_close(&s);
 }
 
-TEST(no_limit_is_passed_for_it)
+TEST(no_limit_is_passed_for_it,
+     "min_idle: min_idle_per_address: no limit is passed and nothing is closed for it")
 {
     server s = tcp_server();
     server other = tcp_server();
@@ -135,7 +141,8 @@ static void *waits(void *argument)
     return NULL;
 }
 
-TEST(nothing_is_dialed_ahead_while_anyone_waits)
+TEST(nothing_is_dialed_ahead_while_anyone_waits,
+     "min_idle: min_idle_per_address: never while anyone waits")
 {
     server s = tcp_server();
     server other = tcp_server();
@@ -164,7 +171,8 @@ TEST(nothing_is_dialed_ahead_while_anyone_waits)
 }
 
 /* A destination that fails is tried after 1 s, then 2 s: three attempts in 3 s and a little, and it comes back. */
-TEST(after_a_failure_it_pauses_longer_each_time)
+TEST(after_a_failure_it_pauses_longer_each_time,
+     "min_idle: min_idle_per_address: pauses of 1 s, 2 s ... after failures")
 {
     server s = tcp_server();
     vcp_pool_options options = keeping(1);
@@ -202,7 +210,8 @@ static void *hangs_up_at_once(void *argument)
 }
 
 /* Without a borrow no more dials a second than are wanted idle. */
-TEST(a_server_that_hangs_up_at_once_is_not_flooded)
+TEST(a_server_that_hangs_up_at_once_is_not_flooded,
+     "min_idle: min_idle_per_address: without a borrow no more dials a second than are wanted idle")
 {
     server s = tcp_server();
     vcp_pool_options options = keeping(3);
@@ -222,7 +231,7 @@ TEST(a_server_that_hangs_up_at_once_is_not_flooded)
 }
 
 /* A dial ahead that hangs does not hold up the end of its pool. */
-TEST(closing_the_pool_ends_it)
+TEST(closing_the_pool_ends_it, "min_idle: min_idle_per_address: closing the pool ends a dial ahead")
 {
     server s = tcp_server();
     full_server full = full_server_new();
@@ -274,7 +283,9 @@ static int opens(void *user, vcp_conn *conn, int fd)
 }
 
 /* Dials for 70 services that hang took all threads, and every asynchronous dial that needs one stood behind them. */
-TEST(what_is_dialed_ahead_takes_no_thread_from_those_who_wait)
+TEST(what_is_dialed_ahead_takes_no_thread_from_those_who_wait,
+     "min_idle: min_idle_per_address: dials for idle connections take no thread from asynchronous "
+     "dials that somebody waits for")
 {
     enum { MANY = 70 };
     server s = tcp_server();
@@ -313,19 +324,4 @@ TEST(what_is_dialed_ahead_takes_no_thread_from_those_who_wait)
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
     CHECK_EQ(vcp_queue_free(queue), VCP_OK);
     server_close(&s);
-}
-
-int main(void)
-{
-    RUN(so_many_are_idle_after_a_borrow);
-    RUN(what_dies_while_idle_is_replaced);
-    RUN(a_destination_that_was_not_borrowed_lately_is_left_alone);
-    RUN(what_was_never_borrowed_is_not_kept_up);
-    RUN(no_limit_is_passed_for_it);
-    RUN(nothing_is_dialed_ahead_while_anyone_waits);
-    RUN(after_a_failure_it_pauses_longer_each_time);
-    RUN(a_server_that_hangs_up_at_once_is_not_flooded);
-    RUN(closing_the_pool_ends_it);
-    RUN(what_is_dialed_ahead_takes_no_thread_from_those_who_wait);
-    return finished();
 }

@@ -70,7 +70,8 @@ static call call_on(vcp_pool *pool, vcp_conn *conn, const server *to)
     return c;
 }
 
-TEST(drain_closes_the_idle_and_waits_for_the_borrowed)
+TEST(drain_closes_the_idle_and_waits_for_the_borrowed,
+     "drain: drain: closes the idle, waits for the borrowed, tells how many are out")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -103,7 +104,8 @@ TEST(drain_closes_the_idle_and_waits_for_the_borrowed)
     server_close(&s);
 }
 
-TEST(drain_ends_waiters_and_dials_in_flight)
+TEST(drain_ends_waiters_and_dials_in_flight,
+     "drain: drain: waiters and dials in flight end with POOL_CLOSED")
 {
     server s = tcp_server();
     full_server full = full_server_new();
@@ -134,7 +136,8 @@ TEST(drain_ends_waiters_and_dials_in_flight)
     server_close(&s);
 }
 
-TEST(abort_ends_reads_and_waits_and_never_looks_like_an_end)
+TEST(abort_ends_reads_and_waits_and_never_looks_like_an_end,
+     "abort: abort: the borrowers' I/O answers POOL_CLOSED, never 0; raw users see end of stream")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -168,7 +171,9 @@ TEST(abort_ends_reads_and_waits_and_never_looks_like_an_end)
     server_close(&s);
 }
 
-TEST(evict_closes_the_idle_of_one_address_and_the_borrowed_when_they_come_back)
+TEST(evict_closes_the_idle_of_one_address_and_the_borrowed_when_they_come_back,
+     "evict: evict: one address, all its tags; what is borrowed is closed when given back; NULL, "
+     "NULL is everywhere")
 {
     server a = tcp_server();
     server b = tcp_server();
@@ -205,7 +210,8 @@ TEST(evict_closes_the_idle_of_one_address_and_the_borrowed_when_they_come_back)
     server_close(&b);
 }
 
-TEST(warm_dials_until_so_many_are_idle)
+TEST(warm_dials_until_so_many_are_idle,
+     "warm: warm dials until count are idle; they are reused for their first borrower")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -226,7 +232,8 @@ TEST(warm_dials_until_so_many_are_idle)
     server_close(&s);
 }
 
-TEST(warm_keeps_to_the_limits_and_closes_nothing_for_them)
+TEST(warm_keeps_to_the_limits_and_closes_nothing_for_them,
+     "warm: warm never goes above a limit, closes nothing, and fails only if none is idle")
 {
     server a = tcp_server();
     server b = tcp_server();
@@ -278,7 +285,8 @@ static void *borrows(void *unused)
     return NULL;
 }
 
-TEST(evict_misses_none_that_is_being_borrowed)
+TEST(evict_misses_none_that_is_being_borrowed,
+     "evict: evict: a connection borrowed at that moment is closed too, sooner or later")
 {
     pthread_t thread;
     vcp_pool_options options = pool_options();
@@ -310,7 +318,8 @@ static void *hangs_up_at_once(void *argument)
 }
 
 /* It ends although nothing stays idle, and after as many dials as were asked for. */
-TEST(warm_ends_at_a_server_that_hangs_up_at_once)
+TEST(warm_ends_at_a_server_that_hangs_up_at_once,
+     "warm: warm ends after as many dials as were asked for, although nothing stays idle")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -324,17 +333,4 @@ TEST(warm_ends_at_a_server_that_hangs_up_at_once)
     CHECK_EQ(shutdown(s.fd, SHUT_RDWR), 0);
     CHECK_EQ(pthread_join(thread, NULL), 0);
     server_close(&s);
-}
-
-int main(void)
-{
-    RUN(drain_closes_the_idle_and_waits_for_the_borrowed);
-    RUN(drain_ends_waiters_and_dials_in_flight);
-    RUN(abort_ends_reads_and_waits_and_never_looks_like_an_end);
-    RUN(evict_closes_the_idle_of_one_address_and_the_borrowed_when_they_come_back);
-    RUN(warm_dials_until_so_many_are_idle);
-    RUN(warm_keeps_to_the_limits_and_closes_nothing_for_them);
-    RUN(evict_misses_none_that_is_being_borrowed);
-    RUN(warm_ends_at_a_server_that_hangs_up_at_once);
-    return finished();
 }

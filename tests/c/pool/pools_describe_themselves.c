@@ -14,7 +14,8 @@ static const char *describe(vcp_pool *pool, int32_t format)
 static const int32_t formats[] = {VCP_FORMAT_TEXT, VCP_FORMAT_JSON, VCP_FORMAT_OPENMETRICS,
                                   VCP_FORMAT_OPENMETRICS_BODY};
 
-TEST(every_form_carries_the_pools_name)
+TEST(every_form_carries_the_pools_name,
+     "describe: describe: every form carries the pool's name, copied and escaped")
 {
     vcp_pool_options options = pool_options();
     vcp_pool *pool;
@@ -29,7 +30,9 @@ TEST(every_form_carries_the_pools_name)
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
 }
 
-TEST(a_report_is_cut_off_as_snprintf_does)
+TEST(a_report_is_cut_off_as_snprintf_does,
+     "describe: describe: the whole length is returned, and what fits is written; an unknown "
+     "format is INVALID_ARGUMENT")
 {
     vcp_pool *pool = pool_new(NULL);
     size_t i;
@@ -54,7 +57,9 @@ TEST(a_report_is_cut_off_as_snprintf_does)
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
 }
 
-TEST(a_report_tells_what_the_pool_holds)
+TEST(a_report_tells_what_the_pool_holds,
+     "describe: describe: destinations, limits, gauges and counters; a whole scrape ends with # "
+     "EOF, a body has samples only")
 {
     server s = tcp_server();
     server other = tcp_server();
@@ -101,7 +106,8 @@ TEST(a_report_tells_what_the_pool_holds)
     server_close(&other);
 }
 
-TEST(a_report_names_what_has_leaked_until_it_is_back)
+TEST(a_report_names_what_has_leaked_until_it_is_back,
+     "describe: describe names what has leaked, with its label, until it is back")
 {
     server s = tcp_server();
     vcp_pool_options options = pool_options();
@@ -122,13 +128,4 @@ TEST(a_report_names_what_has_leaked_until_it_is_back)
     CHECK_HAS(describe(pool, VCP_FORMAT_JSON), "\"leaks\":[]");
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
     server_close(&s);
-}
-
-int main(void)
-{
-    RUN(every_form_carries_the_pools_name);
-    RUN(a_report_is_cut_off_as_snprintf_does);
-    RUN(a_report_tells_what_the_pool_holds);
-    RUN(a_report_names_what_has_leaked_until_it_is_back);
-    return finished();
 }

@@ -9,7 +9,8 @@ static int closed_number(void)
     return fd;
 }
 
-TEST(what_was_put_is_dialed_as_reused)
+TEST(what_was_put_is_dialed_as_reused,
+     "put, add, get: A dial gets what was put, as reused, with one use")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -28,7 +29,7 @@ TEST(what_was_put_is_dialed_as_reused)
     server_close(&s);
 }
 
-TEST(put_files_under_its_tag)
+TEST(put_files_under_its_tag, "put, add, get: put files under its reuse tag")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -41,7 +42,8 @@ TEST(put_files_under_its_tag)
     server_close(&s);
 }
 
-TEST(add_files_under_the_peers_address)
+TEST(add_files_under_the_peers_address,
+     "put, add, get: add files under the peer's address: tcp, tcp over v6, udp, unix, unixpacket")
 {
     server s4 = tcp_server();
     server s6 = tcp6_server();
@@ -70,7 +72,7 @@ TEST(add_files_under_the_peers_address)
     }
 }
 
-TEST(an_accepted_connection_can_be_added)
+TEST(an_accepted_connection_can_be_added, "put, add, get: An accepted connection can be added")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -89,7 +91,8 @@ TEST(an_accepted_connection_can_be_added)
     server_close(&s);
 }
 
-TEST(add_of_a_peer_without_an_address_is_refused)
+TEST(add_of_a_peer_without_an_address_is_refused,
+     "put, add, get: add of a socket whose peer has no address is NOT_REUSABLE")
 {
     int pair[2];
     vcp_pool *pool = pool_new(NULL);
@@ -102,7 +105,8 @@ TEST(add_of_a_peer_without_an_address_is_refused)
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
 }
 
-TEST(any_connected_socket_may_be_put_under_any_network)
+TEST(any_connected_socket_may_be_put_under_any_network,
+     "put, add, get: Any connected socket may be put under any network")
 {
     int pair[2];
     vcp_pool *pool = pool_new(NULL);
@@ -119,7 +123,7 @@ TEST(any_connected_socket_may_be_put_under_any_network)
     close(pair[1]);
 }
 
-TEST(put_makes_the_fd_close_on_exec)
+TEST(put_makes_the_fd_close_on_exec, "put, add, get: Every fd is CLOEXEC, what was put too")
 {
     int pair[2];
     vcp_pool *pool = pool_new(NULL);
@@ -131,7 +135,8 @@ TEST(put_makes_the_fd_close_on_exec)
     close(pair[1]);
 }
 
-TEST(what_is_handed_out_has_the_pools_mode)
+TEST(what_is_handed_out_has_the_pools_mode,
+     "put, add, get: What was put comes out in the pool's blocking mode")
 {
     int pair[2];
     vcp_pool *pool = pool_new(NULL);
@@ -159,7 +164,8 @@ static void expect_not_reusable(int fd)
     close(fd);
 }
 
-TEST(a_dead_socket_is_not_taken)
+TEST(a_dead_socket_is_not_taken,
+     "put, add, get: put and add of a dead socket: NOT_REUSABLE, and it stays the program's")
 {
     server s = tcp_server();
     int fd = client_of(&s);
@@ -173,7 +179,8 @@ TEST(a_dead_socket_is_not_taken)
     server_close(&s);
 }
 
-TEST(a_socket_with_unread_bytes_is_not_taken)
+TEST(a_socket_with_unread_bytes_is_not_taken,
+     "put, add, get: put and add of a dirty socket: NOT_REUSABLE")
 {
     server s = tcp_server();
     int fd = client_of(&s);
@@ -185,7 +192,8 @@ TEST(a_socket_with_unread_bytes_is_not_taken)
     server_close(&s);
 }
 
-TEST(a_socket_that_is_not_connected_is_not_taken)
+TEST(a_socket_that_is_not_connected_is_not_taken,
+     "put, add, get: put and add of a socket that is not connected: NOT_REUSABLE")
 {
     server s = tcp_server();
     expect_not_reusable(socket(AF_INET, SOCK_STREAM, 0));
@@ -193,7 +201,8 @@ TEST(a_socket_that_is_not_connected_is_not_taken)
     expect_not_reusable(s.fd);
 }
 
-TEST(what_is_no_socket_is_not_taken)
+TEST(what_is_no_socket_is_not_taken,
+     "put, add, get: put and add of what is no socket: NOT_REUSABLE")
 {
     int ends[2];
     CHECK_EQ(pipe(ends), 0);
@@ -202,7 +211,8 @@ TEST(what_is_no_socket_is_not_taken)
     expect_not_reusable(open("/dev/null", O_RDWR));
 }
 
-TEST(a_number_that_is_not_open_is_refused)
+TEST(a_number_that_is_not_open_is_refused,
+     "put, add, get: put and add of a number that is not open is an error")
 {
     vcp_pool *pool = pool_new(NULL);
     CHECK_EQ(vcp_pool_put(pool, closed_number(), "tcp", "127.0.0.1:1", NULL), VCP_ERR_NOT_REUSABLE);
@@ -213,7 +223,9 @@ TEST(a_number_that_is_not_open_is_refused)
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
 }
 
-TEST(a_number_that_a_pool_has_is_refused)
+TEST(a_number_that_a_pool_has_is_refused,
+     "put, add, get: put of a number that a pool has, idle or borrowed: INVALID_ARGUMENT, and "
+     "nothing changes")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -236,7 +248,7 @@ TEST(a_number_that_a_pool_has_is_refused)
     server_close(&s);
 }
 
-TEST(without_idle_room_put_is_idle_full)
+TEST(without_idle_room_put_is_idle_full, "put, add, get: put and add without idle room: IDLE_FULL")
 {
     server s = tcp_server();
     vcp_pool_options options = pool_options();
@@ -260,7 +272,8 @@ TEST(without_idle_room_put_is_idle_full)
     server_close(&s);
 }
 
-TEST(a_closed_pool_takes_nothing)
+TEST(a_closed_pool_takes_nothing,
+     "put, add, get: put and add on a closed pool: POOL_CLOSED, and the fd stays the program's")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -273,7 +286,8 @@ TEST(a_closed_pool_takes_nothing)
     server_close(&s);
 }
 
-TEST(put_judges_its_address)
+TEST(put_judges_its_address,
+     "put, add, get: put judges network and address; the fd stays the program's")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -288,7 +302,8 @@ TEST(put_judges_its_address)
     server_close(&s);
 }
 
-TEST(get_gives_the_fd_away)
+TEST(get_gives_the_fd_away,
+     "put, add, get: get: the caller owns the fd, the pool no longer counts it")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -308,7 +323,7 @@ TEST(get_gives_the_fd_away)
     server_close(&s);
 }
 
-TEST(get_never_dials)
+TEST(get_never_dials, "put, add, get: Get never dials")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -318,7 +333,7 @@ TEST(get_never_dials)
     server_close(&s);
 }
 
-TEST(get_takes_no_borrowed_one)
+TEST(get_takes_no_borrowed_one, "put, add, get: get gives no borrowed connection away")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -329,7 +344,8 @@ TEST(get_takes_no_borrowed_one)
     server_close(&s);
 }
 
-TEST(what_was_gotten_comes_back_only_by_put_or_add)
+TEST(what_was_gotten_comes_back_only_by_put_or_add,
+     "put, add, get: What get gave away comes back by put or add")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -354,7 +370,8 @@ TEST(what_was_gotten_comes_back_only_by_put_or_add)
     server_close(&s);
 }
 
-TEST(get_passes_over_connections_with_user_data)
+TEST(get_passes_over_connections_with_user_data,
+     "put, add, get: get gives no connection with user data away")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -372,7 +389,7 @@ TEST(get_passes_over_connections_with_user_data)
     server_close(&s);
 }
 
-TEST(get_judges_its_address)
+TEST(get_judges_its_address, "put, add, get: Get judges its address")
 {
     vcp_pool *pool = pool_new(NULL);
     CHECK_EQ(vcp_pool_get(pool, "tcp", "portless", NULL), VCP_ERR_INVALID_ADDRESS);
@@ -382,7 +399,8 @@ TEST(get_judges_its_address)
     CHECK_EQ(vcp_pool_get(pool, "tcp", "a:1", NULL), VCP_ERR_POOL_CLOSED);
 }
 
-TEST(a_detached_fd_is_the_programs)
+TEST(a_detached_fd_is_the_programs,
+     "put, add, get: A detached fd is forgotten by the pool and may be added again")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -397,33 +415,4 @@ TEST(a_detached_fd_is_the_programs)
     CHECK(is_open(fd));
     close(fd);
     server_close(&s);
-}
-
-int main(void)
-{
-    RUN(what_was_put_is_dialed_as_reused);
-    RUN(put_files_under_its_tag);
-    RUN(add_files_under_the_peers_address);
-    RUN(an_accepted_connection_can_be_added);
-    RUN(add_of_a_peer_without_an_address_is_refused);
-    RUN(any_connected_socket_may_be_put_under_any_network);
-    RUN(put_makes_the_fd_close_on_exec);
-    RUN(what_is_handed_out_has_the_pools_mode);
-    RUN(a_dead_socket_is_not_taken);
-    RUN(a_socket_with_unread_bytes_is_not_taken);
-    RUN(a_socket_that_is_not_connected_is_not_taken);
-    RUN(what_is_no_socket_is_not_taken);
-    RUN(a_number_that_is_not_open_is_refused);
-    RUN(a_number_that_a_pool_has_is_refused);
-    RUN(without_idle_room_put_is_idle_full);
-    RUN(a_closed_pool_takes_nothing);
-    RUN(put_judges_its_address);
-    RUN(get_gives_the_fd_away);
-    RUN(get_never_dials);
-    RUN(get_takes_no_borrowed_one);
-    RUN(what_was_gotten_comes_back_only_by_put_or_add);
-    RUN(get_passes_over_connections_with_user_data);
-    RUN(get_judges_its_address);
-    RUN(a_detached_fd_is_the_programs);
-    return finished();
 }

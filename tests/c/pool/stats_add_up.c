@@ -1,7 +1,7 @@
 /* At rest: dials - dial_failures + puts = idle + borrowed + gets + detached + stale + dirty + all closed. Section 4. */
 #include "check.h"
 
-TEST(a_new_pool_has_counted_nothing)
+TEST(a_new_pool_has_counted_nothing, "stats: All counters start at 0")
 {
     vcp_pool *pool = pool_new(NULL);
     vcp_stats stats = stats_of(pool);
@@ -14,7 +14,8 @@ TEST(a_new_pool_has_counted_nothing)
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
 }
 
-TEST(dials_reuses_and_releases_are_counted)
+TEST(dials_reuses_and_releases_are_counted,
+     "stats: dials, reuses, releases and the gauges count what happened")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -41,7 +42,8 @@ TEST(dials_reuses_and_releases_are_counted)
     server_close(&s);
 }
 
-TEST(failed_dials_are_counted_twice_and_cancel_out)
+TEST(failed_dials_are_counted_twice_and_cancel_out,
+     "stats: dials includes dial_failures; bad arguments are no dial")
 {
     server refusing = refusing_server();
     vcp_pool *pool = pool_new(NULL);
@@ -57,7 +59,8 @@ TEST(failed_dials_are_counted_twice_and_cancel_out)
 }
 
 /* One connection ends in each way that this version knows, and the sum holds after each. */
-TEST(the_sum_holds_after_every_kind_of_ending)
+TEST(the_sum_holds_after_every_kind_of_ending,
+     "stats: The at-rest identity holds after each kind of ending")
 {
     server s = tcp_server();
     server other = tcp_server();
@@ -163,7 +166,8 @@ TEST(the_sum_holds_after_every_kind_of_ending)
     server_close(&other);
 }
 
-TEST(the_sum_holds_after_idle_timeout_and_lifetime)
+TEST(the_sum_holds_after_idle_timeout_and_lifetime,
+     "stats: The identity holds after idle timeout and lifetime")
 {
     server s = tcp_server();
     vcp_pool_options options = pool_options();
@@ -184,7 +188,7 @@ TEST(the_sum_holds_after_idle_timeout_and_lifetime)
     server_close(&s);
 }
 
-TEST(what_the_watch_closes_is_counted)
+TEST(what_the_watch_closes_is_counted, "stats: closed_while_idle counts what the watch closed")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -197,7 +201,8 @@ TEST(what_the_watch_closes_is_counted)
 }
 
 /* What happens by chance, by a fixed seed: thousands of steps, the sum after each. */
-TEST(the_sum_holds_after_thousands_of_random_steps)
+TEST(the_sum_holds_after_thousands_of_random_steps,
+     "stats: The identity holds after each of 5,000 random steps; max_conns too")
 {
     enum { MOST = 12 };
     server servers[3];
@@ -266,16 +271,4 @@ TEST(the_sum_holds_after_thousands_of_random_steps)
     for (i = 0; i < 3; i++) {
         server_close(&servers[i]);
     }
-}
-
-int main(void)
-{
-    RUN(a_new_pool_has_counted_nothing);
-    RUN(dials_reuses_and_releases_are_counted);
-    RUN(failed_dials_are_counted_twice_and_cancel_out);
-    RUN(the_sum_holds_after_every_kind_of_ending);
-    RUN(the_sum_holds_after_idle_timeout_and_lifetime);
-    RUN(what_the_watch_closes_is_counted);
-    RUN(the_sum_holds_after_thousands_of_random_steps);
-    return finished();
 }

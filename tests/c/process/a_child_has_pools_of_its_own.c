@@ -111,17 +111,18 @@ static void works_after(way how)
     home_close(&h);
 }
 
-TEST(after_fork_an_inherited_pool_is_empty_and_works)
+TEST(after_fork_an_inherited_pool_is_empty_and_works,
+     "fork: In a child every pool starts empty and works, under the same handle, for fork")
 {
     works_after(BY_FORK);
 }
 
-TEST(after_underscore_fork_too)
+TEST(after_underscore_fork_too, "fork: The same for _Fork")
 {
     works_after(BY_UNDERSCORE_FORK);
 }
 
-TEST(after_clone_too)
+TEST(after_clone_too, "fork: The same for clone")
 {
     works_after(BY_CLONE);
 }
@@ -155,7 +156,8 @@ static void has_a_child_after_its_first_call(void *argument)
     CHECK_EQ(vcp_pool_close(h->pool), VCP_OK);
 }
 
-TEST(grandchildren_have_pools_of_their_own_too)
+TEST(grandchildren_have_pools_of_their_own_too,
+     "fork: The same for grandchildren, whether the child has called the library or not")
 {
     home h = home_new();
     IN_A_CHILD(BY_FORK, has_a_child_before_its_first_call, &h);
@@ -178,7 +180,7 @@ static void is_held_by_its_limits(void *argument)
         conns[i] = borrow(h->pool, &h->s);
 }
 
-TEST(the_options_are_the_inherited_ones)
+TEST(the_options_are_the_inherited_ones, "fork: The child's pool has the inherited options")
 {
     vcp_pool_options options = pool_options();
     home h;
@@ -200,7 +202,8 @@ static void counts_from_nothing(void *argument)
     CHECK_EQ(stats_of(h->pool).dials, 1);
 }
 
-TEST(the_statistics_start_at_nothing)
+TEST(the_statistics_start_at_nothing,
+     "fork: In a forked child all counters of vcp_stats start at 0")
 {
     home h = home_new();
     IN_A_CHILD(BY_FORK, counts_from_nothing, &h);
@@ -216,7 +219,7 @@ static void is_refused(void *argument)
     CHECK_EQ(vcp_pool_close(h->pool), VCP_OK);
 }
 
-TEST(a_drained_pool_stays_drained)
+TEST(a_drained_pool_stays_drained, "fork: A pool that was drained stays so in the child")
 {
     home h = home_new();
     CHECK_EQ(vcp_pool_drain(h.pool, 0), 1);
@@ -262,7 +265,9 @@ static void calls_one_after_the_other(void *argument)
     CHECK_EQ(open_fds(), fds - 2 * IDLE);
 }
 
-TEST(the_first_call_on_a_pool_closes_its_idle_sockets_and_no_other)
+TEST(the_first_call_on_a_pool_closes_its_idle_sockets_and_no_other,
+     "fork: The child's first call on a pool closes that pool's idle sockets, and no other; the "
+     "parent notices nothing")
 {
     two_homes both;
     both.a = home_new();
@@ -298,7 +303,8 @@ static void has_other_files_under_the_numbers(void *argument)
     CHECK_EQ(idle_in(h->pool), 1);
 }
 
-TEST(a_number_that_stands_for_another_file_is_left_alone)
+TEST(a_number_that_stands_for_another_file_is_left_alone,
+     "fork: A number that stands for another file in the child is not closed, and can be put")
 {
     home h = home_new();
     IN_A_CHILD(BY_FORK, has_other_files_under_the_numbers, &h);
@@ -313,7 +319,8 @@ static void calls(void *argument)
     CHECK_EQ(vcp_conn_close(h->borrowed), VCP_ERR_CONN_CLOSED);
 }
 
-TEST(the_parents_watch_goes_on)
+TEST(the_parents_watch_goes_on,
+     "fork: The parent's watch goes on after its children have closed their copies")
 {
     home h = home_new();
     IN_A_CHILD(BY_FORK, finds_an_empty_pool_that_works, &h);
@@ -358,7 +365,9 @@ static void tries_everything(void *argument)
     CHECK(is_open(h->borrowed_fd));
 }
 
-TEST(an_inherited_handle_is_closed_and_its_close_closes_the_copy)
+TEST(an_inherited_handle_is_closed_and_its_close_closes_the_copy,
+     "fork: An inherited borrowed handle is CONN_CLOSED in every function; vcp_conn_close closes "
+     "the child's copy, once")
 {
     home h = home_new();
     IN_A_CHILD(BY_FORK, tries_everything, &h);
@@ -382,7 +391,8 @@ static void leaves_it_to_its_child(void *argument)
     closes_what_its_parent_left(h);
 }
 
-TEST(a_grandchild_closes_its_own_copy)
+TEST(a_grandchild_closes_its_own_copy,
+     "fork: A grandchild's vcp_conn_close closes the grandchild's copy alone")
 {
     home h = home_new();
     IN_A_CHILD(BY_FORK, leaves_it_to_its_child, &h);
@@ -417,7 +427,8 @@ static void ends_everything(void *argument)
     CHECK_EQ(number_of_frees, 1);
 }
 
-TEST(inherited_user_data_is_not_freed_in_a_child)
+TEST(inherited_user_data_is_not_freed_in_a_child,
+     "fork: free_data does not run in a forked child for what was inherited")
 {
     home h = home_new();
     vcp_conn *conn = borrow(h.pool, &h.s);
@@ -455,7 +466,8 @@ static void needs_threads_one_by_one(void *argument)
     EVENTUALLY(threads() == 1, 5000 + LATENESS_MS);
 }
 
-TEST(background_threads_start_anew_on_first_need)
+TEST(background_threads_start_anew_on_first_need,
+     "fork: Background threads start anew in the child, on first need")
 {
     home h = home_new();
     char name[64];
@@ -586,7 +598,8 @@ static void fires(void *argument)
     CHECK_EQ(vcp_cancel_free(u->token), VCP_OK);
 }
 
-TEST(a_token_fired_in_a_child_ends_nothing_in_the_parent)
+TEST(a_token_fired_in_a_child_ends_nothing_in_the_parent,
+     "fork: A token fired in a child ends nothing in the parent")
 {
     under_way u;
     under_way_begins(&u);
@@ -614,7 +627,8 @@ static void fires_first_of_all_in_a_handler(void *argument)
     finds_an_empty_pool_that_works(&of_the_child->h);
 }
 
-TEST(a_childs_first_call_may_be_a_signal_handlers)
+TEST(a_childs_first_call_may_be_a_signal_handlers,
+     "fork: The child's first call may be vcp_cancel_fire in a signal handler")
 {
     under_way u;
     under_way_begins(&u);
@@ -640,7 +654,8 @@ static void waits_with_the_token_for_its_own_fire(void *argument)
     CHECK_EQ(u->read_status, VCP_ERR_CANCELED);
 }
 
-TEST(a_token_fired_in_the_parent_ends_nothing_in_a_child)
+TEST(a_token_fired_in_the_parent_ends_nothing_in_a_child,
+     "fork: A token fired in the parent ends nothing in a child, where it can still be fired")
 {
     under_way u;
     pid_t child;
@@ -662,7 +677,8 @@ static void finds_the_token_fired(void *argument)
     CHECK_EQ(vcp_dial_with(u->h.pool, u->h.s.network, u->h.s.address, &d, &conn), VCP_ERR_CANCELED);
 }
 
-TEST(a_token_that_fired_before_has_fired_in_the_child)
+TEST(a_token_that_fired_before_has_fired_in_the_child,
+     "fork: A token that fired before the fork has fired in the child")
 {
     under_way u;
     under_way_begins(&u);
@@ -692,7 +708,8 @@ static void has_no_dial_in_flight(void *argument)
     CHECK_EQ(sockets_open(), before - IDLE - 1);
 }
 
-TEST(dials_in_flight_are_gone)
+TEST(dials_in_flight_are_gone,
+     "fork: Dials in flight are gone in the child, with their sockets; in the parent they go on")
 {
     under_way u;
     under_way_begins(&u);
@@ -716,7 +733,9 @@ static void holds_its_copies(void *argument)
     gate_pass(&one->may_go);
 }
 
-TEST(a_parents_close_reaches_the_peer_while_a_child_holds_a_copy)
+TEST(a_parents_close_reaches_the_peer_while_a_child_holds_a_copy,
+     "fork: After a fork the parent's close reaches the peer although a child holds a copy; get "
+     "and detach do not shut down")
 {
     holder one;
     pid_t child;
@@ -754,7 +773,8 @@ TEST(a_parents_close_reaches_the_peer_while_a_child_holds_a_copy)
 }
 
 /* What the number stands for by now is neither shut down nor closed. */
-TEST(a_foreign_file_is_not_shut_down)
+TEST(a_foreign_file_is_not_shut_down,
+     "fork: What verify_release finds to be another file is not shut down")
 {
     vcp_pool_options options = pool_options();
     holder one;
@@ -802,7 +822,8 @@ static int dial_that_forks(void *user, const char *network, const char *address,
     return client_of(&f->s);
 }
 
-TEST(a_dial_whose_callback_forks_fails_in_the_child)
+TEST(a_dial_whose_callback_forks_fails_in_the_child,
+     "fork: A fork inside a dial callback: the dial fails in the child, and goes on in the parent")
 {
     vcp_pool_options options = pool_options();
     forker f;
@@ -884,7 +905,9 @@ static void an_event_forks(int kind)
     server_close(&s);
 }
 
-TEST(a_dial_whose_event_forks_fails_in_the_child)
+TEST(a_dial_whose_event_forks_fails_in_the_child,
+     "fork: A fork inside on_event: the dial that tells it fails in the child, and goes on in the "
+     "parent")
 {
     an_event_forks(VCP_EVENT_DIAL_START);
     an_event_forks(VCP_EVENT_DIAL_DONE);
@@ -1029,7 +1052,9 @@ static void a_call_forks(int kind, int64_t (*call)(forked_call *), int closes)
     server_close(&c.s);
 }
 
-TEST(whatever_call_a_callback_forks_in_fails_in_the_child)
+TEST(whatever_call_a_callback_forks_in_fails_in_the_child,
+     "fork: Whatever call a callback forks in (get, drain, close, evict, dial, wait, warm), it "
+     "fails in the child and the parent keeps its connections")
 {
     int round;
     for (round = 0; round < (slowness() == 1 ? 10 : 1); round++) {
@@ -1055,7 +1080,8 @@ static void data_that_forks(void *data)
 }
 
 /* By the way that asks no lock. */
-TEST(a_dial_that_finds_an_unfit_one_whose_data_forks_fails_in_the_child)
+TEST(a_dial_that_finds_an_unfit_one_whose_data_forks_fails_in_the_child,
+     "fork: The same where closing an unfit one runs code of the program within a hit")
 {
     forker f;
     vcp_pool *pool = pool_new(NULL);
@@ -1116,7 +1142,8 @@ static int resolve_that_forks(void *user, const char *network, const char *host,
 }
 
 /* The child's only thread is one of the library's: it ends, and with it the child. */
-TEST(a_child_that_returns_from_a_callback_on_a_librarys_thread_ends)
+TEST(a_child_that_returns_from_a_callback_on_a_librarys_thread_ends,
+     "fork: A child that returns from a callback on a thread of the library ends with it")
 {
     vcp_pool_options options = pool_options();
     forker f;
@@ -1136,35 +1163,4 @@ TEST(a_child_that_returns_from_a_callback_on_a_librarys_thread_ends)
     give_back(conn);
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
     server_close(&f.s);
-}
-
-int main(void)
-{
-    RUN(after_fork_an_inherited_pool_is_empty_and_works);
-    RUN(after_underscore_fork_too);
-    RUN(after_clone_too);
-    RUN(grandchildren_have_pools_of_their_own_too);
-    RUN(the_options_are_the_inherited_ones);
-    RUN(the_statistics_start_at_nothing);
-    RUN(a_drained_pool_stays_drained);
-    RUN(the_first_call_on_a_pool_closes_its_idle_sockets_and_no_other);
-    RUN(a_number_that_stands_for_another_file_is_left_alone);
-    RUN(the_parents_watch_goes_on);
-    RUN(an_inherited_handle_is_closed_and_its_close_closes_the_copy);
-    RUN(a_grandchild_closes_its_own_copy);
-    RUN(inherited_user_data_is_not_freed_in_a_child);
-    RUN(background_threads_start_anew_on_first_need);
-    RUN(a_token_fired_in_a_child_ends_nothing_in_the_parent);
-    RUN(a_childs_first_call_may_be_a_signal_handlers);
-    RUN(a_token_fired_in_the_parent_ends_nothing_in_a_child);
-    RUN(a_token_that_fired_before_has_fired_in_the_child);
-    RUN(dials_in_flight_are_gone);
-    RUN(a_parents_close_reaches_the_peer_while_a_child_holds_a_copy);
-    RUN(a_foreign_file_is_not_shut_down);
-    RUN(a_dial_whose_callback_forks_fails_in_the_child);
-    RUN(a_dial_whose_event_forks_fails_in_the_child);
-    RUN(whatever_call_a_callback_forks_in_fails_in_the_child);
-    RUN(a_dial_that_finds_an_unfit_one_whose_data_forks_fails_in_the_child);
-    RUN(a_child_that_returns_from_a_callback_on_a_librarys_thread_ends);
-    return finished();
 }

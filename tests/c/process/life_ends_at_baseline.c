@@ -145,7 +145,7 @@ static void live_by_name(void)
     server_close(&s);
 }
 
-TEST(an_empty_pool_leaves_nothing)
+TEST(an_empty_pool_leaves_nothing, "leaks: 100 empty pools leave no fd and no thread")
 {
     int i;
     for (i = 0; i < 100; i++) {
@@ -154,14 +154,16 @@ TEST(an_empty_pool_leaves_nothing)
     CHECK_BASELINE(fds_before, threads_before);
 }
 
-TEST(every_network_leaves_nothing)
+TEST(every_network_leaves_nothing,
+     "leaks: A conversation on each network leaves no fd and no thread")
 {
     live_on_every_network();
     live_on_raw_ip();
     CHECK_BASELINE(fds_before, threads_before);
 }
 
-TEST(every_ending_leaves_nothing)
+TEST(every_ending_leaves_nothing,
+     "leaks: put, add, get, detach, discard, user data, failures: no fd and no thread left")
 {
     live_by_every_ending();
     live_with_a_dead_peer();
@@ -170,7 +172,8 @@ TEST(every_ending_leaves_nothing)
     CHECK_BASELINE(fds_before, threads_before);
 }
 
-TEST(the_librarys_threads_and_fds_end_within_five_seconds)
+TEST(the_librarys_threads_and_fds_end_within_five_seconds,
+     "leaks: The library's threads and fds end within 5 s of the last pool's end")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -185,7 +188,8 @@ TEST(the_librarys_threads_and_fds_end_within_five_seconds)
 }
 
 /* They start again when they are needed again. */
-TEST(a_life_after_the_end_works_as_the_first)
+TEST(a_life_after_the_end_works_as_the_first,
+     "leaks: After the threads ended, the next pool works and its watch too")
 {
     int round;
     for (round = 0; round < 2; round++) {
@@ -194,7 +198,8 @@ TEST(a_life_after_the_end_works_as_the_first)
     }
 }
 
-TEST(a_borrowed_connection_keeps_no_thread_once_given_back)
+TEST(a_borrowed_connection_keeps_no_thread_once_given_back,
+     "leaks: A connection given back after its pool was closed leaves no thread and no fd")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -206,7 +211,8 @@ TEST(a_borrowed_connection_keeps_no_thread_once_given_back)
     CHECK_BASELINE(fds_before, threads_before);
 }
 
-TEST(the_heap_is_back_at_baseline)
+TEST(the_heap_is_back_at_baseline,
+     "leaks: When the last borrowed connection is back all memory is free: 20 lives, the same heap")
 {
     int64_t heap;
     int64_t after;
@@ -293,7 +299,8 @@ static void *is_busy_elsewhere(void *argument)
     return NULL;
 }
 
-TEST(what_threads_remember_of_a_pool_goes_with_it)
+TEST(what_threads_remember_of_a_pool_goes_with_it,
+     "leaks: What other threads remember of a closed pool is free too, while they sleep")
 {
     server s = tcp_server();
     vcp_pool_options options = pool_options();
@@ -347,7 +354,8 @@ static void closes_what_it_inherited(void *argument)
     CHECK(heap - heap_bytes() > TEXTS * 64);
 }
 
-TEST(what_a_child_has_inherited_of_it_goes_too)
+TEST(what_a_child_has_inherited_of_it_goes_too,
+     "leaks: In a child too: closing the inherited pool frees what its thread remembered of it")
 {
     vcp_pool_options options = pool_options();
     vcp_pool *pool;
@@ -361,20 +369,9 @@ TEST(what_a_child_has_inherited_of_it_goes_too)
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
 }
 
-int main(int argc, char **argv)
+BEFORE_THE_TESTS(char **argv)
 {
-    (void)argc;
     count_heap_exactly(argv);
     fds_before = open_fds();
     threads_before = threads();
-    RUN(an_empty_pool_leaves_nothing);
-    RUN(every_network_leaves_nothing);
-    RUN(every_ending_leaves_nothing);
-    RUN(the_librarys_threads_and_fds_end_within_five_seconds);
-    RUN(a_life_after_the_end_works_as_the_first);
-    RUN(a_borrowed_connection_keeps_no_thread_once_given_back);
-    RUN(the_heap_is_back_at_baseline);
-    RUN(what_threads_remember_of_a_pool_goes_with_it);
-    RUN(what_a_child_has_inherited_of_it_goes_too);
-    return finished();
 }

@@ -2,7 +2,8 @@
 #include "check.h"
 
 /* With the default disposition SIGPIPE would end this process. */
-TEST(nothing_raises_sigpipe)
+TEST(nothing_raises_sigpipe,
+     "signals: Nothing raises SIGPIPE: read, write and try_write on dead tcp and unix sockets")
 {
     server s = tcp_server();
     server u = unix_server(SOCK_STREAM, 0);
@@ -29,7 +30,7 @@ TEST(nothing_raises_sigpipe)
     server_close(&u);
 }
 
-TEST(no_signal_disposition_changes)
+TEST(no_signal_disposition_changes, "signals: No function changes signal dispositions")
 {
     server s = tcp_server();
     struct sigaction before[65];
@@ -93,7 +94,7 @@ static void stop_ticking(void)
     CHECK(ticks > 5);
 }
 
-TEST(a_read_goes_on_after_a_signal)
+TEST(a_read_goes_on_after_a_signal, "signals: vcp_conn_read retries EINTR and keeps its deadline")
 {
     uint32_t modes[] = {VCP_DIAL_BLOCKING, VCP_DIAL_NONBLOCKING};
     int i;
@@ -143,7 +144,7 @@ static void *drains(void *fd)
     return (void *)(intptr_t)total;
 }
 
-TEST(a_write_goes_on_after_a_signal)
+TEST(a_write_goes_on_after_a_signal, "signals: vcp_conn_write retries EINTR and keeps its deadline")
 {
     size_t size = 16u << 20;
     char *bytes = (char *)calloc(1, size);
@@ -169,7 +170,7 @@ TEST(a_write_goes_on_after_a_signal)
     server_close(&s);
 }
 
-TEST(a_dial_goes_on_after_a_signal)
+TEST(a_dial_goes_on_after_a_signal, "signals: A dial retries EINTR and keeps its timeout")
 {
     full_server full = full_server_new();
     vcp_pool *pool = pool_new(NULL);
@@ -185,7 +186,7 @@ TEST(a_dial_goes_on_after_a_signal)
     full_server_close(&full);
 }
 
-TEST(a_wait_goes_on_after_a_signal)
+TEST(a_wait_goes_on_after_a_signal, "signals: vcp_conn_wait retries EINTR and keeps its deadline")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -225,7 +226,8 @@ static void *reads_and_is_canceled(void *unused)
     return NULL;
 }
 
-TEST(a_canceled_thread_ends_after_the_call_not_in_it)
+TEST(a_canceled_thread_ends_after_the_call_not_in_it,
+     "cancellation: pthread_cancel during vcp_conn_read takes effect after the call")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -268,7 +270,8 @@ static void *dials_and_is_canceled(void *unused)
     return NULL;
 }
 
-TEST(a_thread_canceled_in_a_dial_leaves_nothing_behind)
+TEST(a_thread_canceled_in_a_dial_leaves_nothing_behind,
+     "cancellation: pthread_cancel during a dial leaves no slot and no fd behind")
 {
     full_server full = full_server_new();
     pthread_t thread;
@@ -293,7 +296,8 @@ TEST(a_thread_canceled_in_a_dial_leaves_nothing_behind)
 }
 
 /* The library puts the thread's own setting back. */
-TEST(the_cancel_state_of_the_thread_is_its_own)
+TEST(the_cancel_state_of_the_thread_is_its_own,
+     "cancellation: The thread's own cancel state is put back")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -315,18 +319,4 @@ TEST(the_cancel_state_of_the_thread_is_its_own)
     CHECK_EQ(old, PTHREAD_CANCEL_ENABLE);
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
     server_close(&s);
-}
-
-int main(void)
-{
-    RUN(nothing_raises_sigpipe);
-    RUN(no_signal_disposition_changes);
-    RUN(a_read_goes_on_after_a_signal);
-    RUN(a_write_goes_on_after_a_signal);
-    RUN(a_dial_goes_on_after_a_signal);
-    RUN(a_wait_goes_on_after_a_signal);
-    RUN(a_canceled_thread_ends_after_the_call_not_in_it);
-    RUN(a_thread_canceled_in_a_dial_leaves_nothing_behind);
-    RUN(the_cancel_state_of_the_thread_is_its_own);
-    return finished();
 }

@@ -14,7 +14,9 @@ static int one_idle(vcp_pool *pool, const server *s)
     return server_accept(s);
 }
 
-TEST(a_close_by_the_peer_is_noticed_in_every_mode)
+TEST(a_close_by_the_peer_is_noticed_in_every_mode,
+     "watch: In every liveness mode an idle connection whose peer closes leaves the pool within 1 "
+     "s, without any borrow")
 {
     int32_t modes[] = {VCP_LIVENESS_STRICT, VCP_LIVENESS_ALLOW_DATA, VCP_LIVENESS_WATCH};
     int i;
@@ -32,7 +34,8 @@ TEST(a_close_by_the_peer_is_noticed_in_every_mode)
     }
 }
 
-TEST(a_reset_by_the_peer_is_noticed)
+TEST(a_reset_by_the_peer_is_noticed,
+     "watch: An idle connection that is reset leaves the pool within 1 s")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_with(VCP_LIVENESS_STRICT);
@@ -43,7 +46,8 @@ TEST(a_reset_by_the_peer_is_noticed)
     server_close(&s);
 }
 
-TEST(the_fd_of_what_the_peer_closed_is_released)
+TEST(the_fd_of_what_the_peer_closed_is_released,
+     "watch: The fd of an idle connection that the peer closed is released in the background")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_with(VCP_LIVENESS_STRICT);
@@ -56,7 +60,8 @@ TEST(the_fd_of_what_the_peer_closed_is_released)
     server_close(&s);
 }
 
-TEST(strict_notices_bytes_that_come_while_idle)
+TEST(strict_notices_bytes_that_come_while_idle,
+     "watch: STRICT: an idle connection to which bytes come leaves the pool within 1 s")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_with(VCP_LIVENESS_STRICT);
@@ -70,7 +75,8 @@ TEST(strict_notices_bytes_that_come_while_idle)
     server_close(&s);
 }
 
-TEST(strict_notices_bytes_after_a_long_idle_too)
+TEST(strict_notices_bytes_after_a_long_idle_too,
+     "watch: STRICT: the same after the connection was idle for 2 s")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_with(VCP_LIVENESS_STRICT);
@@ -84,7 +90,8 @@ TEST(strict_notices_bytes_after_a_long_idle_too)
 }
 
 /* A short idle period, a borrow, another idle period: the watch must not have been lost on the way. */
-TEST(what_was_borrowed_in_between_is_still_watched)
+TEST(what_was_borrowed_in_between_is_still_watched,
+     "watch: STRICT: the watch is there again after a borrow that interrupted it")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_with(VCP_LIVENESS_STRICT);
@@ -106,7 +113,9 @@ TEST(what_was_borrowed_in_between_is_still_watched)
 }
 
 /* The peer's close came while it was borrowed; nobody read; the end was seen by nobody yet. */
-TEST(a_close_during_the_borrow_is_noticed_under_watch)
+TEST(a_close_during_the_borrow_is_noticed_under_watch,
+     "watch: WATCH: a close that came during the borrow and that nobody read is noticed after the "
+     "give-back")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_with(VCP_LIVENESS_WATCH);
@@ -122,7 +131,8 @@ TEST(a_close_during_the_borrow_is_noticed_under_watch)
     server_close(&s);
 }
 
-TEST(a_borrowed_connection_is_left_alone)
+TEST(a_borrowed_connection_is_left_alone,
+     "watch: The watch never closes a borrowed connection: its last bytes can be read")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_with(VCP_LIVENESS_STRICT);
@@ -140,7 +150,8 @@ TEST(a_borrowed_connection_is_left_alone)
     server_close(&s);
 }
 
-TEST(strict_notices_a_pending_datagram)
+TEST(strict_notices_a_pending_datagram,
+     "watch: STRICT: a pending datagram, an empty one too, closes an idle datagram socket")
 {
     server s = udp_server();
     vcp_pool *pool = pool_with(VCP_LIVENESS_STRICT);
@@ -155,7 +166,8 @@ TEST(strict_notices_a_pending_datagram)
     server_close(&s);
 }
 
-TEST(under_watch_nothing_is_noticed_of_datagrams)
+TEST(under_watch_nothing_is_noticed_of_datagrams,
+     "watch: WATCH: of datagram sockets nothing is noticed")
 {
     server s = udp_server();
     vcp_pool *pool = pool_with(VCP_LIVENESS_WATCH);
@@ -170,7 +182,7 @@ TEST(under_watch_nothing_is_noticed_of_datagrams)
     server_close(&s);
 }
 
-TEST(a_quiet_connection_stays)
+TEST(a_quiet_connection_stays, "watch: An idle connection on which nothing happens stays")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_with(VCP_LIVENESS_STRICT);
@@ -182,7 +194,8 @@ TEST(a_quiet_connection_stays)
     server_close(&s);
 }
 
-TEST(a_hundred_closes_at_once_are_all_noticed)
+TEST(a_hundred_closes_at_once_are_all_noticed,
+     "watch: 100 closes at once are all noticed within 1 s and each is counted")
 {
     enum { MANY = 100 };
     server s = tcp_server();
@@ -211,7 +224,8 @@ TEST(a_hundred_closes_at_once_are_all_noticed)
     server_close(&s);
 }
 
-TEST(a_connection_that_was_put_is_watched)
+TEST(a_connection_that_was_put_is_watched,
+     "watch: What was put or added is watched as what was dialed")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_with(VCP_LIVENESS_STRICT);
@@ -223,7 +237,7 @@ TEST(a_connection_that_was_put_is_watched)
 }
 
 /* What was given away is no longer watched: bytes and closes on it are the program's affair. */
-TEST(what_was_given_away_is_not_touched)
+TEST(what_was_given_away_is_not_touched, "watch: What get gave away is no longer watched")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_with(VCP_LIVENESS_STRICT);
@@ -242,7 +256,7 @@ TEST(what_was_given_away_is_not_touched)
 }
 
 /* SigBlk of each thread but the caller's: all signals that can be blocked. */
-TEST(the_librarys_threads_block_every_signal)
+TEST(the_librarys_threads_block_every_signal, "watch: The library's threads block every signal")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -289,24 +303,4 @@ TEST(the_librarys_threads_block_every_signal)
     CHECK(others >= 1);
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
     server_close(&s);
-}
-
-int main(void)
-{
-    RUN(a_close_by_the_peer_is_noticed_in_every_mode);
-    RUN(a_reset_by_the_peer_is_noticed);
-    RUN(the_fd_of_what_the_peer_closed_is_released);
-    RUN(strict_notices_bytes_that_come_while_idle);
-    RUN(strict_notices_bytes_after_a_long_idle_too);
-    RUN(what_was_borrowed_in_between_is_still_watched);
-    RUN(a_close_during_the_borrow_is_noticed_under_watch);
-    RUN(a_borrowed_connection_is_left_alone);
-    RUN(strict_notices_a_pending_datagram);
-    RUN(under_watch_nothing_is_noticed_of_datagrams);
-    RUN(a_quiet_connection_stays);
-    RUN(a_hundred_closes_at_once_are_all_noticed);
-    RUN(a_connection_that_was_put_is_watched);
-    RUN(what_was_given_away_is_not_touched);
-    RUN(the_librarys_threads_block_every_signal);
-    return finished();
 }

@@ -61,7 +61,8 @@ static void begin_to_dial(vcp_pool *pool, const server *s, caller *c)
     CHECK_EQ(pthread_create(&c->thread, NULL, dials, c), 0);
 }
 
-TEST(a_waiter_gets_it)
+TEST(a_waiter_gets_it,
+     "fast path: A connection borrowed without the pool's lock goes to a waiter when it comes back")
 {
     server s = tcp_server();
     vcp_pool *pool = watching_pool(1, -1);
@@ -81,7 +82,8 @@ TEST(a_waiter_gets_it)
     server_close(&s);
 }
 
-TEST(a_waiter_of_another_destination_gets_its_slot)
+TEST(a_waiter_of_another_destination_gets_its_slot,
+     "fast path: or gives its slot to a waiter of another destination")
 {
     server a = tcp_server();
     server b = tcp_server();
@@ -102,7 +104,8 @@ TEST(a_waiter_of_another_destination_gets_its_slot)
     server_close(&b);
 }
 
-TEST(every_number_is_exact)
+TEST(every_number_is_exact,
+     "fast path: Counts, stats and uses know of every borrow without the lock")
 {
     enum { TIMES = 1000 };
     server s = tcp_server();
@@ -142,7 +145,9 @@ TEST(every_number_is_exact)
 }
 
 /* close_idle leaves it alone, evict has it closed when it comes back. */
-TEST(close_idle_and_evict_see_that_it_is_out)
+TEST(close_idle_and_evict_see_that_it_is_out,
+     "fast path: close_idle leaves one that is out so alone, evict has it closed when it comes "
+     "back")
 {
     server s = tcp_server();
     vcp_pool *pool = watching_pool(0, 0);
@@ -165,7 +170,7 @@ TEST(close_idle_and_evict_see_that_it_is_out)
     server_close(&s);
 }
 
-TEST(drain_waits_for_it_and_abort_ends_its_io)
+TEST(drain_waits_for_it_and_abort_ends_its_io, "fast path: drain counts it, abort ends its reads")
 {
     server s = tcp_server();
     vcp_pool *pool = watching_pool(0, 0);
@@ -182,7 +187,7 @@ TEST(drain_waits_for_it_and_abort_ends_its_io)
     server_close(&s);
 }
 
-TEST(a_closed_pool_keeps_nothing)
+TEST(a_closed_pool_keeps_nothing, "fast path: A closed pool does not keep it")
 {
     server s = tcp_server();
     vcp_pool *pool = watching_pool(0, 0);
@@ -200,7 +205,8 @@ TEST(a_closed_pool_keeps_nothing)
 }
 
 /* Used all the time it does not grow old; left alone it does. */
-TEST(idle_timeout_counts_from_the_last_use)
+TEST(idle_timeout_counts_from_the_last_use,
+     "fast path: idle_timeout_ms counts from the last use, by whichever way")
 {
     server s = tcp_server();
     vcp_pool_options options = pool_options();
@@ -228,7 +234,7 @@ TEST(idle_timeout_counts_from_the_last_use)
 }
 
 /* What makes room is the one that was used longest ago, not the one that was put on the shelf longest ago. */
-TEST(the_longest_idle_is_by_the_last_use)
+TEST(the_longest_idle_is_by_the_last_use, "fast path: so does which one is closed to make room")
 {
     server a = tcp_server();
     server b = tcp_server();
@@ -251,7 +257,8 @@ TEST(the_longest_idle_is_by_the_last_use)
 }
 
 /* The last to come back is the first to go, whichever way each went. */
-TEST(one_thread_finds_its_connections_newest_first)
+TEST(one_thread_finds_its_connections_newest_first,
+     "fast path: LIFO within a thread, in all six orders of three")
 {
     server s = tcp_server();
     vcp_pool *pool = watching_pool(0, 0);
@@ -291,7 +298,8 @@ TEST(one_thread_finds_its_connections_newest_first)
 }
 
 /* Nothing of one borrow is left for the next. */
-TEST(a_borrow_begins_clean)
+TEST(a_borrow_begins_clean,
+     "fast path: Token, deadline and bytes read of one borrow are not the next one's")
 {
     server s = tcp_server();
     vcp_pool *pool = watching_pool(0, 0);
@@ -328,7 +336,8 @@ TEST(a_borrow_begins_clean)
     server_close(&s);
 }
 
-TEST(what_a_borrower_does_to_it_is_done)
+TEST(what_a_borrower_does_to_it_is_done,
+     "fast path: discard, set_liveness, detach, put and get do what they do")
 {
     server s = tcp_server();
     vcp_pool *pool = watching_pool(0, 0);
@@ -358,7 +367,8 @@ TEST(what_a_borrower_does_to_it_is_done)
 }
 
 /* The peer's hang-up while it is idle, by the watch alone, and stray bytes under STRICT. */
-TEST(neither_dead_nor_dirty_ones_are_handed_out)
+TEST(neither_dead_nor_dirty_ones_are_handed_out,
+     "fast path: What the peer closed, or sent bytes to under STRICT, is not handed out")
 {
     server s = tcp_server();
     vcp_pool *pool = watching_pool(0, 0);
@@ -396,7 +406,9 @@ TEST(neither_dead_nor_dirty_ones_are_handed_out)
 }
 
 /* The program closes a descriptor that is not its own, and another connection gets the number. */
-TEST(a_number_that_became_anothers_is_left_to_it)
+TEST(a_number_that_became_anothers_is_left_to_it,
+     "fast path: A descriptor that the program closed, and whose number is another connection's "
+     "by now, is left to it")
 {
     server s = tcp_server();
     vcp_pool *pool = watching_pool(0, 0);
@@ -426,7 +438,7 @@ static void *gives_back(void *conn)
     return NULL;
 }
 
-TEST(another_thread_may_give_it_back)
+TEST(another_thread_may_give_it_back, "fast path: A thread may give back what another one borrowed")
 {
     server s = tcp_server();
     vcp_pool *pool = watching_pool(0, 0);
@@ -446,7 +458,8 @@ TEST(another_thread_may_give_it_back)
 }
 
 /* The child has none of it, and the parent notices nothing. */
-TEST(a_child_takes_nothing_of_its_parents)
+TEST(a_child_takes_nothing_of_its_parents,
+     "fast path: A child reuses nothing of its parent's, and the parent goes on")
 {
     server s = tcp_server();
     vcp_pool *pool = watching_pool(0, 0);
@@ -493,7 +506,8 @@ TEST(a_child_takes_nothing_of_its_parents)
 }
 
 /* Another pool, tag, network or address is another destination, however the text lies in memory. */
-TEST(the_text_decides_not_where_it_stands)
+TEST(the_text_decides_not_where_it_stands,
+     "fast path: The text that is passed decides, not its address in memory")
 {
     server a = tcp_server();
     server b = tcp_server();
@@ -558,7 +572,9 @@ static int formats_another(void *user, const char *network, const char *address,
     return client_of(f->s);
 }
 
-TEST(a_text_that_changes_during_its_dial_leads_to_nothing_else)
+TEST(a_text_that_changes_during_its_dial_leads_to_nothing_else,
+     "fast path: A text is read when it is passed: what a callback makes of its buffer during the "
+     "dial leads to no other destination")
 {
     server s = tcp_server();
     vcp_pool_options options = pool_options();
@@ -630,7 +646,9 @@ long syscall(long number, ...)
 }
 
 /* A number that is nobody's may become another socket's, whose pending error (SO_ERROR) a look takes. */
-TEST(only_what_is_borrowed_is_looked_at)
+TEST(only_what_is_borrowed_is_looked_at,
+     "fast path: The library looks at no descriptor that is not its own at that moment: another "
+     "socket's pending error stays")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -645,26 +663,7 @@ TEST(only_what_is_borrowed_is_looked_at)
     server_close(&s);
 }
 
-int main(void)
+BEFORE_THE_TESTS(char **argv)
 {
     real_syscall = find_syscall();
-    RUN(a_waiter_gets_it);
-    RUN(a_waiter_of_another_destination_gets_its_slot);
-    RUN(every_number_is_exact);
-    RUN(close_idle_and_evict_see_that_it_is_out);
-    RUN(drain_waits_for_it_and_abort_ends_its_io);
-    RUN(a_closed_pool_keeps_nothing);
-    RUN(idle_timeout_counts_from_the_last_use);
-    RUN(the_longest_idle_is_by_the_last_use);
-    RUN(one_thread_finds_its_connections_newest_first);
-    RUN(a_borrow_begins_clean);
-    RUN(what_a_borrower_does_to_it_is_done);
-    RUN(neither_dead_nor_dirty_ones_are_handed_out);
-    RUN(a_number_that_became_anothers_is_left_to_it);
-    RUN(another_thread_may_give_it_back);
-    RUN(a_child_takes_nothing_of_its_parents);
-    RUN(the_text_decides_not_where_it_stands);
-    RUN(a_text_that_changes_during_its_dial_leads_to_nothing_else);
-    RUN(only_what_is_borrowed_is_looked_at);
-    return finished();
 }

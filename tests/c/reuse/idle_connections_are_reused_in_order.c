@@ -3,7 +3,8 @@
 
 #include <pthread.h>
 
-TEST(what_is_given_back_is_reused)
+TEST(what_is_given_back_is_reused,
+     "reuse: close gives back, the next dial of the destination gets the same socket")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -54,7 +55,8 @@ static void borrow_order(int32_t reuse_order, const int *wanted)
     server_close(&s);
 }
 
-TEST(lifo_hands_out_what_was_given_back_last)
+TEST(lifo_hands_out_what_was_given_back_last,
+     "reuse: VCP_REUSE_LIFO: last given back, first borrowed")
 {
     static const int wanted[] = {2, 1, 0};
     borrow_order(VCP_REUSE_LIFO, wanted);
@@ -72,7 +74,8 @@ static void *dial_and_give_back(void *given)
     return NULL;
 }
 
-TEST(a_thread_keeps_its_order_when_another_has_made_the_destination_anew)
+TEST(a_thread_keeps_its_order_when_another_has_made_the_destination_anew,
+     "reuse: VCP_REUSE_LIFO: a thread takes first what it gave back last itself")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -99,13 +102,13 @@ TEST(a_thread_keeps_its_order_when_another_has_made_the_destination_anew)
     server_close(&s);
 }
 
-TEST(fifo_hands_out_what_is_idle_for_longest)
+TEST(fifo_hands_out_what_is_idle_for_longest, "reuse: VCP_REUSE_FIFO: longest idle, first borrowed")
 {
     static const int wanted[] = {0, 1, 2};
     borrow_order(VCP_REUSE_FIFO, wanted);
 }
 
-TEST(fresh_never_reuses)
+TEST(fresh_never_reuses, "reuse: VCP_DIAL_FRESH never reuses")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -122,7 +125,7 @@ TEST(fresh_never_reuses)
     server_close(&s);
 }
 
-TEST(reuse_only_never_dials)
+TEST(reuse_only_never_dials, "reuse: VCP_DIAL_REUSE_ONLY never dials: NOT_AVAILABLE")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -147,7 +150,7 @@ static vcp_conn *borrow_tagged(vcp_pool *pool, const server *s, const char *tag,
     return vcp_dial_with(pool, s->network, s->address, &options, &conn) >= 0 ? conn : NULL;
 }
 
-TEST(tags_keep_connections_apart)
+TEST(tags_keep_connections_apart, "reuse: Connections are reused only within one reuse tag")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -163,7 +166,7 @@ TEST(tags_keep_connections_apart)
     server_close(&s);
 }
 
-TEST(no_tag_is_the_empty_tag)
+TEST(no_tag_is_the_empty_tag, "reuse: A NULL tag and the empty tag are one")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -179,7 +182,8 @@ TEST(no_tag_is_the_empty_tag)
     server_close(&s);
 }
 
-TEST(idle_count_is_of_all_tags_of_an_address)
+TEST(idle_count_is_of_all_tags_of_an_address,
+     "reuse: idle_count of an address counts all its tags; NULL, NULL counts all")
 {
     server s = tcp_server();
     server other = tcp_server();
@@ -197,7 +201,7 @@ TEST(idle_count_is_of_all_tags_of_an_address)
     server_close(&s);
 }
 
-TEST(idle_count_never_resolves_a_name)
+TEST(idle_count_never_resolves_a_name, "reuse: idle_count and get never resolve a name")
 {
     vcp_pool *pool = pool_new(NULL);
     CHECK_EQ(vcp_pool_idle_count(pool, "tcp", "no..such:80"), 0);
@@ -205,7 +209,8 @@ TEST(idle_count_never_resolves_a_name)
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
 }
 
-TEST(networks_keep_connections_apart)
+TEST(networks_keep_connections_apart,
+     "reuse: Connections are reused only within one network: tcp and tcp4 are two destinations")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -219,7 +224,8 @@ TEST(networks_keep_connections_apart)
     server_close(&s);
 }
 
-TEST(two_spellings_of_a_literal_are_one_destination)
+TEST(two_spellings_of_a_literal_are_one_destination,
+     "reuse: Two spellings of one literal IP and port are one destination")
 {
     server s = tcp6_server();
     vcp_pool *pool = pool_new(NULL);
@@ -237,7 +243,7 @@ TEST(two_spellings_of_a_literal_are_one_destination)
     server_close(&s);
 }
 
-TEST(a_service_name_and_its_number_are_one_destination)
+TEST(a_service_name_and_its_number_are_one_destination, "reuse: :http and :80 are one destination")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -251,7 +257,8 @@ TEST(a_service_name_and_its_number_are_one_destination)
     server_close(&s);
 }
 
-TEST(a_host_name_is_a_destination_of_its_own)
+TEST(a_host_name_is_a_destination_of_its_own,
+     "reuse: A host name is one destination, apart from the addresses it resolves to")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -274,7 +281,8 @@ TEST(a_host_name_is_a_destination_of_its_own)
     server_close(&s);
 }
 
-TEST(a_full_shelf_closes_what_is_being_given_back)
+TEST(a_full_shelf_closes_what_is_being_given_back,
+     "reuse: With the shelf full, the connection being given back is the one closed")
 {
     server s = tcp_server();
     vcp_pool_options options = pool_options();
@@ -303,7 +311,8 @@ TEST(a_full_shelf_closes_what_is_being_given_back)
     server_close(&s);
 }
 
-TEST(eight_are_kept_per_address_by_default)
+TEST(eight_are_kept_per_address_by_default,
+     "reuse: max_idle_per_address is 8 by default, per destination")
 {
     server s = tcp_server();
     server other = tcp_server();
@@ -324,7 +333,8 @@ TEST(eight_are_kept_per_address_by_default)
     server_close(&s);
 }
 
-TEST(room_is_counted_per_destination_tags_apart)
+TEST(room_is_counted_per_destination_tags_apart,
+     "reuse: max_idle_per_address counts per destination, tags apart")
 {
     server s = tcp_server();
     vcp_pool_options options = pool_options();
@@ -338,7 +348,8 @@ TEST(room_is_counted_per_destination_tags_apart)
     server_close(&s);
 }
 
-TEST(with_no_idle_room_every_give_back_closes)
+TEST(with_no_idle_room_every_give_back_closes,
+     "reuse: max_idle_per_address 0: every give-back closes")
 {
     server s = tcp_server();
     vcp_pool_options options = pool_options();
@@ -355,7 +366,7 @@ TEST(with_no_idle_room_every_give_back_closes)
     server_close(&s);
 }
 
-TEST(max_idle_bounds_all_addresses_together)
+TEST(max_idle_bounds_all_addresses_together, "reuse: max_idle bounds all destinations together")
 {
     server a = tcp_server();
     server b = tcp_server();
@@ -377,7 +388,8 @@ TEST(max_idle_bounds_all_addresses_together)
     server_close(&a);
 }
 
-TEST(discarded_connections_are_really_closed)
+TEST(discarded_connections_are_really_closed,
+     "reuse: vcp_conn_discard: close will really close, not before")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -395,7 +407,8 @@ TEST(discarded_connections_are_really_closed)
     server_close(&s);
 }
 
-TEST(close_idle_closes_the_idle_and_only_them)
+TEST(close_idle_closes_the_idle_and_only_them,
+     "reuse: close_idle closes the idle; what is borrowed lives and is kept when given back")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -418,7 +431,8 @@ TEST(close_idle_closes_the_idle_and_only_them)
     server_close(&s);
 }
 
-TEST(a_reused_connection_tells_its_destination)
+TEST(a_reused_connection_tells_its_destination,
+     "reuse: network, address, tag, local and remote address of a reused connection")
 {
     server s = tcp6_server();
     vcp_pool *pool = pool_new(NULL);
@@ -440,31 +454,4 @@ TEST(a_reused_connection_tells_its_destination)
     give_back(conn);
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
     server_close(&s);
-}
-
-int main(void)
-{
-    RUN(what_is_given_back_is_reused);
-    RUN(lifo_hands_out_what_was_given_back_last);
-    RUN(a_thread_keeps_its_order_when_another_has_made_the_destination_anew);
-    RUN(fifo_hands_out_what_is_idle_for_longest);
-    RUN(fresh_never_reuses);
-    RUN(reuse_only_never_dials);
-    RUN(tags_keep_connections_apart);
-    RUN(no_tag_is_the_empty_tag);
-    RUN(idle_count_is_of_all_tags_of_an_address);
-    RUN(idle_count_never_resolves_a_name);
-    RUN(networks_keep_connections_apart);
-    RUN(two_spellings_of_a_literal_are_one_destination);
-    RUN(a_service_name_and_its_number_are_one_destination);
-    RUN(a_host_name_is_a_destination_of_its_own);
-    RUN(a_full_shelf_closes_what_is_being_given_back);
-    RUN(eight_are_kept_per_address_by_default);
-    RUN(room_is_counted_per_destination_tags_apart);
-    RUN(with_no_idle_room_every_give_back_closes);
-    RUN(max_idle_bounds_all_addresses_together);
-    RUN(discarded_connections_are_really_closed);
-    RUN(close_idle_closes_the_idle_and_only_them);
-    RUN(a_reused_connection_tells_its_destination);
-    return finished();
 }

@@ -1,7 +1,7 @@
 /* Idle age, lifetime and number of uses: at borrow, at give-back, in the background. Contract section 4. */
 #include "check.h"
 
-TEST(an_old_idle_one_is_not_borrowed)
+TEST(an_old_idle_one_is_not_borrowed, "lifetime: idle_timeout_ms is checked at borrow")
 {
     server s = tcp_server();
     vcp_pool_options options = pool_options();
@@ -19,7 +19,7 @@ TEST(an_old_idle_one_is_not_borrowed)
     server_close(&s);
 }
 
-TEST(a_young_idle_one_is_borrowed)
+TEST(a_young_idle_one_is_borrowed, "lifetime: Within idle_timeout_ms it is reused")
 {
     server s = tcp_server();
     vcp_pool_options options = pool_options();
@@ -39,7 +39,9 @@ TEST(a_young_idle_one_is_borrowed)
     server_close(&s);
 }
 
-TEST(an_old_idle_one_leaves_in_the_background)
+TEST(an_old_idle_one_leaves_in_the_background,
+     "lifetime: idle_timeout_ms is checked in the background, within 1 s of its time and not "
+     "before")
 {
     server s = tcp_server();
     vcp_pool_options options = pool_options();
@@ -58,7 +60,7 @@ TEST(an_old_idle_one_leaves_in_the_background)
     server_close(&s);
 }
 
-TEST(get_gives_away_nothing_too_old)
+TEST(get_gives_away_nothing_too_old, "lifetime: get checks the idle age")
 {
     server s = tcp_server();
     vcp_pool_options options = pool_options();
@@ -72,7 +74,8 @@ TEST(get_gives_away_nothing_too_old)
     server_close(&s);
 }
 
-TEST(the_idle_age_begins_anew_at_each_give_back)
+TEST(the_idle_age_begins_anew_at_each_give_back,
+     "lifetime: The idle age begins anew at each give-back")
 {
     server s = tcp_server();
     vcp_pool_options options = pool_options();
@@ -95,7 +98,7 @@ TEST(the_idle_age_begins_anew_at_each_give_back)
     server_close(&s);
 }
 
-TEST(an_idle_timeout_of_zero_is_for_ever)
+TEST(an_idle_timeout_of_zero_is_for_ever, "lifetime: idle_timeout_ms 0: for ever")
 {
     server s = tcp_server();
     vcp_pool_options options = pool_options();
@@ -108,7 +111,7 @@ TEST(an_idle_timeout_of_zero_is_for_ever)
     server_close(&s);
 }
 
-TEST(a_borrowed_one_is_never_cut)
+TEST(a_borrowed_one_is_never_cut, "lifetime: A borrowed connection is never cut by age or lifetime")
 {
     server s = tcp_server();
     vcp_pool_options options = pool_options();
@@ -127,7 +130,7 @@ TEST(a_borrowed_one_is_never_cut)
     server_close(&s);
 }
 
-TEST(at_the_end_of_its_lifetime_it_is_not_kept)
+TEST(at_the_end_of_its_lifetime_it_is_not_kept, "lifetime: max_lifetime_ms is checked at give-back")
 {
     server s = tcp_server();
     vcp_pool_options options = pool_options();
@@ -145,7 +148,8 @@ TEST(at_the_end_of_its_lifetime_it_is_not_kept)
     server_close(&s);
 }
 
-TEST(at_the_end_of_its_lifetime_it_is_not_borrowed)
+TEST(at_the_end_of_its_lifetime_it_is_not_borrowed,
+     "lifetime: max_lifetime_ms is checked at borrow")
 {
     server s = tcp_server();
     vcp_pool_options options = pool_options();
@@ -163,7 +167,8 @@ TEST(at_the_end_of_its_lifetime_it_is_not_borrowed)
     server_close(&s);
 }
 
-TEST(at_the_end_of_its_lifetime_it_leaves_in_the_background)
+TEST(at_the_end_of_its_lifetime_it_leaves_in_the_background,
+     "lifetime: max_lifetime_ms is checked in the background, within 1 s of its time")
 {
     server s = tcp_server();
     vcp_pool_options options = pool_options();
@@ -179,7 +184,8 @@ TEST(at_the_end_of_its_lifetime_it_leaves_in_the_background)
 
 /* Drawn in [1 - j, 1]: with j = 50 % nobody goes in the first half, and not all go together. */
 /* Dialed together, they must not all go together; the one that is borrowed stays. */
-TEST(lifetimes_are_drawn_within_the_jitter)
+TEST(lifetimes_are_drawn_within_the_jitter,
+     "lifetime: Each lifetime is drawn once in [1-j, 1]: none earlier, none later, not all at once")
 {
     enum { MANY = 100, JITTER_PERCENT = 20 };
     server s = tcp_server();
@@ -224,7 +230,8 @@ TEST(lifetimes_are_drawn_within_the_jitter)
     server_close(&s);
 }
 
-TEST(after_max_uses_it_is_not_kept)
+TEST(after_max_uses_it_is_not_kept,
+     "lifetime: max_uses: after so many borrows it is closed at give-back")
 {
     server s = tcp_server();
     vcp_pool_options options = pool_options();
@@ -252,7 +259,7 @@ TEST(after_max_uses_it_is_not_kept)
     server_close(&s);
 }
 
-TEST(one_use_is_the_dial_itself)
+TEST(one_use_is_the_dial_itself, "lifetime: max_uses counts the first borrow")
 {
     server s = tcp_server();
     vcp_pool_options options = pool_options();
@@ -266,7 +273,7 @@ TEST(one_use_is_the_dial_itself)
     server_close(&s);
 }
 
-TEST(what_was_put_has_a_lifetime_too)
+TEST(what_was_put_has_a_lifetime_too, "lifetime: max_lifetime_ms binds what was put")
 {
     server s = tcp_server();
     vcp_pool_options options = pool_options();
@@ -278,23 +285,4 @@ TEST(what_was_put_has_a_lifetime_too)
     CHECK_EQ(stats_of(pool).closed_lifetime, 1);
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
     server_close(&s);
-}
-
-int main(void)
-{
-    RUN(an_old_idle_one_is_not_borrowed);
-    RUN(a_young_idle_one_is_borrowed);
-    RUN(an_old_idle_one_leaves_in_the_background);
-    RUN(get_gives_away_nothing_too_old);
-    RUN(the_idle_age_begins_anew_at_each_give_back);
-    RUN(an_idle_timeout_of_zero_is_for_ever);
-    RUN(a_borrowed_one_is_never_cut);
-    RUN(at_the_end_of_its_lifetime_it_is_not_kept);
-    RUN(at_the_end_of_its_lifetime_it_is_not_borrowed);
-    RUN(at_the_end_of_its_lifetime_it_leaves_in_the_background);
-    RUN(lifetimes_are_drawn_within_the_jitter);
-    RUN(after_max_uses_it_is_not_kept);
-    RUN(one_use_is_the_dial_itself);
-    RUN(what_was_put_has_a_lifetime_too);
-    return finished();
 }

@@ -45,23 +45,26 @@ static void a_dead_one_is_not_handed_out(int32_t liveness, int with_reset)
     server_close(&s);
 }
 
-TEST(strict_hands_out_nothing_that_the_peer_closed)
+TEST(strict_hands_out_nothing_that_the_peer_closed,
+     "liveness: STRICT: end of stream at borrow, not handed out")
 {
     a_dead_one_is_not_handed_out(VCP_LIVENESS_STRICT, 0);
 }
 
-TEST(strict_hands_out_nothing_that_was_reset)
+TEST(strict_hands_out_nothing_that_was_reset,
+     "liveness: STRICT: a reset connection is not handed out")
 {
     a_dead_one_is_not_handed_out(VCP_LIVENESS_STRICT, 1);
 }
 
-TEST(allow_data_hands_out_nothing_that_the_peer_closed)
+TEST(allow_data_hands_out_nothing_that_the_peer_closed,
+     "liveness: ALLOW_DATA: a closed or reset connection is not handed out")
 {
     a_dead_one_is_not_handed_out(VCP_LIVENESS_ALLOW_DATA, 0);
     a_dead_one_is_not_handed_out(VCP_LIVENESS_ALLOW_DATA, 1);
 }
 
-TEST(strict_hands_out_nothing_with_unread_bytes)
+TEST(strict_hands_out_nothing_with_unread_bytes, "liveness: STRICT: unread bytes at borrow, closed")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_with(VCP_LIVENESS_STRICT);
@@ -80,7 +83,8 @@ TEST(strict_hands_out_nothing_with_unread_bytes)
     server_close(&s);
 }
 
-TEST(after_a_dead_one_the_next_idle_one_is_tried)
+TEST(after_a_dead_one_the_next_idle_one_is_tried,
+     "liveness: An unfit idle connection is closed and the next one tried, without a dial")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_with(VCP_LIVENESS_STRICT);
@@ -111,7 +115,8 @@ TEST(after_a_dead_one_the_next_idle_one_is_tried)
     server_close(&s);
 }
 
-TEST(reuse_only_with_only_dead_ones_is_not_available)
+TEST(reuse_only_with_only_dead_ones_is_not_available,
+     "liveness: REUSE_ONLY with only dead idle ones is NOT_AVAILABLE")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_with(VCP_LIVENESS_STRICT);
@@ -124,7 +129,8 @@ TEST(reuse_only_with_only_dead_ones_is_not_available)
     server_close(&s);
 }
 
-TEST(allow_data_hands_out_unread_bytes)
+TEST(allow_data_hands_out_unread_bytes,
+     "liveness: ALLOW_DATA: unread bytes are handed out and can be read")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_with(VCP_LIVENESS_ALLOW_DATA);
@@ -145,7 +151,8 @@ TEST(allow_data_hands_out_unread_bytes)
     server_close(&s);
 }
 
-TEST(under_allow_data_a_close_behind_the_bytes_is_seen_by_the_watch)
+TEST(under_allow_data_a_close_behind_the_bytes_is_seen_by_the_watch,
+     "liveness: ALLOW_DATA: a close behind unread bytes is seen by the watch within 1 s")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_with(VCP_LIVENESS_ALLOW_DATA);
@@ -159,7 +166,8 @@ TEST(under_allow_data_a_close_behind_the_bytes_is_seen_by_the_watch)
     server_close(&s);
 }
 
-TEST(under_watch_bytes_are_the_borrowers)
+TEST(under_watch_bytes_are_the_borrowers,
+     "liveness: WATCH: bytes that came while idle stay and are the borrower's")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_with(VCP_LIVENESS_WATCH);
@@ -180,7 +188,8 @@ TEST(under_watch_bytes_are_the_borrowers)
 }
 
 /* 20 ms is promised on an idle machine; the lateness of a busy one is not the library's. */
-TEST(under_watch_a_hang_up_is_seen_in_the_background)
+TEST(under_watch_a_hang_up_is_seen_in_the_background,
+     "liveness: WATCH: a hang-up is seen in the background, within 20 ms on an idle machine")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_with(VCP_LIVENESS_WATCH);
@@ -192,7 +201,8 @@ TEST(under_watch_a_hang_up_is_seen_in_the_background)
     server_close(&s);
 }
 
-TEST(a_connection_may_have_its_own_mode_for_life)
+TEST(a_connection_may_have_its_own_mode_for_life,
+     "liveness: vcp_conn_set_liveness holds for the connection's life, over the pool's")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_with(VCP_LIVENESS_STRICT);
@@ -217,7 +227,8 @@ TEST(a_connection_may_have_its_own_mode_for_life)
     server_close(&s);
 }
 
-TEST(a_connection_may_be_stricter_than_its_pool)
+TEST(a_connection_may_be_stricter_than_its_pool,
+     "liveness: vcp_conn_set_liveness may be stricter than the pool")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_with(VCP_LIVENESS_ALLOW_DATA);
@@ -234,7 +245,8 @@ TEST(a_connection_may_be_stricter_than_its_pool)
     server_close(&s);
 }
 
-TEST(an_unknown_mode_of_a_connection_is_refused)
+TEST(an_unknown_mode_of_a_connection_is_refused,
+     "liveness: vcp_conn_set_liveness of an unknown mode is INVALID_ARGUMENT")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -256,7 +268,8 @@ static void one_idle_udp(vcp_pool *pool, const server *s, struct sockaddr_in *to
     CHECK_EQ(idle_at(pool, s), 1);
 }
 
-TEST(strict_hands_out_no_pending_datagram)
+TEST(strict_hands_out_no_pending_datagram,
+     "liveness: STRICT: a datagram socket with a pending datagram is not handed out")
 {
     server s = udp_server();
     vcp_pool *pool = pool_with(VCP_LIVENESS_STRICT);
@@ -271,7 +284,7 @@ TEST(strict_hands_out_no_pending_datagram)
     server_close(&s);
 }
 
-TEST(an_empty_datagram_counts_as_pending)
+TEST(an_empty_datagram_counts_as_pending, "liveness: STRICT: an empty datagram counts as pending")
 {
     server s = udp_server();
     vcp_pool *pool = pool_with(VCP_LIVENESS_STRICT);
@@ -288,7 +301,8 @@ TEST(an_empty_datagram_counts_as_pending)
 }
 
 /* The server is gone: what was sent is answered by an ICMP error, which waits on the socket. */
-TEST(strict_hands_out_no_datagram_socket_with_an_error)
+TEST(strict_hands_out_no_datagram_socket_with_an_error,
+     "liveness: STRICT: a datagram socket with a pending error is not handed out")
 {
     server s = udp_server();
     vcp_pool *pool = pool_with(VCP_LIVENESS_STRICT);
@@ -303,7 +317,8 @@ TEST(strict_hands_out_no_datagram_socket_with_an_error)
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
 }
 
-TEST(a_clean_datagram_socket_is_reused)
+TEST(a_clean_datagram_socket_is_reused,
+     "liveness: A datagram socket with nothing pending is reused")
 {
     server s = udp_server();
     vcp_pool *pool = pool_with(VCP_LIVENESS_STRICT);
@@ -318,7 +333,8 @@ TEST(a_clean_datagram_socket_is_reused)
 }
 
 /* Whoever read the end of stream by the library's functions gives back what nobody gets again. */
-TEST(what_ended_while_borrowed_is_not_handed_out)
+TEST(what_ended_while_borrowed_is_not_handed_out,
+     "liveness: What the peer closed during the borrow is not handed out again")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_with(VCP_LIVENESS_STRICT);
@@ -335,7 +351,7 @@ TEST(what_ended_while_borrowed_is_not_handed_out)
     server_close(&s);
 }
 
-TEST(get_gives_away_nothing_dead_or_dirty)
+TEST(get_gives_away_nothing_dead_or_dirty, "liveness: get checks liveness as a borrow does")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_with(VCP_LIVENESS_STRICT);
@@ -351,28 +367,4 @@ TEST(get_gives_away_nothing_dead_or_dirty)
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
     close(peer);
     server_close(&s);
-}
-
-int main(void)
-{
-    RUN(strict_hands_out_nothing_that_the_peer_closed);
-    RUN(strict_hands_out_nothing_that_was_reset);
-    RUN(allow_data_hands_out_nothing_that_the_peer_closed);
-    RUN(strict_hands_out_nothing_with_unread_bytes);
-    RUN(after_a_dead_one_the_next_idle_one_is_tried);
-    RUN(reuse_only_with_only_dead_ones_is_not_available);
-    RUN(allow_data_hands_out_unread_bytes);
-    RUN(under_allow_data_a_close_behind_the_bytes_is_seen_by_the_watch);
-    RUN(under_watch_bytes_are_the_borrowers);
-    RUN(under_watch_a_hang_up_is_seen_in_the_background);
-    RUN(a_connection_may_have_its_own_mode_for_life);
-    RUN(a_connection_may_be_stricter_than_its_pool);
-    RUN(an_unknown_mode_of_a_connection_is_refused);
-    RUN(strict_hands_out_no_pending_datagram);
-    RUN(an_empty_datagram_counts_as_pending);
-    RUN(strict_hands_out_no_datagram_socket_with_an_error);
-    RUN(a_clean_datagram_socket_is_reused);
-    RUN(what_ended_while_borrowed_is_not_handed_out);
-    RUN(get_gives_away_nothing_dead_or_dirty);
-    return finished();
 }

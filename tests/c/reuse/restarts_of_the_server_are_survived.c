@@ -25,7 +25,9 @@ static void kill_all(const int *peers, int count)
     }
 }
 
-TEST(a_borrower_looks_at_a_few_dead_ones_and_dials)
+TEST(a_borrower_looks_at_a_few_dead_ones_and_dials,
+     "restarts: After a restart of the server one borrow does not walk through hundreds of dead "
+     "connections")
 {
     server s = tcp_server();
     vcp_pool_options options = pool_options();
@@ -52,7 +54,7 @@ TEST(a_borrower_looks_at_a_few_dead_ones_and_dials)
 }
 
 /* Without room for another one the dead have to go first. */
-TEST(at_the_limit_the_dead_make_room)
+TEST(at_the_limit_the_dead_make_room, "restarts: The same at max_conns: the dead make room")
 {
     server s = tcp_server();
     vcp_pool_options options = pool_options();
@@ -73,7 +75,8 @@ TEST(at_the_limit_the_dead_make_room)
     server_close(&s);
 }
 
-TEST(in_1000_restarts_no_dead_connection_is_handed_out)
+TEST(in_1000_restarts_no_dead_connection_is_handed_out,
+     "restarts: 1,000 restarts of a server: no dead connection is handed out")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
@@ -96,12 +99,4 @@ TEST(in_1000_restarts_no_dead_connection_is_handed_out)
     CHECK_STATS_ADD_UP(pool);
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
     server_close(&s);
-}
-
-int main(void)
-{
-    RUN(a_borrower_looks_at_a_few_dead_ones_and_dials);
-    RUN(at_the_limit_the_dead_make_room);
-    RUN(in_1000_restarts_no_dead_connection_is_handed_out);
-    return finished();
 }

@@ -8,7 +8,9 @@ static vcp_pool *verifying_pool(void)
     return pool_new(&options);
 }
 
-TEST(a_foreign_file_under_its_number_is_left_open)
+TEST(a_foreign_file_under_its_number_is_left_open,
+     "verify_release: verify_release: another file under the number is left open, "
+     "closed_foreign_fd counts")
 {
     server s = tcp_server();
     vcp_pool *pool = verifying_pool();
@@ -31,7 +33,8 @@ TEST(a_foreign_file_under_its_number_is_left_open)
     server_close(&s);
 }
 
-TEST(a_foreign_socket_under_its_number_is_left_open)
+TEST(a_foreign_socket_under_its_number_is_left_open,
+     "verify_release: verify_release: another socket under the number is left open")
 {
     server s = tcp_server();
     server other = tcp_server();
@@ -53,7 +56,8 @@ TEST(a_foreign_socket_under_its_number_is_left_open)
     server_close(&s);
 }
 
-TEST(a_number_that_the_program_closed_is_forgotten)
+TEST(a_number_that_the_program_closed_is_forgotten,
+     "verify_release: verify_release: a number that the program closed is forgotten")
 {
     server s = tcp_server();
     vcp_pool *pool = verifying_pool();
@@ -67,7 +71,8 @@ TEST(a_number_that_the_program_closed_is_forgotten)
     server_close(&s);
 }
 
-TEST(what_is_discarded_is_verified_too)
+TEST(what_is_discarded_is_verified_too,
+     "verify_release: verify_release binds discarded connections too")
 {
     server s = tcp_server();
     vcp_pool *pool = verifying_pool();
@@ -85,7 +90,7 @@ TEST(what_is_discarded_is_verified_too)
     server_close(&s);
 }
 
-TEST(the_own_socket_is_kept)
+TEST(the_own_socket_is_kept, "verify_release: verify_release keeps the pool's own socket")
 {
     server s = tcp_server();
     vcp_pool *pool = verifying_pool();
@@ -101,7 +106,7 @@ TEST(the_own_socket_is_kept)
     server_close(&s);
 }
 
-TEST(the_blocking_mode_is_put_back)
+TEST(the_blocking_mode_is_put_back, "verify_release: verify_release puts blocking mode back")
 {
     server s = tcp_server();
     vcp_pool *pool = verifying_pool();
@@ -118,7 +123,8 @@ TEST(the_blocking_mode_is_put_back)
     server_close(&s);
 }
 
-TEST(the_non_blocking_mode_is_put_back)
+TEST(the_non_blocking_mode_is_put_back,
+     "verify_release: verify_release puts non-blocking mode back")
 {
     server s = tcp_server();
     vcp_pool_options options = pool_options();
@@ -139,16 +145,4 @@ TEST(the_non_blocking_mode_is_put_back)
     give_back(conn);
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
     server_close(&s);
-}
-
-int main(void)
-{
-    RUN(a_foreign_file_under_its_number_is_left_open);
-    RUN(a_foreign_socket_under_its_number_is_left_open);
-    RUN(a_number_that_the_program_closed_is_forgotten);
-    RUN(what_is_discarded_is_verified_too);
-    RUN(the_own_socket_is_kept);
-    RUN(the_blocking_mode_is_put_back);
-    RUN(the_non_blocking_mode_is_put_back);
-    return finished();
 }

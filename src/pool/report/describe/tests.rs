@@ -66,6 +66,7 @@ fn report() -> Report {
     }
 }
 
+/// Rule: describe: TEXT is a table of single lines.
 #[test]
 fn text_is_a_table_of_single_lines() {
     let expected = "\
@@ -101,6 +102,7 @@ since the pool was made:
     assert!(table.all(|length| Some(length) == first), "{text}");
 }
 
+/// Rule: describe: JSON is JSON, whatever is in the texts.
 #[test]
 fn json_says_everything() {
     let json: serde_json::Value = serde_json::from_str(&json::of(&report())).expect("JSON");
@@ -126,6 +128,7 @@ fn json_says_everything() {
     assert_eq!(json["leaks"][0]["borrowed_us"], 1_234_567);
 }
 
+/// Rule: describe: OPENMETRICS is a valid exposition, whatever is in the name.
 #[test]
 fn openmetrics_is_a_valid_exposition() {
     let whole = openmetrics::of(&report(), true);

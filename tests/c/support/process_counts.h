@@ -1,0 +1,94 @@
+/*
+ * process_counts.h - what the process holds: descriptors, threads, heap.
+ */
+#ifndef PROCESS_COUNTS_H
+#define PROCESS_COUNTS_H
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <malloc.h>
+#include <unistd.h>
+
+#include "clock.h"
+
+static inline int entries_of(const char *path)
+{
+    int count = 0;
+    DIR *directory = opendir(path);
+    struct dirent *entry;
+    CHECK(directory != NULL);
+    while ((entry = readdir(directory)) != NULL) {
+        if (entry->d_name[0] != '.') {
+            count++;
+        }
+    }
+    closedir(directory);
+    return count;
+}
+
+static inline int open_fds(void)
+{
+    return entries_of("/proc/self/fd") - 1; /* opendir's own */
+}
+
+static inline int threads(void)
+{
+    return entries_of("/proc/self/task");
+}
+
+static inline int64_t heap_bytes(void)
+{
+    struct mallinfo2 info = mallinfo2();
+    return (int64_t)info.uordblks + (int64_t)info.hblkhd;
+}
+
+/*
+ * heap_bytes counts what glibc's per-thread caches hold as in use, and one arena alone. A program that compares heaps starts itself anew
+ * without those caches and with one arena, and then the counts are exact. Not under valgrind and sanitizers, which replace malloc.
+ */
+static inline void count_heap_exactly(char **argv)
+{
+    if (slowness() == 1 && getenv("GLIBC_TUNABLES") == NULL) {
+        const char *exact = "glibc.malloc.tcache_count=0:glibc.malloc.arena_max=1";
+        CHECK_EQ(setenv("GLIBC_TUNABLES", exact, 1), 0);
+        execv("/proc/self/exe", argv);
+        check_failed(__FILE__, __LINE__, "execv(/proc/self/exe)");
+    }
+}
+
+static inline int is_open(int fd)
+{
+    return fcntl(fd, F_GETFD) >= 0;
+}
+
+static inline int is_nonblocking(int fd)
+{
+    int flags = fcntl(fd, F_GETFL);
+    CHECK(flags >= 0);
+    return (flags & O_NONBLOCK) != 0;
+}
+
+/* The library's threads and descriptors end within 5 s of the last pool's end (contract section 2). */
+#define CHECK_BASELINE(fds, tasks)                                         \
+    do {                                                                   \
+        EVENTUALLY(threads() == (tasks), 5000 + LATENESS_MS);              \
+        EVENTUALLY(open_fds() == (fds), LATENESS_MS);                      \
+    } while (0)
+
+/*
+ * After the tests every pool is closed and every thread of the program joined, so the library's threads end
+ * too. (A process that exits while one still runs is no error, but valgrind reports that thread's memory.)
+ */
+#ifdef __SANITIZE_THREAD__
+#define SANITIZER_THREADS 1
+#else
+#define SANITIZER_THREADS 0
+#endif
+
+static inline void await_end_of_threads(void)
+{
+    EVENTUALLY(threads() == 1 + SANITIZER_THREADS, 5000 + LATENESS_MS);
+}
+
+#endif
