@@ -13,11 +13,10 @@ use crate::ffi::callbacks::{
 use crate::ffi::conn::borrow::vcp_conn;
 use crate::ffi::pool::options::vcp_pool_options;
 use crate::handle::Kept;
+use crate::pool::callbacks::{Callbacks, Hook, Hooks, Observer};
 use crate::pool::engine::run_where_it_may;
-use crate::pool::events::Observer;
-use crate::pool::lend::hooks::{Hook, Hooks};
-use crate::pool::Callbacks;
-use crate::sync::atomic::{AtomicBool, Ordering::Release};
+use crate::sync::atomic::AtomicBool;
+use crate::sync::atomic::Ordering::Release;
 use crate::sync::Arc;
 use crate::sys::foreign::UserData;
 use crate::sys::fork;

@@ -12,8 +12,8 @@ use crate::ffi::status::VCP_ERR_IN_PROGRESS;
 use crate::handle::{Inherited, Kept};
 use crate::pool::background::queue::{Asker, Listed, Queue};
 use crate::pool::entry::start_async::AtOnce;
+use crate::pool::errors::system_error;
 use crate::pool::hints;
-use crate::pool::system_error;
 use crate::sync::Arc;
 use crate::values::error::{Error, Result, Status};
 

@@ -1,12 +1,12 @@
 //! Telling the program what happens: after the change, on the thread that made it, without any lock.
 #![forbid(unsafe_code)]
 
-use std::fmt::Debug;
 use std::time::Duration;
 
+use crate::pool::callbacks::deferred::DeferredEvent;
+use crate::pool::conn::loan::{Lent, Loan};
 use crate::pool::conn::Conn;
 use crate::pool::engine::Engine;
-use crate::pool::report::leaks::Lent;
 use crate::pool::runtime::runtime;
 use crate::pool::state::counters::CloseCause;
 use crate::pool::Pool;
@@ -16,45 +16,6 @@ use crate::values::clock::Time;
 use crate::values::destination::Destination;
 use crate::values::error::Error;
 use crate::values::event::{CloseReason, Event, Kind};
-
-/// The program's on_event, as this layer sees it. `ffi::callbacks` implements it.
-pub(crate) trait Observer: Debug + Send + Sync {
-    fn on_event(&self, event: &Event<'_>);
-}
-
-/// Who borrowed a connection, and since when.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Loan {
-    pub(crate) label: Option<Arc<str>>,
-    /// Zero: nobody wants to know.
-    pub(crate) since: Time,
-}
-
-impl Loan {
-    pub(crate) fn label(&self) -> &str {
-        self.label.as_deref().unwrap_or_default()
-    }
-}
-
-/// An end that was seen to where code of the program must not run.
-#[derive(Debug)]
-pub(super) struct End {
-    kind: Kind,
-    destination: Destination,
-    label: String,
-    duration: Duration,
-    error: Option<Error>,
-}
-
-impl End {
-    fn event(&self) -> Event<'_> {
-        Event {
-            duration: self.duration,
-            error: self.error.as_ref(),
-            ..Event::new(self.kind, &self.destination, &self.label)
-        }
-    }
-}
 
 /// What a connection's closing is called outside.
 pub(crate) fn reason(cause: CloseCause) -> CloseReason {
@@ -113,7 +74,7 @@ impl Pool {
         if !self.is_observed() {
             return;
         }
-        let end = End {
+        let end = DeferredEvent {
             kind,
             destination: destination.clone(),
             label: label.to_owned(),
@@ -127,7 +88,7 @@ impl Pool {
         }
     }
 
-    fn tell_later(self: &Arc<Self>, end: End) {
+    fn tell_later(self: &Arc<Self>, end: DeferredEvent) {
         self.untold.lock().push_back(end);
         let pool = Arc::downgrade(self);
         let job = move || {
@@ -145,7 +106,7 @@ impl Pool {
         }
     }
 
-    fn next_untold(&self) -> Option<End> {
+    fn next_untold(&self) -> Option<DeferredEvent> {
         // on_event may have forked.
         self.must_be_ours();
         self.untold.lock().pop_front()

@@ -5,8 +5,9 @@
 use crate::dial::resolve::names::SystemNames;
 use crate::dial::resolve::resolver::Resolver;
 use crate::pool::conn::sleepers::Sleepers;
-use crate::pool::engine::Engines;
-use crate::sync::Mutex;
+use crate::pool::engine::{Engine, Engines};
+use crate::pool::Pool;
+use crate::sync::{Arc, Mutex};
 use crate::sys::per_generation::PerGeneration;
 use crate::thread_pool::{Helpers, MOST_THREADS};
 
@@ -74,4 +75,11 @@ impl Runtime {
 pub(crate) fn runtime() -> &'static Runtime {
     static RUNTIME: PerGeneration<Runtime> = PerGeneration::empty();
     RUNTIME.get_or_make(|_| Runtime::new(), drop)
+}
+
+impl Pool {
+    pub(crate) fn engine_if_running(&self) -> Option<Arc<Engine>> {
+        self.must_be_ours();
+        self.engine.lock().clone()
+    }
 }

@@ -11,7 +11,7 @@ use crate::ffi::callbacks::{
     vcp_rewrite_fn,
 };
 use crate::ffi::guard::guard;
-use crate::pool::Callbacks;
+use crate::pool::callbacks::Callbacks;
 use crate::sys::names;
 use crate::values::endpoint::{Endpoint, UnixName};
 use crate::values::error::{Error, Result, Status};

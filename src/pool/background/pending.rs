@@ -22,22 +22,23 @@ use std::time::Duration;
 use crate::dial::drive::run::{Dialed, Drive};
 use crate::handle::Owned;
 use crate::pool::background::reply::Claim;
+use crate::pool::callbacks::Hook;
 use crate::pool::conn::Conn;
 use crate::pool::dialing::wait::{InLine, Standing, Taken};
 use crate::pool::dialing::Dialing;
 use crate::pool::engine::tasks::{Next, Task, Thread, Work};
 use crate::pool::engine::Engine;
 use crate::pool::entry::start_async::ReadAddress;
-use crate::pool::lend::hooks::Hook;
+use crate::pool::errors::{canceled, no_engine, system_error};
 use crate::pool::state::answer::{Refusal, Take};
 use crate::pool::state::wait_loop::{Unanswered, Waiter};
-use crate::pool::{canceled, system_error, BorrowOptions, Pool};
+use crate::pool::{BorrowOptions, Pool};
 use crate::sync::{Arc, Mutex};
 use crate::sys::clock;
 use crate::sys::wake::Wake;
 use crate::values::clock::{Deadline, Time};
 use crate::values::destination::Destination;
-use crate::values::error::{Error, Phase, Result, Status};
+use crate::values::error::{Error, Phase, Result};
 
 pub(crate) enum Stage {
     Unread(ReadAddress),
@@ -119,11 +120,6 @@ pub(crate) enum Step {
     Rests(Stage, Deadline),
     NeedsThread(Stage),
     Done,
-}
-
-pub(crate) fn no_engine() -> Error {
-    let message = "the library's background thread cannot run";
-    Error::new(Status::System, message).numbered(libc::EAGAIN)
 }
 
 pub(crate) fn waker(task: &Arc<Task>) -> Arc<dyn Wake> {

@@ -75,7 +75,7 @@ impl Pending {
                 Ok(since) => Step::On(Stage::Waiting { since }),
                 Err(error) => self.answer(course, Err(error)),
             },
-            Take::Reuse(conn) => match self.pool.unfit(&conn) {
+            Take::Reuse(conn) => match conn.find_unfit() {
                 Some(cause) => another(course, conn, cause),
                 None => match self.pool.lend_reused(conn, &self.options) {
                     Ok(conn) => self.answer(course, Ok(conn)),

@@ -1,12 +1,11 @@
 //! What most connections never have: deadlines, a token, a label, user data. It is made when something of it is first needed.
 #![forbid(unsafe_code)]
 
-use super::{Conn, HAS_DATA, HAS_DEADLINE, HAS_LABEL, HAS_TOKEN};
-use crate::pool::events::Loan;
-use crate::sync::atomic::{
-    AtomicU64,
-    Ordering::{Acquire, Release},
-};
+use super::{HAS_DATA, HAS_DEADLINE, HAS_LABEL, HAS_TOKEN};
+use crate::pool::conn::loan::Loan;
+use crate::pool::conn::Conn;
+use crate::sync::atomic::AtomicU64;
+use crate::sync::atomic::Ordering::{Acquire, Release};
 use crate::sync::{Arc, Mutex};
 use crate::sys::foreign::UserData;
 use crate::sys::wake::CancelToken;

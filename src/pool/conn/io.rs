@@ -9,11 +9,13 @@ use std::io::ErrorKind;
 
 use crate::handle::{Pin, Place};
 use crate::pool::conn::{Conn, ABORTED, CANCELED, CLOSING, CUT, ENDED, FAILED};
+use crate::pool::errors::{canceled, system_error};
 use crate::pool::runtime::runtime;
-use crate::pool::{canceled, system_error};
-use crate::sync::atomic::{fence, Ordering::SeqCst};
-use crate::sys::poll::{self, Interest};
-use crate::sys::{self, clock, socket};
+use crate::sync::atomic::fence;
+use crate::sync::atomic::Ordering::SeqCst;
+use crate::sys;
+use crate::sys::poll::Interest;
+use crate::sys::{clock, poll, socket};
 use crate::values::clock::Deadline;
 use crate::values::error::{Error, Phase, Result, Status};
 

@@ -6,6 +6,8 @@
 
 mod extras;
 pub(crate) mod io;
+mod liveness;
+pub(crate) mod loan;
 mod shelved;
 pub(crate) mod sleepers;
 

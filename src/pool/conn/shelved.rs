@@ -2,10 +2,11 @@
 #![forbid(unsafe_code)]
 
 use super::{
-    Conn, ARMED, CUT, EVICTED, GONE, HUNG_UP, LEAKED, NONBLOCKING, QUICK, TOLD_TO_THE_POOL, WATCHED,
+    ARMED, CUT, EVICTED, GONE, HUNG_UP, LEAKED, NONBLOCKING, QUICK, TOLD_TO_THE_POOL, WATCHED,
 };
 use crate::handle::{owners, Absence, Owned};
-use crate::pool::events::Loan;
+use crate::pool::conn::loan::Loan;
+use crate::pool::conn::Conn;
 use crate::pool::state::counters::CloseCause;
 use crate::pool::state::held::{Held, NOWHERE};
 use crate::sync::atomic::Ordering::{Acquire, Relaxed};

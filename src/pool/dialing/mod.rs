@@ -5,22 +5,22 @@
 pub(crate) mod permit;
 pub(crate) mod wait;
 
-use crate::dial::drive::run::{self as drive, Caller, Dialed, Drive, Run, Sleeper};
+use crate::dial::drive::run::{Caller, Dialed};
 use crate::handle::Owned;
-use crate::pool::background::pending::{no_engine, Pending};
+use crate::pool::callbacks::Hook;
 use crate::pool::conn::{Conn, SocketInfo};
 use crate::pool::dialing::permit::Permit;
 use crate::pool::dialing::wait::InLine;
 use crate::pool::engine::tasks::Task;
+use crate::pool::errors::canceled;
 use crate::pool::lend::hand_over::NotLent;
-use crate::pool::lend::hooks::{Budget, Hook};
+use crate::pool::lend::hooks::Budget;
 use crate::pool::state::answer::{DialRight, Meanwhile, Refusal};
 use crate::pool::state::counters::CloseCause;
-use crate::pool::state::held::Held;
 use crate::pool::transition::close_conn;
-use crate::pool::{canceled, BorrowOptions, Mode, Pool};
+use crate::pool::{BorrowOptions, Mode, Pool};
 use crate::sync::Arc;
-use crate::sys::wake::{CancelToken, Wake, Waker};
+use crate::sys::wake::{CancelToken, Wake};
 use crate::values::clock::Deadline;
 use crate::values::destination::Destination;
 use crate::values::error::{Error, Result, Status};
@@ -36,101 +36,6 @@ pub(crate) struct Dialing {
     is_patient: bool,
     /// Nobody waits for it.
     is_left: bool,
-}
-
-impl Pool {
-    /// Dials, or takes what is given back meanwhile: the connection is its borrower's.
-    pub(crate) fn dial(
-        self: &Arc<Self>,
-        right: DialRight,
-        destination: Arc<Destination>,
-        line: &InLine<'_>,
-    ) -> Result<Owned<Conn>> {
-        let waker = Arc::new(Waker::default());
-        let dialing = Dialing::new(self, right, destination, line.options, waker.clone());
-        let mut dialing = dialing.patient(line.is_patient());
-        let at_once = match dialing.begin(dialing.takes_meanwhile(line)) {
-            Ok(at_once) => at_once,
-            Err(error) => return Err(dialing.failed(error)),
-        };
-        let at_once = at_once.and_then(|conn| dialing.fit_one(conn));
-        if let Some(lent) = at_once.and_then(|conn| dialing.lend(conn, line.options)) {
-            return lent;
-        }
-        dialing.permit.begin();
-        let asleep = Asleep {
-            dialing: &dialing,
-            waker: &waker,
-        };
-        let deadline = dialing.budget.deadline;
-        let mut run = drive::dial(dialing.destination(), &self.dialer, deadline, &asleep);
-        loop {
-            let is_connected = matches!(run, Ok(Run::Connected(_)));
-            let answer = (!is_connected).then(|| dialing.answer()).flatten();
-            if let Some(lent) = answer.and_then(|conn| dialing.lend(conn, line.options)) {
-                match run {
-                    Ok(Run::Left(drive)) => dialing.go_on_without_caller(drive),
-                    Err(error) => drop(dialing.failed(error)),
-                    Ok(Run::Connected(_)) => unreachable!("then it takes no other"),
-                }
-                return lent;
-            }
-            run = match run {
-                Ok(Run::Connected(dialed)) => {
-                    let conn = dialing.connected(dialed)?;
-                    return Ok(self.lend_dialed(conn, line.options));
-                }
-                // What it left for was unfit, or refused.
-                Ok(Run::Left(drive)) => match dialing.ended() {
-                    None => drive.run(&Asleep {
-                        dialing: &dialing,
-                        waker: &waker,
-                    }),
-                    Some(error) => return Err(dialing.failed(error)),
-                },
-                Err(error) => return Err(dialing.failed(error)),
-            }
-        }
-    }
-
-    /// Dials for nobody in particular; the connection counts as borrowed.
-    pub(crate) fn dial_ahead(
-        self: &Arc<Self>,
-        right: DialRight,
-        destination: Arc<Destination>,
-        options: &BorrowOptions,
-    ) -> Result<Owned<Conn>> {
-        let waker = Arc::new(Waker::default());
-        let mut dialing = Dialing::new(self, right, destination, options, waker.clone());
-        dialing.is_left = true;
-        if let Err(error) = dialing.begin(Meanwhile::Nothing) {
-            return Err(dialing.failed(error));
-        }
-        dialing.permit.begin();
-        let asleep = Asleep {
-            dialing: &dialing,
-            waker: &waker,
-        };
-        match drive::dial(
-            dialing.destination(),
-            &self.dialer,
-            options.deadline,
-            &asleep,
-        ) {
-            Ok(Run::Connected(dialed)) => dialing.connected(dialed),
-            Ok(Run::Left(_)) => unreachable!("it was not offered to anybody"),
-            Err(error) => Err(dialing.failed(error)),
-        }
-    }
-
-    /// A connection that was dialed for nobody is idle from now on, or the oldest waiter's.
-    pub(crate) fn settle_in(self: &Arc<Self>, conn: Owned<Conn>) {
-        // on_open may have spoilt it, and said that it is well.
-        let fate = self.fate(&conn);
-        self.change(|state, now, effects| {
-            state.settle_in(conn.destination_id(), conn, fate, now, effects)
-        });
-    }
 }
 
 impl Dialing {
@@ -155,6 +60,14 @@ impl Dialing {
         Self { is_patient, ..self }
     }
 
+    /// The dial is made ahead of need: no borrower is answered by it.
+    pub(crate) fn for_nobody(self) -> Self {
+        Self {
+            is_left: true,
+            ..self
+        }
+    }
+
     /// What takes its time from now on is not the destination.
     pub(crate) fn loses_patience(&mut self) {
         self.is_patient = false;
@@ -170,6 +83,10 @@ impl Dialing {
 
     pub(crate) fn deadline(&self) -> Deadline {
         self.budget.deadline
+    }
+
+    pub(crate) fn token(&self) -> Option<&CancelToken> {
+        self.budget.token.as_deref()
     }
 
     pub(crate) fn permit_mut(&mut self) -> &mut Permit {
@@ -213,7 +130,7 @@ impl Dialing {
 
     /// That one, or another one that is idle by now; if none is fit the dial goes on, and takes what is given back.
     pub(crate) fn fit_one(&self, conn: Owned<Conn>) -> Option<Owned<Conn>> {
-        match self.pool().unfit(&conn) {
+        match conn.find_unfit() {
             None => Some(conn),
             Some(cause) => self.another(conn, cause),
         }
@@ -225,7 +142,7 @@ impl Dialing {
             pool.reject(conn, cause);
             conn =
                 pool.change(|state, now, effects| state.dial_takes_again(right, now, effects))?;
-            match pool.unfit(&conn) {
+            match conn.find_unfit() {
                 None => return Some(conn),
                 Some(why) => cause = why,
             }
@@ -313,15 +230,6 @@ impl Dialing {
         }
     }
 
-    /// The rest of the dial is the engine's. Without one it is given up: nobody waits for it.
-    fn go_on_without_caller(self, drive: Box<Drive>) {
-        if let Some(engine) = self.pool().engine() {
-            return Pending::go_on(&engine, self, drive);
-        }
-        let error = self.ended().unwrap_or_else(no_engine);
-        self.failed(error);
-    }
-
     /// Its caller has been served: from now on it is dialed for nobody, and told to `task`.
     pub(crate) fn is_left_to(&mut self, task: &Arc<Task>) {
         self.leave();
@@ -368,44 +276,5 @@ impl Caller for Dialing {
 
     fn make_room(&self) -> bool {
         self.pool().close_longest_idle()
-    }
-}
-
-/// A dial whose caller sleeps.
-struct Asleep<'a> {
-    dialing: &'a Dialing,
-    waker: &'a Arc<Waker>,
-}
-
-impl Caller for Asleep<'_> {
-    fn ended(&self) -> Option<Error> {
-        self.dialing.ended()
-    }
-
-    fn shared_waker(&self) -> Arc<dyn Wake> {
-        self.dialing.shared_waker()
-    }
-
-    fn may_resolve_here(&self) -> bool {
-        let budget = &self.dialing.budget;
-        budget.deadline == Deadline::NEVER && budget.token.is_none()
-    }
-
-    fn make_room(&self) -> bool {
-        self.dialing.make_room()
-    }
-}
-
-impl Sleeper for Asleep<'_> {
-    fn waker(&self) -> &Arc<Waker> {
-        self.waker
-    }
-
-    fn token(&self) -> Option<&CancelToken> {
-        self.dialing.budget.token.as_deref()
-    }
-
-    fn leaves(&self) -> bool {
-        self.dialing.is_answered()
     }
 }

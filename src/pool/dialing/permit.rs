@@ -3,9 +3,10 @@
 
 use crate::handle::Owned;
 use crate::pool::conn::Conn;
+use crate::pool::errors::canceled;
 use crate::pool::state::answer::DialRight;
 use crate::pool::transition::close_conn;
-use crate::pool::{canceled, Pool};
+use crate::pool::Pool;
 use crate::sync::Arc;
 use crate::values::clock::Time;
 use crate::values::destination::Destination;

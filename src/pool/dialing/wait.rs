@@ -8,10 +8,12 @@ use std::io;
 
 use crate::handle::Owned;
 use crate::pool::conn::Conn;
+use crate::pool::errors::{canceled, system_error};
 use crate::pool::state::answer::{Meanwhile, Request, Reuse, Take, Ticket, Waited};
 use crate::pool::state::counters::CloseCause;
-use crate::pool::state::wait_loop::{self, Patience, Sleeper, Unanswered, Waiter};
-use crate::pool::{canceled, system_error, BorrowOptions, Pool};
+use crate::pool::state::wait_loop;
+use crate::pool::state::wait_loop::{Patience, Sleeper, Unanswered, Waiter};
+use crate::pool::{BorrowOptions, Pool};
 use crate::sync::Arc;
 use crate::sys::clock;
 use crate::sys::wake::{Parker, Wake};

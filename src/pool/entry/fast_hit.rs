@@ -53,7 +53,7 @@ pub(crate) fn is_fit(handle: usize) -> bool {
         return false;
     };
     let pool = pin.pool().clone();
-    let Some(cause) = pool.unfit(&pin) else {
+    let Some(cause) = pin.find_unfit() else {
         return true;
     };
     let place = pin.place();

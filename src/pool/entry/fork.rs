@@ -6,24 +6,13 @@
 #![forbid(unsafe_code)]
 
 use crate::dial::race::connecting_socket;
-use crate::handle::{owners, Inherited, Kept, Kind, Table};
+use crate::handle::{owners, Inherited, Kept};
+use crate::pool::callbacks::Callbacks;
 use crate::pool::conn::Conn;
-use crate::pool::{Callbacks, Pool};
+use crate::pool::{Listed, Pool};
 use crate::sync::Arc;
 use crate::sys::per_generation::PerGeneration;
-use crate::sys::{fork, socket};
-use crate::values::error::{Error, Result, Status};
-
-/// A pool in its slot of the handle table.
-#[derive(Debug)]
-pub(crate) struct Listed(PerGeneration<Arc<Pool>>);
-
-impl Kept for Listed {
-    fn table() -> &'static Table<Self> {
-        static POOLS: Table<Listed> = Table::new(Kind::Pool);
-        &POOLS
-    }
-}
+use crate::sys::socket;
 
 impl Listed {
     pub(crate) fn new(pool: Arc<Pool>) -> Self {
@@ -61,27 +50,6 @@ impl Pool {
             pool.end();
         }
         pool
-    }
-
-    /// It belongs to a parent process; a call that was inside it before the fork has come back here.
-    pub(crate) fn is_inherited(&self) -> bool {
-        self.generation != fork::generation()
-    }
-
-    /// To be called before any lock: such a call ends here.
-    pub(crate) fn must_be_ours(&self) {
-        if self.is_inherited() {
-            fork::leave_parents_call();
-        }
-    }
-
-    /// The same where there is more to do.
-    pub(crate) fn fail_if_inherited(&self) -> Result<()> {
-        if self.is_inherited() {
-            let message = "the process was forked inside a callback";
-            return Err(Error::new(Status::Callback, message));
-        }
-        Ok(())
     }
 }
 

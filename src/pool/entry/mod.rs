@@ -1,8 +1,11 @@
 //! What `ffi` and the engine call: one verb a file.
 #![forbid(unsafe_code)]
 
+mod borrow;
+mod dial;
 pub(crate) mod fast_hit;
 pub(crate) mod fork;
+mod new;
 pub(crate) mod shutdown;
 pub(crate) mod start_async;
 pub(crate) mod upkeep;

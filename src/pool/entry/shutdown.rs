@@ -27,6 +27,22 @@ impl Pool {
         }
     }
 
+    /// Ends the pool: what is idle is closed, dials in flight end, what is borrowed is closed when it comes back.
+    pub(crate) fn close(&self) {
+        self.end();
+        if self.is_inherited() {
+            return;
+        }
+        let engine = self.engine.lock().take();
+        if let Some(engine) = engine {
+            engine.schedule().end(self);
+            runtime().engines.leave(self, engine);
+        }
+        self.gate.shut();
+        self.tell_untold();
+        runtime().pool_ended();
+    }
+
     /// Ends the pool and waits for what is borrowed; how many are still out.
     pub(crate) fn drain(&self, until: Deadline) -> u32 {
         self.end();

@@ -2,14 +2,15 @@
 #![forbid(unsafe_code)]
 
 use crate::handle::Owned;
-use crate::pool::background::pending::{no_engine, waker, Course, Pending, Stage};
+use crate::pool::background::pending::{waker, Course, Pending, Stage};
 use crate::pool::background::queue::Asker;
 use crate::pool::background::reply::Claim;
+use crate::pool::callbacks::Hook;
 use crate::pool::conn::Conn;
 use crate::pool::dialing::wait::{InLine, Standing};
 use crate::pool::engine::tasks::Task;
 use crate::pool::engine::Engine;
-use crate::pool::lend::hooks::Hook;
+use crate::pool::errors::no_engine;
 use crate::pool::state::answer::{Refusal, Take};
 use crate::pool::{BorrowOptions, Pool};
 use crate::sync::Arc;
@@ -95,7 +96,7 @@ impl Pool {
         let stage = loop {
             match taken {
                 Take::Refused(refusal) => return Err(refusal.into()),
-                Take::Reuse(conn) if !self.has_hook(Hook::Reuse) => match self.unfit(&conn) {
+                Take::Reuse(conn) if !self.has_hook(Hook::Reuse) => match conn.find_unfit() {
                     Some(cause) => {
                         let waker = || waker(&made.get_or_insert_with(&mut make).0);
                         taken = line.take_another(conn, cause, waker);

@@ -12,7 +12,7 @@ mod words;
 use self::table::Hints;
 pub(crate) use self::words::{Key, Named};
 use super::conn::{Conn, QUICK};
-use super::entry::fork::Listed;
+use super::Listed;
 use crate::handle::{Kept, Owned, Trace};
 use crate::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use crate::sync::Arc;

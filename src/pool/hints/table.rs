@@ -8,7 +8,7 @@ use std::hash::{BuildHasher, RandomState};
 use super::words::{Key, Named, Words};
 use crate::handle::{Kept, Owned, Trace};
 use crate::pool::conn::Conn;
-use crate::pool::entry::fork::Listed;
+use crate::pool::Listed;
 use crate::sync::Arc;
 use crate::values::destination::Destination;
 

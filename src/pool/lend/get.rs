@@ -40,7 +40,7 @@ impl Pool {
                     format!("get {destination}: no idle connection"),
                 ));
             };
-            let cause = match self.unfit(&conn) {
+            let cause = match conn.find_unfit() {
                 None if conn.set_mode(self.options.nonblocking).is_ok() => {
                     self.forget(&conn, Forgotten::Got);
                     return Ok(close_conn::release(conn));

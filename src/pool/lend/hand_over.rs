@@ -2,12 +2,14 @@
 #![forbid(unsafe_code)]
 
 use crate::handle::Owned;
+use crate::pool::callbacks::Hook;
 use crate::pool::conn::{Conn, FAILED};
-use crate::pool::lend::hooks::{Budget, Hook};
+use crate::pool::errors::system_error;
+use crate::pool::lend::hooks::Budget;
 use crate::pool::state::answer::Fate;
 use crate::pool::state::counters::CloseCause;
 use crate::pool::state::held::Held;
-use crate::pool::{system_error, BorrowOptions, Mode, Pool};
+use crate::pool::{BorrowOptions, Mode, Pool};
 use crate::sync::Arc;
 use crate::values::error::{Error, Result, Status};
 

@@ -5,36 +5,21 @@
 #![forbid(unsafe_code)]
 
 use std::fmt::Debug;
-use std::os::fd::RawFd;
 
 use crate::handle::{Kept, Owned, Place};
 use crate::pool::background::reply::Claim;
-use crate::pool::conn::io;
-use crate::pool::conn::{self, Conn};
+use crate::pool::callbacks::Hook;
+use crate::pool::conn::{io, Conn};
 use crate::pool::engine::tasks::{Next, Task, Thread, Work};
+use crate::pool::errors::{canceled, forked_inside_callback};
 use crate::pool::runtime::runtime;
 use crate::pool::state::answer::Refusal;
-use crate::pool::{canceled, Pool};
+use crate::pool::{conn, Pool};
 use crate::sync::{Arc, Mutex};
 use crate::sys::wake::CancelToken;
 use crate::sys::{clock, socket};
 use crate::values::clock::Deadline;
 use crate::values::error::{Error, Phase, Result, Status};
-
-/// Which one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Hook {
-    Open,
-    Reuse,
-    Release,
-}
-
-/// The program's hooks, as this layer sees them. `ffi::callbacks` implements it.
-pub(crate) trait Hooks: Debug + Send + Sync {
-    fn has(&self, hook: Hook) -> bool;
-    /// May block. A refusal is an error with the status Callback and the hook's number.
-    fn call(&self, hook: Hook, conn: usize, fd: RawFd) -> Result<()>;
-}
 
 /// The time that a dial leaves its hooks.
 #[derive(Clone, Debug)]
@@ -93,7 +78,7 @@ impl Pool {
         conn.set_token(budget.token.clone());
         let (conn, result) = self.call_hook(hook, conn);
         let Some(conn) = conn else {
-            return Err((None, inherited()));
+            return Err((None, forked_inside_callback()));
         };
         let ended = chaperone.end();
         conn.set_deadlines(Some(Deadline::NEVER), Some(Deadline::NEVER));
@@ -140,10 +125,6 @@ impl Pool {
         conn.mark(conn::SHOWN);
         (Some(conn), result)
     }
-}
-
-fn inherited() -> Error {
-    Error::new(Status::Callback, "the process was forked inside a callback")
 }
 
 #[derive(Debug, Default)]

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub(crate) mod get;
+pub(crate) mod give_back;
 pub(crate) mod hand_over;
 pub(crate) mod hooks;
 pub(crate) mod put;

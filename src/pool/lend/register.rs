@@ -5,11 +5,12 @@ use std::hash::{BuildHasher, RandomState};
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use crate::handle::{owners, Kept, Owned};
-use crate::pool::conn::{self, Conn, SocketInfo};
+use crate::pool::conn::{Conn, SocketInfo};
 use crate::pool::engine::Engine;
+use crate::pool::errors::system_error;
 use crate::pool::runtime::runtime;
 use crate::pool::state::DestinationId;
-use crate::pool::{system_error, Pool};
+use crate::pool::{conn, Pool};
 use crate::sync::atomic::Ordering::Acquire;
 use crate::sync::Arc;
 use crate::sys::{clock, socket};

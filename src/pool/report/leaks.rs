@@ -1,21 +1,18 @@
 //! Connections that have been borrowed for too long: reported once, and once more if they come back after all.
 #![forbid(unsafe_code)]
 
-use std::os::fd::RawFd;
 use std::time::Duration;
 
 use crate::handle::{Kept, Owned};
-use crate::pool::conn::{self, Conn};
-use crate::pool::events::Loan;
+use crate::pool::conn::loan::{Lent, Loan};
+use crate::pool::conn::Conn;
 use crate::pool::runtime::runtime;
 use crate::pool::state::held::NOWHERE;
 use crate::pool::state::State;
-use crate::pool::Pool;
+use crate::pool::{conn, Pool};
 use crate::sync::Arc;
 use crate::sys::clock;
 use crate::values::clock::Time;
-use crate::values::destination::Destination;
-use crate::values::endpoint::Endpoint;
 use crate::values::event::{Event, Kind};
 
 impl Pool {
@@ -106,25 +103,5 @@ impl Pool {
             remark: &remark,
             ..Event::new(Kind::Leaked, &lent.destination, lent.loan.label())
         });
-    }
-}
-
-/// What is known of a connection on loan, without holding on to it.
-#[derive(Debug)]
-pub(crate) struct Lent {
-    pub(crate) destination: Arc<Destination>,
-    pub(crate) remote: Option<Arc<Endpoint>>,
-    pub(crate) fd: RawFd,
-    pub(crate) loan: Loan,
-}
-
-impl Lent {
-    pub(crate) fn of(conn: &Conn) -> Self {
-        Self {
-            destination: conn.shared_destination().clone(),
-            remote: conn.shared_remote().cloned(),
-            fd: conn.raw_fd(),
-            loan: conn.loan(),
-        }
     }
 }

@@ -2,3 +2,82 @@
 #![forbid(unsafe_code)]
 
 pub(crate) mod close_conn;
+
+use crate::handle::Owned;
+use crate::pool::conn::Conn;
+use crate::pool::engine::Engine;
+use crate::pool::state::answer::Effects;
+use crate::pool::state::counters::CloseCause;
+use crate::pool::state::held::Held;
+use crate::pool::state::State;
+use crate::pool::Pool;
+use crate::sync::atomic::Ordering::SeqCst;
+use crate::sync::MutexGuard;
+use crate::sys::clock;
+use crate::values::clock::Time;
+
+impl Pool {
+    /// One transition: the change under the lock, its effects after it.
+    pub(crate) fn change<R>(
+        &self,
+        change: impl FnOnce(&mut State<Owned<Conn>>, Time, &mut Effects<Owned<Conn>>) -> R,
+    ) -> R {
+        let now = clock::now_coarse();
+        let mut effects = Effects::none();
+        let mut state = self.locked();
+        let result = change(&mut state, now, &mut effects);
+        self.look_by(state.next_look());
+        drop(state);
+        self.apply(effects);
+        result
+    }
+
+    /// Wakes who was served, and closes what the pool let go of.
+    pub(crate) fn apply(&self, mut effects: Effects<Owned<Conn>>) {
+        if effects.wakes.is_empty() && effects.closes.is_empty() {
+            return;
+        }
+        if Engine::is_this_thread() {
+            return self.apply_in_background(effects);
+        }
+        wake(&mut effects);
+        for (conn, cause) in effects.closes {
+            close_conn::close(conn, cause);
+        }
+    }
+
+    /// Under the state's lock: the engine has to look at `due`, if not earlier.
+    pub(crate) fn look_by(&self, due: Time) {
+        if due < self.due() {
+            self.due.store(due.nanos(), SeqCst);
+            if let Some(engine) = self.engine_if_running() {
+                engine.look_by(due);
+            }
+        }
+    }
+
+    /// Closes the longest idle connection, to give its descriptor back to the system; false if none is idle.
+    pub(crate) fn close_longest_idle(&self) -> bool {
+        self.change(|state, now, effects| state.close_longest_idle(now, effects))
+    }
+
+    pub(crate) fn close_idle(&self) {
+        self.change(|state, now, effects| state.close_idle(CloseCause::Evicted, now, effects));
+    }
+
+    pub(crate) fn reject(&self, conn: Owned<Conn>, cause: CloseCause) {
+        let id = conn.destination_id();
+        self.change(|state, now, effects| state.reject(id, conn, cause, now, effects));
+    }
+
+    /// The state with exact numbers.
+    pub(crate) fn counted(&self) -> MutexGuard<'_, State<Owned<Conn>>> {
+        let mut state = self.locked();
+        state.call_in_all();
+        state
+    }
+}
+
+pub(crate) fn wake(effects: &mut Effects<Owned<Conn>>) {
+    effects.wakes.drain(..).for_each(|waker| waker.wake());
+}

@@ -9,11 +9,11 @@ use std::os::fd::RawFd;
 use std::time::Duration;
 
 use crate::handle::Kept;
-use crate::pool::conn::{self, Conn};
-use crate::pool::report::leaks::Lent;
+use crate::pool::conn::loan::Lent;
+use crate::pool::conn::Conn;
 use crate::pool::state::answer::Numbers;
 use crate::pool::state::counters::Stats;
-use crate::pool::Pool;
+use crate::pool::{conn, Pool};
 use crate::sync::Arc;
 use crate::sys::clock;
 use crate::values::destination::Destination;

@@ -1,0 +1,28 @@
+//! Events that a thread saw on which no code of the program may run: told later by another thread.
+#![forbid(unsafe_code)]
+
+use std::time::Duration;
+
+use crate::values::destination::Destination;
+use crate::values::error::Error;
+use crate::values::event::{Event, Kind};
+
+/// An end that was seen to where code of the program must not run.
+#[derive(Debug)]
+pub(crate) struct DeferredEvent {
+    pub(crate) kind: Kind,
+    pub(crate) destination: Destination,
+    pub(crate) label: String,
+    pub(crate) duration: Duration,
+    pub(crate) error: Option<Error>,
+}
+
+impl DeferredEvent {
+    pub(crate) fn event(&self) -> Event<'_> {
+        Event {
+            duration: self.duration,
+            error: self.error.as_ref(),
+            ..Event::new(self.kind, &self.destination, &self.label)
+        }
+    }
+}

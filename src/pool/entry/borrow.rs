@@ -1,0 +1,76 @@
+//! Borrowing in the caller's thread: an idle connection that is fit, else a fresh dial, else a wait.
+#![forbid(unsafe_code)]
+
+use crate::handle::Owned;
+use crate::pool::conn::Conn;
+use crate::pool::dialing::wait::{Asleep, InLine, Standing};
+use crate::pool::lend::hand_over::NotLent;
+use crate::pool::state::answer::Take;
+use crate::pool::state::counters::CloseCause;
+use crate::pool::transition::close_conn;
+use crate::pool::{BorrowOptions, Pool};
+use crate::sync::Arc;
+use crate::values::destination::Destination;
+use crate::values::error::Result;
+
+impl Pool {
+    /// The one way to borrow: an idle connection that is fit, else a new one.
+    pub(crate) fn borrow(
+        self: &Arc<Self>,
+        destination: &Arc<Destination>,
+        options: &BorrowOptions,
+    ) -> Result<Owned<Conn>> {
+        let result = options
+            .may_begin()
+            .and_then(|()| self.borrow_from(destination, options))
+            .and_then(|conn| self.unless_forked(conn));
+        result.map_err(|error| error.of(format_args!("dial {destination}")))
+    }
+
+    /// A callback has forked, and this is the child.
+    fn unless_forked(&self, conn: Owned<Conn>) -> Result<Owned<Conn>> {
+        if let Err(error) = self.fail_if_inherited() {
+            close_conn::discard(conn);
+            return Err(error);
+        }
+        Ok(conn)
+    }
+
+    fn borrow_from(
+        self: &Arc<Self>,
+        destination: &Arc<Destination>,
+        options: &BorrowOptions,
+    ) -> Result<Owned<Conn>> {
+        let mut standing = Standing::of(options);
+        let mut asleep = Asleep::new(InLine {
+            pool: self,
+            options,
+            destination,
+            standing: &mut standing,
+        });
+        let mut taken = asleep.take()?;
+        loop {
+            let conn = match taken {
+                Take::Dial(right, destination) => {
+                    return self.dial(right, destination, &asleep.line);
+                }
+                Take::Reuse(conn) => match conn.find_unfit() {
+                    None => conn,
+                    Some(cause) => {
+                        taken = asleep.take_another(conn, cause)?;
+                        continue;
+                    }
+                },
+                Take::Refused(refusal) => return Err(refusal.into()),
+                Take::Wait => unreachable!("the line waits itself"),
+            };
+            match self.lend_reused(conn, options) {
+                Ok(conn) => return Ok(conn),
+                Err(NotLent::Refused(conn)) => {
+                    taken = asleep.take_another(conn, CloseCause::Hook)?
+                }
+                Err(NotLent::Failed(error)) => return Err(error),
+            }
+        }
+    }
+}

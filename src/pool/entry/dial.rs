@@ -1,0 +1,154 @@
+//! A dial in its caller's thread, which sleeps until it is connected or served otherwise.
+#![forbid(unsafe_code)]
+
+use crate::dial::drive::run as drive;
+use crate::dial::drive::run::{Caller, Drive, Run, Sleeper};
+use crate::handle::Owned;
+use crate::pool::background::pending::Pending;
+use crate::pool::conn::Conn;
+use crate::pool::dialing::wait::InLine;
+use crate::pool::dialing::Dialing;
+use crate::pool::errors::no_engine;
+use crate::pool::state::answer::{DialRight, Meanwhile};
+use crate::pool::{BorrowOptions, Pool};
+use crate::sync::Arc;
+use crate::sys::wake::{CancelToken, Wake, Waker};
+use crate::values::clock::Deadline;
+use crate::values::destination::Destination;
+use crate::values::error::Error;
+use crate::values::error::Result;
+
+impl Pool {
+    /// Dials, or takes what is given back meanwhile: the connection is its borrower's.
+    pub(crate) fn dial(
+        self: &Arc<Self>,
+        right: DialRight,
+        destination: Arc<Destination>,
+        line: &InLine<'_>,
+    ) -> Result<Owned<Conn>> {
+        let waker = Arc::new(Waker::default());
+        let dialing = Dialing::new(self, right, destination, line.options, waker.clone());
+        let mut dialing = dialing.patient(line.is_patient());
+        let at_once = match dialing.begin(dialing.takes_meanwhile(line)) {
+            Ok(at_once) => at_once,
+            Err(error) => return Err(dialing.failed(error)),
+        };
+        let at_once = at_once.and_then(|conn| dialing.fit_one(conn));
+        if let Some(lent) = at_once.and_then(|conn| dialing.lend(conn, line.options)) {
+            return lent;
+        }
+        dialing.permit_mut().begin();
+        let asleep = Asleep {
+            dialing: &dialing,
+            waker: &waker,
+        };
+        let deadline = dialing.deadline();
+        let mut run = drive::dial(dialing.destination(), &self.dialer, deadline, &asleep);
+        loop {
+            let is_connected = matches!(run, Ok(Run::Connected(_)));
+            let answer = (!is_connected).then(|| dialing.answer()).flatten();
+            if let Some(lent) = answer.and_then(|conn| dialing.lend(conn, line.options)) {
+                match run {
+                    Ok(Run::Left(drive)) => dialing.go_on_without_caller(drive),
+                    Err(error) => drop(dialing.failed(error)),
+                    Ok(Run::Connected(_)) => unreachable!("then it takes no other"),
+                }
+                return lent;
+            }
+            run = match run {
+                Ok(Run::Connected(dialed)) => {
+                    let conn = dialing.connected(dialed)?;
+                    return Ok(self.lend_dialed(conn, line.options));
+                }
+                // What it left for was unfit, or refused.
+                Ok(Run::Left(drive)) => match dialing.ended() {
+                    None => drive.run(&Asleep {
+                        dialing: &dialing,
+                        waker: &waker,
+                    }),
+                    Some(error) => return Err(dialing.failed(error)),
+                },
+                Err(error) => return Err(dialing.failed(error)),
+            }
+        }
+    }
+
+    /// Dials for nobody in particular; the connection counts as borrowed.
+    pub(crate) fn dial_ahead(
+        self: &Arc<Self>,
+        right: DialRight,
+        destination: Arc<Destination>,
+        options: &BorrowOptions,
+    ) -> Result<Owned<Conn>> {
+        let waker = Arc::new(Waker::default());
+        let mut dialing =
+            Dialing::new(self, right, destination, options, waker.clone()).for_nobody();
+        if let Err(error) = dialing.begin(Meanwhile::Nothing) {
+            return Err(dialing.failed(error));
+        }
+        dialing.permit_mut().begin();
+        let asleep = Asleep {
+            dialing: &dialing,
+            waker: &waker,
+        };
+        match drive::dial(
+            dialing.destination(),
+            &self.dialer,
+            options.deadline,
+            &asleep,
+        ) {
+            Ok(Run::Connected(dialed)) => dialing.connected(dialed),
+            Ok(Run::Left(_)) => unreachable!("it was not offered to anybody"),
+            Err(error) => Err(dialing.failed(error)),
+        }
+    }
+}
+
+impl Dialing {
+    /// The rest of the dial is the engine's. Without one it is given up: nobody waits for it.
+    fn go_on_without_caller(self, drive: Box<Drive>) {
+        if let Some(engine) = self.pool().engine() {
+            return Pending::go_on(&engine, self, drive);
+        }
+        let error = self.ended().unwrap_or_else(no_engine);
+        self.failed(error);
+    }
+}
+
+/// A dial whose caller sleeps.
+struct Asleep<'a> {
+    dialing: &'a Dialing,
+    waker: &'a Arc<Waker>,
+}
+
+impl Caller for Asleep<'_> {
+    fn ended(&self) -> Option<Error> {
+        self.dialing.ended()
+    }
+
+    fn shared_waker(&self) -> Arc<dyn Wake> {
+        self.dialing.shared_waker()
+    }
+
+    fn may_resolve_here(&self) -> bool {
+        self.dialing.deadline() == Deadline::NEVER && self.dialing.token().is_none()
+    }
+
+    fn make_room(&self) -> bool {
+        self.dialing.make_room()
+    }
+}
+
+impl Sleeper for Asleep<'_> {
+    fn waker(&self) -> &Arc<Waker> {
+        self.waker
+    }
+
+    fn token(&self) -> Option<&CancelToken> {
+        self.dialing.token()
+    }
+
+    fn leaves(&self) -> bool {
+        self.dialing.is_answered()
+    }
+}
