@@ -620,8 +620,9 @@ static syscall_fn find_syscall(void)
 }
 
 #ifdef __cplusplus
-extern "C"
+extern "C" {
 #endif
+
 long syscall(long number, ...)
 {
     syscall_fn real = real_syscall != NULL ? real_syscall : find_syscall();
@@ -644,6 +645,10 @@ long syscall(long number, ...)
     }
     return real(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 }
+
+#ifdef __cplusplus
+}
+#endif
 
 /* A number that is nobody's may become another socket's, whose pending error (SO_ERROR) a look takes. */
 TEST(only_what_is_borrowed_is_looked_at,
