@@ -1,7 +1,10 @@
-// vconnpool.hpp: everything that can fail throws, or sets an error code, and otherwise does the same.
+// vconnpool.hpp: everything that can fail throws, or sets an error code, and otherwise does the
+// same.
 #include "check.hpp"
 
-static_assert(noexcept(std::declval<vcp::conn &>().read(nullptr, 0, std::declval<std::error_code &>())), "");
+static_assert(noexcept(std::declval<vcp::conn &>().read(nullptr, 0,
+                                                        std::declval<std::error_code &>())),
+              "");
 static_assert(noexcept(std::declval<vcp::pool &>().close(std::declval<std::error_code &>())), "");
 
 // The call must set that code, and return nothing: what is equal to `nothing`.
@@ -75,7 +78,8 @@ TEST(what_fails_on_an_empty_pool_and_queue,
     THROWS(invalid_handle, pool.get(tcp, at));
     SETS(invalid_handle, false, pool.dial(tcp, at, ec).operator bool());
     SETS(invalid_handle, false, pool.dial(tcp, at, options, ec).operator bool());
-    SETS(invalid_handle, false, pool.dial_async(tcp, at, options, answers, nullptr, ec).has_value());
+    SETS(invalid_handle, false,
+         pool.dial_async(tcp, at, options, answers, nullptr, ec).has_value());
     SETS(invalid_handle, 0, pool.warm(tcp, at, 1, ec));
     SETS(invalid_handle, 0, pool.warm(tcp, at, 1, options, ec));
     SETS_ONLY(invalid_handle, pool.put(0, tcp, at, ec));
@@ -111,8 +115,10 @@ TEST(what_succeeds_clears_the_code_and_does_the_same,
     char byte = 0;
     vcp::conn conn = SUCCEEDS(pool.dial("tcp", server.address(), ec));
     CHECK(SUCCEEDS(conn.fd(ec)) == conn.fd());
-    CHECK(!SUCCEEDS(conn.is_reused(ec)) && SUCCEEDS(conn.uses(ec)) == 1 && !SUCCEEDS(conn.should_retry(ec)));
-    CHECK(SUCCEEDS(conn.address(ec)) == server.address() && SUCCEEDS(conn.remote_address(ec)) == server.address());
+    CHECK(!SUCCEEDS(conn.is_reused(ec)) && SUCCEEDS(conn.uses(ec)) == 1 &&
+          !SUCCEEDS(conn.should_retry(ec)));
+    CHECK(SUCCEEDS(conn.address(ec)) == server.address() &&
+          SUCCEEDS(conn.remote_address(ec)) == server.address());
     CHECK(SUCCEEDS(conn.network(ec)) == "tcp" && SUCCEEDS(conn.reuse_tag(ec)).empty());
     CHECK(SUCCEEDS(conn.local_address(ec)) == conn.local_address());
     SUCCEEDS_ONLY(conn.set_liveness(VCP_LIVENESS_STRICT, ec));

@@ -7,7 +7,9 @@ TEST(a_nul_inside_an_answer_is_refused,
 {
     const echo_server server;
     vcp::callbacks calls;
-    calls.rewrite = [&](std::string_view, std::string_view) { return server.address() + std::string("\0.evil", 6); };
+    calls.rewrite = [&](std::string_view, std::string_view) {
+        return server.address() + std::string("\0.evil", 6);
+    };
     {
         vcp::pool pool(vcp::pool_options().call(calls));
         const vcp::error thrown = THROWS(invalid_address, pool.dial("tcp", "alias.test:1"));
@@ -25,14 +27,17 @@ TEST(a_nul_inside_an_answer_is_refused,
 static std::string told_of(const std::string &what)
 {
     vcp::callbacks calls;
-    calls.rewrite = [&](std::string_view, std::string_view) -> std::string { throw std::runtime_error(what); };
+    calls.rewrite = [&](std::string_view, std::string_view) -> std::string {
+        throw std::runtime_error(what);
+    };
     vcp::pool pool(vcp::pool_options().call(calls));
     return THROWS(callback, pool.dial("tcp", "alias.test:1")).what();
 }
 
 static bool ends_with(const std::string &text, const std::string &end)
 {
-    return text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
+    return text.size() >= end.size() &&
+           text.compare(text.size() - end.size(), end.size(), end) == 0;
 }
 
 // Text that is no UTF-8, or too long, was lost.
@@ -46,7 +51,8 @@ TEST(what_a_callback_throws_is_told_whatever_its_bytes,
     CHECK(ends_with(told_of("latin \xe9t\xe9, then \xc3\xa9"), ": latin ?t?, then \xc3\xa9"));
     CHECK(ends_with(told_of("half \xe2\x82"), ": half ??"));
     CHECK(ends_with(told_of("overlong \xc0\xaf \xe0\x80\xaf"), ": overlong ?? ???"));
-    CHECK(ends_with(told_of("surrogate \xed\xa0\x80, beyond \xf4\x90\x80\x80"), ": surrogate ???, beyond ????"));
+    CHECK(ends_with(told_of("surrogate \xed\xa0\x80, beyond \xf4\x90\x80\x80"),
+                    ": surrogate ???, beyond ????"));
     CHECK(ends_with(told_of(std::string(5000, 'x')), ": " + std::string(1024, 'x')));
     CHECK(ends_with(told_of(std::string(1023, 'x') + "\xc3\xa9"), ": " + std::string(1023, 'x')));
 }
@@ -98,13 +104,18 @@ TEST(forever_is_no_limit_everywhere, "C++: hpp: vcp::forever is no limit whereve
     const echo_server server;
     vcp::callbacks calls;
     vcp::milliseconds told{0};
-    calls.rewrite = [&](std::string_view, std::string_view) -> std::string { return "name.test" + server.address().substr(9); };
+    calls.rewrite = [&](std::string_view, std::string_view) -> std::string {
+        return "name.test" + server.address().substr(9);
+    };
     calls.resolve = [&](std::string_view, std::string_view, vcp::milliseconds timeout) {
         told = timeout;
         return std::vector<std::string>{"127.0.0.1"};
     };
     vcp::pool_options options;
-    options.wait_timeout(vcp::forever).idle_timeout(vcp::forever).max_lifetime(vcp::forever).dial_timeout(vcp::forever);
+    options.wait_timeout(vcp::forever)
+        .idle_timeout(vcp::forever)
+        .max_lifetime(vcp::forever)
+        .dial_timeout(vcp::forever);
     options.fallback_delay(vcp::forever).keepalive_idle(vcp::forever).user_timeout(vcp::forever);
     options.dns_cache(vcp::forever).fail_fast(vcp::forever).leak_threshold(vcp::forever);
     CHECK(options.raw().idle_timeout_ms == 0 && options.raw().max_lifetime_ms == 0);
@@ -113,7 +124,9 @@ TEST(forever_is_no_limit_everywhere, "C++: hpp: vcp::forever is no limit whereve
     vcp::pool pool(options.call(calls));
     pool.dial("tcp", "alias.test:1").close();
     CHECK(told == vcp::forever);
-    vcp::conn conn = pool.dial("tcp", "alias.test:1", vcp::dial_options().timeout(vcp::forever).wait_timeout(vcp::forever));
+    vcp::conn conn =
+        pool.dial("tcp", "alias.test:1",
+                  vcp::dial_options().timeout(vcp::forever).wait_timeout(vcp::forever));
     CHECK(conn.is_reused());
     conn.set_deadline(vcp::forever);
     echo(conn, "for ever");
@@ -145,5 +158,6 @@ TEST(the_pools_own_is_the_pools, "C++: hpp: vcp::as_the_pool is the pool's own t
     vcp::conn held = pool.dial("tcp", server.address());
     const auto late = vcp::dial_options().timeout(vcp::as_the_pool).wait_timeout(vcp::as_the_pool);
     THROWS(timeout, pool.dial("tcp", server.address(), late));
-    THROWS(pool_exhausted, pool.dial("tcp", server.address(), vcp::dial_options().wait_timeout(0ms)));
+    THROWS(pool_exhausted,
+           pool.dial("tcp", server.address(), vcp::dial_options().wait_timeout(0ms)));
 }

@@ -1,4 +1,5 @@
-// check.hpp - what the tests of vconnpool.hpp share. A failed check prints where and what, and ends the process.
+// check.hpp - what the tests of vconnpool.hpp share. A failed check prints where and what, and ends
+// the process.
 #ifndef CHECK_HPP
 #define CHECK_HPP
 
@@ -19,7 +20,8 @@
 
 using namespace std::chrono_literals;
 
-// A test is TEST(name, "subject: the rule that it shows") { ... }, as in C. The library's threads may outlive the last one.
+// A test is TEST(name, "subject: the rule that it shows") { ... }, as in C. The library's threads
+// may outlive the last one.
 #define AFTER_THE_TESTS()
 #include "test.h"
 
@@ -46,7 +48,8 @@ public:
         socklen_t length = sizeof name;
         name.sin_family = AF_INET;
         name.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-        CHECK(fd_ >= 0 && bind(fd_, reinterpret_cast<sockaddr *>(&name), sizeof name) == 0 && listen(fd_, 64) == 0);
+        CHECK(fd_ >= 0 && bind(fd_, reinterpret_cast<sockaddr *>(&name), sizeof name) == 0 &&
+              listen(fd_, 64) == 0);
         CHECK(getsockname(fd_, reinterpret_cast<sockaddr *>(&name), &length) == 0);
         address_ = "127.0.0.1:" + std::to_string(ntohs(name.sin_port));
         thread_ = std::thread([this] { serve(); });
@@ -68,7 +71,8 @@ private:
                 char bytes[256];
                 if (all[i].revents != 0) {
                     const ssize_t count = recv(all[i].fd, bytes, sizeof bytes, 0);
-                    if (count <= 0 || send(all[i].fd, bytes, static_cast<std::size_t>(count), MSG_NOSIGNAL) != count) {
+                    if (count <= 0 || send(all[i].fd, bytes, static_cast<std::size_t>(count),
+                                           MSG_NOSIGNAL) != count) {
                         ::close(all[i].fd);
                         all.erase(all.begin() + static_cast<std::ptrdiff_t>(i));
                     }

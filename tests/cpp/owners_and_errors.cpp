@@ -4,7 +4,9 @@
 TEST(owners_give_back_and_move, "C++: hpp: owners give back, move, and hold nothing afterwards")
 {
     const echo_server server;
-    static_assert(!std::is_copy_constructible<vcp::conn>::value && !std::is_copy_constructible<vcp::pool>::value, "");
+    static_assert(!std::is_copy_constructible<vcp::conn>::value &&
+                      !std::is_copy_constructible<vcp::pool>::value,
+                  "");
     static_assert(std::is_nothrow_move_constructible<vcp::conn>::value, "");
     static_assert(std::is_nothrow_move_assignable<vcp::conn>::value, "");
     vcp::pool pool;
@@ -15,7 +17,8 @@ TEST(owners_give_back_and_move, "C++: hpp: owners give back, move, and hold noth
         vcp::conn other = std::move(conn);
         CHECK(!conn && other);
         THROWS(invalid_handle, conn.fd());
-        CHECK(other.remote_address() == server.address() && other.network() == "tcp" && other.reuse_tag().empty());
+        CHECK(other.remote_address() == server.address() && other.network() == "tcp" &&
+              other.reuse_tag().empty());
         CHECK(pool.idle_count() == 0);
     }
     CHECK(pool.idle_count() == 1);
@@ -51,7 +54,8 @@ TEST(a_token_that_was_moved_from_is_refused,
     vcp::pool pool;
     vcp::cancel token;
     const vcp::cancel other = std::move(token);
-    THROWS(invalid_handle, pool.dial("tcp", server.address(), vcp::dial_options().cancel_by(token)));
+    THROWS(invalid_handle,
+           pool.dial("tcp", server.address(), vcp::dial_options().cancel_by(token)));
     vcp::conn conn = pool.dial("tcp", server.address(), vcp::dial_options().cancel_by(other));
     THROWS(invalid_handle, conn.set_cancel(&token));
     conn.set_cancel(&other);
@@ -149,7 +153,8 @@ TEST(callbacks_may_throw,
             if (address == "thrown.test:1") {
                 throw std::runtime_error("no such place");
             }
-            return std::string(address == "alias.test:1" ? std::string_view(server.address()) : address);
+            return std::string(address == "alias.test:1" ? std::string_view(server.address())
+                                                         : address);
         };
         calls.resolve = [](std::string_view, std::string_view host, vcp::milliseconds) {
             if (host == "nowhere.test") {
@@ -177,11 +182,13 @@ TEST(callbacks_may_throw,
             CHECK(conn.address() == "alias.test:1" && conn.remote_address() == server.address());
             echo(conn, "by another name");
         }
-        CHECK(std::strstr(THROWS(callback, pool.dial("tcp", "thrown.test:1")).what(), "no such place") != nullptr);
+        CHECK(std::strstr(THROWS(callback, pool.dial("tcp", "thrown.test:1")).what(),
+                          "no such place") != nullptr);
         const vcp::error unresolved = THROWS(callback, pool.dial("tcp", "nowhere.test:80"));
         CHECK(unresolved.number() == static_cast<int>(std::errc::no_such_device));
         refuses = true;
-        THROWS(callback, pool.dial("tcp", server.address(), vcp::dial_options().flags(VCP_DIAL_FRESH)));
+        THROWS(callback,
+               pool.dial("tcp", server.address(), vcp::dial_options().flags(VCP_DIAL_FRESH)));
         CHECK(!is_freed && events > 0);
     }
     CHECK(is_freed);
@@ -204,17 +211,20 @@ TEST(queues_and_tokens,
         std::optional<vcp::completion> answer = queue.next();
         CHECK(answer.has_value() && answer->token == &mark && !answer->ec && answer->connection);
         echo(answer->connection, "later");
-        CHECK(!pool.dial_async("tcp", server.address(), vcp::dial_options().cancel_by(token), queue, &mark, ec));
+        CHECK(!pool.dial_async("tcp", server.address(), vcp::dial_options().cancel_by(token), queue,
+                               &mark, ec));
         CHECK(!ec);
         token.fire();
         CHECK(poll(&one, 1, 10000) == 1);
         std::optional<vcp::completion> canceled = queue.next();
         CHECK(canceled.has_value() && canceled->ec == vcp::errc::canceled && !canceled->connection);
-        CHECK(canceled->ec == std::errc::operation_canceled && canceled->message.find("canceled") != std::string::npos);
+        CHECK(canceled->ec == std::errc::operation_canceled &&
+              canceled->message.find("canceled") != std::string::npos);
     }
     CHECK(pool.idle_count() == 1);
     std::optional<vcp::conn> at_once = pool.dial_async("tcp", server.address(), {}, queue, &mark);
     CHECK(at_once.has_value() && at_once->is_reused());
     CHECK(!at_once->try_read(&mark, 1).has_value());
-    THROWS(canceled, pool.dial_async("tcp", server.address(), vcp::dial_options().cancel_by(token), queue, &mark));
+    THROWS(canceled, pool.dial_async("tcp", server.address(), vcp::dial_options().cancel_by(token),
+                                     queue, &mark));
 }

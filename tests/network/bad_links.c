@@ -1,6 +1,6 @@
 /*
- * bad_links.c - links that lose packets, or everything, before and while a connection is used; and what a dead link or a
- * distant reset does to connections that are idle.
+ * bad_links.c - links that lose packets, or everything, before and while a connection is used; and
+ * what a dead link or a distant reset does to connections that are idle.
  */
 #include "network.h"
 
@@ -49,20 +49,22 @@ static void connects_after_a_lost_syn(const char *address)
 }
 
 NETWORK_TEST(dns, a_lost_syn_costs_a_second_over_ipv4,
-     "bad links: A lost SYN costs a second over IPv4")
+             "bad links: A lost SYN costs a second over IPv4")
 {
     connects_after_a_lost_syn("198.18.1.40:7");
 }
 
 NETWORK_TEST(dns, a_lost_syn_costs_a_second_over_ipv6,
-     "bad links: A lost SYN costs a second over IPv6")
+             "bad links: A lost SYN costs a second over IPv6")
 {
     connects_after_a_lost_syn("[2001:db8:1::40]:7");
 }
 
-/* Linux drops what comes to a full queue. The queue of a listener holds one more than it was told. */
+/*
+ * Linux drops what comes to a full queue. The queue of a listener holds one more than it was told.
+ */
 NETWORK_TEST(dns, a_server_that_accepts_nobody_times_out_once_its_queue_is_full,
-     "bad links: A server that accepts nobody times out once its queue is full")
+             "bad links: A server that accepts nobody times out once its queue is full")
 {
     server s = far_server(8, 0);
     vcp_pool *pool = pool_new(NULL);
@@ -87,19 +89,19 @@ static void own_link_down_fails_as_a_plain_connect(const char *address)
 }
 
 NETWORK_TEST(dns, with_the_own_link_down_there_is_no_route_over_ipv4,
-     "bad links: With the own link down there is no route over IPv4")
+             "bad links: With the own link down there is no route over IPv4")
 {
     own_link_down_fails_as_a_plain_connect(LINKED);
 }
 
 NETWORK_TEST(dns, with_the_own_link_down_there_is_no_route_over_ipv6,
-     "bad links: With the own link down there is no route over IPv6")
+             "bad links: With the own link down there is no route over IPv6")
 {
     own_link_down_fails_as_a_plain_connect("[2001:db8::7]:7");
 }
 
 NETWORK_TEST(dns, with_the_link_cut_the_dial_times_out_at_the_deadline,
-     "bad links: With the link cut the dial times out at the deadline")
+             "bad links: With the link cut the dial times out at the deadline")
 {
     vcp_pool *pool = pool_new(NULL);
     outcome o;
@@ -121,7 +123,7 @@ static void check_io_timed_out(int64_t result, int phase, int64_t took, int64_t 
 }
 
 NETWORK_TEST(dns, a_link_cut_during_a_read_leaves_it_to_the_deadline,
-     "bad links: A link cut during a read leaves it to the deadline")
+             "bad links: A link cut during a read leaves it to the deadline")
 {
     vcp_pool *pool = pool_new(NULL);
     vcp_conn *conn = reached(pool, LINKED);
@@ -143,7 +145,7 @@ NETWORK_TEST(dns, a_link_cut_during_a_read_leaves_it_to_the_deadline,
 }
 
 NETWORK_TEST(dns, a_link_cut_before_a_write_leaves_it_to_the_deadline,
-     "bad links: A link cut before a write leaves it to the deadline")
+             "bad links: A link cut before a write leaves it to the deadline")
 {
     static char much[8 << 20];
     vcp_pool *pool = pool_new(NULL);
@@ -168,7 +170,7 @@ static void mends(void *unused)
 }
 
 NETWORK_TEST(dns, a_link_that_comes_back_loses_nothing,
-     "bad links: A link that comes back loses nothing")
+             "bad links: A link that comes back loses nothing")
 {
     vcp_pool *pool = pool_new(NULL);
     vcp_conn *conn = reached(pool, LINKED);
@@ -186,9 +188,11 @@ NETWORK_TEST(dns, a_link_that_comes_back_loses_nothing,
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
 }
 
-/* By count, not by chance: 3 of 10, each way, and never two in a row of one that is repeated alone. */
+/*
+ * By count, not by chance: 3 of 10, each way, and never two in a row of one that is repeated alone.
+ */
 NETWORK_TEST(dns, where_three_of_ten_packets_are_lost_the_echo_is_whole,
-     "bad links: Where three of ten packets are lost the echo is whole")
+             "bad links: Where three of ten packets are lost the echo is whole")
 {
     static char sent[32768];
     static char received[32768];
@@ -230,7 +234,7 @@ static vcp_pool *pool_with_keepalive_of_a_second(void)
 #define KEEPALIVE_ENDS_MS (2 * KERNEL_TIMER_MS(1000))
 
 NETWORK_TEST(dns, keepalive_ends_a_read_on_a_dead_link,
-     "bad links: Keepalive ends a read on a dead link")
+             "bad links: Keepalive ends a read on a dead link")
 {
     vcp_pool *pool = pool_with_keepalive_of_a_second();
     int64_t start = now_ms();
@@ -249,13 +253,13 @@ NETWORK_TEST(dns, keepalive_ends_a_read_on_a_dead_link,
 }
 
 /*
- * TCP_USER_TIMEOUT (tcp(7)). The kernel counts from the first retransmission, which comes some 200 ms after the tail
- * loss probe, and that (RFC 8985, section 7.2) some 200 ms after the data: that is the slack. The packets are lost at
- * the far end: while this end sees that the link is down, the kernel sends nothing and looks again only every 500 ms
- * (TCP_RESOURCE_PROBE_INTERVAL).
+ * TCP_USER_TIMEOUT (tcp(7)). The kernel counts from the first retransmission, which comes some 200
+ * ms after the tail loss probe, and that (RFC 8985, section 7.2) some 200 ms after the data: that
+ * is the slack. The packets are lost at the far end: while this end sees that the link is down, the
+ * kernel sends nothing and looks again only every 500 ms (TCP_RESOURCE_PROBE_INTERVAL).
  */
 NETWORK_TEST(dns, user_timeout_ends_a_read_whose_question_was_never_acknowledged,
-     "bad links: User timeout ends a read whose question was never acknowledged")
+             "bad links: User timeout ends a read whose question was never acknowledged")
 {
     const int64_t slack = KERNEL_TIMER_MS(200 + 200 + 700) - 700 + SOON_MS;
     vcp_pool_options options = pool_options();
@@ -294,7 +298,7 @@ static void next_borrow_is_fresh(vcp_pool *pool, const char *address)
 }
 
 NETWORK_TEST(dns, a_connection_that_was_reset_while_idle_is_not_handed_out,
-     "bad links: A connection that was reset while idle is not handed out")
+             "bad links: A connection that was reset while idle is not handed out")
 {
     server s = far_server(8, 512);
     vcp_pool *pool = pool_new(NULL);
@@ -317,9 +321,12 @@ NETWORK_TEST(dns, a_connection_that_was_reset_while_idle_is_not_handed_out,
     server_close(&s);
 }
 
-/* Its FIN is repeated until it comes through; from the moment the client's kernel has acknowledged it, no borrow gets that one. */
+/*
+ * Its FIN is repeated until it comes through; from the moment the client's kernel has acknowledged
+ * it, no borrow gets that one.
+ */
 NETWORK_TEST(dns, a_connection_whose_peer_closed_behind_a_cut_link_is_not_handed_out,
-     "bad links: A connection whose peer closed behind a cut link is not handed out")
+             "bad links: A connection whose peer closed behind a cut link is not handed out")
 {
     server s = far_server(8, 512);
     vcp_pool *pool = pool_new(NULL);
@@ -341,7 +348,7 @@ NETWORK_TEST(dns, a_connection_whose_peer_closed_behind_a_cut_link_is_not_handed
 
 /* A middle box that has forgotten the connection resets it at the first probe (after 1 s idle). */
 NETWORK_TEST(dns, a_connection_that_a_middle_box_resets_leaves_the_pool,
-     "bad links: A connection that a middle box resets leaves the pool")
+             "bad links: A connection that a middle box resets leaves the pool")
 {
     vcp_pool *pool = pool_with_keepalive_of_a_second();
     vcp_conn *conn = reached(pool, LINKED);
@@ -358,7 +365,7 @@ NETWORK_TEST(dns, a_connection_that_a_middle_box_resets_leaves_the_pool,
 }
 
 NETWORK_TEST(dns, a_connection_whose_link_is_dead_leaves_the_pool_by_keepalive,
-     "bad links: A connection whose link is dead leaves the pool by keepalive")
+             "bad links: A connection whose link is dead leaves the pool by keepalive")
 {
     vcp_pool *pool = pool_with_keepalive_of_a_second();
     int64_t start = now_ms();

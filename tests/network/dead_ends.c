@@ -1,6 +1,7 @@
 /*
- * dead_ends.c - addresses that cannot be reached: refused, unreachable in every way that ICMP knows, without a route, or
- * silent. What a refusal is called is compared with a plain connect(2) to the same address.
+ * dead_ends.c - addresses that cannot be reached: refused, unreachable in every way that ICMP
+ * knows, without a route, or silent. What a refusal is called is compared with a plain connect(2)
+ * to the same address.
  */
 #include "network.h"
 
@@ -127,7 +128,10 @@ static void connects_plainly_to_the_absent(void *error)
     *(int *)error = errno_of_connect("192.0.2.99:7");
 }
 
-/* Both ask for the neighbour side by side, because the kernel takes 3 s to give one up (arp(7): mcast_solicit). */
+/*
+ * Both ask for the neighbour side by side, because the kernel takes 3 s to give one up (arp(7):
+ * mcast_solicit).
+ */
 NETWORK_TEST(dns, a_neighbour_that_is_not_there, "dead ends: A neighbour that is not there")
 {
     vcp_pool *pool = pool_new(NULL);
@@ -143,7 +147,7 @@ NETWORK_TEST(dns, a_neighbour_that_is_not_there, "dead ends: A neighbour that is
 }
 
 NETWORK_TEST(dns, a_name_of_which_all_addresses_refuse_names_each_and_the_first_leads,
-     "dead ends: A name of which all addresses refuse names each and the first leads")
+             "dead ends: A name of which all addresses refuse names each and the first leads")
 {
     vcp_pool *pool = pool_new(NULL);
     outcome o = dial(pool, "closed.test:7", 5000);
@@ -167,43 +171,43 @@ static void times_out(vcp_pool *pool, const char *address, int64_t deadline)
 }
 
 NETWORK_TEST(dns, a_dark_ipv4_address_times_out_at_the_deadline,
-     "dead ends: A dark IPv4 address times out at the deadline")
+             "dead ends: A dark IPv4 address times out at the deadline")
 {
     times_out(pool_new(NULL), "198.18.1.20:7", 700);
 }
 
 NETWORK_TEST(dns, a_dark_ipv6_address_times_out_at_the_deadline,
-     "dead ends: A dark IPv6 address times out at the deadline")
+             "dead ends: A dark IPv6 address times out at the deadline")
 {
     times_out(pool_new(NULL), "[2001:db8:1::20]:7", 700);
 }
 
 NETWORK_TEST(dns, a_deadline_before_the_first_fallback_is_kept,
-     "dead ends: A deadline before the first fallback is kept")
+             "dead ends: A deadline before the first fallback is kept")
 {
     times_out(pool_new(NULL), "dark.test:7", 100);
 }
 
 NETWORK_TEST(dns, a_name_that_is_all_dark_times_out_at_the_deadline,
-     "dead ends: A name that is all dark times out at the deadline")
+             "dead ends: A name that is all dark times out at the deadline")
 {
     times_out(pool_new(NULL), "dark.test:7", 700);
 }
 
 NETWORK_TEST(dns, one_by_one_a_name_that_is_all_dark_times_out_at_the_deadline,
-     "dead ends: One by one a name that is all dark times out at the deadline")
+             "dead ends: One by one a name that is all dark times out at the deadline")
 {
     times_out(pool_with_fallback_delay(-1), "dark.test:7", 700);
 }
 
 NETWORK_TEST(dns, one_by_one_the_second_dark_address_has_the_rest_of_the_time,
-     "dead ends: One by one the second dark address has the rest of the time")
+             "dead ends: One by one the second dark address has the rest of the time")
 {
     times_out(pool_with_fallback_delay(-1), "dark.test:7", 2500);
 }
 
 NETWORK_TEST(dns, one_address_that_refuses_and_one_that_is_dark_time_out_together,
-     "dead ends: One address that refuses and one that is dark time out together")
+             "dead ends: One address that refuses and one that is dark time out together")
 {
     vcp_pool *pool = pool_new(NULL);
     outcome o = dial(pool, "closed-and-dark.test:7", 700);
@@ -213,7 +217,7 @@ NETWORK_TEST(dns, one_address_that_refuses_and_one_that_is_dark_time_out_togethe
 }
 
 NETWORK_TEST(dns, the_pools_own_dial_timeout_is_kept,
-     "dead ends: The pools own dial timeout is kept")
+             "dead ends: The pools own dial timeout is kept")
 {
     vcp_pool_options options = pool_options();
     vcp_pool *pool;
@@ -227,7 +231,7 @@ NETWORK_TEST(dns, the_pools_own_dial_timeout_is_kept,
 
 /* The second caller need not find out again, and is told the same. */
 NETWORK_TEST(dns, fail_fast_spares_the_second_caller_the_black_hole,
-     "dead ends: Fail fast spares the second caller the black hole")
+             "dead ends: Fail fast spares the second caller the black hole")
 {
     vcp_pool_options options = pool_options();
     vcp_pool *pool;

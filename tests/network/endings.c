@@ -1,6 +1,7 @@
 /*
- * endings.c - what ends a dial before the network does (a token, the pool's end), and what the program decides about its
- * own end of a connection: the address it calls from. Datagram sockets and link-local addresses come last.
+ * endings.c - what ends a dial before the network does (a token, the pool's end), and what the
+ * program decides about its own end of a connection: the address it calls from. Datagram sockets
+ * and link-local addresses come last.
  */
 #include "network.h"
 
@@ -52,13 +53,13 @@ static void token_ends_the_dial_of(const char *address)
 }
 
 NETWORK_TEST(dns, a_token_ends_a_connect_into_a_black_hole,
-     "endings: A token ends a connect into a black hole")
+             "endings: A token ends a connect into a black hole")
 {
     token_ends_the_dial_of("198.18.1.20:7");
 }
 
 NETWORK_TEST(dns, a_token_ends_a_race_between_black_holes,
-     "endings: A token ends a race between black holes")
+             "endings: A token ends a race between black holes")
 {
     token_ends_the_dial_of("dark.test:7");
 }
@@ -79,13 +80,13 @@ static void pools_end_ends_the_dial_of(const char *address)
 }
 
 NETWORK_TEST(dns, the_pools_end_ends_a_connect_into_a_black_hole,
-     "endings: The pools end ends a connect into a black hole")
+             "endings: The pools end ends a connect into a black hole")
 {
     pools_end_ends_the_dial_of("198.18.1.20:7");
 }
 
 NETWORK_TEST(dns, the_pools_end_ends_a_hanging_lookup,
-     "endings: The pools end ends a hanging lookup")
+             "endings: The pools end ends a hanging lookup")
 {
     pools_end_ends_the_dial_of("close.hanging.test:7");
 }
@@ -144,14 +145,14 @@ static void server_sees(const char *local_address, const char *address, const ch
 }
 
 NETWORK_TEST(dns, the_server_sees_the_local_address_over_ipv4,
-     "endings: The server sees the local address over IPv4")
+             "endings: The server sees the local address over IPv4")
 {
     server_sees("192.0.2.1", "192.0.2.7:8", "::ffff:192.0.2.1");
     server_sees("192.0.2.2", "192.0.2.7:8", "::ffff:192.0.2.2");
 }
 
 NETWORK_TEST(dns, the_server_sees_the_local_address_over_ipv6,
-     "endings: The server sees the local address over IPv6")
+             "endings: The server sees the local address over IPv6")
 {
     server_sees("2001:db8::1", "[2001:db8::7]:8", "2001:db8::1");
     server_sees("2001:db8::2", "[2001:db8::7]:8", "2001:db8::2");
@@ -159,7 +160,7 @@ NETWORK_TEST(dns, the_server_sees_the_local_address_over_ipv6,
 
 /* Twenty times, because nothing about it may depend on which thread is quicker. */
 NETWORK_TEST(dns, a_local_address_keeps_a_name_to_its_family,
-     "endings: A local address keeps a name to its family")
+             "endings: A local address keeps a name to its family")
 {
     vcp_pool *pool = pool_calling_from("192.0.2.2");
     vcp_dial_options options = dial_options(VCP_DIAL_FRESH);
@@ -174,7 +175,8 @@ NETWORK_TEST(dns, a_local_address_keeps_a_name_to_its_family,
 }
 
 /* IPv6 at once, IPv4 a little later. */
-static int ipv4_comes_later(void *user, const char *network, const char *host, int64_t timeout_ms, vcp_resolved *out)
+static int ipv4_comes_later(void *user, const char *network, const char *host, int64_t timeout_ms,
+                            vcp_resolved *out)
 {
     (void)user;
     (void)network;
@@ -185,9 +187,10 @@ static int ipv4_comes_later(void *user, const char *network, const char *host, i
     return vcp_resolved_add(out, "198.18.1.7");
 }
 
-NETWORK_TEST(dns, a_local_address_waits_for_an_address_of_its_family,
-     "endings: local_address leaves out the addresses of the other family, and waits for one of "
-     "its own")
+NETWORK_TEST(
+    dns, a_local_address_waits_for_an_address_of_its_family,
+    "endings: local_address leaves out the addresses of the other family, and waits for one of "
+    "its own")
 {
     vcp_pool_options options = pool_options();
     vcp_pool *pool;
@@ -211,19 +214,19 @@ static void calling_from_fails(const char *local_address, const char *address, i
 
 /* The IPv4 address of the name is skipped, and there is no route to the other. */
 NETWORK_TEST(dns, a_local_address_whose_family_has_no_route,
-     "endings: A local address whose family has no route")
+             "endings: A local address whose family has no route")
 {
     calling_from_fails("2001:db8::2", "v6-without-route.test:7", ENETUNREACH);
 }
 
 NETWORK_TEST(dns, a_local_address_of_which_the_name_has_no_family,
-     "endings: A local address of which the name has no family")
+             "endings: A local address of which the name has no family")
 {
     calling_from_fails("2001:db8::2", "only4.test:7", EADDRNOTAVAIL);
 }
 
 NETWORK_TEST(dns, a_local_address_that_is_another_machines,
-     "endings: A local address that is another machines")
+             "endings: A local address that is another machines")
 {
     calling_from_fails("192.0.2.99", "198.18.1.7:7", EADDRNOTAVAIL);
 }
@@ -251,20 +254,20 @@ static void datagram_is_refused_at(const char *address)
 }
 
 NETWORK_TEST(dns, a_datagram_to_a_closed_port_is_refused_at_the_read_over_ipv4,
-     "endings: A datagram to a closed port is refused at the read over IPv4")
+             "endings: A datagram to a closed port is refused at the read over IPv4")
 {
     datagram_is_refused_at("198.18.1.7:9");
 }
 
 NETWORK_TEST(dns, a_datagram_to_a_closed_port_is_refused_at_the_read_over_ipv6,
-     "endings: A datagram to a closed port is refused at the read over IPv6")
+             "endings: A datagram to a closed port is refused at the read over IPv6")
 {
     datagram_is_refused_at("[2001:db8:1::7]:9");
 }
 
 /* The refusal that comes after the give-back is not the next borrower's. */
 NETWORK_TEST(dns, a_datagram_socket_that_was_refused_while_idle_is_not_handed_out,
-     "endings: A datagram socket that was refused while idle is not handed out")
+             "endings: A datagram socket that was refused while idle is not handed out")
 {
     vcp_pool *pool = pool_new(NULL);
     vcp_conn *conn = NULL;
@@ -280,9 +283,12 @@ NETWORK_TEST(dns, a_datagram_socket_that_was_refused_while_idle_is_not_handed_ou
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
 }
 
-/* There is one such address on every link; the zone says which link. Whether by name or by number is not promised. */
+/*
+ * There is one such address on every link; the zone says which link. Whether by name or by number
+ * is not promised.
+ */
 NETWORK_TEST(dns, a_link_local_address_is_reached_through_its_zone,
-     "endings: A link local address is reached through its zone")
+             "endings: A link local address is reached through its zone")
 {
     vcp_pool *pool = pool_new(NULL);
     outcome o = dial(pool, "[fe80::7%near]:7", 5000);

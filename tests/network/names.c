@@ -1,6 +1,7 @@
 /*
- * names.c - what a resolver may do to a dial: answer, deny, change its mind, be slow, be silent, be absent. The library
- * asks as every program does, so /etc/hosts, nsswitch.conf and search domains count.
+ * names.c - what a resolver may do to a dial: answer, deny, change its mind, be slow, be silent, be
+ * absent. The library asks as every program does, so /etc/hosts, nsswitch.conf and search domains
+ * count.
  *
  * A name under hanging.test is one that the DNS server passes on to a server that never answers.
  */
@@ -81,14 +82,14 @@ NETWORK_TEST(dns, a_name_without_an_address, "names: A name without an address")
 }
 
 NETWORK_TEST(dns, a_name_without_an_address_of_the_networks_family,
-     "names: A name without an address of the networks family")
+             "names: A name without an address of the networks family")
 {
     name_fails("tcp6", "only4.test:7", EAI_ADDRFAMILY);
 }
 
 /* dnsmasq refuses what it knows nobody for. */
 NETWORK_TEST(dns, a_name_that_the_server_refuses_to_answer,
-     "names: A name that the server refuses to answer")
+             "names: A name that the server refuses to answer")
 {
     name_fails("tcp", "refused.example:7", EAI_AGAIN);
 }
@@ -119,7 +120,7 @@ NETWORK_TEST(silent, hosts_works_while_dns_is_silent, "names: Hosts works while 
 
 /* host.a.test has IPv6 only and host.b.test IPv4 only: two hosts, of which the first was meant. */
 NETWORK_TEST(search, a_search_list_ends_at_the_first_host,
-     "names: A search list ends at the first host")
+             "names: A search list ends at the first host")
 {
     name_reaches("tcp", "host:7", "[2001:db8:1::7]:7");
     name_fails("tcp4", "host:7", EAI_ADDRFAMILY);
@@ -141,7 +142,8 @@ static int resolves_to(const char *name, const char *ip)
     hints.ai_socktype = SOCK_STREAM;
     CHECK_EQ(getaddrinfo(name, NULL, &hints, &list), 0);
     CHECK_EQ(inet_pton(AF_INET, ip, &wanted), 1);
-    is_it = list->ai_next == NULL && ((struct sockaddr_in *)list->ai_addr)->sin_addr.s_addr == wanted.s_addr;
+    is_it = list->ai_next == NULL &&
+            ((struct sockaddr_in *)list->ai_addr)->sin_addr.s_addr == wanted.s_addr;
     freeaddrinfo(list);
     return is_it;
 }
@@ -178,7 +180,7 @@ NETWORK_TEST(dns, a_changed_answer_is_followed, "names: A changed answer is foll
 }
 
 NETWORK_TEST(dns, a_changed_answer_is_not_followed_while_the_cache_serves,
-     "names: A changed answer is not followed while the cache serves")
+             "names: A changed answer is not followed while the cache serves")
 {
     vcp_pool *pool = pool_with_dns_cache(60000);
     moves_to("moving.test", "198.18.1.7");
@@ -189,7 +191,7 @@ NETWORK_TEST(dns, a_changed_answer_is_not_followed_while_the_cache_serves,
 }
 
 NETWORK_TEST(dns, a_changed_answer_is_followed_once_the_cache_has_expired,
-     "names: A changed answer is followed once the cache has expired")
+             "names: A changed answer is followed once the cache has expired")
 {
     vcp_pool *pool = pool_with_dns_cache(500);
     moves_to("moving.test", "198.18.1.7");
@@ -203,7 +205,7 @@ NETWORK_TEST(dns, a_changed_answer_is_followed_once_the_cache_has_expired,
 /* ---- a resolver that does not answer ---- */
 
 NETWORK_TEST(silent, a_silent_server_times_out_at_the_deadline,
-     "names: A silent server times out at the deadline")
+             "names: A silent server times out at the deadline")
 {
     vcp_pool *pool = pool_new(NULL);
     outcome o = dial(pool, "both.test:7", 500);
@@ -215,7 +217,7 @@ NETWORK_TEST(silent, a_silent_server_times_out_at_the_deadline,
 
 /* The resolver itself gives up after 1 s (see `run`). */
 NETWORK_TEST(silent, a_silent_server_is_a_failure_when_the_resolver_gives_up,
-     "names: A silent server is a failure when the resolver gives up")
+             "names: A silent server is a failure when the resolver gives up")
 {
     vcp_pool *pool = pool_new(NULL);
     outcome o = dial(pool, "both.test:7", 5000);
@@ -224,7 +226,7 @@ NETWORK_TEST(silent, a_silent_server_is_a_failure_when_the_resolver_gives_up,
 }
 
 NETWORK_TEST(silent_first, a_silent_server_is_passed_over_for_the_second_one,
-     "names: A silent server is passed over for the second one")
+             "names: A silent server is passed over for the second one")
 {
     vcp_pool *pool = pool_new(NULL);
     outcome o = dial(pool, "only4.test:7", 5000);
@@ -234,13 +236,13 @@ NETWORK_TEST(silent_first, a_silent_server_is_passed_over_for_the_second_one,
 }
 
 NETWORK_TEST(nobody, no_server_at_all_is_a_failure_at_once,
-     "names: No server at all is a failure at once")
+             "names: No server at all is a failure at once")
 {
     name_fails("tcp", "both.test:7", EAI_AGAIN);
 }
 
 NETWORK_TEST(far_dns, a_slow_server_costs_its_round_trip,
-     "names: A slow server costs its round trip")
+             "names: A slow server costs its round trip")
 {
     vcp_pool *pool = pool_new(NULL);
     outcome o = dial(pool, "only4.test:7", 5000);
@@ -278,7 +280,8 @@ static void *calls(void *argument)
 }
 
 /* `names` is a format with one number in it. When this returns, all of them have begun to dial. */
-static void crowd_starts(caller *crowd, int count, vcp_pool *pool, const char *names, int64_t timeout_ms)
+static void crowd_starts(caller *crowd, int count, vcp_pool *pool, const char *names,
+                         int64_t timeout_ms)
 {
     uint64_t before = dials_begun(pool);
     int i;
@@ -304,7 +307,7 @@ static int64_t crowd_ends(caller *crowd, int count)
 }
 
 NETWORK_TEST(dns, while_one_name_hangs_forty_others_are_dialed,
-     "names: While one name hangs forty others are dialed")
+             "names: While one name hangs forty others are dialed")
 {
     static caller hanging[1];
     static caller healthy[40];
@@ -324,7 +327,10 @@ NETWORK_TEST(dns, while_one_name_hangs_forty_others_are_dialed,
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
 }
 
-/* 64 names hang, all with 200 ms; meanwhile one that does not is dialed, which took the given name's share of the crowd. */
+/*
+ * 64 names hang, all with 200 ms; meanwhile one that does not is dialed, which took the given
+ * name's share of the crowd.
+ */
 static void sixty_four_hang(const char *names, vcp_pool *pool, const char *healthy, int64_t most)
 {
     static caller hanging[CROWD];
@@ -347,13 +353,13 @@ static void sixty_four_hang(const char *names, vcp_pool *pool, const char *healt
 }
 
 NETWORK_TEST(dns, sixty_four_hanging_names_keep_their_deadlines_and_a_new_name_resolves,
-     "names: Sixty four hanging names keep their deadlines and a new name resolves")
+             "names: Sixty four hanging names keep their deadlines and a new name resolves")
 {
     sixty_four_hang("a-%d.hanging.test:7", pool_new(NULL), "healthy.test:7", 300);
 }
 
 NETWORK_TEST(dns, sixty_four_hanging_names_do_not_hold_up_one_that_answered_before,
-     "names: Sixty four hanging names do not hold up one that answered before")
+             "names: Sixty four hanging names do not hold up one that answered before")
 {
     vcp_pool *pool = pool_new(NULL);
     outcome before = dial(pool, "healthy.test:7", 5000);
@@ -364,11 +370,11 @@ NETWORK_TEST(dns, sixty_four_hanging_names_do_not_hold_up_one_that_answered_befo
 }
 
 /*
- * As above, but nobody gives up: the callers and the resolver would wait for 3 s, a whole second longer than the new name
- * may take.
+ * As above, but nobody gives up: the callers and the resolver would wait for 3 s, a whole second
+ * longer than the new name may take.
  */
 NETWORK_TEST(patient_dns, sixty_four_hanging_names_that_nobody_gives_up_leave_room_for_a_new_one,
-     "names: Sixty four hanging names that nobody gives up leave room for a new one")
+             "names: Sixty four hanging names that nobody gives up leave room for a new one")
 {
     static caller hanging[CROWD];
     vcp_pool *pool = pool_new(NULL);
@@ -383,7 +389,7 @@ NETWORK_TEST(patient_dns, sixty_four_hanging_names_that_nobody_gives_up_leave_ro
 
 /* All ask while the first answer is on its way. */
 NETWORK_TEST(far_dns, sixty_four_callers_of_one_name_ask_once,
-     "names: Sixty four callers of one name ask once")
+             "names: Sixty four callers of one name ask once")
 {
     static caller crowd[CROWD];
     vcp_pool *pool = pool_new(NULL);
@@ -400,7 +406,7 @@ NETWORK_TEST(far_dns, sixty_four_callers_of_one_name_ask_once,
 
 /* dns_cache_ms is 0: what was shared was the look-up, not its answer. */
 NETWORK_TEST(dns, the_next_caller_of_a_name_asks_again,
-     "names: The next caller of a name asks again")
+             "names: The next caller of a name asks again")
 {
     vcp_pool *pool = pool_new(NULL);
     vcp_conn_close(dial(pool, "asked-twice.test:7", 5000).conn);

@@ -1,10 +1,11 @@
 /*
- * network.h - what the network tests share, beside ../c/support/check.h: servers at the far end of the network that `run` has built,
- * dials whose time is taken, a plain connect(2) to compare with, and the loop that runs one case.
+ * network.h - what the network tests share, beside ../c/support/check.h: servers at the far end of
+ * the network that `run` has built, dials whose time is taken, a plain connect(2) to compare with,
+ * and the loop that runs one case.
  *
- * NETWORK_TEST(resolver, name, "subject: rule") is a case, with the resolver that it wants (`run` knows them by name). A
- * program that is called with a case's name runs that one, prints what it measured, and fails if anything it opened stays
- * open.
+ * NETWORK_TEST(resolver, name, "subject: rule") is a case, with the resolver that it wants (`run`
+ * knows them by name). A program that is called with a case's name runs that one, prints what it
+ * measured, and fails if anything it opened stays open.
  */
 #ifndef NETWORK_H
 #define NETWORK_H
@@ -33,7 +34,10 @@ static void run_case(const struct test_entry *entry);
 /* The round trip of `run`'s nearest slow network, slow1. */
 #define NEAR_MS 10
 
-/* How late the kernel's own timers may be: its timer wheel is exact to an eighth of the time set (kernel/time/timer.c). */
+/*
+ * How late the kernel's own timers may be: its timer wheel is exact to an eighth of the time set
+ * (kernel/time/timer.c).
+ */
 #define KERNEL_TIMER_MS(ms) ((ms) + (ms) / 8)
 
 /* ---- what was measured ---- */
@@ -43,15 +47,16 @@ static char measured_text[512];
 static inline void measured(const char *what, int64_t number)
 {
     size_t used = strlen(measured_text);
-    snprintf(measured_text + used, sizeof measured_text - used, "%s%s %" PRId64, used == 0 ? "" : ", ", what, number);
+    snprintf(measured_text + used, sizeof measured_text - used, "%s%s %" PRId64,
+             used == 0 ? "" : ", ", what, number);
 }
 
 /* ---- the machine's own lateness ---- */
 
 /*
- * A machine with more to do than it has processors adds to every time: a thread is not let run, a packet lies in a queue.
- * Two threads that use nothing of the library find out by how much, all the while that a case runs; the worst that they saw
- * is granted to every upper bound, and printed.
+ * A machine with more to do than it has processors adds to every time: a thread is not let run, a
+ * packet lies in a queue. Two threads that use nothing of the library find out by how much, all the
+ * while that a case runs; the worst that they saw is granted to every upper bound, and printed.
  */
 static int64_t worst_lateness_ms;
 
@@ -59,8 +64,8 @@ static inline void note_lateness(int64_t start, int64_t wanted_ms)
 {
     int64_t late = now_ms() - start - wanted_ms - 1; /* 1 ms for the rounding of both readings */
     int64_t worst = __atomic_load_n(&worst_lateness_ms, __ATOMIC_RELAXED);
-    while (late > worst &&
-           !__atomic_compare_exchange_n(&worst_lateness_ms, &worst, late, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+    while (late > worst && !__atomic_compare_exchange_n(&worst_lateness_ms, &worst, late, 0,
+                                                        __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
     }
 }
 
@@ -143,7 +148,10 @@ static inline void command(const char *format, ...)
     check_equal(__FILE__, __LINE__, text, system(text), 0);
 }
 
-/* The far end's plug is pulled: this side keeps its addresses and routes, and hears nothing any more. */
+/*
+ * The far end's plug is pulled: this side keeps its addresses and routes, and hears nothing any
+ * more.
+ */
 static inline void cut_the_link(void)
 {
     command("ip -n far link set near down");
@@ -237,8 +245,8 @@ static inline outcome dial(vcp_pool *pool, const char *address, int64_t timeout_
     return dial_with(pool, "tcp", address, &options);
 }
 
-static inline void check_reached(const char *file, int line, const outcome *o, const char *remote, int64_t least,
-                                 int64_t most)
+static inline void check_reached(const char *file, int line, const outcome *o, const char *remote,
+                                 int64_t least, int64_t most)
 {
     if (o->status < 0) {
         fprintf(stderr, "  %s\n", o->message);
@@ -249,9 +257,11 @@ static inline void check_reached(const char *file, int line, const outcome *o, c
 }
 
 /* 1 ms below, for the rounding of both readings of the clock. */
-#define CHECK_REACHED(o, remote, least, most) check_reached(__FILE__, __LINE__, &(o), remote, (least)-1, most)
+#define CHECK_REACHED(o, remote, least, most) \
+    check_reached(__FILE__, __LINE__, &(o), remote, (least)-1, most)
 
-static inline void check_failure(const char *file, int line, const outcome *o, int status, int error, int64_t most)
+static inline void check_failure(const char *file, int line, const outcome *o, int status,
+                                 int error, int64_t most)
 {
     check_equal(file, line, o->message, o->status, status);
     check_equal(file, line, o->message, o->error, error);
@@ -259,18 +269,23 @@ static inline void check_failure(const char *file, int line, const outcome *o, i
     check_between(file, line, "what the dial took", o->took, 0, within(most));
 }
 
-#define CHECK_FAILURE(o, status, error, most) check_failure(__FILE__, __LINE__, &(o), status, error, most)
+#define CHECK_FAILURE(o, status, error, most) \
+    check_failure(__FILE__, __LINE__, &(o), status, error, most)
 
-static inline void check_timed_out(const char *file, int line, const outcome *o, int phase, int64_t deadline)
+static inline void check_timed_out(const char *file, int line, const outcome *o, int phase,
+                                   int64_t deadline)
 {
     check_equal(file, line, o->message, o->status, VCP_ERR_TIMEOUT);
     check_equal(file, line, "the phase", o->phase, phase);
     check_equal(file, line, "the errno of a timeout", o->error, 0);
-    check_has(file, line, "the phase's name", o->message, phase == VCP_PHASE_RESOLVING ? "resolving" : "connecting");
-    check_between(file, line, "what the dial took", o->took, deadline - 1, within(deadline + LATE_MS));
+    check_has(file, line, "the phase's name", o->message,
+              phase == VCP_PHASE_RESOLVING ? "resolving" : "connecting");
+    check_between(file, line, "what the dial took", o->took, deadline - 1,
+                  within(deadline + LATE_MS));
 }
 
-#define CHECK_TIMED_OUT(o, phase, deadline) check_timed_out(__FILE__, __LINE__, &(o), phase, deadline)
+#define CHECK_TIMED_OUT(o, phase, deadline) \
+    check_timed_out(__FILE__, __LINE__, &(o), phase, deadline)
 
 static inline vcp_pool *pool_with_fallback_delay(int64_t ms)
 {
@@ -279,7 +294,10 @@ static inline vcp_pool *pool_with_fallback_delay(int64_t ms)
     return pool_new(&options);
 }
 
-/* Another thread that does one thing in a while: `act` after `delay_ms`, while the case is in a call. */
+/*
+ * Another thread that does one thing in a while: `act` after `delay_ms`, while the case is in a
+ * call.
+ */
 typedef struct soon {
     pthread_t thread;
     int64_t delay_ms;
@@ -355,8 +373,8 @@ static inline int errno_of_connect(const char *address)
 #define NETWORK_TEST(resolver, name, rule) TEST_IN(#resolver, name, rule)
 
 /*
- * Port 7 of every far address echoes in every case. Everything that a case opened is closed again when its pool is
- * (contract: within 5 s, a running look-up excepted).
+ * Port 7 of every far address echoes in every case. Everything that a case opened is closed again
+ * when its pool is (contract: within 5 s, a running look-up excepted).
  */
 static void run_case(const test_entry *entry)
 {

@@ -1,10 +1,11 @@
 /*
- * relay.c - a slow road: `relay DEVICE NAMESPACE ROUND_TRIP_MS` carries every packet that this network namespace sends into
- * its TUN device DEVICE to the device of the same name in NAMESPACE, ROUND_TRIP_MS late. Answers take another road, which is
- * quick; so the delay of the way there is the whole round trip. (The kernels this runs on have no tc-netem(8).)
+ * relay.c - a slow road: `relay DEVICE NAMESPACE ROUND_TRIP_MS` carries every packet that this
+ * network namespace sends into its TUN device DEVICE to the device of the same name in NAMESPACE,
+ * ROUND_TRIP_MS late. Answers take another road, which is quick; so the delay of the way there is
+ * the whole round trip. (The kernels this runs on have no tc-netem(8).)
  *
- * Both devices must exist. The program returns when it has attached to them and carries packets in the background from then
- * on, until it is killed.
+ * Both devices must exist. The program returns when it has attached to them and carries packets in
+ * the background from then on, until it is killed.
  */
 #include <errno.h>
 #include <fcntl.h>

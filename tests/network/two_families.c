@@ -1,6 +1,6 @@
 /*
- * two_families.c - names with IPv6 and IPv4 addresses of which one is dark, slow or refused: which connection comes of it,
- * and when (RFC 8305 as the contract's section 5 has it).
+ * two_families.c - names with IPv6 and IPv4 addresses of which one is dark, slow or refused: which
+ * connection comes of it, and when (RFC 8305 as the contract's section 5 has it).
  */
 #include "network.h"
 
@@ -24,26 +24,26 @@ static void name_reaches(const char *name, const char *remote, int64_t least, in
 }
 
 NETWORK_TEST(dns, a_name_with_both_families_is_dialed_over_ipv6,
-     "race: A name with both families is dialed over IPv6")
+             "race: A name with both families is dialed over IPv6")
 {
     name_reaches("both.test:7", V6, NEAR_MS, NEAR_MS + SOON_MS);
 }
 
 NETWORK_TEST(dns, ipv6_in_a_black_hole_costs_one_fallback_delay,
-     "race: IPv6 in a black hole costs one fallback delay")
+             "race: IPv6 in a black hole costs one fallback delay")
 {
     name_reaches("v6-dark.test:7", V4, FALLBACK_MS, FALLBACK_MS + NEAR_MS + SOON_MS);
 }
 
 NETWORK_TEST(dns, ipv4_in_a_black_hole_costs_nothing_where_ipv6_comes_first,
-     "race: IPv4 in a black hole costs nothing where IPv6 comes first")
+             "race: IPv4 in a black hole costs nothing where IPv6 comes first")
 {
     name_reaches("v4-dark.test:7", V6, NEAR_MS, NEAR_MS + SOON_MS);
 }
 
 /* Twenty times, because nothing about it may depend on which thread is quicker. */
 NETWORK_TEST(dns, what_did_not_answer_is_tried_last_from_then_on,
-     "race: What did not answer is tried last from then on")
+             "race: What did not answer is tried last from then on")
 {
     vcp_pool *pool = pool_new(NULL);
     outcome first = dial(pool, "v6-dark.test:7", 5000);
@@ -73,7 +73,7 @@ NETWORK_TEST(dns, ipv6_slow_by_300_ms_loses, "race: IPv6 slow by 300 ms loses")
 }
 
 NETWORK_TEST(dns, slow_ipv4_does_not_matter_where_ipv6_comes_first,
-     "race: Slow IPv4 does not matter where IPv6 comes first")
+             "race: Slow IPv4 does not matter where IPv6 comes first")
 {
     name_reaches("v4-after-300.test:7", V6, NEAR_MS, NEAR_MS + SOON_MS);
 }
@@ -84,8 +84,8 @@ NETWORK_TEST(dns, with_both_slow_the_first_one_wins, "race: With both slow the f
 }
 
 /*
- * Its first packet is still on the way when IPv4 wins. Were its socket kept, the server would see it connected after two
- * round trips.
+ * Its first packet is still on the way when IPv4 wins. Were its socket kept, the server would see
+ * it connected after two round trips.
  */
 NETWORK_TEST(dns, the_attempt_that_lost_is_given_up, "race: The attempt that lost is given up")
 {
@@ -104,7 +104,7 @@ NETWORK_TEST(dns, the_attempt_that_lost_is_given_up, "race: The attempt that los
 }
 
 NETWORK_TEST(dns, a_longer_fallback_delay_waits_longer,
-     "race: A longer fallback delay waits longer")
+             "race: A longer fallback delay waits longer")
 {
     vcp_pool *pool = pool_with_fallback_delay(1000);
     outcome o = dial(pool, "v6-after-300.test:7", 5000);
@@ -114,25 +114,25 @@ NETWORK_TEST(dns, a_longer_fallback_delay_waits_longer,
 }
 
 NETWORK_TEST(dns, a_family_without_a_route_is_left_at_once,
-     "race: A family without a route is left at once")
+             "race: A family without a route is left at once")
 {
     name_reaches("v6-without-route.test:7", V4, NEAR_MS, NEAR_MS + SOON_MS);
 }
 
 NETWORK_TEST(dns, an_address_that_resets_is_left_at_once,
-     "race: An address that resets is left at once")
+             "race: An address that resets is left at once")
 {
     name_reaches("v6-closed.test:7", V4, 2 * NEAR_MS, 2 * NEAR_MS + SOON_MS);
 }
 
 NETWORK_TEST(dns, an_address_that_is_unreachable_is_left_at_once,
-     "race: An address that is unreachable is left at once")
+             "race: An address that is unreachable is left at once")
 {
     name_reaches("v6-unreachable.test:7", V4, 2 * NEAR_MS, 2 * NEAR_MS + SOON_MS);
 }
 
 NETWORK_TEST(dns, an_address_that_loses_the_first_syn_loses_the_race,
-     "race: An address that loses the first SYN loses the race")
+             "race: An address that loses the first SYN loses the race")
 {
     name_reaches("v6-late.test:7", V4, FALLBACK_MS, FALLBACK_MS + NEAR_MS + SOON_MS);
 }
@@ -158,8 +158,8 @@ NETWORK_TEST(dns, tcp6_does_not_try_ipv4, "race: Tcp6 does not try IPv4")
 }
 
 /* Seven of one family are dark, and the eighth, the last in the callback's order, is good. */
-static int seven_dark_and_a_good_one(void *user, const char *network, const char *host, int64_t timeout_ms,
-                                     vcp_resolved *out)
+static int seven_dark_and_a_good_one(void *user, const char *network, const char *host,
+                                     int64_t timeout_ms, vcp_resolved *out)
 {
     int number;
     char ip[64];
@@ -174,9 +174,12 @@ static int seven_dark_and_a_good_one(void *user, const char *network, const char
     return vcp_resolved_add(out, "198.18.1.7");
 }
 
-/* At most six are in flight; the oldest two make room after two seconds, one fallback delay apart. */
-NETWORK_TEST(dns, six_dark_addresses_do_not_hide_the_eighth,
-     "race: The oldest of 6 attempts makes room after 2 s: dead addresses do not hide a living one")
+/*
+ * At most six are in flight; the oldest two make room after two seconds, one fallback delay apart.
+ */
+NETWORK_TEST(
+    dns, six_dark_addresses_do_not_hide_the_eighth,
+    "race: The oldest of 6 attempts makes room after 2 s: dead addresses do not hide a living one")
 {
     vcp_pool_options options = pool_options();
     vcp_pool *pool;
@@ -200,13 +203,13 @@ static void one_by_one_reaches(int64_t timeout_ms, int64_t share_ms)
 }
 
 NETWORK_TEST(dns, one_by_one_each_address_has_its_share,
-     "race: One by one each address has its share")
+             "race: One by one each address has its share")
 {
     one_by_one_reaches(5000, 2500);
 }
 
 NETWORK_TEST(dns, one_by_one_a_share_is_at_least_two_seconds,
-     "race: One by one a share is at least two seconds")
+             "race: One by one a share is at least two seconds")
 {
     one_by_one_reaches(3000, 2000);
 }

@@ -1,4 +1,7 @@
-/* Every exported function is there and can be called. What each one promises is tested in the other files. */
+/*
+ * Every exported function is there and can be called. What each one promises is tested in the other
+ * files.
+ */
 #include "check.h"
 
 TEST(every_function_of_a_connection_can_be_called,

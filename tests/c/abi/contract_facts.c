@@ -60,15 +60,18 @@ TEST(option_numbers_are_fixed,
 
 TEST(report_numbers_are_fixed, "header: Phases, event kinds and close reasons have their numbers")
 {
-    static const int phases[] = {VCP_PHASE_NONE,       VCP_PHASE_WAITING, VCP_PHASE_RESOLVING, VCP_PHASE_CONNECTING,
-                                 VCP_PHASE_OPENING, VCP_PHASE_READING, VCP_PHASE_WRITING};
-    static const int events[] = {VCP_EVENT_DIAL_START, VCP_EVENT_DIAL_DONE,  VCP_EVENT_DIAL_FAILED, VCP_EVENT_REUSED,
-                                 VCP_EVENT_RELEASED,   VCP_EVENT_CLOSED,     VCP_EVENT_WAIT_START,  VCP_EVENT_WAIT_DONE,
-                                 VCP_EVENT_LEAKED,     VCP_EVENT_LEAK_RETURNED};
-    static const int reasons[] = {VCP_CLOSE_NONE,      VCP_CLOSE_DISCARDED, VCP_CLOSE_IDLE_TIMEOUT, VCP_CLOSE_LIFETIME,
-                                  VCP_CLOSE_MAX_USES,  VCP_CLOSE_IDLE_FULL, VCP_CLOSE_EVICTED,      VCP_CLOSE_PEER_CLOSED,
-                                  VCP_CLOSE_DIRTY,     VCP_CLOSE_FAILED,    VCP_CLOSE_HOOK,         VCP_CLOSE_POOL_CLOSED,
-                                  VCP_CLOSE_FOREIGN_FD};
+    static const int phases[] = {VCP_PHASE_NONE,       VCP_PHASE_WAITING, VCP_PHASE_RESOLVING,
+                                 VCP_PHASE_CONNECTING, VCP_PHASE_OPENING, VCP_PHASE_READING,
+                                 VCP_PHASE_WRITING};
+    static const int events[] = {VCP_EVENT_DIAL_START,   VCP_EVENT_DIAL_DONE, VCP_EVENT_DIAL_FAILED,
+                                 VCP_EVENT_REUSED,       VCP_EVENT_RELEASED,  VCP_EVENT_CLOSED,
+                                 VCP_EVENT_WAIT_START,   VCP_EVENT_WAIT_DONE, VCP_EVENT_LEAKED,
+                                 VCP_EVENT_LEAK_RETURNED};
+    static const int reasons[] = {
+        VCP_CLOSE_NONE,      VCP_CLOSE_DISCARDED, VCP_CLOSE_IDLE_TIMEOUT, VCP_CLOSE_LIFETIME,
+        VCP_CLOSE_MAX_USES,  VCP_CLOSE_IDLE_FULL, VCP_CLOSE_EVICTED,      VCP_CLOSE_PEER_CLOSED,
+        VCP_CLOSE_DIRTY,     VCP_CLOSE_FAILED,    VCP_CLOSE_HOOK,         VCP_CLOSE_POOL_CLOSED,
+        VCP_CLOSE_FOREIGN_FD};
     int i;
     for (i = 0; i < 7; i++) {
         CHECK_EQ(phases[i], i);
@@ -96,15 +99,17 @@ TEST(the_enums_are_four_bytes,
     CHECK_EQ(sizeof(vcp_close_reason), 4);
 }
 
-/* Each field has its type (the pointer would not convert) and lies behind the one named before it. */
+/*
+ * Each field has its type (the pointer would not convert) and lies behind the one named before it.
+ */
 static size_t last_offset;
-#define FIRST(type, ctype, field)                   \
-    do {                                            \
-        type record;                                \
-        ctype *pointer = &record.field;             \
-        CHECK(pointer == &record.field);            \
-        CHECK_EQ(offsetof(type, field), 0);         \
-        last_offset = 0;                            \
+#define FIRST(type, ctype, field)           \
+    do {                                    \
+        type record;                        \
+        ctype *pointer = &record.field;     \
+        CHECK(pointer == &record.field);    \
+        CHECK_EQ(offsetof(type, field), 0); \
+        last_offset = 0;                    \
     } while (0)
 #define NEXT(type, ctype, field)                    \
     do {                                            \
@@ -203,9 +208,9 @@ TEST(completions_and_events_keep_their_fields_in_order,
 TEST(stats_keep_their_fields_in_order,
      "header: vcp_stats: names, order, and no gap between its uint64_t fields")
 {
-#define S(field)                                                  \
-    NEXT(vcp_stats, uint64_t, field);                             \
-    wanted += sizeof(uint64_t);                                   \
+#define S(field)                      \
+    NEXT(vcp_stats, uint64_t, field); \
+    wanted += sizeof(uint64_t);       \
     CHECK_EQ(offsetof(vcp_stats, field), wanted - sizeof(uint64_t))
     size_t wanted = sizeof(size_t);
     FIRST(vcp_stats, size_t, size);
@@ -242,7 +247,8 @@ TEST(every_signature_is_as_promised,
      "header: Every function and callback type has its exact signature")
 {
     int (*rewrite)(void *, const char *, const char *, char *, size_t) = (vcp_rewrite_fn)NULL;
-    int (*resolve)(void *, const char *, const char *, int64_t, vcp_resolved *) = (vcp_resolve_fn)NULL;
+    int (*resolve)(void *, const char *, const char *, int64_t, vcp_resolved *) =
+        (vcp_resolve_fn)NULL;
     int (*dialer)(void *, const char *, const char *, int64_t) = (vcp_dial_fn)NULL;
     int (*control)(void *, const char *, const char *, int) = (vcp_control_fn)NULL;
     int (*hook)(void *, vcp_conn *, int) = (vcp_conn_hook_fn)NULL;
@@ -266,7 +272,8 @@ TEST(every_signature_is_as_promised,
     int (*pool_abort)(vcp_pool *) = vcp_pool_abort;
     int (*close_idle)(vcp_pool *) = vcp_pool_close_idle;
     int (*evict)(vcp_pool *, const char *, const char *) = vcp_pool_evict;
-    int (*warm)(vcp_pool *, const char *, const char *, const vcp_dial_options *, uint32_t) = vcp_pool_warm;
+    int (*warm)(vcp_pool *, const char *, const char *, const vcp_dial_options *, uint32_t) =
+        vcp_pool_warm;
     int64_t (*conn_count)(vcp_pool *) = vcp_pool_conn_count;
     int64_t (*idle_count)(vcp_pool *, const char *, const char *) = vcp_pool_idle_count;
     int (*put)(vcp_pool *, int, const char *, const char *, const char *) = vcp_pool_put;
@@ -277,9 +284,10 @@ TEST(every_signature_is_as_promised,
 
     int (*dial_init)(vcp_dial_options *, size_t) = vcp_dial_options_init;
     int (*dial)(vcp_pool *, const char *, const char *, vcp_conn **) = vcp_dial;
-    int (*dial_with)(vcp_pool *, const char *, const char *, const vcp_dial_options *, vcp_conn **) = vcp_dial_with;
-    int (*dial_async)(vcp_pool *, const char *, const char *, const vcp_dial_options *, vcp_queue *, void *, vcp_conn **) =
-        vcp_dial_async;
+    int (*dial_with)(vcp_pool *, const char *, const char *, const vcp_dial_options *,
+                     vcp_conn **) = vcp_dial_with;
+    int (*dial_async)(vcp_pool *, const char *, const char *, const vcp_dial_options *, vcp_queue *,
+                      void *, vcp_conn **) = vcp_dial_async;
     int (*queue_new)(vcp_queue **) = vcp_queue_new;
     int (*queue_fd)(vcp_queue *) = vcp_queue_fd;
     int (*queue_next)(vcp_queue *, vcp_completion *, size_t) = vcp_queue_next;
@@ -297,27 +305,34 @@ TEST(every_signature_is_as_promised,
     int64_t (*writing[])(vcp_conn *, const void *, size_t) = {vcp_conn_write, vcp_conn_try_write};
     int (*deadlines[])(vcp_conn *, int64_t) = {vcp_conn_set_deadline, vcp_conn_set_read_deadline,
                                                vcp_conn_set_write_deadline};
-    int64_t (*texts[])(vcp_conn *, char *, size_t) = {vcp_conn_local_address, vcp_conn_remote_address,
-                                                      vcp_conn_network, vcp_conn_address, vcp_conn_reuse_tag};
+    int64_t (*texts[])(vcp_conn *, char *, size_t) = {vcp_conn_local_address,
+                                                      vcp_conn_remote_address, vcp_conn_network,
+                                                      vcp_conn_address, vcp_conn_reuse_tag};
     int (*set_data)(vcp_conn *, void *, vcp_free_fn) = vcp_conn_set_data;
     void *(*data)(vcp_conn *) = vcp_conn_data;
 
     CHECK(!rewrite && !resolve && !dialer && !control && !hook && !event && !freed);
-    CHECK(status_name && describe_status && last_error && last_errno && last_phase && callback_error);
+    CHECK(status_name && describe_status && last_error && last_errno && last_phase &&
+          callback_error);
     CHECK(version_number && version_string && resolved_add);
-    CHECK(pool_init && make && pool_close && drain && pool_abort && close_idle && evict && warm && conn_count);
+    CHECK(pool_init && make && pool_close && drain && pool_abort && close_idle && evict && warm &&
+          conn_count);
     CHECK(idle_count && put && add && get && pool_stats && describe);
-    CHECK(dial_init && dial && dial_with && dial_async && queue_new && queue_fd && queue_next && queue_free);
+    CHECK(dial_init && dial && dial_with && dial_async && queue_new && queue_fd && queue_next &&
+          queue_free);
     CHECK(cancel_new && cancel_fire && cancel_free && uses && set_cancel && set_data && data);
-    CHECK(of_conn[5] && of_conn_and_enum[1] && reading[1] && writing[1] && deadlines[2] && texts[4]);
+    CHECK(of_conn[5] && of_conn_and_enum[1] && reading[1] && writing[1] && deadlines[2] &&
+          texts[4]);
 }
 
 TEST(the_version_is_one_fact_in_three_forms,
      "header: The version macros, the packed number and the loaded library agree")
 {
     char text[32];
-    CHECK_EQ(VCP_VERSION_NUMBER, (VCP_VERSION_MAJOR << 16) | (VCP_VERSION_MINOR << 8) | VCP_VERSION_PATCH);
-    snprintf(text, sizeof text, "%d.%d.%d", VCP_VERSION_MAJOR, VCP_VERSION_MINOR, VCP_VERSION_PATCH);
+    CHECK_EQ(VCP_VERSION_NUMBER,
+             (VCP_VERSION_MAJOR << 16) | (VCP_VERSION_MINOR << 8) | VCP_VERSION_PATCH);
+    snprintf(text, sizeof text, "%d.%d.%d", VCP_VERSION_MAJOR, VCP_VERSION_MINOR,
+             VCP_VERSION_PATCH);
     CHECK_STR(VCP_VERSION_STRING, text);
     CHECK_EQ(vcp_version_number(), VCP_VERSION_NUMBER);
     CHECK_STR(vcp_version_string(), VCP_VERSION_STRING);

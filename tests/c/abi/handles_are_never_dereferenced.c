@@ -35,7 +35,8 @@ static void every_conn_function_answers(vcp_conn *conn, int first, int second)
     }
     for (i = 0; i < count; i++) {
         if (results[i] != first && results[i] != second) {
-            fprintf(stderr, "  function number %d on %p answered %lld\n", i, (void *)conn, results[i]);
+            fprintf(stderr, "  function number %d on %p answered %lld\n", i, (void *)conn,
+                    results[i]);
         }
         CHECK(results[i] == first || results[i] == second);
     }
@@ -70,7 +71,8 @@ static void every_pool_function_answers(vcp_pool *pool, int first, int second)
     }
     for (i = 0; i < count; i++) {
         if (results[i] != first && results[i] != second) {
-            fprintf(stderr, "  function number %d on %p answered %lld\n", i, (void *)pool, results[i]);
+            fprintf(stderr, "  function number %d on %p answered %lld\n", i, (void *)pool,
+                    results[i]);
         }
         CHECK(results[i] == first || results[i] == second);
     }
@@ -114,8 +116,10 @@ TEST(garbage_is_an_error_and_nothing_worse,
         values[count++] = (uintptr_t)1 << (i + 8);
     }
     for (i = 0; i < count; i++) {
-        every_conn_function_answers((vcp_conn *)values[i], VCP_ERR_INVALID_HANDLE, VCP_ERR_CONN_CLOSED);
-        every_pool_function_answers((vcp_pool *)values[i], VCP_ERR_INVALID_HANDLE, VCP_ERR_POOL_CLOSED);
+        every_conn_function_answers((vcp_conn *)values[i], VCP_ERR_INVALID_HANDLE,
+                                    VCP_ERR_CONN_CLOSED);
+        every_pool_function_answers((vcp_pool *)values[i], VCP_ERR_INVALID_HANDLE,
+                                    VCP_ERR_POOL_CLOSED);
         CHECK(vcp_queue_fd((vcp_queue *)values[i]) == VCP_ERR_INVALID_HANDLE);
         CHECK(vcp_cancel_fire((vcp_cancel *)values[i]) == VCP_ERR_INVALID_HANDLE);
         CHECK(vcp_cancel_free((vcp_cancel *)values[i]) == VCP_ERR_INVALID_HANDLE);
@@ -209,7 +213,9 @@ TEST(a_detached_connection_is_told_as_closed,
     server_close(&s);
 }
 
-/* Hundreds of borrows of one socket: each has a handle of its own, and none of the old ones works. */
+/*
+ * Hundreds of borrows of one socket: each has a handle of its own, and none of the old ones works.
+ */
 TEST(a_stale_handle_never_reaches_the_next_borrower,
      "handles: 500 stale handles of one socket: none reaches its present borrower")
 {
@@ -290,7 +296,8 @@ TEST(a_failing_dial_sets_conn_to_null, "handles: A failing vcp_dial* sets *conn 
     CHECK_EQ(vcp_dial(pool, "tcp", "no port", &conn), VCP_ERR_INVALID_ADDRESS);
     CHECK(conn == NULL);
     conn = (vcp_conn *)some;
-    CHECK_EQ(vcp_dial_with(pool, "tcp", refusing.address, &options, &conn), VCP_ERR_INVALID_ARGUMENT);
+    CHECK_EQ(vcp_dial_with(pool, "tcp", refusing.address, &options, &conn),
+             VCP_ERR_INVALID_ARGUMENT);
     CHECK(conn == NULL);
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
     conn = (vcp_conn *)some;

@@ -141,7 +141,8 @@ TEST(a_longer_dial_struct_is_taken_if_its_tail_is_zero,
     CHECK(vcp_dial_with(pool, s.network, s.address, &options.known, &conn) >= 0);
     give_back(conn);
     options.later[0] = 1;
-    CHECK_EQ(vcp_dial_with(pool, s.network, s.address, &options.known, &conn), VCP_ERR_INVALID_ARGUMENT);
+    CHECK_EQ(vcp_dial_with(pool, s.network, s.address, &options.known, &conn),
+             VCP_ERR_INVALID_ARGUMENT);
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
     server_close(&s);
 }

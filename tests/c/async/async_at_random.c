@@ -1,6 +1,7 @@
 /*
- * Asynchronous and blocking dials, cancels, closes and queue frees at random, over pools that several threads share: every
- * answer comes once, and nothing is left over. VCP_SEED repeats a run, VCP_RANDOM_MS sets its length.
+ * Asynchronous and blocking dials, cancels, closes and queue frees at random, over pools that
+ * several threads share: every answer comes once, and nothing is left over. VCP_SEED repeats a run,
+ * VCP_RANDOM_MS sets its length.
  */
 #include "completions.h"
 
@@ -65,7 +66,8 @@ static void keep(actor *me, vcp_conn *conn)
 
 static vcp_dial_options some_options(actor *me)
 {
-    static const uint32_t flags[] = {0, 0, 0, VCP_DIAL_FRESH, VCP_DIAL_REUSE_ONLY, VCP_DIAL_NONBLOCKING};
+    static const uint32_t flags[] = {
+        0, 0, 0, VCP_DIAL_FRESH, VCP_DIAL_REUSE_ONLY, VCP_DIAL_NONBLOCKING};
     vcp_dial_options options = dial_options(flags[draw(me, 6)]);
     options.timeout_ms = 1 + draw(me, 30);
     if (draw(me, 2)) {
@@ -115,8 +117,10 @@ static void dial_somehow(actor *me)
             options.flags |= VCP_DIAL_QUEUED;
         }
         /* The answer may be there before the call returns, but only this thread fetches it. */
-        status = vcp_dial_async(some_pool(me), s->network, s->address, &options, me->queue, &me->tokens[token], &conn);
-        CHECK(status != VCP_ERR_INTERNAL && status != VCP_ERR_INVALID_ARGUMENT && status != VCP_ERR_INVALID_HANDLE);
+        status = vcp_dial_async(some_pool(me), s->network, s->address, &options, me->queue,
+                                &me->tokens[token], &conn);
+        CHECK(status != VCP_ERR_INTERNAL && status != VCP_ERR_INVALID_ARGUMENT &&
+              status != VCP_ERR_INVALID_HANDLE);
         if (conn == NULL && (status == VCP_ERR_IN_PROGRESS || status == VCP_OK)) {
             CHECK_EQ(status == VCP_OK, (options.flags & VCP_DIAL_QUEUED) != 0);
             me->tokens[token] = PENDING;
@@ -204,7 +208,8 @@ static void *act(void *argument)
         } else if (what == 94 && draw(me, 10) == 0) {
             int which = (int)draw(me, POOLS);
             vcp_pool *fresh = some_new_pool(me);
-            CHECK_EQ(vcp_pool_close(__atomic_exchange_n(&pools[which], fresh, __ATOMIC_SEQ_CST)), VCP_OK);
+            CHECK_EQ(vcp_pool_close(__atomic_exchange_n(&pools[which], fresh, __ATOMIC_SEQ_CST)),
+                     VCP_OK);
         }
     }
     while (me->held > 0) {
@@ -246,7 +251,8 @@ TEST(every_answer_comes_once,
     int answers = 0;
     int i;
     memset(&maker, 0, sizeof maker);
-    maker.random = seed != NULL ? strtoull(seed, NULL, 0) : (uint64_t)now_ms() * 1000003u + (uint64_t)getpid();
+    maker.random =
+        seed != NULL ? strtoull(seed, NULL, 0) : (uint64_t)now_ms() * 1000003u + (uint64_t)getpid();
     printf("  VCP_SEED=%llu\n", (unsigned long long)maker.random);
     fflush(stdout);
     echoes = tcp_server();

@@ -87,12 +87,18 @@ TEST(what_is_known_to_fail_fails_at_once,
     CHECK_EQ(dial_async(pool, &s, NULL, queue, &a, &refused), VCP_ERR_POOL_EXHAUSTED);
     CHECK(refused == NULL);
     CHECK_HAS(vcp_last_error(), "max_conns=1 idle=0 borrowed=1");
-    CHECK_EQ(vcp_dial_async(pool, "tcpx", s.address, NULL, queue, &a, &refused), VCP_ERR_UNKNOWN_NETWORK);
-    CHECK_EQ(vcp_dial_async(pool, "tcp", "127.0.0.1:99999", NULL, queue, &a, &refused), VCP_ERR_INVALID_ADDRESS);
-    CHECK_EQ(vcp_dial_async(pool, "tcp", NULL, NULL, queue, &a, &refused), VCP_ERR_INVALID_ARGUMENT);
-    CHECK_EQ(vcp_dial_async(pool, "tcp", s.address, NULL, NULL, &a, &refused), VCP_ERR_INVALID_HANDLE);
-    CHECK_EQ(vcp_dial_async(pool, "tcp", s.address, NULL, queue, &a, NULL), VCP_ERR_INVALID_ARGUMENT);
-    CHECK_EQ(vcp_dial_async(NULL, "tcp", s.address, NULL, queue, &a, &refused), VCP_ERR_INVALID_HANDLE);
+    CHECK_EQ(vcp_dial_async(pool, "tcpx", s.address, NULL, queue, &a, &refused),
+             VCP_ERR_UNKNOWN_NETWORK);
+    CHECK_EQ(vcp_dial_async(pool, "tcp", "127.0.0.1:99999", NULL, queue, &a, &refused),
+             VCP_ERR_INVALID_ADDRESS);
+    CHECK_EQ(vcp_dial_async(pool, "tcp", NULL, NULL, queue, &a, &refused),
+             VCP_ERR_INVALID_ARGUMENT);
+    CHECK_EQ(vcp_dial_async(pool, "tcp", s.address, NULL, NULL, &a, &refused),
+             VCP_ERR_INVALID_HANDLE);
+    CHECK_EQ(vcp_dial_async(pool, "tcp", s.address, NULL, queue, &a, NULL),
+             VCP_ERR_INVALID_ARGUMENT);
+    CHECK_EQ(vcp_dial_async(NULL, "tcp", s.address, NULL, queue, &a, &refused),
+             VCP_ERR_INVALID_HANDLE);
     dial.flags = VCP_DIAL_FRESH | VCP_DIAL_REUSE_ONLY;
     CHECK_EQ(dial_async(pool, &s, &dial, queue, &a, &refused), VCP_ERR_INVALID_ARGUMENT);
     dial.flags = VCP_DIAL_REUSE_ONLY;
@@ -151,7 +157,8 @@ TEST(queued_answers_everything_through_the_queue,
     dial = dial_options(VCP_DIAL_QUEUED);
     CHECK_EQ(vcp_dial_async(pool, "tcp", "127.0.0.1:x y", &dial, queue, &c, &none), VCP_OK);
     next_fails(queue, &c, VCP_ERR_INVALID_ADDRESS);
-    CHECK_EQ(vcp_dial_async(pool, "tcp", "127.0.0.1:70000", &dial, queue, &c, &none), VCP_ERR_INVALID_ADDRESS);
+    CHECK_EQ(vcp_dial_async(pool, "tcp", "127.0.0.1:70000", &dial, queue, &c, &none),
+             VCP_ERR_INVALID_ADDRESS);
     CHECK(!has_completion(queue));
     give_back(conn);
     CHECK_EQ(vcp_queue_free(queue), VCP_OK);
@@ -353,7 +360,8 @@ TEST(a_dial_that_nobody_waits_for_any_more_fills_the_shelf,
     vcp_conn *conns[20];
     int i;
     for (i = 0; i < 20; i++) {
-        CHECK_EQ(vcp_pool_put(pool, client_of(&other), s.network, s.address, NULL), i < 8 ? VCP_OK : VCP_ERR_IDLE_FULL);
+        CHECK_EQ(vcp_pool_put(pool, client_of(&other), s.network, s.address, NULL),
+                 i < 8 ? VCP_OK : VCP_ERR_IDLE_FULL);
         if (i >= 8) {
             break;
         }
@@ -612,10 +620,12 @@ TEST(names_of_services_are_looked_up_elsewhere,
     vcp_queue *queue = queue_new();
     vcp_conn *conn;
     vcp_completion completion;
-    CHECK_EQ(vcp_dial_async(pool, "tcp", "127.0.0.1:no-such-service", NULL, queue, &a, &conn), VCP_ERR_IN_PROGRESS);
+    CHECK_EQ(vcp_dial_async(pool, "tcp", "127.0.0.1:no-such-service", NULL, queue, &a, &conn),
+             VCP_ERR_IN_PROGRESS);
     next_fails(queue, &a, VCP_ERR_INVALID_ADDRESS);
     CHECK_HAS(vcp_last_error(), "no-such-service");
-    CHECK_EQ(vcp_dial_async(pool, "tcp", "127.0.0.1:gopher", NULL, queue, &b, &conn), VCP_ERR_IN_PROGRESS);
+    CHECK_EQ(vcp_dial_async(pool, "tcp", "127.0.0.1:gopher", NULL, queue, &b, &conn),
+             VCP_ERR_IN_PROGRESS);
     completion = next_completion(queue);
     CHECK(completion.token == &b);
     CHECK_HAS(completion.status < 0 ? vcp_last_error() : "127.0.0.1:70", "127.0.0.1:70");
@@ -659,7 +669,8 @@ static void note(void *user)
     }
 }
 
-static int resolves(void *user, const char *network, const char *host, int64_t timeout_ms, vcp_resolved *out)
+static int resolves(void *user, const char *network, const char *host, int64_t timeout_ms,
+                    vcp_resolved *out)
 {
     note(user);
     (void)network;
@@ -716,9 +727,11 @@ TEST(callbacks_never_run_on_the_caller,
     snprintf(address, sizeof address, "some.host:%d", s.port);
     for (round = 0; round < 2; round++) {
         pool = pool_new(&options);
-        CHECK_EQ(vcp_dial_async(pool, "tcp", address, &dial, queue, &a, &conn), VCP_ERR_IN_PROGRESS);
+        CHECK_EQ(vcp_dial_async(pool, "tcp", address, &dial, queue, &a, &conn),
+                 VCP_ERR_IN_PROGRESS);
         give_back(next_conn(queue, &a));
-        CHECK_EQ(vcp_dial_async(pool, "tcp", address, &dial, queue, &b, &conn), VCP_ERR_IN_PROGRESS);
+        CHECK_EQ(vcp_dial_async(pool, "tcp", address, &dial, queue, &b, &conn),
+                 VCP_ERR_IN_PROGRESS);
         conn = next_conn(queue, &b);
         CHECK_EQ(vcp_conn_is_reused(conn), 1);
         give_back(conn);

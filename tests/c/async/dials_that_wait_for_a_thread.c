@@ -1,4 +1,7 @@
-/* Asynchronous dials whose callbacks have to wait until a helper thread of the library is free. Contract sections 4 and 5. */
+/*
+ * Asynchronous dials whose callbacks have to wait until a helper thread of the library is free.
+ * Contract sections 4 and 5.
+ */
 #include "busy_helpers.h"
 
 static int a; /* a token */
@@ -13,7 +16,6 @@ typedef struct {
     int on_closer;
     int events[KINDS];
 } witness;
-
 
 static void note(void *user)
 {
@@ -123,7 +125,8 @@ TEST(a_close_reads_no_file_of_services, "async: Nor does it look up a service na
     vcp_conn *conn;
     crew busy;
     crew_begins(&busy);
-    CHECK_EQ(vcp_dial_async(pool, "tcp", "127.0.0.1:no-such-service", NULL, queue, &a, &conn), VCP_ERR_IN_PROGRESS);
+    CHECK_EQ(vcp_dial_async(pool, "tcp", "127.0.0.1:no-such-service", NULL, queue, &a, &conn),
+             VCP_ERR_IN_PROGRESS);
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
     next_fails(queue, &a, VCP_ERR_POOL_CLOSED);
     crew_ends(&busy);
@@ -152,7 +155,8 @@ TEST(what_is_given_back_serves_a_dial_that_waits_for_on_open,
     give_back(conn);
     crew_begins(&busy);
     begin_dial(pool, &s, NULL, queue, &a);
-    close(server_accept(&s)); /* it is connected; whether the engine has seen it by the time of the put does not matter */
+    /* It is connected; whether the engine has seen it by the time of the put does not matter. */
+    close(server_accept(&s));
     let_pass(50);
     CHECK_EQ(vcp_pool_put(pool, client_of(&s), s.network, s.address, NULL), VCP_OK);
     conn = next_conn(queue, &a);
@@ -211,7 +215,8 @@ TEST(the_deadline_ends_what_waits_for_a_thread, "async: So does its deadline, wi
         start = now_ms();
         begin_dial(pool, &s, &dial, queue, &a);
         next_fails(queue, &a, VCP_ERR_TIMEOUT);
-        CHECK_EQ(vcp_last_phase(), way == OPEN || way == REUSE ? VCP_PHASE_OPENING : VCP_PHASE_CONNECTING);
+        CHECK_EQ(vcp_last_phase(),
+                 way == OPEN || way == REUSE ? VCP_PHASE_OPENING : VCP_PHASE_CONNECTING);
         CHECK_TOOK(start, 100);
         CHECK_EQ(idle_in(pool), way == REUSE);
         CHECK_STATS_ADD_UP(pool);

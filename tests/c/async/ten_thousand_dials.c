@@ -7,7 +7,10 @@ enum { MANY = 10000 };
 
 static char seen[MANY];
 
-/* A server in a process of its own, for its descriptors: accepts nothing until it is told to, then everything. */
+/*
+ * A server in a process of its own, for its descriptors: accepts nothing until it is told to, then
+ * everything.
+ */
 static pid_t late_server(int listener, int told)
 {
     pid_t child = fork();
@@ -106,7 +109,8 @@ TEST(ten_thousand_dials_in_flight_all_end_once,
 
 static int hang[2];
 
-static int hangs(void *user, const char *network, const char *host, int64_t timeout_ms, vcp_resolved *out)
+static int hangs(void *user, const char *network, const char *host, int64_t timeout_ms,
+                 vcp_resolved *out)
 {
     (void)user;
     (void)network;
@@ -117,7 +121,10 @@ static int hangs(void *user, const char *network, const char *host, int64_t time
     return 1;
 }
 
-/* How often another thread was given this one's processor: no call is to blame for the time that takes. */
+/*
+ * How often another thread was given this one's processor: no call is to blame for the time that
+ * takes.
+ */
 static long preemptions(void)
 {
     struct rusage usage;
@@ -147,7 +154,8 @@ TEST(each_call_returns_at_once_while_the_resolver_hangs,
         snprintf(address, sizeof address, "name-%d.test:80", i);
         before = preemptions();
         start = now_us();
-        CHECK_EQ(vcp_dial_async(pool, "tcp", address, NULL, queue, &seen[i], &conn), VCP_ERR_IN_PROGRESS);
+        CHECK_EQ(vcp_dial_async(pool, "tcp", address, NULL, queue, &seen[i], &conn),
+                 VCP_ERR_IN_PROGRESS);
         end = now_us();
         if (preemptions() == before) {
             took[timed++] = end - start;
@@ -155,11 +163,15 @@ TEST(each_call_returns_at_once_while_the_resolver_hangs,
     }
     CHECK_BETWEEN(timed, MANY / 2, MANY);
     qsort(took, (size_t)timed, sizeof took[0], by_size);
-    printf("  %d calls without a switch of threads: median %d us, 99.9th percentile %d us, longest %d us\n", timed,
-           (int)took[timed / 2], (int)took[timed - timed / 1000 - 1], (int)took[timed - 1]);
-    /* On a machine that does nothing else (VCP_QUIET, as .ci/run has it) the bound is the contract's; elsewhere who holds a lock may be
-     * without a processor for a while. */
-    CHECK(took[timed - timed / 1000 - 1] < (getenv("VCP_QUIET") != NULL ? 1000 : at_most(LATENESS_MS) * 1000));
+    printf("  %d calls without a switch of threads: median %d us, 99.9th percentile %d us, longest "
+           "%d us\n",
+           timed, (int)took[timed / 2], (int)took[timed - timed / 1000 - 1], (int)took[timed - 1]);
+    /*
+     * On a machine that does nothing else (VCP_QUIET, as .ci/run has it) the bound is the
+     * contract's; elsewhere who holds a lock may be without a processor for a while.
+     */
+    CHECK(took[timed - timed / 1000 - 1] <
+          (getenv("VCP_QUIET") != NULL ? 1000 : at_most(LATENESS_MS) * 1000));
     CHECK_EQ(write(hang[1], "", 1), 1);
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
     for (i = 0; i < MANY; i++) {

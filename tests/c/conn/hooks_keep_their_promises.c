@@ -378,7 +378,10 @@ static int lifts_its_terms(void *user, vcp_conn *conn, int fd)
     return 0;
 }
 
-/* The socket is shut down under it, which looked like the peer's end of stream: an answer cut short looked like a whole one. */
+/*
+ * The socket is shut down under it, which looked like the peer's end of stream: an answer cut short
+ * looked like a whole one.
+ */
 TEST(a_hook_with_a_deadline_and_token_of_its_own_reads_no_false_end_of_stream,
      "hooks: A hook with a deadline and token of its own reads no end of stream when the dial's "
      "time is over: TIMEOUT, CANCELED, POOL_CLOSED")
@@ -399,7 +402,9 @@ TEST(a_hook_with_a_deadline_and_token_of_its_own_reads_no_false_end_of_stream,
         dial.cancel = cancel;
         dial.timeout_ms = i == 0 ? 100 : 10000;
         if (i > 0) {
-            CHECK_EQ(pthread_create(&thread, NULL, i == 1 ? fire : close_pool, i == 1 ? (void *)cancel : &r), 0);
+            CHECK_EQ(pthread_create(&thread, NULL, i == 1 ? fire : close_pool,
+                                    i == 1 ? (void *)cancel : &r),
+                     0);
         }
         CHECK_EQ(vcp_dial_with(r.pool, s.network, s.address, &dial, &conn), endings[i]);
         CHECK_EQ(r.read_answer, endings[i]);
@@ -558,7 +563,10 @@ static void *dial_is_refused(void *argument)
     return NULL;
 }
 
-/* It had no chaperone: nothing would have ended it. A unix socket is connected at once, so nobody asks again after control. */
+/*
+ * It had no chaperone: nothing would have ended it. A unix socket is connected at once, so nobody
+ * asks again after control.
+ */
 TEST(no_hook_begins_after_the_pools_close,
      "hooks: on_open and on_reuse do not begin after the pool's close")
 {
@@ -590,7 +598,8 @@ typedef struct {
     int is_answered;
 } fickle;
 
-static int rewrites_in_turn(void *user, const char *network, const char *address, char *out, size_t size)
+static int rewrites_in_turn(void *user, const char *network, const char *address, char *out,
+                            size_t size)
 {
     fickle *f = (fickle *)user;
     int turn = __sync_fetch_and_add(&f->dials, 1);
@@ -621,7 +630,10 @@ static void *dial_somewhere(void *user)
     return NULL;
 }
 
-/* It dialed again beside its own first dial, under the same ticket; when the first ended, the other was off the list. */
+/*
+ * It dialed again beside its own first dial, under the same ticket; when the first ended, the other
+ * was off the list.
+ */
 TEST(a_dial_that_was_given_what_on_reuse_refuses_goes_on,
      "hooks: A dial that was given a connection which on_reuse refuses goes on, and takes the "
      "next one or the pool's close")
@@ -744,7 +756,10 @@ static int accepts_one(const server *s)
     return 1;
 }
 
-/* Its connect is answered when the server makes room and the kernel sends its SYN once more, after a second. */
+/*
+ * Its connect is answered when the server makes room and the kernel sends its SYN once more, after
+ * a second.
+ */
 TEST(a_dial_that_was_answered_otherwise_is_still_opened,
      "hooks: A dial that was answered by a connection given back is opened by on_open when its "
      "own connect is done")
@@ -796,7 +811,10 @@ static void counts_events(void *user, const vcp_event *event)
     __sync_add_and_fetch(&((record *)user)->events, 1);
 }
 
-/* What a thread keeps for itself in Rust is gone when the destructors of pthread_key_create(3) run: the close was VCP_ERR_INTERNAL. */
+/*
+ * What a thread keeps for itself in Rust is gone when the destructors of pthread_key_create(3) run:
+ * the close was VCP_ERR_INTERNAL.
+ */
 TEST(on_release_runs_in_a_destructor_at_the_end_of_a_thread,
      "hooks: Every function may be called from any thread, one that is ending too: on_release and "
      "on_event run in a destructor of pthread_key_create")

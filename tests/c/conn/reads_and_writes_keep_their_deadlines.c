@@ -48,7 +48,10 @@ static void expect_kept(void)
 /* An acknowledgement may be late by so much (TCP_DELACK_MAX). */
 #define LATE_ACK_MS 200
 
-/* Writes until the kernel takes no more, and no acknowledgement that is still under way makes room again. */
+/*
+ * Writes until the kernel takes no more, and no acknowledgement that is still under way makes room
+ * again.
+ */
 static void fill_up(void)
 {
     static char bytes[65536];

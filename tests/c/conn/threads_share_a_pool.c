@@ -51,7 +51,9 @@ TEST(eight_threads_share_a_pool,
     for (i = 0; i < WORKERS; i++) {
         CHECK_EQ(pthread_join(workers[i], NULL), 0);
     }
-    /* A dial whose caller was served with a connection given back meanwhile goes on for the shelf. */
+    /*
+     * A dial whose caller was served with a connection given back meanwhile goes on for the shelf.
+     */
     EVENTUALLY(stats_of(shared.pool).dialing == 0, 5000);
     stats = stats_of(shared.pool);
     CHECK_EQ(stats.borrowed, 0);
@@ -177,7 +179,9 @@ TEST(a_close_ends_a_running_wait,
     a_close_ends_it(waits);
 }
 
-/* The fd number is not released before the read has ended: nobody else's file is ever read by it. */
+/*
+ * The fd number is not released before the read has ended: nobody else's file is ever read by it.
+ */
 TEST(the_number_is_kept_until_the_read_has_ended,
      "threads: The fd number is not released before the running read has ended")
 {
@@ -304,7 +308,9 @@ TEST(detach_while_a_read_runs_is_refused,
     server_close(&s);
 }
 
-/* Two readers of one connection: each byte goes to exactly one of them, and both end at the close. */
+/*
+ * Two readers of one connection: each byte goes to exactly one of them, and both end at the close.
+ */
 static void *reads_until_the_end(void *conn)
 {
     intptr_t count = 0;

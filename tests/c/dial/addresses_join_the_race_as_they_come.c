@@ -1,6 +1,6 @@
 /*
- * A resolve callback tells addresses one by one, and the dial does not wait for its end. RFC 8305, section 3: when IPv4
- * comes first, IPv6 gets 50 ms to come too; IPv6 waits for nothing.
+ * A resolve callback tells addresses one by one, and the dial does not wait for its end. RFC 8305,
+ * section 3: when IPv4 comes first, IPv6 gets 50 ms to come too; IPv6 waits for nothing.
  */
 #include "check.h"
 #include "dialing_threads.h"
@@ -15,7 +15,10 @@ static vcp_pool *resolving_pool(ground *g)
     return ground_pool(g);
 }
 
-/* The callback tells these addresses, each so many ms after it began; then it returns, or holds until script_ends. */
+/*
+ * The callback tells these addresses, each so many ms after it began; then it returns, or holds
+ * until script_ends.
+ */
 static void tells(ground *g, const char *ips, int64_t second_after_ms, int holds)
 {
     script_says(&g->s, ips);
@@ -47,12 +50,16 @@ TEST(ipv6_that_comes_later_is_not_waited_for, "race: Resolution delay: after 50 
     place_answers(&g.where.at[0]);
     place_answers(&g.where.at[1]);
     tells(&g, "127.0.0.1 ::1", 1000, 0);
-    CHECK_BETWEEN(first_attempt_after(&g, "tcp"), RESOLUTION_DELAY, at_most(RESOLUTION_DELAY + LATENESS_MS));
+    CHECK_BETWEEN(first_attempt_after(&g, "tcp"), RESOLUTION_DELAY,
+                  at_most(RESOLUTION_DELAY + LATENESS_MS));
     CHECK_STR(order_of(&g.s, text, sizeof text), "127.0.0.1");
     ground_end(&g);
 }
 
-/* The least time until the first attempt, of a few dials: no lateness of this machine hides a delay. */
+/*
+ * The least time until the first attempt, of a few dials: no lateness of this machine hides a
+ * delay.
+ */
 static int64_t soonest_attempt(const char *network, const char *ips, int holds)
 {
     int64_t least = INT64_MAX;

@@ -3,7 +3,10 @@
 
 static char p107[108], p108[109], a107[109], a108[110], n1024[1025], n1025[1026], tag1024[1025];
 
-/* The status of a reuse-only dial: VCP_ERR_NOT_AVAILABLE says that the address is fine. idle_count and get agree. */
+/*
+ * The status of a reuse-only dial: VCP_ERR_NOT_AVAILABLE says that the address is fine. idle_count
+ * and get agree.
+ */
 static const struct {
     const char *network;
     const char *address;
@@ -25,7 +28,10 @@ static const struct {
     {"tcp", "db.local:5432", VCP_ERR_NOT_AVAILABLE},
     {"tcp", "under_score.local:1", VCP_ERR_NOT_AVAILABLE},
     {"tcp", "[localhost]:80", VCP_ERR_NOT_AVAILABLE},
-    {"tcp", "b\xc3\xbc" "cher.example:80", VCP_ERR_NOT_AVAILABLE},
+    {"tcp",
+     "b\xc3\xbc"
+     "cher.example:80",
+     VCP_ERR_NOT_AVAILABLE},
     /* good: no host means loopback */
     {"tcp", ":80", VCP_ERR_NOT_AVAILABLE},
     {"tcp6", ":80", VCP_ERR_NOT_AVAILABLE},
@@ -150,8 +156,9 @@ TEST(each_address_is_judged_as_the_table_says,
         int64_t idle = vcp_pool_idle_count(pool, table[i].network, table[i].address);
         int64_t wanted_idle = table[i].status == VCP_ERR_NOT_AVAILABLE ? 0 : table[i].status;
         if (dialed != table[i].status || gotten != table[i].status || idle != wanted_idle) {
-            fprintf(stderr, "  %s \"%s\": dial %s, get %s, idle_count %lld\n", table[i].network, table[i].address,
-                    vcp_status_name(dialed), vcp_status_name(gotten), (long long)idle);
+            fprintf(stderr, "  %s \"%s\": dial %s, get %s, idle_count %lld\n", table[i].network,
+                    table[i].address, vcp_status_name(dialed), vcp_status_name(gotten),
+                    (long long)idle);
         }
         CHECK_EQ(dialed, table[i].status);
         CHECK_EQ(gotten, table[i].status);

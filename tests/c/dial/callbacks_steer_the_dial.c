@@ -38,7 +38,8 @@ static int on_rewrite(void *user, const char *network, const char *address, char
     return s->answer;
 }
 
-static int on_resolve(void *user, const char *network, const char *host, int64_t timeout_ms, vcp_resolved *out)
+static int on_resolve(void *user, const char *network, const char *host, int64_t timeout_ms,
+                      vcp_resolved *out)
 {
     seen *s = (seen *)user;
     int answer;
@@ -293,7 +294,9 @@ TEST(what_a_dial_callback_returns_is_closed_unless_a_pool_has_it,
     pool = pool_new(&o);
     CHECK_EQ(pipe2(pipe_fds, O_CLOEXEC), 0);
     CHECK_EQ(refused_fd(pool, &heard, pipe_fds[0], "not a socket"), 0);
-    CHECK_EQ(refused_fd(pool, &heard, socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), "not connected"), 0);
+    CHECK_EQ(
+        refused_fd(pool, &heard, socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), "not connected"),
+        0);
     CHECK_EQ(refused_fd(pool, &heard, vcp_conn_raw_fd(conn), "has already"), 1);
     close(pipe_fds[1]);
     give_back(conn);
@@ -338,7 +341,8 @@ static void check_refusal(vcp_pool_options o, seen *heard, const char *name, int
     heard->dial_fd = -1;
     pool = pool_new(&o);
     fds = open_fds();
-    CHECK_EQ(vcp_dial(pool, "tcp", o.resolve != NULL ? "some.name:80" : s.address, &conn), VCP_ERR_CALLBACK);
+    CHECK_EQ(vcp_dial(pool, "tcp", o.resolve != NULL ? "some.name:80" : s.address, &conn),
+             VCP_ERR_CALLBACK);
     CHECK(conn == NULL);
     CHECK_EQ(vcp_last_errno(), number);
     CHECK_EQ(vcp_last_phase(), VCP_PHASE_NONE);
@@ -436,7 +440,8 @@ TEST(an_answer_that_comes_too_late_serves_the_next_dial,
 }
 
 /* Sleeps as long as it was given and refuses, as a resolver with a timeout of its own does. */
-static int gives_up_in_time(void *user, const char *network, const char *host, int64_t timeout_ms, vcp_resolved *out)
+static int gives_up_in_time(void *user, const char *network, const char *host, int64_t timeout_ms,
+                            vcp_resolved *out)
 {
     (void)network;
     (void)host;
@@ -518,7 +523,8 @@ static void says_too_much(void *user, const vcp_event *event)
     ((loud *)user)->said = vcp_set_callback_error("on_event says so");
 }
 
-static int dials_and_refuses(void *user, const char *network, const char *address, char *out, size_t size)
+static int dials_and_refuses(void *user, const char *network, const char *address, char *out,
+                             size_t size)
 {
     const loud *l = (const loud *)user;
     (void)network;
@@ -529,7 +535,9 @@ static int dials_and_refuses(void *user, const char *network, const char *addres
     return 3;
 }
 
-/* on_event refuses nothing: what it said became the text of the callback that had caused the event. */
+/*
+ * on_event refuses nothing: what it said became the text of the callback that had caused the event.
+ */
 TEST(on_event_has_no_say_in_the_callback_that_causes_it,
      "callbacks: vcp_set_callback_error inside on_event is INVALID_ARGUMENT, also where a "
      "callback of another pool causes the event")
@@ -566,12 +574,14 @@ static int refuses_late(void *user)
 {
     late *l = (late *)user;
     __sync_add_and_fetch(&l->is_inside, 1);
-    EVENTUALLY(__sync_add_and_fetch(&l->may_return, 0) != 0 || vcp_pool_conn_count(l->pool) == VCP_ERR_POOL_CLOSED,
+    EVENTUALLY(__sync_add_and_fetch(&l->may_return, 0) != 0 ||
+                   vcp_pool_conn_count(l->pool) == VCP_ERR_POOL_CLOSED,
                10000);
     return -7;
 }
 
-static int late_rewrite(void *user, const char *network, const char *address, char *out, size_t size)
+static int late_rewrite(void *user, const char *network, const char *address, char *out,
+                        size_t size)
 {
     (void)network;
     (void)address;
@@ -580,7 +590,8 @@ static int late_rewrite(void *user, const char *network, const char *address, ch
     return refuses_late(user);
 }
 
-static int late_resolve(void *user, const char *network, const char *host, int64_t timeout_ms, vcp_resolved *out)
+static int late_resolve(void *user, const char *network, const char *host, int64_t timeout_ms,
+                        vcp_resolved *out)
 {
     (void)network;
     (void)host;
@@ -645,7 +656,8 @@ TEST(a_callback_that_refuses_after_the_pools_close_does_not_hide_it,
         l->pool = pool_new(&o);
         CHECK_EQ(pthread_create(&thread, NULL, close_when_inside, l), 0);
         if (is_async) {
-            CHECK_EQ(vcp_dial_async(l->pool, "tcp", named, NULL, queue, l, &conn), VCP_ERR_IN_PROGRESS);
+            CHECK_EQ(vcp_dial_async(l->pool, "tcp", named, NULL, queue, l, &conn),
+                     VCP_ERR_IN_PROGRESS);
             next_fails(queue, l, VCP_ERR_POOL_CLOSED);
         } else {
             CHECK_EQ(vcp_dial(l->pool, "tcp", named, &conn), VCP_ERR_POOL_CLOSED);
@@ -690,7 +702,8 @@ TEST(a_callback_that_refuses_after_the_token_fired_does_not_hide_it,
         CHECK_EQ(vcp_cancel_new(&token.cancel), VCP_OK);
         dial.cancel = token.cancel;
         CHECK_EQ(pthread_create(&thread, NULL, fire_when_inside, &token), 0);
-        CHECK_EQ(vcp_dial_with(l->pool, "tcp", i == 1 ? "some.service:1" : s.address, &dial, &conn), VCP_ERR_CANCELED);
+        CHECK_EQ(vcp_dial_with(l->pool, "tcp", i == 1 ? "some.service:1" : s.address, &dial, &conn),
+                 VCP_ERR_CANCELED);
         CHECK_EQ(pthread_join(thread, NULL), 0);
         CHECK_EQ(vcp_cancel_free(token.cancel), VCP_OK);
         CHECK_EQ(vcp_pool_close(l->pool), VCP_OK);

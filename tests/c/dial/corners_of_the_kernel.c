@@ -3,7 +3,10 @@
 
 #include <sys/resource.h>
 
-/* A port on which nobody listens may be the one that the socket itself got: TCP connects it to itself. */
+/*
+ * A port on which nobody listens may be the one that the socket itself got: TCP connects it to
+ * itself.
+ */
 TEST(a_socket_that_connects_to_itself_is_refused,
      "kernel: A socket that connects to itself is refused, as in Go")
 {
@@ -24,7 +27,10 @@ TEST(a_socket_that_connects_to_itself_is_refused,
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
 }
 
-/* The engine looks while it is borrowed, a moment before a coarse clock says that its time has come. */
+/*
+ * The engine looks while it is borrowed, a moment before a coarse clock says that its time has
+ * come.
+ */
 TEST(a_connection_given_back_as_its_lifetime_ends_does_not_stay,
      "kernel: What is given back just as its lifetime ends leaves within 1 s")
 {
@@ -109,7 +115,10 @@ TEST(a_peer_whose_name_is_no_text_is_not_added,
     close(listener);
 }
 
-/* close(2) waits for the peer when SO_LINGER is on (socket(7)); the one watch of all pools must not. */
+/*
+ * close(2) waits for the peer when SO_LINGER is on (socket(7)); the one watch of all pools must
+ * not.
+ */
 TEST(a_lingering_close_holds_nobody_up,
      "kernel: A close that lingers does not stop the watch of other pools")
 {
@@ -196,7 +205,10 @@ TEST(raw_ipv6_can_be_bound_to_an_address, "kernel: local_address works for raw I
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
 }
 
-/* A program that closes a pooled descriptor itself and opens another one must not have two borrowers of one number. */
+/*
+ * A program that closes a pooled descriptor itself and opens another one must not have two
+ * borrowers of one number.
+ */
 TEST(a_number_that_came_back_as_another_connection_is_left_to_it,
      "kernel: A descriptor number that belongs to another connection by now is left alone")
 {

@@ -1,4 +1,7 @@
-/* The addresses of a name: in which order they are tried, when, how many at once, and what becomes of those that lose. */
+/*
+ * The addresses of a name: in which order they are tried, when, how many at once, and what becomes
+ * of those that lose.
+ */
 #include "check.h"
 #include "dialing_threads.h"
 #include "fake_getaddrinfo.h"
@@ -29,8 +32,8 @@ static void check_remote(vcp_conn *conn, const place *p)
 }
 
 /*
- * TCP to a multicast address fails at once on every machine: ENETUNREACH. Many rounds: the dial must never see a part of
- * getaddrinfo's answer.
+ * TCP to a multicast address fails at once on every machine: ENETUNREACH. Many rounds: the dial
+ * must never see a part of getaddrinfo's answer.
  */
 
 static void check_staggered(int64_t fallback_delay_ms)
@@ -100,7 +103,8 @@ TEST(at_most_six_are_in_flight, "race: At most 6 addresses are tried at once")
     ground_init(&g);
     g.options.fallback_delay_ms = 5;
     ground_pool(&g);
-    name_is("somewhere.test", "127.0.0.1 127.0.0.2 127.0.0.3 127.0.0.4 127.0.0.5 127.0.0.6 127.0.0.7");
+    name_is("somewhere.test",
+            "127.0.0.1 127.0.0.2 127.0.0.3 127.0.0.4 127.0.0.5 127.0.0.6 127.0.0.7");
     for (i = 1; i <= 6; i++)
         place_is_silent(&g.where.at[i]);
     place_answers(&g.where.at[7]);
@@ -157,7 +161,10 @@ TEST(the_first_to_connect_wins_and_no_other_stays_open,
 static place *first_place;
 static int first_port;
 
-/* Before the second attempt connects, the first one's place answers it: both will have connected when the dial looks. */
+/*
+ * Before the second attempt connects, the first one's place answers it: both will have connected
+ * when the dial looks.
+ */
 static int let_the_first_connect(void *user, const char *network, const char *address, int fd)
 {
     script *s = (script *)user;
@@ -269,7 +276,8 @@ TEST(the_message_names_every_address_and_the_number_is_the_first_ones,
     name_is("somewhere.test", "127.0.0.1 127.0.0.2 ff0e::1");
     CHECK_EQ(dial_name(&g, 30000, &conn), VCP_ERR_CONNECT);
     CHECK_EQ(vcp_last_errno(), ECONNREFUSED);
-    snprintf(wanted, sizeof wanted, "dial tcp %s: 127.0.0.1:%d: connection refused; ", g.name, port);
+    snprintf(wanted, sizeof wanted, "dial tcp %s: 127.0.0.1:%d: connection refused; ", g.name,
+             port);
     CHECK_EQ(strncmp(vcp_last_error(), wanted, strlen(wanted)), 0);
     snprintf(wanted, sizeof wanted, "; 127.0.0.2:%d: connection refused", port);
     CHECK_HAS(vcp_last_error(), wanted);
@@ -298,8 +306,10 @@ TEST(families_take_turns_and_the_first_ones_begins,
      "address once")
 {
     const char *const cases[][2] = {
-        {"ff0e::1 ff0e::2 ff0e::3 127.0.0.2 127.0.0.3", "[ff0e::1] 127.0.0.2 [ff0e::2] 127.0.0.3 [ff0e::3]"},
-        {"127.0.0.3 127.0.0.2 127.0.0.1 ff0e::2 ff0e::1", "127.0.0.3 [ff0e::2] 127.0.0.2 [ff0e::1] 127.0.0.1"},
+        {"ff0e::1 ff0e::2 ff0e::3 127.0.0.2 127.0.0.3",
+         "[ff0e::1] 127.0.0.2 [ff0e::2] 127.0.0.3 [ff0e::3]"},
+        {"127.0.0.3 127.0.0.2 127.0.0.1 ff0e::2 ff0e::1",
+         "127.0.0.3 [ff0e::2] 127.0.0.2 [ff0e::1] 127.0.0.1"},
         {"127.0.0.1 ff0e::1 ff0e::2", "127.0.0.1 [ff0e::1] [ff0e::2]"},
         {"127.0.0.3 127.0.0.1", "127.0.0.3 127.0.0.1"},
         {"127.0.0.1 127.0.0.2 127.0.0.1 ff0e::1 ff0e::1", "127.0.0.1 [ff0e::1] 127.0.0.2"},

@@ -131,7 +131,10 @@ TEST(raw_ip_can_be_dialed, "networks: ip4:icmp and ip6:58: a ping of loopback (a
     request[3] = (unsigned char)sum;
     CHECK_EQ(vcp_conn_set_deadline(conn, at_most(5000)), VCP_OK);
     CHECK_EQ(vcp_conn_write(conn, request, sizeof request), (int64_t)sizeof request);
-    /* The socket hears its own request too; the answer is type 0. An IPv4 header of 20 bytes comes first. */
+    /*
+     * The socket hears its own request too; the answer is type 0. An IPv4 header of 20 bytes comes
+     * first.
+     */
     do {
         count = vcp_conn_read(conn, answer, sizeof answer);
         CHECK_EQ(count, 28);

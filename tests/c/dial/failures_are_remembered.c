@@ -1,4 +1,7 @@
-/* fail_fast_ms: what failed a moment ago fails at once; and addresses that failed of late are tried last. */
+/*
+ * fail_fast_ms: what failed a moment ago fails at once; and addresses that failed of late are tried
+ * last.
+ */
 #include "check.h"
 #include "dialing_threads.h"
 #include "fake_getaddrinfo.h"
@@ -22,7 +25,10 @@ static int tries(vcp_pool *pool, const char *address)
     return status < 0 ? status : VCP_OK;
 }
 
-/* Dials all the time until one dial of the destination is let through again; how long after `start` that was. */
+/*
+ * Dials all the time until one dial of the destination is let through again; how long after `start`
+ * that was.
+ */
 static int64_t let_through_after(vcp_pool *pool, script *s, const char *address, int64_t start)
 {
     int before = attempts(s);
@@ -57,7 +63,8 @@ TEST(after_a_failed_dial_others_fail_at_once_with_the_same_error,
     }
     if (now_ms() - start < FAST)
         CHECK_EQ(attempts(&g.s), 1);
-    CHECK_BETWEEN(let_through_after(pool, &g.s, g.where.at[1].address, start), FAST, at_most(FAST + LATENESS_MS));
+    CHECK_BETWEEN(let_through_after(pool, &g.s, g.where.at[1].address, start), FAST,
+                  at_most(FAST + LATENESS_MS));
     ground_end(&g);
 }
 
@@ -71,14 +78,18 @@ TEST(a_failed_probe_starts_it_anew, "failures: fail_fast_ms begins anew with eve
     for (i = 0; i < 3; i++) {
         start = now_ms();
         /* What let_through_after saw last was the probe, and it failed. */
-        CHECK(let_through_after(pool, &g.s, g.where.at[1].address, start) <= at_most(FAST + LATENESS_MS));
+        CHECK(let_through_after(pool, &g.s, g.where.at[1].address, start) <=
+              at_most(FAST + LATENESS_MS));
         start = g.s.all[g.s.count - 1].at_us / 1000;
         CHECK(let_through_after(pool, &g.s, g.where.at[1].address, start) >= FAST);
     }
     ground_end(&g);
 }
 
-/* 16 threads at the moment when the time has passed: one dials, the others fail at once until it has ended. */
+/*
+ * 16 threads at the moment when the time has passed: one dials, the others fail at once until it
+ * has ended.
+ */
 static void check_probe(int answers)
 {
     ground g;
@@ -121,7 +132,8 @@ static void check_probe(int answers)
         }
     } else {
         CHECK_EQ(probe.status, VCP_ERR_CONNECT);
-        CHECK_BETWEEN(let_through_after(pool, &g.s, g.where.at[1].address, start), FAST, at_most(FAST + LATENESS_MS));
+        CHECK_BETWEEN(let_through_after(pool, &g.s, g.where.at[1].address, start), FAST,
+                      at_most(FAST + LATENESS_MS));
     }
     ground_end(&g);
 }
@@ -297,7 +309,8 @@ TEST(an_idle_connection_is_handed_out_meanwhile,
         CHECK_EQ(vcp_conn_is_reused(conn), 1);
         give_back(conn);
         /* A hit shows nothing about new connections. */
-        CHECK_EQ(vcp_dial_with(pool, "tcp", g.where.at[1].address, &fresh, &conn), VCP_ERR_CALLBACK);
+        CHECK_EQ(vcp_dial_with(pool, "tcp", g.where.at[1].address, &fresh, &conn),
+                 VCP_ERR_CALLBACK);
     }
     CHECK_EQ(attempts(&g.s), 2);
     ground_end(&g);

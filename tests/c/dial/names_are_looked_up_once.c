@@ -1,4 +1,7 @@
-/* Names: one getaddrinfo for all who ask at once, none where nothing is to be asked, and what is remembered of it. */
+/*
+ * Names: one getaddrinfo for all who ask at once, none where nothing is to be asked, and what is
+ * remembered of it.
+ */
 #include "check.h"
 #include "dialing_threads.h"
 #include "fake_getaddrinfo.h"
@@ -136,7 +139,8 @@ TEST(a_hit_asks_nobody, "names: A hit, idle_count and get never look a name up")
 }
 
 /* How long after `start` the host is asked for once more, if it is dialed all the time. */
-static int64_t asked_anew_after(vcp_pool *pool, const char *host, const char *address, int64_t start, int64_t most)
+static int64_t asked_anew_after(vcp_pool *pool, const char *host, const char *address,
+                                int64_t start, int64_t most)
 {
     int before = calls_for(host);
     while (calls_for(host) == before) {
@@ -166,7 +170,8 @@ TEST(an_answer_serves_all_ports_and_networks_for_dns_cache_ms,
     dial_and_give_back(pool, "udp", other);
     if (now_ms() - start < 400)
         CHECK_EQ(calls_for("cached.test"), 1);
-    CHECK_BETWEEN(asked_anew_after(pool, "cached.test", address, start, 5000), 400, at_most(400 + LATENESS_MS));
+    CHECK_BETWEEN(asked_anew_after(pool, "cached.test", address, start, 5000), 400,
+                  at_most(400 + LATENESS_MS));
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
     server_close(&s);
     server_close(&u);
@@ -179,8 +184,8 @@ static void check_remembered(int code, int64_t dns_cache_ms, int64_t wanted_ms)
     int64_t start = now_ms();
     name_fails("none.test", code, 0);
     CHECK_EQ(vcp_dial(pool, "tcp", "none.test:1", &conn), VCP_ERR_RESOLVE);
-    CHECK_BETWEEN(asked_anew_after(pool, "none.test", "none.test:1", start, wanted_ms + 5000), wanted_ms,
-                  at_most(wanted_ms + LATENESS_MS));
+    CHECK_BETWEEN(asked_anew_after(pool, "none.test", "none.test:1", start, wanted_ms + 5000),
+                  wanted_ms, at_most(wanted_ms + LATENESS_MS));
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
 }
 
@@ -213,7 +218,8 @@ TEST(that_there_is_no_such_name_serves_for_five_seconds_at_the_most,
     int64_t start = now_ms();
     name_fails("gone.test", EAI_NONAME, 0);
     CHECK_EQ(vcp_dial(pool, "tcp", "gone.test:1", &conn), VCP_ERR_RESOLVE);
-    CHECK(asked_anew_after(pool, "gone.test", "gone.test:1", start, 10000) <= at_most(5000 + LATENESS_MS));
+    CHECK(asked_anew_after(pool, "gone.test", "gone.test:1", start, 10000) <=
+          at_most(5000 + LATENESS_MS));
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
 }
 
@@ -248,7 +254,10 @@ TEST(without_dns_cache_ms_nothing_is_remembered, "names: dns_cache_ms 0: every f
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
 }
 
-/* The dial that began it is gone; whoever dials meanwhile shares the lookup, and whoever dials later gets an answer. */
+/*
+ * The dial that began it is gone; whoever dials meanwhile shares the lookup, and whoever dials
+ * later gets an answer.
+ */
 TEST(a_late_answer_serves_those_who_still_want_it,
      "names: A lookup whose dial timed out serves those who ask meanwhile; a late answer does no "
      "harm")
@@ -297,7 +306,8 @@ TEST(a_failed_lookup_tells_its_eai_number,
      "names: RESOLVE: vcp_last_errno is the EAI_* value, EAI_SYSTEM too, and the message names "
      "the host")
 {
-    const int codes[] = {EAI_NONAME, EAI_NODATA, EAI_ADDRFAMILY, EAI_AGAIN, EAI_FAIL, EAI_MEMORY, EAI_SYSTEM};
+    const int codes[] = {EAI_NONAME, EAI_NODATA, EAI_ADDRFAMILY, EAI_AGAIN,
+                         EAI_FAIL,   EAI_MEMORY, EAI_SYSTEM};
     vcp_pool *pool = pool_new(NULL);
     vcp_conn *conn;
     size_t i;

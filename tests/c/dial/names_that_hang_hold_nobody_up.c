@@ -1,6 +1,7 @@
 /*
- * Names that hang: who asks for one is back at its deadline, everybody else is served, and the library's threads stay
- * few and end. getaddrinfo(3) cannot be stopped, so each lookup that hangs holds a thread until it returns.
+ * Names that hang: who asks for one is back at its deadline, everybody else is served, and the
+ * library's threads stay few and end. getaddrinfo(3) cannot be stopped, so each lookup that hangs
+ * holds a thread until it returns.
  */
 #include "check.h"
 #include "dialing_threads.h"
@@ -10,7 +11,10 @@
 #define RESOLVER_MOST 64
 #define SLOW_MOST 32
 
-/* Hanging names are numbered through all tests, so that each is new unless a test means it not to be. */
+/*
+ * Hanging names are numbered through all tests, so that each is new unless a test means it not to
+ * be.
+ */
 static int next_name;
 
 static int new_names(int count)
@@ -210,7 +214,10 @@ TEST(a_new_healthy_name_resolves_while_patient_dials_hang,
     server_close(&s);
 }
 
-/* They time out, their lookups fail at last, and they hang again: as when the system's DNS server is down. */
+/*
+ * They time out, their lookups fail at last, and they hang again: as when the system's DNS server
+ * is down.
+ */
 TEST(names_that_timed_out_lately_hold_half_of_the_threads_at_most,
      "names: Names that timed out within the last minute get at most half of the 64 places")
 {
@@ -233,7 +240,9 @@ TEST(names_that_timed_out_lately_hold_half_of_the_threads_at_most,
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
 }
 
-/* While its lookup hangs, a name that is asked for again shares it: one thread each, however often. */
+/*
+ * While its lookup hangs, a name that is asked for again shares it: one thread each, however often.
+ */
 TEST(names_that_hang_on_get_no_more_threads_when_asked_again,
      "names: The same names, asked for again while they hang, get no more places")
 {

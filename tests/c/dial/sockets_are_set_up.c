@@ -100,7 +100,8 @@ TEST(the_mode_is_set_at_each_borrow,
 {
     server s = tcp_server();
     vcp_pool *pool = pool_new(NULL);
-    uint32_t flags[] = {VCP_DIAL_NONBLOCKING, 0, VCP_DIAL_NONBLOCKING, VCP_DIAL_BLOCKING, 0, VCP_DIAL_NONBLOCKING};
+    uint32_t flags[] = {VCP_DIAL_NONBLOCKING, 0, VCP_DIAL_NONBLOCKING,
+                        VCP_DIAL_BLOCKING,    0, VCP_DIAL_NONBLOCKING};
     size_t i;
     for (i = 0; i < sizeof flags / sizeof flags[0]; i++) {
         vcp_conn *conn;
@@ -242,7 +243,10 @@ TEST(tcp_options_do_not_disturb_other_sockets,
     server_close(&d);
 }
 
-/* On every kind of unix socket, all of them asked for: setsockopt(IPPROTO_TCP) would fail there, and the dial with it. */
+/*
+ * On every kind of unix socket, all of them asked for: setsockopt(IPPROTO_TCP) would fail there,
+ * and the dial with it.
+ */
 TEST(unix_sockets_get_no_tcp_options, "sockets: TCP options are set on no kind of unix socket")
 {
     const int types[] = {SOCK_STREAM, SOCK_SEQPACKET, SOCK_DGRAM};
@@ -278,8 +282,12 @@ TEST(socket_options_of_the_borrower_stay, "sockets: Socket options that the borr
     server_close(&s);
 }
 
-/* IP_BIND_ADDRESS_NO_PORT (ip(7)): connect chooses the port, so that many sockets can share one local address. */
-static void expect_bound(const server *s, const char *local, const char *wanted, int port_is_left_to_connect)
+/*
+ * IP_BIND_ADDRESS_NO_PORT (ip(7)): connect chooses the port, so that many sockets can share one
+ * local address.
+ */
+static void expect_bound(const server *s, const char *local, const char *wanted,
+                         int port_is_left_to_connect)
 {
     vcp_pool_options options = pool_options();
     vcp_pool *pool;
@@ -290,7 +298,8 @@ static void expect_bound(const server *s, const char *local, const char *wanted,
     CHECK(vcp_conn_local_address(conn, text, sizeof text) > 0);
     CHECK_EQ(strncmp(text, wanted, strlen(wanted)), 0);
     if (s->family != AF_UNIX)
-        CHECK_EQ(option(vcp_conn_raw_fd(conn), IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT), port_is_left_to_connect);
+        CHECK_EQ(option(vcp_conn_raw_fd(conn), IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT),
+                 port_is_left_to_connect);
     CHECK_EQ(vcp_conn_discard(conn), VCP_OK);
     give_back(conn);
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);

@@ -162,7 +162,10 @@ static void fires(int number)
         handler_said = 1;
 }
 
-/* 64 threads dial what `like` says; the handler ends all of them within 50 ms, but for the lateness of this machine. */
+/*
+ * 64 threads dial what `like` says; the handler ends all of them within 50 ms, but for the lateness
+ * of this machine.
+ */
 static void check_handler_ends(member like)
 {
     enum { MANY = 64 };

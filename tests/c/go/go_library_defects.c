@@ -1,4 +1,7 @@
-/* The defects of the Go library that must stay fixed, one test each. Contract section 8, last paragraph. */
+/*
+ * The defects of the Go library that must stay fixed, one test each. Contract section 8, last
+ * paragraph.
+ */
 #include "check.h"
 
 TEST(the_first_give_back_after_close_idle_is_kept,

@@ -1,4 +1,7 @@
-/* What the tests of the Go library vconnpool show, by its names: ConnNum, ConnNumIde, Dial, Put, Get, Add, ... Section 8. */
+/*
+ * What the tests of the Go library vconnpool show, by its names: ConnNum, ConnNumIde, Dial, Put,
+ * Get, Add, ... Section 8.
+ */
 #include "check.h"
 
 TEST(conn_num_after_close,

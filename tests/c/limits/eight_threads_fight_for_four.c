@@ -1,9 +1,9 @@
 /*
- * Eight threads fight for four connections: dials, waits, timeouts, cancels, discards, evictions, puts, and a server that hangs
- * up. VCP_STRESS_MS in the environment says how long (2,000).
+ * Eight threads fight for four connections: dials, waits, timeouts, cancels, discards, evictions,
+ * puts, and a server that hangs up. VCP_STRESS_MS in the environment says how long (2,000).
  *
- * The server gives each connection a number of its own. Who borrows a connection marks that number as owned: nobody else
- * may own it then, and every answer carries it, together with what was asked.
+ * The server gives each connection a number of its own. Who borrows a connection marks that number
+ * as owned: nobody else may own it then, and every answer carries it, together with what was asked.
  */
 #include "check.h"
 #include <sched.h>
@@ -118,8 +118,8 @@ typedef struct worker {
 } worker;
 
 /*
- * One question and its answer: the connection's number, owned from now on, or 0 if the server hung up (then the library
- * discards the connection).
+ * One question and its answer: the connection's number, owned from now on, or 0 if the server hung
+ * up (then the library discards the connection).
  */
 static uint32_t asks(worker *w, vcp_conn *conn, uint32_t round)
 {
@@ -288,7 +288,8 @@ TEST(no_connection_has_two_owners_and_nothing_is_lost,
     own_threads = threads();
     heap = heap_bytes();
     fight(stress_ms(), &stats);
-    CHECK(g.hung_up > 0 && stats.waits > 0 && stats.reuses > 0 && stats.releases > 0 && stats.detached > 0);
+    CHECK(g.hung_up > 0 && stats.waits > 0 && stats.reuses > 0 && stats.releases > 0 &&
+          stats.detached > 0);
     CHECK_EQ(open_fds(), fds);
     CHECK_EQ(threads(), own_threads);
     if (slowness() == 1) {

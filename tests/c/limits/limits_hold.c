@@ -1,4 +1,6 @@
-/* max_conns and its kin, and the room that is made by closing the longest idle. Contract section 4. */
+/*
+ * max_conns and its kin, and the room that is made by closing the longest idle. Contract section 4.
+ */
 #include "check.h"
 
 static vcp_pool *pool_of_at_most(uint32_t max_conns)
@@ -251,7 +253,10 @@ TEST(limits_per_address_count_tags_apart,
     server_close(&s);
 }
 
-/* Room at the pool's limit is of no use to a destination at its own: nobody else's connection is closed for it. */
+/*
+ * Room at the pool's limit is of no use to a destination at its own: nobody else's connection is
+ * closed for it.
+ */
 TEST(nothing_is_closed_for_a_destination_at_its_own_limit,
      "limits: At its own limit a destination has nothing of others closed")
 {
@@ -315,7 +320,8 @@ static void *dials_and_hangs(void *argument)
     vcp_conn *conn;
     vcp_dial_options options = dial_options(0);
     options.timeout_ms = at_most(20000);
-    CHECK_EQ(vcp_dial_with((vcp_pool *)pair[0], "tcp", ((full_server *)pair[1])->s.address, &options, &conn),
+    CHECK_EQ(vcp_dial_with((vcp_pool *)pair[0], "tcp", ((full_server *)pair[1])->s.address,
+                           &options, &conn),
              VCP_ERR_POOL_CLOSED);
     CHECK(conn == NULL);
     return NULL;
@@ -364,7 +370,8 @@ static void *worker(void *unused)
         if (result >= 0) {
             int now = __sync_add_and_fetch(&crowd.out, 1);
             int seen = __atomic_load_n(&crowd.most, __ATOMIC_SEQ_CST);
-            while (now > seen && !__atomic_compare_exchange_n(&crowd.most, &seen, now, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
+            while (now > seen && !__atomic_compare_exchange_n(&crowd.most, &seen, now, 0,
+                                                              __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
                 /* `seen` holds what it is by now. */
             }
             CHECK(vcp_pool_conn_count(crowd.pool) <= LIMIT);
@@ -423,7 +430,9 @@ TEST(the_limit_holds_among_threads,
     }
     CHECK_BETWEEN(crowd.most, 1, LIMIT);
     CHECK(crowd.served > 0);
-    /* A dial whose caller was served with a connection given back meanwhile goes on for the shelf. */
+    /*
+     * A dial whose caller was served with a connection given back meanwhile goes on for the shelf.
+     */
     EVENTUALLY(stats_of(crowd.pool).dialing == 0, 5000);
     stats = stats_of(crowd.pool);
     CHECK_EQ(stats.borrowed, 0);

@@ -26,7 +26,10 @@ static void release_descriptors(void)
     }
 }
 
-/* The library could not even start its background work: the first dial of all, with no descriptor left. */
+/*
+ * The library could not even start its background work: the first dial of all, with no descriptor
+ * left.
+ */
 TEST(a_first_dial_without_descriptors_fails_and_the_next_works,
      "descriptors: The first dial of all without a descriptor is SYSTEM; the next one works, and "
      "so does its watch")
@@ -150,4 +153,3 @@ TEST(a_hit_needs_no_descriptor, "descriptors: A hit needs no descriptor")
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
     server_close(&s);
 }
-

@@ -197,7 +197,10 @@ TEST(a_slot_that_becomes_free_goes_to_the_oldest_waiter,
     server_close(&s);
 }
 
-/* The older waiter is another destination's: the connection is closed for its slot, and the younger one of its own waits on. */
+/*
+ * The older waiter is another destination's: the connection is closed for its slot, and the younger
+ * one of its own waits on.
+ */
 TEST(an_older_waiter_of_another_destination_gets_the_slot,
      "waiting: An older waiter of another destination is served by closing what is given back "
      "(EVICTED)")
@@ -398,7 +401,10 @@ TEST(a_dead_connection_is_not_handed_on,
     server_close(&s);
 }
 
-/* One dial hangs; the others wait their turn although nobody may wait at a limit, and count nowhere as waiters. */
+/*
+ * One dial hangs; the others wait their turn although nobody may wait at a limit, and count nowhere
+ * as waiters.
+ */
 TEST(dials_beyond_max_dials_per_address_wait_their_turn,
      "waiting: max_dials_per_address: those beyond wait their turn within the dial's timeout, and "
      "not against max_waiters")
@@ -508,7 +514,10 @@ TEST(one_failed_dial_fails_one_caller, "waiting: One failed dial fails one calle
     server_close(&s);
 }
 
-/* A dial to a server that never answers; what is given back to its destination meanwhile is the answer. */
+/*
+ * A dial to a server that never answers; what is given back to its destination meanwhile is the
+ * answer.
+ */
 TEST(a_dial_in_flight_takes_what_is_given_back,
      "waiting: A dial in flight is answered by what is given back meanwhile (not a FRESH one); "
      "its own failure fails nobody")

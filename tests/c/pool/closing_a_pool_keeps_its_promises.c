@@ -138,7 +138,8 @@ static void *borrows_until_closed(void *unused)
     (void)unused;
     for (;;) {
         vcp_conn *conn;
-        int result = vcp_dial(contested, contested_server->network, contested_server->address, &conn);
+        int result =
+            vcp_dial(contested, contested_server->network, contested_server->address, &conn);
         if (result < 0) {
             CHECK_EQ(result, VCP_ERR_POOL_CLOSED);
             CHECK(conn == NULL);

@@ -1,4 +1,7 @@
-/* on_event: every kind, every reason, and that the events and vcp_stats tell the same story. Contract section 4. */
+/*
+ * on_event: every kind, every reason, and that the events and vcp_stats tell the same story.
+ * Contract section 4.
+ */
 #include "check.h"
 
 enum { KINDS = VCP_EVENT_LEAK_RETURNED + 1, REASONS = VCP_CLOSE_FOREIGN_FD + 1, LAST_MOST = 64 };
@@ -443,7 +446,9 @@ TEST(events_and_stats_agree, "events: Events and vcp_stats agree")
     CHECK_EQ(vcp_pool_close_idle(pool), VCP_OK);
     CHECK_STATS_ADD_UP(pool);
     stats = stats_of(pool);
-    EVENTUALLY(kind_count(VCP_EVENT_DIAL_DONE) + kind_count(VCP_EVENT_DIAL_FAILED) == (int)stats.dials, 5000);
+    EVENTUALLY(kind_count(VCP_EVENT_DIAL_DONE) + kind_count(VCP_EVENT_DIAL_FAILED) ==
+                   (int)stats.dials,
+               5000);
     CHECK_EQ(kind_count(VCP_EVENT_DIAL_START), stats.dials);
     CHECK_EQ(kind_count(VCP_EVENT_DIAL_FAILED), stats.dial_failures);
     CHECK_EQ(kind_count(VCP_EVENT_REUSED), stats.reuses);
@@ -452,7 +457,8 @@ TEST(events_and_stats_agree, "events: Events and vcp_stats agree")
     CHECK_EQ(kind_count(VCP_EVENT_WAIT_DONE), stats.waits);
     CHECK(stats.waits > 0 && stats.reuses > 0 && stats.dial_failures > 0);
     EVENTUALLY(kind_count(VCP_EVENT_CLOSED) == (int)endings(&stats), 5000);
-    CHECK_EQ(reason_count(VCP_CLOSE_DISCARDED) + reason_count(VCP_CLOSE_FAILED), stats.closed_discarded);
+    CHECK_EQ(reason_count(VCP_CLOSE_DISCARDED) + reason_count(VCP_CLOSE_FAILED),
+             stats.closed_discarded);
     CHECK_EQ(reason_count(VCP_CLOSE_EVICTED), stats.closed_evicted);
     CHECK_EQ(reason_count(VCP_CLOSE_IDLE_FULL), stats.closed_idle_full);
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
@@ -460,7 +466,10 @@ TEST(events_and_stats_agree, "events: Events and vcp_stats agree")
     server_close(&bad);
 }
 
-/* A dial ahead hangs when its pool is closed, and an idle one has just died: the library's threads say no more. */
+/*
+ * A dial ahead hangs when its pool is closed, and an idle one has just died: the library's threads
+ * say no more.
+ */
 TEST(nothing_is_told_in_the_background_after_close,
      "events: After vcp_pool_close has returned, no thread of the library tells on_event anything")
 {

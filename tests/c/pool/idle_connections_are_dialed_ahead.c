@@ -1,4 +1,7 @@
-/* min_idle_per_address: kept up in the background for destinations lately borrowed. Contract section 4. */
+/*
+ * min_idle_per_address: kept up in the background for destinations lately borrowed. Contract
+ * section 4.
+ */
 #include "completions.h"
 
 /* The pause after a first failure. */
@@ -170,7 +173,10 @@ TEST(nothing_is_dialed_ahead_while_anyone_waits,
     server_close(&other);
 }
 
-/* A destination that fails is tried after 1 s, then 2 s: three attempts in 3 s and a little, and it comes back. */
+/*
+ * A destination that fails is tried after 1 s, then 2 s: three attempts in 3 s and a little, and it
+ * comes back.
+ */
 TEST(after_a_failure_it_pauses_longer_each_time,
      "min_idle: min_idle_per_address: pauses of 1 s, 2 s ... after failures")
 {
@@ -187,10 +193,12 @@ TEST(after_a_failure_it_pauses_longer_each_time,
     first = now_ms();
     EVENTUALLY(stats_of(pool).dial_failures == 2, 3 * FIRST_PAUSE_MS);
     second = now_ms();
-    CHECK_BETWEEN(second - first, FIRST_PAUSE_MS - LATENESS_MS, at_most(FIRST_PAUSE_MS + LATENESS_MS));
+    CHECK_BETWEEN(second - first, FIRST_PAUSE_MS - LATENESS_MS,
+                  at_most(FIRST_PAUSE_MS + LATENESS_MS));
     s = server_on(AF_INET, SOCK_STREAM, s.port, 16);
     EVENTUALLY(idle_at(pool, &s) == 1, 4 * FIRST_PAUSE_MS);
-    CHECK_BETWEEN(now_ms() - second, 2 * FIRST_PAUSE_MS - LATENESS_MS, at_most(2 * FIRST_PAUSE_MS + LATENESS_MS));
+    CHECK_BETWEEN(now_ms() - second, 2 * FIRST_PAUSE_MS - LATENESS_MS,
+                  at_most(2 * FIRST_PAUSE_MS + LATENESS_MS));
     failures = stats_of(pool).dial_failures;
     CHECK_EQ(failures, 2);
     CHECK(now_ms() - start >= 3 * FIRST_PAUSE_MS - LATENESS_MS);
@@ -222,7 +230,10 @@ TEST(a_server_that_hangs_up_at_once_is_not_flooded,
     start = now_ms();
     give_back(borrow(pool, &s));
     EVENTUALLY(stats_of(pool).dials >= 1 + 2 * 3, 5000);
-    /* The pool reads the coarse clock for ages, which is at most one tick of the kernel's timer (10 ms) behind. */
+    /*
+     * The pool reads the coarse clock for ages, which is at most one tick of the kernel's timer (10
+     * ms) behind.
+     */
     CHECK_BETWEEN(now_ms() - start, 1000 - 10, at_most(5000));
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
     CHECK_EQ(shutdown(s.fd, SHUT_RDWR), 0);
@@ -260,7 +271,8 @@ typedef struct {
 } holder;
 
 /* Dials at once for the borrower, and for nobody not until it may. */
-static int holds_for_nobody(void *user, const char *network, const char *address, int64_t timeout_ms)
+static int holds_for_nobody(void *user, const char *network, const char *address,
+                            int64_t timeout_ms)
 {
     holder *h = (holder *)user;
     (void)network;
@@ -282,7 +294,10 @@ static int opens(void *user, vcp_conn *conn, int fd)
     return vcp_conn_raw_fd(conn) != fd;
 }
 
-/* Dials for 70 services that hang took all threads, and every asynchronous dial that needs one stood behind them. */
+/*
+ * Dials for 70 services that hang took all threads, and every asynchronous dial that needs one
+ * stood behind them.
+ */
 TEST(what_is_dialed_ahead_takes_no_thread_from_those_who_wait,
      "min_idle: min_idle_per_address: dials for idle connections take no thread from asynchronous "
      "dials that somebody waits for")

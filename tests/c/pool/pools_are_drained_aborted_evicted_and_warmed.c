@@ -264,7 +264,10 @@ static server contested_server;
 static int evictions;
 static int is_over;
 
-/* Borrows and gives back; a connection that was there before an eviction that had ended must never come again. */
+/*
+ * Borrows and gives back; a connection that was there before an eviction that had ended must never
+ * come again.
+ */
 static void *borrows(void *unused)
 {
     static int made[65536];
@@ -297,7 +300,8 @@ TEST(evict_misses_none_that_is_being_borrowed,
     contested = pool_new(&options);
     CHECK_EQ(pthread_create(&thread, NULL, borrows, NULL), 0);
     while (now_ms() < end) {
-        CHECK_EQ(vcp_pool_evict(contested, contested_server.network, contested_server.address), VCP_OK);
+        CHECK_EQ(vcp_pool_evict(contested, contested_server.network, contested_server.address),
+                 VCP_OK);
         __atomic_add_fetch(&evictions, 1, __ATOMIC_ACQ_REL);
     }
     __atomic_store_n(&is_over, 1, __ATOMIC_RELEASE);

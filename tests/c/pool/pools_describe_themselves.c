@@ -1,4 +1,7 @@
-/* vcp_pool_describe: four forms, each with the pool's name, cut off as snprintf(3) does. Contract section 4. */
+/*
+ * vcp_pool_describe: four forms, each with the pool's name, cut off as snprintf(3) does. Contract
+ * section 4.
+ */
 #include "check.h"
 
 static char report[65536];
@@ -81,14 +84,17 @@ TEST(a_report_tells_what_the_pool_holds,
     CHECK_HAS(report, "\"max_conns\":10");
     CHECK_HAS(report, "\"dials\":3,");
     snprintf(wanted, sizeof wanted,
-             "{\"network\":\"tcp\",\"address\":\"%s\",\"reuse_tag\":\"\",\"idle\":1,\"borrowed\":1,\"dialing\":0,\"waiting\":0}",
+             "{\"network\":\"tcp\",\"address\":\"%s\",\"reuse_tag\":\"\",\"idle\":1,\"borrowed\":1,"
+             "\"dialing\":0,\"waiting\":0}",
              s.address);
     CHECK_HAS(report, wanted);
-    snprintf(wanted, sizeof wanted, "\"address\":\"%s\",\"reuse_tag\":\"blue\",\"idle\":0,\"borrowed\":1,", other.address);
+    snprintf(wanted, sizeof wanted,
+             "\"address\":\"%s\",\"reuse_tag\":\"blue\",\"idle\":0,\"borrowed\":1,", other.address);
     CHECK_HAS(report, wanted);
     CHECK_HAS(describe(pool, VCP_FORMAT_TEXT), "idle 1 borrowed 2 dialing 0 waiting 0");
     CHECK_HAS(report, s.address);
-    CHECK_HAS(describe(pool, VCP_FORMAT_OPENMETRICS), "vconnpool_connections{pool=\"\",state=\"borrowed\"} 2\n");
+    CHECK_HAS(describe(pool, VCP_FORMAT_OPENMETRICS),
+              "vconnpool_connections{pool=\"\",state=\"borrowed\"} 2\n");
     CHECK_HAS(report, "\nvconnpool_dials_total{pool=\"\"} 3\n");
     CHECK_STR(report + strlen(report) - 7, "\n# EOF\n");
     describe(pool, VCP_FORMAT_OPENMETRICS_BODY);

@@ -1,4 +1,7 @@
-/* At rest: dials - dial_failures + puts = idle + borrowed + gets + detached + stale + dirty + all closed. Section 4. */
+/*
+ * At rest: dials - dial_failures + puts = idle + borrowed + gets + detached + stale + dirty + all
+ * closed. Section 4.
+ */
 #include "check.h"
 
 TEST(a_new_pool_has_counted_nothing, "stats: All counters start at 0")
@@ -230,7 +233,11 @@ TEST(the_sum_holds_after_thousands_of_random_steps,
         s = &servers[(seed >> 16) % 3];
         if (choice < 120 && count < MOST) {
             vcp_conn *conn;
-            int result = dial_flags(pool, s, choice % 3 == 0 ? VCP_DIAL_FRESH : choice % 3 == 1 ? VCP_DIAL_REUSE_ONLY : 0, &conn);
+            int result = dial_flags(pool, s,
+                                    choice % 3 == 0   ? VCP_DIAL_FRESH
+                                    : choice % 3 == 1 ? VCP_DIAL_REUSE_ONLY
+                                                      : 0,
+                                    &conn);
             if (result >= 0) {
                 held[count++] = conn;
             } else {

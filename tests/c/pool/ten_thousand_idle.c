@@ -1,4 +1,7 @@
-/* Ten thousand idle connections to a server in another process, and nothing left of them. Contract sections 2 and 4. */
+/*
+ * Ten thousand idle connections to a server in another process, and nothing left of them. Contract
+ * sections 2 and 4.
+ */
 #include <sys/epoll.h>
 
 #include "check.h"
@@ -136,7 +139,8 @@ TEST(ten_thousand_come_and_go_without_a_trace,
     one_life(conns);
     CHECK_BASELINE(fds, tasks);
     after = heap_bytes();
-    printf("  %d connections; heap at rest %lld, then %lld bytes\n", far.count, (long long)heap, (long long)after);
+    printf("  %d connections; heap at rest %lld, then %lld bytes\n", far.count, (long long)heap,
+           (long long)after);
     if (slowness() == 1) {
         CHECK_BETWEEN(after - heap, -1024, 1024);
     }

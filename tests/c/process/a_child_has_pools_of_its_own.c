@@ -1,4 +1,7 @@
-/* What a forked child finds in the pools that it inherited, and what of it the parent notices: nothing. Contract section 7. */
+/*
+ * What a forked child finds in the pools that it inherited, and what of it the parent notices:
+ * nothing. Contract section 7.
+ */
 #include "child_processes.h"
 
 #define IDLE 3
@@ -174,7 +177,8 @@ static void is_held_by_its_limits(void *argument)
     int i;
     for (i = 0; i <= IDLE; i++)
         conns[i] = borrow(h->pool, &h->s);
-    CHECK_EQ(vcp_dial(h->pool, h->s.network, h->s.address, &conns[IDLE + 1]), VCP_ERR_POOL_EXHAUSTED);
+    CHECK_EQ(vcp_dial(h->pool, h->s.network, h->s.address, &conns[IDLE + 1]),
+             VCP_ERR_POOL_EXHAUSTED);
     CHECK_EQ(vcp_pool_new(NULL, &h->pool), VCP_OK);
     for (i = 0; i <= IDLE + 1; i++)
         conns[i] = borrow(h->pool, &h->s);
@@ -544,7 +548,10 @@ static int sleepers(void)
     return count;
 }
 
-/* Nothing ends, and nobody is awake either: a shared eventfd that somebody wrote to would keep its readers spinning. */
+/*
+ * Nothing ends, and nobody is awake either: a shared eventfd that somebody wrote to would keep its
+ * readers spinning.
+ */
 static void check_nobody_was_disturbed(under_way *u)
 {
     clock_t before = clock();
@@ -699,7 +706,9 @@ static int sockets_open(void)
     return count;
 }
 
-/* Of the library's sockets one is left, the borrowed one: the one that was being connected is gone. */
+/*
+ * Of the library's sockets one is left, the borrowed one: the one that was being connected is gone.
+ */
 static void has_no_dial_in_flight(void *argument)
 {
     under_way *u = (under_way *)argument;
@@ -746,7 +755,9 @@ TEST(a_parents_close_reaches_the_peer_while_a_child_holds_a_copy,
     one.h = home_new();
     one.may_go = gate_new();
     child = child_that(BY_FORK, 30, holds_its_copies, &one);
-    /* What the program takes is not shut down: it is the last one dialed, the first one handed out. */
+    /*
+     * What the program takes is not shut down: it is the last one dialed, the first one handed out.
+     */
     given = vcp_pool_get(one.h.pool, one.h.s.network, one.h.s.address, NULL);
     CHECK_EQ(given, one.h.idle[IDLE - 1]);
     conn = borrow(one.h.pool, &one.h.s);
@@ -1099,7 +1110,10 @@ TEST(a_dial_that_finds_an_unfit_one_whose_data_forks_fails_in_the_child,
         give_back(conn);
         conn = borrow(pool, &f.s);
     }
-    /* While it is borrowed, so that the watch, which looks for bytes after half a second of rest, does not find it first. */
+    /*
+     * While it is borrowed, so that the watch, which looks for bytes after half a second of rest,
+     * does not find it first.
+     */
     fd = vcp_conn_raw_fd(conn);
     CHECK_EQ(send(peer, "!", 1, MSG_NOSIGNAL), 1);
     CHECK(readable_within(fd, 5000));

@@ -1,5 +1,7 @@
-/* Forks while many threads hold the library's locks: no child hangs, and none touches its parent's connections. Contract
- * section 7. */
+/*
+ * Forks while many threads hold the library's locks: no child hangs, and none touches its parent's
+ * connections. Contract section 7.
+ */
 #include "child_processes.h"
 #include "completions.h"
 
@@ -94,7 +96,8 @@ static watcher watcher_of(server s)
 {
     watcher w;
     w.s = s;
-    w.saw = (seen *)mmap(NULL, sizeof *w.saw, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    w.saw = (seen *)mmap(NULL, sizeof *w.saw, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+                         -1, 0);
     CHECK(w.saw != MAP_FAILED);
     w.saw->parent = getpid();
     w.process = split(BY_FORK);
@@ -133,8 +136,8 @@ typedef struct hammer {
     pthread_t thread;
 } hammer;
 
-static int resolves_to_loopback(void *user, const char *network, const char *host, int64_t timeout_ms,
-                                vcp_resolved *out)
+static int resolves_to_loopback(void *user, const char *network, const char *host,
+                                int64_t timeout_ms, vcp_resolved *out)
 {
     (void)user;
     (void)network;
@@ -228,7 +231,10 @@ static void crowd_ends(ground *g, hammer *crowd, int count)
 
 /* ---- the children ---- */
 
-/* Every way once, and the end of the pool: pins, locks and helpers of the parent's threads must not matter. */
+/*
+ * Every way once, and the end of the pool: pins, locks and helpers of the parent's threads must not
+ * matter.
+ */
 static void strikes_every_way(void *argument)
 {
     ground *g = (ground *)argument;
@@ -329,8 +335,8 @@ TEST(of_five_thousand_quick_forks_under_contention_none_hangs,
     start = now_ms();
     for (i = 0; i < count; i++)
         CHECK_CHILD(child_that(BY_FORK, 2, crowds_at_a_limit, &g));
-    printf("  %d children in %lld ms, %d rounds of the parent\n", count, (long long)(now_ms() - start),
-           load(&g.rounds));
+    printf("  %d children in %lld ms, %d rounds of the parent\n", count,
+           (long long)(now_ms() - start), load(&g.rounds));
     crowd_ends(&g, crowd, HAMMERS);
     CHECK_EQ(pthread_join(looker, NULL), 0);
     CHECK_EQ(vcp_cancel_free(g.token), VCP_OK);
@@ -348,7 +354,8 @@ typedef struct {
     int stop;
 } forker;
 
-static int forks_and_refuses(void *user, const char *network, const char *address, int64_t timeout_ms)
+static int forks_and_refuses(void *user, const char *network, const char *address,
+                             int64_t timeout_ms)
 {
     forker *f = (forker *)user;
     pid_t child = fork();
@@ -381,7 +388,10 @@ static void *frees_queues(void *argument)
     return NULL;
 }
 
-/* In the child the callback returned to a thread of the library that then locked what another thread held for ever. */
+/*
+ * In the child the callback returned to a thread of the library that then locked what another
+ * thread held for ever.
+ */
 TEST(children_forked_on_a_helper_thread_end,
      "fork: A child forked inside a callback on a thread of the library ends, whatever lock "
      "another thread held")

@@ -1,4 +1,7 @@
-/* A life of every kind, and the process is as it was: descriptors and threads by /proc/self. Contract sections 2 and 4. */
+/*
+ * A life of every kind, and the process is as it was: descriptors and threads by /proc/self.
+ * Contract sections 2 and 4.
+ */
 #include "check.h"
 #include "child_processes.h"
 
@@ -251,7 +254,8 @@ typedef struct crowd {
     int is_over;
 } crowd;
 
-static int connects_at_once(void *user, const char *network, const char *address, int64_t timeout_ms)
+static int connects_at_once(void *user, const char *network, const char *address,
+                            int64_t timeout_ms)
 {
     int ends[2];
     (void)user;

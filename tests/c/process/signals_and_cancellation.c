@@ -65,8 +65,9 @@ static void tick(int number)
 }
 
 /*
- * A handler without SA_RESTART every 2 ms: every system call that waits is interrupted. Under valgrind the period is longer,
- * or the handlers would leave no time for anything else; what is interrupted takes longer by the same factor.
+ * A handler without SA_RESTART every 2 ms: every system call that waits is interrupted. Under
+ * valgrind the period is longer, or the handlers would leave no time for anything else; what is
+ * interrupted takes longer by the same factor.
  */
 #define TICK_US (2000 * slowness())
 #define INTERRUPTED_MS (150 * slowness())
@@ -118,8 +119,9 @@ TEST(a_read_goes_on_after_a_signal, "signals: vcp_conn_read retries EINTR and ke
 }
 
 /*
- * Signals go to the main thread, which writes; this one reads half a megabyte after each tick. Of 16 MB the kernel holds less
- * than 8 (SO_RCVBUF is small, tcp_wmem ends at 4 MB), so at least 16 ticks come before the write can end.
+ * Signals go to the main thread, which writes; this one reads half a megabyte after each tick. Of
+ * 16 MB the kernel holds less than 8 (SO_RCVBUF is small, tcp_wmem ends at 4 MB), so at least 16
+ * ticks come before the write can end.
  */
 static void *drains(void *fd)
 {

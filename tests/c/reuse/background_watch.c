@@ -1,4 +1,7 @@
-/* What the library notices without any borrow, and how its threads behave. Contract sections 2 and 4. */
+/*
+ * What the library notices without any borrow, and how its threads behave. Contract sections 2 and
+ * 4.
+ */
 #include "check.h"
 
 static vcp_pool *pool_with(int32_t liveness)
@@ -89,7 +92,9 @@ TEST(strict_notices_bytes_after_a_long_idle_too,
     server_close(&s);
 }
 
-/* A short idle period, a borrow, another idle period: the watch must not have been lost on the way. */
+/*
+ * A short idle period, a borrow, another idle period: the watch must not have been lost on the way.
+ */
 TEST(what_was_borrowed_in_between_is_still_watched,
      "watch: STRICT: the watch is there again after a borrow that interrupted it")
 {
@@ -293,7 +298,8 @@ TEST(the_librarys_threads_block_every_signal, "watch: The library's threads bloc
         fclose(status);
         /* 32 and 33 belong to libc. */
         for (signal_number = 1; signal_number <= 64; signal_number++) {
-            if (signal_number != SIGKILL && signal_number != SIGSTOP && signal_number != 32 && signal_number != 33) {
+            if (signal_number != SIGKILL && signal_number != SIGSTOP && signal_number != 32 &&
+                signal_number != 33) {
                 CHECK(blocked >> (signal_number - 1) & 1);
             }
         }

@@ -1,6 +1,7 @@
 /*
- * A thread that borrows again what it used last asks no lock: everything that has to know of such a borrow (waiters, counts, limits,
- * timeouts, drain, abort, evict, close, fork) finds out all the same. Contract sections 4, 6 and 7.
+ * A thread that borrows again what it used last asks no lock: everything that has to know of such a
+ * borrow (waiters, counts, limits, timeouts, drain, abort, evict, close, fork) finds out all the
+ * same. Contract sections 4, 6 and 7.
  */
 #include "check.h"
 #include "child_processes.h"
@@ -21,12 +22,12 @@ static vcp_conn *borrow_again(vcp_pool *pool, const server *s)
 }
 
 /* It leads to that peer still. */
-#define CHECK_ALIVE(conn, peer)                                       \
-    do {                                                              \
-        char alive_;                                                  \
-        CHECK_EQ(vcp_conn_write(conn, "?", 1), 1);                    \
-        CHECK(readable_within(peer, 5000));                           \
-        CHECK(recv(peer, &alive_, 1, 0) == 1 && alive_ == '?');       \
+#define CHECK_ALIVE(conn, peer)                                 \
+    do {                                                        \
+        char alive_;                                            \
+        CHECK_EQ(vcp_conn_write(conn, "?", 1), 1);              \
+        CHECK(readable_within(peer, 5000));                     \
+        CHECK(recv(peer, &alive_, 1, 0) == 1 && alive_ == '?'); \
     } while (0)
 
 static vcp_pool *watching_pool(uint32_t max_conns, int64_t wait_timeout_ms)
@@ -124,7 +125,8 @@ TEST(every_number_is_exact,
     CHECK_EQ(vcp_conn_uses(conn), TIMES + 2);
     CHECK_EQ(idle_at(pool, &s), 0);
     CHECK_EQ(vcp_pool_conn_count(pool), 1);
-    CHECK(vcp_pool_describe(pool, VCP_FORMAT_OPENMETRICS, text, sizeof text) < (int64_t)sizeof text);
+    CHECK(vcp_pool_describe(pool, VCP_FORMAT_OPENMETRICS, text, sizeof text) <
+          (int64_t)sizeof text);
     stats = stats_of(pool);
     CHECK_EQ(stats.borrowed, 1);
     CHECK_EQ(stats.idle, 0);
@@ -233,7 +235,10 @@ TEST(idle_timeout_counts_from_the_last_use,
     server_close(&s);
 }
 
-/* What makes room is the one that was used longest ago, not the one that was put on the shelf longest ago. */
+/*
+ * What makes room is the one that was used longest ago, not the one that was put on the shelf
+ * longest ago.
+ */
 TEST(the_longest_idle_is_by_the_last_use, "fast path: so does which one is closed to make room")
 {
     server a = tcp_server();
@@ -554,7 +559,9 @@ TEST(the_text_decides_not_where_it_stands,
     server_close(&b);
 }
 
-/* Texts as one that formats into a buffer of its own has them, and whose callbacks format others. */
+/*
+ * Texts as one that formats into a buffer of its own has them, and whose callbacks format others.
+ */
 typedef struct formatter {
     const server *s;
     char address[160];
@@ -603,7 +610,10 @@ TEST(a_text_that_changes_during_its_dial_leads_to_nothing_else,
     server_close(&s);
 }
 
-/* The library peeks by syscall(2): the pool that is asked meanwhile how many are borrowed, and what it said. */
+/*
+ * The library peeks by syscall(2): the pool that is asked meanwhile how many are borrowed, and what
+ * it said.
+ */
 static vcp_pool *asked_at_peek;
 static uint64_t borrowed_at_peek;
 
@@ -634,7 +644,8 @@ long syscall(long number, ...)
         a[i] = va_arg(arguments, long);
     }
     /* The sixth is passed on the stack: looked at only where it was. */
-    if (number == SYS_recvfrom || (number == SYS_futex && (a[1] & FUTEX_CMD_MASK) == FUTEX_WAIT_BITSET)) {
+    if (number == SYS_recvfrom ||
+        (number == SYS_futex && (a[1] & FUTEX_CMD_MASK) == FUTEX_WAIT_BITSET)) {
         a[5] = va_arg(arguments, long);
     }
     va_end(arguments);
@@ -650,7 +661,10 @@ long syscall(long number, ...)
 }
 #endif
 
-/* A number that is nobody's may become another socket's, whose pending error (SO_ERROR) a look takes. */
+/*
+ * A number that is nobody's may become another socket's, whose pending error (SO_ERROR) a look
+ * takes.
+ */
 TEST(only_what_is_borrowed_is_looked_at,
      "fast path: The library looks at no descriptor that is not its own at that moment: another "
      "socket's pending error stays")

@@ -1,4 +1,7 @@
-/* Idle age, lifetime and number of uses: at borrow, at give-back, in the background. Contract section 4. */
+/*
+ * Idle age, lifetime and number of uses: at borrow, at give-back, in the background. Contract
+ * section 4.
+ */
 #include "check.h"
 
 TEST(an_old_idle_one_is_not_borrowed, "lifetime: idle_timeout_ms is checked at borrow")

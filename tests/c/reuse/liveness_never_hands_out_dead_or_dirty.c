@@ -1,4 +1,7 @@
-/* What is looked at before a connection is handed out again, in each liveness mode. Contract section 4. */
+/*
+ * What is looked at before a connection is handed out again, in each liveness mode. Contract
+ * section 4.
+ */
 #include "check.h"
 
 static vcp_pool *pool_with(int32_t liveness)

@@ -1,4 +1,7 @@
-/* All connections of a server die at once. Contract section 4, STRICT; the others of a destination are not the borrower's work. */
+/*
+ * All connections of a server die at once. Contract section 4, STRICT; the others of a destination
+ * are not the borrower's work.
+ */
 #include "check.h"
 
 enum { MOST = 200 };

@@ -1,4 +1,7 @@
-/* verify_release: at give-back the fd is checked to be the pool's own socket, and its mode put back. Section 4. */
+/*
+ * verify_release: at give-back the fd is checked to be the pool's own socket, and its mode put
+ * back. Section 4.
+ */
 #include "check.h"
 
 static vcp_pool *verifying_pool(void)

@@ -1,4 +1,7 @@
-/* All helper threads of the library in the program's hands: whatever needs one waits until they are let go. */
+/*
+ * All helper threads of the library in the program's hands: whatever needs one waits until they are
+ * let go.
+ */
 #ifndef BUSY_HELPERS_H
 #define BUSY_HELPERS_H
 
@@ -14,7 +17,8 @@ typedef struct crew {
     int may_go;
 } crew;
 
-static inline int crew_holds(void *user, const char *network, const char *address, int64_t timeout_ms)
+static inline int crew_holds(void *user, const char *network, const char *address,
+                             int64_t timeout_ms)
 {
     crew *c = (crew *)user;
     (void)network;
@@ -40,7 +44,8 @@ static inline void crew_begins(crew *c)
     c->queue = queue_new();
     for (i = 0; i < CREW; i++) {
         vcp_conn *conn;
-        CHECK_EQ(vcp_dial_async(c->pool, "tcp", "127.0.0.1:1", NULL, c->queue, c, &conn), VCP_ERR_IN_PROGRESS);
+        CHECK_EQ(vcp_dial_async(c->pool, "tcp", "127.0.0.1:1", NULL, c->queue, c, &conn),
+                 VCP_ERR_IN_PROGRESS);
     }
     EVENTUALLY(__sync_add_and_fetch(&c->inside, 0) == CREW, 10000);
 }

@@ -1,8 +1,8 @@
 /*
  * check.h - all that nearly every C test needs. Header only; C99 and C++11.
  *
- * A test is TEST(name, "subject: the rule that it shows") { ... }, see test.h. A failed check prints where and what,
- * and ends the process.
+ * A test is TEST(name, "subject: the rule that it shows") { ... }, see test.h. A failed check
+ * prints where and what, and ends the process.
  */
 #ifndef CHECK_H
 #define CHECK_H

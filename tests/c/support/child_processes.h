@@ -1,5 +1,6 @@
 /*
- * child_processes.h - children of the test's process: made in three ways, each runs one function, and must end well and in time.
+ * child_processes.h - children of the test's process: made in three ways, each runs one function,
+ * and must end well and in time.
  */
 #ifndef CHILD_PROCESSES_H
 #define CHILD_PROCESSES_H
@@ -47,8 +48,9 @@ static inline int others_sleep_for_a_while(void)
 }
 
 /*
- * As fork(2). Only the first runs the handlers of pthread_atfork(3), and libc makes its malloc usable in the child for the first
- * alone: for the others no thread may be inside malloc, as one is that starts or ends.
+ * As fork(2). Only the first runs the handlers of pthread_atfork(3), and libc makes its malloc
+ * usable in the child for the first alone: for the others no thread may be inside malloc, as one is
+ * that starts or ends.
  */
 static inline pid_t split(way how)
 {
@@ -62,8 +64,9 @@ static inline pid_t split(way how)
 }
 
 /*
- * A child that has done what it should. What it inherited and left alone stays allocated, some of it held only by
- * pointers into its middle (a hash table), which valgrind would call "possibly lost"; another program has no leaks.
+ * A child that has done what it should. What it inherited and left alone stays allocated, some of
+ * it held only by pointers into its middle (a hash table), which valgrind would call "possibly
+ * lost"; another program has no leaks.
  */
 static inline void child_ends(void)
 {
@@ -94,7 +97,8 @@ static inline void check_child(const char *file, int line, pid_t child)
         ended = waitpid(child, &status, 0);
     } while (ended < 0 && errno == EINTR);
     check_equal(file, line, "the child is waited for", ended, child);
-    check_true(file, line, "the child did not hang", !(WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM));
+    check_true(file, line, "the child did not hang",
+               !(WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM));
     check_equal(file, line, "the child ended well", status, 0);
 }
 

@@ -1,7 +1,8 @@
 /*
  * clock.h - the time, upper bounds of time, and waiting for what takes a while.
  *
- * VCP_SLOW=n in the environment widens every upper bound n times (for valgrind and sanitizers); lower bounds stay.
+ * VCP_SLOW=n in the environment widens every upper bound n times (for valgrind and sanitizers);
+ * lower bounds stay.
  */
 #ifndef CLOCK_H
 #define CLOCK_H
@@ -37,10 +38,15 @@ static inline int64_t at_most(int64_t ms)
 /* How late a thread of a busy two-core machine may be woken: no promise of the library. */
 #define LATENESS_MS 250
 
-/* The call that began at `start` took as long as it should; 1 ms for the rounding of both readings. */
+/*
+ * The call that began at `start` took as long as it should; 1 ms for the rounding of both readings.
+ */
 #define CHECK_TOOK(start, ms) CHECK_BETWEEN(now_ms() - (start), (ms)-1, at_most((ms) + LATENESS_MS))
 
-/* Lets time pass where the passing of time is what is tested (an age, a "nothing happens"), never to hide a race. */
+/*
+ * Lets time pass where the passing of time is what is tested (an age, a "nothing happens"), never
+ * to hide a race.
+ */
 static inline void let_pass(int64_t ms)
 {
     int64_t end = now_ms() + ms;
@@ -52,27 +58,27 @@ static inline void let_pass(int64_t ms)
 }
 
 /* For what the contract allows time for: holds within so many milliseconds, or the test fails. */
-#define EVENTUALLY(holds, ms)                                                               \
-    do {                                                                                    \
-        int64_t eventually_end = now_ms() + at_most(ms);                                    \
-        while (!(holds)) {                                                                  \
-            if (now_ms() > eventually_end) {                                                \
-                check_failed(__FILE__, __LINE__, "not within " #ms " ms: " #holds);         \
-            }                                                                               \
-            poll(NULL, 0, 1);                                                               \
-        }                                                                                   \
+#define EVENTUALLY(holds, ms)                                                       \
+    do {                                                                            \
+        int64_t eventually_end = now_ms() + at_most(ms);                            \
+        while (!(holds)) {                                                          \
+            if (now_ms() > eventually_end) {                                        \
+                check_failed(__FILE__, __LINE__, "not within " #ms " ms: " #holds); \
+            }                                                                       \
+            poll(NULL, 0, 1);                                                       \
+        }                                                                           \
     } while (0)
 
 /* Holds now and all the time from now on. */
-#define STAYS(holds, ms)                                                                    \
-    do {                                                                                    \
-        int64_t stays_end = now_ms() + (ms);                                                \
-        do {                                                                                \
-            if (!(holds)) {                                                                 \
+#define STAYS(holds, ms)                                                                     \
+    do {                                                                                     \
+        int64_t stays_end = now_ms() + (ms);                                                 \
+        do {                                                                                 \
+            if (!(holds)) {                                                                  \
                 check_failed(__FILE__, __LINE__, "did not stay so for " #ms " ms: " #holds); \
-            }                                                                               \
-            poll(NULL, 0, 2);                                                               \
-        } while (now_ms() < stays_end);                                                     \
+            }                                                                                \
+            poll(NULL, 0, 2);                                                                \
+        } while (now_ms() < stays_end);                                                      \
     } while (0)
 
 #endif

@@ -58,15 +58,15 @@ static inline void next_fails(vcp_queue *queue, void *token, int status)
     CHECK(completion.conn == NULL);
 }
 
-static inline int dial_async(vcp_pool *pool, const server *s, const vcp_dial_options *options, vcp_queue *queue,
-                             void *token, vcp_conn **conn)
+static inline int dial_async(vcp_pool *pool, const server *s, const vcp_dial_options *options,
+                             vcp_queue *queue, void *token, vcp_conn **conn)
 {
     return vcp_dial_async(pool, s->network, s->address, options, queue, token, conn);
 }
 
 /* Begins a dial that is answered later. */
-static inline void begin_dial(vcp_pool *pool, const server *s, const vcp_dial_options *options, vcp_queue *queue,
-                              void *token)
+static inline void begin_dial(vcp_pool *pool, const server *s, const vcp_dial_options *options,
+                              vcp_queue *queue, void *token)
 {
     vcp_conn *conn = (vcp_conn *)token;
     CHECK_EQ(dial_async(pool, s, options, queue, token, &conn), VCP_ERR_IN_PROGRESS);

@@ -1,5 +1,6 @@
 /*
- * dialing_threads.h - many threads that dial at once, and how late a thread of this machine wakes up at this time of day.
+ * dialing_threads.h - many threads that dial at once, and how late a thread of this machine wakes
+ * up at this time of day.
  */
 #ifndef DIALING_THREADS_H
 #define DIALING_THREADS_H
@@ -83,7 +84,10 @@ static inline void member_ends(member *m)
     CHECK_EQ(pthread_join(m->thread, NULL), 0);
 }
 
-/* All of them dial what `like` dials; a %d in its address becomes the member's number, counted from `first`. */
+/*
+ * All of them dial what `like` dials; a %d in its address becomes the member's number, counted from
+ * `first`.
+ */
 static inline void crowd_starts(crowd *c, int count, const member *like, int first)
 {
     const char *number = strstr(like->address, "%d");
@@ -93,8 +97,8 @@ static inline void crowd_starts(crowd *c, int count, const member *like, int fir
     for (i = 0; i < count; i++) {
         c->all[i] = *like;
         if (number != NULL)
-            snprintf(c->all[i].address, sizeof c->all[i].address, "%.*s%d%s", (int)(number - like->address),
-                     like->address, first + i, number + 2);
+            snprintf(c->all[i].address, sizeof c->all[i].address, "%.*s%d%s",
+                     (int)(number - like->address), like->address, first + i, number + 2);
     }
     for (i = 0; i < count; i++)
         member_starts(&c->all[i]);
@@ -149,7 +153,10 @@ static inline void *naps(void *argument)
     return NULL;
 }
 
-/* How late the last of so many threads comes back from a bare poll(2) of `ms`: no promise of the library. */
+/*
+ * How late the last of so many threads comes back from a bare poll(2) of `ms`: no promise of the
+ * library.
+ */
 static inline int64_t lateness_of(int count, int64_t ms)
 {
     pthread_t napping[CROWD_MOST];

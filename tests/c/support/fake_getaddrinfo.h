@@ -1,8 +1,10 @@
 /*
- * fake_getaddrinfo.h - a getaddrinfo(3) of the test's own. A symbol of the executable comes before libc's for every library, so
- * libvconnpool asks this one: which names there are, how they fail, and how long they take is up to the test.
+ * fake_getaddrinfo.h - a getaddrinfo(3) of the test's own. A symbol of the executable comes before
+ * libc's for every library, so libvconnpool asks this one: which names there are, how they fail,
+ * and how long they take is up to the test.
  *
- * Names that begin with "hang" do not answer before names_let_go(); then they are what names_after_hanging says.
+ * Names that begin with "hang" do not answer before names_let_go(); then they are what
+ * names_after_hanging says.
  */
 #ifndef FAKE_GETADDRINFO_H
 #define FAKE_GETADDRINFO_H
@@ -142,7 +144,8 @@ static inline struct addrinfo *answer_of(const char *text, int type)
     char *ip;
     snprintf(copy, sizeof copy, "%s", text);
     for (ip = strtok_r(copy, " ", &rest); ip != NULL; ip = strtok_r(NULL, " ", &rest)) {
-        struct addrinfo *one = (struct addrinfo *)calloc(1, sizeof *one + sizeof(struct sockaddr_storage));
+        struct addrinfo *one =
+            (struct addrinfo *)calloc(1, sizeof *one + sizeof(struct sockaddr_storage));
         struct sockaddr_in *v4 = (struct sockaddr_in *)(one + 1);
         struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)(one + 1);
         one->ai_socktype = type;
@@ -170,7 +173,8 @@ extern "C" {
 #define NEVER_THROWS
 #endif
 
-int getaddrinfo(const char *host, const char *service, const struct addrinfo *hints, struct addrinfo **list)
+int getaddrinfo(const char *host, const char *service, const struct addrinfo *hints,
+                struct addrinfo **list)
 {
     known_name *name;
     int hangs = strncmp(host, "hang", 4) == 0;

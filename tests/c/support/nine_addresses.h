@@ -1,6 +1,7 @@
 /*
- * nine_addresses.h - one port on nine addresses of this machine, each of which answers, refuses, or is silent; and a resolve and a
- * control callback that follow a script and note which address was tried when.
+ * nine_addresses.h - one port on nine addresses of this machine, each of which answers, refuses, or
+ * is silent; and a resolve and a control callback that follow a script and note which address was
+ * tried when.
  */
 #ifndef NINE_ADDRESSES_H
 #define NINE_ADDRESSES_H
@@ -128,13 +129,19 @@ static inline void place_is_silent(place *p)
     }
 }
 
-/* What is not connected yet is refused from now on (a silent place refuses at the client's next SYN). */
+/*
+ * What is not connected yet is refused from now on (a silent place refuses at the client's next
+ * SYN).
+ */
 static inline void place_refuses(place *p)
 {
     CHECK_EQ(shutdown(p->fd, SHUT_RDWR), 0);
 }
 
-/* The place's end of the connection from that port (0: of any); what comes before from others is closed. */
+/*
+ * The place's end of the connection from that port (0: of any); what comes before from others is
+ * closed.
+ */
 static inline int place_accepts(place *p, int wanted)
 {
     struct sockaddr_storage from;
@@ -174,7 +181,10 @@ typedef struct tried {
 typedef struct script {
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    /* What resolve does: adds each address once so much time has passed since its call, then returns, or holds. */
+    /*
+     * What resolve does: adds each address once so much time has passed since its call, then
+     * returns, or holds.
+     */
     char text[256];
     const char *ips[16];
     int64_t after_ms[16];
@@ -233,8 +243,8 @@ static inline int attempts(script *s)
     return script_number(s, &s->count);
 }
 
-static inline int script_resolve(void *user, const char *network, const char *host, int64_t timeout_ms,
-                                 vcp_resolved *out)
+static inline int script_resolve(void *user, const char *network, const char *host,
+                                 int64_t timeout_ms, vcp_resolved *out)
 {
     script *s = (script *)user;
     int64_t began = now_us();
@@ -288,7 +298,8 @@ static inline const char *order_of(script *s, char *text, size_t size)
     text[0] = '\0';
     for (i = 0; i < s->count && used < size; i++)
         used += (size_t)snprintf(text + used, size - used, "%s%.*s", i == 0 ? "" : " ",
-                                 (int)(strrchr(s->all[i].address, ':') - s->all[i].address), s->all[i].address);
+                                 (int)(strrchr(s->all[i].address, ':') - s->all[i].address),
+                                 s->all[i].address);
     return text;
 }
 
@@ -299,7 +310,9 @@ static inline int64_t tried_after(const script *s, int number, int64_t start_us)
     return (s->all[number].at_us - start_us) / 1000;
 }
 
-/* A site, a script, and a pool whose dials follow the script and keep nothing: each is a fresh one. */
+/*
+ * A site, a script, and a pool whose dials follow the script and keep nothing: each is a fresh one.
+ */
 typedef struct ground {
     site where;
     script s;

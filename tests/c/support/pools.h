@@ -1,5 +1,6 @@
 /*
- * pools.h - pools and connections, with every answer checked, and the identity that the statistics keep.
+ * pools.h - pools and connections, with every answer checked, and the identity that the statistics
+ * keep.
  */
 #ifndef POOLS_H
 #define POOLS_H
@@ -78,19 +79,22 @@ static inline vcp_stats stats_of(vcp_pool *pool)
 static inline uint64_t endings(const vcp_stats *s)
 {
     return s->closed_while_idle + s->closed_idle_timeout + s->closed_lifetime + s->closed_max_uses +
-           s->closed_idle_full + s->closed_evicted + s->closed_discarded + s->closed_hook + s->closed_foreign_fd;
+           s->closed_idle_full + s->closed_evicted + s->closed_discarded + s->closed_hook +
+           s->closed_foreign_fd;
 }
 
 /* The identity of contract section 4, true whenever nothing is under way. */
 static inline void check_stats_add_up(const char *file, int line, vcp_pool *pool)
 {
     vcp_stats s = stats_of(pool);
-    check_equal(file, line, "the statistics add up", (long long)(s.dials - s.dial_failures + s.puts),
-                (long long)(s.idle + s.borrowed + s.gets + s.detached + s.stale_at_borrow + s.dirty_at_borrow +
-                            endings(&s)));
+    check_equal(file, line, "the statistics add up",
+                (long long)(s.dials - s.dial_failures + s.puts),
+                (long long)(s.idle + s.borrowed + s.gets + s.detached + s.stale_at_borrow +
+                            s.dirty_at_borrow + endings(&s)));
     check_equal(file, line, "the gauges and the counts agree", (long long)(s.idle + s.borrowed),
                 (long long)vcp_pool_conn_count(pool));
-    check_equal(file, line, "idle and idle_count agree", (long long)s.idle, (long long)idle_in(pool));
+    check_equal(file, line, "idle and idle_count agree", (long long)s.idle,
+                (long long)idle_in(pool));
 }
 
 #define CHECK_STATS_ADD_UP(pool) check_stats_add_up(__FILE__, __LINE__, pool)
@@ -101,7 +105,8 @@ static inline void check_echo(const char *file, int line, vcp_conn *conn, const 
     char bytes[256];
     size_t size = strlen(text);
     size_t have = 0;
-    check_equal(file, line, "the whole text is written", vcp_conn_write(conn, text, size), (long long)size);
+    check_equal(file, line, "the whole text is written", vcp_conn_write(conn, text, size),
+                (long long)size);
     while (have < size) {
         int64_t count = vcp_conn_read(conn, bytes + have, sizeof bytes - have);
         check_true(file, line, "the echo is read", count > 0);

@@ -44,8 +44,9 @@ static inline int64_t heap_bytes(void)
 }
 
 /*
- * heap_bytes counts what glibc's per-thread caches hold as in use, and one arena alone. A program that compares heaps starts itself anew
- * without those caches and with one arena, and then the counts are exact. Not under valgrind and sanitizers, which replace malloc.
+ * heap_bytes counts what glibc's per-thread caches hold as in use, and one arena alone. A program
+ * that compares heaps starts itself anew without those caches and with one arena, and then the
+ * counts are exact. Not under valgrind and sanitizers, which replace malloc.
  */
 static inline void count_heap_exactly(char **argv)
 {
@@ -69,16 +70,19 @@ static inline int is_nonblocking(int fd)
     return (flags & O_NONBLOCK) != 0;
 }
 
-/* The library's threads and descriptors end within 5 s of the last pool's end (contract section 2). */
-#define CHECK_BASELINE(fds, tasks)                                         \
-    do {                                                                   \
-        EVENTUALLY(threads() == (tasks), 5000 + LATENESS_MS);              \
-        EVENTUALLY(open_fds() == (fds), LATENESS_MS);                      \
+/*
+ * The library's threads and descriptors end within 5 s of the last pool's end (contract section 2).
+ */
+#define CHECK_BASELINE(fds, tasks)                            \
+    do {                                                      \
+        EVENTUALLY(threads() == (tasks), 5000 + LATENESS_MS); \
+        EVENTUALLY(open_fds() == (fds), LATENESS_MS);         \
     } while (0)
 
 /*
- * After the tests every pool is closed and every thread of the program joined, so the library's threads end
- * too. (A process that exits while one still runs is no error, but valgrind reports that thread's memory.)
+ * After the tests every pool is closed and every thread of the program joined, so the library's
+ * threads end too. (A process that exits while one still runs is no error, but valgrind reports
+ * that thread's memory.)
  */
 #ifdef __SANITIZE_THREAD__
 #define SANITIZER_THREADS 1

@@ -1,6 +1,6 @@
 /*
- * servers.h - servers on loopback that the test accepts from by hand, that echo, refuse, or stay silent; and what
- * the peer of a connection sees.
+ * servers.h - servers on loopback that the test accepts from by hand, that echo, refuse, or stay
+ * silent; and what the peer of a connection sees.
  */
 #ifndef SERVERS_H
 #define SERVERS_H
@@ -18,7 +18,10 @@
 
 #define SERVER_MOST 256
 
-/* A bound socket and the address that a client dials. The test accepts by hand, or starts an echo thread. */
+/*
+ * A bound socket and the address that a client dials. The test accepts by hand, or starts an echo
+ * thread.
+ */
 typedef struct server {
     int fd;
     int type;
@@ -98,7 +101,10 @@ static inline server udp_server(void)
     return server_on(AF_INET, SOCK_DGRAM, 0, 0);
 }
 
-/* type: SOCK_STREAM, SOCK_SEQPACKET or SOCK_DGRAM. A path in a new temporary directory, or an abstract name. */
+/*
+ * type: SOCK_STREAM, SOCK_SEQPACKET or SOCK_DGRAM. A path in a new temporary directory, or an
+ * abstract name.
+ */
 static inline server unix_server(int type, int is_abstract)
 {
     static int serial;
@@ -112,7 +118,9 @@ static inline server unix_server(int type, int is_abstract)
     s.family = AF_UNIX;
     s.type = type;
     snprintf(s.network, sizeof s.network, "%s",
-             type == SOCK_STREAM ? "unix" : type == SOCK_DGRAM ? "unixgram" : "unixpacket");
+             type == SOCK_STREAM  ? "unix"
+             : type == SOCK_DGRAM ? "unixgram"
+                                  : "unixpacket");
     if (is_abstract) {
         snprintf(s.address, sizeof s.address, "@vcp-test-%d-%d", (int)getpid(), ++serial);
         memcpy(name.sun_path + 1, s.address + 1, strlen(s.address + 1));
@@ -167,9 +175,11 @@ static inline void server_echo_dgram(int fd)
     char bytes[4096];
     struct sockaddr_storage from;
     socklen_t length = sizeof from;
-    ssize_t count = recvfrom(fd, bytes, sizeof bytes, MSG_DONTWAIT, (struct sockaddr *)&from, &length);
+    ssize_t count =
+        recvfrom(fd, bytes, sizeof bytes, MSG_DONTWAIT, (struct sockaddr *)&from, &length);
     if (count >= 0 && length > 0) {
-        sendto(fd, bytes, (size_t)count, MSG_DONTWAIT | MSG_NOSIGNAL, (struct sockaddr *)&from, length);
+        sendto(fd, bytes, (size_t)count, MSG_DONTWAIT | MSG_NOSIGNAL, (struct sockaddr *)&from,
+               length);
     }
 }
 
@@ -284,8 +294,11 @@ static inline full_server full_server_new(void)
     }
 }
 
-/* How many connects to it are on their way, its own fillers' included: a dial of the library is one from its connect(2) on.
- * proc(5), /proc/net/tcp: a line is "number: local:port remote:port state ...", in hex; 02 is TCP_SYN_SENT. */
+/*
+ * How many connects to it are on their way, its own fillers' included: a dial of the library is one
+ * from its connect(2) on. proc(5), /proc/net/tcp: a line is "number: local:port remote:port state
+ * ...", in hex; 02 is TCP_SYN_SENT.
+ */
 static inline int connects_to(const full_server *full)
 {
     FILE *table = fopen("/proc/net/tcp", "r");

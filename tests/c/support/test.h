@@ -11,8 +11,9 @@
 #include "process_counts.h"
 
 /*
- * TEST(name, "subject: the rule that it shows") { ... } is all that a new test takes: it registers itself, and
- * `make rules` prints its rule. `setting` is for programs whose tests need one of several surroundings.
+ * TEST(name, "subject: the rule that it shows") { ... } is all that a new test takes: it registers
+ * itself, and `make rules` prints its rule. `setting` is for programs whose tests need one of
+ * several surroundings.
  */
 typedef struct test_entry {
     const char *name;
@@ -23,7 +24,7 @@ typedef struct test_entry {
     struct test_entry *next;
 } test_entry;
 
-static test_entry *first_test;               /* in the order of the source */
+static test_entry *first_test;                /* in the order of the source */
 static void (*before_the_tests)(char **argv); /* or NULL */
 
 static inline void register_test(test_entry *entry)
@@ -38,26 +39,32 @@ static inline void register_test(test_entry *entry)
 
 #define AT_START(function) __attribute__((constructor)) static void function(void)
 
-#define TEST_IN(setting, name, rule) \
-    static void name(void); \
+#define TEST_IN(setting, name, rule)                                               \
+    static void name(void);                                                        \
     static test_entry name##_entry = {#name, rule, setting, __LINE__, name, NULL}; \
-    AT_START(name##_registers) { register_test(&name##_entry); } \
+    AT_START(name##_registers)                                                     \
+    {                                                                              \
+        register_test(&name##_entry);                                              \
+    }                                                                              \
     static void name(void)
 
 #define TEST(name, rule) TEST_IN("", name, rule)
 
 /* BEFORE_THE_TESTS(char **argv) { ... } runs once, before the first test. */
-#define BEFORE_THE_TESTS(argument) \
-    static void prepare(argument); \
-    AT_START(prepare_registers) { before_the_tests = prepare; } \
+#define BEFORE_THE_TESTS(argument)  \
+    static void prepare(argument);  \
+    AT_START(prepare_registers)     \
+    {                               \
+        before_the_tests = prepare; \
+    }                               \
     static void prepare(__attribute__((unused)) argument)
 
 /* What cannot be tested on this machine is said, never passed over in silence. */
-#define SKIP(why)                                     \
-    do {                                              \
-        printf("  SKIPPED: %s\n", why);               \
-        fflush(stdout);                               \
-        return;                                       \
+#define SKIP(why)                       \
+    do {                                \
+        printf("  SKIPPED: %s\n", why); \
+        fflush(stdout);                 \
+        return;                         \
     } while (0)
 
 static inline void run_named(const test_entry *entry)
@@ -67,7 +74,10 @@ static inline void run_named(const test_entry *entry)
     entry->body();
 }
 
-/* A program whose tests need something around each, or leave threads on purpose, defines these first. */
+/*
+ * A program whose tests need something around each, or leave threads on purpose, defines these
+ * first.
+ */
 #ifndef RUN_TEST
 #define RUN_TEST(entry) run_named(entry)
 #endif
@@ -92,7 +102,8 @@ static inline void list_tests(void)
 {
     const test_entry *entry;
     for (entry = first_test; entry != NULL; entry = entry->next) {
-        printf("%s\t%s%s%s\n", entry->name, entry->rule, entry->setting[0] == '\0' ? "" : "\t", entry->setting);
+        printf("%s\t%s%s%s\n", entry->name, entry->rule, entry->setting[0] == '\0' ? "" : "\t",
+               entry->setting);
     }
 }
 
