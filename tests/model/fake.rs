@@ -36,7 +36,7 @@ pub(super) struct Facts {
     unfit: Cell<Option<CloseCause>>,
     /// The pool lets go of it, for good.
     pub(super) is_gone: Cell<bool>,
-    stands_since: Cell<Time>,
+    returned_at: Cell<Time>,
     /// A slot's, by which it is lent, borrowed and brought back.
     word: AtomicU64,
     /// Its generation when its loans were counted last.
@@ -70,7 +70,7 @@ impl Fake {
             node: Cell::new(NOWHERE),
             unfit: Cell::new(None),
             is_gone: Cell::new(false),
-            stands_since: Cell::default(),
+            returned_at: Cell::default(),
             word: AtomicU64::new(word::FULL),
             counted_at: Cell::new(0),
             is_owned: Cell::new(true),
@@ -108,8 +108,8 @@ impl Facts {
         word == word::at_rest(word, 0)
     }
 
-    pub(super) fn stands_since(&self) -> Time {
-        self.stands_since.get()
+    pub(super) fn returned_at(&self) -> Time {
+        self.returned_at.get()
     }
 
     /// Without the state; nobody is in the way.
@@ -124,7 +124,7 @@ impl Facts {
         if !word::is_out(&self.word, back) {
             return false;
         }
-        self.stands_since.set(now);
+        self.returned_at.set(now);
         word::bring_back(&self.word, back)
     }
 
@@ -144,7 +144,7 @@ impl Facts {
         word::spoil(&self.word);
     }
 
-    /// Of what `Held::look` will tell next.
+    /// Of what `Held::checked_out` will tell next.
     pub(super) fn absence(&self) -> Absence {
         word::look(&self.word, self.counted_at.get())
     }
@@ -189,35 +189,35 @@ impl Held for Fake {
         self.node.set(node);
     }
 
-    fn came_home(&self) {
+    fn on_returned(&self) {
         assert!(!self.is_gone.get(), "came home after it was gone");
     }
 
-    fn goes(&self) {
+    fn on_removed(&self) {
         assert!(!self.is_gone.replace(true), "goes twice");
     }
 
-    fn stands_since(&self) -> Time {
-        Facts::stands_since(self)
+    fn returned_at(&self) -> Time {
+        Facts::returned_at(self)
     }
 
-    fn is_shelved(&self, now: Time, may_be_quick: bool) {
-        self.stands_since.set(now);
+    fn make_idle(&self, now: Time, allow_fast_path: bool) {
+        self.returned_at.set(now);
         self.counted_at.set(self.generation());
-        if may_be_quick && self.is_quick {
+        if allow_fast_path && self.is_quick {
             word::shelve(&self.word);
         }
     }
 
-    fn look(&self) -> Absence {
+    fn checked_out(&self) -> Absence {
         self.count(self.absence())
     }
 
-    fn hold(&self) -> Absence {
+    fn revoke(&self) -> Absence {
         self.count(word::hold(&self.word, self.counted_at.get()))
     }
 
-    fn let_go(self) {
+    fn leave_to_borrower(self) {
         assert!(self.is_owned.replace(false), "it was let go of before");
     }
 }

@@ -73,7 +73,7 @@ pub extern "C" fn vcp_conn_detach(conn: *mut vcp_conn) -> c_int {
         }
         let place = pin.place();
         if pin.is_shelved() {
-            pin.pool().call_in(&pin, place);
+            pin.pool().revoke(&pin, place);
         }
         drop(pin);
         let owned = Conn::table()
@@ -106,7 +106,7 @@ pub extern "C" fn vcp_conn_uses(conn: *mut vcp_conn) -> i64 {
         let conn = conn_of(conn)?;
         if conn.has(flags::QUICK) {
             // Borrows without the pool are counted when it looks; if somebody does so now, the lock waits for the end of it.
-            conn.pool().call_in(&conn, conn.place());
+            conn.pool().revoke(&conn, conn.place());
         }
         Ok(conn.uses().into())
     })
@@ -272,7 +272,7 @@ fn close(conn: *mut vcp_conn) -> c_int {
         refuse_in_hook(&pin, "vcp_conn_close")?;
         let place = pin.place();
         if pin.is_shelved() {
-            pin.pool().call_in(&pin, place);
+            pin.pool().revoke(&pin, place);
         }
         drop(pin);
         let owned = Conn::table()

@@ -54,24 +54,24 @@ impl Held for Owned<Conn> {
         self.set_note(node);
     }
 
-    fn goes(&self) {
+    fn on_removed(&self) {
         self.mark(GONE);
     }
 
-    fn came_home(&self) {
+    fn on_returned(&self) {
         self.begin_loan(Loan::default());
         self.unmark(LEAKED);
     }
 
-    fn stands_since(&self) -> Time {
+    fn returned_at(&self) -> Time {
         Time::from_nanos(self.since())
     }
 
-    fn is_shelved(&self, now: Time, may_be_quick: bool) {
+    fn make_idle(&self, now: Time, allow_fast_path: bool) {
         self.set_since(now.nanos());
         self.counted_at.store(self.generation(), Relaxed);
         let is_as_the_pool = self.has(NONBLOCKING) == self.pool.options().nonblocking;
-        if may_be_quick && self.has(QUICK) && is_as_the_pool {
+        if allow_fast_path && self.has(QUICK) && is_as_the_pool {
             self.rest();
             let needs_peek = self.liveness() != Liveness::Watch || !self.has(WATCHED);
             self.shelve(self.raw_fd(), needs_peek);
@@ -82,17 +82,17 @@ impl Held for Owned<Conn> {
         }
     }
 
-    fn look(&self) -> Absence {
+    fn checked_out(&self) -> Absence {
         let absence = Owned::look(self, self.counted_at.load(Relaxed));
         self.count(absence)
     }
 
-    fn hold(&self) -> Absence {
+    fn revoke(&self) -> Absence {
         let absence = Owned::hold(self, self.counted_at.load(Relaxed));
         self.count(absence)
     }
 
-    fn let_go(self) {
+    fn leave_to_borrower(self) {
         self.forget();
     }
 }

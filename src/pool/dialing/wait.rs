@@ -1,7 +1,7 @@
 //! A borrower in line: asks the pool's state for a connection, and waits while others are served, asleep (`Asleep`) or told by
 //! the engine (`pending`).
 //!
-//! No lock is held while it sleeps; `answered` has the loop.
+//! No lock is held while it sleeps; `wait_loop` has the loop.
 #![forbid(unsafe_code)]
 
 use std::io;

@@ -58,7 +58,7 @@ pub(crate) fn is_fit(handle: usize) -> bool {
     };
     let place = pin.place();
     pool.change(|state, _, _| {
-        if state.call_in_one(|| pin.node(), place.to_bits()) {
+        if state.revoke_one(|| pin.node(), place.to_bits()) {
             state.was_not_reused();
         }
     });
@@ -91,7 +91,7 @@ impl Options {
 
 impl Pool {
     /// From now on that one comes back by the pool, if it is out.
-    pub(crate) fn call_in(&self, conn: &Conn, place: Place) {
-        self.change(|state, _, _| state.call_in_one(|| conn.node(), place.to_bits()));
+    pub(crate) fn revoke(&self, conn: &Conn, place: Place) {
+        self.change(|state, _, _| state.revoke_one(|| conn.node(), place.to_bits()));
     }
 }

@@ -65,7 +65,7 @@ impl Pool {
     /// Ends the I/O of every borrower.
     pub(crate) fn abort(self: &Arc<Self>) {
         let borrowed = self.change(|state, _, _| {
-            state.hold_all();
+            state.revoke_all();
             self.mark_borrowed(None, conn::ABORTED)
         });
         for place in borrowed {
@@ -79,7 +79,7 @@ impl Pool {
     /// Closes what is idle at one address, and what is borrowed when it comes back; `None`: everywhere.
     pub(crate) fn evict(self: &Arc<Self>, address: Option<&Address>) {
         self.change(|state, now, effects| {
-            state.hold_all();
+            state.revoke_all();
             self.mark_borrowed(address, conn::EVICTED);
             state.evict(address, now, effects);
         });

@@ -78,7 +78,7 @@ impl Pool {
         if !conn.is_datagram() && has_hung_up(conn, events) {
             conn.mark(conn::HUNG_UP);
         }
-        state.call_in_one(|| conn.node(), place.to_bits());
+        state.revoke_one(|| conn.node(), place.to_bits());
         if conn.node() != NOWHERE {
             state.remove_idle(
                 conn.node(),

@@ -109,6 +109,6 @@ fn recall(before: Option<Trace<Conn>>, now: Option<Trace<Conn>>) {
         return;
     };
     if let Ok(pin) = Conn::table().pin_shelved(&before) {
-        pin.pool().call_in(&pin, pin.place());
+        pin.pool().revoke(&pin, pin.place());
     }
 }

@@ -39,7 +39,7 @@ impl<C: Held> State<C> {
                 break None;
             };
             // It may have been lent and brought back since `find` looked.
-            if !self.hold(node, id) || !self.shelves.held(node).is_some_and(&choose) {
+            if !self.revoke(node, id) || !self.shelves.held(node).is_some_and(&choose) {
                 continue;
             }
             let Some((conn, idle_since)) = self.remove(node, id) else {
@@ -107,7 +107,7 @@ impl<C: Held> State<C> {
         if let (Reuse::Never, Some(_), Some(own)) = (reuse, self.limits.max_conns_per_address, own)
         {
             // Its limit goes by how many are borrowed.
-            self.hold_all_of(own);
+            self.revoke_all_of(own);
         }
         let rather_dials = request.distrusts_idle
             && reuse == Reuse::Allowed
@@ -156,7 +156,7 @@ impl<C: Held> State<C> {
         }
         let own = self.index.find(destination);
         if let Some(id) = own {
-            self.call_in(id);
+            self.revoke_out_of(id);
         }
         if self.known(own).map_or(0, |entry| entry.shelf.len()) >= wanted {
             return Ok(None);

@@ -74,7 +74,7 @@ impl<C: Held> State<C> {
                 }
             });
         // One that is out is looked at when it comes back.
-        due.retain(|&(node, id, _)| !self.is_out(node, id));
+        due.retain(|&(node, id, _)| !self.revoke_if_out(node, id));
         let to_arm = due.into_iter().map(|(.., conn)| conn).collect();
         let seen = now.nanos().saturating_sub(ARM_AFTER.as_nanos() as u64);
         self.armed_up_to = self.armed_up_to.max(Time::from_nanos(seen));
@@ -85,7 +85,7 @@ impl<C: Held> State<C> {
         self.counters.closed(cause);
         self.retiring.remove(&(conn.retire_at(), conn.id()));
         self.note_short(Time::default());
-        conn.goes();
+        conn.on_removed();
         effects.closes.push((conn, cause));
     }
 
@@ -113,7 +113,7 @@ impl<C: Held> State<C> {
 
     /// Closes the longest idle connection of all, to give its descriptor back to the system.
     pub(crate) fn close_longest_idle(&mut self, now: Time, effects: &mut Effects<C>) -> bool {
-        let oldest = self.oldest_idle(None);
+        let oldest = self.revoke_oldest_idle(None);
         if let Some((node, id)) = oldest {
             self.close_idle_node(node, id, CloseCause::Evicted, effects);
         }

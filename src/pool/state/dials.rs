@@ -81,7 +81,7 @@ impl<C: Held> State<C> {
             .insert((right.destination, right.ticket), flight);
         if takes == Meanwhile::GivenBack {
             // What stands there is passed over now, but not when it comes back from a loan.
-            self.hold_all_of(right.destination);
+            self.revoke_all_of(right.destination);
         }
         if takes != Meanwhile::Anything || self.entry(right.destination).shelf.len() == 0 {
             return Ok(None);

@@ -130,7 +130,7 @@ impl<C: Held> State<C> {
         }
         self.retiring.remove(&(conn.retire_at(), conn.id()));
         self.note_short(now);
-        conn.goes();
+        conn.on_removed();
         self.end_borrow(id);
         self.settle(id, now, effects);
     }
@@ -148,12 +148,12 @@ impl<C: Held> State<C> {
         let best = self.best_use(id, now, effects);
         let is_used = match best {
             Use::HandTo(ticket) => {
-                conn.came_home();
+                conn.on_returned();
                 self.hand_to(ticket, conn, id, effects);
                 true
             }
             Use::Answer(ticket) => {
-                conn.came_home();
+                conn.on_returned();
                 self.answer_dial(id, ticket, conn, effects);
                 true
             }
@@ -168,7 +168,7 @@ impl<C: Held> State<C> {
             Use::Keep => {
                 // `reap` may have dropped it a moment ago, when it was borrowed and its time had just come.
                 self.note_lifetime(&conn);
-                conn.came_home();
+                conn.on_returned();
                 self.shelve(conn, id, now);
                 true
             }

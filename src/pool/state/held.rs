@@ -1,43 +1,48 @@
-//! A connection as the state sees it.
+//! A connection as the state sees it: a payload with an identity, a place, a lifetime and a slot word.
+//!
+//! The pool implements it for its sockets, the model and the checkers for plain numbers.
 #![forbid(unsafe_code)]
 
 use super::counters::CloseCause;
 use crate::handle::Absence;
 use crate::values::clock::Time;
 
-/// No node.
+/// No node of the idle list.
 pub(crate) const NOWHERE: u32 = u32::MAX;
 
-/// What a shelf holds.
+/// What the state keeps idle, lends and takes back.
 pub(crate) trait Held {
-    /// Wakes one that waits for a connection.
+    /// Wakes a borrower that waits for a connection.
     type Waker: Clone + std::fmt::Debug;
-    /// Never the same for two connections that exist at once.
+    /// Never equal for two connections that exist at once.
     fn id(&self) -> u64;
-    /// Where it belongs.
+    /// The destination that it was dialed to.
     fn destination_id(&self) -> u32;
-    /// When its lifetime ends.
+    /// When its lifetime ends; [`Time::NEVER`] without one.
     fn retire_at(&self) -> Time;
     /// Borrows so far.
     fn uses(&self) -> u32;
-    /// Why it must not be handed out or kept, as far as somebody has noticed.
+    /// Why it must not be lent or kept, as far as the watch, abort or evict have marked it.
     fn unfit(&self) -> Option<CloseCause>;
-    /// Its watch does not look for bytes yet, and should once it has been idle for a while.
+    /// Its watch does not report unread bytes yet, and should once it has been idle for a while.
     fn wants_arming(&self) -> bool;
-    /// Keeps the number of the node it stands in ([`NOWHERE`]: none), so that it can be found without a search.
+    /// Remembers the node of the idle list that holds it ([`NOWHERE`]: none), so that it is found
+    /// without a search.
     fn set_node(&self, node: u32);
-    /// Its borrow is over, and it is kept or handed on.
-    fn came_home(&self);
-    /// It is going to be closed.
-    fn goes(&self);
-    /// Since when it stands here idle; earlier than it was put here: since then.
-    fn stands_since(&self) -> Time;
-    /// It stands on a shelf. From now on it may be borrowed and brought back without anybody asking here, where that is allowed.
-    fn is_shelved(&self, now: Time, may_be_quick: bool);
-    /// What has become of it without anybody asking here, since the last look.
-    fn look(&self) -> Absence;
-    /// The same; from now on nobody borrows it without asking. If it is out, it is its borrower's, and comes back by the pool.
-    fn hold(&self) -> Absence;
-    /// The one that `hold` has found to be its borrower's.
-    fn let_go(self);
+    /// Ends its loan: it is kept, or handed to a waiter.
+    fn on_returned(&self);
+    /// The pool no longer counts it: it is about to be closed, or it became the program's.
+    fn on_removed(&self);
+    /// When the fast path brought it back last. Before that, when it was put on the idle list.
+    fn returned_at(&self) -> Time;
+    /// It is idle since `now`. With `allow_fast_path` threads may borrow it and bring it back by its
+    /// word alone, until it is revoked.
+    fn make_idle(&self, now: Time, allow_fast_path: bool);
+    /// What the fast path did with it since the last call of this or of `revoke`.
+    fn checked_out(&self) -> Absence;
+    /// Takes the fast path's permission away, and tells what the fast path did with it. A
+    /// connection that is out stays its borrower's, who gives it back under the pool's lock.
+    fn revoke(&self) -> Absence;
+    /// Drops the state's claim to a connection that `revoke` found out.
+    fn leave_to_borrower(self);
 }

@@ -138,7 +138,7 @@ impl<C: Held> Shelves<C> {
         let free = self.free;
         let node = self.node(at);
         let held = node.held.take()?;
-        let (in_shelf, idle_since) = (node.shelf, node.idle_since.max(held.stands_since()));
+        let (in_shelf, idle_since) = (node.shelf, node.idle_since.max(held.returned_at()));
         node.shelf.newer = free;
         self.leave_row(at);
         self.free = at;
@@ -225,7 +225,7 @@ impl<C: Held> Shelves<C> {
     pub(crate) fn oldest_on(&self, shelf: &Shelf) -> Option<u32> {
         let since = |&at: &u32| {
             let node = &self.nodes[at as usize];
-            let since = node.held.as_ref().map(C::stands_since);
+            let since = node.held.as_ref().map(C::returned_at);
             since.unwrap_or_default().max(node.idle_since)
         };
         // Of equally old ones that which was put there first.
@@ -242,7 +242,7 @@ impl<C: Held> Shelves<C> {
     fn is_stale(&self, at: u32) -> bool {
         let node = &self.nodes[at as usize];
         let held = node.held.as_ref();
-        held.is_some_and(|held| held.stands_since() > node.idle_since)
+        held.is_some_and(|held| held.returned_at() > node.idle_since)
     }
 
     /// Moves those on the old side, up to that time, to where they belong.
@@ -276,7 +276,7 @@ impl<C: Held> Shelves<C> {
         for &at in &stale {
             self.leave_row(at);
             let node = self.node(at);
-            node.idle_since = node.held.as_ref().map_or(node.idle_since, C::stands_since);
+            node.idle_since = node.held.as_ref().map_or(node.idle_since, C::returned_at);
         }
         stale.sort_by_key(|&at| std::cmp::Reverse(self.nodes[at as usize].idle_since));
         let mut older = self.newest;
@@ -397,19 +397,19 @@ mod tests {
             false
         }
         fn set_node(&self, _: u32) {}
-        fn came_home(&self) {}
-        fn goes(&self) {}
-        fn stands_since(&self) -> Time {
+        fn on_returned(&self) {}
+        fn on_removed(&self) {}
+        fn returned_at(&self) -> Time {
             self.1.get()
         }
-        fn is_shelved(&self, _: Time, _: bool) {}
-        fn look(&self) -> Absence {
+        fn make_idle(&self, _: Time, _: bool) {}
+        fn checked_out(&self) -> Absence {
             Absence::default()
         }
-        fn hold(&self) -> Absence {
+        fn revoke(&self) -> Absence {
             Absence::default()
         }
-        fn let_go(self) {}
+        fn leave_to_borrower(self) {}
     }
 
     /// Whatever stands too far on the old side costs about one walk over all, not one walk each.

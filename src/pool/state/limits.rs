@@ -65,7 +65,7 @@ impl<C: Held> State<C> {
         reuse: Reuse,
     ) -> Option<(u32, DestinationId)> {
         let except = own.filter(|_| reuse != Reuse::Never);
-        self.oldest_idle(except)
+        self.revoke_oldest_idle(except)
     }
 
     /// Where there is no obstacle: closes what must go, so that one more connection is within the limits.
@@ -99,7 +99,7 @@ impl<C: Held> State<C> {
 
     /// The pool as a refused caller is told it: exact, so that nobody reads of idle ones that are somebody's.
     pub(super) fn numbers(&mut self, obstacle: Option<Obstacle>) -> Blocked {
-        let out = self.look_for_out();
+        let out = self.count_out();
         Blocked {
             limit: obstacle.map(|one| (one.limit, one.max)),
             idle: self.shelves.len() - out,
@@ -112,7 +112,7 @@ impl<C: Held> State<C> {
     pub(super) fn no_idle_room(&mut self, id: DestinationId) -> Option<Refusal> {
         let max = self.limits.max_idle_per_address;
         if self.entry(id).shelf.len() >= max {
-            self.call_in(id);
+            self.revoke_out_of(id);
         }
         if self.entry(id).shelf.len() >= max {
             return Some(Refusal::IdleFull {
@@ -122,7 +122,7 @@ impl<C: Held> State<C> {
         }
         let max = self.limits.max_idle?;
         if self.shelves.len() >= max {
-            self.call_in_until(|state| state.shelves.len() < max);
+            self.revoke_out_until(|state| state.shelves.len() < max);
         }
         (self.shelves.len() >= max).then_some(Refusal::IdleFull {
             limit: "max_idle",

@@ -225,7 +225,9 @@ impl<C: Held> State<C> {
 
     /// Takes one from its shelf; `None`: its borrower has it.
     fn unshelve(&mut self, node: u32, id: DestinationId) -> Option<(C, Time)> {
-        self.hold(node, id).then(|| self.remove(node, id)).flatten()
+        self.revoke(node, id)
+            .then(|| self.remove(node, id))
+            .flatten()
     }
 
     fn remove(&mut self, node: u32, id: DestinationId) -> Option<(C, Time)> {
@@ -246,7 +248,7 @@ impl<C: Held> State<C> {
             let due = due_after_keeping(&self.keeping, &conn, now);
             self.shelved_due = self.shelved_due.min(due);
             // Who waits for a fresh one goes by how many are borrowed, which must not change unseen.
-            conn.is_shelved(now, !entry.row.has_fresh());
+            conn.make_idle(now, !entry.row.has_fresh());
             shelves.push(&mut entry.shelf, id, conn, now);
         }
     }
@@ -274,7 +276,7 @@ impl<C: Held> State<C> {
     pub(crate) fn idle_of(&mut self, destination: &Destination) -> u32 {
         let own = self.index.find(destination);
         if let Some(id) = own {
-            self.call_in(id);
+            self.revoke_out_of(id);
         }
         self.known(own).map_or(0, |entry| entry.shelf.len())
     }

@@ -73,7 +73,7 @@ impl Pool {
     /// The state with exact numbers.
     pub(crate) fn counted(&self) -> MutexGuard<'_, State<Owned<Conn>>> {
         let mut state = self.locked();
-        state.call_in_all();
+        state.revoke_all_out();
         state
     }
 }

@@ -153,23 +153,23 @@ impl Held for Conn {
         self.node.store(node, SeqCst);
     }
 
-    fn came_home(&self) {
+    fn on_returned(&self) {
         assert!(!self.is_gone.load(SeqCst), "came home after it was gone");
     }
 
-    fn goes(&self) {
+    fn on_removed(&self) {
         assert!(!self.is_gone.swap(true, SeqCst), "goes twice");
     }
 
-    fn stands_since(&self) -> Time {
+    fn returned_at(&self) -> Time {
         Time::from_nanos(self.since.load(Relaxed))
     }
 
-    fn is_shelved(&self, now: Time, may_be_quick: bool) {
+    fn make_idle(&self, now: Time, allow_fast_path: bool) {
         self.since.store(now.nanos(), Relaxed);
         let generation = word::generation(self.word.load(Relaxed));
         self.counted_at.store(generation, SeqCst);
-        if may_be_quick && self.is_quick {
+        if allow_fast_path && self.is_quick {
             word::shelve(&self.word);
             if self.is_foreign.load(Acquire) {
                 word::spoil(&self.word);
@@ -177,15 +177,15 @@ impl Held for Conn {
         }
     }
 
-    fn look(&self) -> Absence {
+    fn checked_out(&self) -> Absence {
         self.count(word::look(&self.word, self.counted_at.load(SeqCst)))
     }
 
-    fn hold(&self) -> Absence {
+    fn revoke(&self) -> Absence {
         self.count(word::hold(&self.word, self.counted_at.load(SeqCst)))
     }
 
-    fn let_go(self) {
+    fn leave_to_borrower(self) {
         // Its borrower makes another value that stands for it.
     }
 }

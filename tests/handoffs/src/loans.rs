@@ -104,7 +104,7 @@ impl Loan {
         let Self { facts, .. } = self;
         let node = || facts.node.load(SeqCst);
         pool.change(|state, _| {
-            if state.call_in_one(node, facts.id) {
+            if state.revoke_one(node, facts.id) {
                 state.was_not_reused();
                 pool.lends.fetch_sub(1, SeqCst);
             }
@@ -116,7 +116,7 @@ impl Loan {
     fn come_home(self, pool: &Pool) -> Conn {
         let Self { facts, .. } = self;
         if word::is_shelved(&facts.word) {
-            pool.change(|state, _| state.call_in_one(|| facts.node.load(SeqCst), facts.id));
+            pool.change(|state, _| state.revoke_one(|| facts.node.load(SeqCst), facts.id));
         }
         Conn { facts }
     }
@@ -141,7 +141,7 @@ impl Pool {
         self.change(|state, effects| {
             facts.mark(&facts.has_hung_up);
             let node = || facts.node.load(SeqCst);
-            state.call_in_one(node, facts.id);
+            state.revoke_one(node, facts.id);
             if !facts.is_borrowed() {
                 let found = Some(CloseCause::PeerClosedWhileIdle);
                 state.remove_idle(node(), facts.id, |_| found, NOW, effects);
@@ -163,7 +163,7 @@ impl Pool {
     /// Exact numbers, at any moment.
     pub(crate) fn count(&self) -> (u64, u64) {
         self.change(|state, _| {
-            state.call_in_all();
+            state.revoke_all_out();
             let stats = state.stats();
             (stats.idle, stats.borrowed)
         })

@@ -302,7 +302,7 @@ impl Pool {
     pub(crate) fn evict(&self) {
         let conns = self.conns.lock().expect("no panic").clone();
         self.change(|state, effects| {
-            state.hold_all();
+            state.revoke_all();
             for facts in conns.iter().filter(|facts| facts.is_borrowed()) {
                 facts.mark(&facts.is_evicted);
             }
@@ -370,7 +370,7 @@ impl Pool {
     /// Everybody has gone: nothing is in anybody's hands, nobody waits, and each connection is idle or gone.
     pub(crate) fn check_at_rest(&self) {
         let stats = self.change(|state, _| {
-            state.call_in_all();
+            state.revoke_all_out();
             state.stats()
         });
         assert_eq!((stats.borrowed, stats.dialing, stats.waiting), (0, 0, 0));

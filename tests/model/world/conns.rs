@@ -54,7 +54,7 @@ impl World<'_> {
     /// As `ffi::conn` takes one out of its borrower's hands: what came without the state is called in first.
     pub(super) fn redeem(&mut self, conn: &Rc<Facts>) -> Fake {
         if conn.is_shelved() {
-            self.state.call_in_one(|| conn.node.get(), conn.id);
+            self.state.revoke_one(|| conn.node.get(), conn.id);
         }
         Fake::redeem(conn)
     }
@@ -130,7 +130,7 @@ impl World<'_> {
         if let Some(at) = pick(&borrowed, who) {
             let conn = self.mark_unfit(borrowed[at], cause);
             if cause == CloseCause::PeerClosedAtGiveBack {
-                self.state.call_in_one(|| conn.node.get(), conn.id);
+                self.state.revoke_one(|| conn.node.get(), conn.id);
             }
         }
     }
@@ -223,7 +223,7 @@ impl World<'_> {
         let node = self
             .node_of(id)
             .ok_or("an idle connection is on no shelf")?;
-        self.state.call_in_one(|| node, id);
+        self.state.revoke_one(|| node, id);
         self.state
             .remove_idle(node, id, |_| found, self.now, &mut self.effects);
         if let Some(cause) = found {
@@ -278,7 +278,7 @@ impl World<'_> {
         let destinations = self.destinations;
         let address = to.map(|to| &destinations[to].address);
         let is_there = |to: usize| address.is_none_or(|address| destinations[to].is_at(address));
-        self.state.hold_all();
+        self.state.revoke_all();
         self.check_nodes()?;
         for id in self.borrowed_ids(is_there) {
             // What was found before counts more.

@@ -20,7 +20,7 @@ const INSTANT: Duration = Duration::from_nanos(1);
 impl World<'_> {
     fn offers_quickly(&self, conn: &Facts) -> bool {
         let timeout = self.rules.keeping.idle_timeout;
-        let ends = timeout.map_or(Time::NEVER, |timeout| conn.stands_since().after(timeout));
+        let ends = timeout.map_or(Time::NEVER, |timeout| conn.returned_at().after(timeout));
         conn.can_be_borrowed() && self.now < ends
     }
 
@@ -79,7 +79,7 @@ impl World<'_> {
             return;
         };
         let conn = self.borrowers.remove(at).conn;
-        let was_unseen = self.state.call_in_one(|| conn.node.get(), conn.id);
+        let was_unseen = self.state.revoke_one(|| conn.node.get(), conn.id);
         let conn = Fake::redeem(&conn);
         let (id, to, cause) = (conn.id, conn.destination_id(), CloseCause::StaleAtBorrow);
         if was_unseen {
@@ -106,7 +106,7 @@ impl World<'_> {
             let is = self.state.idle_of(&self.destinations[to]);
             return same("idle of it", is, self.reference.idle_of(to));
         }
-        self.state.call_in_all();
+        self.state.revoke_all_out();
         same("out, and not called in", self.unseen().out, 0)
     }
 }

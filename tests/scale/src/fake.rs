@@ -89,30 +89,30 @@ impl Held for Fake {
         self.0.node.set(node);
     }
 
-    fn came_home(&self) {}
+    fn on_returned(&self) {}
 
-    fn goes(&self) {}
+    fn on_removed(&self) {}
 
-    fn stands_since(&self) -> Time {
+    fn returned_at(&self) -> Time {
         self.0.since.get()
     }
 
-    fn is_shelved(&self, now: Time, may_be_quick: bool) {
+    fn make_idle(&self, now: Time, allow_fast_path: bool) {
         self.0.since.set(now);
         let generation = word::generation(self.0.word.load(Relaxed));
         self.0.counted_at.set(generation);
-        if may_be_quick {
+        if allow_fast_path {
             word::shelve(&self.0.word);
         }
     }
 
-    fn look(&self) -> Absence {
+    fn checked_out(&self) -> Absence {
         self.count(word::look(&self.0.word, self.0.counted_at.get()))
     }
 
-    fn hold(&self) -> Absence {
+    fn revoke(&self) -> Absence {
         self.count(word::hold(&self.0.word, self.0.counted_at.get()))
     }
 
-    fn let_go(self) {}
+    fn leave_to_borrower(self) {}
 }
