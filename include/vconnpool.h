@@ -1182,6 +1182,26 @@ int vcp_dial_with(vcp_pool *pool,
                   vcp_conn **conn);
 
 /**
+ * Borrows a connection without ever blocking. What an idle connection answers is returned at once, as by vcp_dial_with: the
+ * descriptor, and *conn. What is known to fail at once (arguments, a limit when not waiting, a token that fired, fail_fast_ms) is
+ * returned at once too. Otherwise VCP_ERR_IN_PROGRESS, *conn is NULL, and the answer comes through the queue exactly once,
+ * with token; cancellation, the deadline and the close of the pool are answers too. With VCP_DIAL_QUEUED every answer comes through the
+ * queue and the call returns VCP_OK; only bad arguments and handles are returned. A pool with on_reuse answers hits through
+ * the queue. conn is written before the call returns, and not kept; text is copied.
+ *
+ * The dial is driven by the library's one background thread; callbacks and hooks of the pool run on helper threads (at most 64 at
+ * once), never on the background thread and never on the caller. It waits at a limit in one line with blocking dials. A
+ * completion may be a success that was already on its way when the token fired.
+ */
+int vcp_dial_async(vcp_pool *pool,
+                   const char *network,
+                   const char *address,
+                   const vcp_dial_options *options,
+                   vcp_queue *queue,
+                   void *token,
+                   vcp_conn **conn);
+
+/**
  * The connection's descriptor: borrowed, valid until close or detach. Do I/O on it; before closing, take it out of your
  * epoll set, uv_poll or ring and end that I/O: it stays open in the pool. Socket options that you change stay.
  */
@@ -1224,33 +1244,6 @@ int vcp_conn_should_retry(vcp_conn *conn);
 int vcp_conn_set_liveness(vcp_conn *conn, int32_t liveness);
 
 /**
- * The token that ends this borrow's reads, writes and waits with VCP_ERR_CANCELED, running ones included; NULL: none.
- * One that ends so discards the connection.
- */
-int vcp_conn_set_cancel(vcp_conn *conn,
-                        vcp_cancel *cancel);
-
-/**
- * Waits until at least one of the events (VCP_READABLE, VCP_WRITABLE) holds, and returns those that hold. The earlier
- * of the deadlines asked for, the token, and a close end it. A wait that fails discards the connection as a failed read or write would.
- */
-int vcp_conn_wait(vcp_conn *conn,
-                  int32_t events);
-
-/**
- * As read(2), without waiting, whatever the descriptor's mode: VCP_ERR_WOULD_BLOCK when there is nothing now.
- */
-int64_t vcp_conn_try_read(vcp_conn *conn, void *buffer, size_t size);
-
-/**
- * As write(2), without waiting, whatever the descriptor's mode; may move a part. VCP_ERR_WOULD_BLOCK when there is no room
- * now.
- */
-int64_t vcp_conn_try_write(vcp_conn *conn,
-                           const void *buffer,
-                           size_t size);
-
-/**
  * Gives the connection back: it is kept for the next borrower, or closed if it was discarded, is unfit or there is no room.
  * VCP_OK either way; a second close is VCP_ERR_CONN_CLOSED. NULL is VCP_OK. A read or write that runs on another thread ends
  * with VCP_ERR_CONN_CLOSED first, and then the connection is not kept.
@@ -1272,6 +1265,26 @@ int64_t vcp_conn_read(vcp_conn *conn,
 int64_t vcp_conn_write(vcp_conn *conn, const void *buffer, size_t size);
 
 /**
+ * As read(2), without waiting, whatever the descriptor's mode: VCP_ERR_WOULD_BLOCK when there is nothing now.
+ */
+int64_t vcp_conn_try_read(vcp_conn *conn, void *buffer, size_t size);
+
+/**
+ * As write(2), without waiting, whatever the descriptor's mode; may move a part. VCP_ERR_WOULD_BLOCK when there is no room
+ * now.
+ */
+int64_t vcp_conn_try_write(vcp_conn *conn,
+                           const void *buffer,
+                           size_t size);
+
+/**
+ * Waits until at least one of the events (VCP_READABLE, VCP_WRITABLE) holds, and returns those that hold. The earlier
+ * of the deadlines asked for, the token, and a close end it. A wait that fails discards the connection as a failed read or write would.
+ */
+int vcp_conn_wait(vcp_conn *conn,
+                  int32_t events);
+
+/**
  * Until when reads and writes of this borrow may take, from now; < 0: no deadline; 0 has passed already. Running ones follow
  * it. Binds vcp_conn_* calls, not I/O on the raw descriptor, and ends with the borrow.
  */
@@ -1287,6 +1300,13 @@ int vcp_conn_set_read_deadline(vcp_conn *conn, int64_t timeout_ms);
  * The same for writes.
  */
 int vcp_conn_set_write_deadline(vcp_conn *conn, int64_t timeout_ms);
+
+/**
+ * The token that ends this borrow's reads, writes and waits with VCP_ERR_CANCELED, running ones included; NULL: none.
+ * One that ends so discards the connection.
+ */
+int vcp_conn_set_cancel(vcp_conn *conn,
+                        vcp_cancel *cancel);
 
 /**
  * The connection's own address, as in vcp_dial; "" for a unix socket without a name.
@@ -1348,26 +1368,6 @@ int vcp_cancel_fire(vcp_cancel *cancel);
  * Frees a token, without firing it; safe right after firing it. What carries it keeps what it needs. NULL is VCP_OK.
  */
 int vcp_cancel_free(vcp_cancel *cancel);
-
-/**
- * Borrows a connection without ever blocking. What an idle connection answers is returned at once, as by vcp_dial_with: the
- * descriptor, and *conn. What is known to fail at once (arguments, a limit when not waiting, a token that fired, fail_fast_ms) is
- * returned at once too. Otherwise VCP_ERR_IN_PROGRESS, *conn is NULL, and the answer comes through the queue exactly once,
- * with token; cancellation, the deadline and the close of the pool are answers too. With VCP_DIAL_QUEUED every answer comes through the
- * queue and the call returns VCP_OK; only bad arguments and handles are returned. A pool with on_reuse answers hits through
- * the queue. conn is written before the call returns, and not kept; text is copied.
- *
- * The dial is driven by the library's one background thread; callbacks and hooks of the pool run on helper threads (at most 64 at
- * once), never on the background thread and never on the caller. It waits at a limit in one line with blocking dials. A
- * completion may be a success that was already on its way when the token fired.
- */
-int vcp_dial_async(vcp_pool *pool,
-                   const char *network,
-                   const char *address,
-                   const vcp_dial_options *options,
-                   vcp_queue *queue,
-                   void *token,
-                   vcp_conn **conn);
 
 /**
  * Makes a queue.

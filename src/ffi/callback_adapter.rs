@@ -3,15 +3,15 @@
 use std::ffi::{c_char, c_void, CString};
 use std::os::fd::RawFd;
 
+use super::arguments::text;
+use super::callback_types::{
+    vcp_conn_hook_fn, vcp_control_fn, vcp_dial_fn, vcp_event, vcp_event_fn, vcp_free_fn,
+    vcp_resolve_fn, vcp_rewrite_fn,
+};
+use super::callbacks::{refused, run_callback, run_on_event};
+use super::handles::{vcp_conn, vcp_resolved, ResolvedHandle};
 use crate::dial::callbacks::DialCallbacks;
 use crate::dial::resolve::lookup::Lookup;
-use crate::ffi::arguments::text;
-use crate::ffi::callbacks::{
-    called, refused, told, vcp_conn_hook_fn, vcp_control_fn, vcp_dial_fn, vcp_event, vcp_event_fn,
-    vcp_free_fn, vcp_resolve_fn, vcp_resolved, vcp_rewrite_fn, Resolved,
-};
-use crate::ffi::conn::borrow::vcp_conn;
-use crate::ffi::pool::options::vcp_pool_options;
 use crate::handle::Kept;
 use crate::pool::callbacks::{Callbacks, Hook, Hooks, Observer};
 use crate::pool::engine::run_where_it_may;
@@ -25,42 +25,48 @@ use crate::values::destination::Destination;
 use crate::values::error::{Error, Result, Status};
 use crate::values::event::Event;
 
-/// The callbacks of one pool with the pointer they are given.
-struct Called {
-    user: *mut c_void,
-    rewrite: vcp_rewrite_fn,
-    resolve: vcp_resolve_fn,
-    dial: vcp_dial_fn,
-    control: vcp_control_fn,
-    on_open: vcp_conn_hook_fn,
-    on_reuse: vcp_conn_hook_fn,
-    on_release: vcp_conn_hook_fn,
-    on_event: vcp_event_fn,
-    free_user: vcp_free_fn,
+/// The callbacks that a pool was made with, and the pointer that they are given.
+#[derive(Clone, Copy)]
+pub(crate) struct UserCallbacks {
+    pub(crate) user: *mut c_void,
+    pub(crate) rewrite: vcp_rewrite_fn,
+    pub(crate) resolve: vcp_resolve_fn,
+    pub(crate) dial: vcp_dial_fn,
+    pub(crate) control: vcp_control_fn,
+    pub(crate) on_open: vcp_conn_hook_fn,
+    pub(crate) on_reuse: vcp_conn_hook_fn,
+    pub(crate) on_release: vcp_conn_hook_fn,
+    pub(crate) on_event: vcp_event_fn,
+    pub(crate) free_user: vcp_free_fn,
+}
+
+/// They, as the lower layers call them.
+struct CallbackAdapter {
+    c: UserCallbacks,
     /// The pool exists, so that `user` is to be freed after its last callback.
     is_in_use: AtomicBool,
 }
 
-impl Drop for Called {
+impl Drop for CallbackAdapter {
     fn drop(&mut self) {
-        if self.user.is_null() || !*self.is_in_use.get_mut() {
+        if self.c.user.is_null() || !*self.is_in_use.get_mut() {
             return;
         }
-        if let Some(free_user) = self.free_user {
-            let user = UserData::new(self.user, Some(free_user));
+        if let Some(free_user) = self.c.free_user {
+            let user = UserData::new(self.c.user, Some(free_user));
             run_where_it_may(Box::new(move || user.free()));
         }
     }
 }
 
 // SAFETY: the header tells the program on which threads its callbacks run; `user` is only passed on to them.
-unsafe impl Send for Called {}
+unsafe impl Send for CallbackAdapter {}
 // SAFETY: as above.
-unsafe impl Sync for Called {}
+unsafe impl Sync for CallbackAdapter {}
 
-impl std::fmt::Debug for Called {
+impl std::fmt::Debug for CallbackAdapter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Called").finish_non_exhaustive()
+        f.debug_struct("CallbackAdapter").finish_non_exhaustive()
     }
 }
 
@@ -69,60 +75,46 @@ fn c_text(text: &str) -> CString {
     CString::new(text).unwrap_or_default()
 }
 
-/// Lets go of `user` when the pool's last callback has returned.
+/// Frees `user` when the pool's last callback has returned, once it is armed.
 #[derive(Debug)]
-pub(crate) struct Keeper(Arc<Called>);
+pub(crate) struct FreeUser(Arc<CallbackAdapter>);
 
-impl Keeper {
-    /// The pool has been made: from now on `user` is freed at its end.
-    pub(crate) fn keep(self) {
+impl FreeUser {
+    /// The pool has been made, so `user` is freed at the pool's end. (Where vcp_pool_new fails it stays the program's.)
+    pub(crate) fn arm(self) {
         self.0.is_in_use.store(true, Release);
     }
 }
 
-/// Those that are set.
-pub(crate) fn of(options: &vcp_pool_options) -> (Callbacks, Keeper) {
-    let called = Arc::new(Called {
-        user: options.user,
-        rewrite: options.rewrite,
-        resolve: options.resolve,
-        dial: options.dial,
-        control: options.control,
-        on_open: options.on_open,
-        on_reuse: options.on_reuse,
-        on_release: options.on_release,
-        on_event: options.on_event,
-        free_user: options.free_user,
+/// The traits of the lower layers for those callbacks that are set.
+pub(crate) fn adapt(c: UserCallbacks) -> (Callbacks, FreeUser) {
+    let adapter = Arc::new(CallbackAdapter {
+        c,
         is_in_use: AtomicBool::new(false),
     });
-    let hooks =
-        options.on_open.is_some() || options.on_reuse.is_some() || options.on_release.is_some();
-    let dials = options.rewrite.is_some()
-        || options.resolve.is_some()
-        || options.dial.is_some()
-        || options.control.is_some();
+    let has_hooks = c.on_open.is_some() || c.on_reuse.is_some() || c.on_release.is_some();
+    let has_dial =
+        c.rewrite.is_some() || c.resolve.is_some() || c.dial.is_some() || c.control.is_some();
     let callbacks = Callbacks {
-        dial: dials.then(|| -> Arc<dyn DialCallbacks> { called.clone() }),
-        observer: options
-            .on_event
-            .map(|_| -> Arc<dyn Observer> { called.clone() }),
-        hooks: hooks.then(|| -> Arc<dyn Hooks> { called.clone() }),
-        user: Some(called.clone()),
+        dial: has_dial.then(|| -> Arc<dyn DialCallbacks> { adapter.clone() }),
+        observer: c.on_event.map(|_| -> Arc<dyn Observer> { adapter.clone() }),
+        hooks: has_hooks.then(|| -> Arc<dyn Hooks> { adapter.clone() }),
+        user: Some(adapter.clone()),
     };
-    (callbacks, Keeper(called))
+    (callbacks, FreeUser(adapter))
 }
 
-impl Called {
+impl CallbackAdapter {
     fn hook(&self, hook: Hook) -> vcp_conn_hook_fn {
         match hook {
-            Hook::Open => self.on_open,
-            Hook::Reuse => self.on_reuse,
-            Hook::Release => self.on_release,
+            Hook::Open => self.c.on_open,
+            Hook::Reuse => self.c.on_reuse,
+            Hook::Release => self.c.on_release,
         }
     }
 }
 
-impl Hooks for Called {
+impl Hooks for CallbackAdapter {
     fn has(&self, hook: Hook) -> bool {
         self.hook(hook).is_some()
     }
@@ -131,9 +123,9 @@ impl Hooks for Called {
         let Some(hook) = self.hook(which) else {
             return Ok(());
         };
-        let answer = called(|| {
+        let answer = run_callback(|| {
             // SAFETY: a handle that is live until the hook returns, and its descriptor.
-            unsafe { hook(self.user, conn as *mut vcp_conn, fd) }
+            unsafe { hook(self.c.user, conn as *mut vcp_conn, fd) }
         });
         if answer.0 == 0 {
             return Ok(());
@@ -147,9 +139,9 @@ impl Hooks for Called {
     }
 }
 
-impl Observer for Called {
+impl Observer for CallbackAdapter {
     fn on_event(&self, event: &Event<'_>) {
-        let Some(on_event) = self.on_event else {
+        let Some(on_event) = self.c.on_event else {
             return;
         };
         let Destination { address, tag, .. } = event.destination;
@@ -177,24 +169,24 @@ impl Observer for Called {
         };
         let before = fork::generation();
         // SAFETY: texts that end in NUL, all valid until it returns.
-        told(|| unsafe { on_event(self.user, &record) });
+        run_on_event(|| unsafe { on_event(self.c.user, &record) });
         // It may have forked: whoever goes on in the child sees that what it holds is inherited.
         fork::has_come_back_in_a_child(before);
     }
 }
 
-impl DialCallbacks for Called {
+impl DialCallbacks for CallbackAdapter {
     fn rewrite(&self, network: &str, address: &str) -> Result<Option<String>> {
-        let Some(rewrite) = self.rewrite else {
+        let Some(rewrite) = self.c.rewrite else {
             return Ok(None);
         };
         let (network, address) = (c_text(network), c_text(address));
         let mut out = [0 as c_char; LONGEST_TEXT + 1];
-        let answer = called(|| {
+        let answer = run_callback(|| {
             // SAFETY: texts that end in NUL, and a buffer of the size that is told.
             unsafe {
                 rewrite(
-                    self.user,
+                    self.c.user,
                     network.as_ptr(),
                     address.as_ptr(),
                     out.as_mut_ptr(),
@@ -219,19 +211,19 @@ impl DialCallbacks for Called {
     }
 
     fn resolves(&self) -> bool {
-        self.resolve.is_some()
+        self.c.resolve.is_some()
     }
 
     fn begins(&self) -> bool {
-        self.rewrite.is_some() || self.dial.is_some()
+        self.c.rewrite.is_some() || self.c.dial.is_some()
     }
 
     fn controls(&self) -> bool {
-        self.control.is_some()
+        self.c.control.is_some()
     }
 
     fn dials(&self) -> bool {
-        self.dial.is_some()
+        self.c.dial.is_some()
     }
 
     fn resolve(
@@ -241,19 +233,19 @@ impl DialCallbacks for Called {
         timeout_ms: i64,
         lookup: &Arc<Lookup>,
     ) -> Result<()> {
-        let Some(resolve) = self.resolve else {
+        let Some(resolve) = self.c.resolve else {
             return Ok(());
         };
         let (network, host) = (c_text(network), c_text(host));
-        let owned = Resolved::table()
-            .insert(Resolved(lookup.clone()))
+        let owned = ResolvedHandle::table()
+            .insert(ResolvedHandle(lookup.clone()))
             .map_err(|(_, error)| Error::new(Status::System, format!("a new lookup: {error}")))?;
         let handle = owned.lend();
-        let answer = called(|| {
+        let answer = run_callback(|| {
             // SAFETY: texts that end in NUL, and a handle that is live until the callback returns.
             unsafe {
                 resolve(
-                    self.user,
+                    self.c.user,
                     network.as_ptr(),
                     host.as_ptr(),
                     timeout_ms,
@@ -261,7 +253,7 @@ impl DialCallbacks for Called {
                 )
             }
         });
-        drop(Resolved::table().redeem(handle, |_| {}));
+        drop(ResolvedHandle::table().redeem(handle, |_| {}));
         if answer.0 == 0 {
             Ok(())
         } else {
@@ -270,13 +262,13 @@ impl DialCallbacks for Called {
     }
 
     fn dial(&self, network: &str, address: &str, timeout_ms: i64) -> Result<Option<RawFd>> {
-        let Some(dial) = self.dial else {
+        let Some(dial) = self.c.dial else {
             return Ok(None);
         };
         let (network, address) = (c_text(network), c_text(address));
-        let answer = called(|| {
+        let answer = run_callback(|| {
             // SAFETY: texts that end in NUL.
-            unsafe { dial(self.user, network.as_ptr(), address.as_ptr(), timeout_ms) }
+            unsafe { dial(self.c.user, network.as_ptr(), address.as_ptr(), timeout_ms) }
         });
         if answer.0 >= 0 {
             Ok(Some(answer.0))
@@ -286,13 +278,13 @@ impl DialCallbacks for Called {
     }
 
     fn control(&self, network: &str, address: &str, fd: RawFd) -> Result<()> {
-        let Some(control) = self.control else {
+        let Some(control) = self.c.control else {
             return Ok(());
         };
         let (network, address) = (c_text(network), c_text(address));
-        let answer = called(|| {
+        let answer = run_callback(|| {
             // SAFETY: texts that end in NUL, and an open descriptor.
-            unsafe { control(self.user, network.as_ptr(), address.as_ptr(), fd) }
+            unsafe { control(self.c.user, network.as_ptr(), address.as_ptr(), fd) }
         });
         if answer.0 == 0 {
             Ok(())

@@ -14,6 +14,10 @@ pub mod error;
 
 pub mod version;
 
+pub mod handles;
+
+pub mod callback_types;
+
 pub mod callbacks;
 
 pub mod pool;

@@ -1,27 +1,15 @@
-//! `vcp_dial_async` and `vcp_queue_*`.
+//! `vcp_queue_*`.
 
-use std::ffi::{c_char, c_int, c_void};
+use std::ffi::{c_int, c_void};
 
-use crate::ffi::arguments::sized_struct::{self, Record};
-use crate::ffi::conn::borrow::vcp_conn;
-use crate::ffi::dial::blocking::{hit_at_once, named, read_async, vcp_dial_options};
-use crate::ffi::error::remember;
-use crate::ffi::guard::guard;
-use crate::ffi::pool::lifecycle::{pool_of, vcp_pool};
-use crate::ffi::status::VCP_ERR_IN_PROGRESS;
-use crate::handle::{Inherited, Kept};
-use crate::pool::background::queue::{Asker, Listed, Queue};
-use crate::pool::entry::start_async::AtOnce;
+use super::arguments::sized_struct::{self, SizedStruct};
+use super::error::remember;
+use super::guard::guard;
+use super::handles::{no_such_queue, queue_of, vcp_conn, vcp_queue};
+use crate::handle::Kept;
+use crate::pool::background::queue::{Queue, QueueHandle};
 use crate::pool::errors::system_error;
-use crate::pool::hints;
-use crate::sync::Arc;
-use crate::values::error::{Error, Result, Status};
-
-/// Where the answers of asynchronous dials arrive. Any number of dials, of any number of pools, may answer to one queue, and any
-/// thread may fetch from it. Freed with vcp_queue_free.
-pub struct vcp_queue {
-    _private: [u8; 0],
-}
+use crate::values::error::Error;
 
 /// One answer of an asynchronous dial.
 #[repr(C)]
@@ -38,85 +26,9 @@ pub struct vcp_completion {
 }
 
 // SAFETY: repr(C), size first, integers and pointers only.
-unsafe impl Record for vcp_completion {
+unsafe impl SizedStruct for vcp_completion {
     const NAME: &'static str = "vcp_completion";
     const LEAST_SIZE: usize = size_of::<vcp_completion>();
-}
-
-fn no_such_queue() -> Error {
-    Error::new(Status::InvalidHandle, "not a queue")
-}
-
-fn queue_of(queue: *mut vcp_queue) -> Result<Arc<Queue>> {
-    let pin = Listed::table()
-        .pin(queue as usize)
-        .map_err(|_| no_such_queue())?;
-    Ok(pin.queue().clone())
-}
-
-/// A forked child keeps its queues, empty.
-pub(crate) fn adopt(generation: u32) {
-    Listed::table().adopt(generation, Inherited::Lives);
-}
-
-/// Borrows a connection without ever blocking. What an idle connection answers is returned at once, as by vcp_dial_with: the
-/// descriptor, and *conn. What is known to fail at once (arguments, a limit when not waiting, a token that fired, fail_fast_ms) is
-/// returned at once too. Otherwise VCP_ERR_IN_PROGRESS, *conn is NULL, and the answer comes through the queue exactly once,
-/// with token; cancellation, the deadline and the close of the pool are answers too. With VCP_DIAL_QUEUED every answer comes through the
-/// queue and the call returns VCP_OK; only bad arguments and handles are returned. A pool with on_reuse answers hits through
-/// the queue. conn is written before the call returns, and not kept; text is copied.
-///
-/// The dial is driven by the library's one background thread; callbacks and hooks of the pool run on helper threads (at most 64 at
-/// once), never on the background thread and never on the caller. It waits at a limit in one line with blocking dials. A
-/// completion may be a success that was already on its way when the token fired.
-#[no_mangle]
-pub unsafe extern "C" fn vcp_dial_async(
-    pool: *mut vcp_pool,
-    network: *const c_char,
-    address: *const c_char,
-    options: *const vcp_dial_options,
-    queue: *mut vcp_queue,
-    token: *mut c_void,
-    conn: *mut *mut vcp_conn,
-) -> c_int {
-    guard(|| {
-        if conn.is_null() {
-            return Err(Error::invalid_argument("conn is NULL"));
-        }
-        // SAFETY: not NULL, and writable by the program's promise.
-        unsafe { *conn = std::ptr::null_mut() };
-        let owner = pool_of(pool)?;
-        let queue = queue_of(queue)?;
-        // SAFETY: the program's promises are those of vcp_dial_with.
-        let missed = match unsafe { hit_at_once(pool, network, address, options, conn) } {
-            Ok(fd) => return Ok(fd),
-            Err(missed) => missed,
-        };
-        // SAFETY: as above.
-        let (place, mut borrow, is_queued) =
-            unsafe { read_async(&owner, network, address, options) }?;
-        borrow.found_unfit = missed.unfit;
-        // SAFETY: as above.
-        let name = unsafe { named(pool, network, address, options) };
-        let asker = Asker {
-            queue,
-            token: token as usize,
-            is_queued,
-        };
-        match owner.borrow_async(place, borrow, asker)? {
-            AtOnce::Conn(borrowed) => {
-                let fd = borrowed.raw_fd();
-                if let Some(name) = name {
-                    hints::note(name, &borrowed);
-                }
-                // SAFETY: as above.
-                unsafe { *conn = borrowed.lend_out() as *mut vcp_conn };
-                Ok(fd)
-            }
-            AtOnce::Later if is_queued => Ok(0),
-            AtOnce::Later => Ok(VCP_ERR_IN_PROGRESS),
-        }
-    })
 }
 
 /// Makes a queue.
@@ -128,8 +40,8 @@ pub unsafe extern "C" fn vcp_queue_new(queue: *mut *mut vcp_queue) -> c_int {
         }
         let made = Queue::new();
         made.fd().map_err(|error| system_error("eventfd", &error))?;
-        let owned = Listed::table()
-            .insert(Listed::new(made))
+        let owned = QueueHandle::table()
+            .insert(QueueHandle::new(made))
             .map_err(|(_, error)| system_error("a new queue", &error))?;
         // SAFETY: not NULL, and writable by the program's promise.
         unsafe { *queue = owned.lend() as *mut vcp_queue };
@@ -190,7 +102,7 @@ pub extern "C" fn vcp_queue_free(queue: *mut vcp_queue) -> c_int {
         if queue.is_null() {
             return Ok(0);
         }
-        let owned = Listed::table()
+        let owned = QueueHandle::table()
             .redeem(queue as usize, |_| {})
             .map_err(|_| no_such_queue())?;
         owned.queue().close();
@@ -201,14 +113,18 @@ pub extern "C" fn vcp_queue_free(queue: *mut vcp_queue) -> c_int {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ffi::dial::request::read_async;
+    use crate::ffi::handles::pool_of;
     use crate::ffi::pool::lifecycle::{vcp_pool_close, vcp_pool_new};
+    use crate::pool::background::queue::Asker;
+    use crate::pool::entry::start_async::AtOnce;
     use crate::pool::entry::start_async::Where;
     use crate::sys::poll::{self, Interest};
     use crate::values::clock::Deadline;
+    use crate::values::error::Status;
     use std::os::fd::BorrowedFd;
 
     /// It was left as one that somebody is looking at: never answered, never off the list.
-    /// Rule: async: A panic while a dial is looked at in the background is contained: INTERNAL.
     #[test]
     fn a_panic_while_a_dial_is_looked_at_is_its_answer() {
         let (mut pool, mut queue) = (std::ptr::null_mut(), std::ptr::null_mut());

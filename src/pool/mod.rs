@@ -75,11 +75,11 @@ pub(crate) struct Pool {
 
 /// A pool in its slot of the handle table.
 #[derive(Debug)]
-pub(crate) struct Listed(PerGeneration<Arc<Pool>>);
+pub(crate) struct PoolHandle(PerGeneration<Arc<Pool>>);
 
-impl Kept for Listed {
+impl Kept for PoolHandle {
     fn table() -> &'static Table<Self> {
-        static POOLS: Table<Listed> = Table::new(Kind::Pool);
+        static POOLS: Table<PoolHandle> = Table::new(Kind::Pool);
         &POOLS
     }
 }

@@ -11,14 +11,14 @@ const LARGEST: usize = 64 << 10;
 ///
 /// # Safety
 /// It must be so: `repr(C)`, `size: usize` first, every field valid when zeroed.
-pub(crate) unsafe trait Record: Copy {
+pub(crate) unsafe trait SizedStruct: Copy {
     /// Its name in C.
     const NAME: &'static str;
     /// The least size that is taken: that of version 0.1, unless its fields are of use one by one.
     const LEAST_SIZE: usize;
 }
 
-fn check_size<T: Record>(size: usize) -> Result<()> {
+fn check_size<T: SizedStruct>(size: usize) -> Result<()> {
     if (T::LEAST_SIZE..=LARGEST).contains(&size) {
         return Ok(());
     }
@@ -29,7 +29,7 @@ fn check_size<T: Record>(size: usize) -> Result<()> {
     )))
 }
 
-fn forgotten<T: Record>() -> Error {
+fn forgotten<T: SizedStruct>() -> Error {
     Error::invalid_argument(format!(
         "{}: size is 0 (its _init function was not called)",
         T::NAME
@@ -40,7 +40,7 @@ fn forgotten<T: Record>() -> Error {
 ///
 /// # Safety
 /// `from` points to a struct whose first field tells how many bytes may be read.
-pub(crate) unsafe fn read<T: Record>(from: *const T, defaults: T) -> Result<T> {
+pub(crate) unsafe fn read<T: SizedStruct>(from: *const T, defaults: T) -> Result<T> {
     // SAFETY: the first field is there, whatever the version.
     let size = unsafe { from.cast::<usize>().read() };
     if size == 0 {
@@ -65,7 +65,7 @@ pub(crate) unsafe fn read<T: Record>(from: *const T, defaults: T) -> Result<T> {
 }
 
 /// Says what `write` would refuse, where its value is not at hand yet.
-pub(crate) fn check_out<T: Record>(to: *mut T, size: usize) -> Result<()> {
+pub(crate) fn check_out<T: SizedStruct>(to: *mut T, size: usize) -> Result<()> {
     if to.is_null() {
         return Err(Error::invalid_argument(format!("{} is NULL", T::NAME)));
     }
@@ -76,14 +76,14 @@ pub(crate) fn check_out<T: Record>(to: *mut T, size: usize) -> Result<()> {
 ///
 /// # Safety
 /// `to` has `size` writable bytes, or is NULL.
-pub(crate) unsafe fn write<T: Record>(to: *mut T, size: usize, value: T) -> Result<i32> {
+pub(crate) unsafe fn write<T: SizedStruct>(to: *mut T, size: usize, value: T) -> Result<i32> {
     check_out(to, size)?;
     // SAFETY: the caller's promise.
     unsafe { fill(to, size, value) };
     Ok(0)
 }
 
-unsafe fn fill<T: Record>(to: *mut T, size: usize, value: T) {
+unsafe fn fill<T: SizedStruct>(to: *mut T, size: usize, value: T) {
     // Through zeroed memory, so that padding is never copied uninitialised.
     let mut image = MaybeUninit::<T>::zeroed();
     image.write(value);

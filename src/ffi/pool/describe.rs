@@ -4,7 +4,7 @@ use std::ffi::c_char;
 
 use crate::ffi::arguments::text;
 use crate::ffi::guard::guard;
-use crate::ffi::pool::lifecycle::{pool_of, vcp_pool};
+use crate::ffi::handles::{pool_of, vcp_pool};
 use crate::pool::report::describe::Form;
 use crate::values::error::Error;
 

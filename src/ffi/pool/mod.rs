@@ -1,8 +1,16 @@
 //! `vcp_pool_*`, in the order of the header; blank lines keep rustfmt from sorting it.
 
+pub mod enums;
+
 pub mod options;
 
+mod validate;
+
 pub mod lifecycle;
+
+pub mod contents;
+
+pub mod exchange;
 
 pub mod stats;
 

@@ -2,9 +2,9 @@
 
 use std::ffi::c_int;
 
-use crate::ffi::arguments::sized_struct::{self, Record};
+use crate::ffi::arguments::sized_struct::{self, SizedStruct};
 use crate::ffi::guard::guard;
-use crate::ffi::pool::lifecycle::{pool_of, vcp_pool};
+use crate::ffi::handles::{pool_of, vcp_pool};
 
 /// What a pool has counted since it was made, and four gauges. At rest
 /// dials - dial_failures + puts = idle + borrowed + gets + detached + stale_at_borrow + dirty_at_borrow + all closed_*.
@@ -68,7 +68,7 @@ pub struct vcp_stats {
 }
 
 // SAFETY: repr(C), size first, integers only.
-unsafe impl Record for vcp_stats {
+unsafe impl SizedStruct for vcp_stats {
     const NAME: &'static str = "vcp_stats";
     const LEAST_SIZE: usize = size_of::<usize>();
 }

@@ -48,16 +48,16 @@ pub(crate) struct Queue {
 
 /// A queue in its slot of the handle table.
 #[derive(Debug)]
-pub(crate) struct Listed(PerGeneration<Arc<Queue>>);
+pub(crate) struct QueueHandle(PerGeneration<Arc<Queue>>);
 
-impl Kept for Listed {
+impl Kept for QueueHandle {
     fn table() -> &'static Table<Self> {
-        static QUEUES: Table<Listed> = Table::new(Kind::Queue);
+        static QUEUES: Table<QueueHandle> = Table::new(Kind::Queue);
         &QUEUES
     }
 }
 
-impl Listed {
+impl QueueHandle {
     pub(crate) fn new(queue: Queue) -> Self {
         Self(PerGeneration::of(Arc::new(queue)))
     }

@@ -9,12 +9,12 @@ use crate::dial::race::connecting_socket;
 use crate::handle::{owners, Inherited, Kept};
 use crate::pool::callbacks::Callbacks;
 use crate::pool::conn::Conn;
-use crate::pool::{Listed, Pool};
+use crate::pool::{Pool, PoolHandle};
 use crate::sync::Arc;
 use crate::sys::per_generation::PerGeneration;
 use crate::sys::socket;
 
-impl Listed {
+impl PoolHandle {
     pub(crate) fn new(pool: Arc<Pool>) -> Self {
         Self(PerGeneration::of(pool))
     }
@@ -73,7 +73,7 @@ pub(crate) fn close_copy_of_lent(handle: usize) {
 pub(crate) fn adopt(generation: u32) {
     owners::disown_all();
     connecting_socket::adopt(generation);
-    Listed::table().adopt(generation, Inherited::Lives);
+    PoolHandle::table().adopt(generation, Inherited::Lives);
     Conn::table().adopt(generation, Inherited::Ends);
     // Nobody can call a closed pool, so what it was about to close is closed now.
     let is_orphan = |conn: &Conn| conn.pool().is_closed();

@@ -12,7 +12,7 @@ mod words;
 use self::table::Hints;
 pub(crate) use self::words::{Key, Named};
 use super::conn::{Conn, QUICK};
-use super::Listed;
+use super::PoolHandle;
 use crate::handle::{Kept, Owned, Trace};
 use crate::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use crate::sync::Arc;
@@ -76,7 +76,7 @@ pub(crate) fn note(name: Named, conn: &Owned<Conn>) {
         // Where the kernel has no barrier, this is the time.
         hints.sweep(ENDED.load(Relaxed));
         // In use: whoever ends the pool from now on sees that.
-        Listed::table().pin(name.pool).ok()?;
+        PoolHandle::table().pin(name.pool).ok()?;
         let before = hints.keep(name, conn, trace);
         if trace.is_some() {
             let seats = [before.as_ref().map(Trace::seat), Some(conn.seat())];

@@ -8,7 +8,7 @@ use std::hash::{BuildHasher, RandomState};
 use super::words::{Key, Named, Words};
 use crate::handle::{Kept, Owned, Trace};
 use crate::pool::conn::Conn;
-use crate::pool::Listed;
+use crate::pool::PoolHandle;
 use crate::sync::Arc;
 use crate::values::destination::Destination;
 
@@ -211,7 +211,8 @@ impl Hints {
         }
         self.seen = ended;
         let before = self.pools.len();
-        self.pools.retain(|&pool| Listed::table().pin(pool).is_ok());
+        self.pools
+            .retain(|&pool| PoolHandle::table().pin(pool).is_ok());
         if self.pools.len() < before {
             let pools = std::mem::take(&mut self.pools);
             self.let_go(|hint| pools.contains(&hint.pool));

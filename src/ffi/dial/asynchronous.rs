@@ -1,0 +1,74 @@
+//! `vcp_dial_async`.
+
+use std::ffi::{c_char, c_int, c_void};
+
+use super::fast_path::{name_for_next, try_fast_path};
+use super::options::vcp_dial_options;
+use super::request::read_async;
+use crate::ffi::guard::guard;
+use crate::ffi::handles::{pool_of, queue_of, vcp_conn, vcp_pool, vcp_queue};
+use crate::ffi::status::VCP_ERR_IN_PROGRESS;
+use crate::pool::background::queue::Asker;
+use crate::pool::entry::start_async::AtOnce;
+use crate::pool::hints;
+use crate::values::error::Error;
+
+/// Borrows a connection without ever blocking. What an idle connection answers is returned at once, as by vcp_dial_with: the
+/// descriptor, and *conn. What is known to fail at once (arguments, a limit when not waiting, a token that fired, fail_fast_ms) is
+/// returned at once too. Otherwise VCP_ERR_IN_PROGRESS, *conn is NULL, and the answer comes through the queue exactly once,
+/// with token; cancellation, the deadline and the close of the pool are answers too. With VCP_DIAL_QUEUED every answer comes through the
+/// queue and the call returns VCP_OK; only bad arguments and handles are returned. A pool with on_reuse answers hits through
+/// the queue. conn is written before the call returns, and not kept; text is copied.
+///
+/// The dial is driven by the library's one background thread; callbacks and hooks of the pool run on helper threads (at most 64 at
+/// once), never on the background thread and never on the caller. It waits at a limit in one line with blocking dials. A
+/// completion may be a success that was already on its way when the token fired.
+#[no_mangle]
+pub unsafe extern "C" fn vcp_dial_async(
+    pool: *mut vcp_pool,
+    network: *const c_char,
+    address: *const c_char,
+    options: *const vcp_dial_options,
+    queue: *mut vcp_queue,
+    token: *mut c_void,
+    conn: *mut *mut vcp_conn,
+) -> c_int {
+    guard(|| {
+        if conn.is_null() {
+            return Err(Error::invalid_argument("conn is NULL"));
+        }
+        // SAFETY: not NULL, and writable by the program's promise.
+        unsafe { *conn = std::ptr::null_mut() };
+        let owner = pool_of(pool)?;
+        let queue = queue_of(queue)?;
+        // SAFETY: the program's promises are those of vcp_dial_with.
+        let missed = match unsafe { try_fast_path(pool, network, address, options, conn) } {
+            Ok(fd) => return Ok(fd),
+            Err(missed) => missed,
+        };
+        // SAFETY: as above.
+        let (place, mut borrow, is_queued) =
+            unsafe { read_async(&owner, network, address, options) }?;
+        borrow.found_unfit = missed.unfit;
+        // SAFETY: as above.
+        let name = unsafe { name_for_next(pool, network, address, options) };
+        let asker = Asker {
+            queue,
+            token: token as usize,
+            is_queued,
+        };
+        match owner.borrow_async(place, borrow, asker)? {
+            AtOnce::Conn(borrowed) => {
+                let fd = borrowed.raw_fd();
+                if let Some(name) = name {
+                    hints::note(name, &borrowed);
+                }
+                // SAFETY: as above.
+                unsafe { *conn = borrowed.lend_out() as *mut vcp_conn };
+                Ok(fd)
+            }
+            AtOnce::Later if is_queued => Ok(0),
+            AtOnce::Later => Ok(VCP_ERR_IN_PROGRESS),
+        }
+    })
+}

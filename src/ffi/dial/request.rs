@@ -1,0 +1,130 @@
+//! What a dial is asked for: its destination and its options, in the library's own types.
+
+use std::ffi::c_char;
+
+use super::options::{
+    read_options, vcp_dial_options, AS_THE_POOL, VCP_DIAL_BLOCKING, VCP_DIAL_FRESH,
+    VCP_DIAL_NONBLOCKING, VCP_DIAL_QUEUED, VCP_DIAL_REUSE_ONLY,
+};
+use crate::dial::resolve::names::NamesAtHand;
+use crate::ffi::arguments::address::destination_of;
+use crate::ffi::arguments::text;
+use crate::ffi::handles::token_of;
+use crate::pool::entry::start_async::Where;
+use crate::pool::hints::{self, Key};
+use crate::pool::runtime::runtime;
+use crate::pool::state::answer::Reuse;
+use crate::pool::{BorrowOptions, Mode, Pool};
+use crate::sync::Arc;
+use crate::sys::clock;
+use crate::values::address::Address;
+use crate::values::clock::Deadline;
+use crate::values::destination::Destination;
+use crate::values::error::{Error, Result, Status};
+
+fn refuse_queued(raw: &vcp_dial_options) -> Result<()> {
+    if raw.flags & VCP_DIAL_QUEUED != 0 {
+        return Err(Error::invalid_argument(
+            "flags: VCP_DIAL_QUEUED is for vcp_dial_async",
+        ));
+    }
+    Ok(())
+}
+
+/// Reads what a dial is asked for.
+///
+/// # Safety
+/// The texts are NULL or NUL-terminated.
+pub(crate) unsafe fn read_dial(
+    pool: &Pool,
+    network: *const c_char,
+    address: *const c_char,
+    raw: vcp_dial_options,
+    known: &Option<Key<'_>>,
+) -> Result<(Arc<Destination>, BorrowOptions)> {
+    refuse_queued(&raw)?;
+    let destination = match known.as_ref().and_then(hints::destination) {
+        Some(destination) => destination,
+        // SAFETY: the caller's promise.
+        None => Arc::new(unsafe { destination_of(network, address, raw.reuse_tag) }?),
+    };
+    // SAFETY: as above.
+    Ok((destination, unsafe { borrow_options(&raw, pool) }?))
+}
+
+/// The same for a dial that must not block: a service name that was not seen before is read later. True: everything goes through the
+/// queue.
+///
+/// # Safety
+/// As [`read_dial`].
+pub(crate) unsafe fn read_async(
+    pool: &Pool,
+    network: *const c_char,
+    address: *const c_char,
+    options: *const vcp_dial_options,
+) -> Result<(Where, BorrowOptions, bool)> {
+    // SAFETY: the caller's promises.
+    let (raw, network, address, tag) = unsafe {
+        let raw = read_options(options)?;
+        let network = text::required(network, "network", Status::UnknownNetwork)?;
+        let address = text::required(address, "address", Status::InvalidAddress)?;
+        let tag = text::optional(raw.reuse_tag, "reuse_tag", Status::InvalidArgument)?;
+        (raw, network, address, tag.unwrap_or_default())
+    };
+    let names = NamesAtHand::new(&runtime().names);
+    let at_once = Address::parse(network, address, &names);
+    let place = if names.lacked_one() {
+        let (network, address) = (network.to_owned(), address.to_owned());
+        let tag: Box<str> = tag.into();
+        let read = move || {
+            let address = Address::parse(&network, &address, &runtime().names)?;
+            Ok(Destination::new(address, &tag))
+        };
+        Where::Unread(Box::new(read))
+    } else {
+        Where::Known(Destination::new(at_once?, tag))
+    };
+    let is_queued = raw.flags & VCP_DIAL_QUEUED != 0;
+    // SAFETY: as above.
+    Ok((place, unsafe { borrow_options(&raw, pool) }?, is_queued))
+}
+
+/// # Safety
+/// The label is NULL or NUL-terminated.
+unsafe fn borrow_options(raw: &vcp_dial_options, pool: &Pool) -> Result<BorrowOptions> {
+    // SAFETY: the caller's promise.
+    let label = unsafe { text::optional(raw.label, "label", Status::InvalidArgument) }?;
+    let label = label.map(Arc::from);
+    let timeout_ms = match raw.timeout_ms {
+        AS_THE_POOL => pool.options().dial.timeout_ms,
+        own => own,
+    };
+    let pools_timeout_ms = pool.options().dial.timeout_ms;
+    let wait_timeout_ms = match raw.wait_timeout_ms {
+        AS_THE_POOL => pool.options().wait_timeout_ms,
+        own => own,
+    };
+    let now = clock::now();
+    let deadline = Deadline::from_timeout(now, timeout_ms);
+    Ok(BorrowOptions {
+        reuse: match raw.flags & (VCP_DIAL_FRESH | VCP_DIAL_REUSE_ONLY) {
+            0 => Reuse::Allowed,
+            VCP_DIAL_FRESH => Reuse::Never,
+            _ => Reuse::Only,
+        },
+        deadline,
+        wait_until: (wait_timeout_ms != 0)
+            .then(|| Deadline::from_timeout(now, wait_timeout_ms).min(deadline)),
+        is_late: timeout_ms == 0,
+        is_patient: timeout_ms < 0 || (pools_timeout_ms >= 0 && timeout_ms >= pools_timeout_ms),
+        token: token_of(raw.cancel)?,
+        claim: None,
+        label,
+        mode: match raw.flags & (VCP_DIAL_BLOCKING | VCP_DIAL_NONBLOCKING) {
+            0 => Mode::AsThePool,
+            VCP_DIAL_NONBLOCKING => Mode::Nonblocking,
+            _ => Mode::Blocking,
+        },
+        found_unfit: 0,
+    })
+}
