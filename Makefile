@@ -1,6 +1,5 @@
-# make               builds what is shipped
-# make install       installs it: PREFIX [/usr/local], LIBDIR, INCLUDEDIR, DESTDIR
-# make uninstall     removes it, with the same variables
+# make help lists the targets.
+# PREFIX [/usr/local], LIBDIR, INCLUDEDIR and DESTDIR say where to install.
 
 PREFIX ?= /usr/local
 LIBDIR ?= $(PREFIX)/lib
@@ -17,7 +16,12 @@ LIBRARY := libvconnpool.so.$(VERSION)
 # Copies, so that "make install" needs no cargo (as root it often is not there) once "make" has run.
 STAGE := target/stage
 
-all: $(STAGE)/done
+# The C and C++ that clang-format keeps.
+FORMATTED = $(shell git ls-files 'tests/*.c' 'tests/*.h' 'tests/*.cpp' 'tests/*.hpp')
+# Packages of their own, which "cargo fmt" of the library does not reach.
+PACKAGES = . benches tests/handoffs tests/scale
+
+all: $(STAGE)/done ## builds what is shipped
 
 $(STAGE)/done: $(SOURCES) Makefile
 	rm -rf $(STAGE) && mkdir -p $(STAGE)
@@ -30,7 +34,7 @@ $(STAGE)/done: $(SOURCES) Makefile
 	rm $(STAGE)/empty.a
 	touch $@
 
-install: $(STAGE)/done
+install: $(STAGE)/done ## installs it, with header and pkg-config file
 	$(INSTALL) -d "$(DESTDIR)$(INCLUDEDIR)" "$(DESTDIR)$(LIBDIR)/pkgconfig"
 	$(INSTALL) -m 644 include/vconnpool.h include/vconnpool.hpp "$(DESTDIR)$(INCLUDEDIR)"
 	$(INSTALL) -m 644 $(STAGE)/libvconnpool.a "$(DESTDIR)$(LIBDIR)/libvconnpool.a"
@@ -50,13 +54,41 @@ install: $(STAGE)/done
 	} >"$(DESTDIR)$(LIBDIR)/pkgconfig/vconnpool.pc"
 	chmod 644 "$(DESTDIR)$(LIBDIR)/pkgconfig/vconnpool.pc"
 
-uninstall:
+uninstall: ## removes what "make install" installed
 	rm -f "$(DESTDIR)$(INCLUDEDIR)/vconnpool.h" "$(DESTDIR)$(INCLUDEDIR)/vconnpool.hpp" "$(DESTDIR)$(LIBDIR)/libvconnpool.a" \
 	    "$(DESTDIR)$(LIBDIR)/$(LIBRARY)" "$(DESTDIR)$(LIBDIR)/$(SONAME)" "$(DESTDIR)$(LIBDIR)/libvconnpool.so" \
 	    "$(DESTDIR)$(LIBDIR)/pkgconfig/vconnpool.pc"
 
-# Every rule with the test that shows it.
-rules:
+test: ## all that needs only Rust and a C compiler
+	cargo test
+
+lint: format-check ## format and clippy, warnings are errors
+	cargo clippy --quiet --all-targets -- -D warnings
+
+format-check:
+	for package in $(PACKAGES); do cargo fmt --check --manifest-path $$package/Cargo.toml || exit 1; done
+	clang-format --dry-run --Werror $(FORMATTED)
+
+fmt: ## formats Rust, C and C++
+	for package in $(PACKAGES); do cargo fmt --manifest-path $$package/Cargo.toml || exit 1; done
+	clang-format -i $(FORMATTED)
+
+rules: ## prints every rule with the test that shows it
 	@cargo test --quiet --test rules_table -- --print
 
-.PHONY: all install uninstall rules
+bench: ## measures, beside other pools: docs/performance.md
+	cargo run --release --quiet --manifest-path benches/Cargo.toml
+
+docs: ## the inside of the library, for those who work on it: target/doc
+	RUSTDOCFLAGS='-D warnings' cargo doc --quiet --no-deps --lib --document-private-items
+
+ci: ## everything that must hold before a change lands
+	.ci/run
+
+hooks: ## lets git run .githooks/pre-commit before each commit
+	git config core.hooksPath .githooks
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /\1 /p' Makefile | while read -r target what; do printf '%-10s %s\n' "$$target" "$$what"; done
+
+.PHONY: all install uninstall test lint format-check fmt rules bench docs ci hooks help
