@@ -12,8 +12,8 @@
 //! | owned | 0 | 1 | the one [`Owned`], and pins by [`Place`] |
 //! | lent | 1 | 1 | pins by the handle of this generation, and by place |
 //!
-//! vacant → owned: [`insert`]; the generation goes up, so that no word of the slot ever comes twice. owned → lent: [`Owned::lend`] makes a handle that never was one before (the generation goes up).
-//! lent → owned: [`redeem`] ends the handle and waits until its last user has left; [`Owned::lend_again`] alone makes the same one live
+//! vacant → owned: `insert`; the generation goes up, so that no word of the slot ever comes twice. owned → lent: [`Owned::lend`] makes a handle that never was one before (the generation goes up).
+//! lent → owned: `redeem` ends the handle and waits until its last user has left; [`Owned::lend_again`] alone makes the same one live
 //! once more. owned → vacant: the [`Owned`] is dropped. What is shelved goes back and forth by itself (`shelved`). A slot whose generation is used up (2^37 - 1 borrows) is retired, so no handle value ever comes twice.
 //!
 //! In a forked child the first call has every table [`adopt`](Table::adopt) what it holds, before anything else looks at it: pins of

@@ -1,6 +1,6 @@
 //! The kernel: the only place with system calls.
 //!
-//! Every call goes through [`syscall!`] and comes back as `io::Result`; a descriptor becomes an `OwnedFd` on the line it
+//! Every call goes through `syscall!` and comes back as `io::Result`; a descriptor becomes an `OwnedFd` on the line it
 //! is born. No policy, no retries except EINTR where a caller could only repeat the call.
 
 /// Calls a libc function and turns -1 into the `io::Error` of `errno`.

@@ -209,7 +209,7 @@ impl Conn {
         self.uses.load(Acquire)
     }
 
-    /// Where it stands on its shelf; [`NOWHERE`] if it does not.
+    /// Where it stands on its shelf; `NOWHERE` if it does not.
     pub(crate) fn node(&self) -> u32 {
         Conn::table().note(self.seat.load(Relaxed))
     }
