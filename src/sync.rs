@@ -6,7 +6,7 @@
 //! in such a table; CONTRIBUTING.md tells why this library does not use it).
 #![forbid(unsafe_code)]
 
-pub(crate) use std::sync::{atomic, Arc, Weak};
+pub(crate) use std::sync::{atomic, Arc};
 use std::time::Duration;
 
 #[cfg(vcp_instrumented_locks)]

@@ -1,35 +1,41 @@
-//! The callbacks of the program that a dial may call. `ffi::callback_adapter` implements the trait.
+//! The callbacks of the program that a dial calls, as this layer sees them.
 #![forbid(unsafe_code)]
 
 use std::fmt::Debug;
+use std::net::SocketAddr;
 use std::os::fd::RawFd;
 
-use super::resolve::lookup::Lookup;
 use crate::sync::Arc;
 use crate::values::error::Result;
 
-/// The callbacks that a dial may call. A refusal is an error with the status Callback and the callback's number.
+/// Takes the addresses that a resolve callback finds, one by one.
+pub(crate) trait AddressSink: Debug + Send + Sync {
+    fn add(&self, address: SocketAddr);
+}
+
+/// The program's rewrite, resolve, dial and control callbacks. A refusal is an error with the status
+/// Callback and the callback's number.
 pub(crate) trait DialCallbacks: Debug + Send + Sync {
-    /// Where to dial instead; `None`: there is no such callback.
+    /// Where to dial instead. `None`: the program has no such callback.
     fn rewrite(&self, network: &str, address: &str) -> Result<Option<String>>;
-    /// True if [`DialCallbacks::resolve`] is to be asked instead of the system.
-    fn resolves(&self) -> bool;
-    /// True if there is anything that [`super::drive::run::begin`] calls itself: a rewrite or a dial callback.
-    fn begins(&self) -> bool;
-    /// True if [`DialCallbacks::control`] is there.
-    fn controls(&self) -> bool;
-    /// True if [`DialCallbacks::dial`] is there.
-    fn dials(&self) -> bool;
-    /// Adds the host's addresses to `lookup`. May block. `timeout_ms` is -1 without a deadline.
+    /// [`DialCallbacks::resolve`] takes the place of the system's resolver.
+    fn has_resolve(&self) -> bool;
+    /// The program has a rewrite or a dial callback, which run before a dial opens its first socket.
+    fn has_rewrite_or_dial(&self) -> bool;
+    /// [`DialCallbacks::control`] is to be called for each socket.
+    fn has_control(&self) -> bool;
+    /// [`DialCallbacks::dial`] takes the place of resolving and connecting.
+    fn has_dial(&self) -> bool;
+    /// Adds the host's addresses to `found`. May block. `timeout_ms` is -1 without a deadline.
     fn resolve(
         &self,
         network: &str,
         host: &str,
         timeout_ms: i64,
-        lookup: &Arc<Lookup>,
+        found: Arc<dyn AddressSink>,
     ) -> Result<()>;
-    /// A connected descriptor; `None`: there is no such callback. May block.
+    /// A connected descriptor. `None`: the program has no such callback. May block.
     fn dial(&self, network: &str, address: &str, timeout_ms: i64) -> Result<Option<RawFd>>;
-    /// A look at a socket before it is bound and connected.
+    /// Prepares a socket before bind(2) and connect(2).
     fn control(&self, network: &str, address: &str, fd: RawFd) -> Result<()>;
 }

@@ -1,43 +1,18 @@
 //! From an address to a connected socket: resolve, order, race, connect. Knows nothing of pools.
+//!
+//! Each module imports only what stands before it here; so it is inside each room.
 #![forbid(unsafe_code)]
 
+mod bounded;
+
 pub(crate) mod callbacks;
-pub(crate) mod drive;
-pub(crate) mod race;
+
+pub(crate) mod caller;
+
 pub(crate) mod resolve;
 
-use self::callbacks::DialCallbacks;
-use self::resolve::cache::Cache;
-use self::resolve::names::SystemNames;
-use self::resolve::resolver::Resolver;
-use crate::sync::Arc;
-use crate::values::address::Address;
-use crate::values::error::Result;
-use crate::values::network::Network;
-use crate::values::options::DialSettings;
+pub(crate) mod race;
 
-/// Everything that the dials of one pool share.
-#[derive(Debug)]
-pub(crate) struct Dialer {
-    pub(crate) settings: DialSettings,
-    pub(crate) callbacks: Option<Arc<dyn DialCallbacks>>,
-    pub(crate) cache: Cache,
-    /// Which pool asks a resolve callback; never 0 and never used again.
-    pub(crate) owner: u64,
-    pub(crate) resolver: &'static Resolver,
-    pub(crate) names: &'static SystemNames,
-}
+pub(crate) mod dialer;
 
-impl Dialer {
-    /// A callback of the program that may block runs on the dialing thread itself.
-    pub(crate) fn may_block_in_callback(&self, resolves_here: bool) -> bool {
-        self.callbacks
-            .as_ref()
-            .is_some_and(|callbacks| callbacks.dials() || (callbacks.resolves() && resolves_here))
-    }
-
-    fn parse_rewritten(&self, network: Network, text: &str) -> Result<Address> {
-        Address::parse(&network.to_string(), text, self.names)
-            .map_err(|error| error.of("rewrite callback"))
-    }
-}
+pub(crate) mod drive;

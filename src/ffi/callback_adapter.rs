@@ -10,8 +10,7 @@ use super::callback_types::{
 };
 use super::callbacks::{refused, run_callback, run_on_event};
 use super::handles::{vcp_conn, vcp_resolved, ResolvedHandle};
-use crate::dial::callbacks::DialCallbacks;
-use crate::dial::resolve::lookup::Lookup;
+use crate::dial::callbacks::{AddressSink, DialCallbacks};
 use crate::handle::Kept;
 use crate::pool::callbacks::{Callbacks, Hook, Hooks, Observer};
 use crate::pool::engine::run_where_it_may;
@@ -210,19 +209,19 @@ impl DialCallbacks for CallbackAdapter {
         Ok(Some(text.to_owned()))
     }
 
-    fn resolves(&self) -> bool {
+    fn has_resolve(&self) -> bool {
         self.c.resolve.is_some()
     }
 
-    fn begins(&self) -> bool {
+    fn has_rewrite_or_dial(&self) -> bool {
         self.c.rewrite.is_some() || self.c.dial.is_some()
     }
 
-    fn controls(&self) -> bool {
+    fn has_control(&self) -> bool {
         self.c.control.is_some()
     }
 
-    fn dials(&self) -> bool {
+    fn has_dial(&self) -> bool {
         self.c.dial.is_some()
     }
 
@@ -231,14 +230,14 @@ impl DialCallbacks for CallbackAdapter {
         network: &str,
         host: &str,
         timeout_ms: i64,
-        lookup: &Arc<Lookup>,
+        found: Arc<dyn AddressSink>,
     ) -> Result<()> {
         let Some(resolve) = self.c.resolve else {
             return Ok(());
         };
         let (network, host) = (c_text(network), c_text(host));
         let owned = ResolvedHandle::table()
-            .insert(ResolvedHandle(lookup.clone()))
+            .insert(ResolvedHandle(found))
             .map_err(|(_, error)| Error::new(Status::System, format!("a new lookup: {error}")))?;
         let handle = owned.lend();
         let answer = run_callback(|| {

@@ -1,7 +1,7 @@
 //! The opaque types of the header, and how a C value becomes what it names. A handle is a number in a pointer's clothes
 //! (`handle`): it is looked up, never dereferenced.
 
-use crate::dial::resolve::lookup::Lookup;
+use crate::dial::callbacks::AddressSink;
 use crate::handle::{Inherited, Kept, Kind, Pin, Stale, Table};
 use crate::pool::background::queue::{Queue, QueueHandle};
 use crate::pool::conn::Conn;
@@ -102,7 +102,7 @@ pub(crate) fn queue_of(queue: *mut vcp_queue) -> Result<Arc<Queue>> {
 
 /// A lookup that a resolve callback fills.
 #[derive(Debug)]
-pub(crate) struct ResolvedHandle(pub(crate) Arc<Lookup>);
+pub(crate) struct ResolvedHandle(pub(crate) Arc<dyn AddressSink>);
 
 impl Kept for ResolvedHandle {
     fn table() -> &'static Table<Self> {

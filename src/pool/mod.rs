@@ -25,7 +25,7 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 use self::background::reply::Claim;
-use crate::dial::Dialer;
+use crate::dial::dialer::Dialer;
 use crate::handle::Kind;
 use crate::handle::{Kept, Owned, Table};
 use crate::pool::callbacks::deferred::DeferredEvent;

@@ -52,7 +52,7 @@ impl Runtime {
         self.helpers.wanted();
         self.dialers.wanted();
         self.fillers.wanted();
-        self.resolver.wanted();
+        self.resolver.open();
     }
 
     /// A pool has ended. After the last one nothing of the library runs or is held, but for callbacks that have not returned.
@@ -65,7 +65,7 @@ impl Runtime {
             self.helpers.not_wanted();
             self.dialers.not_wanted();
             self.fillers.not_wanted();
-            self.resolver.not_wanted();
+            self.resolver.close();
             self.names.forget();
         }
     }

@@ -3,10 +3,11 @@
 
 use std::net::SocketAddr;
 
-use super::run::{Caller, Drive};
+use super::dial::Dial;
+use crate::dial::caller::DialCaller;
 use crate::dial::race::happy_eyeballs::RESOLUTION_DELAY;
 use crate::dial::race::order::{self, Begins};
-use crate::dial::resolve::source::{Source, Told};
+use crate::dial::resolve::source::{AddressSource, KnownAddresses};
 use crate::sys::{self, clock};
 use crate::values::address::{Address, Target};
 use crate::values::clock::Time;
@@ -14,8 +15,8 @@ use crate::values::endpoint::Endpoint;
 use crate::values::error::{Error, Result, Status};
 use crate::values::network::Family;
 
-impl Drive {
-    pub(super) fn find_addresses(&mut self, caller: &dyn Caller) -> Result<()> {
+impl Dial {
+    pub(super) fn find_addresses(&mut self, caller: &dyn DialCaller) -> Result<()> {
         match &self.address().target {
             Target::Literal(literal) if self.is_usable_as_it_is(literal) => {
                 let literal = literal.clone();
@@ -25,7 +26,7 @@ impl Drive {
             Target::Literal(Endpoint::Inet(literal)) => self.complete(vec![*literal]),
             Target::Literal(unix) => {
                 self.add_usable(vec![unix.clone()]);
-                self.all_are_here()
+                self.end_of_addresses()
             }
             Target::Name { .. } => self.ask_for_addresses(caller),
         }
@@ -48,28 +49,28 @@ impl Drive {
         self.race.complete();
     }
 
-    fn ask_for_addresses(&mut self, caller: &dyn Caller) -> Result<()> {
+    fn ask_for_addresses(&mut self, caller: &dyn DialCaller) -> Result<()> {
         let Address {
             network, target, ..
         } = self.address();
         let Target::Name { host, .. } = target else {
             return Ok(());
         };
-        let source = Source::ask(*network, host, &self.dialer, self.deadline, caller)?;
+        let names = &self.dialer.name_service;
+        let source = AddressSource::ask(names, *network, host, self.deadline, caller);
         self.source = Some(source);
-        self.look_at_source(caller)
+        self.poll_source(caller)
     }
 
     /// Takes over what has arrived.
-    pub(super) fn look_at_source(&mut self, caller: &dyn Caller) -> Result<()> {
+    pub(super) fn poll_source(&mut self, caller: &dyn DialCaller) -> Result<()> {
         let Some(source) = &self.source else {
             return Ok(());
         };
-        let told = match source.told() {
-            Ok(told) => told,
+        let known = match source.poll() {
+            Ok(known) => known,
             Err(error)
-                if error.status == Status::System
-                    && self.gets_a_descriptor(error.number, caller) =>
+                if error.status == Status::System && self.make_room_once(error.number, caller) =>
             {
                 return self.ask_for_addresses(caller);
             }
@@ -77,22 +78,22 @@ impl Drive {
                 return self.ask_for_addresses(caller);
             }
             Err(error) => {
-                source.remember_failure(&error, &self.dialer);
+                source.remember_failure(&error);
                 return Err(error);
             }
         };
-        let Told {
+        let KnownAddresses {
             addresses,
             ipv6_came_late,
             is_complete,
-        } = told;
+        } = known;
         self.ipv6_came_late = ipv6_came_late;
         if is_complete {
-            source.remember(&addresses, &self.dialer);
+            source.remember(&addresses);
             self.source = None;
             return self.complete(addresses);
         }
-        self.arrived(addresses);
+        self.add_addresses(addresses);
         if self.takes_both_families()
             && !self.endpoints.is_empty()
             && !self.endpoints.iter().any(Endpoint::is_ipv6)
@@ -116,12 +117,12 @@ impl Drive {
     }
 
     fn complete(&mut self, addresses: Vec<SocketAddr>) -> Result<()> {
-        self.arrived(addresses);
+        self.add_addresses(addresses);
         self.race.hold_until(Time::default());
-        self.all_are_here()
+        self.end_of_addresses()
     }
 
-    fn all_are_here(&mut self) -> Result<()> {
+    fn end_of_addresses(&mut self) -> Result<()> {
         self.race.complete();
         if let (Some(local), true, true) = (
             &self.dialer.settings.local_address,
@@ -147,7 +148,7 @@ impl Drive {
     }
 
     /// Adds what is new and fits the network, and decides anew in which order what was not tried yet is tried.
-    fn arrived(&mut self, addresses: Vec<SocketAddr>) {
+    fn add_addresses(&mut self, addresses: Vec<SocketAddr>) {
         let port = match self.address().target {
             Target::Name { port, .. } => Some(port),
             Target::Literal(_) => None,
@@ -204,7 +205,7 @@ impl Drive {
         if ordered.is_empty() {
             return untried.collect();
         }
-        self.dialer.cache.avoid_failed(&mut ordered, clock::now());
+        self.dialer.failed.move_to_end(&mut ordered, clock::now());
         let number = |address: &SocketAddr| {
             self.endpoints
                 .iter()

@@ -3,8 +3,9 @@
 
 use std::os::fd::{AsFd, RawFd};
 
-use super::run::{shortage, timeout_left, Caller, Dialed};
-use crate::dial::Dialer;
+use super::connected::ConnectedSocket;
+use crate::dial::caller::{shortage, timeout_left, DialCaller};
+use crate::dial::dialer::Dialer;
 use crate::handle::owners;
 use crate::sys::{clock, socket};
 use crate::values::address::Address;
@@ -12,12 +13,12 @@ use crate::values::clock::Deadline;
 use crate::values::error::{Error, Phase, Result, Status};
 
 /// `None` if the program has no dial callback.
-pub(crate) fn from_program(
+pub(super) fn dial_by_callback(
     address: &Address,
     dialer: &Dialer,
     deadline: Deadline,
-    caller: &dyn Caller,
-) -> Result<Option<Dialed>> {
+    caller: &dyn DialCaller,
+) -> Result<Option<ConnectedSocket>> {
     let Some(callbacks) = &dialer.callbacks else {
         return Ok(None);
     };
@@ -28,8 +29,8 @@ pub(crate) fn from_program(
     }
 }
 
-/// A descriptor that the program's dial callback returned: the pool's from now on, whatever comes of it.
-fn adopted(number: RawFd, deadline: Deadline, caller: &dyn Caller) -> Result<Dialed> {
+/// Takes over the descriptor that the dial callback returned. It is the pool's, whatever comes of it.
+fn adopted(number: RawFd, deadline: Deadline, caller: &dyn DialCaller) -> Result<ConnectedSocket> {
     let refused = |why: &str| {
         Error::new(
             Status::Callback,
@@ -51,7 +52,7 @@ fn adopted(number: RawFd, deadline: Deadline, caller: &dyn Caller) -> Result<Dia
     if deadline.has_passed(clock::now()) {
         return Err(Error::timeout(Phase::Connecting, ""));
     }
-    Ok(Dialed {
+    Ok(ConnectedSocket {
         fd,
         identity: None,
         remote,

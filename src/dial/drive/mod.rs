@@ -1,8 +1,12 @@
 //! One dial, from its address to its end. Each module imports only what stands before it here.
 #![forbid(unsafe_code)]
 
-pub(crate) mod callback_dial;
+pub(crate) mod connected;
 
-pub(crate) mod addresses;
+mod callback_dial;
+
+pub(crate) mod dial;
+
+mod addresses;
 
 pub(crate) mod run;

@@ -5,8 +5,8 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
-use super::connecting_socket::{Flight, Watcher};
-use crate::dial::Dialer;
+use super::connecting_socket::{ConnectingSocket, Watcher};
+use crate::dial::callbacks::DialCallbacks;
 use crate::sync::Arc;
 use crate::sys::sockaddr::RawAddress;
 use crate::sys::socket::{self, Identity, Kind};
@@ -16,8 +16,8 @@ use crate::values::error::Error;
 use crate::values::network::Network;
 use crate::values::options::{DialSettings, KeepAlive};
 
-/// A unix socket whose server's backlog is full answers EAGAIN at once (connect(2)) and cannot be polled for; the attempt
-/// is repeated after this pause, which doubles up to the longest.
+/// A unix socket whose server's backlog is full answers EAGAIN at once (connect(2)) and cannot be
+/// polled for. The attempt is repeated after this pause, which doubles up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
@@ -70,13 +70,13 @@ pub(crate) fn network_of(kind: Kind) -> Option<Network> {
 }
 
 #[derive(Debug)]
-enum Progress {
+enum ConnectState {
     Connected,
     /// The kernel will make the socket writable.
     Pending,
-    /// To be tried again at that time, then after that pause.
+    /// Tried again at that time, then after that pause.
     Busy {
-        again_at: Time,
+        retry_at: Time,
         pause: Duration,
     },
 }
@@ -98,9 +98,9 @@ impl From<io::Error> for StartFailure {
 /// A connection being made.
 #[derive(Debug)]
 pub(crate) struct Attempt {
-    socket: Flight,
+    socket: ConnectingSocket,
     to: Endpoint,
-    progress: Progress,
+    state: ConnectState,
 }
 
 impl Attempt {
@@ -108,13 +108,13 @@ impl Attempt {
     pub(crate) fn start(
         network: Network,
         to: &Endpoint,
-        dialer: &Dialer,
+        settings: &DialSettings,
+        callbacks: Option<&dyn DialCallbacks>,
         now: Time,
     ) -> Result<Self, StartFailure> {
-        let settings = &dialer.settings;
-        let socket = Flight::of(socket::open(kind_of(network, to))?)?;
+        let socket = ConnectingSocket::new(socket::open(kind_of(network, to))?)?;
         let fd = socket.fd();
-        if let Some(callbacks) = &dialer.callbacks {
+        if let Some(callbacks) = callbacks {
             let network_of_socket = network.of_version(to.is_ipv6()).to_string();
             let address = to.text(network.has_port());
             callbacks
@@ -126,28 +126,28 @@ impl Attempt {
         let mut attempt = Self {
             socket,
             to: to.clone(),
-            progress: Progress::Busy {
-                again_at: now,
+            state: ConnectState::Busy {
+                retry_at: now,
                 pause: FIRST_PAUSE,
             },
         };
-        attempt.try_again(now)?;
+        attempt.retry(now)?;
         Ok(attempt)
     }
 
-    /// For a busy one: connects again if its pause is over.
-    pub(crate) fn try_again(&mut self, now: Time) -> io::Result<()> {
-        let Progress::Busy { again_at, pause } = self.progress else {
+    /// Connects again, if it was busy and its pause is over.
+    pub(crate) fn retry(&mut self, now: Time) -> io::Result<()> {
+        let ConnectState::Busy { retry_at, pause } = self.state else {
             return Ok(());
         };
-        if again_at > now {
+        if retry_at > now {
             return Ok(());
         }
-        self.progress = match socket::connect(self.socket.fd(), &self.to) {
-            Ok(true) => Progress::Connected,
-            Ok(false) => return self.look_once_more(),
-            Err(error) if self.is_backlog_full(&error) => Progress::Busy {
-                again_at: now.after(pause),
+        self.state = match socket::connect(self.socket.fd(), &self.to) {
+            Ok(true) => ConnectState::Connected,
+            Ok(false) => return self.connect_again(),
+            Err(error) if self.is_backlog_full(&error) => ConnectState::Busy {
+                retry_at: now.after(pause),
                 pause: (pause * 2).min(LONGEST_PAUSE),
             },
             Err(error) => return Err(error),
@@ -155,13 +155,13 @@ impl Attempt {
         Ok(())
     }
 
-    /// A non-blocking connect(2) never succeeds at once over TCP, but a peer on this machine has answered by now: a second one
-    /// tells, where poll(2) and SO_ERROR would be two.
-    fn look_once_more(&mut self) -> io::Result<()> {
-        self.progress = Progress::Pending;
+    /// A non-blocking connect(2) never succeeds at once over TCP, but a peer on this machine has
+    /// answered by now: a second one tells, where poll(2) and SO_ERROR would be two.
+    fn connect_again(&mut self) -> io::Result<()> {
+        self.state = ConnectState::Pending;
         if socket::connect(self.socket.fd(), &self.to)? {
-            self.progress = Progress::Connected;
-            self.refuse_itself()?;
+            self.state = ConnectState::Connected;
+            self.refuse_self_connect()?;
         }
         Ok(())
     }
@@ -171,26 +171,26 @@ impl Attempt {
     }
 
     pub(crate) fn is_connected(&self) -> bool {
-        matches!(self.progress, Progress::Connected)
+        matches!(self.state, ConnectState::Connected)
     }
 
-    /// The socket to poll for writability, if the kernel will tell.
+    /// The socket to poll for writability, if the kernel connects it.
     pub(crate) fn pending(&self) -> Option<BorrowedFd<'_>> {
-        matches!(self.progress, Progress::Pending).then(|| self.socket.fd())
+        matches!(self.state, ConnectState::Pending).then(|| self.socket.fd())
     }
 
-    /// If the kernel will tell, `watcher` passes it on.
+    /// Lets `watcher` wake the dial when the kernel is done, if it is waited for.
     pub(crate) fn watch(&mut self, watcher: &Arc<dyn Watcher>) -> io::Result<()> {
-        match self.progress {
-            Progress::Pending => self.socket.watch(watcher),
+        match self.state {
+            ConnectState::Pending => self.socket.watch(watcher),
             _ => Ok(()),
         }
     }
 
-    /// When to call [`Attempt::try_again`].
-    pub(crate) fn again_at(&self) -> Option<Time> {
-        match self.progress {
-            Progress::Busy { again_at, .. } => Some(again_at),
+    /// When to call [`Attempt::retry`].
+    pub(crate) fn retry_at(&self) -> Option<Time> {
+        match self.state {
+            ConnectState::Busy { retry_at, .. } => Some(retry_at),
             _ => None,
         }
     }
@@ -199,16 +199,17 @@ impl Attempt {
     pub(crate) fn finish(&mut self) -> io::Result<()> {
         match socket::take_error(self.socket.fd())? {
             0 => {
-                self.progress = Progress::Connected;
-                self.refuse_itself()
+                self.state = ConnectState::Connected;
+                self.refuse_self_connect()
             }
             errno => Err(io::Error::from_raw_os_error(errno)),
         }
     }
 
-    /// A port of this machine on which nobody listens may be the very one that the kernel chose for this socket: TCP then
-    /// connects it to itself (simultaneous open, RFC 9293 3.5). To the caller that is "nobody listens", as in Go.
-    fn refuse_itself(&self) -> io::Result<()> {
+    /// A port of this machine on which nobody listens may be the very one that the kernel chose for
+    /// this socket: TCP then connects it to itself (simultaneous open, RFC 9293 3.5). To the caller
+    /// that is "nobody listens", as in Go.
+    fn refuse_self_connect(&self) -> io::Result<()> {
         let is_inet = matches!(self.to, Endpoint::Inet(_));
         if is_inet && socket::local(self.socket.fd())?.as_ref() == Some(&self.to) {
             return Err(io::Error::from_raw_os_error(libc::ECONNREFUSED));
@@ -217,7 +218,7 @@ impl Attempt {
     }
 
     pub(crate) fn into_parts(self) -> (OwnedFd, Identity, Endpoint) {
-        let (fd, identity) = self.socket.land();
+        let (fd, identity) = self.socket.into_parts();
         (fd, identity, self.to)
     }
 }

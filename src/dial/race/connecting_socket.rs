@@ -1,5 +1,5 @@
-//! A socket that is being connected, in a table of its own, so that a forked child finds its copy and closes it; and under
-//! somebody's watch, where the one who dials does not sleep on it.
+//! A socket that is being connected. It stands in a table of its own, so that a forked child finds
+//! its copy and closes it, and it is watched where its dialer does not sleep on it.
 #![forbid(unsafe_code)]
 
 use std::io;
@@ -10,21 +10,21 @@ use crate::sync::Arc;
 use crate::sys::fork;
 use crate::sys::socket::{self, Identity};
 
-/// Tells somebody when a socket is connected or has failed.
+/// Wakes a dial when one of its sockets is connected or has failed.
 pub(crate) trait Watcher: std::fmt::Debug + Send + Sync {
     fn watch(&self, fd: BorrowedFd<'_>) -> io::Result<()>;
     fn unwatch(&self, number: RawFd);
 }
 
-/// A watch that ends with the value: before the descriptor is closed or somebody else's, because a copy of it in a forked
-/// child would keep it registered.
+/// A watch that ends with the value: before the descriptor is closed or given away, because a copy
+/// of it in a forked child would keep it registered (epoll(7)).
 #[derive(Debug)]
-struct Watch {
+struct WatchGuard {
     watcher: Arc<dyn Watcher>,
     number: RawFd,
 }
 
-impl Drop for Watch {
+impl Drop for WatchGuard {
     fn drop(&mut self) {
         self.watcher.unwatch(self.number);
     }
@@ -32,21 +32,21 @@ impl Drop for Watch {
 
 /// What the slot holds.
 #[derive(Debug)]
-struct Socket {
-    /// `None` once it has landed.
+struct ConnectingSlot {
+    /// `None` once it was taken out.
     fd: Option<OwnedFd>,
     number: i32,
     identity: Identity,
 }
 
-impl Kept for Socket {
+impl Kept for ConnectingSlot {
     fn table() -> &'static Table<Self> {
-        static SOCKETS: Table<Socket> = Table::new(Kind::Flight);
+        static SOCKETS: Table<ConnectingSlot> = Table::new(Kind::Flight);
         &SOCKETS
     }
 }
 
-impl Drop for Socket {
+impl Drop for ConnectingSlot {
     fn drop(&mut self) {
         if let Some(fd) = self.fd.take_if(|_| fork::has_forked()) {
             // A copy in a child would go on connecting.
@@ -55,22 +55,24 @@ impl Drop for Socket {
     }
 }
 
-/// See the module. Dropped before it has landed, it is closed.
+/// A socket on its way. Dropped, it is closed.
 #[derive(Debug)]
-pub(super) struct Flight {
+pub(super) struct ConnectingSocket {
     /// Dropped first.
-    watch: Option<Watch>,
-    socket: Owned<Socket>,
+    watch: Option<WatchGuard>,
+    socket: Owned<ConnectingSlot>,
 }
 
-impl Flight {
-    pub(super) fn of(fd: OwnedFd) -> io::Result<Self> {
-        let socket = Socket {
+impl ConnectingSocket {
+    pub(super) fn new(fd: OwnedFd) -> io::Result<Self> {
+        let socket = ConnectingSlot {
             number: fd.as_raw_fd(),
             identity: socket::identity(fd.as_raw_fd())?,
             fd: Some(fd),
         };
-        let socket = Socket::table().insert(socket).map_err(|(_, error)| error)?;
+        let socket = ConnectingSlot::table()
+            .insert(socket)
+            .map_err(|(_, error)| error)?;
         Ok(Self {
             watch: None,
             socket,
@@ -80,15 +82,15 @@ impl Flight {
     pub(super) fn fd(&self) -> BorrowedFd<'_> {
         match &self.socket.fd {
             Some(fd) => fd.as_fd(),
-            None => unreachable!("it has not landed"),
+            None => unreachable!("only `into_parts` takes it out"),
         }
     }
 
-    /// From now on `watcher` tells, if it did not already.
+    /// Has it watched, if it is not already.
     pub(super) fn watch(&mut self, watcher: &Arc<dyn Watcher>) -> io::Result<()> {
         if self.watch.is_none() {
             watcher.watch(self.fd())?;
-            self.watch = Some(Watch {
+            self.watch = Some(WatchGuard {
                 watcher: watcher.clone(),
                 number: self.fd().as_raw_fd(),
             });
@@ -96,21 +98,22 @@ impl Flight {
         Ok(())
     }
 
-    /// The socket is somebody else's from now on.
-    pub(super) fn land(self) -> (OwnedFd, Identity) {
+    /// Takes the socket out of its slot; the watch ends.
+    pub(super) fn into_parts(self) -> (OwnedFd, Identity) {
         drop(self.watch);
         let mut socket = self.socket.into_inner();
         match socket.fd.take() {
             Some(fd) => (fd, socket.identity),
-            None => unreachable!("it lands once"),
+            None => unreachable!("it is taken out once"),
         }
     }
 }
 
-/// In a forked child, before anybody looks: no dial is in flight, and the copies of their sockets are closed.
-pub(crate) fn adopt(generation: u32) {
-    Socket::table().adopt(generation, Inherited::Ends);
-    Socket::table().take_inherited(
+/// In a forked child, before any other call: no dial is in flight, and the copies of their sockets
+/// are closed.
+pub(crate) fn close_inherited(generation: u32) {
+    ConnectingSlot::table().adopt(generation, Inherited::Ends);
+    ConnectingSlot::table().take_inherited(
         |_| true,
         |socket| socket::close_inherited(socket.number, socket.identity),
     );

@@ -38,7 +38,7 @@ pub(crate) enum Pace {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Attempt {
+enum AttemptState {
     Waiting,
     Trying { since: Time },
     Won,
@@ -47,7 +47,7 @@ enum Attempt {
 
 /// What to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Step {
+pub(crate) enum Action {
     /// Start to connect to address number so and so.
     Connect(usize),
     /// Close that attempt: it is late.
@@ -65,7 +65,7 @@ pub(crate) enum Step {
 /// One race between the addresses of one name.
 #[derive(Debug)]
 pub(crate) struct Race {
-    attempts: Vec<Attempt>,
+    attempts: Vec<AttemptState>,
     /// The Waiting ones in the order in which they will be tried.
     order: VecDeque<usize>,
     may_come: bool,
@@ -90,11 +90,11 @@ impl Race {
     /// Addresses have arrived: there are `known` now, and those not tried yet are to be tried in this order.
     pub(crate) fn offer(&mut self, known: usize, order: impl IntoIterator<Item = usize>) {
         self.attempts
-            .resize(known.max(self.attempts.len()), Attempt::Waiting);
+            .resize(known.max(self.attempts.len()), AttemptState::Waiting);
         let attempts = &self.attempts;
         self.order = order
             .into_iter()
-            .filter(|&one| attempts[one] == Attempt::Waiting)
+            .filter(|&one| attempts[one] == AttemptState::Waiting)
             .collect();
     }
 
@@ -115,14 +115,14 @@ impl Race {
         self.attempts.is_empty()
     }
 
-    fn position(&self, test: impl Fn(&Attempt) -> bool) -> Option<usize> {
+    fn position(&self, test: impl Fn(&AttemptState) -> bool) -> Option<usize> {
         self.attempts.iter().position(test)
     }
 
     fn in_flight(&self) -> usize {
         self.attempts
             .iter()
-            .filter(|one| matches!(one, Attempt::Trying { .. }))
+            .filter(|one| matches!(one, AttemptState::Trying { .. }))
             .count()
     }
 
@@ -130,25 +130,25 @@ impl Race {
     fn oldest(&self) -> Option<(usize, Time)> {
         let attempts = self.attempts.iter().enumerate();
         let trying = attempts.filter_map(|(number, one)| match one {
-            Attempt::Trying { since } => Some((number, *since)),
+            AttemptState::Trying { since } => Some((number, *since)),
             _ => None,
         });
         trying.min_by_key(|(_, since)| *since)
     }
 
-    fn abandon_oldest(&mut self) -> Option<Step> {
+    fn abandon_oldest(&mut self) -> Option<Action> {
         let (number, _) = self.oldest()?;
-        self.attempts[number] = Attempt::Ended;
-        Some(Step::Abandon(number))
+        self.attempts[number] = AttemptState::Ended;
+        Some(Action::Abandon(number))
     }
 
     /// What to do at `now`. To be called again until it says Sleep, Won, Failed or TimedOut.
-    pub(crate) fn next(&mut self, now: Time) -> Step {
-        if let Some(winner) = self.position(|one| *one == Attempt::Won) {
-            return self.abandon_oldest().unwrap_or(Step::Won(winner));
+    pub(crate) fn next(&mut self, now: Time) -> Action {
+        if let Some(winner) = self.position(|one| *one == AttemptState::Won) {
+            return self.abandon_oldest().unwrap_or(Action::Won(winner));
         }
         if self.deadline.has_passed(now) {
-            return self.abandon_oldest().unwrap_or(Step::TimedOut);
+            return self.abandon_oldest().unwrap_or(Action::TimedOut);
         }
         if self.oldest_until().has_passed(now) {
             if let Some(step) = self.abandon_oldest() {
@@ -159,10 +159,10 @@ impl Race {
             Some(number) if self.may_start(now) => {
                 self.order.pop_front();
                 self.start(number, now);
-                Step::Connect(number)
+                Action::Connect(number)
             }
-            None if self.in_flight() == 0 && !self.may_come => Step::Failed,
-            _ => Step::Sleep(self.wake_at()),
+            None if self.in_flight() == 0 && !self.may_come => Action::Failed,
+            _ => Action::Sleep(self.wake_at()),
         }
     }
 
@@ -183,7 +183,7 @@ impl Race {
         if let Pace::Staggered(delay) = self.pace {
             self.next_start = now.after(delay);
         }
-        self.attempts[number] = Attempt::Trying { since: now };
+        self.attempts[number] = AttemptState::Trying { since: now };
     }
 
     /// Until when the oldest attempt may go on.
@@ -226,12 +226,12 @@ impl Race {
 
     /// The attempt reached its peer. The first one wins; `next` abandons those that come later.
     pub(crate) fn connected(&mut self, number: usize) {
-        self.attempts[number] = Attempt::Won;
+        self.attempts[number] = AttemptState::Won;
     }
 
     /// The attempt failed: the next one need not wait any longer.
     pub(crate) fn failed(&mut self, number: usize) {
-        self.attempts[number] = Attempt::Ended;
+        self.attempts[number] = AttemptState::Ended;
         self.next_start = Time::default();
     }
 }

@@ -3,6 +3,8 @@
 
 pub(crate) mod order;
 
+pub(crate) mod failed_addresses;
+
 pub(crate) mod happy_eyeballs;
 
 pub(crate) mod connecting_socket;

@@ -5,8 +5,12 @@ pub(crate) mod names;
 
 pub(crate) mod lookup;
 
-pub(crate) mod cache;
+mod cache;
+
+mod lookup_queue;
 
 pub(crate) mod resolver;
+
+pub(crate) mod name_service;
 
 pub(crate) mod source;

@@ -1,15 +1,19 @@
-//! Where a name's addresses come from: the pool's cache, the program's resolve callback, or the system's resolver.
+//! The addresses of one dial's host, from where they come: the pool's cache, its resolve callback,
+//! or the system's resolver.
 #![forbid(unsafe_code)]
 
+use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::cache::Answer;
+use super::cache::CachedAnswer;
 use super::lookup::Lookup;
-use super::resolver::{Asked, Key, Work};
-use crate::dial::drive::run::{shortage, timeout_left, Caller};
-use crate::dial::Dialer;
-use crate::sync::{Arc, Weak};
+use super::lookup_queue::LookupFn;
+use super::name_service::NameService;
+use super::resolver::LookupSubscription;
+use crate::dial::callbacks::DialCallbacks;
+use crate::dial::caller::{shortage, timeout_left, DialCaller};
+use crate::sync::Arc;
 use crate::sys::wake::Wake;
 use crate::sys::{self, clock, getaddrinfo};
 use crate::values::clock::{Deadline, Time};
@@ -18,199 +22,192 @@ use crate::values::network::Network;
 
 /// A callback is told whole milliseconds, so it may end a little before the deadline.
 const EARLY: Duration = Duration::from_millis(10);
-/// The owner of the system's lookups.
-const THE_SYSTEM: u64 = 0;
 
 /// What is known so far.
 #[derive(Debug)]
-pub(crate) struct Told {
+pub(crate) struct KnownAddresses {
     pub(crate) addresses: Vec<SocketAddr>,
     pub(crate) ipv6_came_late: bool,
     pub(crate) is_complete: bool,
 }
 
 #[derive(Debug)]
-enum From {
-    Cache(Answer),
+enum SourceKind {
+    Cache(CachedAnswer),
     /// Resolved in this thread.
-    Here(Arc<Lookup>),
-    Asked(Asked),
+    Inline(Arc<Lookup>),
+    Resolver(LookupSubscription),
 }
 
-/// See the module.
+/// Where the addresses of a host come from.
 #[derive(Debug)]
-pub(crate) struct Source {
+pub(crate) struct AddressSource {
+    names: Arc<NameService>,
+    /// What the cache calls the host.
     name: String,
-    from: From,
+    kind: SourceKind,
 }
 
-impl Source {
-    /// Begins to find the addresses of `host`. Blocks only in a resolve callback, and only where the caller lets it.
+impl AddressSource {
+    /// Begins to find the addresses of `host`. Blocks only in a resolve callback, and only where
+    /// the caller lets it.
     pub(crate) fn ask(
+        names: &Arc<NameService>,
         network: Network,
         host: &str,
-        dialer: &Arc<Dialer>,
         deadline: Deadline,
-        caller: &dyn Caller,
-    ) -> Result<Self> {
-        let callbacks = dialer
-            .callbacks
-            .as_ref()
-            .filter(|callbacks| callbacks.resolves());
-        let name = match callbacks {
-            Some(_) => format!("{network} {host}"),
-            None => host.to_owned(),
-        };
-        if let Some(answer) = dialer.cache.answer(&name, clock::now()) {
-            return Ok(Self {
-                name,
-                from: From::Cache(answer),
-            });
-        }
-        let host = host.to_owned();
-        // What comes too late for the dial serves later ones. Weak: a lookup that hangs does not keep a closed pool's callbacks.
-        let keeper = (Arc::downgrade(dialer), name.clone());
-        let work: Work = match callbacks {
-            None => Box::new(move |lookup| keep(keeper, lookup, system(&host))),
-            Some(callbacks) => {
-                let callbacks = callbacks.clone();
-                let timeout_ms = timeout_left(deadline);
-                let work = move |lookup: &Arc<Lookup>| {
-                    let result = callbacks.resolve(&network.to_string(), &host, timeout_ms, lookup);
-                    keep(keeper, lookup, result.map(|()| Vec::new()))
-                };
-                if caller.may_resolve_here() {
+        caller: &dyn DialCaller,
+    ) -> Self {
+        let key = names.key(&network.to_string(), host);
+        let name = key.name.clone();
+        let kind = match names.cache.answer(&name, clock::now()) {
+            Some(answer) => SourceKind::Cache(answer),
+            None => {
+                let resolve = Self::resolve(names, &name, network, host, deadline);
+                if names.callbacks.is_some() && caller.may_resolve_here() {
                     let lookup = Arc::new(Lookup::new(deadline));
-                    lookup.end(work(&lookup));
-                    return Ok(Self {
-                        name,
-                        from: From::Here(lookup),
-                    });
+                    lookup.end(resolve(&lookup));
+                    SourceKind::Inline(lookup)
+                } else {
+                    let waker = caller.shared_waker();
+                    let resolver = names.resolver;
+                    SourceKind::Resolver(resolver.subscribe(key, waker, deadline, resolve))
                 }
-                Box::new(work)
             }
         };
-        let owner = if callbacks.is_some() {
-            dialer.owner
-        } else {
-            THE_SYSTEM
-        };
-        let key = Key {
-            owner,
-            name: name.clone(),
-        };
-        let asked = dialer
-            .resolver
-            .ask(key, caller.shared_waker(), deadline, work);
-        Ok(Self {
+        Self {
+            names: names.clone(),
             name,
-            from: From::Asked(asked),
+            kind,
+        }
+    }
+
+    /// What comes too late for the dial serves later ones. The cache is held weakly: a lookup that
+    /// hangs does not keep what belongs to a closed pool.
+    fn resolve(
+        names: &Arc<NameService>,
+        name: &str,
+        network: Network,
+        host: &str,
+        deadline: Deadline,
+    ) -> LookupFn {
+        let (weak, name, host) = (Arc::downgrade(names), name.to_owned(), host.to_owned());
+        let callbacks = names.callbacks.clone();
+        let timeout_ms = timeout_left(deadline);
+        Box::new(move |lookup| {
+            let found = match callbacks {
+                Some(callbacks) => ask_callback(&*callbacks, network, &host, timeout_ms, lookup),
+                None => ask_system(&host),
+            };
+            if let (Some(names), Ok(last)) = (weak.upgrade(), &found) {
+                let mut addresses = lookup.result().addresses;
+                addresses.extend(last);
+                names.cache.remember(&name, &Ok(addresses), clock::now());
+            }
+            found
         })
     }
 
     /// What is known by now, or why nothing will be.
-    pub(crate) fn told(&self) -> Result<Told> {
-        let lookup = match &self.from {
-            From::Cache(answer) => {
-                return answer.clone().map(|addresses| Told {
+    pub(crate) fn poll(&self) -> Result<KnownAddresses> {
+        let lookup = match &self.kind {
+            SourceKind::Cache(answer) => {
+                return answer.clone().map(|addresses| KnownAddresses {
                     addresses,
                     ipv6_came_late: false,
                     is_complete: true,
                 });
             }
-            From::Here(lookup) => lookup,
-            From::Asked(asked) => &asked.lookup,
+            SourceKind::Inline(lookup) => lookup,
+            SourceKind::Resolver(subscription) => subscription.lookup(),
         };
-        let progress = lookup.progress();
-        match progress.end {
+        let result = lookup.result();
+        match result.end {
             Some(Err(error)) => Err(error),
-            end => Ok(Told {
-                addresses: progress.addresses,
-                ipv6_came_late: progress.ipv6_came_late,
+            end => Ok(KnownAddresses {
+                addresses: result.addresses,
+                ipv6_came_late: result.ipv6_came_late,
                 is_complete: end.is_some(),
             }),
         }
     }
 
     /// Lets a complete answer serve later dials too.
-    pub(crate) fn remember(&self, addresses: &[SocketAddr], dialer: &Dialer) {
-        if !matches!(self.from, From::Cache(_)) {
-            dialer
-                .cache
-                .remember(&self.name, &Ok(addresses.to_vec()), clock::now());
+    pub(crate) fn remember(&self, addresses: &[SocketAddr]) {
+        self.remember_answer(&Ok(addresses.to_vec()));
+    }
+
+    /// Lets a failure serve later dials too, if it says that there is no such name.
+    pub(crate) fn remember_failure(&self, error: &Error) {
+        if error.status == Status::Resolve && getaddrinfo::says_no_such_name(error.number) {
+            self.remember_answer(&Err(error.clone()));
         }
     }
 
-    /// The same for a failure, if it says that there is no such name.
-    pub(crate) fn remember_failure(&self, error: &Error, dialer: &Dialer) {
-        let is_new = !matches!(self.from, From::Cache(_));
-        if is_new && error.status == Status::Resolve && getaddrinfo::says_no_such_name(error.number)
-        {
-            dialer
-                .cache
-                .remember(&self.name, &Err(error.clone()), clock::now());
+    fn remember_answer(&self, answer: &CachedAnswer) {
+        if !matches!(self.kind, SourceKind::Cache(_)) {
+            self.names.cache.remember(&self.name, answer, clock::now());
         }
     }
 
-    /// While the name waits for a thread to be looked up on: when to look again, if nothing happens before.
-    pub(crate) fn again_at(&self, now: Time) -> Option<Time> {
-        match &self.from {
-            From::Asked(asked) => asked.nudge_at(now),
+    /// While the name waits for a thread to be looked up on: when to call `retry`, if nothing
+    /// happens before.
+    pub(crate) fn retry_at(&self, now: Time) -> Option<Time> {
+        match &self.kind {
+            SourceKind::Resolver(subscription) => subscription.retry_at(now),
             _ => None,
         }
     }
 
-    /// Such a time has come, perhaps.
-    pub(crate) fn nudge(&self, now: Time) {
-        if let From::Asked(asked) = &self.from {
-            asked.nudge(now);
+    /// Starts what waits for a thread, if it may start by now.
+    pub(crate) fn retry(&self, now: Time) {
+        if let SourceKind::Resolver(subscription) = &self.kind {
+            subscription.start_what_may(now);
         }
     }
 
-    /// From now on that one is told of news.
-    pub(crate) fn tell_instead(&mut self, waker: Arc<dyn Wake>) {
-        if let From::Asked(asked) = &mut self.from {
-            asked.tell_instead(waker);
+    /// Wakes `waker` at news, instead of the one before.
+    pub(crate) fn set_waker(&mut self, waker: Arc<dyn Wake>) {
+        if let SourceKind::Resolver(subscription) = &mut self.kind {
+            subscription.set_waker(waker);
         }
     }
 
-    /// A failure that may be somebody else's: the lookup was another dial's, and that one's time was over.
+    /// A failure that may not be this dial's: another one asked first, and that one's time was over.
     pub(crate) fn failed_for_another(&self, now: Time) -> bool {
-        match &self.from {
-            From::Asked(asked) => {
-                !asked.is_own && asked.lookup.deadline().has_passed(now.after(EARLY))
+        match &self.kind {
+            SourceKind::Resolver(subscription) => {
+                let deadline = subscription.lookup().deadline();
+                !subscription.is_own() && deadline.has_passed(now.after(EARLY))
             }
             _ => false,
         }
     }
 
     /// The dial's deadline passed before everything was known.
-    pub(crate) fn timed_out(&self, now: Time) {
-        if let From::Asked(asked) = &self.from {
-            asked.timed_out(now);
+    pub(crate) fn note_timeout(&self, now: Time) {
+        if let SourceKind::Resolver(subscription) = &self.kind {
+            subscription.note_timeout(now);
         }
     }
 }
 
-/// Lets what a lookup has found serve later dials: what was added, and what comes last.
-fn keep(
-    (dialer, name): (Weak<Dialer>, String),
+fn ask_callback(
+    callbacks: &dyn DialCallbacks,
+    network: Network,
+    host: &str,
+    timeout_ms: i64,
     lookup: &Arc<Lookup>,
-    result: Result<Vec<SocketAddr>>,
 ) -> Result<Vec<SocketAddr>> {
-    if let (Some(dialer), Ok(last)) = (dialer.upgrade(), &result) {
-        let mut addresses = lookup.progress().addresses;
-        addresses.extend(last);
-        dialer.cache.remember(&name, &Ok(addresses), clock::now());
-    }
-    result
+    callbacks.resolve(&network.to_string(), host, timeout_ms, lookup.clone())?;
+    Ok(Vec::new())
 }
 
-fn system(host: &str) -> Result<Vec<SocketAddr>> {
+fn ask_system(host: &str) -> Result<Vec<SocketAddr>> {
     getaddrinfo::resolve(host).map_err(|failure| {
         // Without a descriptor the resolver says that there is no such name.
         if sys::is_out_of_descriptors() {
-            return shortage(&std::io::Error::from_raw_os_error(libc::EMFILE));
+            return shortage(&io::Error::from_raw_os_error(libc::EMFILE));
         }
         let message = format!("resolving {host}: {}", failure.text);
         Error::new(Status::Resolve, message).numbered(failure.code)

@@ -19,7 +19,8 @@
 
 use std::time::Duration;
 
-use crate::dial::drive::run::{Dialed, Drive};
+use crate::dial::drive::connected::ConnectedSocket;
+use crate::dial::drive::dial::Dial;
 use crate::handle::Owned;
 use crate::pool::background::reply::Claim;
 use crate::pool::callbacks::Hook;
@@ -62,8 +63,8 @@ pub(crate) enum Stage {
 /// How far a dial is.
 pub(crate) enum Progress {
     NotBegun,
-    OnItsWay(Box<Drive>),
-    Connected(Dialed),
+    OnItsWay(Box<Dial>),
+    Connected(ConnectedSocket),
 }
 
 impl Stage {
@@ -182,11 +183,11 @@ impl Pending {
     }
 
     /// The rest of a dial whose caller was served otherwise.
-    pub(crate) fn go_on(engine: &Arc<Engine>, mut dialing: Dialing, mut drive: Box<Drive>) {
+    pub(crate) fn go_on(engine: &Arc<Engine>, mut dialing: Dialing, mut drive: Box<Dial>) {
         let pending = Self::new(dialing.pool(), dialing.pool().background_options());
         let task = Task::new(engine, pending.clone());
         dialing.is_left_to(&task);
-        drive.tell_instead(task.clone());
+        drive.set_waker(task.clone());
         let course = Course {
             destination: Some(dialing.destination().clone()),
             ..Course::at(Stage::Dialing(Box::new(dialing), Progress::OnItsWay(drive)))
@@ -287,10 +288,10 @@ impl Pending {
             }
             Stage::Dialing(_, Progress::Connected(_)) => is_told || pool.has_hook(Hook::Open),
             Stage::Dialing(_, Progress::NotBegun) => {
-                is_told || callbacks.is_some_and(|callbacks| callbacks.begins())
+                is_told || callbacks.is_some_and(|callbacks| callbacks.has_rewrite_or_dial())
             }
             Stage::Dialing(_, Progress::OnItsWay(_)) => {
-                is_told || callbacks.is_some_and(|callbacks| callbacks.controls())
+                is_told || callbacks.is_some_and(|callbacks| callbacks.has_control())
             }
             Stage::Asking
             | Stage::Refilling
@@ -312,7 +313,7 @@ impl Pending {
             return None;
         }
         Some(match stage {
-            Stage::Dialing(_, Progress::OnItsWay(drive)) => drive.timed_out(now),
+            Stage::Dialing(_, Progress::OnItsWay(drive)) => drive.note_timeout(now),
             Stage::Taken(Take::Reuse(_))
             | Stage::Served(..)
             | Stage::Dialing(_, Progress::Connected(_)) => Error::timeout(Phase::Opening, ""),

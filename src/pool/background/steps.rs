@@ -3,7 +3,9 @@
 
 use std::ops::ControlFlow;
 
-use crate::dial::drive::run::{self as drive, Begun, Dialed, Drive, Went};
+use crate::dial::drive::connected::ConnectedSocket;
+use crate::dial::drive::dial::Dial;
+use crate::dial::drive::run::{self, BegunDial, DialPoll};
 use crate::dial::race::connecting_socket::Watcher;
 use crate::handle::Owned;
 use crate::pool::background::pending::{waker, Course, Pending, Progress, Stage, Step};
@@ -151,17 +153,19 @@ impl Pending {
 
     fn start(&self, mut dialing: Box<Dialing>, course: &Course) -> Step {
         dialing.permit_mut().begin();
-        let begun = drive::begin(
+        let begun = run::begin(
             dialing.destination(),
             &self.pool.dialer,
             dialing.deadline(),
             &*dialing,
         );
         match begun {
-            Ok(Begun::Connected(dialed)) => {
+            Ok(BegunDial::Connected(dialed)) => {
                 Step::On(Stage::Dialing(dialing, Progress::Connected(dialed)))
             }
-            Ok(Begun::Drive(drive)) => Step::On(Stage::Dialing(dialing, Progress::OnItsWay(drive))),
+            Ok(BegunDial::Begun(drive)) => {
+                Step::On(Stage::Dialing(dialing, Progress::OnItsWay(drive)))
+            }
             Err(error) => self.answer(course, Err(dialing.failed(error))),
         }
     }
@@ -169,7 +173,7 @@ impl Pending {
     fn drive(
         &self,
         dialing: Box<Dialing>,
-        mut drive: Box<Drive>,
+        mut drive: Box<Dial>,
         course: &Course,
         task: &Arc<Task>,
     ) -> Step {
@@ -177,16 +181,16 @@ impl Pending {
             return Step::On(Stage::Served(dialing, Progress::OnItsWay(drive), conn));
         }
         let watcher: Arc<dyn Watcher> = task.clone();
-        let went = drive.look_around(&*dialing).and_then(|went| {
+        let went = drive.poll(&*dialing).and_then(|went| {
             drive.watch(&watcher)?;
             Ok(went)
         });
         match went {
-            Ok(Went::Connected(dialed)) => {
+            Ok(DialPoll::Connected(dialed)) => {
                 Step::On(Stage::Dialing(dialing, Progress::Connected(dialed)))
             }
             // What answered it a moment ago has woken it.
-            Ok(Went::Rests(until)) => {
+            Ok(DialPoll::Pending(until)) => {
                 Step::Rests(Stage::Dialing(dialing, Progress::OnItsWay(drive)), until)
             }
             Err(error) => match dialing.answer() {
@@ -199,7 +203,7 @@ impl Pending {
         }
     }
 
-    fn connected(&self, dialing: Dialing, dialed: Dialed, course: &Course) -> Step {
+    fn connected(&self, dialing: Dialing, dialed: ConnectedSocket, course: &Course) -> Step {
         let is_left = dialing.is_left();
         match dialing.connected(dialed) {
             Ok(conn) if is_left => {

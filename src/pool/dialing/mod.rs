@@ -5,7 +5,8 @@
 pub(crate) mod permit;
 pub(crate) mod wait;
 
-use crate::dial::drive::run::{Caller, Dialed};
+use crate::dial::caller::DialCaller;
+use crate::dial::drive::connected::ConnectedSocket;
 use crate::handle::Owned;
 use crate::pool::callbacks::Hook;
 use crate::pool::conn::{Conn, SocketInfo};
@@ -164,7 +165,7 @@ impl Dialing {
         }
     }
 
-    pub(crate) fn connected(self, dialed: Dialed) -> Result<Owned<Conn>> {
+    pub(crate) fn connected(self, dialed: ConnectedSocket) -> Result<Owned<Conn>> {
         let pool = self.pool().clone();
         if let Err(error) = pool.fail_if_inherited() {
             return Err(self.failed(error));
@@ -251,7 +252,7 @@ impl Dialing {
     }
 }
 
-impl Caller for Dialing {
+impl DialCaller for Dialing {
     fn ended(&self) -> Option<Error> {
         if let Err(error) = self.pool().fail_if_inherited() {
             return Some(error);

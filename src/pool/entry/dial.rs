@@ -1,8 +1,9 @@
 //! A dial in its caller's thread, which sleeps until it is connected or served otherwise.
 #![forbid(unsafe_code)]
 
-use crate::dial::drive::run as drive;
-use crate::dial::drive::run::{Caller, Drive, Run, Sleeper};
+use crate::dial::caller::{BlockingCaller, DialCaller};
+use crate::dial::drive::dial::Dial;
+use crate::dial::drive::run::{self, DialOutcome};
 use crate::handle::Owned;
 use crate::pool::background::pending::Pending;
 use crate::pool::conn::Conn;
@@ -43,25 +44,25 @@ impl Pool {
             waker: &waker,
         };
         let deadline = dialing.deadline();
-        let mut run = drive::dial(dialing.destination(), &self.dialer, deadline, &asleep);
+        let mut outcome = run::dial(dialing.destination(), &self.dialer, deadline, &asleep);
         loop {
-            let is_connected = matches!(run, Ok(Run::Connected(_)));
+            let is_connected = matches!(outcome, Ok(DialOutcome::Connected(_)));
             let answer = (!is_connected).then(|| dialing.answer()).flatten();
             if let Some(lent) = answer.and_then(|conn| dialing.lend(conn, line.options)) {
-                match run {
-                    Ok(Run::Left(drive)) => dialing.go_on_without_caller(drive),
+                match outcome {
+                    Ok(DialOutcome::Left(drive)) => dialing.go_on_without_caller(drive),
                     Err(error) => drop(dialing.failed(error)),
-                    Ok(Run::Connected(_)) => unreachable!("then it takes no other"),
+                    Ok(DialOutcome::Connected(_)) => unreachable!("then it takes no other"),
                 }
                 return lent;
             }
-            run = match run {
-                Ok(Run::Connected(dialed)) => {
+            outcome = match outcome {
+                Ok(DialOutcome::Connected(dialed)) => {
                     let conn = dialing.connected(dialed)?;
                     return Ok(self.lend_dialed(conn, line.options));
                 }
                 // What it left for was unfit, or refused.
-                Ok(Run::Left(drive)) => match dialing.ended() {
+                Ok(DialOutcome::Left(drive)) => match dialing.ended() {
                     None => drive.run(&Asleep {
                         dialing: &dialing,
                         waker: &waker,
@@ -91,14 +92,14 @@ impl Pool {
             dialing: &dialing,
             waker: &waker,
         };
-        match drive::dial(
+        match run::dial(
             dialing.destination(),
             &self.dialer,
             options.deadline,
             &asleep,
         ) {
-            Ok(Run::Connected(dialed)) => dialing.connected(dialed),
-            Ok(Run::Left(_)) => unreachable!("it was not offered to anybody"),
+            Ok(DialOutcome::Connected(dialed)) => dialing.connected(dialed),
+            Ok(DialOutcome::Left(_)) => unreachable!("it was not offered to anybody"),
             Err(error) => Err(dialing.failed(error)),
         }
     }
@@ -106,7 +107,7 @@ impl Pool {
 
 impl Dialing {
     /// The rest of the dial is the engine's. Without one it is given up: nobody waits for it.
-    fn go_on_without_caller(self, drive: Box<Drive>) {
+    fn go_on_without_caller(self, drive: Box<Dial>) {
         if let Some(engine) = self.pool().engine() {
             return Pending::go_on(&engine, self, drive);
         }
@@ -121,7 +122,7 @@ struct Asleep<'a> {
     waker: &'a Arc<Waker>,
 }
 
-impl Caller for Asleep<'_> {
+impl DialCaller for Asleep<'_> {
     fn ended(&self) -> Option<Error> {
         self.dialing.ended()
     }
@@ -139,7 +140,7 @@ impl Caller for Asleep<'_> {
     }
 }
 
-impl Sleeper for Asleep<'_> {
+impl BlockingCaller for Asleep<'_> {
     fn waker(&self) -> &Arc<Waker> {
         self.waker
     }

@@ -72,7 +72,7 @@ pub(crate) fn close_copy_of_lent(handle: usize) {
 /// The child's first call, before anybody else looks.
 pub(crate) fn adopt(generation: u32) {
     owners::disown_all();
-    connecting_socket::adopt(generation);
+    connecting_socket::close_inherited(generation);
     PoolHandle::table().adopt(generation, Inherited::Lives);
     Conn::table().adopt(generation, Inherited::Ends);
     // Nobody can call a closed pool, so what it was about to close is closed now.

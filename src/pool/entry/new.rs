@@ -1,14 +1,12 @@
 //! How a pool begins.
 #![forbid(unsafe_code)]
 
-use crate::dial::resolve::cache::Cache;
-use crate::dial::Dialer;
+use crate::dial::dialer::Dialer;
 use crate::pool::callbacks::gate::Gate;
 use crate::pool::callbacks::{Callbacks, Hook, Hooks};
 use crate::pool::runtime::runtime;
 use crate::pool::state::State;
 use crate::pool::Pool;
-use crate::sync::atomic::Ordering::Relaxed;
 use crate::sync::atomic::{AtomicBool, AtomicU64};
 use crate::sync::{Arc, Mutex};
 use crate::sys::fork;
@@ -17,7 +15,6 @@ use crate::values::options::Options;
 
 impl Pool {
     pub(crate) fn new(options: Options, callbacks: Callbacks) -> Arc<Self> {
-        static POOLS: AtomicU64 = AtomicU64::new(1);
         let runtime = runtime();
         runtime.pool_begins();
         let is_asked = |hooks: &Arc<dyn Hooks>| hooks.has(Hook::Reuse) || hooks.has(Hook::Release);
@@ -30,14 +27,13 @@ impl Pool {
                 options.keeping.clone(),
                 options.fail_fast,
             )),
-            dialer: Arc::new(Dialer {
-                settings: options.dial.clone(),
-                callbacks: callbacks.dial,
-                cache: Cache::new(options.dns_cache),
-                owner: POOLS.fetch_add(1, Relaxed),
-                resolver: &runtime.resolver,
-                names: &runtime.names,
-            }),
+            dialer: Arc::new(Dialer::new(
+                options.dial.clone(),
+                options.dns_cache,
+                callbacks.dial,
+                &runtime.resolver,
+                &runtime.names,
+            )),
             due: AtomicU64::new(Time::NEVER.nanos()),
             engine: Mutex::new(None),
             is_closed: AtomicBool::new(false),

@@ -27,139 +27,139 @@ fn staggered(addresses: usize, deadline: Deadline) -> Race {
 #[test]
 fn the_next_address_starts_after_the_delay() {
     let mut race = staggered(3, Deadline::NEVER);
-    assert_eq!(race.next(at(0)), Step::Connect(0));
-    assert_eq!(race.next(at(0)), Step::Sleep(until(250)));
-    assert_eq!(race.next(at(249)), Step::Sleep(until(250)));
-    assert_eq!(race.next(at(250)), Step::Connect(1));
-    assert_eq!(race.next(at(250)), Step::Sleep(until(500)));
-    assert_eq!(race.next(at(500)), Step::Connect(2));
-    assert_eq!(race.next(at(500)), Step::Sleep(Deadline::NEVER));
+    assert_eq!(race.next(at(0)), Action::Connect(0));
+    assert_eq!(race.next(at(0)), Action::Sleep(until(250)));
+    assert_eq!(race.next(at(249)), Action::Sleep(until(250)));
+    assert_eq!(race.next(at(250)), Action::Connect(1));
+    assert_eq!(race.next(at(250)), Action::Sleep(until(500)));
+    assert_eq!(race.next(at(500)), Action::Connect(2));
+    assert_eq!(race.next(at(500)), Action::Sleep(Deadline::NEVER));
 }
 
 #[test]
 fn the_next_address_starts_at_once_when_one_fails() {
     let mut race = staggered(2, Deadline::NEVER);
-    assert_eq!(race.next(at(0)), Step::Connect(0));
+    assert_eq!(race.next(at(0)), Action::Connect(0));
     race.failed(0);
-    assert_eq!(race.next(at(1)), Step::Connect(1));
+    assert_eq!(race.next(at(1)), Action::Connect(1));
     race.failed(1);
-    assert_eq!(race.next(at(2)), Step::Failed);
+    assert_eq!(race.next(at(2)), Action::Failed);
 }
 
 #[test]
 fn the_first_to_connect_wins_and_the_others_are_closed() {
     let mut race = staggered(3, Deadline::NEVER);
-    assert_eq!(race.next(at(0)), Step::Connect(0));
-    assert_eq!(race.next(at(250)), Step::Connect(1));
+    assert_eq!(race.next(at(0)), Action::Connect(0));
+    assert_eq!(race.next(at(250)), Action::Connect(1));
     race.connected(1);
-    assert_eq!(race.next(at(260)), Step::Abandon(0));
-    assert_eq!(race.next(at(260)), Step::Won(1));
+    assert_eq!(race.next(at(260)), Action::Abandon(0));
+    assert_eq!(race.next(at(260)), Action::Won(1));
 }
 
 #[test]
 fn the_deadline_ends_what_is_in_flight() {
     let mut race = staggered(2, until(300));
-    assert_eq!(race.next(at(0)), Step::Connect(0));
-    assert_eq!(race.next(at(250)), Step::Connect(1));
-    assert_eq!(race.next(at(250)), Step::Sleep(until(300)));
-    assert_eq!(race.next(at(300)), Step::Abandon(0));
-    assert_eq!(race.next(at(300)), Step::Abandon(1));
-    assert_eq!(race.next(at(300)), Step::TimedOut);
+    assert_eq!(race.next(at(0)), Action::Connect(0));
+    assert_eq!(race.next(at(250)), Action::Connect(1));
+    assert_eq!(race.next(at(250)), Action::Sleep(until(300)));
+    assert_eq!(race.next(at(300)), Action::Abandon(0));
+    assert_eq!(race.next(at(300)), Action::Abandon(1));
+    assert_eq!(race.next(at(300)), Action::TimedOut);
 }
 
 #[test]
 fn a_deadline_in_the_past_connects_nothing() {
-    assert_eq!(staggered(1, until(0)).next(at(0)), Step::TimedOut);
+    assert_eq!(staggered(1, until(0)).next(at(0)), Action::TimedOut);
 }
 
 #[test]
 fn no_address_at_all_fails() {
-    assert_eq!(staggered(0, Deadline::NEVER).next(at(0)), Step::Failed);
+    assert_eq!(staggered(0, Deadline::NEVER).next(at(0)), Action::Failed);
 }
 
 #[test]
 fn at_most_six_are_in_flight() {
     let mut race = staggered(8, Deadline::NEVER);
     for number in 0..MOST_IN_FLIGHT {
-        assert_eq!(race.next(at(250 * number as u64)), Step::Connect(number));
+        assert_eq!(race.next(at(250 * number as u64)), Action::Connect(number));
     }
-    assert_eq!(race.next(at(1_500)), Step::Sleep(until(2_000)));
+    assert_eq!(race.next(at(1_500)), Action::Sleep(until(2_000)));
     race.failed(3);
-    assert_eq!(race.next(at(1_500)), Step::Connect(6));
+    assert_eq!(race.next(at(1_500)), Action::Connect(6));
 }
 
 #[test]
 fn after_two_seconds_the_oldest_of_six_makes_room() {
     let mut race = staggered(8, Deadline::NEVER);
     for number in 0..MOST_IN_FLIGHT {
-        assert_eq!(race.next(at(250 * number as u64)), Step::Connect(number));
+        assert_eq!(race.next(at(250 * number as u64)), Action::Connect(number));
     }
-    assert_eq!(race.next(at(1_999)), Step::Sleep(until(2_000)));
-    assert_eq!(race.next(at(2_000)), Step::Abandon(0));
-    assert_eq!(race.next(at(2_000)), Step::Connect(6));
-    assert_eq!(race.next(at(2_000)), Step::Sleep(until(2_250)));
-    assert_eq!(race.next(at(2_250)), Step::Abandon(1));
-    assert_eq!(race.next(at(2_250)), Step::Connect(7));
-    assert_eq!(race.next(at(9_000)), Step::Sleep(Deadline::NEVER));
+    assert_eq!(race.next(at(1_999)), Action::Sleep(until(2_000)));
+    assert_eq!(race.next(at(2_000)), Action::Abandon(0));
+    assert_eq!(race.next(at(2_000)), Action::Connect(6));
+    assert_eq!(race.next(at(2_000)), Action::Sleep(until(2_250)));
+    assert_eq!(race.next(at(2_250)), Action::Abandon(1));
+    assert_eq!(race.next(at(2_250)), Action::Connect(7));
+    assert_eq!(race.next(at(9_000)), Action::Sleep(Deadline::NEVER));
 }
 
 #[test]
 fn one_by_one_a_share_shrinks_when_more_addresses_arrive() {
     let mut race = Race::new(Pace::OneByOne, until(9_000));
     race.offer(1, [0]);
-    assert_eq!(race.next(at(0)), Step::Connect(0));
-    assert_eq!(race.next(at(0)), Step::Sleep(until(9_000)));
+    assert_eq!(race.next(at(0)), Action::Connect(0));
+    assert_eq!(race.next(at(0)), Action::Sleep(until(9_000)));
     race.offer(3, [1, 2]);
-    assert_eq!(race.next(at(1_000)), Step::Sleep(until(3_000)));
-    assert_eq!(race.next(at(3_000)), Step::Abandon(0));
-    assert_eq!(race.next(at(3_000)), Step::Connect(1));
+    assert_eq!(race.next(at(1_000)), Action::Sleep(until(3_000)));
+    assert_eq!(race.next(at(3_000)), Action::Abandon(0));
+    assert_eq!(race.next(at(3_000)), Action::Connect(1));
 }
 
 #[test]
 fn one_by_one_each_has_its_share_but_at_least_two_seconds() {
     let mut race = complete(3, Pace::OneByOne, until(9_000));
-    assert_eq!(race.next(at(0)), Step::Connect(0));
-    assert_eq!(race.next(at(0)), Step::Sleep(until(3_000)));
-    assert_eq!(race.next(at(3_000)), Step::Abandon(0));
-    assert_eq!(race.next(at(3_000)), Step::Connect(1));
-    assert_eq!(race.next(at(3_000)), Step::Sleep(until(6_000)));
+    assert_eq!(race.next(at(0)), Action::Connect(0));
+    assert_eq!(race.next(at(0)), Action::Sleep(until(3_000)));
+    assert_eq!(race.next(at(3_000)), Action::Abandon(0));
+    assert_eq!(race.next(at(3_000)), Action::Connect(1));
+    assert_eq!(race.next(at(3_000)), Action::Sleep(until(6_000)));
 
     let mut short = complete(3, Pace::OneByOne, until(3_000));
-    assert_eq!(short.next(at(0)), Step::Connect(0));
-    assert_eq!(short.next(at(0)), Step::Sleep(until(2_000)));
-    assert_eq!(short.next(at(2_000)), Step::Abandon(0));
-    assert_eq!(short.next(at(2_000)), Step::Connect(1));
-    assert_eq!(short.next(at(2_000)), Step::Sleep(until(3_000)));
-    assert_eq!(short.next(at(3_000)), Step::Abandon(1));
-    assert_eq!(short.next(at(3_000)), Step::TimedOut);
+    assert_eq!(short.next(at(0)), Action::Connect(0));
+    assert_eq!(short.next(at(0)), Action::Sleep(until(2_000)));
+    assert_eq!(short.next(at(2_000)), Action::Abandon(0));
+    assert_eq!(short.next(at(2_000)), Action::Connect(1));
+    assert_eq!(short.next(at(2_000)), Action::Sleep(until(3_000)));
+    assert_eq!(short.next(at(3_000)), Action::Abandon(1));
+    assert_eq!(short.next(at(3_000)), Action::TimedOut);
 }
 
 #[test]
 fn one_by_one_without_a_deadline_waits_for_each() {
     let mut race = complete(2, Pace::OneByOne, Deadline::NEVER);
-    assert_eq!(race.next(at(0)), Step::Connect(0));
-    assert_eq!(race.next(at(99_000)), Step::Sleep(Deadline::NEVER));
+    assert_eq!(race.next(at(0)), Action::Connect(0));
+    assert_eq!(race.next(at(99_000)), Action::Sleep(Deadline::NEVER));
     race.failed(0);
-    assert_eq!(race.next(at(99_000)), Step::Connect(1));
+    assert_eq!(race.next(at(99_000)), Action::Connect(1));
 }
 
 #[test]
 fn addresses_that_arrive_later_join_in_their_turn() {
     let mut race = Race::new(Pace::Staggered(DELAY), Deadline::NEVER);
-    assert_eq!(race.next(at(0)), Step::Sleep(Deadline::NEVER));
+    assert_eq!(race.next(at(0)), Action::Sleep(Deadline::NEVER));
     race.offer(1, [0]);
-    assert_eq!(race.next(at(10)), Step::Connect(0));
-    assert_eq!(race.next(at(10)), Step::Sleep(Deadline::NEVER));
+    assert_eq!(race.next(at(10)), Action::Connect(0));
+    assert_eq!(race.next(at(10)), Action::Sleep(Deadline::NEVER));
     race.offer(3, [2, 1]);
-    assert_eq!(race.next(at(20)), Step::Sleep(until(260)));
-    assert_eq!(race.next(at(260)), Step::Connect(2));
+    assert_eq!(race.next(at(20)), Action::Sleep(until(260)));
+    assert_eq!(race.next(at(260)), Action::Connect(2));
     race.failed(0);
-    assert_eq!(race.next(at(270)), Step::Connect(1));
+    assert_eq!(race.next(at(270)), Action::Connect(1));
     race.failed(1);
     race.failed(2);
-    assert_eq!(race.next(at(280)), Step::Sleep(Deadline::NEVER));
+    assert_eq!(race.next(at(280)), Action::Sleep(Deadline::NEVER));
     race.complete();
-    assert_eq!(race.next(at(280)), Step::Failed);
+    assert_eq!(race.next(at(280)), Action::Failed);
 }
 
 #[test]
@@ -167,26 +167,26 @@ fn the_other_family_gets_fifty_milliseconds_to_arrive() {
     let mut race = Race::new(Pace::Staggered(DELAY), Deadline::NEVER);
     race.offer(1, [0]);
     race.hold_until(at(0).after(RESOLUTION_DELAY));
-    assert_eq!(race.next(at(0)), Step::Sleep(until(50)));
-    assert_eq!(race.next(at(49)), Step::Sleep(until(50)));
-    assert_eq!(race.next(at(50)), Step::Connect(0));
+    assert_eq!(race.next(at(0)), Action::Sleep(until(50)));
+    assert_eq!(race.next(at(49)), Action::Sleep(until(50)));
+    assert_eq!(race.next(at(50)), Action::Connect(0));
 
     let mut sooner = Race::new(Pace::OneByOne, Deadline::NEVER);
     sooner.offer(1, [0]);
     sooner.hold_until(at(50));
     sooner.offer(2, [1, 0]);
     sooner.hold_until(at(20));
-    assert_eq!(sooner.next(at(20)), Step::Connect(1));
+    assert_eq!(sooner.next(at(20)), Action::Connect(1));
 }
 
 #[test]
 fn success_after_the_winner_is_a_loser() {
     let mut race = staggered(2, Deadline::NEVER);
-    assert_eq!(race.next(at(0)), Step::Connect(0));
-    assert_eq!(race.next(at(250)), Step::Connect(1));
+    assert_eq!(race.next(at(0)), Action::Connect(0));
+    assert_eq!(race.next(at(250)), Action::Connect(1));
     race.connected(1);
-    assert_eq!(race.next(at(251)), Step::Abandon(0));
-    assert_eq!(race.next(at(300)), Step::Won(1));
+    assert_eq!(race.next(at(251)), Action::Abandon(0));
+    assert_eq!(race.next(at(300)), Action::Won(1));
 }
 
 mod any_history {
@@ -226,28 +226,28 @@ mod any_history {
             let mut events = history.into_iter();
             for _ in 0..10_000 {
                 match race.next(at(now)) {
-                    Step::Connect(number) => {
+                    Action::Connect(number) => {
                         prop_assert!(!opened.contains(&number));
                         opened.push(number);
                         open.push(number);
                         let most = if one_by_one { 1 } else { MOST_IN_FLIGHT };
                         prop_assert!(open.len() <= most);
                     }
-                    Step::Abandon(number) => {
+                    Action::Abandon(number) => {
                         prop_assert!(open.contains(&number));
                         open.retain(|&one| one != number);
                     }
-                    Step::Won(number) => {
+                    Action::Won(number) => {
                         prop_assert_eq!(&open, &vec![number]);
                         ended = Some(());
                         break;
                     }
-                    Step::Failed | Step::TimedOut => {
+                    Action::Failed | Action::TimedOut => {
                         prop_assert!(open.is_empty());
                         ended = Some(());
                         break;
                     }
-                    Step::Sleep(wake) => match events.next() {
+                    Action::Sleep(wake) => match events.next() {
                         Some(Happens::Passes(ms)) => now += ms,
                         Some(Happens::Connects(which)) if !open.is_empty() => {
                             race.connected(open[which % open.len()]);

@@ -1,0 +1,46 @@
+//! What a dial must know of its caller.
+#![forbid(unsafe_code)]
+
+use std::io;
+
+use crate::sync::Arc;
+use crate::sys::wake::{CancelToken, Wake, Waker};
+use crate::sys::{self, clock};
+use crate::values::clock::Deadline;
+use crate::values::error::{Error, Status};
+
+/// A dial's caller, whether it sleeps meanwhile or not.
+pub(crate) trait DialCaller {
+    /// Why the dial must end now, if it must.
+    fn ended(&self) -> Option<Error>;
+    /// Is woken when there is news of a lookup.
+    fn shared_waker(&self) -> Arc<dyn Wake>;
+    /// A resolve callback may take its time in this thread.
+    fn may_resolve_here(&self) -> bool;
+    /// Closes an idle connection, because the process has no descriptor left. False if none was idle.
+    fn make_room(&self) -> bool;
+}
+
+/// A caller that sleeps in poll(2) until its dial has ended.
+pub(crate) trait BlockingCaller: DialCaller {
+    /// Is woken when `ended` or `leaves` changes, and when there is news of a lookup.
+    fn waker(&self) -> &Arc<Waker>;
+    /// Ends the dial when it fires.
+    fn token(&self) -> Option<&CancelToken>;
+    /// It has got a connection from elsewhere.
+    fn leaves(&self) -> bool;
+}
+
+/// The time left, as callbacks are told it: -1 without a deadline.
+pub(crate) fn timeout_left(deadline: Deadline) -> i64 {
+    match deadline.time() {
+        None => -1,
+        Some(time) => i64::try_from(time.since(clock::now()).as_millis()).unwrap_or(i64::MAX),
+    }
+}
+
+/// The system has refused a resource.
+pub(crate) fn shortage(error: &io::Error) -> Error {
+    let errno = sys::errno(error);
+    Error::new(Status::System, sys::errno_text(errno)).numbered(errno)
+}

@@ -1,0 +1,56 @@
+//! What the dials of one pool ask for a host's addresses: its cache, its resolve callback, the
+//! resolver of the process.
+#![forbid(unsafe_code)]
+
+use std::time::Duration;
+
+use super::cache::AnswerCache;
+use super::lookup_queue::LookupKey;
+use super::resolver::Resolver;
+use crate::dial::callbacks::DialCallbacks;
+use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use crate::sync::Arc;
+
+/// The owner of the system's lookups, which all pools share.
+const THE_SYSTEM: u64 = 0;
+
+/// A pool's way to addresses.
+#[derive(Debug)]
+pub(crate) struct NameService {
+    /// Those with a resolve callback only.
+    pub(super) callbacks: Option<Arc<dyn DialCallbacks>>,
+    pub(super) cache: AnswerCache,
+    pub(super) resolver: &'static Resolver,
+    /// Whose resolve callback is asked; never 0 and never used again.
+    owner: u64,
+}
+
+impl NameService {
+    pub(crate) fn new(
+        callbacks: Option<&Arc<dyn DialCallbacks>>,
+        cache_for: Duration,
+        resolver: &'static Resolver,
+    ) -> Self {
+        static OWNERS: AtomicU64 = AtomicU64::new(THE_SYSTEM + 1);
+        Self {
+            callbacks: callbacks.filter(|one| one.has_resolve()).cloned(),
+            cache: AnswerCache::new(cache_for),
+            resolver,
+            owner: OWNERS.fetch_add(1, Relaxed),
+        }
+    }
+
+    /// A callback may answer differently for each network, the system does not.
+    pub(super) fn key(&self, network: &str, host: &str) -> LookupKey {
+        match self.callbacks {
+            Some(_) => LookupKey {
+                owner: self.owner,
+                name: format!("{network} {host}"),
+            },
+            None => LookupKey {
+                owner: THE_SYSTEM,
+                name: host.to_owned(),
+            },
+        }
+    }
+}
