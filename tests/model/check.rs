@@ -7,7 +7,7 @@ use super::world::{same, World, Wrong};
 use crate::pool::state::answer::{Reuse, ARM_AFTER};
 use crate::pool::state::counters::Counters;
 use crate::pool::state::held::{Held, NOWHERE};
-use crate::pool::state::Entry;
+use crate::pool::state::DestinationState;
 use crate::values::clock::Time;
 use crate::values::options::ReuseOrder;
 
@@ -49,9 +49,9 @@ impl World<'_> {
         self.check_counters()
     }
 
-    fn on_shelf<'a>(&'a self, entry: &'a Entry) -> impl Iterator<Item = &'a Fake> {
-        let nodes = self.state.shelves.nodes_of(&entry.shelf).into_iter();
-        nodes.filter_map(|node| self.state.shelves.held(node))
+    fn on_shelf<'a>(&'a self, entry: &'a DestinationState) -> impl Iterator<Item = &'a Fake> {
+        let nodes = self.state.idle.nodes_of(&entry.shelf).into_iter();
+        nodes.filter_map(|node| self.state.idle.held(node))
     }
 
     pub(super) fn unseen(&self) -> Unseen {
@@ -59,7 +59,7 @@ impl World<'_> {
         Unseen::of(entries.flat_map(|entry| self.on_shelf(entry)))
     }
 
-    fn entry(&self, to: usize) -> Option<&Entry> {
+    fn entry(&self, to: usize) -> Option<&DestinationState> {
         let id = self.state.index.find(&self.destinations[to])?;
         self.state.entries.get(id as usize)?.as_ref()
     }
@@ -85,7 +85,7 @@ impl World<'_> {
         same("the index", self.state.index.len(), known)
     }
 
-    fn check_destination(&self, to: usize, entry: &Entry) -> Result<(), Wrong> {
+    fn check_destination(&self, to: usize, entry: &DestinationState) -> Result<(), Wrong> {
         let reference = &self.reference;
         let limits = &self.rules.limits;
         let borrowed = |place| place == Place::Borrowed;
@@ -101,7 +101,7 @@ impl World<'_> {
         )?;
         same(
             &format!("nobody waits for {to}"),
-            entry.row.is_empty(),
+            entry.queue.is_empty(),
             !reference.waiting().any(|waiter| waiter.call.to == to),
         )?;
         at_most(
@@ -120,7 +120,7 @@ impl World<'_> {
     }
 
     /// The shelf holds what the reference calls idle, in the same order, once, and what is out, and each knows its node.
-    fn check_shelf(&self, to: usize, entry: &Entry) -> Result<(), Wrong> {
+    fn check_shelf(&self, to: usize, entry: &DestinationState) -> Result<(), Wrong> {
         let on_shelf: Vec<&Fake> = self.on_shelf(entry).collect();
         let there = on_shelf.iter().rev().filter(|conn| !conn.absence().is_out);
         let is: Vec<u64> = there.map(|conn| conn.id).collect();
@@ -133,18 +133,18 @@ impl World<'_> {
         same("its length", entry.shelf.len() as usize, on_shelf.len())?;
         let to = self.state.index.find(&self.destinations[to]);
         for conn in on_shelf {
-            let stands = self.state.shelves.destination_of(conn.node.get(), conn.id);
+            let stands = self.state.idle.destination_of(conn.node.get(), conn.id);
             same("where it stands", stands, to)?;
         }
         self.check_both_ways(entry)
     }
 
     /// `find`, from either end, and `nodes_of` meet the same.
-    fn check_both_ways(&self, entry: &Entry) -> Result<(), Wrong> {
-        let nodes = self.state.shelves.nodes_of(&entry.shelf);
+    fn check_both_ways(&self, entry: &DestinationState) -> Result<(), Wrong> {
+        let nodes = self.state.idle.nodes_of(&entry.shelf);
         let found = |order| {
             let found = std::cell::RefCell::new(Vec::new());
-            self.state.shelves.find(&entry.shelf, order, |conn: &Fake| {
+            self.state.idle.find(&entry.shelf, order, |conn: &Fake| {
                 found.borrow_mut().push(conn.node.get());
                 false
             });
@@ -285,7 +285,7 @@ impl World<'_> {
 
     fn wants_arming(&self, id: u64) -> bool {
         let node = self.node_of(id);
-        let conn = node.and_then(|node| self.state.shelves.held(node));
+        let conn = node.and_then(|node| self.state.idle.held(node));
         conn.is_some_and(Held::wants_arming)
     }
 
@@ -318,10 +318,10 @@ impl World<'_> {
         let state = &self.state;
         same("entries", state.entries.iter().flatten().count(), 0)?;
         same("the index", state.index.len(), 0)?;
-        same("idle", state.shelves.len(), 0)?;
+        same("idle", state.idle.len(), 0)?;
         same("lifetimes", state.retiring.len(), 0)?;
-        same("drainers", state.drainers.len(), 0)?;
-        same("waiting", state.line.waiting(), 0)
+        same("drain_waiters", state.drain_waiters.len(), 0)?;
+        same("waiting", state.queue.waiting(), 0)
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::fake::destinations;
 use super::reference::{Late, Rules};
 use super::steps::Step;
-use crate::pool::state::answer::{Meanwhile, Reuse};
+use crate::pool::state::answer::{LateBinding, Reuse};
 use crate::pool::state::counters::CloseCause;
 use crate::values::options::{Keeping, Limits, ReuseOrder};
 
@@ -41,7 +41,7 @@ fn take(to: usize, reuse: Reuse) -> Step {
     }
 }
 
-fn begins(takes: Meanwhile) -> Step {
+fn begins(takes: LateBinding) -> Step {
     Step::DialBegins {
         which: 0,
         takes,
@@ -69,7 +69,7 @@ fn an_answer_nobody_fetched_is_not_closed_for_a_slot_that_nobody_needs() {
     rules.limits.max_dials_per_address = Some(1);
     let steps = [
         take(0, Reuse::Allowed),
-        begins(Meanwhile::GivenBack),
+        begins(LateBinding::GivenBack),
         put(),
         take(0, Reuse::Never),
         Step::DialFailed(0, true),
@@ -89,7 +89,7 @@ fn a_destination_is_forgotten_with_its_last_refused_waiter() {
         take(0, Reuse::Allowed),
         take(0, Reuse::Never),
         take(1, Reuse::Never),
-        begins(Meanwhile::Nothing),
+        begins(LateBinding::Off),
         Step::DialFailed(0, true),
         Step::Leave(1),
         Step::WakeUp(0, Late::InTime),
@@ -102,7 +102,7 @@ fn a_destination_is_forgotten_with_its_last_refused_waiter() {
 fn where_dials_fail_at_once_the_idle_ones_are_trusted() {
     let steps = [
         take(0, Reuse::Allowed),
-        begins(Meanwhile::GivenBack),
+        begins(LateBinding::GivenBack),
         Step::DialFailed(0, true),
         put(),
         take(0, Reuse::Allowed),
@@ -134,7 +134,7 @@ fn a_quick_return_answers_a_dial_in_flight() {
         take(0, Reuse::Allowed),
         put(),
         Step::QuickBorrow(0),
-        begins(Meanwhile::GivenBack),
+        begins(LateBinding::GivenBack),
         Step::QuickReturn {
             who: 0,
             has_data: false,

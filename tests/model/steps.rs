@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use super::reference::{Late, Rules, DESTINATIONS};
-use crate::pool::state::answer::{Fate, Meanwhile, Reuse};
+use crate::pool::state::answer::{Disposition, LateBinding, Reuse};
 use crate::pool::state::counters::CloseCause;
 use crate::values::options::{Keeping, Limits, ReuseOrder};
 
@@ -32,7 +32,7 @@ pub(super) enum Step {
     },
     GiveBack {
         who: u8,
-        fate: Fate,
+        disposition: Disposition,
         has_data: bool,
         is_disarmed: bool,
     },
@@ -42,7 +42,7 @@ pub(super) enum Step {
     /// So many of those that its caller is offered are unfit.
     DialBegins {
         which: u8,
-        takes: Meanwhile,
+        takes: LateBinding,
         unfit: u8,
     },
     FetchAnswer {
@@ -238,7 +238,7 @@ impl Dice {
             },
             4 => Step::GiveBack {
                 who,
-                fate: self.fate(),
+                disposition: self.disposition(),
                 has_data: self.chance(20),
                 is_disarmed: self.chance(50),
             },
@@ -250,10 +250,10 @@ impl Dice {
             7 => Step::DialBegins {
                 which: who,
                 takes: self.one_of(&[
-                    Meanwhile::Nothing,
-                    Meanwhile::GivenBack,
-                    Meanwhile::Anything,
-                    Meanwhile::Anything,
+                    LateBinding::Off,
+                    LateBinding::GivenBack,
+                    LateBinding::Any,
+                    LateBinding::Any,
                 ]),
                 unfit: self.one_of(&[0, 0, 1, 2]),
             },
@@ -294,11 +294,11 @@ impl Dice {
         }
     }
 
-    fn fate(&mut self) -> Fate {
+    fn disposition(&mut self) -> Disposition {
         if self.chance(75) {
-            return Fate::Keep;
+            return Disposition::Keep;
         }
-        Fate::Close(self.one_of(&[
+        Disposition::Close(self.one_of(&[
             CloseCause::Discarded,
             CloseCause::Failed,
             CloseCause::PeerClosedAtGiveBack,

@@ -7,7 +7,7 @@
 //! | Asking | nothing | Taken |
 //! | Refilling | nothing | Dialing for nobody, and then the same again; or, when enough are idle, nothing |
 //! | Taken | a thread that may block, for on_reuse | the answer, Waiting or Dialing |
-//! | Waiting | its turn in the pool's line | Taken; or, where events are told, Waited |
+//! | Waiting | its turn in the wait queue | Taken; or, where events are told, Waited |
 //! | Waited | a thread that may block, for on_event | Taken |
 //! | Dialing | sockets, lookups, time, a connection given back; a thread that may block, for callbacks and on_open | the answer, or Served |
 //! | Served | a thread that may block, for on_reuse | the answer, and Dialing for nobody; or, refused, Dialing |
@@ -25,14 +25,14 @@ use crate::handle::Owned;
 use crate::pool::background::reply::Claim;
 use crate::pool::callbacks::Hook;
 use crate::pool::conn::Conn;
-use crate::pool::dialing::wait::{InLine, Standing, Taken};
+use crate::pool::dialing::wait::{Borrower, Taken, WaitState};
 use crate::pool::dialing::Dialing;
 use crate::pool::engine::tasks::{Next, Task, Thread, Work};
 use crate::pool::engine::Engine;
 use crate::pool::entry::start_async::ReadAddress;
 use crate::pool::errors::{canceled, no_engine, system_error};
 use crate::pool::state::answer::{Refusal, Take};
-use crate::pool::state::wait_loop::{Unanswered, Waiter};
+use crate::pool::state::wait_loop::{WaitError, Waiter};
 use crate::pool::{BorrowOptions, Pool};
 use crate::sync::{Arc, Mutex};
 use crate::sys::clock;
@@ -93,7 +93,7 @@ impl std::fmt::Debug for Stage {
 pub(crate) struct Course {
     pub(crate) stage: Stage,
     pub(crate) destination: Option<Arc<Destination>>,
-    pub(crate) standing: Standing,
+    pub(crate) wait_state: WaitState,
     pub(crate) carries_token: bool,
     /// Since when it has waited for a thread.
     pub(crate) asked_for_thread: Option<Time>,
@@ -143,7 +143,7 @@ impl Course {
         Self {
             stage,
             destination: None,
-            standing: Standing::default(),
+            wait_state: WaitState::default(),
             carries_token: false,
             asked_for_thread: None,
             has_lacked_thread: false,
@@ -347,7 +347,7 @@ impl Pending {
         match stage {
             Stage::Unread(read) => self.read(read, course),
             Stage::Asking => self.ask(course, task),
-            Stage::Refilling => self.take_to_refill(course, task),
+            Stage::Refilling => self.take_for_refill(course, task),
             Stage::Taken(taken) => self.use_taken(taken, course, task),
             Stage::Waiting { since } => self.look_after(since, course),
             Stage::Waited { since, taken } => self.end_wait(since, taken, course),
@@ -360,12 +360,12 @@ impl Pending {
     fn end(&self, stage: Stage, course: &mut Course, error: Error) -> Step {
         match stage {
             Stage::Waiting { since } => {
-                let line = self.line(course);
-                line.leave(line.ticket());
-                let _ = line.end_wait(since, Err(Unanswered::Canceled));
+                let borrower = self.borrower(course);
+                borrower.cancel_wait(borrower.ticket());
+                let _ = borrower.end_wait(since, Err(WaitError::Canceled));
             }
             Stage::Waited { since, taken } => {
-                if let Ok(taken) = self.line(course).end_wait(since, Ok(taken)) {
+                if let Ok(taken) = self.borrower(course).end_wait(since, Ok(taken)) {
                     return self.end(Stage::Taken(taken), course, error);
                 }
             }
@@ -386,20 +386,20 @@ impl Pending {
         self.answer(course, Err(error))
     }
 
-    pub(crate) fn line<'a>(&'a self, course: &'a mut Course) -> InLine<'a> {
+    pub(crate) fn borrower<'a>(&'a self, course: &'a mut Course) -> Borrower<'a> {
         let Course {
             destination: Some(destination),
-            standing,
+            wait_state,
             ..
         } = course
         else {
             unreachable!("the address has been read");
         };
-        InLine {
+        Borrower {
             pool: &self.pool,
             options: &self.options,
             destination,
-            standing,
+            wait_state,
         }
     }
 }

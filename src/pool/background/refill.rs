@@ -14,14 +14,14 @@ use crate::values::destination::Destination;
 
 impl Pool {
     /// A borrower has got it: some more like it are to be idle.
-    pub(crate) fn note_wanted(self: &Arc<Self>, conn: &Owned<Conn>) {
+    pub(crate) fn mark_wanted(self: &Arc<Self>, conn: &Owned<Conn>) {
         if self.options.keeping.min_idle_per_address == 0 {
             return;
         }
         // Without the engine nothing is dialed ahead, and the borrower has what it needs.
         let _ = self.engine();
         let id = conn.destination_id();
-        self.change(|state, now, _| state.note_wanted(id, now));
+        self.change(|state, now, _| state.mark_wanted(id, now));
     }
 
     /// The engine dials: many destinations may be short, and those that do not answer cost no thread.

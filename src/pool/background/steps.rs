@@ -15,7 +15,7 @@ use crate::pool::dialing::Dialing;
 use crate::pool::engine::tasks::Task;
 use crate::pool::entry::start_async::ReadAddress;
 use crate::pool::lend::hand_over::NotLent;
-use crate::pool::state::answer::{DialRight, Meanwhile, Take};
+use crate::pool::state::answer::{DialRight, LateBinding, Take};
 use crate::pool::state::counters::CloseCause;
 use crate::pool::state::wait_loop;
 use crate::sync::Arc;
@@ -36,18 +36,18 @@ impl Pending {
 
     pub(crate) fn ask(&self, course: &mut Course, task: &Arc<Task>) -> Step {
         match self.options.may_go_on() {
-            Ok(()) => Step::On(Stage::Taken(self.line(course).take(|| waker(task)))),
+            Ok(()) => Step::On(Stage::Taken(self.borrower(course).take(|| waker(task)))),
             Err(error) => self.answer(course, Err(error)),
         }
     }
 
-    pub(crate) fn take_to_refill(&self, course: &Course, task: &Arc<Task>) -> Step {
+    pub(crate) fn take_for_refill(&self, course: &Course, task: &Arc<Task>) -> Step {
         let Some(destination) = &self.refills else {
             return Step::Done;
         };
         let taken = self
             .pool
-            .change(|state, now, _| state.take_to_refill(destination, now));
+            .change(|state, now, _| state.take_for_refill(destination, now));
         let Some((right, named)) = taken else {
             return Step::Done;
         };
@@ -60,7 +60,7 @@ impl Pending {
             waker(task),
         ));
         dialing.leave();
-        match dialing.begin(Meanwhile::Nothing) {
+        match dialing.begin(LateBinding::Off) {
             Ok(_) => Step::On(Stage::Dialing(dialing, Progress::NotBegun)),
             Err(error) => self.answer(course, Err(dialing.failed(error))),
         }
@@ -68,12 +68,14 @@ impl Pending {
 
     pub(crate) fn use_taken(&self, taken: Taken, course: &mut Course, task: &Arc<Task>) -> Step {
         let another = |course: &mut Course, conn, cause| {
-            let taken = self.line(course).take_another(conn, cause, || waker(task));
+            let taken = self
+                .borrower(course)
+                .take_another(conn, cause, || waker(task));
             Step::On(Stage::Taken(taken))
         };
         match taken {
             Take::Refused(refusal) => self.answer(course, Err(refusal.into())),
-            Take::Wait => match self.line(course).begin_wait() {
+            Take::Wait => match self.borrower(course).begin_wait() {
                 Ok(since) => Step::On(Stage::Waiting { since }),
                 Err(error) => self.answer(course, Err(error)),
             },
@@ -90,8 +92,8 @@ impl Pending {
     }
 
     pub(crate) fn look_after(&self, since: Time, course: &mut Course) -> Step {
-        let line = self.line(course);
-        let looked = wait_loop::look(&line, line.ticket(), line.patience());
+        let borrower = self.borrower(course);
+        let looked = wait_loop::poll(&borrower, borrower.ticket(), borrower.deadlines());
         let result = match looked {
             Ok(ControlFlow::Continue(until)) => {
                 return Step::Rests(Stage::Waiting { since }, until);
@@ -104,7 +106,7 @@ impl Pending {
                 Step::On(Stage::Waited { since, taken })
             }
             // The end of it all, which the engine may see to.
-            result => match line.end_wait(since, result) {
+            result => match borrower.end_wait(since, result) {
                 Ok(taken) => Step::On(Stage::Taken(taken)),
                 Err(error) => self.answer(course, Err(error)),
             },
@@ -112,7 +114,7 @@ impl Pending {
     }
 
     pub(crate) fn end_wait(&self, since: Time, taken: Taken, course: &mut Course) -> Step {
-        match self.line(course).end_wait(since, Ok(taken)) {
+        match self.borrower(course).end_wait(since, Ok(taken)) {
             Ok(taken) => Step::On(Stage::Taken(taken)),
             Err(error) => self.answer(course, Err(error)),
         }
@@ -126,9 +128,9 @@ impl Pending {
         task: &Arc<Task>,
     ) -> Step {
         let dialing = Dialing::new(&self.pool, right, destination, &self.options, waker(task));
-        let line = self.line(course);
-        let dialing = Box::new(dialing.patient(line.is_patient()));
-        match dialing.begin(dialing.takes_meanwhile(&line)) {
+        let borrower = self.borrower(course);
+        let dialing = Box::new(dialing.patient(borrower.is_patient()));
+        match dialing.begin(dialing.late_binding(&borrower)) {
             Ok(at_once) => match at_once.and_then(|conn| dialing.fit_one(conn)) {
                 Some(conn) => Step::On(Stage::Served(dialing, Progress::NotBegun, conn)),
                 None => Step::On(Stage::Dialing(dialing, Progress::NotBegun)),

@@ -11,12 +11,12 @@ use crate::handle::Owned;
 use crate::pool::callbacks::Hook;
 use crate::pool::conn::{Conn, SocketInfo};
 use crate::pool::dialing::permit::Permit;
-use crate::pool::dialing::wait::InLine;
+use crate::pool::dialing::wait::Borrower;
 use crate::pool::engine::tasks::Task;
 use crate::pool::errors::canceled;
 use crate::pool::lend::hand_over::NotLent;
 use crate::pool::lend::hooks::Budget;
-use crate::pool::state::answer::{DialRight, Meanwhile, Refusal};
+use crate::pool::state::answer::{DialRight, LateBinding, Refusal};
 use crate::pool::state::counters::CloseCause;
 use crate::pool::transition::close_conn;
 use crate::pool::{BorrowOptions, Mode, Pool};
@@ -99,24 +99,24 @@ impl Dialing {
     }
 
     /// When its caller has been served a connection that was given back meanwhile.
-    pub(crate) fn takes_meanwhile(&self, line: &InLine<'_>) -> Meanwhile {
+    pub(crate) fn late_binding(&self, line: &Borrower<'_>) -> LateBinding {
         if self
             .pool()
             .dialer
             .may_block_in_callback(self.may_resolve_here())
         {
-            Meanwhile::Nothing
+            LateBinding::Off
         } else {
-            line.takes_meanwhile()
+            line.late_binding()
         }
     }
 
     /// On the list of dials in flight; what became idle since the right was given.
-    pub(crate) fn begin(&self, takes: Meanwhile) -> Result<Option<Owned<Conn>>> {
+    pub(crate) fn begin(&self, takes: LateBinding) -> Result<Option<Owned<Conn>>> {
         let (right, waker) = (self.permit.right(), self.waker.clone());
         let begun = self
             .pool()
-            .change(|state, now, effects| state.dial_begins(right, takes, waker, now, effects));
+            .change(|state, now, effects| state.start_dial(right, takes, waker, now, effects));
         begun.map_err(Error::from)
     }
 
@@ -125,7 +125,7 @@ impl Dialing {
         if self.is_left || self.ended().is_some() {
             return None;
         }
-        let conn = self.pool().locked().dial_answer(self.permit.right())?;
+        let conn = self.pool().locked().take_dial_answer(self.permit.right())?;
         self.fit_one(conn)
     }
 
@@ -142,7 +142,7 @@ impl Dialing {
         loop {
             pool.reject(conn, cause);
             conn =
-                pool.change(|state, now, effects| state.dial_takes_again(right, now, effects))?;
+                pool.change(|state, now, effects| state.resume_late_binding(right, now, effects))?;
             match conn.find_unfit() {
                 None => return Some(conn),
                 Some(why) => cause = why,
@@ -203,7 +203,7 @@ impl Dialing {
         }
         if pool.has_hook(Hook::Open) {
             let right = self.permit.right();
-            pool.change(|state, now, effects| state.dial_takes_no_more(right, now, effects));
+            pool.change(|state, now, effects| state.stop_late_binding(right, now, effects));
         }
         match pool.run_hook(Hook::Open, conn, &self.budget) {
             Ok(conn) => self.permit.used_for(conn),

@@ -81,7 +81,7 @@ impl Permit {
         let right = self.right;
         let dialed = self
             .pool
-            .change(|state, now, effects| state.dialed(right, &conn, now, effects));
+            .change(|state, now, effects| state.dial_done(right, &conn, now, effects));
         match dialed {
             Ok(()) => {
                 self.pool.tell_dialed(&conn, self.label(), self.began);

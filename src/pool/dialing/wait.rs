@@ -1,4 +1,4 @@
-//! A borrower in line: asks the pool's state for a connection, and waits while others are served, asleep (`Asleep`) or told by
+//! A borrower in line: asks the pool's state for a connection, and waits while others are served, parked (`ParkedBorrower`) or told by
 //! the engine (`pending`).
 //!
 //! No lock is held while it sleeps; `wait_loop` has the loop.
@@ -9,10 +9,10 @@ use std::io;
 use crate::handle::Owned;
 use crate::pool::conn::Conn;
 use crate::pool::errors::{canceled, system_error};
-use crate::pool::state::answer::{Meanwhile, Request, Reuse, Take, Ticket, Waited};
+use crate::pool::state::answer::{LateBinding, Request, Reuse, Take, Ticket, WaitPoll};
 use crate::pool::state::counters::CloseCause;
 use crate::pool::state::wait_loop;
-use crate::pool::state::wait_loop::{Patience, Sleeper, Unanswered, Waiter};
+use crate::pool::state::wait_loop::{ParkingWaiter, WaitDeadlines, WaitError, Waiter};
 use crate::pool::{BorrowOptions, Pool};
 use crate::sync::Arc;
 use crate::sys::clock;
@@ -30,14 +30,14 @@ const DEAD_ENOUGH: u32 = 3;
 
 /// What a borrower has been through.
 #[derive(Debug, Default)]
-pub(crate) struct Standing {
+pub(crate) struct WaitState {
     ticket: Option<Ticket>,
     /// Idle connections that were handed out unfit.
     unfit: u32,
     has_waited: bool,
 }
 
-impl Standing {
+impl WaitState {
     pub(crate) fn of(options: &BorrowOptions) -> Self {
         Self {
             unfit: options.found_unfit,
@@ -47,16 +47,16 @@ impl Standing {
 }
 
 /// See the module.
-pub(crate) struct InLine<'a> {
+pub(crate) struct Borrower<'a> {
     pub(crate) pool: &'a Arc<Pool>,
     pub(crate) options: &'a BorrowOptions,
     pub(crate) destination: &'a Arc<Destination>,
-    pub(crate) standing: &'a mut Standing,
+    pub(crate) wait_state: &'a mut WaitState,
 }
 
-impl InLine<'_> {
+impl Borrower<'_> {
     fn distrusts_idle(&self) -> bool {
-        self.standing.unfit >= DEAD_ENOUGH
+        self.wait_state.unfit >= DEAD_ENOUGH
     }
 
     fn request(&self) -> Request<'_> {
@@ -65,7 +65,7 @@ impl InLine<'_> {
             reuse: self.options.reuse,
             may_wait: self.options.wait_until.is_some(),
             distrusts_idle: self.distrusts_idle(),
-            has_waited: self.standing.has_waited,
+            has_waited: self.wait_state.has_waited,
         }
     }
 
@@ -75,7 +75,7 @@ impl InLine<'_> {
         let (ticket, taken) = self
             .pool
             .change(|state, now, effects| state.take(request, now, waker, effects));
-        self.standing.ticket = Some(ticket);
+        self.wait_state.ticket = Some(ticket);
         taken
     }
 
@@ -87,7 +87,7 @@ impl InLine<'_> {
         waker: impl FnOnce() -> Arc<dyn Wake>,
     ) -> Taken {
         let ticket = self.ticket();
-        self.standing.unfit += 1;
+        self.wait_state.unfit += 1;
         let request = self.request();
         self.pool.change(|state, now, effects| {
             state.take_another(ticket, (conn, cause), request, now, waker, effects)
@@ -95,7 +95,7 @@ impl InLine<'_> {
     }
 
     pub(crate) fn ticket(&self) -> Ticket {
-        match self.standing.ticket {
+        match self.wait_state.ticket {
             Some(ticket) => ticket,
             None => unreachable!("nothing was taken without a ticket"),
         }
@@ -103,20 +103,20 @@ impl InLine<'_> {
 
     /// When the deadline passes it is the destination that was too slow: the dial had all the time of the pool.
     pub(crate) fn is_patient(&self) -> bool {
-        self.options.is_patient && !self.standing.has_waited
+        self.options.is_patient && !self.wait_state.has_waited
     }
 
     /// What a dial of this borrower takes while it runs.
-    pub(crate) fn takes_meanwhile(&self) -> Meanwhile {
+    pub(crate) fn late_binding(&self) -> LateBinding {
         match self.options.reuse {
-            Reuse::Never => Meanwhile::Nothing,
-            _ if self.distrusts_idle() => Meanwhile::GivenBack,
-            _ => Meanwhile::Anything,
+            Reuse::Never => LateBinding::Off,
+            _ if self.distrusts_idle() => LateBinding::GivenBack,
+            _ => LateBinding::Any,
         }
     }
 
-    pub(crate) fn patience(&self) -> Patience {
-        Patience {
+    pub(crate) fn deadlines(&self) -> WaitDeadlines {
+        WaitDeadlines {
             at_a_limit: self.options.wait_until.unwrap_or(self.options.deadline),
             at_all: self.options.deadline,
         }
@@ -124,7 +124,7 @@ impl InLine<'_> {
 
     /// It was told to wait; since when it does.
     pub(crate) fn begin_wait(&mut self) -> Result<Time> {
-        self.standing.has_waited = true;
+        self.wait_state.has_waited = true;
         self.pool
             .tell_of(Kind::WaitStart, self.destination, self.options.label());
         self.pool.fail_if_inherited()?;
@@ -134,14 +134,14 @@ impl InLine<'_> {
     pub(crate) fn end_wait(
         &self,
         began: Time,
-        result: std::result::Result<Taken, Unanswered>,
+        result: std::result::Result<Taken, WaitError>,
     ) -> Result<Taken> {
         let waited = clock::now().since(began);
-        self.pool.locked().waited(waited);
+        self.pool.locked().add_wait_time(waited);
         let result = result.map_err(|why| match why {
-            Unanswered::Canceled => canceled(),
-            Unanswered::TimedOut(why) => Error::timeout(Phase::Waiting, &why.to_string()),
-            Unanswered::CannotSleep(error) => system_error("eventfd", &error),
+            WaitError::Canceled => canceled(),
+            WaitError::TimedOut(why) => Error::timeout(Phase::Waiting, &why.to_string()),
+            WaitError::CannotSleep(error) => system_error("eventfd", &error),
         });
         let error = match &result {
             Err(error) => Some(error.clone()),
@@ -155,7 +155,7 @@ impl InLine<'_> {
     }
 }
 
-impl Waiter for InLine<'_> {
+impl Waiter for Borrower<'_> {
     type Conn = Owned<Conn>;
 
     fn is_canceled(&self) -> bool {
@@ -167,41 +167,44 @@ impl Waiter for InLine<'_> {
         clock::now()
     }
 
-    fn look_after(&self, ticket: Ticket, is_late: bool, is_over: bool) -> Waited<Owned<Conn>> {
+    fn poll_wait(&self, ticket: Ticket, is_late: bool, is_over: bool) -> WaitPoll<Owned<Conn>> {
         self.pool
-            .change(|state, now, effects| state.look_after(ticket, is_late, is_over, now, effects))
+            .change(|state, now, effects| state.poll_wait(ticket, is_late, is_over, now, effects))
     }
 
-    fn leave(&self, ticket: Ticket) {
+    fn cancel_wait(&self, ticket: Ticket) {
         self.pool
-            .change(|state, now, effects| state.leave(ticket, now, effects));
+            .change(|state, now, effects| state.cancel_wait(ticket, now, effects));
     }
 }
 
 /// One who sleeps until there is an answer.
-pub(crate) struct Asleep<'a> {
-    pub(crate) line: InLine<'a>,
+pub(crate) struct ParkedBorrower<'a> {
+    pub(crate) borrower: Borrower<'a>,
     parker: Option<Arc<Parker>>,
 }
 
-impl<'a> Asleep<'a> {
-    pub(crate) fn new(line: InLine<'a>) -> Self {
-        Self { line, parker: None }
+impl<'a> ParkedBorrower<'a> {
+    pub(crate) fn new(borrower: Borrower<'a>) -> Self {
+        Self {
+            borrower,
+            parker: None,
+        }
     }
 
     /// A connection, or the right to dial one.
     pub(crate) fn take(&mut self) -> Result<Taken> {
-        let Self { line, parker } = self;
-        let options = line.options;
-        let taken = line.take(|| waker(parker, options));
+        let Self { borrower, parker } = self;
+        let options = borrower.options;
+        let taken = borrower.take(|| waker(parker, options));
         self.wait_if_told(taken)
     }
 
     /// The same after one that is unfit.
     pub(crate) fn take_another(&mut self, conn: Owned<Conn>, cause: CloseCause) -> Result<Taken> {
-        let Self { line, parker } = self;
-        let options = line.options;
-        let taken = line.take_another(conn, cause, || waker(parker, options));
+        let Self { borrower, parker } = self;
+        let options = borrower.options;
+        let taken = borrower.take_another(conn, cause, || waker(parker, options));
         self.wait_if_told(taken)
     }
 
@@ -209,42 +212,42 @@ impl<'a> Asleep<'a> {
         if !matches!(taken, Take::Wait) {
             return Ok(taken);
         }
-        let began = self.line.begin_wait()?;
-        let result = wait_loop::answer(self, self.line.ticket(), self.line.patience());
-        self.line.end_wait(began, result)
+        let began = self.borrower.begin_wait()?;
+        let result = wait_loop::wait(self, self.borrower.ticket(), self.borrower.deadlines());
+        self.borrower.end_wait(began, result)
     }
 }
 
-impl Waiter for Asleep<'_> {
+impl Waiter for ParkedBorrower<'_> {
     type Conn = Owned<Conn>;
 
     fn is_canceled(&self) -> bool {
-        self.line.is_canceled()
+        self.borrower.is_canceled()
     }
 
     fn now(&self) -> Time {
-        self.line.now()
+        self.borrower.now()
     }
 
-    fn look_after(&self, ticket: Ticket, is_late: bool, is_over: bool) -> Waited<Owned<Conn>> {
-        self.line.look_after(ticket, is_late, is_over)
+    fn poll_wait(&self, ticket: Ticket, is_late: bool, is_over: bool) -> WaitPoll<Owned<Conn>> {
+        self.borrower.poll_wait(ticket, is_late, is_over)
     }
 
-    fn leave(&self, ticket: Ticket) {
-        self.line.leave(ticket);
+    fn cancel_wait(&self, ticket: Ticket) {
+        self.borrower.cancel_wait(ticket);
     }
 }
 
-impl Sleeper for Asleep<'_> {
+impl ParkingWaiter for ParkedBorrower<'_> {
     fn sleep(&self, until: Deadline) -> io::Result<()> {
         let Some(parker) = &self.parker else {
             unreachable!("who stands in line has a waker");
         };
-        parker.park(until, self.line.options.token.as_deref())
+        parker.park(until, self.borrower.options.token.as_deref())
     }
 
     fn make_room(&self) -> bool {
-        self.line.pool.close_longest_idle()
+        self.borrower.pool.close_longest_idle()
     }
 }
 

@@ -90,7 +90,7 @@ impl Engines {
             }
         };
         engine.pools.lock().push(Arc::downgrade(pool));
-        engine.look_by(pool.due());
+        engine.wake_by(pool.due());
         Ok(engine)
     }
 
@@ -165,7 +165,7 @@ impl Engine {
     }
 
     /// There is something to be looked at by `time`; wakes the engine if it would sleep longer.
-    pub(crate) fn look_by(&self, time: Time) {
+    pub(crate) fn wake_by(&self, time: Time) {
         if time.nanos() < self.sleeps_until.load(SeqCst) {
             self.waker.signal();
         }

@@ -143,7 +143,7 @@ impl Task {
             self.wake();
         }
         self.engine
-            .look_by(if is_ready { Time::default() } else { until });
+            .wake_by(if is_ready { Time::default() } else { until });
         // Whoever closed the pool meanwhile, or found the engine broken, may have been too early to see it on the list.
         if self.work.pool().is_closed() || schedule.is_broken() {
             self.look();
@@ -198,7 +198,7 @@ impl Task {
             self.state.store(LOOKING, SeqCst);
             return true;
         }
-        self.engine.look_by(until);
+        self.engine.wake_by(until);
         false
     }
 
@@ -248,7 +248,7 @@ impl Wake for Task {
         };
         if self.state.fetch_update(AcqRel, Acquire, news) == Ok(RESTING) {
             self.engine.schedule().is_ready(self.number);
-            self.engine.look_by(Time::default());
+            self.engine.wake_by(Time::default());
         }
     }
 }

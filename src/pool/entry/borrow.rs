@@ -3,7 +3,7 @@
 
 use crate::handle::Owned;
 use crate::pool::conn::Conn;
-use crate::pool::dialing::wait::{Asleep, InLine, Standing};
+use crate::pool::dialing::wait::{Borrower, ParkedBorrower, WaitState};
 use crate::pool::lend::hand_over::NotLent;
 use crate::pool::state::answer::Take;
 use crate::pool::state::counters::CloseCause;
@@ -41,18 +41,18 @@ impl Pool {
         destination: &Arc<Destination>,
         options: &BorrowOptions,
     ) -> Result<Owned<Conn>> {
-        let mut standing = Standing::of(options);
-        let mut asleep = Asleep::new(InLine {
+        let mut wait_state = WaitState::of(options);
+        let mut asleep = ParkedBorrower::new(Borrower {
             pool: self,
             options,
             destination,
-            standing: &mut standing,
+            wait_state: &mut wait_state,
         });
         let mut taken = asleep.take()?;
         loop {
             let conn = match taken {
                 Take::Dial(right, destination) => {
-                    return self.dial(right, destination, &asleep.line);
+                    return self.dial(right, destination, &asleep.borrower);
                 }
                 Take::Reuse(conn) => match conn.find_unfit() {
                     None => conn,

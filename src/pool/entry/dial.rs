@@ -7,10 +7,10 @@ use crate::dial::drive::run::{self, DialOutcome};
 use crate::handle::Owned;
 use crate::pool::background::pending::Pending;
 use crate::pool::conn::Conn;
-use crate::pool::dialing::wait::InLine;
+use crate::pool::dialing::wait::Borrower;
 use crate::pool::dialing::Dialing;
 use crate::pool::errors::no_engine;
-use crate::pool::state::answer::{DialRight, Meanwhile};
+use crate::pool::state::answer::{DialRight, LateBinding};
 use crate::pool::{BorrowOptions, Pool};
 use crate::sync::Arc;
 use crate::sys::wake::{CancelToken, Wake, Waker};
@@ -25,12 +25,12 @@ impl Pool {
         self: &Arc<Self>,
         right: DialRight,
         destination: Arc<Destination>,
-        line: &InLine<'_>,
+        line: &Borrower<'_>,
     ) -> Result<Owned<Conn>> {
         let waker = Arc::new(Waker::default());
         let dialing = Dialing::new(self, right, destination, line.options, waker.clone());
         let mut dialing = dialing.patient(line.is_patient());
-        let at_once = match dialing.begin(dialing.takes_meanwhile(line)) {
+        let at_once = match dialing.begin(dialing.late_binding(line)) {
             Ok(at_once) => at_once,
             Err(error) => return Err(dialing.failed(error)),
         };
@@ -84,7 +84,7 @@ impl Pool {
         let waker = Arc::new(Waker::default());
         let mut dialing =
             Dialing::new(self, right, destination, options, waker.clone()).for_nobody();
-        if let Err(error) = dialing.begin(Meanwhile::Nothing) {
+        if let Err(error) = dialing.begin(LateBinding::Off) {
             return Err(dialing.failed(error));
         }
         dialing.permit_mut().begin();

@@ -59,7 +59,7 @@ pub(crate) fn is_fit(handle: usize) -> bool {
     let place = pin.place();
     pool.change(|state, _, _| {
         if state.revoke_one(|| pin.node(), place.to_bits()) {
-            state.was_not_reused();
+            state.uncount_reuse();
         }
     });
     drop(pin);

@@ -18,7 +18,7 @@ impl Pool {
     /// Nothing is handed out or kept any more; who waits or dials ends.
     pub(crate) fn end(&self) {
         let mut effects = Effects::none();
-        self.locked().end(clock::now_coarse(), &mut effects);
+        self.locked().close(clock::now_coarse(), &mut effects);
         self.is_closed.store(true, SeqCst);
         self.apply(effects);
         // Hooks that are running, and dials that have not been told so far.
@@ -49,13 +49,13 @@ impl Pool {
         let parker = Arc::new(Parker::new(false));
         loop {
             let waker: Arc<dyn Wake> = parker.clone();
-            let (out, ticket) = self.locked().await_home(&waker);
+            let (out, ticket) = self.locked().wait_until_returned(&waker);
             let is_over = out == 0 || until.has_passed(clock::now());
             if !is_over {
                 // Without a token it cannot fail.
                 let _ = parker.park(until, None);
             }
-            self.locked().stop_awaiting_home(ticket);
+            self.locked().stop_waiting_until_returned(ticket);
             if is_over {
                 return out;
             }

@@ -7,7 +7,7 @@ use crate::pool::background::queue::Asker;
 use crate::pool::background::reply::Claim;
 use crate::pool::callbacks::Hook;
 use crate::pool::conn::Conn;
-use crate::pool::dialing::wait::{InLine, Standing};
+use crate::pool::dialing::wait::{Borrower, WaitState};
 use crate::pool::engine::tasks::Task;
 use crate::pool::engine::Engine;
 use crate::pool::errors::no_engine;
@@ -80,26 +80,26 @@ impl Pool {
     ) -> Result<AtOnce> {
         options.may_begin()?;
         let engine = self.engine_or_fail()?;
-        let mut standing = Standing::of(options);
+        let mut wait_state = WaitState::of(options);
         let mut made = None;
         let mut make = || {
             let pending = Pending::new(self, options.clone());
             (Task::new(&engine, pending.clone()), pending)
         };
-        let mut line = InLine {
+        let mut borrower = Borrower {
             pool: self,
             options,
             destination,
-            standing: &mut standing,
+            wait_state: &mut wait_state,
         };
-        let mut taken = line.take(|| waker(&made.get_or_insert_with(&mut make).0));
+        let mut taken = borrower.take(|| waker(&made.get_or_insert_with(&mut make).0));
         let stage = loop {
             match taken {
                 Take::Refused(refusal) => return Err(refusal.into()),
                 Take::Reuse(conn) if !self.has_hook(Hook::Reuse) => match conn.find_unfit() {
                     Some(cause) => {
                         let waker = || waker(&made.get_or_insert_with(&mut make).0);
-                        taken = line.take_another(conn, cause, waker);
+                        taken = borrower.take_another(conn, cause, waker);
                     }
                     None => {
                         return self
@@ -110,7 +110,7 @@ impl Pool {
                 },
                 Take::Wait => {
                     break Stage::Waiting {
-                        since: line.begin_wait()?,
+                        since: borrower.begin_wait()?,
                     }
                 }
                 taken => break Stage::Taken(taken),
@@ -119,7 +119,7 @@ impl Pool {
         let (task, pending) = made.unwrap_or_else(make);
         let course = Course {
             destination: Some(destination.clone()),
-            standing,
+            wait_state,
             ..Course::at(stage)
         };
         pending.begin(&task, course);

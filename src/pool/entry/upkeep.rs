@@ -23,8 +23,8 @@ impl Pool {
         let mut state = self.locked();
         let reaped = state.reap(now, &mut effects);
         let (leaked, next_leak) = self.find_leaks(&mut state, now);
-        let short = state.look_for_short(now);
-        let next = reaped.next.min(next_leak).min(state.next_look());
+        let short = state.find_short(now);
+        let next = reaped.next.min(next_leak).min(state.next_deadline());
         self.due.store(next.nanos(), SeqCst);
         drop(state);
         self.refill(short);
@@ -49,7 +49,7 @@ impl Pool {
                 clock::now_coarse(),
                 &mut effects,
             );
-            self.look_by(state.next_look());
+            self.wake_by(state.next_deadline());
         }
         self.apply_in_background(effects);
     }
@@ -87,7 +87,7 @@ impl Pool {
                 clock::now_coarse(),
                 &mut effects,
             );
-            self.look_by(state.next_look());
+            self.wake_by(state.next_deadline());
         } else if conn.has(conn::ARMED) && events & epoll::READABLE != 0 {
             // In use: its answers would wake the engine one by one. Under the lock, so that it is not shelved as armed.
             conn.unmark(conn::ARMED);

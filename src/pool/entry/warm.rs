@@ -43,7 +43,7 @@ impl Pool {
         wanted: u32,
         options: &BorrowOptions,
     ) -> Result<bool> {
-        let right = self.change(|state, now, _| state.take_to_keep(destination, wanted, now));
+        let right = self.change(|state, now, _| state.take_for_idle(destination, wanted, now));
         let Some((right, destination)) = right.map_err(Error::from)? else {
             return Ok(false);
         };

@@ -6,7 +6,7 @@ use crate::pool::callbacks::Hook;
 use crate::pool::conn;
 use crate::pool::conn::loan::Lent;
 use crate::pool::conn::Conn;
-use crate::pool::state::answer::{Effects, Fate};
+use crate::pool::state::answer::{Disposition, Effects};
 use crate::pool::state::counters::CloseCause;
 use crate::pool::state::held::Held;
 use crate::pool::state::DestinationId;
@@ -19,23 +19,26 @@ use crate::values::event::Kind as EventKind;
 impl Pool {
     /// The one way back.
     pub(crate) fn give_back(self: &Arc<Self>, mut conn: Owned<Conn>) {
-        let mut fate = self.fate(&conn);
-        if fate == Fate::Keep && self.has_hook(Hook::Release) && self.may_be_kept(&conn) {
+        let mut disposition = self.disposition(&conn);
+        if disposition == Disposition::Keep
+            && self.has_hook(Hook::Release)
+            && self.may_be_kept(&conn)
+        {
             let Some((back, is_kept)) = self.run_on_release(conn) else {
                 return;
             };
             conn = back;
-            fate = match self.fate(&conn) {
-                Fate::Keep if !is_kept => Fate::Close(CloseCause::Hook),
-                fate => fate,
+            disposition = match self.disposition(&conn) {
+                Disposition::Keep if !is_kept => Disposition::Close(CloseCause::Hook),
+                disposition => disposition,
             };
         }
-        if fate == Fate::Keep {
+        if disposition == Disposition::Keep {
             self.watch(&conn);
             conn.let_go_of_token();
             hints::comes_next(&conn);
         }
-        self.end_borrow(conn.destination_id(), conn, fate);
+        self.end_borrow(conn.destination_id(), conn, disposition);
     }
 
     /// What the state will ask for under its lock, as far as it can be known before.
@@ -43,10 +46,10 @@ impl Pool {
         !self.is_closed() && conn.unfit().is_none() && conn.retire_at() > clock::now_coarse()
     }
 
-    pub(crate) fn fate(&self, conn: &Owned<Conn>) -> Fate {
+    pub(crate) fn disposition(&self, conn: &Owned<Conn>) -> Disposition {
         let is_foreign = !owners::is_owner(conn.raw_fd(), conn.place())
             || (self.options.verify_release && !conn.is_still_its_socket());
-        Fate::Close(if is_foreign {
+        Disposition::Close(if is_foreign {
             CloseCause::ForeignFd
         } else if conn.has(conn::DISCARDED | conn::CUT) {
             CloseCause::Discarded
@@ -57,18 +60,23 @@ impl Pool {
         } else if conn.is_worn() {
             CloseCause::MaxUses
         } else {
-            return Fate::Keep;
+            return Disposition::Keep;
         })
     }
 
-    pub(crate) fn end_borrow(&self, id: DestinationId, conn: Owned<Conn>, fate: Fate) {
+    pub(crate) fn end_borrow(
+        &self,
+        id: DestinationId,
+        conn: Owned<Conn>,
+        disposition: Disposition,
+    ) {
         let now = clock::now_coarse();
         let mut effects = Effects::none();
         let lent = self.is_observed().then(|| Lent::of(&conn));
         let mut state = self.locked();
         let was_leaked = conn.has(conn::LEAKED);
-        let is_kept = state.give_back(id, conn, fate, now, &mut effects);
-        self.look_by(state.next_look());
+        let is_kept = state.give_back(id, conn, disposition, now, &mut effects);
+        self.wake_by(state.next_deadline());
         drop(state);
         wake(&mut effects);
         if let Some(lent) = lent {
@@ -85,9 +93,9 @@ impl Pool {
     /// A connection that was dialed for nobody is idle from now on, or the oldest waiter's.
     pub(crate) fn settle_in(self: &Arc<Self>, conn: Owned<Conn>) {
         // on_open may have spoilt it, and said that it is well.
-        let fate = self.fate(&conn);
+        let disposition = self.disposition(&conn);
         self.change(|state, now, effects| {
-            state.settle_in(conn.destination_id(), conn, fate, now, effects)
+            state.settle_in(conn.destination_id(), conn, disposition, now, effects)
         });
     }
 }

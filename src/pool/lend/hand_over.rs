@@ -6,7 +6,7 @@ use crate::pool::callbacks::Hook;
 use crate::pool::conn::{Conn, FAILED};
 use crate::pool::errors::system_error;
 use crate::pool::lend::hooks::Budget;
-use crate::pool::state::answer::Fate;
+use crate::pool::state::answer::Disposition;
 use crate::pool::state::counters::CloseCause;
 use crate::pool::state::held::Held;
 use crate::pool::{BorrowOptions, Mode, Pool};
@@ -64,7 +64,11 @@ impl Pool {
         }
         conn.begin_borrow(true);
         if let Err(error) = self.set_mode(&conn, options.mode) {
-            self.end_borrow(conn.destination_id(), conn, Fate::Close(CloseCause::Failed));
+            self.end_borrow(
+                conn.destination_id(),
+                conn,
+                Disposition::Close(CloseCause::Failed),
+            );
             return Err(NotLent::Failed(error));
         }
         let conn = if self.has_hook(Hook::Reuse) {
@@ -73,8 +77,8 @@ impl Pool {
             conn
         };
         self.begin_loan(&conn, options.label.as_ref());
-        self.note_wanted(&conn);
-        self.locked().reused();
+        self.mark_wanted(&conn);
+        self.locked().count_reuse();
         self.tell_reused(&conn, options.label());
         Ok(conn)
     }
@@ -96,7 +100,11 @@ impl Pool {
             }
             Err((conn, error)) => {
                 if let Some(conn) = conn {
-                    self.end_borrow(conn.destination_id(), conn, Fate::Close(CloseCause::Hook));
+                    self.end_borrow(
+                        conn.destination_id(),
+                        conn,
+                        Disposition::Close(CloseCause::Hook),
+                    );
                 }
                 Err(NotLent::Failed(error))
             }
@@ -110,7 +118,7 @@ impl Pool {
         options: &BorrowOptions,
     ) -> Owned<Conn> {
         self.begin_loan(&conn, options.label.as_ref());
-        self.note_wanted(&conn);
+        self.mark_wanted(&conn);
         conn
     }
 }

@@ -120,7 +120,7 @@ impl Pool {
         let mut state = self.locked();
         let build = |id, destination| self.build(number, id, destination, info);
         let admitted = state.admit(destination, build, now, &mut effects);
-        self.look_by(state.next_look());
+        self.wake_by(state.next_deadline());
         drop(state);
         self.apply(effects);
         admitted.map_err(|(conn, error)| {

@@ -37,7 +37,7 @@ impl Pool {
             // Without a thread there is no report, and the connection is as good as any.
             let _ = self.engine();
             let _state = self.locked();
-            self.look_by(since.after(threshold));
+            self.wake_by(since.after(threshold));
         }
     }
 
@@ -63,7 +63,7 @@ impl Pool {
                 next = next.min(due);
             }
         });
-        state.leaked(leaked.len() as u64);
+        state.count_leaks(leaked.len() as u64);
         (leaked, next)
     }
 

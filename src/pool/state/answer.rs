@@ -62,18 +62,18 @@ pub(crate) enum Take<C> {
 
 /// What has become of a wait.
 #[derive(Debug)]
-pub(crate) enum Waited<C> {
+pub(crate) enum WaitPoll<C> {
     /// It was answered in time.
-    Answered(Take<C>),
+    Ready(Take<C>),
     /// Nothing yet, and there is time.
-    GoesOn,
+    Pending,
     /// It is off the list; why it had not been answered.
-    Left(Blocked),
+    TimedOut(LimitReached),
 }
 
 /// What keeps a dial from beginning, and the numbers of that moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Blocked {
+pub(crate) struct LimitReached {
     /// Its name and number; `None`: the way was free when it was too late.
     pub(crate) limit: Option<(&'static str, u32)>,
     pub(crate) idle: u32,
@@ -82,9 +82,9 @@ pub(crate) struct Blocked {
     pub(crate) waiting: u32,
 }
 
-impl std::fmt::Display for Blocked {
+impl std::fmt::Display for LimitReached {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Blocked {
+        let LimitReached {
             limit,
             idle,
             borrowed,
@@ -103,13 +103,13 @@ impl std::fmt::Display for Blocked {
 
 /// What a dial's caller takes while it runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Meanwhile {
+pub(crate) enum LateBinding {
     /// Its own connect alone.
-    Nothing,
+    Off,
     /// What is given back from now on.
     GivenBack,
     /// That, and what has become idle since the right to dial was given.
-    Anything,
+    Any,
 }
 
 /// The right to dial once.
@@ -133,9 +133,9 @@ pub(crate) enum Refusal {
         max: u32,
     },
     /// At a limit, and the caller does not wait.
-    Exhausted(Blocked),
+    Exhausted(LimitReached),
     /// At a limit, and as many wait as may.
-    TooManyWait(Blocked, u32),
+    TooManyWait(LimitReached, u32),
 }
 
 impl From<Refusal> for Error {
@@ -165,7 +165,7 @@ impl From<Refusal> for Error {
 
 /// What a connection that comes back is in for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fate {
+pub(crate) enum Disposition {
     Keep,
     Close(CloseCause),
 }

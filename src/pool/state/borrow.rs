@@ -5,7 +5,7 @@ use super::answer::{DialRight, Effects, Refusal, Request, Reuse, Take, Ticket};
 use super::counters::CloseCause;
 use super::held::Held;
 use super::limits::Obstacle;
-use super::{DestinationId, Entry, State};
+use super::{DestinationId, DestinationState, State};
 use crate::sync::Arc;
 use crate::values::clock::Time;
 use crate::values::destination::Destination;
@@ -31,22 +31,20 @@ impl<C: Held> State<C> {
         let id = self.index.find(destination)?;
         let found = loop {
             let order = self.keeping.reuse_order;
-            let Self {
-                entries, shelves, ..
-            } = self;
+            let Self { entries, idle, .. } = self;
             let entry = entries[id as usize].as_ref()?;
-            let Some(node) = shelves.find(&entry.shelf, order, &choose) else {
+            let Some(node) = idle.find(&entry.shelf, order, &choose) else {
                 break None;
             };
             // It may have been lent and brought back since `find` looked.
-            if !self.revoke(node, id) || !self.shelves.held(node).is_some_and(&choose) {
+            if !self.revoke(node, id) || !self.idle.held(node).is_some_and(&choose) {
                 continue;
             }
             let Some((conn, idle_since)) = self.remove(node, id) else {
                 continue;
             };
             match self.expired(&conn, idle_since, now) {
-                Some(cause) => self.close(conn, cause, effects),
+                Some(cause) => self.close_conn(conn, cause, effects),
                 None => break Some(conn),
             }
         };
@@ -65,7 +63,7 @@ impl<C: Held> State<C> {
         waker: impl FnOnce() -> C::Waker,
         effects: &mut Effects<C>,
     ) -> (Ticket, Take<C>) {
-        let ticket = self.line.draw();
+        let ticket = self.queue.draw();
         let taken = self.take_as(ticket, request, now, waker, effects);
         (ticket, taken)
     }
@@ -83,7 +81,7 @@ impl<C: Held> State<C> {
         let (conn, cause) = unfit;
         let id = conn.destination_id();
         self.end_borrow(id);
-        self.close(conn, cause, effects);
+        self.close_conn(conn, cause, effects);
         let taken = self.take_as(ticket, request, now, waker, effects);
         self.settle(id, now, effects);
         taken
@@ -124,9 +122,9 @@ impl<C: Held> State<C> {
         if let Err(refusal) = self.failures.check(destination, now) {
             return Take::Refused(refusal);
         }
-        if self.line.waiting() == 0 {
+        if self.queue.waiting() == 0 {
             let own = self.index.find(destination);
-            match self.obstacle(own, reuse) {
+            match self.find_obstacle(own, reuse) {
                 None => {
                     self.make_room(own, reuse, effects);
                     let id = self.find_or_add(destination);
@@ -141,11 +139,11 @@ impl<C: Held> State<C> {
                 Some(_) => {}
             }
         }
-        self.stand_in_line(ticket, request, now, waker, effects)
+        self.enqueue_or_refuse(ticket, request, now, waker, effects)
     }
 
     /// The right to dial one that is to be idle, if nothing has to go for it. `None`: enough are idle.
-    pub(crate) fn take_to_keep(
+    pub(crate) fn take_for_idle(
         &mut self,
         destination: &Arc<Destination>,
         wanted: u32,
@@ -171,7 +169,7 @@ impl<C: Held> State<C> {
             };
             return Err(Refusal::Exhausted(self.numbers(Some(obstacle))));
         }
-        if let Some(obstacle) = self.obstacle(own, Reuse::Allowed) {
+        if let Some(obstacle) = self.find_obstacle(own, Reuse::Allowed) {
             return Err(Refusal::Exhausted(self.numbers(Some(obstacle))));
         }
         let id = self.find_or_add(destination);
@@ -180,11 +178,11 @@ impl<C: Held> State<C> {
             return Err(refusal);
         }
         let destination = self.entry(id).destination.clone();
-        let ticket = self.line.draw();
+        let ticket = self.queue.draw();
         Ok(Some((self.begin_dial(id, ticket), destination)))
     }
 
-    fn stand_in_line(
+    fn enqueue_or_refuse(
         &mut self,
         ticket: Ticket,
         request: Request<'_>,
@@ -193,16 +191,16 @@ impl<C: Held> State<C> {
         effects: &mut Effects<C>,
     ) -> Take<C> {
         let id = self.find_or_add(request.destination);
-        self.queue(ticket, id, request.reuse, waker());
+        self.enqueue(ticket, id, request.reuse, waker());
         self.serve(now, effects);
         if let Some(answer) = self.collect(ticket) {
             return answer;
         }
-        let obstacle = self.obstacle(Some(id), request.reuse);
+        let obstacle = self.find_obstacle(Some(id), request.reuse);
         if obstacle.is_some_and(|obstacle| !obstacle.is_turn) {
             let too_many = self.max_waiters().filter(|_| !request.has_waited);
             if !request.may_wait || too_many.is_some() {
-                self.leave(ticket, now, effects);
+                self.cancel_wait(ticket, now, effects);
                 let numbers = self.numbers(obstacle);
                 return Take::Refused(match too_many.filter(|_| request.may_wait) {
                     Some(max) => Refusal::TooManyWait(numbers, max),
@@ -215,29 +213,29 @@ impl<C: Held> State<C> {
         Take::Wait
     }
 
-    pub(super) fn known(&self, id: Option<DestinationId>) -> Option<&Entry> {
+    pub(super) fn known(&self, id: Option<DestinationId>) -> Option<&DestinationState> {
         self.entries.get(id? as usize)?.as_ref()
     }
 
-    pub(super) fn note_lifetime(&mut self, conn: &C) {
+    pub(super) fn schedule_retirement(&mut self, conn: &C) {
         if conn.retire_at() != Time::NEVER {
             self.retiring.insert((conn.retire_at(), conn.id()));
         }
     }
 
     /// A reused connection reached its borrower.
-    pub(crate) fn reused(&mut self) {
+    pub(crate) fn count_reuse(&mut self) {
         self.counters.reuses += 1;
     }
 
     /// One that was borrowed without the state, and is called in by this very transition, turned out to be unfit. One that somebody has
     /// counted meanwhile stays counted: what was told once does not become less.
-    pub(crate) fn was_not_reused(&mut self) {
+    pub(crate) fn uncount_reuse(&mut self) {
         self.counters.reuses -= 1;
     }
 
     /// So many have been borrowed for too long.
-    pub(crate) fn leaked(&mut self, connections: u64) {
+    pub(crate) fn count_leaks(&mut self, connections: u64) {
         self.counters.leaks += connections;
     }
 
@@ -261,7 +259,7 @@ impl<C: Held> State<C> {
         effects: &mut Effects<C>,
     ) {
         self.end_borrow(id);
-        self.close(conn, cause, effects);
+        self.close_conn(conn, cause, effects);
         self.settle(id, now, effects);
     }
 }

@@ -19,10 +19,10 @@ impl<C: Held> State<C> {
         now: Time,
         effects: &mut Effects<C>,
     ) {
-        let Some(destination) = self.shelves.destination_of(node, id) else {
+        let Some(destination) = self.idle.destination_of(node, id) else {
             return;
         };
-        if let Some(cause) = self.shelves.held(node).and_then(choose) {
+        if let Some(cause) = self.idle.held(node).and_then(choose) {
             self.close_idle_node(node, destination, cause, effects);
             self.serve(now, effects);
         }
@@ -32,8 +32,8 @@ impl<C: Held> State<C> {
     pub(crate) fn reap(&mut self, now: Time, effects: &mut Effects<C>) -> Reaped {
         if let Some(timeout) = self.keeping.idle_timeout {
             let since = now.nanos().saturating_sub(timeout.as_nanos() as u64);
-            self.shelves.move_old(Time::from_nanos(since));
-            while let Some((node, id, since)) = self.shelves.oldest() {
+            self.idle.move_old(Time::from_nanos(since));
+            while let Some((node, id, since)) = self.idle.oldest() {
                 if since.after(timeout) > now {
                     break;
                 }
@@ -43,7 +43,7 @@ impl<C: Held> State<C> {
         }
         let later = self.retiring.split_off(&(now, u64::MAX));
         let retired = std::mem::replace(&mut self.retiring, later);
-        let (to_arm, arm_next) = self.look_for_unarmed(now);
+        let (to_arm, arm_next) = self.find_unarmed(now);
         Reaped {
             retired: retired.into_iter().map(|(_, id)| id).collect(),
             to_arm,
@@ -52,7 +52,7 @@ impl<C: Held> State<C> {
     }
 
     fn next_expiry(&mut self) -> Time {
-        let idle = match (self.keeping.idle_timeout, self.shelves.oldest()) {
+        let idle = match (self.keeping.idle_timeout, self.idle.oldest()) {
             (Some(timeout), Some((_, _, since))) => since.after(timeout),
             _ => Time::NEVER,
         };
@@ -60,19 +60,18 @@ impl<C: Held> State<C> {
         idle.min(lifetime)
     }
 
-    fn look_for_unarmed(&mut self, now: Time) -> (Vec<u64>, Time) {
+    fn find_unarmed(&mut self, now: Time) -> (Vec<u64>, Time) {
         let mut due = Vec::new();
         let mut next = Time::NEVER;
-        self.shelves.move_new(self.armed_up_to, C::wants_arming);
-        self.shelves
-            .newer_than(self.armed_up_to, |node, conn, since| {
-                if !conn.wants_arming() {
-                } else if since.after(ARM_AFTER) <= now {
-                    due.push((node, conn.destination_id(), conn.id()));
-                } else {
-                    next = since.after(ARM_AFTER);
-                }
-            });
+        self.idle.move_new(self.armed_up_to, C::wants_arming);
+        self.idle.newer_than(self.armed_up_to, |node, conn, since| {
+            if !conn.wants_arming() {
+            } else if since.after(ARM_AFTER) <= now {
+                due.push((node, conn.destination_id(), conn.id()));
+            } else {
+                next = since.after(ARM_AFTER);
+            }
+        });
         // One that is out is looked at when it comes back.
         due.retain(|&(node, id, _)| !self.revoke_if_out(node, id));
         let to_arm = due.into_iter().map(|(.., conn)| conn).collect();
@@ -81,10 +80,10 @@ impl<C: Held> State<C> {
         (to_arm, next)
     }
 
-    pub(super) fn close(&mut self, conn: C, cause: CloseCause, effects: &mut Effects<C>) {
+    pub(super) fn close_conn(&mut self, conn: C, cause: CloseCause, effects: &mut Effects<C>) {
         self.counters.closed(cause);
         self.retiring.remove(&(conn.retire_at(), conn.id()));
-        self.note_short(Time::default());
+        self.schedule_refill_check(Time::default());
         conn.on_removed();
         effects.closes.push((conn, cause));
     }
@@ -96,8 +95,8 @@ impl<C: Held> State<C> {
         cause: CloseCause,
         effects: &mut Effects<C>,
     ) {
-        if let Some((conn, _)) = self.unshelve(node, id) {
-            self.close(conn, cause, effects);
+        if let Some((conn, _)) = self.revoke_and_remove(node, id) {
+            self.close_conn(conn, cause, effects);
         }
         self.refresh(id);
         self.forget_if_empty(id);
@@ -105,7 +104,7 @@ impl<C: Held> State<C> {
 
     /// Closes everything that is idle.
     pub(crate) fn close_idle(&mut self, cause: CloseCause, now: Time, effects: &mut Effects<C>) {
-        while let Some((node, id, _)) = self.shelves.oldest() {
+        while let Some((node, id, _)) = self.idle.oldest() {
             self.close_idle_node(node, id, cause, effects);
         }
         self.serve(now, effects);
@@ -122,9 +121,9 @@ impl<C: Held> State<C> {
     }
 
     /// From now on nothing is handed out and nothing is kept.
-    pub(crate) fn end(&mut self, now: Time, effects: &mut Effects<C>) {
+    pub(crate) fn close(&mut self, now: Time, effects: &mut Effects<C>) {
         self.is_closed = true;
-        self.send_all_home(effects);
+        self.reject_all(effects);
         effects.wakes.extend(self.flights.wakers());
         self.close_idle(CloseCause::PoolClosedWhileIdle, now, effects);
     }

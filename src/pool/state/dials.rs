@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 
-use super::answer::{DialRight, Effects, Fate, Meanwhile, Refusal, Ticket};
+use super::answer::{DialRight, Disposition, Effects, LateBinding, Refusal, Ticket};
 use super::held::Held;
 use super::{DestinationId, State};
 use crate::values::clock::Time;
@@ -16,16 +16,16 @@ use crate::values::error::Error;
 
 /// All dials of a pool that run, the oldest of a destination first.
 #[derive(Debug)]
-pub(super) struct Flights<C: Held>(BTreeMap<(DestinationId, Ticket), Flight<C>>);
+pub(super) struct DialsInFlight<C: Held>(BTreeMap<(DestinationId, Ticket), DialInFlight<C>>);
 
 #[derive(Debug)]
-struct Flight<C: Held> {
+struct DialInFlight<C: Held> {
     waker: C::Waker,
     takes_any: bool,
     answer: Option<C>,
 }
 
-impl<C: Held> Flights<C> {
+impl<C: Held> DialsInFlight<C> {
     pub(super) const fn new() -> Self {
         Self(BTreeMap::new())
     }
@@ -34,7 +34,7 @@ impl<C: Held> Flights<C> {
         self.0.is_empty()
     }
 
-    fn of(&mut self, right: DialRight) -> Option<&mut Flight<C>> {
+    fn of(&mut self, right: DialRight) -> Option<&mut DialInFlight<C>> {
         self.0.get_mut(&(right.destination, right.ticket))
     }
 
@@ -60,10 +60,10 @@ impl<C: Held> Flights<C> {
 impl<C: Held> State<C> {
     /// A dial begins to run; `waker` wakes its caller, who may be served at once. Refused if the pool was closed since the right
     /// was given.
-    pub(crate) fn dial_begins(
+    pub(crate) fn start_dial(
         &mut self,
         right: DialRight,
-        takes: Meanwhile,
+        takes: LateBinding,
         waker: C::Waker,
         now: Time,
         effects: &mut Effects<C>,
@@ -71,26 +71,26 @@ impl<C: Held> State<C> {
         if self.is_closed {
             return Err(Refusal::PoolClosed);
         }
-        let flight = Flight {
+        let flight = DialInFlight {
             waker,
-            takes_any: takes != Meanwhile::Nothing,
+            takes_any: takes != LateBinding::Off,
             answer: None,
         };
         self.flights
             .0
             .insert((right.destination, right.ticket), flight);
-        if takes == Meanwhile::GivenBack {
+        if takes == LateBinding::GivenBack {
             // What stands there is passed over now, but not when it comes back from a loan.
             self.revoke_all_of(right.destination);
         }
-        if takes != Meanwhile::Anything || self.entry(right.destination).shelf.len() == 0 {
+        if takes != LateBinding::Any || self.entry(right.destination).shelf.len() == 0 {
             return Ok(None);
         }
         let destination = self.entry(right.destination).destination.clone();
         Ok(self.take_idle(&destination, |_| true, now, effects))
     }
 
-    /// A connection for a dial in flight: its caller fetches it with `dial_answer`.
+    /// A connection for a dial in flight: its caller fetches it with `take_dial_answer`.
     pub(super) fn answer_dial(
         &mut self,
         id: DestinationId,
@@ -98,7 +98,7 @@ impl<C: Held> State<C> {
         conn: C,
         effects: &mut Effects<C>,
     ) {
-        self.note_lifetime(&conn);
+        self.schedule_retirement(&conn);
         self.begin_borrow(id);
         if let Some(flight) = self.flights.0.get_mut(&(id, ticket)) {
             effects.wakes.push(flight.waker.clone());
@@ -115,7 +115,7 @@ impl<C: Held> State<C> {
 
     /// The connection that the dial's caller has been given; it is given no other, so that none is stuck here while the dial
     /// goes on for nobody.
-    pub(crate) fn dial_answer(&mut self, right: DialRight) -> Option<C> {
+    pub(crate) fn take_dial_answer(&mut self, right: DialRight) -> Option<C> {
         let flight = self.flights.of(right)?;
         let answer = flight.answer.take()?;
         flight.takes_any = false;
@@ -123,7 +123,7 @@ impl<C: Held> State<C> {
     }
 
     /// on_open begins: from now on its own connection is all that it takes. What it was given meanwhile goes to the next.
-    pub(crate) fn dial_takes_no_more(
+    pub(crate) fn stop_late_binding(
         &mut self,
         right: DialRight,
         now: Time,
@@ -139,7 +139,7 @@ impl<C: Held> State<C> {
     }
 
     /// The answer was unfit: the dial's caller takes another one, now or later.
-    pub(crate) fn dial_takes_again(
+    pub(crate) fn resume_late_binding(
         &mut self,
         right: DialRight,
         now: Time,
@@ -184,7 +184,7 @@ impl<C: Held> State<C> {
         match conn {
             None => self.settle(id, now, effects),
             Some(conn) => {
-                self.settle_in(id, conn, Fate::Keep, now, effects);
+                self.settle_in(id, conn, Disposition::Keep, now, effects);
             }
         }
     }
@@ -201,7 +201,7 @@ impl<C: Held> State<C> {
 
     /// A dial succeeded: its connection is borrowed now, unless the pool was closed meanwhile (`Err`: it counts no
     /// more, and is to be closed by the caller).
-    pub(crate) fn dialed(
+    pub(crate) fn dial_done(
         &mut self,
         right: DialRight,
         conn: &C,
@@ -217,8 +217,8 @@ impl<C: Held> State<C> {
         self.begin_borrow(right.destination);
         let destination = self.entry(right.destination).destination.clone();
         self.failures.succeeded(&destination);
-        self.note_success(right.destination);
-        self.note_lifetime(conn);
+        self.clear_refill_failures(right.destination);
+        self.schedule_retirement(conn);
         self.pass_on(unfetched, right.destination, now, effects);
         Ok(())
     }

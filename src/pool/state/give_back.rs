@@ -1,7 +1,7 @@
 //! Giving: a connection comes back, is taken in, or leaves for good.
 #![forbid(unsafe_code)]
 
-use super::answer::{Effects, Fate, Forgotten, Refusal, Reuse, Ticket};
+use super::answer::{Disposition, Effects, Forgotten, Refusal, Reuse, Ticket};
 use super::counters::CloseCause;
 use super::held::Held;
 use super::{DestinationId, State};
@@ -10,7 +10,7 @@ use crate::values::clock::Time;
 use crate::values::destination::Destination;
 
 /// What a connection that became free is used for.
-enum Use {
+enum Assignment {
     HandTo(Ticket),
     /// To a dial in flight.
     Answer(Ticket),
@@ -25,22 +25,22 @@ impl<C: Held> State<C> {
         &mut self,
         id: DestinationId,
         conn: C,
-        fate: Fate,
+        disposition: Disposition,
         now: Time,
         effects: &mut Effects<C>,
     ) -> bool {
-        let is_kept = self.settle_in(id, conn, fate, now, effects);
+        let is_kept = self.settle_in(id, conn, disposition, now, effects);
         self.counters.releases += u64::from(is_kept);
         is_kept
     }
 
-    fn fate(&self, conn: &C, fate: Fate, now: Time) -> Fate {
-        if fate != Fate::Keep {
-            return fate;
+    fn disposition(&self, conn: &C, disposition: Disposition, now: Time) -> Disposition {
+        if disposition != Disposition::Keep {
+            return disposition;
         }
         // Asked under the lock, because the engine marks a hang-up under it, as abort and evict do: nothing can come between
         // this look and the shelf.
-        Fate::Close(if let Some(cause) = conn.unfit() {
+        Disposition::Close(if let Some(cause) = conn.unfit() {
             cause
         } else if self.is_closed {
             CloseCause::PoolClosed
@@ -49,7 +49,7 @@ impl<C: Held> State<C> {
         } else if conn.retire_at() <= now {
             CloseCause::Lifetime
         } else {
-            return Fate::Keep;
+            return Disposition::Keep;
         })
     }
 
@@ -85,13 +85,13 @@ impl<C: Held> State<C> {
         }
         let destination = self.entry(id).destination.clone();
         let conn = build(id, destination).map_err(|error| (None, error))?;
-        if let Some(obstacle) = self.limit(Some(id), Reuse::Allowed) {
+        if let Some(obstacle) = self.find_limit(Some(id), Reuse::Allowed) {
             let refusal = Refusal::Exhausted(self.numbers(Some(obstacle)));
             return Err((Some(conn), refusal.into()));
         }
         self.make_room(Some(id), Reuse::Allowed, effects);
         self.counters.puts += 1;
-        self.place(conn, id, now, effects);
+        self.assign(conn, id, now, effects);
         Ok(())
     }
 
@@ -100,15 +100,15 @@ impl<C: Held> State<C> {
         &mut self,
         id: DestinationId,
         conn: C,
-        fate: Fate,
+        disposition: Disposition,
         now: Time,
         effects: &mut Effects<C>,
     ) -> bool {
         self.end_borrow(id);
-        match self.fate(&conn, fate, now) {
-            Fate::Keep => self.place(conn, id, now, effects),
-            Fate::Close(cause) => {
-                self.close(conn, cause, effects);
+        match self.disposition(&conn, disposition, now) {
+            Disposition::Keep => self.assign(conn, id, now, effects),
+            Disposition::Close(cause) => {
+                self.close_conn(conn, cause, effects);
                 self.settle(id, now, effects);
                 false
             }
@@ -129,7 +129,7 @@ impl<C: Held> State<C> {
             Forgotten::Got => self.counters.gets += 1,
         }
         self.retiring.remove(&(conn.retire_at(), conn.id()));
-        self.note_short(now);
+        self.schedule_refill_check(now);
         conn.on_removed();
         self.end_borrow(id);
         self.settle(id, now, effects);
@@ -137,7 +137,7 @@ impl<C: Held> State<C> {
 
     /// A connection is in nobody's hands: its oldest waiter gets it, or somebody's slot is made of it, or it is kept. It
     /// must not be counted at this moment. False if it had to be closed.
-    pub(super) fn place(
+    pub(super) fn assign(
         &mut self,
         conn: C,
         id: DestinationId,
@@ -145,31 +145,31 @@ impl<C: Held> State<C> {
         effects: &mut Effects<C>,
     ) -> bool {
         self.refresh(id);
-        let best = self.best_use(id, now, effects);
+        let best = self.best_assignment(id, now, effects);
         let is_used = match best {
-            Use::HandTo(ticket) => {
+            Assignment::HandTo(ticket) => {
                 conn.on_returned();
                 self.hand_to(ticket, conn, id, effects);
                 true
             }
-            Use::Answer(ticket) => {
+            Assignment::Answer(ticket) => {
                 conn.on_returned();
                 self.answer_dial(id, ticket, conn, effects);
                 true
             }
-            Use::FreeTheSlot => {
-                self.close(conn, CloseCause::Evicted, effects);
+            Assignment::FreeTheSlot => {
+                self.close_conn(conn, CloseCause::Evicted, effects);
                 false
             }
-            Use::Keep if self.no_idle_room(id).is_some() => {
-                self.close(conn, CloseCause::IdleFull, effects);
+            Assignment::Keep if self.no_idle_room(id).is_some() => {
+                self.close_conn(conn, CloseCause::IdleFull, effects);
                 false
             }
-            Use::Keep => {
+            Assignment::Keep => {
                 // `reap` may have dropped it a moment ago, when it was borrowed and its time had just come.
-                self.note_lifetime(&conn);
+                self.schedule_retirement(&conn);
                 conn.on_returned();
-                self.shelve(conn, id, now);
+                self.make_idle(conn, id, now);
                 true
             }
         };
@@ -177,22 +177,27 @@ impl<C: Held> State<C> {
         is_used
     }
 
-    fn best_use(&mut self, id: DestinationId, now: Time, effects: &mut Effects<C>) -> Use {
-        if self.line.waiting() == 0 && self.flights.is_empty() {
-            return Use::Keep;
+    fn best_assignment(
+        &mut self,
+        id: DestinationId,
+        now: Time,
+        effects: &mut Effects<C>,
+    ) -> Assignment {
+        if self.queue.waiting() == 0 && self.flights.is_empty() {
+            return Assignment::Keep;
         }
         loop {
             let own = self.oldest_who_takes_any(id);
-            let other = self.line.first_open().map(|(ticket, _)| ticket);
+            let other = self.queue.first_slot_waiter().map(|(ticket, _)| ticket);
             match (own, other) {
                 (Some(own), other) if other.is_none_or(|other| own <= other) => {
-                    return Use::HandTo(own);
+                    return Assignment::HandTo(own);
                 }
                 (_, Some(_)) if self.serve_without_its_slot(id, now, effects) => {}
-                (_, Some(_)) => return Use::FreeTheSlot,
+                (_, Some(_)) => return Assignment::FreeTheSlot,
                 (_, None) => {
                     let dial = self.flights.oldest_who_takes_any(id);
-                    return dial.map_or(Use::Keep, Use::Answer);
+                    return dial.map_or(Assignment::Keep, Assignment::Answer);
                 }
             }
         }

@@ -50,7 +50,7 @@ struct Node<C> {
 
 /// All shelves' nodes.
 #[derive(Debug)]
-pub(crate) struct Shelves<C> {
+pub(crate) struct IdleList<C> {
     nodes: Vec<Node<C>>,
     free: u32,
     oldest: u32,
@@ -60,7 +60,7 @@ pub(crate) struct Shelves<C> {
     walked: u32,
 }
 
-impl<C: Held> Shelves<C> {
+impl<C: Held> IdleList<C> {
     pub(crate) fn new() -> Self {
         Self {
             nodes: Vec::new(),
@@ -420,7 +420,7 @@ mod tests {
         let every_other = |i: u64| (i % 2 == 0).then(|| MANY - i);
         let mixed = |i: u64| Some(i * 1201 % MANY);
         for used_at in [reversed, every_other, mixed] {
-            let (mut shelves, mut shelf) = (Shelves::new(), Shelf::EMPTY);
+            let (mut shelves, mut shelf) = (IdleList::new(), Shelf::EMPTY);
             let mut oldest_of_evens = Time::NEVER;
             for i in 0..MANY {
                 let put = Time::from_nanos(i);

@@ -1,7 +1,7 @@
 //! The limits: what keeps a connection from existing, a dial from beginning, an idle one from being kept, and what is closed to make room.
 #![forbid(unsafe_code)]
 
-use super::answer::{Blocked, Effects, Refusal, Reuse};
+use super::answer::{Effects, LimitReached, Refusal, Reuse};
 use super::counters::CloseCause;
 use super::held::Held;
 use super::{DestinationId, State};
@@ -21,16 +21,16 @@ impl<C: Held> State<C> {
     pub(super) fn has_room(&mut self, destination: &Destination) -> bool {
         let own = self.index.find(destination);
         self.limits.max_conns.is_none_or(|max| self.conns() < max)
-            && self.obstacle(own, Reuse::Allowed).is_none()
+            && self.find_obstacle(own, Reuse::Allowed).is_none()
     }
 
     /// What keeps a dial from beginning now, if anything does.
-    pub(super) fn obstacle(
+    pub(super) fn find_obstacle(
         &mut self,
         own: Option<DestinationId>,
         reuse: Reuse,
     ) -> Option<Obstacle> {
-        self.limit(own, reuse).or_else(|| {
+        self.find_limit(own, reuse).or_else(|| {
             let max = self.limits.max_dials_per_address?;
             (self.known(own)?.dialing >= max).then_some(Obstacle {
                 limit: "max_dials_per_address",
@@ -41,7 +41,11 @@ impl<C: Held> State<C> {
     }
 
     /// What keeps one more connection from existing.
-    pub(super) fn limit(&mut self, own: Option<DestinationId>, reuse: Reuse) -> Option<Obstacle> {
+    pub(super) fn find_limit(
+        &mut self,
+        own: Option<DestinationId>,
+        reuse: Reuse,
+    ) -> Option<Obstacle> {
         let limit = |limit, max| Obstacle {
             limit,
             max,
@@ -94,18 +98,18 @@ impl<C: Held> State<C> {
 
     fn longest_idle_of(&self, id: DestinationId) -> Option<u32> {
         let entry = self.known(Some(id))?;
-        self.shelves.oldest_on(&entry.shelf)
+        self.idle.oldest_on(&entry.shelf)
     }
 
     /// The pool as a refused caller is told it: exact, so that nobody reads of idle ones that are somebody's.
-    pub(super) fn numbers(&mut self, obstacle: Option<Obstacle>) -> Blocked {
+    pub(super) fn numbers(&mut self, obstacle: Option<Obstacle>) -> LimitReached {
         let out = self.count_out();
-        Blocked {
+        LimitReached {
             limit: obstacle.map(|one| (one.limit, one.max)),
-            idle: self.shelves.len() - out,
+            idle: self.idle.len() - out,
             borrowed: self.borrowed + out,
             dialing: self.dialing,
-            waiting: self.line.waiting(),
+            waiting: self.queue.waiting(),
         }
     }
 
@@ -121,10 +125,10 @@ impl<C: Held> State<C> {
             });
         }
         let max = self.limits.max_idle?;
-        if self.shelves.len() >= max {
-            self.revoke_out_until(|state| state.shelves.len() < max);
+        if self.idle.len() >= max {
+            self.revoke_out_until(|state| state.idle.len() < max);
         }
-        (self.shelves.len() >= max).then_some(Refusal::IdleFull {
+        (self.idle.len() >= max).then_some(Refusal::IdleFull {
             limit: "max_idle",
             max,
         })
@@ -132,7 +136,7 @@ impl<C: Held> State<C> {
 
     /// max_waiters, if as many wait.
     pub(super) fn max_waiters(&self) -> Option<u32> {
-        let limited = self.line.limited;
+        let limited = self.queue.limited;
         self.limits.max_waiters.filter(|&max| limited >= max)
     }
 }

@@ -46,13 +46,13 @@ use std::time::Duration;
 use self::answer::{Effects, Numbers, Reuse, Ticket};
 use self::closing::due_after_keeping;
 use self::counters::{Counters, Stats};
-use self::dials::Flights;
+use self::dials::DialsInFlight;
 use self::failures::Failures;
 use self::held::Held;
-use self::idle_list::{Shelf, Shelves};
+use self::idle_list::{IdleList, Shelf};
 use self::index::Index;
 use self::refill::Refill;
-use self::wait_queue::{Line, Row};
+use self::wait_queue::{DestinationQueue, WaitQueue};
 use crate::sync::Arc;
 use crate::values::address::Address;
 use crate::values::clock::Time;
@@ -66,16 +66,16 @@ pub(crate) type DestinationId = u32;
 const FEW: usize = 16;
 
 #[derive(Debug)]
-struct Entry {
+struct DestinationState {
     destination: Arc<Destination>,
     shelf: Shelf,
     borrowed: u32,
     dialing: u32,
-    row: Row,
+    queue: DestinationQueue,
     refill: Refill,
 }
 
-impl Entry {
+impl DestinationState {
     fn conns(&self) -> u32 {
         self.shelf.len() + self.borrowed + self.dialing
     }
@@ -96,7 +96,7 @@ impl Entry {
     }
 
     fn is_empty(&self) -> bool {
-        self.conns() == 0 && self.row.is_empty()
+        self.conns() == 0 && self.queue.is_empty()
     }
 }
 
@@ -105,10 +105,10 @@ impl Entry {
 pub(crate) struct State<C: Held> {
     limits: Limits,
     keeping: Keeping,
-    entries: Vec<Option<Entry>>,
+    entries: Vec<Option<DestinationState>>,
     free_entries: Vec<DestinationId>,
     index: Index,
-    shelves: Shelves<C>,
+    idle: IdleList<C>,
     /// Ends of lifetimes, of connections idle and borrowed; empty unless there is a max_lifetime.
     retiring: BTreeSet<(Time, u64)>,
     /// Everything that became idle up to then has been looked at for arming.
@@ -117,13 +117,13 @@ pub(crate) struct State<C: Held> {
     dialing: u32,
     counters: Counters,
     failures: Failures,
-    line: Line<C>,
-    flights: Flights<C>,
+    queue: WaitQueue<C>,
+    flights: DialsInFlight<C>,
     /// Who waits for the last borrowed connection to come home.
-    drainers: BTreeMap<Ticket, C::Waker>,
+    drain_waiters: BTreeMap<Ticket, C::Waker>,
     /// What was put on a shelf since the engine was told.
-    shelved_due: Time,
-    look_for_short_at: Time,
+    idle_deadline: Time,
+    refill_check_at: Time,
     is_refill_blocked: bool,
     is_closed: bool,
 }
@@ -136,24 +136,24 @@ impl<C: Held> State<C> {
             entries: Vec::new(),
             free_entries: Vec::new(),
             index: Index::new(),
-            shelves: Shelves::new(),
+            idle: IdleList::new(),
             retiring: BTreeSet::new(),
             armed_up_to: Time::default(),
             borrowed: 0,
             dialing: 0,
             counters: Counters::default(),
             failures: Failures::new(fail_fast),
-            line: Line::new(),
-            flights: Flights::new(),
-            drainers: BTreeMap::new(),
-            shelved_due: Time::NEVER,
-            look_for_short_at: Time::NEVER,
+            queue: WaitQueue::new(),
+            flights: DialsInFlight::new(),
+            drain_waiters: BTreeMap::new(),
+            idle_deadline: Time::NEVER,
+            refill_check_at: Time::NEVER,
             is_refill_blocked: false,
             is_closed: false,
         }
     }
 
-    fn entry(&mut self, id: DestinationId) -> &mut Entry {
+    fn entry(&mut self, id: DestinationId) -> &mut DestinationState {
         match &mut self.entries[id as usize] {
             Some(entry) => entry,
             None => unreachable!("destination {id} is in use, so it is known"),
@@ -161,19 +161,19 @@ impl<C: Held> State<C> {
     }
 
     fn conns(&self) -> u32 {
-        self.shelves.len() + self.borrowed + self.dialing
+        self.idle.len() + self.borrowed + self.dialing
     }
 
     fn find_or_add(&mut self, destination: &Arc<Destination>) -> DestinationId {
         if let Some(id) = self.index.find(destination) {
             return id;
         }
-        let entry = Entry {
+        let entry = DestinationState {
             destination: destination.clone(),
             shelf: Shelf::EMPTY,
             borrowed: 0,
             dialing: 0,
-            row: Row::default(),
+            queue: DestinationQueue::default(),
             refill: Refill::default(),
         };
         let id = match self.free_entries.pop() {
@@ -205,7 +205,7 @@ impl<C: Held> State<C> {
             self.entries = Vec::new();
             self.free_entries = Vec::new();
             self.index = Index::new();
-            self.shelves.trim();
+            self.idle.trim();
         } else {
             self.free_entries.push(id);
         }
@@ -215,61 +215,57 @@ impl<C: Held> State<C> {
     fn settle(&mut self, id: DestinationId, now: Time, effects: &mut Effects<C>) {
         self.refresh(id);
         self.serve(now, effects);
-        self.look_again_if_blocked(now);
+        self.recheck_refill_if_blocked(now);
         self.forget_if_empty(id);
-        if self.borrowed == 0 && !self.drainers.is_empty() {
-            let drainers = std::mem::take(&mut self.drainers);
-            effects.wakes.extend(drainers.into_values());
+        if self.borrowed == 0 && !self.drain_waiters.is_empty() {
+            let drain_waiters = std::mem::take(&mut self.drain_waiters);
+            effects.wakes.extend(drain_waiters.into_values());
         }
     }
 
     /// Takes one from its shelf; `None`: its borrower has it.
-    fn unshelve(&mut self, node: u32, id: DestinationId) -> Option<(C, Time)> {
+    fn revoke_and_remove(&mut self, node: u32, id: DestinationId) -> Option<(C, Time)> {
         self.revoke(node, id)
             .then(|| self.remove(node, id))
             .flatten()
     }
 
     fn remove(&mut self, node: u32, id: DestinationId) -> Option<(C, Time)> {
-        let Self {
-            entries, shelves, ..
-        } = self;
+        let Self { entries, idle, .. } = self;
         let entry = entries.get_mut(id as usize)?.as_mut()?;
-        shelves.remove(&mut entry.shelf, node)
+        idle.remove(&mut entry.shelf, node)
     }
 
-    fn shelve(&mut self, conn: C, id: DestinationId, now: Time) {
+    fn make_idle(&mut self, conn: C, id: DestinationId, now: Time) {
         // A giver that was held up between the clock and the lock must not fall behind what was looked at already.
         let now = now.max(self.armed_up_to.after(std::time::Duration::from_nanos(1)));
-        let Self {
-            entries, shelves, ..
-        } = self;
+        let Self { entries, idle, .. } = self;
         if let Some(Some(entry)) = entries.get_mut(id as usize) {
             let due = due_after_keeping(&self.keeping, &conn, now);
-            self.shelved_due = self.shelved_due.min(due);
+            self.idle_deadline = self.idle_deadline.min(due);
             // Who waits for a fresh one goes by how many are borrowed, which must not change unseen.
-            conn.make_idle(now, !entry.row.has_fresh());
-            shelves.push(&mut entry.shelf, id, conn, now);
+            conn.make_idle(now, !entry.queue.has_fresh());
+            idle.push(&mut entry.shelf, id, conn, now);
         }
     }
 
     /// When the engine has to look, as far as it does not know yet.
-    pub(crate) fn next_look(&mut self) -> Time {
-        let shelved = std::mem::replace(&mut self.shelved_due, Time::NEVER);
-        shelved.min(self.look_for_short_at)
+    pub(crate) fn next_deadline(&mut self) -> Time {
+        let shelved = std::mem::replace(&mut self.idle_deadline, Time::NEVER);
+        shelved.min(self.refill_check_at)
     }
 
-    /// `waker` is woken when nothing is borrowed any more; how many are, and by what `stop_awaiting_home` knows it.
-    pub(crate) fn await_home(&mut self, waker: &C::Waker) -> (u32, Ticket) {
-        let ticket = self.line.draw();
+    /// `waker` is woken when nothing is borrowed any more; how many are, and by what `stop_waiting_until_returned` knows it.
+    pub(crate) fn wait_until_returned(&mut self, waker: &C::Waker) -> (u32, Ticket) {
+        let ticket = self.queue.draw();
         if self.borrowed > 0 {
-            self.drainers.insert(ticket, waker.clone());
+            self.drain_waiters.insert(ticket, waker.clone());
         }
         (self.borrowed, ticket)
     }
 
-    pub(crate) fn stop_awaiting_home(&mut self, ticket: Ticket) {
-        self.drainers.remove(&ticket);
+    pub(crate) fn stop_waiting_until_returned(&mut self, ticket: Ticket) {
+        self.drain_waiters.remove(&ticket);
     }
 
     /// Of one destination.
@@ -283,13 +279,13 @@ impl<C: Held> State<C> {
 
     /// Idle + borrowed.
     pub(crate) fn conn_count(&self) -> u32 {
-        self.shelves.len() + self.borrowed
+        self.idle.len() + self.borrowed
     }
 
     /// Of one address, whatever the tag; `None`: of all. With those that are out (`absence`).
     pub(crate) fn idle_count(&self, address: Option<&Address>) -> u32 {
         match address {
-            None => self.shelves.len(),
+            None => self.idle.len(),
             Some(address) => self
                 .entries
                 .iter()
@@ -306,14 +302,14 @@ impl<C: Held> State<C> {
 
     /// Every destination's numbers, in the order of the addresses.
     pub(crate) fn numbers_by_destination(&self) -> Vec<Numbers> {
-        let mut entries: Vec<&Entry> = self.entries.iter().flatten().collect();
+        let mut entries: Vec<&DestinationState> = self.entries.iter().flatten().collect();
         entries.sort_by(|one, other| one.destination.cmp(&other.destination));
-        let numbers = |entry: &Entry| Numbers {
+        let numbers = |entry: &DestinationState| Numbers {
             destination: entry.destination.clone(),
             idle: entry.shelf.len(),
             borrowed: entry.borrowed,
             dialing: entry.dialing,
-            waiting: entry.row.waiting(),
+            waiting: entry.queue.waiting(),
         };
         entries.into_iter().map(numbers).collect()
     }
@@ -321,10 +317,10 @@ impl<C: Held> State<C> {
     pub(crate) fn stats(&self) -> Stats {
         Stats {
             counters: self.counters.clone(),
-            idle: self.shelves.len().into(),
+            idle: self.idle.len().into(),
             borrowed: self.borrowed.into(),
             dialing: self.dialing.into(),
-            waiting: self.line.waiting().into(),
+            waiting: self.queue.waiting().into(),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! `min_idle_per_address`: which destinations have too few idle connections, and when it is time to dial for them.
 //!
-//! The engine looks (`look_for_short`) shortly after something was taken or closed, one job per destination dials, and after a
+//! The engine looks (`find_short`) shortly after something was taken or closed, one job per destination dials, and after a
 //! failure the destination is left alone for a while that doubles each time.
 #![forbid(unsafe_code)]
 
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::answer::{DialRight, Refusal, Reuse};
 use super::held::Held;
-use super::{DestinationId, Entry, State};
+use super::{DestinationId, DestinationState, State};
 use crate::sync::Arc;
 use crate::values::clock::Time;
 use crate::values::destination::Destination;
@@ -47,34 +47,34 @@ impl<C: Held> State<C> {
     }
 
     /// A borrower has got a connection of it.
-    pub(crate) fn note_wanted(&mut self, id: DestinationId, now: Time) {
+    pub(crate) fn mark_wanted(&mut self, id: DestinationId, now: Time) {
         let lasts = self.keeping.idle_timeout.unwrap_or(WANTED_FOR);
         let refill = &mut self.entry(id).refill;
         refill.wanted_until = now.after(lasts);
         refill.dials = 0;
         refill.paced_until = Time::default();
         refill.empty_since = None;
-        self.note_short(now);
+        self.schedule_refill_check(now);
     }
 
     /// A destination may have too few now.
-    pub(super) fn note_short(&mut self, now: Time) {
+    pub(super) fn schedule_refill_check(&mut self, now: Time) {
         if self.wanted_idle() > 0 {
-            self.look_for_short_at = self.look_for_short_at.min(now.after(SOON));
+            self.refill_check_at = self.refill_check_at.min(now.after(SOON));
         }
     }
 
     /// Empty, but perhaps to be refilled.
-    pub(super) fn is_kept_empty(&self, entry: &Entry) -> bool {
+    pub(super) fn is_kept_empty(&self, entry: &DestinationState) -> bool {
         !self.is_closed && self.wanted_idle() > 0 && entry.refill.wanted_until > Time::default()
     }
 
     /// The destinations that somebody is to `refill` from now on.
-    pub(crate) fn look_for_short(&mut self, now: Time) -> Vec<Arc<Destination>> {
-        if self.wanted_idle() == 0 || now < self.look_for_short_at {
+    pub(crate) fn find_short(&mut self, now: Time) -> Vec<Arc<Destination>> {
+        if self.wanted_idle() == 0 || now < self.refill_check_at {
             return Vec::new();
         }
-        self.look_for_short_at = Time::NEVER;
+        self.refill_check_at = Time::NEVER;
         let ids: Vec<DestinationId> = self.index.ids().collect();
         let mut short = Vec::new();
         for id in ids {
@@ -83,10 +83,10 @@ impl<C: Held> State<C> {
                 continue;
             };
             if due > now {
-                self.look_for_short_at = self.look_for_short_at.min(due);
+                self.refill_check_at = self.refill_check_at.min(due);
                 continue;
             }
-            if self.line.waiting() > 0 || !self.has_room_to_refill(id) {
+            if self.queue.waiting() > 0 || !self.has_room_to_refill(id) {
                 self.is_refill_blocked = true;
                 continue;
             }
@@ -113,7 +113,7 @@ impl<C: Held> State<C> {
 
     fn has_room_to_refill(&mut self, id: DestinationId) -> bool {
         self.limits.max_conns.is_none_or(|max| self.conns() < max)
-            && self.obstacle(Some(id), Reuse::Allowed).is_none()
+            && self.find_obstacle(Some(id), Reuse::Allowed).is_none()
     }
 
     fn forget_if_given_up(&mut self, id: DestinationId, now: Time) {
@@ -121,7 +121,7 @@ impl<C: Held> State<C> {
             return;
         };
         let has_none = entry.shelf.len() + entry.borrowed == 0;
-        if has_none && !entry.row.is_empty() {
+        if has_none && !entry.queue.is_empty() {
             self.is_refill_blocked = true;
             return;
         }
@@ -137,21 +137,21 @@ impl<C: Held> State<C> {
             entry.refill.wanted_until = Time::default();
             self.forget_if_empty(id);
         } else {
-            self.look_for_short_at = self.look_for_short_at.min(until);
+            self.refill_check_at = self.refill_check_at.min(until);
         }
     }
 
-    /// The right to dial one more for a destination that `look_for_short` named; `None` ends the job.
-    pub(crate) fn take_to_refill(
+    /// The right to dial one more for a destination that `find_short` named; `None` ends the job.
+    pub(crate) fn take_for_refill(
         &mut self,
         destination: &Arc<Destination>,
         now: Time,
     ) -> Option<(DialRight, Arc<Destination>)> {
         let wanted = self.wanted_idle();
-        if self.line.waiting() > 0 {
+        if self.queue.waiting() > 0 {
             self.is_refill_blocked = true;
         } else if self.may_refill(destination, now) {
-            match self.take_to_keep(destination, wanted, now) {
+            match self.take_for_idle(destination, wanted, now) {
                 Ok(Some(taken)) => {
                     self.entry(taken.0.destination).refill.dials += 1;
                     return Some(taken);
@@ -170,9 +170,9 @@ impl<C: Held> State<C> {
     }
 
     /// A limit or somebody's wait was in the way, and may not be any more.
-    pub(super) fn look_again_if_blocked(&mut self, now: Time) {
+    pub(super) fn recheck_refill_if_blocked(&mut self, now: Time) {
         if std::mem::take(&mut self.is_refill_blocked) {
-            self.note_short(now);
+            self.schedule_refill_check(now);
         }
     }
 
@@ -192,7 +192,7 @@ impl<C: Held> State<C> {
             return true;
         }
         refill.paced_until = second_ends;
-        self.look_for_short_at = self.look_for_short_at.min(second_ends);
+        self.refill_check_at = self.refill_check_at.min(second_ends);
         false
     }
 
@@ -204,7 +204,7 @@ impl<C: Held> State<C> {
     }
 
     /// Somebody's dial succeeded: the destination works.
-    pub(super) fn note_success(&mut self, id: DestinationId) {
+    pub(super) fn clear_refill_failures(&mut self, id: DestinationId) {
         let refill = &mut self.entry(id).refill;
         refill.failures = 0;
         refill.not_before = Time::default();
@@ -218,7 +218,7 @@ impl<C: Held> State<C> {
             refill.failures += 1;
             refill.not_before = now.after(pause.min(LONGEST_PAUSE));
             let again = refill.not_before;
-            self.look_for_short_at = self.look_for_short_at.min(again);
+            self.refill_check_at = self.refill_check_at.min(again);
         }
     }
 }

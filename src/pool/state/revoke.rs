@@ -15,7 +15,7 @@ impl<C: Held> State<C> {
     /// Takes the fast path's permission to that node away. False if the connection is out: it has
     /// left the idle list and counts as borrowed.
     pub(super) fn revoke(&mut self, node: u32, id: DestinationId) -> bool {
-        let Some(held) = self.shelves.held(node) else {
+        let Some(held) = self.idle.held(node) else {
             return false;
         };
         let checked_out = held.revoke();
@@ -41,7 +41,7 @@ impl<C: Held> State<C> {
 
     /// Revokes a connection only if it is out; true if it was. An idle one keeps its fast path.
     pub(super) fn revoke_if_out(&mut self, node: u32, id: DestinationId) -> bool {
-        let held = self.shelves.held(node);
+        let held = self.idle.held(node);
         let checked_out = held.map(Held::checked_out).unwrap_or_default();
         self.count_loans(checked_out.lends);
         checked_out.is_out && !self.revoke(node, id)
@@ -61,8 +61,8 @@ impl<C: Held> State<C> {
 
     /// Revokes what is out, one after another, until that is `enough`.
     pub(super) fn revoke_out_until(&mut self, enough: impl Fn(&Self) -> bool) {
-        for node in 0..self.shelves.places() {
-            if let Some(id) = self.shelves.held(node).map(Held::destination_id) {
+        for node in 0..self.idle.places() {
+            if let Some(id) = self.idle.held(node).map(Held::destination_id) {
                 self.revoke_if_out(node, id);
                 if enough(self) {
                     return;
@@ -74,8 +74,8 @@ impl<C: Held> State<C> {
     /// How many are out, and stay so.
     pub(super) fn count_out(&mut self) -> u32 {
         let mut out = 0;
-        for node in 0..self.shelves.places() {
-            let held = self.shelves.held(node);
+        for node in 0..self.idle.places() {
+            let held = self.idle.held(node);
             let checked_out = held.map(Held::checked_out).unwrap_or_default();
             self.count_loans(checked_out.lends);
             out += u32::from(checked_out.is_out);
@@ -92,8 +92,8 @@ impl<C: Held> State<C> {
 
     /// Revokes everything, idle or out.
     pub(crate) fn revoke_all(&mut self) {
-        for node in 0..self.shelves.places() {
-            if let Some(id) = self.shelves.held(node).map(Held::destination_id) {
+        for node in 0..self.idle.places() {
+            if let Some(id) = self.idle.held(node).map(Held::destination_id) {
                 self.revoke(node, id);
             }
         }
@@ -101,7 +101,7 @@ impl<C: Held> State<C> {
 
     pub(super) fn nodes_of(&self, id: DestinationId) -> Vec<u32> {
         let entry = self.known(Some(id));
-        entry.map_or_else(Vec::new, |entry| self.shelves.nodes_of(&entry.shelf))
+        entry.map_or_else(Vec::new, |entry| self.idle.nodes_of(&entry.shelf))
     }
 
     /// Revokes the connection `conn` if it still stands in that node; true if it was out. `node` is
@@ -109,7 +109,7 @@ impl<C: Held> State<C> {
     /// its node when the caller looked.
     pub(crate) fn revoke_one(&mut self, node: impl FnOnce() -> u32, conn: u64) -> bool {
         let node = node();
-        let id = self.shelves.destination_of(node, conn);
+        let id = self.idle.destination_of(node, conn);
         id.is_some_and(|id| !self.revoke(node, id))
     }
 
@@ -120,7 +120,7 @@ impl<C: Held> State<C> {
         except: Option<DestinationId>,
     ) -> Option<(u32, DestinationId)> {
         loop {
-            let (node, id) = self.shelves.oldest_not_of(except)?;
+            let (node, id) = self.idle.oldest_not_of(except)?;
             if self.revoke(node, id) {
                 return Some((node, id));
             }

@@ -9,7 +9,7 @@
 use std::io;
 use std::ops::ControlFlow;
 
-use super::answer::{Blocked, Take, Ticket, Waited};
+use super::answer::{LimitReached, Take, Ticket, WaitPoll};
 use super::held::Held;
 use crate::values::clock::{Deadline, Time};
 
@@ -19,13 +19,13 @@ pub(crate) trait Waiter {
     fn is_canceled(&self) -> bool;
     fn now(&self) -> Time;
     /// `State::look_after`, as one transition.
-    fn look_after(&self, ticket: Ticket, is_late: bool, is_over: bool) -> Waited<Self::Conn>;
+    fn poll_wait(&self, ticket: Ticket, is_late: bool, is_over: bool) -> WaitPoll<Self::Conn>;
     /// `State::leave`, as one transition.
-    fn leave(&self, ticket: Ticket);
+    fn cancel_wait(&self, ticket: Ticket);
 }
 
 /// One who sleeps meanwhile.
-pub(crate) trait Sleeper: Waiter {
+pub(crate) trait ParkingWaiter: Waiter {
     /// Until it is woken, canceled, or `until`; at times for no reason.
     fn sleep(&self, until: Deadline) -> io::Result<()>;
     /// Frees a descriptor for `sleep`; false if it cannot.
@@ -34,7 +34,7 @@ pub(crate) trait Sleeper: Waiter {
 
 /// How long a borrower waits.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Patience {
+pub(crate) struct WaitDeadlines {
     /// At a limit.
     pub(crate) at_a_limit: Deadline,
     /// For its turn to dial too.
@@ -43,51 +43,51 @@ pub(crate) struct Patience {
 
 /// Why there is none.
 #[derive(Debug)]
-pub(crate) enum Unanswered {
+pub(crate) enum WaitError {
     Canceled,
-    TimedOut(Blocked),
+    TimedOut(LimitReached),
     CannotSleep(io::Error),
 }
 
 /// A look: the answer, or until when to wait for it.
-pub(crate) fn look<W: Waiter>(
+pub(crate) fn poll<W: Waiter>(
     waiter: &W,
     ticket: Ticket,
-    patience: Patience,
-) -> Result<ControlFlow<Take<W::Conn>, Deadline>, Unanswered> {
+    deadlines: WaitDeadlines,
+) -> Result<ControlFlow<Take<W::Conn>, Deadline>, WaitError> {
     if waiter.is_canceled() {
-        waiter.leave(ticket);
-        return Err(Unanswered::Canceled);
+        waiter.cancel_wait(ticket);
+        return Err(WaitError::Canceled);
     }
     let now = waiter.now();
-    let Patience { at_a_limit, at_all } = patience;
+    let WaitDeadlines { at_a_limit, at_all } = deadlines;
     let (is_late, is_over) = (at_a_limit.has_passed(now), at_all.has_passed(now));
-    match waiter.look_after(ticket, is_late, is_over) {
-        Waited::Answered(answer) => Ok(ControlFlow::Break(answer)),
-        Waited::Left(why) => Err(Unanswered::TimedOut(why)),
-        Waited::GoesOn if is_late => Ok(ControlFlow::Continue(at_all)),
-        Waited::GoesOn => Ok(ControlFlow::Continue(at_a_limit)),
+    match waiter.poll_wait(ticket, is_late, is_over) {
+        WaitPoll::Ready(answer) => Ok(ControlFlow::Break(answer)),
+        WaitPoll::TimedOut(why) => Err(WaitError::TimedOut(why)),
+        WaitPoll::Pending if is_late => Ok(ControlFlow::Continue(at_all)),
+        WaitPoll::Pending => Ok(ControlFlow::Continue(at_a_limit)),
     }
 }
 
 /// Sleeps until there is an answer.
-pub(crate) fn answer<S: Sleeper>(
+pub(crate) fn wait<S: ParkingWaiter>(
     sleeper: &S,
     ticket: Ticket,
-    patience: Patience,
-) -> Result<Take<S::Conn>, Unanswered> {
-    let mut until = patience.at_a_limit;
+    deadlines: WaitDeadlines,
+) -> Result<Take<S::Conn>, WaitError> {
+    let mut until = deadlines.at_a_limit;
     loop {
         let slept = sleeper.sleep(until);
-        match look(sleeper, ticket, patience)? {
+        match poll(sleeper, ticket, deadlines)? {
             ControlFlow::Break(answer) => return Ok(answer),
             ControlFlow::Continue(later) => until = later,
         }
         // No descriptor left to be woken by: the longest idle connection gives its own.
         if let Err(error) = slept {
             if !sleeper.make_room() {
-                sleeper.leave(ticket);
-                return Err(Unanswered::CannotSleep(error));
+                sleeper.cancel_wait(ticket);
+                return Err(WaitError::CannotSleep(error));
             }
         }
     }

@@ -10,28 +10,28 @@
 //! | any, whose destination could dial | max_conns alone | the same, or any slot that becomes free |
 //! | fresh | as above | a slot only; a connection of its destination is closed to make one |
 //!
-//! `open` holds, for each destination that only max_conns keeps from dialing, its oldest ticket: whoever a free slot goes to
+//! `slot_waiters` holds, for each destination that only max_conns keeps from dialing, its oldest ticket: whoever a free slot goes to
 //! is found there without a look at those whom their own limit holds back.
 #![forbid(unsafe_code)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::answer::{Effects, Refusal, Reuse, Take, Ticket, Waited};
+use super::answer::{Effects, Refusal, Reuse, Take, Ticket, WaitPoll};
 use super::held::Held;
 use super::{DestinationId, State};
 use crate::values::clock::Time;
 
 /// One destination's part of the line.
 #[derive(Debug, Default)]
-pub(super) struct Row {
+pub(super) struct DestinationQueue {
     any: BTreeSet<Ticket>,
     fresh: BTreeSet<Ticket>,
-    /// What stands in `open` for this destination.
+    /// What stands in `slot_waiters` for this destination.
     head: Option<Ticket>,
 }
 
-impl Row {
+impl DestinationQueue {
     pub(super) fn is_empty(&self) -> bool {
         self.any.is_empty() && self.fresh.is_empty()
     }
@@ -62,7 +62,7 @@ impl Row {
 }
 
 #[derive(Debug)]
-struct Waiter<C: Held> {
+struct QueuedWaiter<C: Held> {
     destination: DestinationId,
     reuse: Reuse,
     /// Counts against max_waiters; one that only waits for its turn to dial does not.
@@ -73,25 +73,25 @@ struct Waiter<C: Held> {
 
 /// The waiters of a pool.
 #[derive(Debug)]
-pub(super) struct Line<C: Held> {
+pub(super) struct WaitQueue<C: Held> {
     next: u64,
     /// Those with an answer stay until they fetch it.
-    waiters: BTreeMap<Ticket, Waiter<C>>,
+    waiters: BTreeMap<Ticket, QueuedWaiter<C>>,
     /// Without an answer.
     waiting: u32,
     /// Of those, the ones that count against max_waiters.
     pub(super) limited: u32,
-    open: BTreeSet<(Ticket, DestinationId)>,
+    slot_waiters: BTreeSet<(Ticket, DestinationId)>,
 }
 
-impl<C: Held> Line<C> {
+impl<C: Held> WaitQueue<C> {
     pub(super) const fn new() -> Self {
         Self {
             next: 0,
             waiters: BTreeMap::new(),
             waiting: 0,
             limited: 0,
-            open: BTreeSet::new(),
+            slot_waiters: BTreeSet::new(),
         }
     }
 
@@ -105,69 +105,69 @@ impl<C: Held> Line<C> {
     }
 
     /// The oldest of those whom a free slot would serve.
-    pub(super) fn first_open(&self) -> Option<(Ticket, DestinationId)> {
-        self.open.first().copied()
+    pub(super) fn first_slot_waiter(&self) -> Option<(Ticket, DestinationId)> {
+        self.slot_waiters.first().copied()
     }
 }
 
 impl<C: Held> State<C> {
     /// Puts a borrower in line.
-    pub(super) fn queue(
+    pub(super) fn enqueue(
         &mut self,
         ticket: Ticket,
         id: DestinationId,
         reuse: Reuse,
         waker: C::Waker,
     ) {
-        let waiter = Waiter {
+        let waiter = QueuedWaiter {
             destination: id,
             reuse,
             is_limited: false,
             waker,
             answer: None,
         };
-        self.line.waiters.insert(ticket, waiter);
-        self.line.waiting += 1;
-        self.entry(id).row.of(reuse).insert(ticket);
+        self.queue.waiters.insert(ticket, waiter);
+        self.queue.waiting += 1;
+        self.entry(id).queue.of(reuse).insert(ticket);
         self.refresh(id);
     }
 
     /// From now on it counts against max_waiters.
     pub(super) fn count_as_limited(&mut self, ticket: Ticket) {
-        if let Some(waiter) = self.line.waiters.get_mut(&ticket) {
+        if let Some(waiter) = self.queue.waiters.get_mut(&ticket) {
             waiter.is_limited = true;
-            self.line.limited += 1;
+            self.queue.limited += 1;
         }
     }
 
     /// A waiter slept for so long.
-    pub(crate) fn waited(&mut self, duration: Duration) {
+    pub(crate) fn add_wait_time(&mut self, duration: Duration) {
         self.counters.wait_us += duration.as_micros() as u64;
     }
 
-    /// To be called after every change of a destination's numbers: keeps `open` true.
+    /// To be called after every change of a destination's numbers: keeps `slot_waiters` true.
     pub(super) fn refresh(&mut self, id: DestinationId) {
         let Some(Some(entry)) = self.entries.get(id as usize) else {
             return;
         };
-        if entry.row.head.is_none() && entry.row.is_empty() {
+        if entry.queue.head.is_none() && entry.queue.is_empty() {
             return;
         }
-        let oldest = entry.row.oldest();
+        let oldest = entry.queue.oldest();
         let head = oldest
             .filter(|&(_, reuse)| entry.may_dial(reuse, &self.limits))
             .map(|(ticket, _)| ticket);
-        let before = entry.row.head;
+        let before = entry.queue.head;
         if before == head {
             return;
         }
         if let Some(before) = before {
-            self.line.open.remove(&(before, id));
+            self.queue.slot_waiters.remove(&(before, id));
         }
         if let Some(head) = head {
-            self.line.open.insert((head, id));
+            self.queue.slot_waiters.insert((head, id));
         }
-        self.entry(id).row.head = head;
+        self.entry(id).queue.head = head;
     }
 
     /// Serves whoever can be served by slots, the oldest first. The end of every transition.
@@ -177,15 +177,15 @@ impl<C: Held> State<C> {
 
     /// False if nobody could be served.
     pub(super) fn serve_next(&mut self, now: Time, effects: &mut Effects<C>) -> bool {
-        let Some((ticket, id)) = self.line.first_open() else {
+        let Some((ticket, id)) = self.queue.first_slot_waiter() else {
             return false;
         };
         let destination = self.entry(id).destination.clone();
-        let waiter = self.line.waiters.get(&ticket);
+        let waiter = self.queue.waiters.get(&ticket);
         let reuse = waiter.map_or(Reuse::Allowed, |one| one.reuse);
         let answer = match self.failures.check(&destination, now) {
             Err(refusal) => Take::Refused(refusal),
-            Ok(()) if self.obstacle(Some(id), reuse).is_some() => return false,
+            Ok(()) if self.find_obstacle(Some(id), reuse).is_some() => return false,
             Ok(()) => {
                 self.make_room(Some(id), reuse, effects);
                 Take::Dial(self.begin_dial(id, ticket), destination)
@@ -198,28 +198,28 @@ impl<C: Held> State<C> {
     }
 
     fn answer(&mut self, ticket: Ticket, answer: Take<C>, effects: &mut Effects<C>) {
-        self.step_out(ticket);
-        if let Some(waiter) = self.line.waiters.get_mut(&ticket) {
+        self.dequeue(ticket);
+        if let Some(waiter) = self.queue.waiters.get_mut(&ticket) {
             waiter.answer = Some(answer);
             effects.wakes.push(waiter.waker.clone());
         }
     }
 
     /// Out of the row, still on the list.
-    fn step_out(&mut self, ticket: Ticket) {
-        let Some(waiter) = self.line.waiters.get(&ticket) else {
+    fn dequeue(&mut self, ticket: Ticket) {
+        let Some(waiter) = self.queue.waiters.get(&ticket) else {
             return;
         };
         let (id, reuse) = (waiter.destination, waiter.reuse);
-        self.line.waiting -= 1;
-        self.line.limited -= u32::from(waiter.is_limited);
-        self.entry(id).row.of(reuse).remove(&ticket);
+        self.queue.waiting -= 1;
+        self.queue.limited -= u32::from(waiter.is_limited);
+        self.entry(id).queue.of(reuse).remove(&ticket);
         self.refresh(id);
     }
 
     /// Who gets a connection of that destination as it is.
     pub(super) fn oldest_who_takes_any(&mut self, id: DestinationId) -> Option<Ticket> {
-        self.entry(id).row.any.first().copied()
+        self.entry(id).queue.any.first().copied()
     }
 
     /// Hands a connection to a waiter as it is.
@@ -230,57 +230,57 @@ impl<C: Held> State<C> {
         id: DestinationId,
         effects: &mut Effects<C>,
     ) {
-        self.note_lifetime(&conn);
+        self.schedule_retirement(&conn);
         self.begin_borrow(id);
         self.answer(ticket, Take::Reuse(conn), effects);
     }
 
     /// What a waiter has been answered, once; `None`: nothing yet.
     pub(crate) fn collect(&mut self, ticket: Ticket) -> Option<Take<C>> {
-        self.line.waiters.get(&ticket)?.answer.as_ref()?;
-        let waiter = self.line.waiters.remove(&ticket)?;
-        if self.line.waiters.is_empty() {
-            self.line.waiters = BTreeMap::new();
+        self.queue.waiters.get(&ticket)?.answer.as_ref()?;
+        let waiter = self.queue.waiters.remove(&ticket)?;
+        if self.queue.waiters.is_empty() {
+            self.queue.waiters = BTreeMap::new();
         }
         waiter.answer
     }
 
     /// A waiter is awake: its answer, or whether it goes on. `is_late`: wait_timeout_ms has passed, which does not bound the wait
     /// for a turn to dial; `is_over`: all the time that the dial had.
-    pub(crate) fn look_after(
+    pub(crate) fn poll_wait(
         &mut self,
         ticket: Ticket,
         is_late: bool,
         is_over: bool,
         now: Time,
         effects: &mut Effects<C>,
-    ) -> Waited<C> {
-        let Some(waiter) = self.line.waiters.get(&ticket) else {
+    ) -> WaitPoll<C> {
+        let Some(waiter) = self.queue.waiters.get(&ticket) else {
             unreachable!("a ticket is in line until its answer is fetched");
         };
         let (id, reuse) = (waiter.destination, waiter.reuse);
         let obstacle = match &waiter.answer {
-            None if !is_late => return Waited::GoesOn,
-            None => self.obstacle(Some(id), reuse),
+            None if !is_late => return WaitPoll::Pending,
+            None => self.find_obstacle(Some(id), reuse),
             // Too late to dial with it.
             Some(Take::Dial(..)) if is_over => None,
             Some(_) => {
                 return self
                     .collect(ticket)
-                    .map_or(Waited::GoesOn, Waited::Answered)
+                    .map_or(WaitPoll::Pending, WaitPoll::Ready)
             }
         };
         if !is_over && obstacle.is_some_and(|obstacle| obstacle.is_turn) {
-            return Waited::GoesOn;
+            return WaitPoll::Pending;
         }
         let why = self.numbers(obstacle);
         self.counters.wait_timeouts += 1;
-        self.leave(ticket, now, effects);
-        Waited::Left(why)
+        self.cancel_wait(ticket, now, effects);
+        WaitPoll::TimedOut(why)
     }
 
     /// A waiter goes, and swallows nothing: what it has been answered goes to the next.
-    pub(crate) fn leave(&mut self, ticket: Ticket, now: Time, effects: &mut Effects<C>) {
+    pub(crate) fn cancel_wait(&mut self, ticket: Ticket, now: Time, effects: &mut Effects<C>) {
         match self.collect(ticket) {
             Some(Take::Dial(right, _)) => self.give_up(right, now, effects),
             Some(Take::Reuse(conn)) => {
@@ -291,27 +291,27 @@ impl<C: Held> State<C> {
             }
             Some(Take::Refused(_) | Take::Wait) => {}
             None => {
-                let Some(id) = self.line.waiters.get(&ticket).map(|one| one.destination) else {
+                let Some(id) = self.queue.waiters.get(&ticket).map(|one| one.destination) else {
                     return;
                 };
-                self.step_out(ticket);
-                self.line.waiters.remove(&ticket);
+                self.dequeue(ticket);
+                self.queue.waiters.remove(&ticket);
                 self.settle(id, now, effects);
             }
         }
     }
 
     /// Everybody who waits is told that the pool is closed.
-    pub(super) fn send_all_home(&mut self, effects: &mut Effects<C>) {
+    pub(super) fn reject_all(&mut self, effects: &mut Effects<C>) {
         let waiting: Vec<Ticket> = self
-            .line
+            .queue
             .waiters
             .iter()
             .filter(|(_, waiter)| waiter.answer.is_none())
             .map(|(&ticket, _)| ticket)
             .collect();
         for ticket in waiting {
-            let id = self.line.waiters.get(&ticket).map(|one| one.destination);
+            let id = self.queue.waiters.get(&ticket).map(|one| one.destination);
             self.answer(ticket, Take::Refused(Refusal::PoolClosed), effects);
             if let Some(id) = id {
                 self.forget_if_empty(id);

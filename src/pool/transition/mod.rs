@@ -26,7 +26,7 @@ impl Pool {
         let mut effects = Effects::none();
         let mut state = self.locked();
         let result = change(&mut state, now, &mut effects);
-        self.look_by(state.next_look());
+        self.wake_by(state.next_deadline());
         drop(state);
         self.apply(effects);
         result
@@ -47,11 +47,11 @@ impl Pool {
     }
 
     /// Under the state's lock: the engine has to look at `due`, if not earlier.
-    pub(crate) fn look_by(&self, due: Time) {
+    pub(crate) fn wake_by(&self, due: Time) {
         if due < self.due() {
             self.due.store(due.nanos(), SeqCst);
             if let Some(engine) = self.engine_if_running() {
-                engine.look_by(due);
+                engine.wake_by(due);
             }
         }
     }

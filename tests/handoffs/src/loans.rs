@@ -105,7 +105,7 @@ impl Loan {
         let node = || facts.node.load(SeqCst);
         pool.change(|state, _| {
             if state.revoke_one(node, facts.id) {
-                state.was_not_reused();
+                state.uncount_reuse();
                 pool.lends.fetch_sub(1, SeqCst);
             }
         });

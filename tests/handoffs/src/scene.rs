@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use crate::fake::{Conn, Facts};
 use crate::pool::state::answer::{
-    DialRight, Effects, Fate, Meanwhile, Request, Reuse, Take, Ticket, Waited,
+    DialRight, Disposition, Effects, LateBinding, Request, Reuse, Take, Ticket, WaitPoll,
 };
 use crate::pool::state::counters::CloseCause;
-use crate::pool::state::wait_loop::{self, Sleeper, Unanswered};
+use crate::pool::state::wait_loop::{self, ParkingWaiter, WaitError};
 use crate::pool::state::State;
 use crate::sync::{Arc, Condvar, Mutex};
 use crate::values::address::{Address, Target};
@@ -195,16 +195,16 @@ impl Pool {
                 Patience::Ends => Deadline::at(NOW),
                 _ => Deadline::NEVER,
             };
-            let patience = wait_loop::Patience {
+            let patience = wait_loop::WaitDeadlines {
                 at_a_limit: until,
                 at_all: until,
             };
-            match wait_loop::answer(&waiter, ticket, patience) {
+            match wait_loop::wait(&waiter, ticket, patience) {
                 Ok(taken) => {
                     self.served.lock().expect("no panic").push(ticket);
                     taken
                 }
-                Err(Unanswered::Canceled | Unanswered::TimedOut(_)) => return Got::Nothing,
+                Err(WaitError::Canceled | WaitError::TimedOut(_)) => return Got::Nothing,
                 Err(why) => panic!("{why:?}"),
             }
         } else {
@@ -226,7 +226,7 @@ impl Pool {
         let id = self.next.fetch_add(1, SeqCst);
         let conn = Conn::new(id, right.destination, self.is_plain);
         let facts = conn.facts.clone();
-        self.change(|state, effects| state.dialed(right, &conn, NOW, effects))
+        self.change(|state, effects| state.dial_done(right, &conn, NOW, effects))
             .ok()?;
         self.conns.lock().expect("no panic").push(facts);
         conn.lend();
@@ -240,9 +240,9 @@ impl Pool {
     /// A dial with late binding: what came first, its own connect or another; what comes second goes on for nobody.
     pub(crate) fn dial(&self, right: DialRight) -> Option<Conn> {
         let waker = Arc::<Parker>::default();
-        let takes = Meanwhile::Anything;
+        let takes = LateBinding::Any;
         let begun = self
-            .change(|state, effects| state.dial_begins(right, takes, waker.clone(), NOW, effects));
+            .change(|state, effects| state.start_dial(right, takes, waker.clone(), NOW, effects));
         let at_once = match begun {
             Err(_) => {
                 self.dial_failed(right);
@@ -255,7 +255,7 @@ impl Pool {
             self.change(|state, effects| state.give_up(right, NOW, effects));
             return Some(conn);
         }
-        let answer = self.change(|state, _| state.dial_answer(right));
+        let answer = self.change(|state, _| state.take_dial_answer(right));
         let Some(answer) = answer else {
             return self.dialed(right);
         };
@@ -268,15 +268,17 @@ impl Pool {
 
     pub(crate) fn settle_in(&self, conn: Conn) {
         conn.redeem();
-        self.change(|state, effects| state.settle_in(conn.to, conn, Fate::Keep, NOW, effects));
+        self.change(|state, effects| {
+            state.settle_in(conn.to, conn, Disposition::Keep, NOW, effects)
+        });
     }
 
     pub(crate) fn give_back(&self, conn: Conn) {
-        self.end_borrow(conn, Fate::Keep);
+        self.end_borrow(conn, Disposition::Keep);
     }
 
     pub(crate) fn discard(&self, conn: Conn) {
-        self.end_borrow(conn, Fate::Close(CloseCause::Discarded));
+        self.end_borrow(conn, Disposition::Close(CloseCause::Discarded));
     }
 
     /// It was found unfit before its borrower saw it.
@@ -286,10 +288,10 @@ impl Pool {
         self.change(|state, effects| state.reject(conn.to, conn, cause, NOW, effects));
     }
 
-    fn end_borrow(&self, conn: Conn, fate: Fate) {
+    fn end_borrow(&self, conn: Conn, disposition: Disposition) {
         conn.redeem();
         let is_kept =
-            self.change(|state, effects| state.give_back(conn.to, conn, fate, NOW, effects));
+            self.change(|state, effects| state.give_back(conn.to, conn, disposition, NOW, effects));
         self.kept.fetch_add(is_kept.into(), SeqCst);
     }
 
@@ -315,7 +317,7 @@ impl Pool {
     }
 
     pub(crate) fn close(&self) {
-        self.change(|state, effects| state.end(NOW, effects));
+        self.change(|state, effects| state.close(NOW, effects));
     }
 
     /// Closes the pool and waits for what is borrowed.
@@ -323,11 +325,11 @@ impl Pool {
         self.close();
         let parker = Arc::<Parker>::default();
         loop {
-            let (out, ticket) = self.change(|state, _| state.await_home(&parker));
+            let (out, ticket) = self.change(|state, _| state.wait_until_returned(&parker));
             if out > 0 {
                 parker.park();
             }
-            self.change(|state, _| state.stop_awaiting_home(ticket));
+            self.change(|state, _| state.stop_waiting_until_returned(ticket));
             if out == 0 {
                 return;
             }
@@ -399,7 +401,7 @@ struct Waiter<'a> {
     parker: Arc<Parker>,
 }
 
-impl Sleeper for Waiter<'_> {
+impl ParkingWaiter for Waiter<'_> {
     /// Between two transitions anything may happen, so time needs no time to pass.
     fn sleep(&self, _: Deadline) -> io::Result<()> {
         match self.patience {
@@ -428,14 +430,14 @@ impl wait_loop::Waiter for Waiter<'_> {
         NOW
     }
 
-    fn look_after(&self, ticket: Ticket, is_late: bool, is_over: bool) -> Waited<Conn> {
+    fn poll_wait(&self, ticket: Ticket, is_late: bool, is_over: bool) -> WaitPoll<Conn> {
         self.pool
-            .change(|state, effects| state.look_after(ticket, is_late, is_over, NOW, effects))
+            .change(|state, effects| state.poll_wait(ticket, is_late, is_over, NOW, effects))
     }
 
-    fn leave(&self, ticket: Ticket) {
+    fn cancel_wait(&self, ticket: Ticket) {
         self.pool
-            .change(|state, effects| state.leave(ticket, NOW, effects));
+            .change(|state, effects| state.cancel_wait(ticket, NOW, effects));
     }
 }
 

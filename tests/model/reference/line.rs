@@ -30,7 +30,7 @@ impl Reference {
             self.answer(call.ticket, answer);
         }
         if self.count(Conn::is_borrowed) == 0 {
-            self.wakes.append(&mut self.drainers);
+            self.wakes.append(&mut self.drain_waiters);
         }
     }
 

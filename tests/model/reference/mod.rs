@@ -11,7 +11,7 @@ mod quick;
 
 use std::time::Duration;
 
-use crate::pool::state::answer::{Blocked, Refusal, Reuse};
+use crate::pool::state::answer::{LimitReached, Refusal, Reuse};
 use crate::pool::state::counters::{CloseCause, Counters};
 use crate::values::clock::Time;
 use crate::values::error::Error;
@@ -136,7 +136,7 @@ pub(super) enum Found {
     Answer(Answer),
     Nothing,
     /// Its time has passed, and it is out of the line.
-    Timeout(Blocked),
+    Timeout(LimitReached),
 }
 
 #[derive(Clone, Debug)]
@@ -192,7 +192,7 @@ pub(super) struct Reference {
     failures: [Option<Failure>; DESTINATIONS],
     pub(super) counters: Counters,
     last_id: u64,
-    drainers: Vec<u64>,
+    drain_waiters: Vec<u64>,
     /// What this step has closed, and whom it has answered.
     pub(super) closes: Vec<(u64, CloseCause)>,
     pub(super) wakes: Vec<u64>,
@@ -210,7 +210,7 @@ impl Reference {
             failures: [const { None }; DESTINATIONS],
             counters: Counters::default(),
             last_id: 0,
-            drainers: Vec::new(),
+            drain_waiters: Vec::new(),
             closes: Vec::new(),
             wakes: Vec::new(),
         }
@@ -323,7 +323,7 @@ impl Reference {
         self.held(to, Reuse::Allowed)
     }
 
-    fn numbers(&self, held: Option<HeldBy>, waiting: u32) -> Blocked {
+    fn numbers(&self, held: Option<HeldBy>, waiting: u32) -> LimitReached {
         let limits = &self.rules.limits;
         let limit = held.map(|held| {
             let (name, max) = match held {
@@ -333,7 +333,7 @@ impl Reference {
             };
             (name, max.expect("it holds somebody"))
         });
-        Blocked {
+        LimitReached {
             limit,
             idle: self.count(Conn::is_idle),
             borrowed: self.count(Conn::is_borrowed),

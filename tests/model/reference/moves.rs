@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::{Answer, Conn, Failure, Flight, HeldBy, Place, Reference};
-use crate::pool::state::answer::{Fate, Forgotten, Refusal, Reuse};
+use crate::pool::state::answer::{Disposition, Forgotten, Refusal, Reuse};
 use crate::pool::state::counters::CloseCause;
 use crate::values::clock::Time;
 use crate::values::error::Error;
@@ -24,17 +24,22 @@ impl Reference {
         self.find(id).unfit = Some(cause);
     }
 
-    pub(in super::super) fn give_back(&mut self, id: u64, fate: Fate, has_data: bool) {
+    pub(in super::super) fn give_back(
+        &mut self,
+        id: u64,
+        disposition: Disposition,
+        has_data: bool,
+    ) {
         self.find(id).has_data = has_data;
         // Counts what a borrower gave back, once, whatever becomes of it when a waiter leaves.
-        self.counters.releases += u64::from(self.settle_in(id, fate));
+        self.counters.releases += u64::from(self.settle_in(id, disposition));
     }
 
     /// The same for one that was dialed for the shelf. True if it is kept or handed on.
-    pub(in super::super) fn settle_in(&mut self, id: u64, fate: Fate) -> bool {
-        let is_kept = match fate {
-            Fate::Keep => self.come_back(id),
-            Fate::Close(cause) => {
+    pub(in super::super) fn settle_in(&mut self, id: u64, disposition: Disposition) -> bool {
+        let is_kept = match disposition {
+            Disposition::Keep => self.come_back(id),
+            Disposition::Close(cause) => {
                 self.close(id, cause);
                 false
             }
@@ -71,7 +76,7 @@ impl Reference {
     }
 
     /// A dial runs, and its caller may be served otherwise: by what is idle, if it takes that.
-    pub(in super::super) fn dial_begins(
+    pub(in super::super) fn start_dial(
         &mut self,
         id: u64,
         ticket: u64,
@@ -102,7 +107,7 @@ impl Reference {
     }
 
     /// It is given no other: "its connect then goes on in the background".
-    pub(in super::super) fn dial_answer(&mut self, id: u64) -> Option<u64> {
+    pub(in super::super) fn take_dial_answer(&mut self, id: u64) -> Option<u64> {
         let flight = self.flight(id);
         let answer = flight.answer.take()?;
         flight.takes_any = false;
@@ -110,7 +115,7 @@ impl Reference {
     }
 
     /// The answer was unfit, as at any borrow: the next one, now or later.
-    pub(in super::super) fn dial_takes_again(&mut self, id: u64) -> Option<u64> {
+    pub(in super::super) fn resume_late_binding(&mut self, id: u64) -> Option<u64> {
         let to = self.find(id).to;
         let taken = self.take_idle(to, |_| true);
         self.flight(id).takes_any = taken.is_none();
@@ -215,7 +220,7 @@ impl Reference {
 
     /// warm: "dials until `count` are idle; never above a limit". `None`: enough are. Nothing is closed for it (the contract
     /// does not say so).
-    pub(in super::super) fn take_to_keep(
+    pub(in super::super) fn take_for_idle(
         &mut self,
         to: usize,
         wanted: u32,
@@ -292,10 +297,10 @@ impl Reference {
     }
 
     /// How many are borrowed; if any are, the waker is woken when the last has come home.
-    pub(in super::super) fn await_home(&mut self, waker: u64) -> u32 {
+    pub(in super::super) fn wait_until_returned(&mut self, waker: u64) -> u32 {
         let borrowed = self.count(Conn::is_borrowed);
         if borrowed > 0 {
-            self.drainers.push(waker);
+            self.drain_waiters.push(waker);
         }
         borrowed
     }

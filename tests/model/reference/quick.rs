@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::{Conn, Place, Reference};
-use crate::pool::state::answer::Fate;
+use crate::pool::state::answer::Disposition;
 use crate::pool::state::counters::CloseCause;
 use crate::values::clock::Time;
 
@@ -26,7 +26,7 @@ impl Reference {
     /// next borrower stays: the contract does not say by which of two returns "last in" goes.
     pub(in super::super) fn return_quickly(&mut self, id: u64, has_data: bool, read: Time) {
         let at = self.position(id);
-        self.give_back(id, Fate::Keep, has_data);
+        self.give_back(id, Disposition::Keep, has_data);
         if self.find(id).is_idle() {
             let now = self.position(id);
             let conn = self.conns.remove(now);

@@ -4,7 +4,7 @@
 use super::conns::Came;
 use super::dials::{Dial, Phase};
 use super::{pick, same, World, Wrong};
-use crate::pool::state::answer::{Request, Reuse, Take, Ticket, Waited};
+use crate::pool::state::answer::{Request, Reuse, Take, Ticket, WaitPoll};
 use crate::pool::state::counters::CloseCause;
 use crate::pool::state::model::fake::Fake;
 use crate::pool::state::model::reference::{Answer, Call, Found, Late};
@@ -94,7 +94,7 @@ impl World<'_> {
         match (taken, is) {
             (Take::Reuse(conn), _) => {
                 conn.uses.set(conn.uses.get() + 1);
-                self.state.reused();
+                self.state.count_reuse();
                 self.reference.is_reused(conn.id);
                 self.lend(conn, Came::Reused(caller));
             }
@@ -123,7 +123,8 @@ impl World<'_> {
     pub(super) fn leave(&mut self, who: u8) -> Result<(), Wrong> {
         if let Some(at) = pick(&self.waiting, who) {
             let caller = self.waiting.remove(at);
-            self.state.leave(caller.ticket, self.now, &mut self.effects);
+            self.state
+                .cancel_wait(caller.ticket, self.now, &mut self.effects);
             self.reference.leave(caller.call.ticket);
         }
         Ok(())
@@ -135,7 +136,7 @@ impl World<'_> {
             return Ok(());
         };
         let caller = self.waiting[at];
-        let is = self.state.look_after(
+        let is = self.state.poll_wait(
             caller.ticket,
             late != Late::InTime,
             late == Late::ForDialing,
@@ -143,11 +144,11 @@ impl World<'_> {
             &mut self.effects,
         );
         match (is, self.reference.look_after(caller.call.ticket, late)) {
-            (Waited::GoesOn, Found::Nothing) => return Ok(()),
-            (Waited::Answered(taken), Found::Answer(answer)) => {
+            (WaitPoll::Pending, Found::Nothing) => return Ok(()),
+            (WaitPoll::Ready(taken), Found::Answer(answer)) => {
                 self.receive(caller, taken, answer)?;
             }
-            (Waited::Left(is), Found::Timeout(should_be)) => {
+            (WaitPoll::TimedOut(is), Found::Timeout(should_be)) => {
                 same("why it waited", is, should_be)?;
             }
             (is, should_be) => {

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::callers::Caller;
 use super::{pick, same, World, Wrong};
-use crate::pool::state::answer::{Fate, Forgotten, Refusal};
+use crate::pool::state::answer::{Disposition, Forgotten, Refusal};
 use crate::pool::state::counters::CloseCause;
 use crate::pool::state::held::{Held, NOWHERE};
 use crate::pool::state::model::fake::{Facts, Fake};
@@ -62,20 +62,20 @@ impl World<'_> {
     pub(super) fn give_back(
         &mut self,
         who: u8,
-        fate: Fate,
+        disposition: Disposition,
         has_data: bool,
         is_disarmed: bool,
     ) -> Result<(), Wrong> {
         let Some(at) = pick(&self.borrowers, who) else {
             return Ok(());
         };
-        self.end_borrow(at, fate, has_data, is_disarmed)
+        self.end_borrow(at, disposition, has_data, is_disarmed)
     }
 
     pub(super) fn end_borrow(
         &mut self,
         at: usize,
-        fate: Fate,
+        disposition: Disposition,
         has_data: bool,
         is_disarmed: bool,
     ) -> Result<(), Wrong> {
@@ -94,15 +94,15 @@ impl World<'_> {
             Came::DialedAhead => {
                 let is = self
                     .state
-                    .settle_in(to, conn, fate, self.now, &mut self.effects);
-                same("it is kept", is, self.reference.settle_in(id, fate))
+                    .settle_in(to, conn, disposition, self.now, &mut self.effects);
+                same("it is kept", is, self.reference.settle_in(id, disposition))
             }
             Came::Reused(_) | Came::ForADial | Came::Quickly(_) => {
                 conn.has_data.set(has_data);
                 conn.is_armed.set(conn.is_armed.get() && !is_disarmed);
                 self.state
-                    .give_back(to, conn, fate, self.now, &mut self.effects);
-                self.reference.give_back(id, fate, has_data);
+                    .give_back(to, conn, disposition, self.now, &mut self.effects);
+                self.reference.give_back(id, disposition, has_data);
                 Ok(())
             }
         }
@@ -207,7 +207,7 @@ impl World<'_> {
         self.state.entries.iter().flatten().find_map(|entry| {
             let order = self.rules.keeping.reuse_order;
             self.state
-                .shelves
+                .idle
                 .find(&entry.shelf, order, |conn| conn.id == id)
         })
     }
@@ -252,7 +252,7 @@ impl World<'_> {
         same("to arm", &reaped.to_arm, &self.due_for_arming())?;
         for id in reaped.to_arm {
             let node = self.node_of(id).ok_or("what is to be armed is not idle")?;
-            let conn = self.state.shelves.held(node);
+            let conn = self.state.idle.held(node);
             conn.ok_or("an empty node")?.is_armed.set(true);
         }
         for id in reaped.retired {
@@ -305,13 +305,17 @@ impl World<'_> {
         same("on no shelf", is, should_be)
     }
 
-    pub(super) fn await_home(&mut self) -> Result<(), Wrong> {
+    pub(super) fn wait_until_returned(&mut self) -> Result<(), Wrong> {
         if !self.reference.is_closed {
             return Ok(());
         }
         let waker = self.new_waker();
-        let (is, _) = self.state.await_home(&waker);
-        same("not home yet", is, self.reference.await_home(waker))
+        let (is, _) = self.state.wait_until_returned(&waker);
+        same(
+            "not home yet",
+            is,
+            self.reference.wait_until_returned(waker),
+        )
     }
 
     pub(super) fn close_longest_idle(&mut self) -> Result<(), Wrong> {

@@ -3,7 +3,7 @@
 
 use super::conns::Came;
 use super::{pick, same, World, Wrong};
-use crate::pool::state::answer::{DialRight, Meanwhile, Reuse};
+use crate::pool::state::answer::{DialRight, LateBinding, Reuse};
 use crate::pool::state::counters::CloseCause;
 use crate::pool::state::held::Held;
 use crate::pool::state::model::fake::Fake;
@@ -30,18 +30,18 @@ pub(super) struct Dial {
 
 impl World<'_> {
     /// What a caller like this one may be answered with: a fresh one with nothing but its own connect.
-    fn allowed(dial: &Dial, takes: Meanwhile) -> Meanwhile {
+    fn allowed(dial: &Dial, takes: LateBinding) -> LateBinding {
         match takes {
-            _ if dial.reuse == Reuse::Never || dial.is_for_nobody => Meanwhile::Nothing,
+            _ if dial.reuse == Reuse::Never || dial.is_for_nobody => LateBinding::Off,
             takes => takes,
         }
     }
 
     /// The dial runs from now on; `unfit` of those that it is offered turn out to be so.
-    pub(super) fn dial_begins(
+    pub(super) fn start_dial(
         &mut self,
         which: u8,
-        takes: Meanwhile,
+        takes: LateBinding,
         unfit: u8,
     ) -> Result<(), Wrong> {
         let Some(at) = pick(&self.dials, which) else {
@@ -63,17 +63,17 @@ impl World<'_> {
     }
 
     /// What it is offered at once. A dial that a closed pool refuses is over.
-    fn begins(&mut self, at: usize, takes: Meanwhile) -> Result<Option<Fake>, Wrong> {
+    fn begins(&mut self, at: usize, takes: LateBinding) -> Result<Option<Fake>, Wrong> {
         let waker = self.new_waker();
         let dial = self.dials[at];
         let takes = Self::allowed(&dial, takes);
         let begun = self
             .state
-            .dial_begins(dial.right, takes, waker, self.now, &mut self.effects);
-        let takes = (takes != Meanwhile::Nothing, takes == Meanwhile::Anything);
+            .start_dial(dial.right, takes, waker, self.now, &mut self.effects);
+        let takes = (takes != LateBinding::Off, takes == LateBinding::Any);
         let should_be = self
             .reference
-            .dial_begins(dial.id, dial.ticket, waker, takes);
+            .start_dial(dial.id, dial.ticket, waker, takes);
         let is = begun.as_ref().map(|conn| conn.as_ref().map(|conn| conn.id));
         same("the dial begins", is, should_be.as_ref().map(|&id| id))?;
         match begun {
@@ -101,8 +101,8 @@ impl World<'_> {
             self.reference.reject(id, cause);
             let next = self
                 .state
-                .dial_takes_again(dial.right, self.now, &mut self.effects);
-            let should_be = self.reference.dial_takes_again(dial.id);
+                .resume_late_binding(dial.right, self.now, &mut self.effects);
+            let should_be = self.reference.resume_late_binding(dial.id);
             same("the next one", next.as_ref().map(|one| one.id), should_be)?;
             let Some(next) = next else {
                 return Ok(None);
@@ -114,7 +114,7 @@ impl World<'_> {
 
     fn borrow_instead(&mut self, conn: Fake) {
         conn.uses.set(conn.uses.get() + 1);
-        self.state.reused();
+        self.state.count_reuse();
         self.reference.is_reused(conn.id);
         self.lend(conn, Came::ForADial);
     }
@@ -135,9 +135,9 @@ impl World<'_> {
         };
         let dial = self.dials[at];
         let is_answered = self.state.is_dial_answered(dial.right);
-        let answer = self.state.dial_answer(dial.right);
+        let answer = self.state.take_dial_answer(dial.right);
         same("there is an answer", is_answered, answer.is_some())?;
-        let should_be = self.reference.dial_answer(dial.id);
+        let should_be = self.reference.take_dial_answer(dial.id);
         same("its answer", answer.as_ref().map(|one| one.id), should_be)?;
         let Some(answer) = answer else {
             return Ok(());
@@ -167,7 +167,7 @@ impl World<'_> {
         };
         if self.dials[at].phase == Phase::Granted {
             let before = self.dials.len();
-            self.begins(at, Meanwhile::Nothing)?;
+            self.begins(at, LateBinding::Off)?;
             if self.dials.len() < before {
                 return Ok(());
             }
@@ -177,7 +177,7 @@ impl World<'_> {
         let conn = Fake::new(dial.id, dial.right.destination, retire_at, is_quick);
         let is = self
             .state
-            .dialed(dial.right, &conn, self.now, &mut self.effects);
+            .dial_done(dial.right, &conn, self.now, &mut self.effects);
         same(
             "dialed",
             &is,
@@ -217,8 +217,8 @@ impl World<'_> {
     /// A dial for the shelf.
     pub(super) fn warm(&mut self, to: usize, wanted: u32) -> Result<(), Wrong> {
         let destination = &self.destinations[to];
-        let is = self.state.take_to_keep(destination, wanted, self.now);
-        let should_be = self.reference.take_to_keep(to, wanted);
+        let is = self.state.take_for_idle(destination, wanted, self.now);
+        let should_be = self.reference.take_for_idle(to, wanted);
         match (is, should_be) {
             (Ok(Some((right, at))), Ok(Some(answer))) => {
                 let (id, is_probe) = answer.dial();

@@ -15,7 +15,7 @@ use self::dials::Dial;
 use super::fake::{Destinations, Facts, Fake};
 use super::reference::{Reference, Rules};
 use super::steps::{Percent, Step};
-use crate::pool::state::answer::{Effects, Fate};
+use crate::pool::state::answer::{Disposition, Effects};
 use crate::pool::state::State;
 use crate::values::clock::Time;
 
@@ -100,7 +100,7 @@ impl<'a> World<'a> {
                 which,
                 takes,
                 unfit,
-            } => self.dial_begins(which, takes, unfit),
+            } => self.start_dial(which, takes, unfit),
             Step::FetchAnswer {
                 which,
                 unfit,
@@ -110,10 +110,10 @@ impl<'a> World<'a> {
             Step::DialFailed(which, blame) => self.dial_failed(which, blame),
             Step::GiveBack {
                 who,
-                fate,
+                disposition,
                 has_data,
                 is_disarmed,
-            } => self.give_back(who, fate, has_data, is_disarmed),
+            } => self.give_back(who, disposition, has_data, is_disarmed),
             Step::Forget(who) => self.forget(who),
             Step::Mark(who, cause) => {
                 self.mark(who, cause);
@@ -137,14 +137,14 @@ impl<'a> World<'a> {
             Step::Evict(to) => self.evict(to),
             Step::CloseLongestIdle => self.close_longest_idle(),
             Step::End => {
-                self.state.end(self.now, &mut self.effects);
+                self.state.close(self.now, &mut self.effects);
                 self.reference.end();
                 // Everybody is told, in whatever order.
                 self.effects.wakes.sort_unstable();
                 self.reference.wakes.sort_unstable();
                 Ok(())
             }
-            Step::AwaitHome => self.await_home(),
+            Step::AwaitHome => self.wait_until_returned(),
             Step::QuickBorrow(which) => self.borrow_quickly(which),
             Step::QuickReturn {
                 who,
@@ -178,7 +178,7 @@ impl<'a> World<'a> {
             self.step(Step::DialFailed(who, false))?;
             self.step(Step::GiveBack {
                 who,
-                fate: Fate::Keep,
+                disposition: Disposition::Keep,
                 has_data: false,
                 is_disarmed: true,
             })?;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::conns::{Borrower, Came};
 use super::{pick, same, World, Wrong};
-use crate::pool::state::answer::Fate;
+use crate::pool::state::answer::Disposition;
 use crate::pool::state::counters::CloseCause;
 use crate::pool::state::held::Held;
 use crate::pool::state::model::fake::{Facts, Fake};
@@ -61,7 +61,7 @@ impl World<'_> {
             self.borrowers.remove(at);
             self.reference.return_quickly(id, has_data, read);
         } else {
-            self.end_borrow(at, Fate::Keep, has_data, false)?;
+            self.end_borrow(at, Disposition::Keep, has_data, false)?;
         }
         self.pass(INSTANT);
         Ok(())
@@ -83,7 +83,7 @@ impl World<'_> {
         let conn = Fake::redeem(&conn);
         let (id, to, cause) = (conn.id, conn.destination_id(), CloseCause::StaleAtBorrow);
         if was_unseen {
-            self.state.was_not_reused();
+            self.state.uncount_reuse();
         }
         self.state
             .reject(to, conn, cause, self.now, &mut self.effects);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::fake::Fake;
-use crate::pool::state::answer::{Effects, Fate, Refusal, Request, Reuse, Take};
+use crate::pool::state::answer::{Disposition, Effects, Refusal, Request, Reuse, Take};
 use crate::pool::state::State;
 use crate::sync::Arc;
 use crate::values::address::{Address, Names};
@@ -134,7 +134,7 @@ impl Town {
             self.pass(STEP);
             let id = conn.to();
             self.state
-                .give_back(id, conn, Fate::Keep, self.now, &mut effects);
+                .give_back(id, conn, Disposition::Keep, self.now, &mut effects);
             assert!(effects.closes.is_empty());
         }
     }
