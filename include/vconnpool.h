@@ -103,8 +103,8 @@ typedef struct vcp_conn vcp_conn;
 typedef struct vcp_pool vcp_pool;
 
 /**
- * Where the answers of asynchronous dials arrive. Any number of dials, of any number of pools, may answer to one queue, and any
- * thread may fetch from it. Freed with vcp_queue_free.
+ * Where the answers of asynchronous dials arrive. Any number of dials, of any number of pools, may
+ * answer to one queue, and any thread may fetch from it. Freed with vcp_queue_free.
  */
 typedef struct vcp_queue vcp_queue;
 
@@ -114,17 +114,18 @@ typedef struct vcp_queue vcp_queue;
 typedef struct vcp_resolved vcp_resolved;
 
 /**
- * Where to dial instead (Go: Host). Writes the address into out, terminated; returns 0, or refuses with another number.
- * Called for fresh dials only; the destination keeps its own name. Runs on the dialing thread, or a helper thread of the library
- * (asynchronous dials).
+ * Where to dial instead (Go: Host). Writes the address into out, terminated; returns 0, or refuses
+ * with another number. Called for fresh dials only; the destination keeps its own name. Runs on
+ * the dialing thread, or a helper thread of the library (asynchronous dials).
  */
 typedef int (*vcp_rewrite_fn)(void *user, const char *network, const char *address, char *out, size_t size);
 
 /**
- * Replaces getaddrinfo (Go: Resolver): adds each address with vcp_resolved_add; within a family their order is kept.
- * timeout_ms is what is left, -1 without a deadline. Returns 0, or refuses with another number. Runs on a thread of the library
- * when a deadline or a token could end the dial earlier (the callback itself goes on, and must return some day), else on the
- * dialing thread.
+ * Replaces getaddrinfo (Go: Resolver): adds each address with vcp_resolved_add; within a family
+ * their order is kept. timeout_ms is what is left, -1 without a deadline. Returns 0, or refuses
+ * with another number. Runs on a thread of the library when a deadline or a token could end the
+ * dial earlier (the callback itself goes on, and must return some day), else on the dialing
+ * thread.
  */
 typedef int (*vcp_resolve_fn)(void *user,
                               const char *network,
@@ -133,44 +134,53 @@ typedef int (*vcp_resolve_fn)(void *user,
                               vcp_resolved *out);
 
 /**
- * Replaces resolving and connecting (Go: Dialer): returns a connected descriptor, which the pool then owns, or a negative
- * number to refuse (0 is a descriptor). timeout_ms is what is left, -1 without a deadline. What is no connected socket is closed all the
- * same, and the dial fails with VCP_ERR_CALLBACK; a descriptor that a pool of this process has already is left alone.
- * Runs on the dialing thread, or a helper thread of the library (asynchronous dials), and nothing ends it earlier: keep to timeout_ms.
+ * Replaces resolving and connecting (Go: Dialer): returns a connected descriptor, which the pool
+ * then owns, or a negative number to refuse (0 is a descriptor). timeout_ms is what is left, -1
+ * without a deadline. What is no connected socket is closed all the same, and the dial fails with
+ * VCP_ERR_CALLBACK; a descriptor that a pool of this process has already is left alone. Runs on
+ * the dialing thread, or a helper thread of the library (asynchronous dials), and nothing ends it
+ * earlier: keep to timeout_ms.
  */
 typedef int (*vcp_dial_fn)(void *user, const char *network, const char *address, int64_t timeout_ms);
 
 /**
- * Called after socket(2), before bind(2) and connect(2) (Go: net.Dialer.Control), with the network as tcp4 or tcp6.
- * Returns 0, or refuses with another number. Runs on the dialing thread, or a helper thread of the library (asynchronous dials).
+ * Called after socket(2), before bind(2) and connect(2) (Go: net.Dialer.Control), with the network
+ * as tcp4 or tcp6. Returns 0, or refuses with another number. Runs on the dialing thread, or a
+ * helper thread of the library (asynchronous dials).
  */
 typedef int (*vcp_control_fn)(void *user, const char *network, const char *address, int fd);
 
 /**
- * on_open, on_reuse, on_release: 0 keeps the connection, anything else closes it. conn is the handle that the borrower of this
- * time gets; inside the hook everything may be done with it but closing and detaching it (VCP_ERR_INVALID_ARGUMENT). fd is in the mode that
- * the borrower asked for.
+ * on_open, on_reuse, on_release: 0 keeps the connection, anything else closes it. conn is the
+ * handle that the borrower of this time gets; inside the hook everything may be done with it but
+ * closing and detaching it (VCP_ERR_INVALID_ARGUMENT). fd is in the mode that the borrower asked
+ * for.
  *
- * on_open: after a fresh connect (a TLS handshake, a login). Refused, the dial fails with VCP_ERR_CALLBACK and the connection
- * never was the pool's. A dial whose caller was answered by a connection given back meanwhile goes on: its on_open runs when its own
- * connect is done, perhaps long after the caller has gone. on_reuse: before one from the pool is handed out. Refused, it is closed
- * (VCP_CLOSE_HOOK) and the next idle one or a fresh dial takes its place; so it is when a read or write of the hook's has failed. Both run on
- * the dialing thread, or on a helper thread of the library (asynchronous dials, background dials),
- * and in the dial's own time: vcp_conn_read, write and wait have its deadline and token, and when the deadline passes, the token fires or the
- * pool closes, the socket is shut down and the dial ends with VCP_ERR_TIMEOUT (VCP_PHASE_OPENING), VCP_ERR_CANCELED or
- * VCP_ERR_POOL_CLOSED as soon as the hook returns. A deadline or token that the hook sets itself ends with it, and does not prolong the
- * dial's: from then on vcp_conn_* calls answer VCP_ERR_TIMEOUT, CANCELED or POOL_CLOSED, never 0; who reads the descriptor itself sees
- * end of stream. A write of the program's own to fd (SSL_connect makes some) may raise SIGPIPE when the peer has gone or the socket has
- * been shut down; vcp_conn_write never does.
+ * on_open: after a fresh connect (a TLS handshake, a login). Refused, the dial fails with
+ * VCP_ERR_CALLBACK and the connection never was the pool's. A dial whose caller was answered by a
+ * connection given back meanwhile goes on: its on_open runs when its own connect is done, perhaps
+ * long after the caller has gone. on_reuse: before one from the pool is handed out. Refused, it is
+ * closed (VCP_CLOSE_HOOK) and the next idle one or a fresh dial takes its place; so it is when a
+ * read or write of the hook's has failed. Both run on the dialing thread, or on a helper thread of
+ * the library (asynchronous dials, background dials), and in the dial's own time: vcp_conn_read,
+ * write and wait have its deadline and token, and when the deadline passes, the token fires or the
+ * pool closes, the socket is shut down and the dial ends with VCP_ERR_TIMEOUT (VCP_PHASE_OPENING),
+ * VCP_ERR_CANCELED or VCP_ERR_POOL_CLOSED as soon as the hook returns. A deadline or token that
+ * the hook sets itself ends with it, and does not prolong the dial's: from then on vcp_conn_*
+ * calls answer VCP_ERR_TIMEOUT, CANCELED or POOL_CLOSED, never 0; who reads the descriptor itself
+ * sees end of stream. A write of the program's own to fd (SSL_connect makes some) may raise
+ * SIGPIPE when the peer has gone or the socket has been shut down; vcp_conn_write never does.
  *
- * on_release: before one that is fit is kept or handed on, on its borrower's own thread, inside vcp_conn_close; without deadline.
- * Refused, it is closed (VCP_CLOSE_HOOK). It is not called for one that is closed anyhow: discarded, failed, evicted, too old, used up,
- * or of a closed pool. Whether there is room for it shows only afterwards.
+ * on_release: before one that is fit is kept or handed on, on its borrower's own thread, inside
+ * vcp_conn_close; without deadline. Refused, it is closed (VCP_CLOSE_HOOK). It is not called for
+ * one that is closed anyhow: discarded, failed, evicted, too old, used up, or of a closed pool.
+ * Whether there is room for it shows only afterwards.
  */
 typedef int (*vcp_conn_hook_fn)(void *user, vcp_conn *conn, int fd);
 
 /**
- * What on_event is told. Pointers are never NULL and valid during the call; fd is -1 where there is none.
+ * What on_event is told. Pointers are never NULL and valid during the call; fd is -1 where there
+ * is none.
  */
 typedef struct {
     /**
@@ -206,8 +216,9 @@ typedef struct {
      */
     int fd;
     /**
-     * In microseconds: how long the dial (DIAL_DONE, DIAL_FAILED) or the wait (WAIT_DONE) took, or how long the connection has been
-     * borrowed (RELEASED, LEAKED, LEAK_RETURNED, and CLOSED at the end of a borrow); else 0.
+     * In microseconds: how long the dial (DIAL_DONE, DIAL_FAILED) or the wait (WAIT_DONE) took, or
+     * how long the connection has been borrowed (RELEASED, LEAKED, LEAK_RETURNED, and CLOSED at
+     * the end of a borrow); else 0.
      */
     int64_t duration_us;
     /**
@@ -219,15 +230,17 @@ typedef struct {
      */
     const char *remote_address;
     /**
-     * The failure's text, as vcp_last_error() has it; for LEAKED the pool's name and the time; or "".
+     * The failure's text, as vcp_last_error() has it; for LEAKED the pool's name and the time; or
+     * "".
      */
     const char *message;
 } vcp_event;
 
 /**
- * Told what has just happened in the pool, on the thread that caused it (what the library does in the background: on a thread of
- * its own that may block), with no lock held: it may call the library. A CLOSED descriptor is still open during the call. That an
- * asynchronous dial was ended by its deadline, its token or its pool's close may be told a moment after its completion.
+ * Told what has just happened in the pool, on the thread that caused it (what the library does in
+ * the background: on a thread of its own that may block), with no lock held: it may call the
+ * library. A CLOSED descriptor is still open during the call. That an asynchronous dial was ended
+ * by its deadline, its token or its pool's close may be told a moment after its completion.
  */
 typedef void (*vcp_event_fn)(void *user, const vcp_event *event);
 
@@ -237,18 +250,22 @@ typedef void (*vcp_event_fn)(void *user, const vcp_event *event);
 typedef void (*vcp_free_fn)(void *data);
 
 /**
- * What a pool is made with. Fill it with vcp_pool_options_init; the default of each field stands in brackets.
+ * What a pool is made with. Fill it with vcp_pool_options_init; the default of each field stands
+ * in brackets.
  *
- * In every mode idle connections are watched in the background: one whose peer closes, or (VCP_LIVENESS_STRICT) sends
- * bytes, leaves the pool within 1 s, without any borrow. Lifetime, uses and idle age are checked at borrow, at
- * give-back and in the background (within 1 s of their time); a borrowed connection is never cut. Datagram and raw
- * sockets have no hang-up: under STRICT a pending datagram or error closes them, under WATCH nothing is noticed until I/O
- * fails. A connection that cannot be watched (epoll(7) has no room) is peeked at in every mode.
+ * In every mode idle connections are watched in the background: one whose peer closes, or
+ * (VCP_LIVENESS_STRICT) sends bytes, leaves the pool within 1 s, without any borrow. Lifetime,
+ * uses and idle age are checked at borrow, at give-back and in the background (within 1 s of their
+ * time); a borrowed connection is never cut. Datagram and raw sockets have no hang-up: under
+ * STRICT a pending datagram or error closes them, under WATCH nothing is noticed until I/O fails.
+ * A connection that cannot be watched (epoll(7) has no room) is peeked at in every mode.
  *
- * Waiting: whoever has to wait draws a ticket, and what becomes free goes to the oldest ticket that it can serve. A connection
- * given back goes to a waiter of its own destination as it is, and is closed when it is its slot that an older waiter of another
- * destination (or one with VCP_DIAL_FRESH) needs. A newcomer takes nothing that an older waiter could be served with. A
- * wait that runs out is VCP_ERR_TIMEOUT with VCP_PHASE_WAITING; a waiter that timed out or was canceled swallows nothing.
+ * Waiting: a dial that has to wait draws a ticket, and what becomes free goes to the oldest ticket
+ * that it can serve. A connection given back goes to a waiter of its own destination as it is, and
+ * is closed when it is its slot that an older waiter of another destination (or one with
+ * VCP_DIAL_FRESH) needs. A newcomer takes nothing that an older waiter could be served with. A
+ * wait that runs out is VCP_ERR_TIMEOUT with VCP_PHASE_WAITING; a waiter that timed out or was
+ * canceled swallows nothing.
  */
 typedef struct {
     /**
@@ -256,7 +273,8 @@ typedef struct {
      */
     size_t size;
     /**
-     * [8] Idle connections kept per destination; 0: keep nothing, every give-back closes. Go: IdeConn.
+     * [8] Idle connections kept per destination; 0: keep nothing, every give-back closes. Go:
+     * IdeConn.
      */
     uint32_t max_idle_per_address;
     /**
@@ -264,17 +282,19 @@ typedef struct {
      */
     uint32_t max_idle;
     /**
-     * [0] Connections in all: idle, borrowed and being dialed; 0: no limit. At the limit the longest idle connection
-     * of another destination (for a FRESH dial also of its own) is closed to make room first. Go: MaxConn.
+     * [0] Connections in all: idle, borrowed and being dialed; 0: no limit. At the limit the
+     * longest idle connection of another destination (for a FRESH dial also of its own) is closed
+     * to make room first. Go: MaxConn.
      */
     uint32_t max_conns;
     /**
-     * [0] The same per destination; 0: no limit.
+     * [0] Connections per destination: idle, borrowed and being dialed; 0: no limit.
      */
     uint32_t max_conns_per_address;
     /**
-     * [0] Dials in flight at once per destination; 0: no limit. Those beyond wait their turn within the dial's timeout,
-     * whatever wait_timeout_ms says; they hold no slot, count as waiting, and not against max_waiters. One whose turn comes at max_conns waits on for a slot.
+     * [0] Dials in flight at once per destination; 0: no limit. Those beyond wait their turn
+     * within the dial's timeout, whatever wait_timeout_ms says; they hold no slot, count as
+     * waiting, and not against max_waiters. One whose turn comes at max_conns waits on for a slot.
      */
     uint32_t max_dials_per_address;
     /**
@@ -282,8 +302,8 @@ typedef struct {
      */
     uint32_t max_waiters;
     /**
-     * [0] At a limit: 0 fail at once (VCP_ERR_POOL_EXHAUSTED; as the Go library), < 0 wait as long as the dial may take, > 0
-     * wait so long.
+     * [0] At a limit: 0 fail at once (VCP_ERR_POOL_EXHAUSTED; as the Go library), < 0 wait as long
+     * as the dial may take, > 0 wait so long.
      */
     int64_t wait_timeout_ms;
     /**
@@ -295,8 +315,8 @@ typedef struct {
      */
     int64_t max_lifetime_ms;
     /**
-     * [10] Each connection's lifetime is drawn once in [1 - j, 1] of max_lifetime_ms, so that those dialed together do
-     * not end together; at most 100.
+     * [10] Each connection's lifetime is drawn once in [1 - j, 1] of max_lifetime_ms, so that
+     * those dialed together do not end together; at most 100.
      */
     uint32_t lifetime_jitter_percent;
     /**
@@ -304,8 +324,9 @@ typedef struct {
      */
     uint32_t max_uses;
     /**
-     * [0] So many idle connections are kept up in the background for each destination borrowed within the last idle_timeout_ms
-     * (90 s if that is 0); never beyond a limit, at the cost of others, or while anyone waits. After a failure 1 s passes, then 2 s, up to 60 s.
+     * [0] So many idle connections are kept up in the background for each destination borrowed
+     * within the last idle_timeout_ms (90 s if that is 0); never beyond a limit, at the cost of
+     * others, or while anyone waits. After a failure 1 s passes, then 2 s, up to 60 s.
      */
     uint32_t min_idle_per_address;
     /**
@@ -317,8 +338,8 @@ typedef struct {
      */
     int32_t reuse_order;
     /**
-     * [0] 1: at give-back check that the descriptor still is the pool's own socket (fstat(2): device and inode), and put
-     * its blocking mode back.
+     * [0] 1: at give-back check that the descriptor still is the pool's own socket (fstat(2):
+     * device and inode), and put its blocking mode back.
      */
     int32_t verify_release;
     /**
@@ -326,14 +347,14 @@ typedef struct {
      */
     int64_t dial_timeout_ms;
     /**
-     * [250] When a name has several addresses: the next one is tried so long after the last began (RFC 8305
-     * "Connection Attempt Delay"), or at once when one fails; < 0: one after another, each with its share of what remains, at
-     * least 2 s, as Go.
+     * [250] When a name has several addresses: the next one is tried so long after the last began
+     * (RFC 8305 "Connection Attempt Delay"), or at once when one fails; < 0: one after another,
+     * each with its share of what remains, at least 2 s, as Go.
      */
     int64_t fallback_delay_ms;
     /**
-     * [15000] TCP keep-alive: idle time before the first probe (TCP_KEEPIDLE, tcp(7)); < 0: keep-alive off. The kernel
-     * counts whole seconds, 1 to 32,767; a part of one is rounded up.
+     * [15000] TCP keep-alive: idle time before the first probe (TCP_KEEPIDLE, tcp(7)); < 0:
+     * keep-alive off. The kernel counts whole seconds, 1 to 32,767; a part of one is rounded up.
      */
     int64_t keepalive_idle_ms;
     /**
@@ -349,8 +370,8 @@ typedef struct {
      */
     int64_t user_timeout_ms;
     /**
-     * [NULL] An ip, an ip:port or a unix path to bind to before connecting; addresses of another family are skipped, and if
-     * none is left the dial fails with VCP_ERR_CONNECT.
+     * [NULL] An ip, an ip:port or a unix path to bind to before connecting; addresses of another
+     * family are skipped, and if none is left the dial fails with VCP_ERR_CONNECT.
      */
     const char *local_address;
     /**
@@ -362,20 +383,20 @@ typedef struct {
      */
     int32_t nonblocking;
     /**
-     * [0] How long a name's addresses serve; 0: every fresh dial asks (lookups in flight are shared). That a name does not
-     * exist is remembered for 5 s at the most, other failures never.
+     * [0] How long a name's addresses serve; 0: every fresh dial asks (lookups in flight are
+     * shared). That a name does not exist is remembered for 5 s at the most, other failures never.
      */
     int64_t dns_cache_ms;
     /**
-     * [0] After a failed dial, dials to that destination fail at once with the same error for so long; then one is let
-     * through, and the others fail at once until it has ended: its success ends this, its failure starts it anew. Failed
-     * means VCP_ERR_CONNECT, RESOLVE, CALLBACK or the pool's own dial_timeout_ms; never a caller's own shorter timeout or
-     * cancellation.
+     * [0] After a failed dial, dials to that destination fail at once with the same error for so
+     * long; then one is let through, and the others fail at once until it has ended: its success
+     * ends this, its failure starts it anew. Failed means VCP_ERR_CONNECT, RESOLVE, CALLBACK or
+     * the pool's own dial_timeout_ms; never a caller's own shorter timeout or cancellation.
      */
     int64_t fail_fast_ms;
     /**
-     * [0] A connection borrowed for longer is a leak: counted and reported (VCP_EVENT_LEAKED) once, and once more if it comes back
-     * after all (VCP_EVENT_LEAK_RETURNED); 0: none is.
+     * [0] A connection borrowed for longer is a leak: counted and reported (VCP_EVENT_LEAKED)
+     * once, and once more if it comes back after all (VCP_EVENT_LEAK_RETURNED); 0: none is.
      */
     int64_t leak_threshold_ms;
     /**
@@ -383,8 +404,8 @@ typedef struct {
      */
     const char *name;
     /**
-     * Passed to every callback. Must live until the pool is closed, its last connection given back, and every callback
-     * that began has returned.
+     * Passed to every callback. Must live until the pool is closed, its last connection given
+     * back, and every callback that began has returned.
      */
     void *user;
     /**
@@ -420,14 +441,16 @@ typedef struct {
      */
     vcp_event_fn on_event;
     /**
-     * [NULL] Frees user: once, when the pool is closed, its last connection given back and its last callback has returned; on
-     * the thread that ended last. Not when user is NULL, when vcp_pool_new fails, or in a forked child for a pool made before the fork.
+     * [NULL] Frees user: once, when the pool is closed, its last connection given back and its
+     * last callback has returned; on the thread that ended last. Not when user is NULL, when
+     * vcp_pool_new fails, or in a forked child for a pool made before the fork.
      */
     vcp_free_fn free_user;
 } vcp_pool_options;
 
 /**
- * What one dial may change. Fill it with vcp_dial_options_init; the default of each field stands in brackets.
+ * What one dial may change. Fill it with vcp_dial_options_init; the default of each field stands
+ * in brackets.
  */
 typedef struct {
     /**
@@ -435,7 +458,8 @@ typedef struct {
      */
     size_t size;
     /**
-     * [INT64_MIN: the pool's dial_timeout_ms] < 0: none; 0: passed already, the dial fails even if something is idle.
+     * [INT64_MIN: the pool's dial_timeout_ms] < 0: none; 0: passed already, the dial fails even if
+     * something is idle.
      */
     int64_t timeout_ms;
     /**
@@ -443,11 +467,13 @@ typedef struct {
      */
     int64_t wait_timeout_ms;
     /**
-     * [NULL] Ends the dial when it fires; one that has fired already fails it even if something is idle.
+     * [NULL] Ends the dial when it fires; one that has fired already fails it even if something is
+     * idle.
      */
     vcp_cancel *cancel;
     /**
-     * [NULL = ""] Connections are reused only under the same tag (a user, a TLS configuration); at most 1,024 bytes.
+     * [NULL = ""] Connections are reused only under the same tag (a user, a TLS configuration); at
+     * most 1,024 bytes.
      */
     const char *reuse_tag;
     /**
@@ -461,8 +487,8 @@ typedef struct {
 } vcp_dial_options;
 
 /**
- * What a pool has counted since it was made, and four gauges. At rest
- * dials - dial_failures + puts = idle + borrowed + gets + detached + stale_at_borrow + dirty_at_borrow + all closed_*.
+ * What a pool has counted since it was made, and four gauges. At rest dials - dial_failures + puts
+ * = idle + borrowed + gets + detached + stale_at_borrow + dirty_at_borrow + all closed_*.
  */
 typedef struct {
     /**
@@ -598,7 +624,8 @@ typedef struct {
 } vcp_completion;
 
 /**
- * What a function returns when it fails: one of the numbers below, all negative. Numbers are never reused.
+ * What a function returns when it fails: one of the numbers below, all negative. Numbers are never
+ * reused.
  */
 typedef int32_t vcp_status;
 
@@ -643,7 +670,8 @@ typedef uint32_t vcp_dial_flag;
 #define VCP_OK 0
 
 /**
- * NULL where a value is needed, a bad option, an unknown enum or flag, a negative count; also what is not supported yet.
+ * NULL where a value is needed, a bad option, an unknown enum or flag, a negative count; also what
+ * is not supported yet.
  */
 #define VCP_ERR_INVALID_ARGUMENT -1
 
@@ -658,13 +686,14 @@ typedef uint32_t vcp_dial_flag;
 #define VCP_ERR_UNKNOWN_NETWORK -3
 
 /**
- * No port, a bad port, unbalanced brackets, an over-long unix path, an unknown service or zone, invalid UTF-8, or
- * longer than 1,024 bytes.
+ * No port, a bad port, unbalanced brackets, an over-long unix path, an unknown service or zone,
+ * invalid UTF-8, or longer than 1,024 bytes.
  */
 #define VCP_ERR_INVALID_ADDRESS -4
 
 /**
- * The name has no address (of the network's family), or the resolver failed; vcp_last_errno() is the EAI_* value.
+ * The name has no address (of the network's family), or the resolver failed; vcp_last_errno() is
+ * the EAI_* value.
  */
 #define VCP_ERR_RESOLVE -5
 
@@ -719,8 +748,8 @@ typedef uint32_t vcp_dial_flag;
 #define VCP_ERR_CALLBACK -15
 
 /**
- * The system refused a resource (EMFILE, ENOBUFS, EAGAIN from thread creation). When descriptors run out (EMFILE,
- * ENFILE), the pool first closes its longest idle connection and tries once more.
+ * The system refused a resource (EMFILE, ENOBUFS, EAGAIN from thread creation). When descriptors
+ * run out (EMFILE, ENFILE), the pool first closes its longest idle connection and tries once more.
  */
 #define VCP_ERR_SYSTEM -16
 
@@ -870,7 +899,7 @@ typedef uint32_t vcp_dial_flag;
 #define VCP_CLOSE_PEER_CLOSED 7
 
 /**
- * Bytes arrived that nobody asked for.
+ * Bytes arrived while it was idle.
  */
 #define VCP_CLOSE_DIRTY 8
 
@@ -895,24 +924,26 @@ typedef uint32_t vcp_dial_flag;
 #define VCP_CLOSE_FOREIGN_FD 12
 
 /**
- * One recv(MSG_PEEK | MSG_DONTWAIT): end of stream, an error or unread bytes close it, and the next one is tried.
+ * One recv(MSG_PEEK | MSG_DONTWAIT): end of stream, an error or unread bytes close it, and the
+ * next one is tried.
  */
 #define VCP_LIVENESS_STRICT 0
 
 /**
- * The same, but unread bytes are fine (TLS session tickets).
+ * As VCP_LIVENESS_STRICT, but unread bytes are fine (TLS session tickets).
  */
 #define VCP_LIVENESS_ALLOW_DATA 1
 
 /**
- * No system call: the background watch alone decides; a hang-up is seen within 20 ms on an idle machine.
+ * No system call: the background watch alone decides; a hang-up is seen within 20 ms on an idle
+ * machine.
  */
 #define VCP_LIVENESS_WATCH 2
 
 /**
- * The one given back last: the others can grow old and go. A thread takes first the one that it gave back last itself under the same
- * spelling of network, address and tag, if that is still there: two threads that go on using their own disturb each other as little as
- * can be.
+ * The one given back last: the others can grow old and go. A thread takes first the one that it
+ * gave back last itself under the same spelling of network, address and tag, if that is still
+ * there: two threads that go on using their own disturb each other as little as can be.
  */
 #define VCP_REUSE_LIFO 0
 
@@ -971,7 +1002,8 @@ extern "C" {
 #endif // __cplusplus
 
 /**
- * The constant's name, as "VCP_ERR_TIMEOUT"; "VCP_ERR_UNKNOWN" for a number that is none. Static text, never NULL.
+ * The constant's name, as "VCP_ERR_TIMEOUT"; "VCP_ERR_UNKNOWN" for a number that is none. Static
+ * text, never NULL.
  */
 const char *vcp_status_name(int status);
 
@@ -981,21 +1013,22 @@ const char *vcp_status_name(int status);
 const char *vcp_strerror(int status);
 
 /**
- * This thread's last failure in full: what was asked for and why it failed, as
- * "dial tcp db.local:5432: 10.0.0.5:5432: connection refused; [fd00::5]:5432: network is unreachable".
- * Never NULL, "" before the first; valid until this thread's next failing call.
+ * This thread's last failure in full: what was asked for and why it failed, as "dial tcp
+ * db.local:5432: 10.0.0.5:5432: connection refused; [fd00::5]:5432: network is unreachable". Never
+ * NULL, "" before the first; valid until this thread's next failing call.
  */
 const char *vcp_last_error(void);
 
 /**
- * The number behind this thread's last failure: an errno value; the EAI_* value for VCP_ERR_RESOLVE, the callback's own
- * number for VCP_ERR_CALLBACK; 0 where there is none (VCP_ERR_TIMEOUT too).
+ * The number behind this thread's last failure: an errno value; the EAI_* value for
+ * VCP_ERR_RESOLVE, the callback's own number for VCP_ERR_CALLBACK; 0 where there is none
+ * (VCP_ERR_TIMEOUT too).
  */
 int vcp_last_errno(void);
 
 /**
- * What this thread's last failure was doing when its deadline passed: a vcp_phase, VCP_PHASE_NONE unless it was a
- * VCP_ERR_TIMEOUT.
+ * What this thread's last failure was doing when its deadline passed: a vcp_phase, VCP_PHASE_NONE
+ * unless it was a VCP_ERR_TIMEOUT.
  */
 int32_t vcp_last_phase(void);
 
@@ -1005,20 +1038,20 @@ int32_t vcp_last_phase(void);
 uint32_t vcp_version_number(void);
 
 /**
- * The same as text, as VCP_VERSION_STRING. Static, never NULL.
+ * The version of the library that is loaded, as text (VCP_VERSION_STRING). Static, never NULL.
  */
 const char *vcp_version_string(void);
 
 /**
- * Called inside a resolve callback, once per address: one literal IP each (fe80::1%eth0 too). A handle whose callback
- * has returned is VCP_ERR_INVALID_HANDLE.
+ * Called inside a resolve callback, once per address: one literal IP each (fe80::1%eth0 too). A
+ * handle whose callback has returned is VCP_ERR_INVALID_HANDLE.
  */
-int vcp_resolved_add(vcp_resolved *out,
-                     const char *ip);
+int vcp_resolved_add(vcp_resolved *out, const char *ip);
 
 /**
- * Called inside a callback that refuses: the text joins the message of the dial that fails by it, asynchronous ones
- * included. Elsewhere (in on_event too, which cannot refuse), or with NULL: VCP_ERR_INVALID_ARGUMENT.
+ * Called inside a callback that refuses: the text joins the message of the dial that fails by it,
+ * asynchronous ones included. Elsewhere (in on_event too, which cannot refuse), or with NULL:
+ * VCP_ERR_INVALID_ARGUMENT.
  */
 int vcp_set_callback_error(const char *text);
 
@@ -1034,25 +1067,27 @@ int vcp_pool_new(const vcp_pool_options *options, vcp_pool **pool);
 
 /**
  * Ends a pool. The handle is dead at once: idle connections are closed, dials in flight end with
- * VCP_ERR_POOL_CLOSED; borrowed connections stay usable by their borrowers and are really closed when given back. When
- * the last one is back, all memory is free except handle slots, which later handles reuse. When it returns, no thread of the
- * library runs the pool's on_event, or any callback of a dial in the background, and none will (it waits for those that do, unless it is
+ * VCP_ERR_POOL_CLOSED; borrowed connections stay usable by their borrowers and are really closed
+ * when given back. When the last one is back, all memory is free except handle slots, which later
+ * handles reuse. When it returns, no thread of the library runs the pool's on_event, or any
+ * callback of a dial in the background, and none will (it waits for those that do, unless it is
  * called from one). NULL is VCP_OK.
  */
 int vcp_pool_close(vcp_pool *pool);
 
 /**
- * From now on new dials, waiting ones and those in flight end with VCP_ERR_POOL_CLOSED, and what is idle is closed. Waits
- * until every borrowed connection is back (timeout_ms < 0: for ever, 0: not at all) and returns how many are still out (0: all
- * home). The handle is still to be closed. Not to be called from a callback of the same pool.
+ * New dials, waiting ones and those in flight end with VCP_ERR_POOL_CLOSED, and what is idle is
+ * closed. Waits until every borrowed connection is back (timeout_ms < 0: for ever, 0: not at all)
+ * and returns how many are still out (0: all home). The handle is still to be closed. Not to be
+ * called from a callback of the same pool.
  */
-int64_t vcp_pool_drain(vcp_pool *pool,
-                       int64_t timeout_ms);
+int64_t vcp_pool_drain(vcp_pool *pool, int64_t timeout_ms);
 
 /**
- * Cuts every connection that is borrowed now: shutdown(2), so that its borrower's I/O ends, and it is closed when given back.
- * From now on vcp_conn_read, write, try_read, try_write and wait answer VCP_ERR_POOL_CLOSED on it, never 0: a truncated
- * answer must not look like a whole one. Who reads the descriptor itself sees end of stream. The handle is still to be closed.
+ * Cuts every connection that is borrowed now: shutdown(2), so that its borrower's I/O ends, and it
+ * is closed when given back. Afterwards vcp_conn_read, write, try_read, try_write and wait answer
+ * VCP_ERR_POOL_CLOSED on it, never 0: a truncated answer must not look like a whole one. A program
+ * that reads the descriptor itself sees end of stream. The handle is still to be closed.
  */
 int vcp_pool_abort(vcp_pool *pool);
 
@@ -1062,18 +1097,17 @@ int vcp_pool_abort(vcp_pool *pool);
 int vcp_pool_close_idle(vcp_pool *pool);
 
 /**
- * Closes what is idle at one address (all its tags), and what is borrowed from there now when it is given back; NULL, NULL:
- * everywhere ("the network changed").
+ * Closes what is idle at one address (all its tags), and what is borrowed from there now when it
+ * is given back; NULL, NULL: everywhere ("the network changed").
  */
-int vcp_pool_evict(vcp_pool *pool,
-                   const char *network,
-                   const char *address);
+int vcp_pool_evict(vcp_pool *pool, const char *network, const char *address);
 
 /**
- * Dials until count connections to the destination are idle, one after another in this thread; never above a limit, and
- * nothing is closed for them. Returns how many are idle; an error only if none is. options may be NULL; their
- * timeout_ms bounds the whole call, reuse_tag belongs to the destination, flags must not hold VCP_DIAL_REUSE_ONLY. A
- * connection dialed so is "reused" for its first borrower.
+ * Dials until count connections to the destination are idle, one after another in this thread;
+ * never above a limit, and nothing is closed for them. Returns how many are idle; an error only if
+ * none is. options may be NULL; their timeout_ms bounds the whole call, reuse_tag belongs to the
+ * destination, flags must not hold VCP_DIAL_REUSE_ONLY. A connection dialed so is "reused" for its
+ * first borrower.
  */
 int vcp_pool_warm(vcp_pool *pool,
                   const char *network,
@@ -1087,41 +1121,32 @@ int vcp_pool_warm(vcp_pool *pool,
 int64_t vcp_pool_conn_count(vcp_pool *pool);
 
 /**
- * How many connections are idle at one address, whatever their tag; NULL, NULL: at all. Never resolves a name. Go:
- * ConnNumIde.
+ * How many connections are idle at one address, whatever their tag; NULL, NULL: at all. Never
+ * resolves a name. Go: ConnNumIde.
  */
-int64_t vcp_pool_idle_count(vcp_pool *pool,
-                            const char *network,
-                            const char *address);
+int64_t vcp_pool_idle_count(vcp_pool *pool, const char *network, const char *address);
 
 /**
- * Gives the pool a connected socket that the program dialed or accepted, filed under the given destination; any
- * connected socket may be put under any network. reuse_tag may be NULL. The pool takes the descriptor only on success, and
- * sets it close-on-exec. Fails with VCP_ERR_NOT_REUSABLE (dead, dirty, not connected, not a socket), VCP_ERR_IDLE_FULL,
- * VCP_ERR_POOL_EXHAUSTED, or VCP_ERR_INVALID_ARGUMENT for a number that a pool of this process has already. Go: Put.
+ * Gives the pool a connected socket that the program dialed or accepted, filed under the given
+ * destination; any connected socket may be put under any network. reuse_tag may be NULL. The pool
+ * takes the descriptor only on success, and sets it close-on-exec. Fails with VCP_ERR_NOT_REUSABLE
+ * (dead, dirty, not connected, not a socket), VCP_ERR_IDLE_FULL, VCP_ERR_POOL_EXHAUSTED, or
+ * VCP_ERR_INVALID_ARGUMENT for a number that a pool of this process has already. Go: Put.
  */
-int vcp_pool_put(vcp_pool *pool,
-                 int fd,
-                 const char *network,
-                 const char *address,
-                 const char *reuse_tag);
+int vcp_pool_put(vcp_pool *pool, int fd, const char *network, const char *address, const char *reuse_tag);
 
 /**
- * As vcp_pool_put, filed under its peer's address ("tcp", "udp", "unix", ... without a tag). A socket whose peer has no
- * address is VCP_ERR_NOT_REUSABLE. Go: Add.
+ * As vcp_pool_put, filed under its peer's address ("tcp", "udp", "unix", ... without a tag). A
+ * socket whose peer has no address is VCP_ERR_NOT_REUSABLE. Go: Add.
  */
-int vcp_pool_add(vcp_pool *pool,
-                 int fd);
+int vcp_pool_add(vcp_pool *pool, int fd);
 
 /**
- * Gives an idle connection's descriptor away: the caller owns it, the pool no longer counts it, and it comes back only by
- * put or add. Never dials: VCP_ERR_NOT_AVAILABLE when nothing is idle. A connection with user data is not given away; its
- * data could not follow. Go: Get.
+ * Gives an idle connection's descriptor away: the caller owns it, the pool no longer counts it,
+ * and it comes back only by put or add. Never dials: VCP_ERR_NOT_AVAILABLE when nothing is idle. A
+ * connection with user data is not given away; its data could not follow. Go: Get.
  */
-int vcp_pool_get(vcp_pool *pool,
-                 const char *network,
-                 const char *address,
-                 const char *reuse_tag);
+int vcp_pool_get(vcp_pool *pool, const char *network, const char *address, const char *reuse_tag);
 
 /**
  * Writes the pool's counters. size is sizeof *stats; of a shorter one what fits is written.
@@ -1129,16 +1154,14 @@ int vcp_pool_get(vcp_pool *pool,
 int vcp_pool_stats(vcp_pool *pool, vcp_stats *stats, size_t size);
 
 /**
- * Writes a report into buffer, terminated, and returns its whole length in bytes without the NUL, as snprintf(3): if that is not
- * below size the text was cut off, and the call is to be repeated with more room (and again: the pool goes on). buffer may be NULL
- * if size is 0. Every form carries the pool's name. TEXT and JSON list destinations and, with leak_threshold_ms, what is
- * borrowed for too long; OPENMETRICS (version 1.0) has the pool's numbers only, labelled pool="name". The layout of TEXT may change;
- * names in the other two do not.
+ * Writes a report into buffer, terminated, and returns its whole length in bytes without the NUL,
+ * as snprintf(3): if that is not below size the text was cut off, and the call is to be repeated
+ * with more room (and again: the pool goes on). buffer may be NULL if size is 0. Every form
+ * carries the pool's name. TEXT and JSON list destinations and, with leak_threshold_ms, what is
+ * borrowed for too long; OPENMETRICS (version 1.0) has the pool's numbers only, labelled
+ * pool="name". The layout of TEXT may change; names in the other two do not.
  */
-int64_t vcp_pool_describe(vcp_pool *pool,
-                          int32_t format,
-                          char *buffer,
-                          size_t size);
+int64_t vcp_pool_describe(vcp_pool *pool, int32_t format, char *buffer, size_t size);
 
 /**
  * Fills the options with their defaults. size is sizeof *options.
@@ -1151,29 +1174,35 @@ int vcp_dial_options_init(vcp_dial_options *options, size_t size);
 int vcp_dial(vcp_pool *pool, const char *network, const char *address, vcp_conn **conn);
 
 /**
- * Borrows a connection: an idle one of the destination that is fit, else a new one. Returns its descriptor, which is
- * borrowed (never close(2) it), and sets *conn; a failure sets *conn to NULL.
+ * Borrows a connection: an idle one of the destination that is fit, else a new one. Returns its
+ * descriptor, which is borrowed (never close(2) it), and sets *conn; a failure sets *conn to NULL.
  *
- * Networks, as Go: tcp tcp4 tcp6 udp udp4 udp6 unix unixgram unixpacket, and raw ip ip4 ip6 with their protocol
- * (ip4:icmp, ip6:58). Addresses: host:port, [v6%zone]:port, :port (loopback: 127.0.0.1, or ::1 for the 6 networks), service
- * names for ports (services(5)); a path or @abstract for unix networks, at most 107 bytes; a bare host for ip networks.
- * An empty port is invalid, port 0 is dialed as given. A literal of the wrong family (tcp4, [::1]:80) is
+ * Networks, as Go: tcp tcp4 tcp6 udp udp4 udp6 unix unixgram unixpacket, and raw ip ip4 ip6 with
+ * their protocol (ip4:icmp, ip6:58). Addresses: host:port, [v6%zone]:port, :port (loopback:
+ * 127.0.0.1, or ::1 for the 6 networks), service names for ports (services(5)); a path or
+ * @abstract for unix networks, at most 107 bytes; a bare host for ip networks. An empty port is
+ * invalid, port 0 is dialed as given. A literal of the wrong family (tcp4, [::1]:80) is
  * VCP_ERR_RESOLVE. IPv4 mapped into IPv6 is IPv4, as in Go.
  *
- * Resolving. A name is looked up only for a new connection, by one getaddrinfo(3) for both families (hosts file, search domains
- * and nsswitch.conf(5) hold), on a thread of the library: the dial ends on time even if the name server hangs. Dials of one name at
- * the same time share one lookup; what it answers too late is dropped, or kept for dns_cache_ms. At most 64 names are looked
- * up at once; names that timed out within the last minute get at most half of these places.
+ * Resolving. A name is looked up only for a new connection, by one getaddrinfo(3) for both
+ * families (hosts file, search domains and nsswitch.conf(5) hold), on a thread of the library: the
+ * dial ends on time even if the name server hangs. Dials of one name at the same time share one
+ * lookup; what it answers too late is dropped, or kept for dns_cache_ms. At most 64 names are
+ * looked up at once; names that timed out within the last minute get at most half of these places.
  *
- * Racing. A name's addresses are tried as RFC 8305 has it: families interleaved after the system's order (RFC 6724), the first
- * one's family first; the next one after fallback_delay_ms (section 5), or at once when one fails; at most 6 at once, of which
- * the oldest makes room after 2 s; the first to connect wins and the others are closed. Where a resolve callback delivers IPv4 first, IPv6 gets 50 ms to arrive
- * (section 3). An address that failed within the last minute, or was unanswered when another one won, is tried last.
+ * Racing. A name's addresses are tried as RFC 8305 has it: families interleaved after the system's
+ * order (RFC 6724), the first one's family first; the next one after fallback_delay_ms (section
+ * 5), or at once when one fails; at most 6 at once, of which the oldest makes room after 2 s; the
+ * first to connect wins and the others are closed. Where a resolve callback delivers IPv4 first,
+ * IPv6 gets 50 ms to arrive (section 3). An address that failed within the last minute, or was
+ * unanswered when another one won, is tried last.
  *
- * Errors. VCP_ERR_CONNECT names every address tried with its error, and vcp_last_errno() is the first address's.
- * VCP_ERR_TIMEOUT: vcp_last_phase() says whether it was waiting, resolving, connecting or opening (in a hook). VCP_ERR_POOL_EXHAUSTED: at a limit,
- * and not waiting. VCP_ERR_CANCELED: the token fired. VCP_ERR_CALLBACK: a callback refused. VCP_ERR_SYSTEM: no
- * descriptor, memory or thread was to be had; on EMFILE the longest idle connection is closed first and the dial tries once more.
+ * Errors. VCP_ERR_CONNECT names every address tried with its error, and vcp_last_errno() is the
+ * first address's. VCP_ERR_TIMEOUT: vcp_last_phase() says whether it was waiting, resolving,
+ * connecting or opening (in a hook). VCP_ERR_POOL_EXHAUSTED: at a limit, and not waiting.
+ * VCP_ERR_CANCELED: the token fired. VCP_ERR_CALLBACK: a callback refused. VCP_ERR_SYSTEM: no
+ * descriptor, memory or thread was to be had; on EMFILE the longest idle connection is closed
+ * first and the dial tries once more.
  */
 int vcp_dial_with(vcp_pool *pool,
                   const char *network,
@@ -1182,16 +1211,19 @@ int vcp_dial_with(vcp_pool *pool,
                   vcp_conn **conn);
 
 /**
- * Borrows a connection without ever blocking. What an idle connection answers is returned at once, as by vcp_dial_with: the
- * descriptor, and *conn. What is known to fail at once (arguments, a limit when not waiting, a token that fired, fail_fast_ms) is
- * returned at once too. Otherwise VCP_ERR_IN_PROGRESS, *conn is NULL, and the answer comes through the queue exactly once,
- * with token; cancellation, the deadline and the close of the pool are answers too. With VCP_DIAL_QUEUED every answer comes through the
- * queue and the call returns VCP_OK; only bad arguments and handles are returned. A pool with on_reuse answers hits through
- * the queue. conn is written before the call returns, and not kept; text is copied.
+ * Borrows a connection without ever blocking. What an idle connection answers is returned at once,
+ * as by vcp_dial_with: the descriptor, and *conn. What is known to fail at once (arguments, a
+ * limit when not waiting, a token that fired, fail_fast_ms) is returned at once too. Otherwise
+ * VCP_ERR_IN_PROGRESS, *conn is NULL, and the answer comes through the queue exactly once, with
+ * token; cancellation, the deadline and the close of the pool are answers too. With
+ * VCP_DIAL_QUEUED every answer comes through the queue and the call returns VCP_OK; only bad
+ * arguments and handles are returned. A pool with on_reuse answers hits through the queue. conn is
+ * written before the call returns, and not kept; text is copied.
  *
- * The dial is driven by the library's one background thread; callbacks and hooks of the pool run on helper threads (at most 64 at
- * once), never on the background thread and never on the caller. It waits at a limit in one line with blocking dials. A
- * completion may be a success that was already on its way when the token fired.
+ * The dial is driven by the library's one background thread; callbacks and hooks of the pool run
+ * on helper threads (at most 64 at once), never on the background thread and never on the caller.
+ * It waits at a limit in one line with blocking dials. A completion may be a success that was
+ * already on its way when the token fired.
  */
 int vcp_dial_async(vcp_pool *pool,
                    const char *network,
@@ -1202,15 +1234,16 @@ int vcp_dial_async(vcp_pool *pool,
                    vcp_conn **conn);
 
 /**
- * The connection's descriptor: borrowed, valid until close or detach. Do I/O on it; before closing, take it out of your
- * epoll set, uv_poll or ring and end that I/O: it stays open in the pool. Socket options that you change stay.
+ * The connection's descriptor: borrowed, valid until close or detach. Do I/O on it; before
+ * closing, take it out of your epoll set, uv_poll or ring and end that I/O: it stays open in the
+ * pool. Socket options that you change stay.
  */
 int vcp_conn_raw_fd(vcp_conn *conn);
 
 /**
- * Takes the connection out of the pool: returns its descriptor, which the caller owns from now on; the handle is dead.
- * User data is the caller's (take it before; its destructor does not run). While a read or write of it runs:
- * VCP_ERR_INVALID_ARGUMENT. Go: RawConn.
+ * Takes the connection out of the pool: returns its descriptor, which is the caller's; the handle
+ * is dead. User data is the caller's (take it before; its destructor does not run). While a read
+ * or write of it runs: VCP_ERR_INVALID_ARGUMENT. Go: RawConn.
  */
 int vcp_conn_detach(vcp_conn *conn);
 
@@ -1220,7 +1253,8 @@ int vcp_conn_detach(vcp_conn *conn);
 int vcp_conn_discard(vcp_conn *conn);
 
 /**
- * 1: it came from the pool, 0: it was dialed for this call. (Not that anyone spoke on it: put connections are "reused" too.)
+ * 1: it came from the pool, 0: it was dialed for this call. (Not that anyone spoke on it: put
+ * connections are "reused" too.)
  */
 int vcp_conn_is_reused(vcp_conn *conn);
 
@@ -1230,11 +1264,12 @@ int vcp_conn_is_reused(vcp_conn *conn);
 int64_t vcp_conn_uses(vcp_conn *conn);
 
 /**
- * Asked before close, after a failed read or write: 1 if the same request deserves one more try on another connection,
- * because this one was reused, ended by end of stream or an I/O error (not a timeout or a token), and no byte was read in this
- * borrow: most likely the peer had closed it before the request arrived. It may also have read the request and failed
- * before answering, so retry what may be done twice (RFC 9110, 9.2.2). Only vcp_conn_* calls are seen, not I/O on the raw
- * descriptor.
+ * Asked before close, after a failed read or write: 1 if the same request deserves one more try on
+ * another connection, because this one was reused, ended by end of stream or an I/O error (not a
+ * timeout or a token), and no byte was read in this borrow: most likely the peer had closed it
+ * before the request arrived. It may also have read the request and failed before answering, so
+ * retry what may be done twice (RFC 9110, 9.2.2). Only vcp_conn_* calls are seen, not I/O on the
+ * raw descriptor.
  */
 int vcp_conn_should_retry(vcp_conn *conn);
 
@@ -1244,20 +1279,20 @@ int vcp_conn_should_retry(vcp_conn *conn);
 int vcp_conn_set_liveness(vcp_conn *conn, int32_t liveness);
 
 /**
- * Gives the connection back: it is kept for the next borrower, or closed if it was discarded, is unfit or there is no room.
- * VCP_OK either way; a second close is VCP_ERR_CONN_CLOSED. NULL is VCP_OK. A read or write that runs on another thread ends
- * with VCP_ERR_CONN_CLOSED first, and then the connection is not kept.
+ * Gives the connection back: it is kept for the next borrower, or closed if it was discarded, is
+ * unfit or there is no room. VCP_OK either way; a second close is VCP_ERR_CONN_CLOSED. NULL is
+ * VCP_OK. A read or write that runs on another thread ends with VCP_ERR_CONN_CLOSED first, and
+ * then the connection is not kept.
  */
 int vcp_conn_close(vcp_conn *conn);
 
 /**
- * As read(2), in blocking and non-blocking mode alike: waits for the first byte, honours the deadline, retries EINTR,
- * 0 at end of stream. On a datagram socket one datagram. Any failure, a timeout and end of stream included, marks the
- * connection discarded: a late answer must not reach the next borrower.
+ * As read(2), in blocking and non-blocking mode alike: waits for the first byte, honours the
+ * deadline, retries EINTR, 0 at end of stream. On a datagram socket one datagram. Any failure, a
+ * timeout and end of stream included, marks the connection discarded: a late answer must not reach
+ * the next borrower.
  */
-int64_t vcp_conn_read(vcp_conn *conn,
-                      void *buffer,
-                      size_t size);
+int64_t vcp_conn_read(vcp_conn *conn, void *buffer, size_t size);
 
 /**
  * Writes all of it and returns size, or fails; as vcp_conn_read otherwise. Never raises SIGPIPE.
@@ -1265,48 +1300,46 @@ int64_t vcp_conn_read(vcp_conn *conn,
 int64_t vcp_conn_write(vcp_conn *conn, const void *buffer, size_t size);
 
 /**
- * As read(2), without waiting, whatever the descriptor's mode: VCP_ERR_WOULD_BLOCK when there is nothing now.
+ * As read(2), without waiting, whatever the descriptor's mode: VCP_ERR_WOULD_BLOCK when there is
+ * nothing now.
  */
 int64_t vcp_conn_try_read(vcp_conn *conn, void *buffer, size_t size);
 
 /**
- * As write(2), without waiting, whatever the descriptor's mode; may move a part. VCP_ERR_WOULD_BLOCK when there is no room
- * now.
+ * As write(2), without waiting, whatever the descriptor's mode; may move a part.
+ * VCP_ERR_WOULD_BLOCK when there is no room now.
  */
-int64_t vcp_conn_try_write(vcp_conn *conn,
-                           const void *buffer,
-                           size_t size);
+int64_t vcp_conn_try_write(vcp_conn *conn, const void *buffer, size_t size);
 
 /**
- * Waits until at least one of the events (VCP_READABLE, VCP_WRITABLE) holds, and returns those that hold. The earlier
- * of the deadlines asked for, the token, and a close end it. A wait that fails discards the connection as a failed read or write would.
+ * Waits until at least one of the events (VCP_READABLE, VCP_WRITABLE) holds, and returns those
+ * that hold. The earlier of the deadlines asked for, the token, and a close end it. A wait that
+ * fails discards the connection as a failed read or write would.
  */
-int vcp_conn_wait(vcp_conn *conn,
-                  int32_t events);
+int vcp_conn_wait(vcp_conn *conn, int32_t events);
 
 /**
- * Until when reads and writes of this borrow may take, from now; < 0: no deadline; 0 has passed already. Running ones follow
- * it. Binds vcp_conn_* calls, not I/O on the raw descriptor, and ends with the borrow.
+ * Until when reads and writes of this borrow may take, from now; < 0: no deadline; 0 has passed
+ * already. Running ones follow it. Binds vcp_conn_* calls, not I/O on the raw descriptor, and ends
+ * with the borrow.
  */
-int vcp_conn_set_deadline(vcp_conn *conn,
-                          int64_t timeout_ms);
+int vcp_conn_set_deadline(vcp_conn *conn, int64_t timeout_ms);
 
 /**
- * The same for reads.
+ * As vcp_conn_set_deadline, for reads only.
  */
 int vcp_conn_set_read_deadline(vcp_conn *conn, int64_t timeout_ms);
 
 /**
- * The same for writes.
+ * As vcp_conn_set_deadline, for writes only.
  */
 int vcp_conn_set_write_deadline(vcp_conn *conn, int64_t timeout_ms);
 
 /**
- * The token that ends this borrow's reads, writes and waits with VCP_ERR_CANCELED, running ones included; NULL: none.
- * One that ends so discards the connection.
+ * The token that ends this borrow's reads, writes and waits with VCP_ERR_CANCELED, running ones
+ * included; NULL: none. One that ends so discards the connection.
  */
-int vcp_conn_set_cancel(vcp_conn *conn,
-                        vcp_cancel *cancel);
+int vcp_conn_set_cancel(vcp_conn *conn, vcp_cancel *cancel);
 
 /**
  * The connection's own address, as in vcp_dial; "" for a unix socket without a name.
@@ -1324,11 +1357,10 @@ int64_t vcp_conn_remote_address(vcp_conn *conn, char *buffer, size_t size);
 int64_t vcp_conn_network(vcp_conn *conn, char *buffer, size_t size);
 
 /**
- * The address of its destination, in canonical form (numbers for service names, the shortest form of an IP literal).
+ * The address of its destination, in canonical form (numbers for service names, the shortest form
+ * of an IP literal).
  */
-int64_t vcp_conn_address(vcp_conn *conn,
-                         char *buffer,
-                         size_t size);
+int64_t vcp_conn_address(vcp_conn *conn, char *buffer, size_t size);
 
 /**
  * The reuse tag of its destination.
@@ -1336,19 +1368,20 @@ int64_t vcp_conn_address(vcp_conn *conn,
 int64_t vcp_conn_reuse_tag(vcp_conn *conn, char *buffer, size_t size);
 
 /**
- * Lets a pointer of the program ride on the connection, through idle periods too: a TLS session, a parser. free_data
- * (may be NULL) runs once, before the descriptor is closed, on the thread that closes it (a helper thread of the library
- * for background work), with the descriptor in non-blocking mode; not after detach, and not in a forked child. Setting it again frees what
- * was there, at once and with the descriptor as it is, unless it is the same pointer; data NULL frees it and sets none, and free_data is not
- * called with NULL. A set_data that fails leaves the data yours. What free_data writes by itself (SSL_shutdown does) may raise SIGPIPE where
- * the peer has gone: the library raises none, and ignores none for you.
+ * Lets a pointer of the program ride on the connection, through idle periods too: a TLS session, a
+ * parser. free_data (may be NULL) runs once, before the descriptor is closed, on the thread that
+ * closes it (a helper thread of the library for background work), with the descriptor in
+ * non-blocking mode; not after detach, and not in a forked child. Setting it again frees what was
+ * there, at once and with the descriptor as it is, unless it is the same pointer; data NULL frees
+ * it and sets none, and free_data is not called with NULL. A set_data that fails leaves the data
+ * yours. What free_data writes by itself (SSL_shutdown does) may raise SIGPIPE where the peer has
+ * gone: the library raises none, and ignores none for you.
  */
-int vcp_conn_set_data(vcp_conn *conn,
-                      void *data,
-                      vcp_free_fn free_data);
+int vcp_conn_set_data(vcp_conn *conn, void *data, vcp_free_fn free_data);
 
 /**
- * The pointer given to vcp_conn_set_data; NULL if there is none, and for a handle that is not live.
+ * The pointer given to vcp_conn_set_data; NULL if there is none, and for a handle that is not
+ * live.
  */
 void *vcp_conn_data(vcp_conn *conn);
 
@@ -1358,14 +1391,16 @@ void *vcp_conn_data(vcp_conn *conn);
 int vcp_cancel_new(vcp_cancel **cancel);
 
 /**
- * Fires the token, for ever: all that carry it end with VCP_ERR_CANCELED, now and later. From any thread and, as the only
- * function of this library, from a signal handler: it takes no lock and no memory, keeps errno, and a failure
- * (VCP_ERR_INVALID_HANDLE) does not become this thread's last error.
+ * Fires the token, for ever: all that carry it end with VCP_ERR_CANCELED, now and later. From any
+ * thread and, as the only function of this library, from a signal handler: it takes no lock and no
+ * memory, keeps errno, and a failure (VCP_ERR_INVALID_HANDLE) does not become this thread's last
+ * error.
  */
 int vcp_cancel_fire(vcp_cancel *cancel);
 
 /**
- * Frees a token, without firing it; safe right after firing it. What carries it keeps what it needs. NULL is VCP_OK.
+ * Frees a token, without firing it; safe right after firing it. What carries it keeps what it
+ * needs. NULL is VCP_OK.
  */
 int vcp_cancel_free(vcp_cancel *cancel);
 
@@ -1375,25 +1410,24 @@ int vcp_cancel_free(vcp_cancel *cancel);
 int vcp_queue_new(vcp_queue **queue);
 
 /**
- * A descriptor that is readable exactly while a completion waits, for epoll, libuv, io_uring or poll: never read, written or
- * closed by the program, and valid until vcp_queue_free. With EPOLLET call vcp_queue_next until it returns 0: while one waits, another
- * makes no new edge. A forked child asks again: it has an empty queue, with a descriptor of its
- * own.
+ * A descriptor that is readable exactly while a completion waits, for epoll, libuv, io_uring or
+ * poll: never read, written or closed by the program, and valid until vcp_queue_free. With EPOLLET
+ * call vcp_queue_next until it returns 0: while one waits, another makes no new edge. A forked
+ * child asks again: it has an empty queue, with a descriptor of its own.
  */
 int vcp_queue_fd(vcp_queue *queue);
 
 /**
- * Fetches the oldest completion: 1 and *completion is filled, or 0 and nothing waits. size is sizeof *completion; one shorter than
- * version 0.1's is VCP_ERR_INVALID_ARGUMENT, and the completion stays. That of a failed dial sets this thread's last error. Never
- * blocks.
+ * Fetches the oldest completion: 1 and *completion is filled, or 0 and nothing waits. size is
+ * sizeof *completion; one shorter than version 0.1's is VCP_ERR_INVALID_ARGUMENT, and the
+ * completion stays. That of a failed dial sets this thread's last error. Never blocks.
  */
-int vcp_queue_next(vcp_queue *queue,
-                   vcp_completion *completion,
-                   size_t size);
+int vcp_queue_next(vcp_queue *queue, vcp_completion *completion, size_t size);
 
 /**
- * Frees a queue and closes its descriptor (take it out of your event loop before). Dials in flight for it are canceled, and nothing is
- * told of them any more; connections of completions that were not fetched are given back. NULL is VCP_OK.
+ * Frees a queue and closes its descriptor (take it out of your event loop before). Dials in flight
+ * for it are canceled, and nothing is told of them any more; connections of completions that were
+ * not fetched are given back. NULL is VCP_OK.
  */
 int vcp_queue_free(vcp_queue *queue);
 

@@ -1,4 +1,5 @@
-//! The program's callbacks as the lower layers call them: with C's texts and handles, and their answers as errors.
+//! The program's callbacks as the lower layers call them: with C's texts and handles, and their
+//! answers as errors.
 
 use std::ffi::{c_char, c_void, CString};
 use std::os::fd::RawFd;
@@ -39,7 +40,7 @@ pub(crate) struct UserCallbacks {
     pub(crate) free_user: vcp_free_fn,
 }
 
-/// They, as the lower layers call them.
+/// `UserCallbacks` as the traits that the lower layers call.
 struct CallbackAdapter {
     c: UserCallbacks,
     /// The pool exists, so that `user` is to be freed after its last callback.
@@ -58,7 +59,8 @@ impl Drop for CallbackAdapter {
     }
 }
 
-// SAFETY: the header tells the program on which threads its callbacks run; `user` is only passed on to them.
+// SAFETY: the header tells the program on which threads its callbacks run; `user` is only passed on
+// to them.
 unsafe impl Send for CallbackAdapter {}
 // SAFETY: as above.
 unsafe impl Sync for CallbackAdapter {}
@@ -79,7 +81,8 @@ fn c_text(text: &str) -> CString {
 pub(crate) struct FreeUser(Arc<CallbackAdapter>);
 
 impl FreeUser {
-    /// The pool has been made, so `user` is freed at the pool's end. (Where vcp_pool_new fails it stays the program's.)
+    /// The pool has been made, so `user` is freed at the pool's end. (Where vcp_pool_new fails it
+    /// stays the program's.)
     pub(crate) fn arm(self) {
         self.0.is_in_use.store(true, Release);
     }
@@ -169,7 +172,7 @@ impl Observer for CallbackAdapter {
         let before = fork::generation();
         // SAFETY: texts that end in NUL, all valid until it returns.
         run_on_event(|| unsafe { on_event(self.c.user, &record) });
-        // It may have forked: whoever goes on in the child sees that what it holds is inherited.
+        // It may have forked: then what goes on in the child sees that what it holds is inherited.
         fork::has_come_back_in_a_child(before);
     }
 }
@@ -196,7 +199,8 @@ impl DialCallbacks for CallbackAdapter {
         if answer.0 != 0 {
             return Err(refused("rewrite", answer));
         }
-        // The last byte stays 0 whatever the callback wrote before it: nothing is read beyond the buffer.
+        // The last byte stays 0 whatever the callback wrote before it: nothing is read beyond the
+        // buffer.
         out[LONGEST_TEXT] = 0;
         // SAFETY: terminated.
         let text = unsafe {

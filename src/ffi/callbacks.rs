@@ -9,11 +9,11 @@ use super::handles::{vcp_resolved, ResolvedHandle};
 use crate::handle::Kept;
 use crate::pool::runtime::runtime;
 use crate::sys::fork;
-use crate::values::address;
 use crate::values::error::{Error, Status};
+use crate::values::host_port;
 
-/// Called inside a resolve callback, once per address: one literal IP each (fe80::1%eth0 too). A handle whose callback
-/// has returned is VCP_ERR_INVALID_HANDLE.
+/// Called inside a resolve callback, once per address: one literal IP each (fe80::1%eth0 too). A
+/// handle whose callback has returned is VCP_ERR_INVALID_HANDLE.
 #[no_mangle]
 pub unsafe extern "C" fn vcp_resolved_add(out: *mut vcp_resolved, ip: *const c_char) -> c_int {
     guard(|| {
@@ -25,25 +25,26 @@ pub unsafe extern "C" fn vcp_resolved_add(out: *mut vcp_resolved, ip: *const c_c
         })?;
         // SAFETY: the program's promise.
         let text = unsafe { text::required(ip, "ip", Status::InvalidAddress) }?;
-        let address = address::parse_ip(text, &runtime().names)?;
+        let address = host_port::parse_ip(text, &runtime().names)?;
         resolved.0.add(address);
         Ok(0)
     })
 }
 
-/// Called inside a callback that refuses: the text joins the message of the dial that fails by it, asynchronous ones
-/// included. Elsewhere (in on_event too, which cannot refuse), or with NULL: VCP_ERR_INVALID_ARGUMENT.
+/// Called inside a callback that refuses: the text joins the message of the dial that fails by it,
+/// asynchronous ones included. Elsewhere (in on_event too, which cannot refuse), or with NULL:
+/// VCP_ERR_INVALID_ARGUMENT.
 #[no_mangle]
 pub unsafe extern "C" fn vcp_set_callback_error(text: *const c_char) -> c_int {
     guard(|| {
         // SAFETY: the program's promise.
         let text = unsafe { text::required(text, "text", Status::InvalidArgument) }?;
         let is_heard = with_running(|running| match running.last_mut() {
-            Some(Running::MayRefuse(said)) => {
+            Some(RunningCallback::MayRefuse(said)) => {
                 *said = Some(text.to_owned());
                 true
             }
-            Some(Running::IsTold) | None => false,
+            Some(RunningCallback::IsTold) | None => false,
         });
         if is_heard == Some(true) {
             Ok(0)
@@ -55,7 +56,7 @@ pub unsafe extern "C" fn vcp_set_callback_error(text: *const c_char) -> c_int {
 }
 
 /// A callback that runs on this thread.
-enum Running {
+enum RunningCallback {
     /// What it has said of its refusal.
     MayRefuse(Option<String>),
     /// on_event. It may run inside one that may refuse, for which it does not speak.
@@ -64,35 +65,36 @@ enum Running {
 
 thread_local! {
     /// The innermost last.
-    static RUNNING: RefCell<Vec<Running>> = const { RefCell::new(Vec::new()) };
+    static RUNNING: RefCell<Vec<RunningCallback>> = const { RefCell::new(Vec::new()) };
 }
 
-/// `None`: this thread is ending, and its place is gone already (a destructor of pthread_key_create(3) calls us). Then a refusal
-/// is told without its text.
-fn with_running<T>(look: impl FnOnce(&mut Vec<Running>) -> T) -> Option<T> {
+/// `None`: this thread is ending, and its place is gone already (a destructor of
+/// pthread_key_create(3) calls us). Then a refusal is told without its text.
+fn with_running<T>(change: impl FnOnce(&mut Vec<RunningCallback>) -> T) -> Option<T> {
     RUNNING
-        .try_with(|running| look(&mut running.borrow_mut()))
+        .try_with(|running| change(&mut running.borrow_mut()))
         .ok()
 }
 
 /// Runs on_event.
 pub(crate) fn run_on_event(on_event: impl FnOnce()) {
-    with_running(|running| running.push(Running::IsTold));
+    with_running(|running| running.push(RunningCallback::IsTold));
     on_event();
     with_running(Vec::pop);
 }
 
 /// Runs a callback; returns its number and what it said.
 pub(crate) fn run_callback(callback: impl FnOnce() -> c_int) -> (c_int, Option<String>) {
-    with_running(|running| running.push(Running::MayRefuse(None)));
+    with_running(|running| running.push(RunningCallback::MayRefuse(None)));
     let own = fork::generation();
     let number = callback();
     let said = match with_running(Vec::pop).flatten() {
-        Some(Running::MayRefuse(said)) => said,
-        Some(Running::IsTold) | None => None,
+        Some(RunningCallback::MayRefuse(said)) => said,
+        Some(RunningCallback::IsTold) | None => None,
     };
     if fork::has_come_back_in_a_child(own) {
-        // The callback has forked, and the child came back here: what called it belongs to the parent.
+        // The callback has forked, and the child came back here: what called it belongs to the
+        // parent.
         return (-1, Some("the process was forked inside it".to_owned()));
     }
     (number, said)

@@ -26,9 +26,10 @@ pub unsafe extern "C" fn vcp_cancel_new(cancel: *mut *mut vcp_cancel) -> c_int {
     })
 }
 
-/// Fires the token, for ever: all that carry it end with VCP_ERR_CANCELED, now and later. From any thread and, as the only
-/// function of this library, from a signal handler: it takes no lock and no memory, keeps errno, and a failure
-/// (VCP_ERR_INVALID_HANDLE) does not become this thread's last error.
+/// Fires the token, for ever: all that carry it end with VCP_ERR_CANCELED, now and later. From any
+/// thread and, as the only function of this library, from a signal handler: it takes no lock and no
+/// memory, keeps errno, and a failure (VCP_ERR_INVALID_HANDLE) does not become this thread's last
+/// error.
 #[no_mangle]
 pub extern "C" fn vcp_cancel_fire(cancel: *mut vcp_cancel) -> c_int {
     keep_errno(|| {
@@ -43,7 +44,8 @@ pub extern "C" fn vcp_cancel_fire(cancel: *mut vcp_cancel) -> c_int {
     })
 }
 
-/// Frees a token, without firing it; safe right after firing it. What carries it keeps what it needs. NULL is VCP_OK.
+/// Frees a token, without firing it; safe right after firing it. What carries it keeps what it
+/// needs. NULL is VCP_OK.
 #[no_mangle]
 pub extern "C" fn vcp_cancel_free(cancel: *mut vcp_cancel) -> c_int {
     guard(|| {

@@ -6,9 +6,10 @@ use std::ffi::{c_char, c_int};
 use crate::ffi::status::vcp_status;
 use crate::values::error::{Error, Phase};
 
-/// The message stays in one buffer that only grows, so that a pointer to the last but one message, as it arises from
-/// `printf("%d %s", vcp_dial(...), vcp_last_error())`, is stale text and not freed memory.
-struct Last {
+/// The message stays in one buffer that only grows, so that a pointer to the last but one message,
+/// as it arises from `printf("%d %s", vcp_dial(...), vcp_last_error())`, is stale text and not
+/// freed memory.
+struct LastError {
     message: Vec<u8>,
     number: i32,
     phase: Phase,
@@ -18,17 +19,17 @@ struct Last {
 const USUAL_LENGTH: usize = 1024;
 
 thread_local! {
-    static LAST: RefCell<Option<Last>> = const { RefCell::new(None) };
+    static LAST: RefCell<Option<LastError>> = const { RefCell::new(None) };
 }
 
 /// Remembers a failure as this thread's last one.
 pub(crate) fn remember(error: Error) -> vcp_status {
     let status = error.status as vcp_status;
-    // A thread that is ending may have lost the place already (a destructor of pthread_key_create(3) calls us): then
-    // only the status is told.
+    // A thread that is ending may have lost the place already (a destructor of
+    // pthread_key_create(3) calls us): then only the status is told.
     let _ = LAST.try_with(|place| {
         let mut place = place.borrow_mut();
-        let last = place.get_or_insert_with(|| Last {
+        let last = place.get_or_insert_with(|| LastError {
             message: Vec::with_capacity(USUAL_LENGTH),
             number: 0,
             phase: Phase::None,
@@ -43,31 +44,32 @@ pub(crate) fn remember(error: Error) -> vcp_status {
     status
 }
 
-fn tell<T>(missing: T, ask: impl FnOnce(&Last) -> T) -> T {
-    LAST.try_with(|place| place.borrow().as_ref().map(ask))
+fn from_last<T>(missing: T, read: impl FnOnce(&LastError) -> T) -> T {
+    LAST.try_with(|place| place.borrow().as_ref().map(read))
         .ok()
         .flatten()
         .unwrap_or(missing)
 }
 
-/// This thread's last failure in full: what was asked for and why it failed, as
-/// "dial tcp db.local:5432: 10.0.0.5:5432: connection refused; [fd00::5]:5432: network is unreachable".
-/// Never NULL, "" before the first; valid until this thread's next failing call.
+/// This thread's last failure in full: what was asked for and why it failed, as "dial tcp
+/// db.local:5432: 10.0.0.5:5432: connection refused; [fd00::5]:5432: network is unreachable". Never
+/// NULL, "" before the first; valid until this thread's next failing call.
 #[no_mangle]
 pub extern "C" fn vcp_last_error() -> *const c_char {
-    tell(c"".as_ptr(), |last| last.message.as_ptr().cast())
+    from_last(c"".as_ptr(), |last| last.message.as_ptr().cast())
 }
 
-/// The number behind this thread's last failure: an errno value; the EAI_* value for VCP_ERR_RESOLVE, the callback's own
-/// number for VCP_ERR_CALLBACK; 0 where there is none (VCP_ERR_TIMEOUT too).
+/// The number behind this thread's last failure: an errno value; the EAI_* value for
+/// VCP_ERR_RESOLVE, the callback's own number for VCP_ERR_CALLBACK; 0 where there is none
+/// (VCP_ERR_TIMEOUT too).
 #[no_mangle]
 pub extern "C" fn vcp_last_errno() -> c_int {
-    tell(0, |last| last.number)
+    from_last(0, |last| last.number)
 }
 
-/// What this thread's last failure was doing when its deadline passed: a vcp_phase, VCP_PHASE_NONE unless it was a
-/// VCP_ERR_TIMEOUT.
+/// What this thread's last failure was doing when its deadline passed: a vcp_phase, VCP_PHASE_NONE
+/// unless it was a VCP_ERR_TIMEOUT.
 #[no_mangle]
 pub extern "C" fn vcp_last_phase() -> i32 {
-    tell(Phase::None, |last| last.phase) as i32
+    from_last(Phase::None, |last| last.phase) as i32
 }

@@ -8,7 +8,7 @@ pub(crate) fn enter() {
     fork::enter(handles::adopt);
 }
 
-/// The same for the one function that a signal handler may call.
+/// Called first by vcp_cancel_fire, the one function that a signal handler may call.
 pub(crate) fn enter_from_handler() {
     fork::enter_from_handler(handles::adopt);
 }

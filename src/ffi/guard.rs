@@ -1,4 +1,5 @@
-//! The wall between Rust and C: no panic crosses it, and every failure becomes a status and this thread's last error.
+//! The wall between Rust and C: no panic crosses it, and every failure becomes a status and this
+//! thread's last error.
 
 use std::panic::{catch_unwind, AssertUnwindSafe};
 
@@ -9,30 +10,32 @@ use crate::sys;
 use crate::sys::thread::CancellationDeferred;
 use crate::values::error::{Error, Result, Status};
 
-/// A C function's result type.
-pub(crate) trait Answer {
+/// What a C function returns: a status, or a count that is a status when it is negative.
+pub(crate) trait CResult {
     fn failure(status: vcp_status) -> Self;
 }
 
-impl Answer for i32 {
+impl CResult for i32 {
     fn failure(status: vcp_status) -> Self {
         status
     }
 }
 
-impl Answer for i64 {
+impl CResult for i64 {
     fn failure(status: vcp_status) -> Self {
         status.into()
     }
 }
 
-/// Runs a C function's body. A callback in it may have forked: in the child the call is another process's, and fails.
-/// pthread_cancel(3) waits meanwhile: unwinding by it through Rust frames is undefined.
-pub(crate) fn guard<T: Answer>(body: impl FnOnce() -> Result<T>) -> T {
+/// Runs a C function's body. A callback in it may have forked: in the child the call is another
+/// process's, and fails. pthread_cancel(3) waits meanwhile: unwinding by it through Rust frames is
+/// undefined.
+pub(crate) fn guard<T: CResult>(body: impl FnOnce() -> Result<T>) -> T {
     let _deferred = CancellationDeferred::new();
     fork::enter();
     let before = sys::fork::generation();
-    // The state that a panicking body leaves behind is looked at again: locks do not poison (see `sync`).
+    // The state that a panicking body leaves behind is looked at again: locks do not poison (see
+    // `sync`).
     let result = catch_unwind(AssertUnwindSafe(body));
     if sys::fork::has_come_back_in_a_child(before) {
         let error = Error::new(Status::Callback, "the process was forked inside a callback");

@@ -1,5 +1,5 @@
-//! The opaque types of the header, and how a C value becomes what it names. A handle is a number in a pointer's clothes
-//! (`handle`): it is looked up, never dereferenced.
+//! The opaque types of the header, and how a C value becomes what it names. A handle is a number in
+//! a pointer's clothes (`handle`): it is looked up, never dereferenced.
 
 use crate::dial::callbacks::AddressSink;
 use crate::handle::{Inherited, Kept, Kind, Pin, Stale, Table};
@@ -26,8 +26,8 @@ pub struct vcp_cancel {
     _private: [u8; 0],
 }
 
-/// Where the answers of asynchronous dials arrive. Any number of dials, of any number of pools, may answer to one queue, and any
-/// thread may fetch from it. Freed with vcp_queue_free.
+/// Where the answers of asynchronous dials arrive. Any number of dials, of any number of pools, may
+/// answer to one queue, and any thread may fetch from it. Freed with vcp_queue_free.
 pub struct vcp_queue {
     _private: [u8; 0],
 }
@@ -111,8 +111,9 @@ impl Kept for ResolvedHandle {
     }
 }
 
-/// What a forked child does with the handles that it inherited: tokens and queues live on (queues empty), the answers of
-/// resolve callbacks end, pools and connections are closed or emptied by `pool`.
+/// What a forked child does with the handles that it inherited: tokens and queues live on (queues
+/// empty), the answers of resolve callbacks end, pools and connections are closed or emptied by
+/// `pool`.
 pub(crate) fn adopt(generation: u32) {
     CancelHandle::table().adopt(generation, Inherited::Lives);
     QueueHandle::table().adopt(generation, Inherited::Lives);

@@ -1,7 +1,8 @@
-//! The C interface: one file, or one folder, per C object. A body borrows, parses, calls one function and stores out;
-//! policy lives below.
+//! The C interface: one file, or one folder, per C object. A body borrows, parses, calls one
+//! function and stores out; policy lives below.
 //!
-//! The doc comments of the public items are the text of `include/vconnpool.h`, so they speak to a C programmer.
+//! The doc comments of the public items are the text of `include/vconnpool.h`, so they speak to a C
+//! programmer.
 #![allow(non_camel_case_types)]
 // The header's THREADS, HANDLES and OWNERSHIP paragraphs are the safety sections of every function.
 #![allow(clippy::missing_safety_doc)]

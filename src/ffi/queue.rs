@@ -49,10 +49,10 @@ pub unsafe extern "C" fn vcp_queue_new(queue: *mut *mut vcp_queue) -> c_int {
     })
 }
 
-/// A descriptor that is readable exactly while a completion waits, for epoll, libuv, io_uring or poll: never read, written or
-/// closed by the program, and valid until vcp_queue_free. With EPOLLET call vcp_queue_next until it returns 0: while one waits, another
-/// makes no new edge. A forked child asks again: it has an empty queue, with a descriptor of its
-/// own.
+/// A descriptor that is readable exactly while a completion waits, for epoll, libuv, io_uring or
+/// poll: never read, written or closed by the program, and valid until vcp_queue_free. With EPOLLET
+/// call vcp_queue_next until it returns 0: while one waits, another makes no new edge. A forked
+/// child asks again: it has an empty queue, with a descriptor of its own.
 #[no_mangle]
 pub extern "C" fn vcp_queue_fd(queue: *mut vcp_queue) -> c_int {
     guard(|| {
@@ -63,9 +63,9 @@ pub extern "C" fn vcp_queue_fd(queue: *mut vcp_queue) -> c_int {
     })
 }
 
-/// Fetches the oldest completion: 1 and *completion is filled, or 0 and nothing waits. size is sizeof *completion; one shorter than
-/// version 0.1's is VCP_ERR_INVALID_ARGUMENT, and the completion stays. That of a failed dial sets this thread's last error. Never
-/// blocks.
+/// Fetches the oldest completion: 1 and *completion is filled, or 0 and nothing waits. size is
+/// sizeof *completion; one shorter than version 0.1's is VCP_ERR_INVALID_ARGUMENT, and the
+/// completion stays. That of a failed dial sets this thread's last error. Never blocks.
 #[no_mangle]
 pub unsafe extern "C" fn vcp_queue_next(
     queue: *mut vcp_queue,
@@ -94,8 +94,9 @@ pub unsafe extern "C" fn vcp_queue_next(
     })
 }
 
-/// Frees a queue and closes its descriptor (take it out of your event loop before). Dials in flight for it are canceled, and nothing is
-/// told of them any more; connections of completions that were not fetched are given back. NULL is VCP_OK.
+/// Frees a queue and closes its descriptor (take it out of your event loop before). Dials in flight
+/// for it are canceled, and nothing is told of them any more; connections of completions that were
+/// not fetched are given back. NULL is VCP_OK.
 #[no_mangle]
 pub extern "C" fn vcp_queue_free(queue: *mut vcp_queue) -> c_int {
     guard(|| {
@@ -124,7 +125,7 @@ mod tests {
     use crate::values::error::Status;
     use std::os::fd::BorrowedFd;
 
-    /// It was left as one that somebody is looking at: never answered, never off the list.
+    /// The dial stayed marked as being worked on: it was never answered and never left the list.
     #[test]
     fn a_panic_while_a_dial_is_looked_at_is_its_answer() {
         let (mut pool, mut queue) = (std::ptr::null_mut(), std::ptr::null_mut());

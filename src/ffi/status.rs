@@ -2,21 +2,24 @@
 
 use std::ffi::{c_char, c_int, CStr};
 
-/// What a function returns when it fails: one of the numbers below, all negative. Numbers are never reused.
+/// What a function returns when it fails: one of the numbers below, all negative. Numbers are never
+/// reused.
 pub type vcp_status = i32;
 
 /// Success.
 pub const VCP_OK: vcp_status = 0;
-/// NULL where a value is needed, a bad option, an unknown enum or flag, a negative count; also what is not supported yet.
+/// NULL where a value is needed, a bad option, an unknown enum or flag, a negative count; also what
+/// is not supported yet.
 pub const VCP_ERR_INVALID_ARGUMENT: vcp_status = -1;
 /// The value never was a handle of this kind.
 pub const VCP_ERR_INVALID_HANDLE: vcp_status = -2;
 /// The network is none of those that vcp_dial lists.
 pub const VCP_ERR_UNKNOWN_NETWORK: vcp_status = -3;
-/// No port, a bad port, unbalanced brackets, an over-long unix path, an unknown service or zone, invalid UTF-8, or
-/// longer than 1,024 bytes.
+/// No port, a bad port, unbalanced brackets, an over-long unix path, an unknown service or zone,
+/// invalid UTF-8, or longer than 1,024 bytes.
 pub const VCP_ERR_INVALID_ADDRESS: vcp_status = -4;
-/// The name has no address (of the network's family), or the resolver failed; vcp_last_errno() is the EAI_* value.
+/// The name has no address (of the network's family), or the resolver failed; vcp_last_errno() is
+/// the EAI_* value.
 pub const VCP_ERR_RESOLVE: vcp_status = -5;
 /// Every address failed; vcp_last_errno() is the first one's.
 pub const VCP_ERR_CONNECT: vcp_status = -6;
@@ -38,8 +41,8 @@ pub const VCP_ERR_CONN_CLOSED: vcp_status = -13;
 pub const VCP_ERR_IO: vcp_status = -14;
 /// A callback refused; the message names it, its number and its own text (vcp_set_callback_error).
 pub const VCP_ERR_CALLBACK: vcp_status = -15;
-/// The system refused a resource (EMFILE, ENOBUFS, EAGAIN from thread creation). When descriptors run out (EMFILE,
-/// ENFILE), the pool first closes its longest idle connection and tries once more.
+/// The system refused a resource (EMFILE, ENOBUFS, EAGAIN from thread creation). When descriptors
+/// run out (EMFILE, ENFILE), the pool first closes its longest idle connection and tries once more.
 pub const VCP_ERR_SYSTEM: vcp_status = -16;
 /// Asynchronous dial: the answer comes through the queue.
 pub const VCP_ERR_IN_PROGRESS: vcp_status = -17;
@@ -103,7 +106,8 @@ fn texts(status: c_int) -> (&'static CStr, &'static CStr) {
     }
 }
 
-/// The constant's name, as "VCP_ERR_TIMEOUT"; "VCP_ERR_UNKNOWN" for a number that is none. Static text, never NULL.
+/// The constant's name, as "VCP_ERR_TIMEOUT"; "VCP_ERR_UNKNOWN" for a number that is none. Static
+/// text, never NULL.
 #[no_mangle]
 pub extern "C" fn vcp_status_name(status: c_int) -> *const c_char {
     texts(status).0.as_ptr()

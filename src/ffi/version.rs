@@ -29,7 +29,7 @@ pub extern "C" fn vcp_version_number() -> u32 {
     NUMBER
 }
 
-/// The same as text, as VCP_VERSION_STRING. Static, never NULL.
+/// The version of the library that is loaded, as text (VCP_VERSION_STRING). Static, never NULL.
 #[no_mangle]
 pub extern "C" fn vcp_version_string() -> *const c_char {
     TEXT.as_ptr()

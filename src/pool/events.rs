@@ -15,7 +15,7 @@ use crate::sys::clock;
 use crate::values::clock::Time;
 use crate::values::destination::Destination;
 use crate::values::error::Error;
-use crate::values::event::{CloseReason, Event, Kind};
+use crate::values::event::{CloseReason, Event, EventKind};
 
 /// What a connection's closing is called outside.
 pub(crate) fn reason(cause: CloseCause) -> CloseReason {
@@ -58,14 +58,14 @@ impl Pool {
         }
     }
 
-    pub(super) fn tell_of(&self, kind: Kind, destination: &Destination, label: &str) {
+    pub(super) fn tell_of(&self, kind: EventKind, destination: &Destination, label: &str) {
         self.tell(Event::new(kind, destination, label));
     }
 
     /// The end of something that began at `began`. The engine may see to that end, and then a helper tells of it.
     pub(super) fn tell_end(
         self: &Arc<Self>,
-        kind: Kind,
+        kind: EventKind,
         destination: &Destination,
         label: &str,
         began: Time,
@@ -117,13 +117,13 @@ impl Pool {
             self.tell(Event {
                 fd: Some(conn.raw_fd()),
                 remote: conn.remote(),
-                ..Event::new(Kind::Reused, conn.destination(), label)
+                ..Event::new(EventKind::Reused, conn.destination(), label)
             });
         }
     }
 
     /// A connection has come back.
-    pub(super) fn tell_back(&self, kind: Kind, lent: &Lent) {
+    pub(super) fn tell_back(&self, kind: EventKind, lent: &Lent) {
         self.tell(Event {
             fd: Some(lent.fd),
             remote: lent.remote.as_deref(),
@@ -141,7 +141,7 @@ impl Pool {
                 remote: conn.remote(),
                 duration: on_loan(&loan),
                 reason: reason(cause),
-                ..Event::new(Kind::Closed, conn.destination(), loan.label())
+                ..Event::new(EventKind::Closed, conn.destination(), loan.label())
             });
         }
     }
@@ -152,7 +152,7 @@ impl Pool {
                 duration: clock::now().since(began),
                 fd: Some(conn.raw_fd()),
                 remote: conn.remote(),
-                ..Event::new(Kind::DialDone, conn.destination(), label)
+                ..Event::new(EventKind::DialDone, conn.destination(), label)
             });
         }
     }

@@ -1,28 +1,18 @@
 //! Text to destination: the address forms of the C contract and of Go's net package.
 //!
-//! Two spellings of one literal IP and port become one destination here. Names of services, protocols and network
-//! interfaces come from the caller ([`Names`]), because looking them up is I/O.
+//! Two spellings of one literal IP and port become one destination here.
 #![forbid(unsafe_code)]
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::endpoint::{Endpoint, UnixName};
-use super::error::{Error, Result, Status};
+use super::error::Result;
+use super::host_port::{invalid, parse_literal, parse_port, split_host_port, Names};
 use super::network::{Family, Network};
 
 /// The longest text (address, network, reuse tag, label) that is taken.
 pub(crate) const LONGEST_TEXT: usize = 1024;
-
-/// Looks up what the system knows by name.
-pub(crate) trait Names {
-    /// The port of a service; `protocol` is "tcp" or "udp".
-    fn service(&self, name: &str, protocol: &str) -> Option<u16>;
-    /// The number of an IP protocol.
-    fn protocol(&self, name: &str) -> Option<u8>;
-    /// The index of a network interface.
-    fn interface(&self, zone: &str) -> Option<u32>;
-}
 
 /// What an address means to the dialer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,7 +104,8 @@ impl Address {
             ));
         }
         Ok(match parse_literal(address, host, port, names)? {
-            // Ipv4Addr reads the canonical form only, so the text need not be written anew (1,600 instructions).
+            // Ipv4Addr reads the canonical form only, so the text need not be written anew (1,600
+            // instructions).
             Some(literal) if host.parse::<Ipv4Addr>().is_ok() && is_canonical_port => Self {
                 network,
                 text: address.into(),
@@ -162,106 +153,14 @@ impl fmt::Display for Address {
     }
 }
 
-/// One literal IP, with a zone perhaps; port 0.
-pub(crate) fn parse_ip(text: &str, names: &dyn Names) -> Result<SocketAddr> {
-    match parse_literal(text, text, 0, names)? {
-        Some(address) => Ok(address),
-        None => Err(invalid(text, "not a literal IP")),
-    }
-}
-
-fn invalid(address: &str, why: impl fmt::Display) -> Error {
-    Error::new(
-        Status::InvalidAddress,
-        format!("invalid address \"{address}\": {why}"),
-    )
-}
-
-/// As Go's SplitHostPort, but an empty port is an error.
-fn split_host_port(address: &str) -> Result<(&str, &str)> {
-    let (host, rest) = if let Some(inside) = address.strip_prefix('[') {
-        let (host, rest) = inside
-            .split_once(']')
-            .ok_or_else(|| invalid(address, "missing ']'"))?;
-        if host.is_empty() {
-            return Err(invalid(address, "nothing between the brackets"));
-        }
-        let port = rest
-            .strip_prefix(':')
-            .ok_or_else(|| invalid(address, "no port behind the brackets"))?;
-        (host, port)
-    } else {
-        let (host, port) = address
-            .rsplit_once(':')
-            .ok_or_else(|| invalid(address, "no port"))?;
-        if host.contains(':') {
-            return Err(invalid(
-                address,
-                "too many colons (IPv6 goes into brackets: [::1]:80)",
-            ));
-        }
-        (host, port)
-    };
-    if host.contains(['[', ']']) || rest.contains(['[', ']']) {
-        return Err(invalid(address, "unbalanced brackets"));
-    }
-    if rest.is_empty() {
-        return Err(invalid(address, "an empty port"));
-    }
-    Ok((host, rest))
-}
-
-fn parse_port(text: &str, network: Network, names: &dyn Names) -> Option<u16> {
-    if text.bytes().all(|byte| byte.is_ascii_digit()) {
-        text.parse().ok()
-    } else {
-        names.service(text, network.service_protocol())
-    }
-}
-
-/// `None` if `host` is a name. IPv4 mapped into IPv6 is IPv4, as in Go.
-fn parse_literal(
-    address: &str,
-    host: &str,
-    port: u16,
-    names: &dyn Names,
-) -> Result<Option<SocketAddr>> {
-    if let Ok(v4) = host.parse::<Ipv4Addr>() {
-        return Ok(Some(SocketAddr::from((v4, port))));
-    }
-    let (ip, zone) = match host.split_once('%') {
-        Some((ip, zone)) => (ip, Some(zone)),
-        None => (host, None),
-    };
-    let Ok(v6) = ip.parse::<Ipv6Addr>() else {
-        return if host.contains(':') {
-            Err(invalid(
-                address,
-                format_args!("\"{host}\" is no IPv6 address"),
-            ))
-        } else {
-            Ok(None)
-        };
-    };
-    let scope = match zone {
-        None => 0,
-        Some(zone) => names
-            .interface(zone)
-            .ok_or_else(|| invalid(address, format_args!("unknown zone \"{zone}\"")))?,
-    };
-    Ok(Some(match v6.to_ipv4_mapped() {
-        Some(v4) => SocketAddr::from((v4, port)),
-        None => SocketAddr::V6(SocketAddrV6::new(v6, port, 0, scope)),
-    }))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::values::error::Status;
 
-    struct Known;
+    struct FakeNames;
 
-    impl Names for Known {
+    impl Names for FakeNames {
         fn service(&self, name: &str, protocol: &str) -> Option<u16> {
             match (name, protocol) {
                 ("http", "tcp") => Some(80),
@@ -279,7 +178,7 @@ mod tests {
 
     /// Canonical text, or the status.
     fn parsed(network: &str, address: &str) -> std::result::Result<String, Status> {
-        Address::parse(network, address, &Known)
+        Address::parse(network, address, &FakeNames)
             .map(|address| address.to_string())
             .map_err(|error| error.status)
     }
@@ -409,10 +308,11 @@ mod tests {
 
     #[test]
     fn the_message_names_the_address_and_what_is_wrong_with_it() {
-        let error = Address::parse("tcp", "db:no-such", &Known).expect_err("no such service");
+        let error = Address::parse("tcp", "db:no-such", &FakeNames).expect_err("no such service");
         assert_eq!(
             error.message,
-            "invalid address \"db:no-such\": \"no-such\" is neither a port (0 to 65535) nor a known service"
+            "invalid address \"db:no-such\": \
+             \"no-such\" is neither a port (0 to 65535) nor a known service"
         );
     }
 }

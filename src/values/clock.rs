@@ -1,4 +1,4 @@
-//! Points in time and deadlines. Nobody here reads a clock: `sys::clock` does, at the edges.
+//! Points in time and deadlines. No clock is read here: `sys::clock` does that, at the edges.
 #![forbid(unsafe_code)]
 
 use std::time::Duration;
@@ -47,7 +47,7 @@ impl Deadline {
         Self(time)
     }
 
-    /// From now on; `timeout_ms` < 0 means without an end, as everywhere in the C contract.
+    /// So long after `now`; `timeout_ms` < 0 means without an end, as everywhere in the C contract.
     pub(crate) fn from_timeout(now: Time, timeout_ms: i64) -> Self {
         if timeout_ms < 0 {
             Self::NEVER

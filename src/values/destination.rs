@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::address::Address;
 
-/// Drawn once, so that nobody can choose addresses whose hashes fall together; 0: not yet.
+/// Drawn once, so that a peer cannot choose addresses whose hashes collide; 0: not yet.
 static SEED: AtomicU64 = AtomicU64::new(0);
 
 fn seed() -> u64 {
@@ -43,7 +43,7 @@ impl Destination {
         }
     }
 
-    /// The same for equal ones; it lasts as long as the process.
+    /// Equal for equal destinations, as long as the process lives.
     pub(crate) fn hash(&self) -> u64 {
         self.hash
     }

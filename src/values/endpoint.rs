@@ -50,7 +50,8 @@ pub(crate) struct UnixName {
 }
 
 impl UnixName {
-    /// sun_path has 108 bytes (unix(7)); a path needs one for its NUL, an abstract name one for the NUL it begins with.
+    /// sun_path has 108 bytes (unix(7)); a path needs one for its NUL, an abstract name one for the
+    /// NUL it begins with.
     pub(crate) const LONGEST: usize = 107;
 
     /// From `path` or `@abstract`; `None` if it is empty or too long.

@@ -61,7 +61,8 @@ impl Phase {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Error {
     pub(crate) status: Status,
-    /// errno; the EAI_* value for Resolve, the callback's number for Callback; 0 where there is none.
+    /// errno; the EAI_* value for Resolve, the callback's number for Callback; 0 where there is
+    /// none.
     pub(crate) number: i32,
     /// Phase::None for everything but a Timeout.
     pub(crate) phase: Phase,

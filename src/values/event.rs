@@ -11,7 +11,7 @@ use super::error::Error;
 /// The numbers are those of `vcp_event_kind`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i32)]
-pub(crate) enum Kind {
+pub(crate) enum EventKind {
     DialStart = 0,
     DialDone = 1,
     DialFailed = 2,
@@ -46,7 +46,7 @@ pub(crate) enum CloseReason {
 /// One of them.
 #[derive(Debug)]
 pub(crate) struct Event<'a> {
-    pub(crate) kind: Kind,
+    pub(crate) kind: EventKind,
     pub(crate) reason: CloseReason,
     pub(crate) destination: &'a Destination,
     pub(crate) label: &'a str,
@@ -59,7 +59,7 @@ pub(crate) struct Event<'a> {
 }
 
 impl<'a> Event<'a> {
-    pub(crate) fn new(kind: Kind, destination: &'a Destination, label: &'a str) -> Self {
+    pub(crate) fn new(kind: EventKind, destination: &'a Destination, label: &'a str) -> Self {
         Self {
             kind,
             reason: CloseReason::None,

@@ -7,5 +7,6 @@ pub(crate) mod destination;
 pub(crate) mod endpoint;
 pub(crate) mod error;
 pub(crate) mod event;
+pub(crate) mod host_port;
 pub(crate) mod network;
 pub(crate) mod options;

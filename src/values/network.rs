@@ -101,7 +101,8 @@ impl Network {
         }
     }
 
-    /// The network with its family fixed, as net.Dialer.Control is told it: `tcp4`, `udp6`, `ip4:1`, `unix`.
+    /// The network with its family fixed, as net.Dialer.Control is told it: `tcp4`, `udp6`,
+    /// `ip4:1`, `unix`.
     pub(crate) fn of_version(self, is_ipv6: bool) -> Self {
         let family = if is_ipv6 { Family::V6 } else { Family::V4 };
         match self {

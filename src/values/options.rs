@@ -1,5 +1,6 @@
-//! What a pool was made with, in the library's own types. `ffi::options` fills it from the C structs and judges the
-//! values; the defaults stand there, beside the fields that the header documents.
+//! What a pool was made with, in the library's own types. `ffi::options` fills it from the C
+//! structs and judges the values; the defaults stand there, beside the fields that the header
+//! documents.
 #![forbid(unsafe_code)]
 
 use std::time::Duration;

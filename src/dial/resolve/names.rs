@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use crate::sync::Mutex;
 use crate::sys::names;
-use crate::values::address::Names;
+use crate::values::host_port::Names;
 
 /// So many services are remembered, and so many protocols; a program that names more pays a look-up for each of the others.
 const MOST_NAMES: usize = 256;

@@ -23,7 +23,7 @@ pub(crate) unsafe fn address_of(network: *const c_char, address: *const c_char) 
     Address::parse(network, address, &runtime().names)
 }
 
-/// The same; `None` is all of them (NULL, NULL).
+/// Reads network and address where NULL, NULL means every address: `None`.
 ///
 /// # Safety
 /// Each is NULL or NUL-terminated.

@@ -50,7 +50,8 @@ pub(crate) unsafe fn read<T: SizedStruct>(from: *const T, defaults: T) -> Result
     let known = size.min(size_of::<T>());
     let mut value = defaults;
     let to: *mut T = &mut value;
-    // SAFETY: `size` bytes are readable by the caller's promise, and `known` is not more than a T has.
+    // SAFETY: `size` bytes are readable by the caller's promise, and `known` is not more than a T
+    // has.
     unsafe {
         std::ptr::copy_nonoverlapping(from.cast::<u8>(), to.cast::<u8>(), known);
         let tail = std::slice::from_raw_parts(from.cast::<u8>().add(known), size - known);

@@ -21,7 +21,7 @@ pub(crate) unsafe fn required<'a>(
     }
 }
 
-/// The same for a parameter that may be NULL.
+/// Reads a parameter that may be NULL. What is too long or no UTF-8 fails with `otherwise`.
 ///
 /// # Safety
 /// NULL, or NUL-terminated.
@@ -33,7 +33,8 @@ pub(crate) unsafe fn optional<'a>(
     if text.is_null() {
         return Ok(None);
     }
-    // SAFETY: NUL-terminated by the caller's promise; no byte behind the first NUL or the limit is read.
+    // SAFETY: NUL-terminated by the caller's promise; no byte behind the first NUL or the limit is
+    // read.
     let bytes = unsafe {
         let length = libc::strnlen(text, LONGEST_TEXT + 1);
         std::slice::from_raw_parts(text.cast::<u8>(), length)
@@ -63,7 +64,8 @@ pub(crate) unsafe fn write_out(text: &str, buffer: *mut c_char, size: usize) -> 
     }
     if size > 0 {
         let fits = text.len().min(size - 1);
-        // SAFETY: `fits + 1 <= size` bytes are writable; a str does not overlap the caller's buffer.
+        // SAFETY: `fits + 1 <= size` bytes are writable; a str does not overlap the caller's
+        // buffer.
         unsafe {
             std::ptr::copy_nonoverlapping(text.as_ptr().cast(), buffer, fits);
             *buffer.add(fits) = 0;

@@ -65,7 +65,8 @@ pub unsafe extern "C" fn vcp_conn_network(
     }
 }
 
-/// The address of its destination, in canonical form (numbers for service names, the shortest form of an IP literal).
+/// The address of its destination, in canonical form (numbers for service names, the shortest form
+/// of an IP literal).
 #[no_mangle]
 pub unsafe extern "C" fn vcp_conn_address(
     conn: *mut vcp_conn,

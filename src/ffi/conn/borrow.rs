@@ -20,16 +20,17 @@ fn refuse_in_hook(conn: &Conn, what: &str) -> Result<()> {
     Ok(())
 }
 
-/// The connection's descriptor: borrowed, valid until close or detach. Do I/O on it; before closing, take it out of your
-/// epoll set, uv_poll or ring and end that I/O: it stays open in the pool. Socket options that you change stay.
+/// The connection's descriptor: borrowed, valid until close or detach. Do I/O on it; before
+/// closing, take it out of your epoll set, uv_poll or ring and end that I/O: it stays open in the
+/// pool. Socket options that you change stay.
 #[no_mangle]
 pub extern "C" fn vcp_conn_raw_fd(conn: *mut vcp_conn) -> c_int {
     guard(|| Ok(conn_of(conn)?.raw_fd()))
 }
 
-/// Takes the connection out of the pool: returns its descriptor, which the caller owns from now on; the handle is dead.
-/// User data is the caller's (take it before; its destructor does not run). While a read or write of it runs:
-/// VCP_ERR_INVALID_ARGUMENT. Go: RawConn.
+/// Takes the connection out of the pool: returns its descriptor, which is the caller's; the handle
+/// is dead. User data is the caller's (take it before; its destructor does not run). While a read
+/// or write of it runs: VCP_ERR_INVALID_ARGUMENT. Go: RawConn.
 #[no_mangle]
 pub extern "C" fn vcp_conn_detach(conn: *mut vcp_conn) -> c_int {
     guard(|| {
@@ -62,7 +63,8 @@ pub extern "C" fn vcp_conn_discard(conn: *mut vcp_conn) -> c_int {
     })
 }
 
-/// 1: it came from the pool, 0: it was dialed for this call. (Not that anyone spoke on it: put connections are "reused" too.)
+/// 1: it came from the pool, 0: it was dialed for this call. (Not that anyone spoke on it: put
+/// connections are "reused" too.)
 #[no_mangle]
 pub extern "C" fn vcp_conn_is_reused(conn: *mut vcp_conn) -> c_int {
     guard(|| Ok(conn_of(conn)?.has(flags::REUSED).into()))
@@ -74,18 +76,20 @@ pub extern "C" fn vcp_conn_uses(conn: *mut vcp_conn) -> i64 {
     guard(|| {
         let conn = conn_of(conn)?;
         if conn.has(flags::QUICK) {
-            // Borrows without the pool are counted when it looks; if somebody does so now, the lock waits for the end of it.
+            // Borrows by the fast path are counted when the pool revokes it; the lock waits for a
+            // thread that does so now.
             conn.pool().revoke(&conn, conn.place());
         }
         Ok(conn.uses().into())
     })
 }
 
-/// Asked before close, after a failed read or write: 1 if the same request deserves one more try on another connection,
-/// because this one was reused, ended by end of stream or an I/O error (not a timeout or a token), and no byte was read in this
-/// borrow: most likely the peer had closed it before the request arrived. It may also have read the request and failed
-/// before answering, so retry what may be done twice (RFC 9110, 9.2.2). Only vcp_conn_* calls are seen, not I/O on the raw
-/// descriptor.
+/// Asked before close, after a failed read or write: 1 if the same request deserves one more try on
+/// another connection, because this one was reused, ended by end of stream or an I/O error (not a
+/// timeout or a token), and no byte was read in this borrow: most likely the peer had closed it
+/// before the request arrived. It may also have read the request and failed before answering, so
+/// retry what may be done twice (RFC 9110, 9.2.2). Only vcp_conn_* calls are seen, not I/O on the
+/// raw descriptor.
 #[no_mangle]
 pub extern "C" fn vcp_conn_should_retry(conn: *mut vcp_conn) -> c_int {
     guard(|| {
@@ -107,9 +111,10 @@ pub extern "C" fn vcp_conn_set_liveness(conn: *mut vcp_conn, liveness: i32) -> c
     })
 }
 
-/// Gives the connection back: it is kept for the next borrower, or closed if it was discarded, is unfit or there is no room.
-/// VCP_OK either way; a second close is VCP_ERR_CONN_CLOSED. NULL is VCP_OK. A read or write that runs on another thread ends
-/// with VCP_ERR_CONN_CLOSED first, and then the connection is not kept.
+/// Gives the connection back: it is kept for the next borrower, or closed if it was discarded, is
+/// unfit or there is no room. VCP_OK either way; a second close is VCP_ERR_CONN_CLOSED. NULL is
+/// VCP_OK. A read or write that runs on another thread ends with VCP_ERR_CONN_CLOSED first, and
+/// then the connection is not kept.
 #[no_mangle]
 pub extern "C" fn vcp_conn_close(conn: *mut vcp_conn) -> c_int {
     if fast_hit::give_back(conn as usize) {

@@ -8,12 +8,14 @@ use crate::ffi::guard::guard;
 use crate::ffi::handles::{conn_of, vcp_conn};
 use crate::sys::foreign::UserData;
 
-/// Lets a pointer of the program ride on the connection, through idle periods too: a TLS session, a parser. free_data
-/// (may be NULL) runs once, before the descriptor is closed, on the thread that closes it (a helper thread of the library
-/// for background work), with the descriptor in non-blocking mode; not after detach, and not in a forked child. Setting it again frees what
-/// was there, at once and with the descriptor as it is, unless it is the same pointer; data NULL frees it and sets none, and free_data is not
-/// called with NULL. A set_data that fails leaves the data yours. What free_data writes by itself (SSL_shutdown does) may raise SIGPIPE where
-/// the peer has gone: the library raises none, and ignores none for you.
+/// Lets a pointer of the program ride on the connection, through idle periods too: a TLS session, a
+/// parser. free_data (may be NULL) runs once, before the descriptor is closed, on the thread that
+/// closes it (a helper thread of the library for background work), with the descriptor in
+/// non-blocking mode; not after detach, and not in a forked child. Setting it again frees what was
+/// there, at once and with the descriptor as it is, unless it is the same pointer; data NULL frees
+/// it and sets none, and free_data is not called with NULL. A set_data that fails leaves the data
+/// yours. What free_data writes by itself (SSL_shutdown does) may raise SIGPIPE where the peer has
+/// gone: the library raises none, and ignores none for you.
 #[no_mangle]
 pub unsafe extern "C" fn vcp_conn_set_data(
     conn: *mut vcp_conn,
@@ -31,7 +33,8 @@ pub unsafe extern "C" fn vcp_conn_set_data(
     })
 }
 
-/// The pointer given to vcp_conn_set_data; NULL if there is none, and for a handle that is not live.
+/// The pointer given to vcp_conn_set_data; NULL if there is none, and for a handle that is not
+/// live.
 #[no_mangle]
 pub extern "C" fn vcp_conn_data(conn: *mut vcp_conn) -> *mut c_void {
     fork::enter();

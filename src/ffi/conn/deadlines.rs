@@ -18,27 +18,28 @@ fn set_deadlines(conn: *mut vcp_conn, timeout_ms: i64, read: bool, write: bool) 
     })
 }
 
-/// Until when reads and writes of this borrow may take, from now; < 0: no deadline; 0 has passed already. Running ones follow
-/// it. Binds vcp_conn_* calls, not I/O on the raw descriptor, and ends with the borrow.
+/// Until when reads and writes of this borrow may take, from now; < 0: no deadline; 0 has passed
+/// already. Running ones follow it. Binds vcp_conn_* calls, not I/O on the raw descriptor, and ends
+/// with the borrow.
 #[no_mangle]
 pub extern "C" fn vcp_conn_set_deadline(conn: *mut vcp_conn, timeout_ms: i64) -> c_int {
     set_deadlines(conn, timeout_ms, true, true)
 }
 
-/// The same for reads.
+/// As vcp_conn_set_deadline, for reads only.
 #[no_mangle]
 pub extern "C" fn vcp_conn_set_read_deadline(conn: *mut vcp_conn, timeout_ms: i64) -> c_int {
     set_deadlines(conn, timeout_ms, true, false)
 }
 
-/// The same for writes.
+/// As vcp_conn_set_deadline, for writes only.
 #[no_mangle]
 pub extern "C" fn vcp_conn_set_write_deadline(conn: *mut vcp_conn, timeout_ms: i64) -> c_int {
     set_deadlines(conn, timeout_ms, false, true)
 }
 
-/// The token that ends this borrow's reads, writes and waits with VCP_ERR_CANCELED, running ones included; NULL: none.
-/// One that ends so discards the connection.
+/// The token that ends this borrow's reads, writes and waits with VCP_ERR_CANCELED, running ones
+/// included; NULL: none. One that ends so discards the connection.
 #[no_mangle]
 pub extern "C" fn vcp_conn_set_cancel(conn: *mut vcp_conn, cancel: *mut vcp_cancel) -> c_int {
     guard(|| {

@@ -15,9 +15,10 @@ pub const VCP_READABLE: i32 = 1;
 /// vcp_conn_wait: there is room to write, or an error to be told.
 pub const VCP_WRITABLE: i32 = 2;
 
-/// As read(2), in blocking and non-blocking mode alike: waits for the first byte, honours the deadline, retries EINTR,
-/// 0 at end of stream. On a datagram socket one datagram. Any failure, a timeout and end of stream included, marks the
-/// connection discarded: a late answer must not reach the next borrower.
+/// As read(2), in blocking and non-blocking mode alike: waits for the first byte, honours the
+/// deadline, retries EINTR, 0 at end of stream. On a datagram socket one datagram. Any failure, a
+/// timeout and end of stream included, marks the connection discarded: a late answer must not reach
+/// the next borrower.
 #[no_mangle]
 pub unsafe extern "C" fn vcp_conn_read(
     conn: *mut vcp_conn,
@@ -47,7 +48,8 @@ pub unsafe extern "C" fn vcp_conn_write(
     })
 }
 
-/// As read(2), without waiting, whatever the descriptor's mode: VCP_ERR_WOULD_BLOCK when there is nothing now.
+/// As read(2), without waiting, whatever the descriptor's mode: VCP_ERR_WOULD_BLOCK when there is
+/// nothing now.
 #[no_mangle]
 pub unsafe extern "C" fn vcp_conn_try_read(
     conn: *mut vcp_conn,
@@ -65,8 +67,8 @@ pub unsafe extern "C" fn vcp_conn_try_read(
     })
 }
 
-/// As write(2), without waiting, whatever the descriptor's mode; may move a part. VCP_ERR_WOULD_BLOCK when there is no room
-/// now.
+/// As write(2), without waiting, whatever the descriptor's mode; may move a part.
+/// VCP_ERR_WOULD_BLOCK when there is no room now.
 #[no_mangle]
 pub unsafe extern "C" fn vcp_conn_try_write(
     conn: *mut vcp_conn,
@@ -84,8 +86,9 @@ pub unsafe extern "C" fn vcp_conn_try_write(
     })
 }
 
-/// Waits until at least one of the events (VCP_READABLE, VCP_WRITABLE) holds, and returns those that hold. The earlier
-/// of the deadlines asked for, the token, and a close end it. A wait that fails discards the connection as a failed read or write would.
+/// Waits until at least one of the events (VCP_READABLE, VCP_WRITABLE) holds, and returns those
+/// that hold. The earlier of the deadlines asked for, the token, and a close end it. A wait that
+/// fails discards the connection as a failed read or write would.
 #[no_mangle]
 pub extern "C" fn vcp_conn_wait(conn: *mut vcp_conn, events: i32) -> c_int {
     guard(|| {
@@ -117,7 +120,8 @@ unsafe fn readable<'a>(buffer: *mut c_void, size: usize) -> Result<&'a mut [u8]>
         return Err(Error::invalid_argument("buffer is NULL and size is not 0"));
     }
     let size = size.min(isize::MAX as usize);
-    // SAFETY: the caller's promise. The bytes may be uninitialised; they are only passed on to the kernel.
+    // SAFETY: the caller's promise. The bytes may be uninitialised; they are only passed on to the
+    // kernel.
     Ok(unsafe { std::slice::from_raw_parts_mut(buffer.cast(), size) })
 }
 

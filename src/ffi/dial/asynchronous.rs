@@ -13,16 +13,19 @@ use crate::pool::entry::start_async::AtOnce;
 use crate::pool::hints;
 use crate::values::error::Error;
 
-/// Borrows a connection without ever blocking. What an idle connection answers is returned at once, as by vcp_dial_with: the
-/// descriptor, and *conn. What is known to fail at once (arguments, a limit when not waiting, a token that fired, fail_fast_ms) is
-/// returned at once too. Otherwise VCP_ERR_IN_PROGRESS, *conn is NULL, and the answer comes through the queue exactly once,
-/// with token; cancellation, the deadline and the close of the pool are answers too. With VCP_DIAL_QUEUED every answer comes through the
-/// queue and the call returns VCP_OK; only bad arguments and handles are returned. A pool with on_reuse answers hits through
-/// the queue. conn is written before the call returns, and not kept; text is copied.
+/// Borrows a connection without ever blocking. What an idle connection answers is returned at once,
+/// as by vcp_dial_with: the descriptor, and *conn. What is known to fail at once (arguments, a
+/// limit when not waiting, a token that fired, fail_fast_ms) is returned at once too. Otherwise
+/// VCP_ERR_IN_PROGRESS, *conn is NULL, and the answer comes through the queue exactly once, with
+/// token; cancellation, the deadline and the close of the pool are answers too. With
+/// VCP_DIAL_QUEUED every answer comes through the queue and the call returns VCP_OK; only bad
+/// arguments and handles are returned. A pool with on_reuse answers hits through the queue. conn is
+/// written before the call returns, and not kept; text is copied.
 ///
-/// The dial is driven by the library's one background thread; callbacks and hooks of the pool run on helper threads (at most 64 at
-/// once), never on the background thread and never on the caller. It waits at a limit in one line with blocking dials. A
-/// completion may be a success that was already on its way when the token fired.
+/// The dial is driven by the library's one background thread; callbacks and hooks of the pool run
+/// on helper threads (at most 64 at once), never on the background thread and never on the caller.
+/// It waits at a limit in one line with blocking dials. A completion may be a success that was
+/// already on its way when the token fired.
 #[no_mangle]
 pub unsafe extern "C" fn vcp_dial_async(
     pool: *mut vcp_pool,

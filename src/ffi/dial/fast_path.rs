@@ -31,7 +31,8 @@ pub(crate) unsafe fn key<'a>(
     }
 }
 
-/// The hit that is nothing but that (`pool::entry::fast_hit`). Where it is it needs no guard: nothing in it can panic, block or be canceled.
+/// The hit that is nothing but that (`pool::entry::fast_hit`). Where it is it needs no guard:
+/// nothing in it can panic, block or be canceled.
 ///
 /// # Safety
 /// Each text is NULL or NUL-terminated; `conn` is NULL or writable.
@@ -81,14 +82,15 @@ impl Missed {
     pub(crate) const NONE: Self = Self { unfit: 0 };
 }
 
-/// Or why the whole call fails: code of the program that runs when an unfit one is closed may have forked.
+/// Or why the whole call fails: code of the program that runs when an unfit one is closed may have
+/// forked.
 #[cold]
 #[inline(never)]
 fn is_fit(handle: usize) -> c_int {
     guard(|| Ok(if fast_hit::is_fit(handle) { FIT } else { UNFIT }))
 }
 
-/// The same with options.
+/// The fast path of a dial with options: only where they ask for nothing but a tag.
 ///
 /// # Safety
 /// As [`vcp_dial_with`].

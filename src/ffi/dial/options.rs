@@ -30,19 +30,23 @@ const ALL_FLAGS: u32 = VCP_DIAL_FRESH
 /// The pool's own setting.
 pub(crate) const AS_THE_POOL: i64 = i64::MIN;
 
-/// What one dial may change. Fill it with vcp_dial_options_init; the default of each field stands in brackets.
+/// What one dial may change. Fill it with vcp_dial_options_init; the default of each field stands
+/// in brackets.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct vcp_dial_options {
     /// sizeof(vcp_dial_options), set by _init.
     pub size: usize,
-    /// [INT64_MIN: the pool's dial_timeout_ms] < 0: none; 0: passed already, the dial fails even if something is idle.
+    /// [INT64_MIN: the pool's dial_timeout_ms] < 0: none; 0: passed already, the dial fails even if
+    /// something is idle.
     pub timeout_ms: i64,
     /// [INT64_MIN: the pool's] < 0: as long as the dial may take; 0: not at all.
     pub wait_timeout_ms: i64,
-    /// [NULL] Ends the dial when it fires; one that has fired already fails it even if something is idle.
+    /// [NULL] Ends the dial when it fires; one that has fired already fails it even if something is
+    /// idle.
     pub cancel: *mut vcp_cancel,
-    /// [NULL = ""] Connections are reused only under the same tag (a user, a TLS configuration); at most 1,024 bytes.
+    /// [NULL = ""] Connections are reused only under the same tag (a user, a TLS configuration); at
+    /// most 1,024 bytes.
     pub reuse_tag: *const c_char,
     /// [NULL = ""] Names the borrower in events and leak reports; at most 1,024 bytes.
     pub label: *const c_char,

@@ -52,8 +52,8 @@ pub(crate) unsafe fn read_dial(
     Ok((destination, unsafe { borrow_options(&raw, pool) }?))
 }
 
-/// The same for a dial that must not block: a service name that was not seen before is read later. True: everything goes through the
-/// queue.
+/// The same for a dial that must not block: a service name that was not seen before is read later.
+/// True: everything goes through the queue.
 ///
 /// # Safety
 /// As [`read_dial`].

@@ -19,8 +19,8 @@ pub extern "C" fn vcp_pool_close_idle(pool: *mut vcp_pool) -> c_int {
     })
 }
 
-/// Closes what is idle at one address (all its tags), and what is borrowed from there now when it is given back; NULL, NULL:
-/// everywhere ("the network changed").
+/// Closes what is idle at one address (all its tags), and what is borrowed from there now when it
+/// is given back; NULL, NULL: everywhere ("the network changed").
 #[no_mangle]
 pub unsafe extern "C" fn vcp_pool_evict(
     pool: *mut vcp_pool,
@@ -36,10 +36,11 @@ pub unsafe extern "C" fn vcp_pool_evict(
     })
 }
 
-/// Dials until count connections to the destination are idle, one after another in this thread; never above a limit, and
-/// nothing is closed for them. Returns how many are idle; an error only if none is. options may be NULL; their
-/// timeout_ms bounds the whole call, reuse_tag belongs to the destination, flags must not hold VCP_DIAL_REUSE_ONLY. A
-/// connection dialed so is "reused" for its first borrower.
+/// Dials until count connections to the destination are idle, one after another in this thread;
+/// never above a limit, and nothing is closed for them. Returns how many are idle; an error only if
+/// none is. options may be NULL; their timeout_ms bounds the whole call, reuse_tag belongs to the
+/// destination, flags must not hold VCP_DIAL_REUSE_ONLY. A connection dialed so is "reused" for its
+/// first borrower.
 #[no_mangle]
 pub unsafe extern "C" fn vcp_pool_warm(
     pool: *mut vcp_pool,
@@ -71,8 +72,8 @@ pub extern "C" fn vcp_pool_conn_count(pool: *mut vcp_pool) -> i64 {
     guard(|| Ok(pool_of(pool)?.conn_count().into()))
 }
 
-/// How many connections are idle at one address, whatever their tag; NULL, NULL: at all. Never resolves a name. Go:
-/// ConnNumIde.
+/// How many connections are idle at one address, whatever their tag; NULL, NULL: at all. Never
+/// resolves a name. Go: ConnNumIde.
 #[no_mangle]
 pub unsafe extern "C" fn vcp_pool_idle_count(
     pool: *mut vcp_pool,

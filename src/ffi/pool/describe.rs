@@ -20,11 +20,12 @@ pub const VCP_FORMAT_OPENMETRICS: vcp_format = 2;
 /// OpenMetrics, samples only, to be joined with others: no TYPE, no EOF lines.
 pub const VCP_FORMAT_OPENMETRICS_BODY: vcp_format = 3;
 
-/// Writes a report into buffer, terminated, and returns its whole length in bytes without the NUL, as snprintf(3): if that is not
-/// below size the text was cut off, and the call is to be repeated with more room (and again: the pool goes on). buffer may be NULL
-/// if size is 0. Every form carries the pool's name. TEXT and JSON list destinations and, with leak_threshold_ms, what is
-/// borrowed for too long; OPENMETRICS (version 1.0) has the pool's numbers only, labelled pool="name". The layout of TEXT may change;
-/// names in the other two do not.
+/// Writes a report into buffer, terminated, and returns its whole length in bytes without the NUL,
+/// as snprintf(3): if that is not below size the text was cut off, and the call is to be repeated
+/// with more room (and again: the pool goes on). buffer may be NULL if size is 0. Every form
+/// carries the pool's name. TEXT and JSON list destinations and, with leak_threshold_ms, what is
+/// borrowed for too long; OPENMETRICS (version 1.0) has the pool's numbers only, labelled
+/// pool="name". The layout of TEXT may change; names in the other two do not.
 #[no_mangle]
 pub unsafe extern "C" fn vcp_pool_describe(
     pool: *mut vcp_pool,

@@ -40,9 +40,10 @@ pub unsafe extern "C" fn vcp_pool_new(
 }
 
 /// Ends a pool. The handle is dead at once: idle connections are closed, dials in flight end with
-/// VCP_ERR_POOL_CLOSED; borrowed connections stay usable by their borrowers and are really closed when given back. When
-/// the last one is back, all memory is free except handle slots, which later handles reuse. When it returns, no thread of the
-/// library runs the pool's on_event, or any callback of a dial in the background, and none will (it waits for those that do, unless it is
+/// VCP_ERR_POOL_CLOSED; borrowed connections stay usable by their borrowers and are really closed
+/// when given back. When the last one is back, all memory is free except handle slots, which later
+/// handles reuse. When it returns, no thread of the library runs the pool's on_event, or any
+/// callback of a dial in the background, and none will (it waits for those that do, unless it is
 /// called from one). NULL is VCP_OK.
 #[no_mangle]
 pub extern "C" fn vcp_pool_close(pool: *mut vcp_pool) -> c_int {
@@ -59,9 +60,10 @@ pub extern "C" fn vcp_pool_close(pool: *mut vcp_pool) -> c_int {
     })
 }
 
-/// From now on new dials, waiting ones and those in flight end with VCP_ERR_POOL_CLOSED, and what is idle is closed. Waits
-/// until every borrowed connection is back (timeout_ms < 0: for ever, 0: not at all) and returns how many are still out (0: all
-/// home). The handle is still to be closed. Not to be called from a callback of the same pool.
+/// New dials, waiting ones and those in flight end with VCP_ERR_POOL_CLOSED, and what is idle is
+/// closed. Waits until every borrowed connection is back (timeout_ms < 0: for ever, 0: not at all)
+/// and returns how many are still out (0: all home). The handle is still to be closed. Not to be
+/// called from a callback of the same pool.
 #[no_mangle]
 pub extern "C" fn vcp_pool_drain(pool: *mut vcp_pool, timeout_ms: i64) -> i64 {
     guard(|| {
@@ -71,9 +73,10 @@ pub extern "C" fn vcp_pool_drain(pool: *mut vcp_pool, timeout_ms: i64) -> i64 {
     })
 }
 
-/// Cuts every connection that is borrowed now: shutdown(2), so that its borrower's I/O ends, and it is closed when given back.
-/// From now on vcp_conn_read, write, try_read, try_write and wait answer VCP_ERR_POOL_CLOSED on it, never 0: a truncated
-/// answer must not look like a whole one. Who reads the descriptor itself sees end of stream. The handle is still to be closed.
+/// Cuts every connection that is borrowed now: shutdown(2), so that its borrower's I/O ends, and it
+/// is closed when given back. Afterwards vcp_conn_read, write, try_read, try_write and wait answer
+/// VCP_ERR_POOL_CLOSED on it, never 0: a truncated answer must not look like a whole one. A program
+/// that reads the descriptor itself sees end of stream. The handle is still to be closed.
 #[no_mangle]
 pub extern "C" fn vcp_pool_abort(pool: *mut vcp_pool) -> c_int {
     guard(|| {

@@ -6,8 +6,8 @@ use crate::ffi::arguments::sized_struct::{self, SizedStruct};
 use crate::ffi::guard::guard;
 use crate::ffi::handles::{pool_of, vcp_pool};
 
-/// What a pool has counted since it was made, and four gauges. At rest
-/// dials - dial_failures + puts = idle + borrowed + gets + detached + stale_at_borrow + dirty_at_borrow + all closed_*.
+/// What a pool has counted since it was made, and four gauges. At rest dials - dial_failures + puts
+/// = idle + borrowed + gets + detached + stale_at_borrow + dirty_at_borrow + all closed_*.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct vcp_stats {

@@ -37,7 +37,8 @@ fn duration(ms: i64, field: &str) -> Result<Option<Duration>> {
     }
 }
 
-/// What the kernel takes in whole seconds, 1 to 32,767 (MAX_TCP_KEEPIDLE, MAX_TCP_KEEPINTVL in net/tcp.h).
+/// What the kernel takes in whole seconds, 1 to 32,767 (MAX_TCP_KEEPIDLE, MAX_TCP_KEEPINTVL in
+/// net/tcp.h).
 fn keepalive_time(ms: i64, field: &str) -> Result<Duration> {
     const LONGEST_MS: i64 = 32_767_000;
     if !(1..=LONGEST_MS).contains(&ms) {

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use crate::values::destination::Destination;
 use crate::values::error::Error;
-use crate::values::event::{Event, Kind};
+use crate::values::event::{Event, EventKind};
 
 /// An end that was seen to where code of the program must not run.
 #[derive(Debug)]
 pub(crate) struct DeferredEvent {
-    pub(crate) kind: Kind,
+    pub(crate) kind: EventKind,
     pub(crate) destination: Destination,
     pub(crate) label: String,
     pub(crate) duration: Duration,

@@ -30,14 +30,14 @@ pub(crate) enum Hook {
     Release,
 }
 
-/// The program's hooks, as this layer sees them. `ffi::callbacks` implements it.
+/// The program's hooks, as this layer sees them. `ffi::callback_adapter` implements it.
 pub(crate) trait Hooks: Debug + Send + Sync {
     fn has(&self, hook: Hook) -> bool;
     /// May block. A refusal is an error with the status Callback and the hook's number.
     fn call(&self, hook: Hook, conn: usize, fd: RawFd) -> Result<()>;
 }
 
-/// The program's on_event, as this layer sees it. `ffi::callbacks` implements it.
+/// The program's on_event, as this layer sees it. `ffi::callback_adapter` implements it.
 pub(crate) trait Observer: Debug + Send + Sync {
     fn on_event(&self, event: &Event<'_>);
 }

@@ -11,7 +11,7 @@ use crate::sync::Arc;
 use crate::values::clock::Time;
 use crate::values::destination::Destination;
 use crate::values::error::{Error, Result};
-use crate::values::event::Kind;
+use crate::values::event::EventKind;
 
 /// See the module. Made when the state has answered `Take::Dial`.
 #[derive(Debug)]
@@ -55,7 +55,7 @@ impl Permit {
         self.began = self.pool.watch_started();
         self.has_begun = true;
         self.pool
-            .tell_of(Kind::DialStart, &self.destination, self.label());
+            .tell_of(EventKind::DialStart, &self.destination, self.label());
         self.pool.must_be_ours();
     }
 
@@ -126,8 +126,13 @@ impl Permit {
         let error = error.clone().of(format_args!("dial {destination}"));
         let tell = || {
             let (label, began) = (self.label(), self.began);
-            self.pool
-                .tell_end(Kind::DialFailed, destination, label, began, Some(&error));
+            self.pool.tell_end(
+                EventKind::DialFailed,
+                destination,
+                label,
+                began,
+                Some(&error),
+            );
         };
         if self.is_in_background {
             self.pool.gate.within(tell);

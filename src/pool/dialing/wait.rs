@@ -20,7 +20,7 @@ use crate::sys::wake::{Parker, Wake};
 use crate::values::clock::{Deadline, Time};
 use crate::values::destination::Destination;
 use crate::values::error::{Error, Phase, Result};
-use crate::values::event::Kind;
+use crate::values::event::EventKind;
 
 pub(crate) type Taken = Take<Owned<Conn>>;
 
@@ -126,7 +126,7 @@ impl Borrower<'_> {
     pub(crate) fn begin_wait(&mut self) -> Result<Time> {
         self.wait_state.has_waited = true;
         self.pool
-            .tell_of(Kind::WaitStart, self.destination, self.options.label());
+            .tell_of(EventKind::WaitStart, self.destination, self.options.label());
         self.pool.fail_if_inherited()?;
         Ok(clock::now())
     }
@@ -149,8 +149,13 @@ impl Borrower<'_> {
             Ok(_) => None,
         };
         let (destination, label) = (self.destination, self.options.label());
-        self.pool
-            .tell_end(Kind::WaitDone, destination, label, began, error.as_ref());
+        self.pool.tell_end(
+            EventKind::WaitDone,
+            destination,
+            label,
+            began,
+            error.as_ref(),
+        );
         result
     }
 }

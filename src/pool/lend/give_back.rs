@@ -14,7 +14,7 @@ use crate::pool::transition::wake;
 use crate::pool::{hints, Pool};
 use crate::sync::Arc;
 use crate::sys::clock;
-use crate::values::event::Kind as EventKind;
+use crate::values::event::EventKind;
 
 impl Pool {
     /// The one way back.

@@ -13,7 +13,7 @@ use crate::pool::{conn, Pool};
 use crate::sync::Arc;
 use crate::sys::clock;
 use crate::values::clock::Time;
-use crate::values::event::{Event, Kind};
+use crate::values::event::{Event, EventKind};
 
 impl Pool {
     fn leak_threshold(&self) -> Option<Duration> {
@@ -101,7 +101,7 @@ impl Pool {
             remote: lent.remote.as_deref(),
             duration,
             remark: &remark,
-            ..Event::new(Kind::Leaked, &lent.destination, lent.loan.label())
+            ..Event::new(EventKind::Leaked, &lent.destination, lent.loan.label())
         });
     }
 }
