@@ -2,8 +2,7 @@
 //! connection that it used last, so that a hit finds it by one look (`quick`).
 //!
 //! Each thread has hints of its own, which nobody else sees. A hint promises nothing: the connection's own word says whether it still is
-//! where the hint leads. Hints of a pool that has ended go with it (where the kernel has no membarrier(2): when the
-//! thread next dials the long way), and all of them with the thread.
+//! where the hint leads. Hints of a pool that has ended go when their thread next dials the long way, and all of them with the thread.
 #![forbid(unsafe_code)]
 
 mod table;
@@ -16,66 +15,57 @@ use super::PoolHandle;
 use crate::handle::{Kept, Owned, Trace};
 use crate::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use crate::sync::Arc;
-use crate::sys::per_generation::PerGeneration;
-use crate::sys::per_thread::{here, All, Here, Keeper, Place, Tidy};
+use crate::sys::thread_cell::{borrow, Dropper, ThreadCell, ThreadGuard};
 use crate::values::destination::Destination;
 
 /// How many pools have ended.
 static ENDED: AtomicU32 = AtomicU32::new(0);
 
-/// All threads' hints.
-static ALL: PerGeneration<All<Hints>> = PerGeneration::empty();
-
 thread_local! {
-    static PLACE: Place<Hints> = const { Place::new() };
-    static KEEPER: Keeper<Hints> = const { Keeper::new() };
+    static CELL: ThreadCell<Hints> = const { ThreadCell::new() };
+    static DROPPER: Dropper<Hints> = const { Dropper::new() };
 }
 
-/// A pool has ended, and its handle is over: all threads' hints to it go now.
+/// A pool has ended, and its handle is over: this thread's hints to it go now, those of other threads when they next dial
+/// the long way.
 pub(crate) fn pool_ended() {
     ENDED.fetch_add(1, Relaxed);
-    // In a child it is not on the list yet.
-    if let Some(own) = at_hand() {
-        own.enlist(&ALL);
-    }
-    All::tidy(&ALL);
-}
-
-impl Tidy for Hints {
-    fn tidy(&mut self) {
-        self.sweep(ENDED.load(Relaxed));
-    }
+    drop(swept());
 }
 
 /// This thread's hints, if it has any.
 #[inline(always)]
-pub(super) fn at_hand() -> Option<Here<Hints>> {
-    here(&PLACE)
+pub(super) fn at_hand() -> Option<ThreadGuard<Hints>> {
+    borrow(&CELL)
 }
 
-/// The same, made if need be. At a thread's end, when they are gone already, it may still dial.
-fn at_hand_or_new() -> Option<Here<Hints>> {
-    at_hand().or_else(|| {
-        let keep = |keeper: &Keeper<_>| keeper.keep(Hints::NONE, &PLACE, &ALL);
-        KEEPER.try_with(keep).ok()?;
+/// This thread's hints, without those of pools that have ended.
+fn swept() -> Option<ThreadGuard<Hints>> {
+    let mut hints = at_hand()?;
+    hints.sweep(ENDED.load(Relaxed));
+    Some(hints)
+}
+
+/// This thread's hints, made if need be. At a thread's end, when they are gone already, it may still dial.
+fn at_hand_or_new() -> Option<ThreadGuard<Hints>> {
+    swept().or_else(|| {
+        DROPPER
+            .try_with(|dropper| dropper.fill(&CELL, Hints::NONE))
+            .ok()?;
         at_hand()
     })
 }
 
 /// What the text means, if this thread has dialed it before.
 pub(crate) fn destination(key: &Key<'_>) -> Option<Arc<Destination>> {
-    Some(at_hand()?.find(key)?.destination.clone())
+    Some(swept()?.find(key)?.destination.clone())
 }
 
 /// This thread borrows a connection by that name.
 pub(crate) fn note(name: Named, conn: &Owned<Conn>) {
     let [_, trace] = conn.traces(conn.pool().idle_ms());
     let trace = conn.has(QUICK).then_some(trace);
-    let note = |mut hints: Here<Hints>| {
-        hints.enlist(&ALL);
-        // Where the kernel has no barrier, this is the time.
-        hints.sweep(ENDED.load(Relaxed));
-        // In use: whoever ends the pool from now on sees that.
+    let note = |mut hints: ThreadGuard<Hints>| {
         PoolHandle::table().pin(name.pool).ok()?;
         let before = hints.keep(name, conn, trace);
         if trace.is_some() {
@@ -94,7 +84,7 @@ pub(super) fn comes_next(conn: &Owned<Conn>) {
         return;
     }
     let [trace, _] = conn.traces(conn.pool().idle_ms());
-    let note = |mut hints: Here<Hints>| {
+    let note = |mut hints: ThreadGuard<Hints>| {
         let hint = hints.takes_back(conn.seat())?;
         let is_its = Arc::ptr_eq(&hint.destination, conn.shared_destination());
         is_its.then(|| hint.trace.replace(trace))?

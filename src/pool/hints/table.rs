@@ -231,7 +231,7 @@ impl Hints {
                 ..Self::NONE
             };
         } else if self.hints.len() < before {
-            self.lent.clear();
+            self.lent = VecDeque::new();
             self.hints.shrink_to_fit();
             self.spots = Vec::new();
             self.grow();
