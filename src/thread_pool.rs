@@ -84,8 +84,9 @@ impl Helpers {
         }
     }
 
-    /// Runs `job` on a helper thread, in the order of the calls as long as one thread is enough. When no thread can be
-    /// started and none is there, it runs here: late work is worse than slow work.
+    /// Runs `job` on a helper thread, in the order of the calls as long as one thread is enough.
+    /// When no thread can be started and none is there, it runs here: late work is worse than slow
+    /// work.
     pub(crate) fn run(&'static self, job: Job) {
         if let Err((job, _)) = self.try_run(job) {
             job();
@@ -120,7 +121,8 @@ impl Helpers {
         self.work.lock().is_wanted = true;
     }
 
-    /// The last pool has ended: threads without work end now. Those in a callback end when it returns.
+    /// The last pool has ended: threads without work end now. Those in a callback end when it
+    /// returns.
     pub(crate) fn not_wanted(&self) {
         let mut work = self.work.lock();
         work.is_wanted = false;
@@ -143,7 +145,8 @@ impl Helpers {
         loop {
             if let Some(job) = work.queue.pop_front() {
                 drop(work);
-                // A panic must not take the thread's count with it; what panicked is a bug, and reported on stderr.
+                // A panic must not take the thread's count with it; what panicked is a bug, and
+                // reported on stderr.
                 let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(job));
                 if fork::has_come_back_in_a_child(own) {
                     // A callback has forked, and this is the child's only thread.

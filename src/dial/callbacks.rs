@@ -13,14 +13,15 @@ pub(crate) trait AddressSink: Debug + Send + Sync {
     fn add(&self, address: SocketAddr);
 }
 
-/// The program's rewrite, resolve, dial and control callbacks. A refusal is an error with the status
-/// Callback and the callback's number.
+/// The program's rewrite, resolve, dial and control callbacks. A refusal is an error with the
+/// status Callback and the callback's number.
 pub(crate) trait DialCallbacks: Debug + Send + Sync {
     /// Where to dial instead. `None`: the program has no such callback.
     fn rewrite(&self, network: &str, address: &str) -> Result<Option<String>>;
     /// [`DialCallbacks::resolve`] takes the place of the system's resolver.
     fn has_resolve(&self) -> bool;
-    /// The program has a rewrite or a dial callback, which run before a dial opens its first socket.
+    /// The program has a rewrite or a dial callback, which run before a dial opens its first
+    /// socket.
     fn has_rewrite_or_dial(&self) -> bool;
     /// [`DialCallbacks::control`] is to be called for each socket.
     fn has_control(&self) -> bool;

@@ -17,7 +17,8 @@ pub(crate) trait DialCaller {
     fn shared_waker(&self) -> Arc<dyn Wake>;
     /// A resolve callback may take its time in this thread.
     fn may_resolve_here(&self) -> bool;
-    /// Closes an idle connection, because the process has no descriptor left. False if none was idle.
+    /// Closes an idle connection, because the process has no descriptor left. False if none was
+    /// idle.
     fn make_room(&self) -> bool;
 }
 

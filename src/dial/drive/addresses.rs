@@ -1,4 +1,5 @@
-//! Which addresses a dial tries: those of a literal, or what its source tells, as it arrives.
+//! The addresses that a dial tries: that of a literal, or those that its source finds, as they
+//! come.
 #![forbid(unsafe_code)]
 
 use std::net::SocketAddr;
@@ -6,7 +7,7 @@ use std::net::SocketAddr;
 use super::dial::Dial;
 use crate::dial::caller::DialCaller;
 use crate::dial::race::happy_eyeballs::RESOLUTION_DELAY;
-use crate::dial::race::order::{self, Begins};
+use crate::dial::race::order::{self, FirstFamily};
 use crate::dial::resolve::source::{AddressSource, KnownAddresses};
 use crate::sys::{self, clock};
 use crate::values::address::{Address, Target};
@@ -147,7 +148,7 @@ impl Dial {
         Ok(())
     }
 
-    /// Adds what is new and fits the network, and decides anew in which order what was not tried yet is tried.
+    /// Adds what is new and fits the network, and orders anew what was not tried yet.
     fn add_addresses(&mut self, addresses: Vec<SocketAddr>) {
         let port = match self.address().target {
             Target::Name { port, .. } => Some(port),
@@ -196,12 +197,12 @@ impl Dial {
                 Endpoint::Inet(address) => Some(*address),
                 Endpoint::Unix(_) => None,
             });
-        let begins = if self.ipv6_came_late {
-            Begins::Ipv6
+        let first_family = if self.ipv6_came_late {
+            FirstFamily::Ipv6
         } else {
-            Begins::First
+            FirstFamily::OfFirstAddress
         };
-        let mut ordered = order::interleave(addresses.collect(), begins);
+        let mut ordered = order::interleave(addresses.collect(), first_family);
         if ordered.is_empty() {
             return untried.collect();
         }

@@ -29,7 +29,8 @@ pub(super) fn dial_by_callback(
     }
 }
 
-/// Takes over the descriptor that the dial callback returned. It is the pool's, whatever comes of it.
+/// Takes over the descriptor that the dial callback returned: it is the pool's, whatever comes of
+/// it.
 fn adopted(number: RawFd, deadline: Deadline, caller: &dyn DialCaller) -> Result<ConnectedSocket> {
     let refused = |why: &str| {
         Error::new(

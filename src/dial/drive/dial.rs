@@ -74,7 +74,7 @@ impl Dial {
         self.rewritten.as_ref().unwrap_or(&self.destination.address)
     }
 
-    /// From now on `watcher` tells when something happens to a socket.
+    /// Lets `watcher` wake the dial when something happens to a socket.
     pub(crate) fn watch(&mut self, watcher: &Arc<dyn Watcher>) -> Result<()> {
         let mut attempts = self.attempts.iter_mut().flatten();
         attempts
@@ -82,7 +82,7 @@ impl Dial {
             .map_err(|error| shortage(&error))
     }
 
-    /// From now on that one is told of lookups.
+    /// Wakes `waker` at news of a lookup, instead of the one before.
     pub(crate) fn set_waker(&mut self, waker: Arc<dyn Wake>) {
         if let Some(source) = &mut self.source {
             source.set_waker(waker);
@@ -155,7 +155,8 @@ impl Dial {
         }
     }
 
-    /// Out of descriptors, for the first time in this dial, and the pool could give one back.
+    /// Has an idle connection closed when `errno` says that the process is out of descriptors: once
+    /// in a dial. True if there was one.
     pub(super) fn make_room_once(&self, errno: i32, caller: &dyn DialCaller) -> bool {
         matches!(errno, libc::EMFILE | libc::ENFILE)
             && !self.has_made_room.replace(true)
@@ -245,7 +246,8 @@ impl Dial {
         }
     }
 
-    /// `10.0.0.5:5432: connection refused; [fd00::5]:5432: no answer`; without the address if the dial named it itself.
+    /// `10.0.0.5:5432: connection refused; [fd00::5]:5432: no answer`; without the address if the
+    /// dial named it itself.
     fn tried(&self) -> String {
         let has_port = self.address().network.has_port();
         let said = self
@@ -270,7 +272,7 @@ impl Dial {
         Error::new(Status::Connect, self.tried()).numbered(first.unwrap_or(0))
     }
 
-    /// What its caller is told when its time is over.
+    /// The error for a dial whose time is over; the resolver hears of it too.
     pub(crate) fn note_timeout(&self, now: Time) -> Error {
         if let Some(source) = &self.source {
             source.note_timeout(now);

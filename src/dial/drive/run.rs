@@ -1,5 +1,5 @@
-//! Runs a dial: in the calling thread, asleep in poll(2), or poll by poll for a caller that is woken
-//! when something happens.
+//! Runs a dial: in the calling thread, asleep in poll(2), or poll by poll for a caller that is
+//! woken when something happens.
 #![forbid(unsafe_code)]
 
 use std::io;

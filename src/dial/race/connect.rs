@@ -43,7 +43,8 @@ pub(crate) fn kind_of(network: Network, endpoint: &Endpoint) -> Kind {
     }
 }
 
-/// The network of a connected socket, as `vcp_pool_add` files it; `None` for one that cannot be dialed here.
+/// The network of a connected socket, as `vcp_pool_add` files it; `None` for one that cannot be
+/// dialed here.
 pub(crate) fn network_of(kind: Kind) -> Option<Network> {
     use crate::values::network::Family::Any;
     let Kind {
@@ -260,12 +261,14 @@ fn bind(fd: BorrowedFd<'_>, network: Network, settings: &DialSettings) -> io::Re
     match &settings.local_address {
         Some(local) => {
             if !local.has_port && network.has_port() {
-                // Saves ports where many sockets share one address; without it bind(2) takes one at once.
+                // Saves ports where many sockets share one address: without it bind(2) takes one at
+                // once.
                 let _ = socket::set_bind_address_no_port(fd);
             }
             socket::bind(fd, &RawAddress::from(&local.endpoint))
         }
-        // Without a name of its own a datagram socket could send, but nobody could answer it (unix(7), autobind).
+        // Without a name of its own a datagram socket could send, but not be answered (unix(7),
+        // autobind).
         None if network == Network::Unixgram => socket::bind(fd, &RawAddress::unix_autobind()),
         None => Ok(()),
     }

@@ -1,12 +1,12 @@
-//! Which address is tried when: RFC 8305 section 5 as a state machine. It takes the time and what happened, says what to
-//! do next, and never sleeps; `drive` runs it in a calling thread.
+//! Which address is tried when: RFC 8305 section 5 as a state machine. It takes the time and what
+//! happened, says what to do next, and never sleeps; `drive` runs it.
 //!
 //! | an address is | on | becomes |
 //! |---|---|---|
 //! | Waiting | its turn (`next` says Connect) | Trying |
 //! | Trying | `connected` | Won; `next` then abandons every other Trying one |
 //! | Trying | `failed`, or its share of time ran out (`next` says Abandon) | Ended |
-//! | Trying | it is the oldest of the most in flight, has had the least share, and another one's turn has come (`next` says Abandon) | Ended |
+//! | Trying | it makes room: see [`LEAST_SHARE`] (`next` says Abandon) | Ended |
 //! | Trying | the deadline passed, or another one won (`next` says Abandon) | Ended |
 //!
 //! Addresses may arrive while it runs (`offer`), until `complete`.
@@ -17,15 +17,17 @@ use std::time::Duration;
 
 use crate::values::clock::{Deadline, Time};
 
-/// Attempts in flight at once. RFC 8305 sets no bound; six waves of 250 ms have waited 1.5 s for the first answer, and a
-/// name with dozens of addresses must not open dozens of sockets.
+/// Attempts in flight at once. RFC 8305 sets no bound. Six waves of 250 ms have waited 1.5 s for
+/// the first answer, and a name with dozens of addresses must not open dozens of sockets.
 pub(crate) const MOST_IN_FLIGHT: usize = 6;
 
-/// One after another, each address gets an equal share of what is left, but at least so much (Go: partialDeadline). As
-/// much has the oldest of the most in flight before it makes room: six dead addresses do not hide a seventh.
+/// One after another, each address gets an equal share of what is left, but at least so much (Go:
+/// partialDeadline). Staggered, the oldest of [`MOST_IN_FLIGHT`] has as much before it makes room
+/// for an address that waits: six dead addresses do not hide a seventh.
 pub(crate) const LEAST_SHARE: Duration = Duration::from_secs(2);
 
-/// RFC 8305 section 3, "Resolution Delay": when IPv4 addresses arrive first, IPv6 gets so long to arrive too.
+/// RFC 8305 section 3, "Resolution Delay": when IPv4 addresses arrive first, IPv6 gets so long to
+/// arrive too.
 pub(crate) const RESOLUTION_DELAY: Duration = Duration::from_millis(50);
 
 /// When the next address is tried.
@@ -87,7 +89,8 @@ impl Race {
         }
     }
 
-    /// Addresses have arrived: there are `known` now, and those not tried yet are to be tried in this order.
+    /// Addresses have arrived: there are `known` now, and those not tried yet are to be tried in
+    /// this order.
     pub(crate) fn offer(&mut self, known: usize, order: impl IntoIterator<Item = usize>) {
         self.attempts
             .resize(known.max(self.attempts.len()), AttemptState::Waiting);

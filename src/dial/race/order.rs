@@ -14,21 +14,22 @@ pub(crate) fn fits(address: &SocketAddr, family: Family) -> bool {
     }
 }
 
-/// Which family begins.
+/// Which family is tried first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Begins {
+pub(crate) enum FirstFamily {
     /// The first address's.
-    First,
+    OfFirstAddress,
     /// IPv6: it came while IPv4 was waiting for it.
     Ipv6,
 }
 
-/// Interleaves the families: one of each in turn ("First Address Family Count" 1), each family in the resolver's order
-/// (RFC 6724).
-pub(crate) fn interleave(addresses: Vec<SocketAddr>, begins: Begins) -> Vec<SocketAddr> {
+/// Interleaves the families: one of each in turn ("First Address Family Count" 1), each family in
+/// the resolver's order (RFC 6724).
+pub(crate) fn interleave(addresses: Vec<SocketAddr>, first_family: FirstFamily) -> Vec<SocketAddr> {
     let usable = addresses.into_iter();
     let mut usable = usable.peekable();
-    let first_is_v6 = begins == Begins::Ipv6 || usable.peek().is_some_and(SocketAddr::is_ipv6);
+    let first_is_v6 =
+        first_family == FirstFamily::Ipv6 || usable.peek().is_some_and(SocketAddr::is_ipv6);
     let (first, second): (Vec<_>, Vec<_>) =
         usable.partition(|address| address.is_ipv6() == first_is_v6);
     let (mut first, mut second) = (first.into_iter(), second.into_iter());
@@ -56,7 +57,7 @@ mod tests {
 
     fn ordered(text: &str, family: Family) -> String {
         let fitting = addresses(text).into_iter().filter(|one| fits(one, family));
-        let ordered = interleave(fitting.collect(), Begins::First);
+        let ordered = interleave(fitting.collect(), FirstFamily::OfFirstAddress);
         let texts: Vec<_> = ordered.iter().map(|one| one.ip().to_string()).collect();
         texts.join(" ")
     }
@@ -74,9 +75,9 @@ mod tests {
 
     #[test]
     fn ipv6_that_was_waited_for_begins() {
-        let late = interleave(addresses("1.1.1.1 2.2.2.2 ::1"), Begins::Ipv6);
+        let late = interleave(addresses("1.1.1.1 2.2.2.2 ::1"), FirstFamily::Ipv6);
         assert_eq!(late, addresses("::1 1.1.1.1 2.2.2.2"));
-        let alone = interleave(addresses("1.1.1.1"), Begins::Ipv6);
+        let alone = interleave(addresses("1.1.1.1"), FirstFamily::Ipv6);
         assert_eq!(alone, addresses("1.1.1.1"));
     }
 

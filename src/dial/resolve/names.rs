@@ -8,7 +8,8 @@ use crate::sync::Mutex;
 use crate::sys::names;
 use crate::values::host_port::Names;
 
-/// So many services are remembered, and so many protocols; a program that names more pays a look-up for each of the others.
+/// Services that are remembered at the most, and protocols. A program that names more pays a
+/// look-up for each of the others.
 const MOST_NAMES: usize = 256;
 
 /// [`Names`] as this machine knows them.
@@ -35,7 +36,7 @@ impl SystemNames {
     }
 }
 
-/// The same without asking the system what it may take time to answer.
+/// [`Names`] without what the system may take its time to answer.
 #[derive(Debug)]
 pub(crate) struct NamesAtHand<'a> {
     names: &'a SystemNames,

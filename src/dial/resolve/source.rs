@@ -173,7 +173,7 @@ impl AddressSource {
         }
     }
 
-    /// A failure that may not be this dial's: another one asked first, and that one's time was over.
+    /// The failure may not be this dial's: another one asked first, and that one's time was over.
     pub(crate) fn failed_for_another(&self, now: Time) -> bool {
         match &self.kind {
             SourceKind::Resolver(subscription) => {

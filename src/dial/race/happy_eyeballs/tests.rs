@@ -258,7 +258,8 @@ mod any_history {
                         }
                         Some(Happens::Arrives(more)) => {
                             known += more;
-                            let untried: Vec<_> = (0..known).filter(|one| !opened.contains(one)).collect();
+                            let is_untried = |one: &usize| !opened.contains(one);
+                            let untried: Vec<_> = (0..known).filter(is_untried).collect();
                             race.offer(known, untried.into_iter().rev());
                         }
                         Some(_) => {}
