@@ -17,7 +17,8 @@ use crate::values::clock::Time;
 use crate::values::destination::Destination;
 use crate::values::network::{Family, Network};
 
-/// The right to a connection, as `Owned<Conn>` is: there is one at a time, or the connection is lent.
+/// The right to a connection, as `Owned<Conn>` is: there is one at a time, or the connection is
+/// lent.
 #[derive(Debug)]
 pub(super) struct Fake(Rc<Facts>);
 
@@ -118,7 +119,8 @@ impl Facts {
         assert!(word::borrow(&self.word, there).is_some(), "nobody was");
     }
 
-    /// The same for bringing back; false if it has to take the long way. Its borrower believes that it is `now`.
+    /// The same for bringing back; false if it has to take the long way. Its borrower believes that
+    /// it is `now`.
     pub(super) fn bring_back(&self, now: Time) -> bool {
         let back = word::at_rest(self.word.load(Relaxed), 0);
         if !word::is_out(&self.word, back) {

@@ -61,8 +61,8 @@ fn goes_well(rules: &Rules, steps: &[Step]) {
     assert_eq!(super::failure(&destinations(), rules, steps), None);
 }
 
-/// The answer of a dial that failed was closed for a waiter's slot, though the dial's own slot was free, or the waiter was
-/// refused.
+/// The answer of a dial that failed was closed for a waiter's slot, though the dial's own slot was
+/// free, or the waiter was refused.
 #[test]
 fn an_answer_nobody_fetched_is_not_closed_for_a_slot_that_nobody_needs() {
     let mut rules = unlimited();
@@ -79,7 +79,8 @@ fn an_answer_nobody_fetched_is_not_closed_for_a_slot_that_nobody_needs() {
     goes_well(&rules, &steps);
 }
 
-/// A waiter that was refused while another destination's numbers changed left its own behind for ever.
+/// A waiter that was refused while another destination's numbers changed left its own behind for
+/// ever.
 #[test]
 fn a_destination_is_forgotten_with_its_last_refused_waiter() {
     let mut rules = unlimited();
@@ -97,7 +98,8 @@ fn a_destination_is_forgotten_with_its_last_refused_waiter() {
     goes_well(&rules, &steps);
 }
 
-/// A borrower that had found several dead was refused for a failed dial of somebody else's, though more were idle.
+/// A borrower that had found several dead was refused for a failed dial of somebody else's, though
+/// more were idle.
 #[test]
 fn where_dials_fail_at_once_the_idle_ones_are_trusted() {
     let steps = [

@@ -1,8 +1,10 @@
-//! The model test: random sequences of everything that can happen to a pool's state, side by side with a small reference
-//! written from the contract's words; every answer, every close and every number is compared after every step.
+//! The model test: random sequences of everything that can happen to a pool's state, side by side
+//! with a small reference written from the contract's words; every answer, every close and every
+//! number is compared after every step.
 //!
-//! `VCP_MODEL_SEQUENCES` says how many sequences ([`SEQUENCES`]), `VCP_MODEL_SEED` from which seed ([`SEED`]): the same two
-//! numbers are the same sequences, on any number of threads. A failing sequence is made as short as possible and printed.
+//! `VCP_MODEL_SEQUENCES` says how many sequences ([`SEQUENCES`]), `VCP_MODEL_SEED` from which seed
+//! ([`SEED`]): the same two numbers are the same sequences, on any number of threads. A failing
+//! sequence is made as short as possible and printed.
 #![forbid(unsafe_code)]
 
 mod check;

@@ -1,7 +1,7 @@
 //! What is done to a pool in one test: its options and a sequence of steps, drawn from a seed.
 //!
-//! A step names whom it concerns by a number that counts around those there are at that moment, so that a sequence keeps
-//! its meaning when steps are taken out of it. `world` does them.
+//! A step names whom it concerns by a number that counts around those there are at that moment, so
+//! that a sequence keeps its meaning when steps are taken out of it. `world` does them.
 #![forbid(unsafe_code)]
 
 use std::time::Duration;
@@ -102,8 +102,8 @@ const WEIGHTS: [u64; 27] = [
 /// Such as have no meaning but in a plain pool.
 const QUICK: std::ops::Range<usize> = 23..26;
 
-/// One sequence's habits: sequences that do few things do them often enough to reach far corners (swarm testing, Groce
-/// and others 2012).
+/// One sequence's habits: sequences that do few things do them often enough to reach far corners
+/// (swarm testing, Groce and others 2012).
 struct Mood {
     weights: [u64; WEIGHTS.len()],
     destinations: u64,

@@ -11,8 +11,8 @@ use crate::values::clock::Time;
 use crate::values::destination::Destination;
 use crate::values::error::{Error, Status};
 
-/// A connection is watched for stray bytes only after it has been idle for so long: a busy one costs no epoll_ctl, and
-/// the engine wakes up at most twice a second for all of them.
+/// A connection is watched for stray bytes only after it has been idle for so long: a busy one
+/// costs no epoll_ctl, and the engine wakes up at most twice a second for all of them.
 pub(crate) const ARM_AFTER: Duration = Duration::from_millis(500);
 
 /// May a borrow be answered with an idle connection?

@@ -20,7 +20,8 @@ impl<C: Held> State<C> {
         (idle_since.after(timeout) <= now).then_some(CloseCause::IdleTimeout)
     }
 
-    /// Takes the next idle connection of a destination that pleases `choose`; it counts as borrowed.
+    /// Takes the next idle connection of a destination that pleases `choose`; it counts as
+    /// borrowed.
     pub(crate) fn take_idle(
         &mut self,
         destination: &Destination,
@@ -55,7 +56,8 @@ impl<C: Held> State<C> {
         found
     }
 
-    /// The one way to borrow. A caller that has to wait gets its answer from `collect`; `waker` wakes it.
+    /// The one way to borrow. A caller that has to wait gets its answer from `collect`; `waker`
+    /// wakes it.
     pub(crate) fn take(
         &mut self,
         request: Request<'_>,
@@ -68,7 +70,8 @@ impl<C: Held> State<C> {
         (ticket, taken)
     }
 
-    /// The same for one who was handed an unfit connection: it is closed, and its place in the order stays.
+    /// The same for one who was handed an unfit connection: it is closed, and its place in the
+    /// order stays.
     pub(crate) fn take_another(
         &mut self,
         ticket: Ticket,
@@ -142,7 +145,8 @@ impl<C: Held> State<C> {
         self.enqueue_or_refuse(ticket, request, now, waker, effects)
     }
 
-    /// The right to dial one that is to be idle, if nothing has to go for it. `None`: enough are idle.
+    /// The right to dial one that is to be idle, if nothing has to go for it. `None`: enough are
+    /// idle.
     pub(crate) fn take_for_idle(
         &mut self,
         destination: &Arc<Destination>,
@@ -228,8 +232,9 @@ impl<C: Held> State<C> {
         self.counters.reuses += 1;
     }
 
-    /// One that was borrowed without the state, and is called in by this very transition, turned out to be unfit. One that somebody has
-    /// counted meanwhile stays counted: what was told once does not become less.
+    /// One that was borrowed without the state, and is called in by this very transition, turned
+    /// out to be unfit. One that somebody has counted meanwhile stays counted: what was told once
+    /// does not become less.
     pub(crate) fn uncount_reuse(&mut self) {
         self.counters.reuses -= 1;
     }

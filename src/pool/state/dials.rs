@@ -2,8 +2,9 @@
 //!
 //! | a dial | is answered by | and then |
 //! |---|---|---|
-//! | whose caller waits | a connection of its destination that nobody in line wants | its connect goes on for nobody: `left` |
-//! | fresh, or in a callback on its caller's thread, or in on_open, or left | nothing | its own connect is all there is |
+//! | whose caller waits | a connection of its destination that no waiter wants | its connect goes on without a caller |
+//! | that is fresh, in on_open, or in a callback on its caller's thread | nothing | it ends with its own connect |
+//! | without a caller | nothing | it ends with its own connect |
 #![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;
@@ -14,7 +15,7 @@ use super::{DestinationId, State};
 use crate::values::clock::Time;
 use crate::values::error::Error;
 
-/// All dials of a pool that run, the oldest of a destination first.
+/// All dials of a pool that run, ordered by destination and then by ticket, oldest first.
 #[derive(Debug)]
 pub(super) struct DialsInFlight<C: Held>(BTreeMap<(DestinationId, Ticket), DialInFlight<C>>);
 
@@ -58,8 +59,8 @@ impl<C: Held> DialsInFlight<C> {
 }
 
 impl<C: Held> State<C> {
-    /// A dial begins to run; `waker` wakes its caller, who may be served at once. Refused if the pool was closed since the right
-    /// was given.
+    /// A dial begins to run; `waker` wakes its caller, who may be served at once. Refused if the
+    /// pool was closed since the right was given.
     pub(crate) fn start_dial(
         &mut self,
         right: DialRight,
@@ -113,8 +114,8 @@ impl<C: Held> State<C> {
             .is_some_and(|flight| flight.answer.is_some())
     }
 
-    /// The connection that the dial's caller has been given; it is given no other, so that none is stuck here while the dial
-    /// goes on for nobody.
+    /// The connection that the dial's caller has been given; it is given no other, so that none is
+    /// stuck here while the dial goes on for nobody.
     pub(crate) fn take_dial_answer(&mut self, right: DialRight) -> Option<C> {
         let flight = self.flights.of(right)?;
         let answer = flight.answer.take()?;
@@ -122,7 +123,8 @@ impl<C: Held> State<C> {
         Some(answer)
     }
 
-    /// on_open begins: from now on its own connection is all that it takes. What it was given meanwhile goes to the next.
+    /// on_open begins: from now on its own connection is all that it takes. What it was given
+    /// meanwhile goes to the next.
     pub(crate) fn stop_late_binding(
         &mut self,
         right: DialRight,
@@ -199,8 +201,8 @@ impl<C: Held> State<C> {
         self.pass_on(unfetched, right.destination, now, effects);
     }
 
-    /// A dial succeeded: its connection is borrowed now, unless the pool was closed meanwhile (`Err`: it counts no
-    /// more, and is to be closed by the caller).
+    /// A dial succeeded: its connection is borrowed now, unless the pool was closed meanwhile
+    /// (`Err`: it counts no more, and is to be closed by the caller).
     pub(crate) fn dial_done(
         &mut self,
         right: DialRight,

@@ -38,8 +38,8 @@ impl<C: Held> State<C> {
         if disposition != Disposition::Keep {
             return disposition;
         }
-        // Asked under the lock, because the engine marks a hang-up under it, as abort and evict do: nothing can come between
-        // this look and the shelf.
+        // Asked under the lock, because the engine marks a hang-up under it, as abort and evict do:
+        // nothing can come between this look and the shelf.
         Disposition::Close(if let Some(cause) = conn.unfit() {
             cause
         } else if self.is_closed {
@@ -53,8 +53,8 @@ impl<C: Held> State<C> {
         })
     }
 
-    /// The program gives the pool a connection of its own, which `build` makes once there is room to keep it. A refusal
-    /// gives it back.
+    /// The program gives the pool a connection of its own, which `build` makes once there is room
+    /// to keep it. A refusal gives it back.
     pub(crate) fn admit<E: From<Refusal>>(
         &mut self,
         destination: &Arc<Destination>,
@@ -135,8 +135,8 @@ impl<C: Held> State<C> {
         self.settle(id, now, effects);
     }
 
-    /// A connection is in nobody's hands: its oldest waiter gets it, or somebody's slot is made of it, or it is kept. It
-    /// must not be counted at this moment. False if it had to be closed.
+    /// A connection is in nobody's hands: its oldest waiter gets it, or somebody's slot is made of
+    /// it, or it is kept. It must not be counted at this moment. False if it had to be closed.
     pub(super) fn assign(
         &mut self,
         conn: C,
@@ -166,7 +166,8 @@ impl<C: Held> State<C> {
                 false
             }
             Assignment::Keep => {
-                // `reap` may have dropped it a moment ago, when it was borrowed and its time had just come.
+                // `reap` may have dropped it a moment ago, when it was borrowed and its time had
+                // just come.
                 self.schedule_retirement(&conn);
                 conn.on_returned();
                 self.make_idle(conn, id, now);
@@ -203,7 +204,8 @@ impl<C: Held> State<C> {
         }
     }
 
-    /// A dial that ended in the same transition has freed more than the connection's slot, or its failure ends others.
+    /// A dial that ended in the same transition has freed more than the connection's slot, or its
+    /// failure ends others.
     fn serve_without_its_slot(
         &mut self,
         id: DestinationId,

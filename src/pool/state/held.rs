@@ -1,4 +1,5 @@
-//! A connection as the state sees it: a payload with an identity, a place, a lifetime and a slot word.
+//! A connection as the state sees it: a payload with an identity, a place, a lifetime and a slot
+//! word.
 //!
 //! The pool implements it for its sockets, the model and the checkers for plain numbers.
 #![forbid(unsafe_code)]
@@ -35,8 +36,8 @@ pub(crate) trait Held {
     fn on_removed(&self);
     /// When the fast path brought it back last. Before that, when it was put on the idle list.
     fn returned_at(&self) -> Time;
-    /// It is idle since `now`. With `allow_fast_path` threads may borrow it and bring it back by its
-    /// word alone, until it is revoked.
+    /// It is idle since `now`. With `allow_fast_path` threads may borrow it and bring it back by
+    /// its word alone, until it is revoked.
     fn make_idle(&self, now: Time, allow_fast_path: bool);
     /// What the fast path did with it since the last call of this or of `revoke`.
     fn checked_out(&self) -> Absence;

@@ -1,8 +1,10 @@
 //! Idle connections in order: one shelf per destination, and one row of all of them by age.
 //!
-//! Times only grow, so each list is ordered by "idle since" by appending alone: expiry and eviction look at one end, and
-//! every operation is O(1). What was borrowed and brought back in place (`handle::shelved`) stands too far on the old side of the row, until
-//! somebody looks there for the oldest: then it is moved to where it belongs. Knows no limits and no reasons; `state` calls it.
+//! Times only grow, so each list is ordered by "idle since" by appending alone: expiry and eviction
+//! look at one end, and every operation is O(1). What was borrowed and brought back in place
+//! (`handle::shelved`) stands too far on the old side of the row, until somebody looks there for
+//! the oldest: then it is moved to where it belongs. Knows no limits and no reasons; `state` calls
+//! it.
 #![forbid(unsafe_code)]
 
 use super::held::{Held, NOWHERE};
@@ -93,8 +95,8 @@ impl<C: Held> IdleList<C> {
         }
     }
 
-    /// From `FEW` at once to `MANY`, which malloc(3) maps apart from the heap: pages that are not touched cost nothing, growing further
-    /// copies nothing, and no smaller array is left behind.
+    /// From `FEW` at once to `MANY`, which malloc(3) maps apart from the heap: pages that are not
+    /// touched cost nothing, growing further copies nothing, and no smaller array is left behind.
     fn make_room(&mut self) {
         let len = self.nodes.len();
         if len == self.nodes.capacity() && (FEW..MANY).contains(&len) {
@@ -203,8 +205,9 @@ impl<C: Held> IdleList<C> {
         None
     }
 
-    /// Moves the stale ones from there on, up to the first that is not, to where they belong: together, because a walk costs what it
-    /// walks over. When walks have cost as much as one over all, all are moved; true then.
+    /// Moves the stale ones from there on, up to the first that is not, to where they belong:
+    /// together, because a walk costs what it walks over. When walks have cost as much as one over
+    /// all, all are moved; true then.
     fn move_from(&mut self, first: u32) -> bool {
         if self.walked > self.len {
             self.move_old(Time::NEVER);

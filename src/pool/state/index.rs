@@ -1,8 +1,8 @@
-//! Which number a destination has, found by its hash: few texts are compared, and few cache lines are touched, however many
-//! destinations there are.
+//! Which number a destination has, found by its hash: few texts are compared, and few cache lines
+//! are touched, however many destinations there are.
 //!
-//! An ordered map all the same: std's hash map keeps pointers into the middle of its memory only, which valgrind calls "possibly lost" when a
-//! pool is alive at the program's end.
+//! An ordered map all the same: std's hash map keeps pointers into the middle of its memory only,
+//! which valgrind calls "possibly lost" when a pool is alive at the program's end.
 #![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;

@@ -1,4 +1,5 @@
-//! The limits: what keeps a connection from existing, a dial from beginning, an idle one from being kept, and what is closed to make room.
+//! The limits: what keeps a connection from existing, a dial from beginning, an idle one from being
+//! kept, and what is closed to make room.
 #![forbid(unsafe_code)]
 
 use super::answer::{Effects, LimitReached, Refusal, Reuse};
@@ -61,8 +62,8 @@ impl<C: Held> State<C> {
             .then(|| limit("max_conns", max))
     }
 
-    /// The longest idle connection that may be closed for a dial: of another destination, or of its own too if its own are
-    /// of no use to the caller.
+    /// The longest idle connection that may be closed for a dial: of another destination, or of its
+    /// own too if its own are of no use to the caller.
     fn oldest_to_evict(
         &mut self,
         own: Option<DestinationId>,
@@ -72,7 +73,8 @@ impl<C: Held> State<C> {
         self.revoke_oldest_idle(except)
     }
 
-    /// Where there is no obstacle: closes what must go, so that one more connection is within the limits.
+    /// Where there is no obstacle: closes what must go, so that one more connection is within the
+    /// limits.
     pub(super) fn make_room(
         &mut self,
         own: Option<DestinationId>,
@@ -101,7 +103,8 @@ impl<C: Held> State<C> {
         self.idle.oldest_on(&entry.shelf)
     }
 
-    /// The pool as a refused caller is told it: exact, so that nobody reads of idle ones that are somebody's.
+    /// The pool as a refused caller is told it: exact, so that nobody reads of idle ones that are
+    /// somebody's.
     pub(super) fn numbers(&mut self, obstacle: Option<Obstacle>) -> LimitReached {
         let out = self.count_out();
         LimitReached {

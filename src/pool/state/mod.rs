@@ -1,24 +1,26 @@
-//! What a pool's lock guards: destinations, shelves, limits, counters.
+//! What a pool's lock guards: destinations, idle connections, waiters, limits, counters.
 //!
-//! Pure transitions: each takes the time it needs, changes numbers and lists, and returns what must happen outside
-//! ([`Effects`], applied after unlock). No descriptor, no clock, no callback in here, and generic over what a connection
-//! is, so that a test can drive it with plain numbers. `pool::Pool` is the caller.
+//! Pure transitions: each takes the time it needs, changes numbers and lists, and returns what must
+//! happen outside ([`Effects`], applied after unlock). No descriptor, no clock, no callback in
+//! here, and generic over what a connection is, so that a test can drive it with plain numbers.
+//! `pool::Pool` is the caller.
 //!
-//! A connection counts against the limits from the moment a dial is allowed until it is closed or given away:
+//! A connection counts against the limits from the moment a dial is allowed until it is closed or
+//! given away:
 //!
 //! | from | call | to |
 //! |---|---|---|
 //! | nothing | `take` or `collect` → `Dial` | dialing |
-//! | dialing | `dialed` | borrowed |
+//! | dialing | `dial_done` | borrowed |
 //! | dialing | `dial_failed` | nothing |
 //! | idle | `take` → `Reuse`, `take_idle` | borrowed |
-//! | borrowed | `give_back` | idle, closed, or borrowed by the one who waited for it (`collect` → `Reuse`) |
+//! | borrowed | `give_back` | idle, closed, or borrowed by a waiter (`collect` → `Reuse`) |
 //! | borrowed | `reject`, `take_another` | closed |
 //! | borrowed | `forget` | nothing: the program owns it now |
-//! | nothing | `admit` | idle, or borrowed by the one who waited for it |
-//! | idle | `remove_idle`, `reap`, `close_idle`, `evict`, `end`, room made by `take` and `admit` | closed |
+//! | nothing | `admit` | idle, or borrowed by a waiter |
+//! | idle | `remove_idle`, `reap`, `close_idle`, `evict`, `close`, `make_room` | closed |
 //!
-//! Who has to wait stands in `line`, which is served at the end of every transition.
+//! Borrowers that have to wait are in `wait_queue`, which is served at the end of every transition.
 #![forbid(unsafe_code)]
 
 pub(crate) mod answer;
@@ -59,10 +61,12 @@ use crate::values::clock::Time;
 use crate::values::destination::Destination;
 use crate::values::options::{Keeping, Limits};
 
-/// Which destination of this pool; valid while the destination has anything idle, borrowed or being dialed.
+/// Which destination of this pool; valid while the destination has anything idle, borrowed or being
+/// dialed.
 pub(crate) type DestinationId = u32;
 
-/// Room for so many destinations is kept when nothing is left, so that one that comes and goes costs no allocation.
+/// Room for so many destinations is kept when nothing is left, so that one that comes and goes
+/// costs no allocation.
 const FEW: usize = 16;
 
 #[derive(Debug)]
@@ -80,7 +84,8 @@ impl DestinationState {
         self.shelf.len() + self.borrowed + self.dialing
     }
 
-    /// Connections that one more dial cannot push aside: its own idle ones are of no use to a fresh dial.
+    /// Connections that one more dial cannot push aside: its own idle ones are of no use to a fresh
+    /// dial.
     fn in_the_way_of(&self, reuse: Reuse) -> u32 {
         match reuse {
             Reuse::Never => self.borrowed + self.dialing,
@@ -237,13 +242,15 @@ impl<C: Held> State<C> {
     }
 
     fn make_idle(&mut self, conn: C, id: DestinationId, now: Time) {
-        // A giver that was held up between the clock and the lock must not fall behind what was looked at already.
+        // A giver that was held up between the clock and the lock must not fall behind what was
+        // looked at already.
         let now = now.max(self.armed_up_to.after(std::time::Duration::from_nanos(1)));
         let Self { entries, idle, .. } = self;
         if let Some(Some(entry)) = entries.get_mut(id as usize) {
             let due = due_after_keeping(&self.keeping, &conn, now);
             self.idle_deadline = self.idle_deadline.min(due);
-            // Who waits for a fresh one goes by how many are borrowed, which must not change unseen.
+            // Who waits for a fresh one goes by how many are borrowed, which must not change
+            // unseen.
             conn.make_idle(now, !entry.queue.has_fresh());
             idle.push(&mut entry.shelf, id, conn, now);
         }
@@ -255,7 +262,8 @@ impl<C: Held> State<C> {
         shelved.min(self.refill_check_at)
     }
 
-    /// `waker` is woken when nothing is borrowed any more; how many are, and by what `stop_waiting_until_returned` knows it.
+    /// `waker` is woken when nothing is borrowed any more; how many are, and by what
+    /// `stop_waiting_until_returned` knows it.
     pub(crate) fn wait_until_returned(&mut self, waker: &C::Waker) -> (u32, Ticket) {
         let ticket = self.queue.draw();
         if self.borrowed > 0 {

@@ -1,7 +1,9 @@
-//! `min_idle_per_address`: which destinations have too few idle connections, and when it is time to dial for them.
+//! `min_idle_per_address`: which destinations have too few idle connections, and when it is time to
+//! dial for them.
 //!
-//! The engine looks (`find_short`) shortly after something was taken or closed, one job per destination dials, and after a
-//! failure the destination is left alone for a while that doubles each time.
+//! The engine looks (`find_short`) shortly after something was taken or closed, one job per
+//! destination dials, and after a failure the destination is left alone for a while that doubles
+//! each time.
 #![forbid(unsafe_code)]
 
 use std::time::Duration;
@@ -176,7 +178,8 @@ impl<C: Held> State<C> {
         }
     }
 
-    /// Against a server that accepts and closes: without a borrow no more dials a second than are wanted idle.
+    /// Against a server that accepts and closes: without a borrow no more dials a second than are
+    /// wanted idle.
     fn may_refill(&mut self, destination: &Destination, now: Time) -> bool {
         let wanted = self.wanted_idle();
         let Some(id) = self.index.find(destination) else {

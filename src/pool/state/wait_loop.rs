@@ -1,9 +1,10 @@
-//! How a borrower in line comes by its answer: it is woken, looks under the lock, and goes on until there is an answer or its time
-//! is over.
+//! How a borrower in line comes by its answer: it is woken, looks under the lock, and goes on until
+//! there is an answer or its time is over.
 //!
-//! What it is answered is stored in the state, under the lock, before it is woken: so whoever ends a wait early (time, a token) sees
-//! under the same lock whether an answer was on its way, and passes it on. Knows no clock, no lock and no descriptor of its own,
-//! so that `tests/handoffs` takes the same lines through every order of events.
+//! What it is answered is stored in the state, under the lock, before it is woken: so whoever ends
+//! a wait early (time, a token) sees under the same lock whether an answer was on its way, and
+//! passes it on. Knows no clock, no lock and no descriptor of its own, so that `tests/handoffs`
+//! takes the same lines through every order of events.
 #![forbid(unsafe_code)]
 
 use std::io;

@@ -1,17 +1,18 @@
-//! Who waits for a connection, in which order, and who is served next.
+//! The wait queue: which borrowers wait for a connection, in which order, and which is served next.
 //!
-//! Everybody who asks draws a ticket; who cannot be served keeps it and stands in line, in the row of its destination.
-//! After every transition the line is served until nobody in it can be: that is the invariant which makes newcomers safe,
-//! because whatever a newcomer finds free is of no use to anybody who waits.
+//! Every borrower draws a ticket. One that cannot be served keeps it and waits in the queue of its
+//! destination. Every transition ends by serving waiters until none can be served. That invariant
+//! makes newcomers safe: what a newcomer finds free is of no use to any waiter.
 //!
-//! | who waits | is held by | is served by |
+//! | a waiter that wants | is held back by | is served by |
 //! |---|---|---|
-//! | any | a limit of its destination, or its turn to dial | a connection of its destination given back or put, directly |
-//! | any, whose destination could dial | max_conns alone | the same, or any slot that becomes free |
-//! | fresh | as above | a slot only; a connection of its destination is closed to make one |
+//! | any | a limit of its destination, or its turn to dial | a connection of its destination |
+//! | any | max_conns alone | a connection of its destination, or any free slot |
+//! | a fresh one | either | a free slot; one of its destination's connections is closed for it |
 //!
-//! `slot_waiters` holds, for each destination that only max_conns keeps from dialing, its oldest ticket: whoever a free slot goes to
-//! is found there without a look at those whom their own limit holds back.
+//! `slot_waiters` holds the oldest ticket of each destination that only max_conns keeps from
+//! dialing. So the waiter that gets a free slot is found without passing those that their own
+//! limits hold.
 #![forbid(unsafe_code)]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,12 +23,12 @@ use super::held::Held;
 use super::{DestinationId, State};
 use crate::values::clock::Time;
 
-/// One destination's part of the line.
+/// The waiters of one destination.
 #[derive(Debug, Default)]
 pub(super) struct DestinationQueue {
     any: BTreeSet<Ticket>,
     fresh: BTreeSet<Ticket>,
-    /// What stands in `slot_waiters` for this destination.
+    /// The ticket that `slot_waiters` has of this destination.
     head: Option<Ticket>,
 }
 
@@ -245,8 +246,8 @@ impl<C: Held> State<C> {
         waiter.answer
     }
 
-    /// A waiter is awake: its answer, or whether it goes on. `is_late`: wait_timeout_ms has passed, which does not bound the wait
-    /// for a turn to dial; `is_over`: all the time that the dial had.
+    /// A waiter is awake: its answer, or whether it goes on. `is_late`: wait_timeout_ms has passed,
+    /// which does not bound the wait for a turn to dial; `is_over`: all the time that the dial had.
     pub(crate) fn poll_wait(
         &mut self,
         ticket: Ticket,

@@ -179,7 +179,8 @@ enum Do {
     Evict,
     Close,
     Drain,
-    /// Borrows, gives back, and borrows what it has left without the state, as long as it finds it there.
+    /// Borrows, gives back, and borrows what it has left without the state, as long as it finds it
+    /// there.
     Lend,
 }
 

@@ -14,7 +14,8 @@ use crate::sync::atomic::{
 use crate::sync::Arc;
 use crate::values::clock::Time;
 
-/// What everybody may see and do. But for the word and what goes with it, changed under the pool's lock, so plain atomics do.
+/// What everybody may see and do. But for the word and what goes with it, changed under the pool's
+/// lock, so plain atomics do.
 #[derive(Debug)]
 pub(crate) struct Facts {
     pub(crate) id: u64,

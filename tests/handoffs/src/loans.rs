@@ -1,4 +1,5 @@
-//! Loans without the state, as `handle::shelved` and `ffi::conn` make and end them: the word's exchanges are the library's.
+//! Loans without the state, as `handle::shelved` and `ffi::conn` make and end them: the word's
+//! exchanges are the library's.
 
 use std::sync::atomic::Ordering::SeqCst;
 
@@ -43,7 +44,8 @@ impl Trace {
         })
     }
 
-    /// Borrows what it finds where it was left, and brings it back: so often, or until somebody else has had it.
+    /// Borrows what it finds where it was left, and brings it back: so often, or until somebody
+    /// else has had it.
     pub(crate) fn lend(self, pool: &Pool, times: u32) -> bool {
         let mut trace = self;
         for _ in 0..times {

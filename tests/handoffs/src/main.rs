@@ -1,9 +1,11 @@
-//! Takes the library's own waiting and handing over through every order of events (loom), or through very many (shuttle).
+//! Takes the library's own waiting and handing over through every order of events (loom), or
+//! through very many (shuttle).
 //!
-//! The library's files are compiled into this program as they are: the pool's state, the loop in which a borrower waits, and the exchanges
-//! of a slot's word by which a connection is borrowed and brought back without the state.
-//! In the place of sockets stand numbers, in the place of the futex a condition variable of the checker. A scenario fails when
-//! somebody sleeps for ever, a connection has two owners or none, a limit is passed, or the line is not served in order.
+//! The library's files are compiled into this program as they are: the pool's state, the loop in
+//! which a borrower waits, and the exchanges of a slot's word by which a connection is borrowed and
+//! brought back without the state. In the place of sockets stand numbers, in the place of the futex
+//! a condition variable of the checker. A scenario fails when somebody sleeps for ever, a
+//! connection has two owners or none, a limit is passed, or the line is not served in order.
 //!
 //!     cargo run --release --features loom
 //!     cargo run --release --features shuttle -- 200000

@@ -1,4 +1,5 @@
-//! Small scenes of connections that are borrowed and brought back without the state, while others call them in.
+//! Small scenes of connections that are borrowed and brought back without the state, while others
+//! call them in.
 
 use std::sync::atomic::Ordering::SeqCst;
 

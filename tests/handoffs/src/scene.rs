@@ -1,4 +1,5 @@
-//! A pool of fakes, and what threads do to it: each call is one transition, as `pool::Pool::change` makes it.
+//! A pool of fakes, and what threads do to it: each call is one transition, as `pool::Pool::change`
+//! makes it.
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
@@ -81,7 +82,8 @@ pub(crate) struct Pool {
     /// Its connections may be borrowed without the state.
     is_plain: bool,
     next: AtomicU64,
-    /// Loans without the state, such as came back without it, and what was given back to it and kept.
+    /// Loans without the state, such as came back without it, and what was given back to it and
+    /// kept.
     pub(crate) lends: AtomicU64,
     pub(crate) returns: AtomicU64,
     kept: AtomicU64,
@@ -237,7 +239,8 @@ impl Pool {
         self.change(|state, effects| state.dial_failed(right, None, NOW, effects));
     }
 
-    /// A dial with late binding: what came first, its own connect or another; what comes second goes on for nobody.
+    /// A dial with late binding: what came first, its own connect or another; what comes second
+    /// goes on for nobody.
     pub(crate) fn dial(&self, right: DialRight) -> Option<Conn> {
         let waker = Arc::<Parker>::default();
         let takes = LateBinding::Any;
@@ -341,7 +344,8 @@ impl Pool {
         self.change(|state, effects| state.reap(LATE, effects));
     }
 
-    /// The watch has seen the peer of an idle one hang up; `conn` is where it was when the watch looked.
+    /// The watch has seen the peer of an idle one hang up; `conn` is where it was when the watch
+    /// looked.
     pub(crate) fn hung_up(&self, id: u64, node: u32) {
         let cause = Some(CloseCause::PeerClosedWhileIdle);
         self.change(|state, effects| state.remove_idle(node, id, |_| cause, NOW, effects));
@@ -363,13 +367,15 @@ impl Pool {
         }
     }
 
-    /// Where one owner follows the other: everybody who waited was served, and in the order in which they came.
+    /// Where one owner follows the other: everybody who waited was served, and in the order in
+    /// which they came.
     pub(crate) fn check_order(&self) {
         let lined_up = self.lined_up.lock().expect("no panic");
         assert_eq!(*self.served.lock().expect("no panic"), *lined_up);
     }
 
-    /// Everybody has gone: nothing is in anybody's hands, nobody waits, and each connection is idle or gone.
+    /// Everybody has gone: nothing is in anybody's hands, nobody waits, and each connection is idle
+    /// or gone.
     pub(crate) fn check_at_rest(&self) {
         let stats = self.change(|state, _| {
             state.revoke_all_out();

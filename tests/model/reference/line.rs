@@ -7,8 +7,8 @@ use crate::pool::state::counters::CloseCause;
 use crate::values::options::ReuseOrder;
 
 impl Reference {
-    /// Who is next in line for a slot: the oldest whom its own destination's limits let dial. "A waiter held by its own
-    /// per-address limit is skipped and keeps its ticket."
+    /// Who is next in line for a slot: the oldest whom its own destination's limits let dial. "A
+    /// waiter held by its own per-address limit is skipped and keeps its ticket."
     fn next_in_line(&self) -> Option<Call> {
         let mut calls = self.waiting().map(|waiter| waiter.call);
         calls.find(|call| !self.is_held_by_its_own(call))
@@ -18,8 +18,9 @@ impl Reference {
         self.held_by_conns_per_address(call.to, call.reuse) || self.held_by_turn(call.to)
     }
 
-    /// The end of everything that happens: whoever can be served by a slot is. Who is next in line to dial where dials
-    /// fail at once is told so (of those behind it the contract says no more than that one failed dial fails one caller).
+    /// The end of everything that happens: whoever can be served by a slot is. Who is next in line
+    /// to dial where dials fail at once is told so (of those behind it the contract says no more
+    /// than that one failed dial fails one caller).
     pub(super) fn serve(&mut self) {
         while let Some(call) = self.next_in_line() {
             let answer = match self.failing(call.to) {
@@ -45,9 +46,10 @@ impl Reference {
         self.wakes.push(ticket);
     }
 
-    /// "What becomes free goes to the oldest waiter that it can serve at that instant": its own destination's (not FRESH
-    /// ones) as it is, others by being closed for its slot. "Waiters come before dials in flight." Then it is kept, or closed
-    /// because the shelf is full. Nobody needs its slot who can be served without.
+    /// "What becomes free goes to the oldest waiter that it can serve at that instant": its own
+    /// destination's (not FRESH ones) as it is, others by being closed for its slot. "Waiters come
+    /// before dials in flight." Then it is kept, or closed because the shelf is full. Nobody needs
+    /// its slot who can be served without.
     pub(super) fn offer(&mut self, id: u64) -> Result<(), CloseCause> {
         let conn = self.remove(id);
         let oldest_first: Vec<Call> = self.waiting().map(|waiter| waiter.call).collect();
@@ -89,7 +91,8 @@ impl Reference {
         self.conns.push(Conn { place, ..conn });
     }
 
-    /// "A dial (unless FRESH) is answered by its own connect or a connection given back"; the oldest first.
+    /// "A dial (unless FRESH) is answered by its own connect or a connection given back"; the
+    /// oldest first.
     fn answers_a_dial(&mut self, conn: Conn) -> bool {
         let dials = self.flights.iter_mut();
         let takers = dials.filter(|dial| dial.to == conn.to && dial.takes_any);
@@ -162,7 +165,8 @@ impl Reference {
         }
     }
 
-    /// "A newcomer takes nothing that an older waiter could be served with": everybody stands in line, and is served there.
+    /// "A newcomer takes nothing that an older waiter could be served with": everybody stands in
+    /// line, and is served there.
     fn stand_in_line(&mut self, call: Call) -> Answer {
         let older = |waiter: &&Waiter| waiter.call.ticket < call.ticket;
         let at = self.waiters.iter().take_while(older).count();
@@ -222,7 +226,8 @@ impl Reference {
         Some(answer)
     }
 
-    /// "A wait that runs out is TIMEOUT", but its turn to dial is waited for "within the dial's timeout".
+    /// "A wait that runs out is TIMEOUT", but its turn to dial is waited for "within the dial's
+    /// timeout".
     pub(in super::super) fn look_after(&mut self, ticket: u64, late: Late) -> Found {
         let waiting = self.waiting().count() as u32;
         let waiter = self.waiter(ticket).expect("it waits").clone();

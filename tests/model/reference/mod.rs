@@ -1,8 +1,10 @@
-//! What the C contract says of a pool's limits, its line and its shelves, said as plainly as possible: one list of
-//! connections, one list of waiters, and a search through both for everything.
+//! What the C contract says of a pool's limits, its line and its shelves, said as plainly as
+//! possible: one list of connections, one list of waiters, and a search through both for
+//! everything.
 //!
-//! Written from the contract's words, not from the code that it judges. Where the contract is silent the comment says so,
-//! and what is chosen there is what the library does. `world` drives it side by side with the real state.
+//! Written from the contract's words, not from the code that it judges. Where the contract is
+//! silent the comment says so, and what is chosen there is what the library does. `world` drives it
+//! side by side with the real state.
 #![forbid(unsafe_code)]
 
 mod line;
@@ -142,7 +144,8 @@ pub(super) enum Found {
 #[derive(Clone, Debug)]
 pub(super) struct Waiter {
     pub(super) call: Call,
-    /// Counts against max_waiters. The contract does not say whether this can change while one waits; here it cannot.
+    /// Counts against max_waiters. The contract does not say whether this can change while one
+    /// waits; here it cannot.
     is_limited: bool,
     /// Answered, and not fetched yet.
     pub(super) answer: Option<Answer>,
@@ -166,7 +169,8 @@ pub(super) struct Flight {
 struct Failure {
     error: Error,
     until: Time,
-    /// The one dial that was let through; until it has ended the others fail, whatever becomes of dials begun before.
+    /// The one dial that was let through; until it has ended the others fail, whatever becomes of
+    /// dials begun before.
     probe: Option<u64>,
 }
 
@@ -285,7 +289,8 @@ impl Reference {
         max.is_some_and(|max| self.conns.len() as u32 >= max)
     }
 
-    /// "max_conns counts idle + borrowed + being dialed"; for a fresh dial those idle can be closed, its own too.
+    /// "max_conns counts idle + borrowed + being dialed"; for a fresh dial those idle can be
+    /// closed, its own too.
     fn held_by_conns_per_address(&self, to: usize, reuse: Reuse) -> bool {
         let is_in_the_way = |conn: &Conn| reuse != Reuse::Never || !conn.is_idle();
         let own = self.count(|conn| conn.to == to && is_in_the_way(conn));
@@ -293,7 +298,8 @@ impl Reference {
         max.is_some_and(|max| own >= max)
     }
 
-    /// "The longest-idle connection of another destination (for a FRESH dial also of its own) is closed to make room."
+    /// "The longest-idle connection of another destination (for a FRESH dial also of its own) is
+    /// closed to make room."
     fn held_by_conns(&self, to: usize, reuse: Reuse) -> bool {
         let to_evict = self.longest_idle(|conn| conn.to != to || reuse == Reuse::Never);
         self.is_full() && to_evict.is_none()

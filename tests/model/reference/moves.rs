@@ -188,8 +188,8 @@ impl Reference {
         got
     }
 
-    /// "A waiter gets it first; at a limit (after evicting elsewhere) EXHAUSTED, with no idle room IDLE_FULL"; which of
-    /// the two where both hold, the contract does not say.
+    /// "A waiter gets it first; at a limit (after evicting elsewhere) EXHAUSTED, with no idle room
+    /// IDLE_FULL"; which of the two where both hold, the contract does not say.
     pub(in super::super) fn put(
         &mut self,
         id: u64,
@@ -218,8 +218,8 @@ impl Reference {
         Ok(())
     }
 
-    /// warm: "dials until `count` are idle; never above a limit". `None`: enough are. Nothing is closed for it (the contract
-    /// does not say so).
+    /// warm: "dials until `count` are idle; never above a limit". `None`: enough are. Nothing is
+    /// closed for it (the contract does not say so).
     pub(in super::super) fn take_for_idle(
         &mut self,
         to: usize,

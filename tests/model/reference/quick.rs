@@ -1,4 +1,5 @@
-//! Borrowing and bringing back without the pool's state: to the contract the same as by it, and done by the same rules here.
+//! Borrowing and bringing back without the pool's state: to the contract the same as by it, and
+//! done by the same rules here.
 #![forbid(unsafe_code)]
 
 use super::{Conn, Place, Reference};
@@ -7,23 +8,26 @@ use crate::pool::state::counters::CloseCause;
 use crate::values::clock::Time;
 
 impl Reference {
-    /// Whether that idle one may be handed out: "idle age is checked at borrow", and a closed pool hands out nothing.
+    /// Whether that idle one may be handed out: "idle age is checked at borrow", and a closed pool
+    /// hands out nothing.
     pub(in super::super) fn may_be_borrowed(&self, id: u64) -> bool {
         let mut idle = self.conns.iter().filter(|conn| conn.is_idle());
         let conn = idle.find(|conn| conn.id == id);
         !self.is_closed && conn.is_some_and(|conn| self.idle_timeout(conn).is_none())
     }
 
-    /// Any of a destination's: the contract promises an order of reuse to one borrower after the other, not to threads among each
-    /// other, and each takes the one that it has brought back last.
+    /// Any of a destination's: the contract promises an order of reuse to one borrower after the
+    /// other, not to threads among each other, and each takes the one that it has brought back
+    /// last.
     pub(in super::super) fn borrow_quickly(&mut self, id: u64) {
         self.find(id).place = Place::Borrowed;
         self.serve();
         self.is_reused(id);
     }
 
-    /// An ordinary give-back, at the time that its borrower has read a moment ago. Only its place among those who wait on the shelf for the
-    /// next borrower stays: the contract does not say by which of two returns "last in" goes.
+    /// An ordinary give-back, at the time that its borrower has read a moment ago. Only its place
+    /// among those who wait on the shelf for the next borrower stays: the contract does not say by
+    /// which of two returns "last in" goes.
     pub(in super::super) fn return_quickly(&mut self, id: u64, has_data: bool, read: Time) {
         let at = self.position(id);
         self.give_back(id, Disposition::Keep, has_data);
@@ -35,7 +39,8 @@ impl Reference {
         }
     }
 
-    /// To the contract it was never handed out, unless somebody has counted it meanwhile: counters never fall.
+    /// To the contract it was never handed out, unless somebody has counted it meanwhile: counters
+    /// never fall.
     pub(in super::super) fn find_unfit_quickly(
         &mut self,
         id: u64,

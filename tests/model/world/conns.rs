@@ -51,7 +51,8 @@ impl World<'_> {
         self.borrowers.push(Borrower { conn, came });
     }
 
-    /// As `ffi::conn` takes one out of its borrower's hands: what came without the state is called in first.
+    /// As `ffi::conn` takes one out of its borrower's hands: what came without the state is called
+    /// in first.
     pub(super) fn redeem(&mut self, conn: &Rc<Facts>) -> Fake {
         if conn.is_shelved() {
             self.state.revoke_one(|| conn.node.get(), conn.id);
@@ -124,7 +125,8 @@ impl World<'_> {
         Ok(())
     }
 
-    /// The watch (as `Pool::noticed`) or `abort` marks one that is in somebody's hands, or on its way there.
+    /// The watch (as `Pool::noticed`) or `abort` marks one that is in somebody's hands, or on its
+    /// way there.
     pub(super) fn mark(&mut self, who: u8, cause: CloseCause) {
         let borrowed = self.borrowed_ids(|_| true);
         if let Some(at) = pick(&borrowed, who) {

@@ -1,4 +1,5 @@
-//! Dials, from the right to dial to a connection, or to the connection that their caller got instead.
+//! Dials, from the right to dial to a connection, or to the connection that their caller got
+//! instead.
 #![forbid(unsafe_code)]
 
 use super::conns::Came;
@@ -29,7 +30,8 @@ pub(super) struct Dial {
 }
 
 impl World<'_> {
-    /// What a caller like this one may be answered with: a fresh one with nothing but its own connect.
+    /// What a caller like this one may be answered with: a fresh one with nothing but its own
+    /// connect.
     fn allowed(dial: &Dial, takes: LateBinding) -> LateBinding {
         match takes {
             _ if dial.reuse == Reuse::Never || dial.is_for_nobody => LateBinding::Off,
@@ -119,7 +121,8 @@ impl World<'_> {
         self.lend(conn, Came::ForADial);
     }
 
-    /// The waker of a dial was woken, perhaps: with a connection its caller leaves, and the dial goes on for nobody or is given up.
+    /// The waker of a dial was woken, perhaps: with a connection its caller leaves, and the dial
+    /// goes on for nobody or is given up.
     pub(super) fn fetch_answer(
         &mut self,
         which: u8,

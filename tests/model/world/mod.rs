@@ -1,4 +1,5 @@
-//! One pool's state and the reference, taken through the same steps; at the first difference the sequence has failed.
+//! One pool's state and the reference, taken through the same steps; at the first difference the
+//! sequence has failed.
 #![forbid(unsafe_code)]
 
 mod callers;
@@ -164,8 +165,8 @@ impl<'a> World<'a> {
         self.reference.now = self.now;
     }
 
-    /// Everybody goes home: half of those who wait are canceled, the others fetch what they get as long as they get
-    /// anything.
+    /// Everybody goes home: half of those who wait are canceled, the others fetch what they get as
+    /// long as they get anything.
     pub(super) fn tidy_up(&mut self) -> Result<(), Wrong> {
         let mut round = 0;
         while !(self.waiting.is_empty() && self.dials.is_empty() && self.borrowers.is_empty()) {

@@ -1,5 +1,5 @@
-//! Connections that are borrowed from their shelf and brought back without the state, as `pool::quick` does it, and those who want to
-//! know.
+//! Connections that are borrowed from their shelf and brought back without the state, as
+//! `pool::quick` does it, and those who want to know.
 #![forbid(unsafe_code)]
 
 use std::rc::Rc;
@@ -13,8 +13,9 @@ use crate::pool::state::held::Held;
 use crate::pool::state::model::fake::{Facts, Fake};
 use crate::values::clock::Time;
 
-/// Each quick return reads an instant of its own from the clock: which of two equally old ones is the older, neither the contract nor the
-/// state says, where one of them was put in its place later than it came.
+/// Each quick return reads an instant of its own from the clock: which of two equally old ones is
+/// the older, neither the contract nor the state says, where one of them was put in its place later
+/// than it came.
 const INSTANT: Duration = Duration::from_nanos(1);
 
 impl World<'_> {

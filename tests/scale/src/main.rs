@@ -1,5 +1,6 @@
-//! What a pool's state costs from 1,000 to 1,000,000 idle connections: more than there are descriptors, so in the place of sockets stand
-//! numbers. The library's files are compiled into this program as they are.
+//! What a pool's state costs from 1,000 to 1,000,000 idle connections: more than there are
+//! descriptors, so in the place of sockets stand numbers. The library's files are compiled into
+//! this program as they are.
 //!
 //! All sizes take turns in every round; a figure is the median of the rounds.
 #![allow(dead_code)]
