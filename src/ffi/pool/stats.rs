@@ -5,6 +5,7 @@ use std::ffi::c_int;
 use crate::ffi::arguments::sized_struct::{self, SizedStruct};
 use crate::ffi::guard::guard;
 use crate::ffi::handles::{pool_of, vcp_pool};
+use crate::pool::state::counters::for_each_counter;
 
 /// What a pool has counted since it was made, and four gauges. At rest dials - dial_failures + puts
 /// = idle + borrowed + gets + detached + stale_at_borrow + dirty_at_borrow + all closed_*.
@@ -83,35 +84,19 @@ pub unsafe extern "C" fn vcp_pool_stats(
     guard(|| {
         let now = pool_of(pool)?.stats();
         let counted = now.counters;
-        let record = vcp_stats {
-            size,
-            dials: counted.dials,
-            dial_failures: counted.dial_failures,
-            puts: counted.puts,
-            gets: counted.gets,
-            reuses: counted.reuses,
-            releases: counted.releases,
-            waits: counted.waits,
-            wait_timeouts: counted.wait_timeouts,
-            wait_us: counted.wait_us,
-            stale_at_borrow: counted.stale_at_borrow,
-            dirty_at_borrow: counted.dirty_at_borrow,
-            closed_while_idle: counted.closed_while_idle,
-            closed_idle_timeout: counted.closed_idle_timeout,
-            closed_lifetime: counted.closed_lifetime,
-            closed_max_uses: counted.closed_max_uses,
-            closed_idle_full: counted.closed_idle_full,
-            closed_evicted: counted.closed_evicted,
-            closed_discarded: counted.closed_discarded,
-            closed_hook: counted.closed_hook,
-            closed_foreign_fd: counted.closed_foreign_fd,
-            detached: counted.detached,
-            leaks: counted.leaks,
-            idle: now.idle,
-            borrowed: now.borrowed,
-            dialing: now.dialing,
-            waiting: now.waiting,
-        };
+        macro_rules! record {
+            ($($name:ident: $help:literal,)*) => {
+                vcp_stats {
+                    size,
+                    $($name: counted.$name,)*
+                    idle: now.idle,
+                    borrowed: now.borrowed,
+                    dialing: now.dialing,
+                    waiting: now.waiting,
+                }
+            };
+        }
+        let record = for_each_counter!(record);
         // SAFETY: the program promises `size` writable bytes.
         unsafe { sized_struct::write(stats, size, record) }
     })

@@ -1,7 +1,8 @@
 //! What a pool counts, and why connections are closed.
 #![forbid(unsafe_code)]
 
-/// Why the pool closes a connection: finer than the reasons that events tell, because `vcp_stats` counts finer.
+/// Why the pool closes a connection: finer than the reasons that events tell, because `vcp_stats`
+/// counts finer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CloseCause {
     /// Found closed or failed when it was about to be handed out.
@@ -34,33 +35,56 @@ pub(crate) enum CloseCause {
     PoolClosedWhileIdle,
 }
 
-/// The counters of `vcp_stats`, in its order; the gauges are derived.
-#[derive(Clone, Debug, Default)]
-#[allow(missing_docs)]
-pub(crate) struct Counters {
-    pub(crate) dials: u64,
-    pub(crate) dial_failures: u64,
-    pub(crate) puts: u64,
-    pub(crate) gets: u64,
-    pub(crate) reuses: u64,
-    pub(crate) releases: u64,
-    pub(crate) waits: u64,
-    pub(crate) wait_timeouts: u64,
-    pub(crate) wait_us: u64,
-    pub(crate) stale_at_borrow: u64,
-    pub(crate) dirty_at_borrow: u64,
-    pub(crate) closed_while_idle: u64,
-    pub(crate) closed_idle_timeout: u64,
-    pub(crate) closed_lifetime: u64,
-    pub(crate) closed_max_uses: u64,
-    pub(crate) closed_idle_full: u64,
-    pub(crate) closed_evicted: u64,
-    pub(crate) closed_discarded: u64,
-    pub(crate) closed_hook: u64,
-    pub(crate) closed_foreign_fd: u64,
-    pub(crate) detached: u64,
-    pub(crate) leaks: u64,
+/// The counters of `vcp_stats` in its order, each with what the metrics say of it: `$then!` is
+/// given the table. A counter that is added here and in the C struct is counted, reported and
+/// described.
+macro_rules! for_each_counter {
+    ($then:ident) => {
+        $then! {
+            dials: "Fresh dials that ended.",
+            dial_failures: "Fresh dials that failed.",
+            puts: "Connections taken by put and add.",
+            gets: "Connections given away by get.",
+            reuses: "Idle connections handed out.",
+            releases: "Connections given back and kept or handed on.",
+            waits: "Waits at a limit.",
+            wait_timeouts: "Waits that ran out.",
+            wait_us: "Time spent waiting.",
+            stale_at_borrow: "Found closed when about to be handed out.",
+            dirty_at_borrow: "Found with unread bytes when about to be handed out.",
+            closed_while_idle: "Closed because the peer closed or sent bytes.",
+            closed_idle_timeout: "Closed after the idle timeout.",
+            closed_lifetime: "Closed at the end of their lifetime.",
+            closed_max_uses: "Closed after the last use.",
+            closed_idle_full: "Closed for want of room.",
+            closed_evicted: "Closed by evict or close_idle, or to make room.",
+            closed_discarded: "Closed by their borrower or after failed I/O.",
+            closed_hook: "Closed because a hook refused them.",
+            closed_foreign_fd: "Forgotten: another file had their number.",
+            detached: "Given away by detach.",
+            leaks: "Borrowed for too long.",
+        }
+    };
 }
+pub(crate) use for_each_counter;
+
+macro_rules! counters {
+    ($($name:ident: $help:literal,)*) => {
+        /// The counters of `vcp_stats`; the gauges are derived.
+        #[derive(Clone, Debug, Default)]
+        pub(crate) struct Counters {
+            $(#[doc = $help] pub(crate) $name: u64,)*
+        }
+
+        impl Counters {
+            /// Every counter, in the order of `vcp_stats`.
+            pub(crate) fn named(&self) -> Vec<Counter> {
+                vec![$(Counter { name: stringify!($name), help: $help, value: self.$name },)*]
+            }
+        }
+    };
+}
+for_each_counter!(counters);
 
 impl Counters {
     /// Counts one closed connection.
@@ -88,7 +112,6 @@ impl Counters {
 
 /// Everything that `vcp_pool_stats` tells.
 #[derive(Clone, Debug, Default)]
-#[allow(missing_docs)]
 pub(crate) struct Stats {
     pub(crate) counters: Counters,
     pub(crate) idle: u64,
@@ -106,90 +129,4 @@ pub(crate) struct Counter {
     pub(crate) name: &'static str,
     pub(crate) help: &'static str,
     pub(crate) value: u64,
-}
-
-impl Stats {
-    /// Every counter, in the order of `vcp_stats`.
-    pub(crate) fn named(&self) -> Vec<Counter> {
-        let of = &self.counters;
-        let all = [
-            ("dials", "Fresh dials that ended.", of.dials),
-            (
-                "dial_failures",
-                "Fresh dials that failed.",
-                of.dial_failures,
-            ),
-            ("puts", "Connections taken by put and add.", of.puts),
-            ("gets", "Connections given away by get.", of.gets),
-            ("reuses", "Idle connections handed out.", of.reuses),
-            (
-                "releases",
-                "Connections given back and kept or handed on.",
-                of.releases,
-            ),
-            ("waits", "Waits at a limit.", of.waits),
-            ("wait_timeouts", "Waits that ran out.", of.wait_timeouts),
-            ("wait_us", "Time spent waiting.", of.wait_us),
-            (
-                "stale_at_borrow",
-                "Found closed when about to be handed out.",
-                of.stale_at_borrow,
-            ),
-            (
-                "dirty_at_borrow",
-                "Found with unread bytes when about to be handed out.",
-                of.dirty_at_borrow,
-            ),
-            (
-                "closed_while_idle",
-                "Closed because the peer closed or sent bytes.",
-                of.closed_while_idle,
-            ),
-            (
-                "closed_idle_timeout",
-                "Closed after the idle timeout.",
-                of.closed_idle_timeout,
-            ),
-            (
-                "closed_lifetime",
-                "Closed at the end of their lifetime.",
-                of.closed_lifetime,
-            ),
-            (
-                "closed_max_uses",
-                "Closed after the last use.",
-                of.closed_max_uses,
-            ),
-            (
-                "closed_idle_full",
-                "Closed for want of room.",
-                of.closed_idle_full,
-            ),
-            (
-                "closed_evicted",
-                "Closed by evict or close_idle, or to make room.",
-                of.closed_evicted,
-            ),
-            (
-                "closed_discarded",
-                "Closed by their borrower or after failed I/O.",
-                of.closed_discarded,
-            ),
-            (
-                "closed_hook",
-                "Closed because a hook refused them.",
-                of.closed_hook,
-            ),
-            (
-                "closed_foreign_fd",
-                "Forgotten: another file had their number.",
-                of.closed_foreign_fd,
-            ),
-            ("detached", "Given away by detach.", of.detached),
-            ("leaks", "Borrowed for too long.", of.leaks),
-        ];
-        all.into_iter()
-            .map(|(name, help, value)| Counter { name, help, value })
-            .collect()
-    }
 }

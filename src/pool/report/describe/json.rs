@@ -40,7 +40,7 @@ pub(super) fn of(report: &Report) -> String {
     let stats = &report.stats;
     let limits = limits_of(&report.limits).into_iter();
     let limits = object(limits.map(|(name, max)| (name, max.to_string())));
-    let counters = stats.named().into_iter();
+    let counters = stats.counters.named().into_iter();
     let counters = object(counters.map(|counter| (counter.name, counter.value.to_string())));
     let destinations = array(report.rows.iter().map(|row| {
         object([

@@ -66,7 +66,7 @@ pub(super) fn of(report: &Report, is_whole: bool) -> String {
     exposition.family("vconnpool_waiting", "gauge", None, "Dials that wait now.");
     exposition.sample("vconnpool_waiting", None, stats.waiting);
 
-    let counters = stats.named();
+    let counters = stats.counters.named();
     let (closed, others): (Vec<&Counter>, Vec<&Counter>) = counters
         .iter()
         .partition(|counter| counter.name.starts_with(CLOSED));

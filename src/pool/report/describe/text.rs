@@ -56,7 +56,12 @@ pub(super) fn of(report: &Report) -> String {
         }
     }
     line(&mut out, "\nsince the pool was made:");
-    for counter in stats.named().iter().filter(|counter| counter.value > 0) {
+    for counter in stats
+        .counters
+        .named()
+        .iter()
+        .filter(|counter| counter.value > 0)
+    {
         line(&mut out, &format!("  {} {}", counter.name, counter.value));
     }
     out
