@@ -11,12 +11,12 @@ export VCP_SLOW=${VCP_SLOW:-10} RUSTC_BOOTSTRAP=1
 
 # Programs that look for no race: they fork (TSan loses its threads), count heaps and descriptors (TSan's symbolizer has some), or use
 # one thread.
-not_for_threads="a_child_has_pools_of_its_own forks_in_a_crowd contract_facts life_ends_at_baseline out_of_descriptors
+not_for_threads="a_child_has_pools_of_its_own forks_among_busy_threads contract_facts life_ends_at_baseline out_of_descriptors
     closing_a_pool_keeps_its_promises ten_thousand_idle ten_thousand_dials corners_of_the_kernel every_network_can_be_dialed signals_and_cancellation"
 # ASan's own allocator is no heap to be counted, it does not know pthread_cancel(3), and LeakSanitizer takes what a child has
 # inherited for its own. That of gcc 12 also forks with its allocator's locks as they are: if another thread is inside, the child hangs in its first
 # malloc (3 of 36 runs on a loaded machine; the two that a debugger looked at hung there). The forking programs run under valgrind.
-not_for_address="life_ends_at_baseline out_of_descriptors signals_and_cancellation forks_in_a_crowd a_child_has_pools_of_its_own"
+not_for_address="life_ends_at_baseline out_of_descriptors signals_and_cancellation forks_among_busy_threads a_child_has_pools_of_its_own"
 
 programs() {
     for source in tests/c/*/*.c; do

@@ -1,7 +1,7 @@
 //! Compiles every C program below tests/c as C99 and as C++11 without a warning, links it with the library, and runs it.
 //!
-//! `cargo test --test c_programs` runs all; a name after `--` runs that program, or that TEST alone; part of a name
-//! runs every program and TEST that has it. `--nocapture` shows what the programs print. The environment may set CC
+//! `cargo test --test c_programs` runs all; names after `--` run those programs, or those TESTs alone; part of a
+//! name runs every program and TEST that has it. `--nocapture` shows what the programs print. The environment may set CC
 //! and CXX, VCP_C_PREFIX (put before the program, as `valgrind -q --error-exitcode=99`), VCP_SLOW (widens the programs'
 //! upper bounds of time) and VCP_C_TIMEOUT (seconds for one program, 120).
 
@@ -9,15 +9,15 @@ mod choice;
 mod programs;
 mod sources;
 
-use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::{env, fs};
 
-use choice::{Choice, Part};
-use libtest_mimic::{Arguments, Trial};
+use choice::{command_line, Choice, Part};
+use libtest_mimic::Trial;
 use programs::{output_directory, run, stem, Build, Outcome};
-use sources::{c_tests, files_below, root};
+use sources::{c_tests, files_below, read, root};
 
 const WARNINGS: [&str; 5] = ["-D_GNU_SOURCE", "-Wall", "-Wextra", "-Wpedantic", "-Werror"];
 
@@ -47,6 +47,18 @@ fn build(source: &Path, directory: &Path) -> Outcome<PathBuf> {
     Ok(program)
 }
 
+/// The example of tests/README.md as a program of its own; written only when it has changed.
+fn readme_example(directory: &Path) -> PathBuf {
+    let readme = read(&root().join("tests/README.md"));
+    let (_, after) = readme.split_once("```c\n").expect("there is a C program");
+    let (program, _) = after.split_once("```").expect("the program ends");
+    let source = directory.join("readme_example.c");
+    if fs::read_to_string(&source).ok().as_deref() != Some(program) {
+        fs::write(&source, program).expect("the example can be written");
+    }
+    source
+}
+
 /// Where the programs go, and whether what they print is shown.
 struct Runner {
     directory: PathBuf,
@@ -70,13 +82,15 @@ fn trial(name: String, source: &Path, tests: Vec<String>, runner: &Arc<Runner>) 
 }
 
 fn main() {
-    let mut arguments = Arguments::from_args();
-    let files = files_below(&root().join("tests/c"), &["c"]);
+    let (words, arguments) = command_line();
+    let directory = output_directory("c_programs");
+    let mut files = files_below(&root().join("tests/c"), &["c"]);
+    files.insert(readme_example(&directory));
     let named = files.iter().map(|file| (stem(file), c_tests(file)));
     let programs: Vec<_> = named.collect();
-    let choice = Choice::new(arguments.filter.take(), &programs);
+    let choice = Choice::new(words, &programs);
     let runner = Arc::new(Runner {
-        directory: output_directory("c_programs"),
+        directory,
         shows_output: arguments.nocapture,
     });
     let mut trials = Vec::new();

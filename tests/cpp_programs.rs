@@ -10,8 +10,8 @@ mod sources;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use choice::{Choice, Part};
-use libtest_mimic::{Arguments, Failed, Trial};
+use choice::{command_line, Choice, Part};
+use libtest_mimic::{Failed, Trial};
 use programs::{output_directory, run, stem, Build, Outcome};
 use sources::{c_tests, files_below, root};
 
@@ -89,13 +89,13 @@ fn in_each_language(source: &Path, check: impl Fn(Language) -> Check) -> Vec<Tri
 }
 
 fn main() {
-    let mut arguments = Arguments::from_args();
+    let (words, arguments) = command_line();
     let mut files = files_below(&root().join("tests/cpp"), &["cpp"]);
     let example = root().join("examples/c/pages.cpp");
     files.insert(example.clone());
     let named = files.iter().map(|file| (stem(file), c_tests(file)));
     let programs: Vec<_> = named.collect();
-    let choice = Choice::new(arguments.filter.take(), &programs);
+    let choice = Choice::new(words, &programs);
     let directory = output_directory("cpp_programs");
     let mut all = Vec::new();
     for (source, (name, tests)) in files.iter().zip(&programs) {

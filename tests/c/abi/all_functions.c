@@ -7,15 +7,14 @@
 TEST(every_function_of_a_connection_can_be_called,
      "functions: Every vcp_conn_ function is exported and answers")
 {
-    server s = tcp_server();
-    vcp_pool *pool = pool_new(NULL);
+    fixture f = fixture_new(NULL);
     vcp_dial_options options;
     vcp_conn *conn = NULL;
     char text[128];
     int fd;
-    server_start_echo(&s);
+    server_start_echo(&f.s);
     CHECK_EQ(vcp_dial_options_init(&options, sizeof options), VCP_OK);
-    fd = vcp_dial_with(pool, s.network, s.address, &options, &conn);
+    fd = vcp_dial_with(f.pool, f.s.network, f.s.address, &options, &conn);
     CHECK(fd >= 0);
     CHECK_EQ(vcp_conn_raw_fd(conn), fd);
     CHECK_EQ(vcp_conn_is_reused(conn), 0);
@@ -41,12 +40,11 @@ TEST(every_function_of_a_connection_can_be_called,
     CHECK(vcp_conn_data(conn) == text);
     CHECK_EQ(vcp_conn_discard(conn), VCP_OK);
     CHECK_EQ(vcp_conn_close(conn), VCP_OK);
-    conn = borrow(pool, &s);
+    conn = borrow(f.pool, &f.s);
     fd = vcp_conn_detach(conn);
     CHECK(fd >= 0);
     close(fd);
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-    server_close(&s);
+    FIXTURE_END(&f);
 }
 
 TEST(every_function_of_a_pool_can_be_called,

@@ -203,9 +203,8 @@ TEST(a_timeout_while_connecting_names_its_phase,
 TEST(a_timeout_while_reading_names_its_phase,
      "errors: TIMEOUT while reading: phase READING, errno 0")
 {
-    server s = tcp_server();
-    vcp_pool *pool = pool_new(NULL);
-    vcp_conn *conn = borrow(pool, &s);
+    fixture f = fixture_new(NULL);
+    vcp_conn *conn = borrow(f.pool, &f.s);
     char byte;
     CHECK_EQ(vcp_conn_set_deadline(conn, 10), VCP_OK);
     CHECK_EQ(vcp_conn_read(conn, &byte, 1), VCP_ERR_TIMEOUT);
@@ -213,16 +212,14 @@ TEST(a_timeout_while_reading_names_its_phase,
     CHECK_EQ(vcp_last_errno(), 0);
     CHECK_HAS(vcp_last_error(), "reading");
     give_back(conn);
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-    server_close(&s);
+    FIXTURE_END(&f);
 }
 
 TEST(the_phase_of_anything_but_a_timeout_is_none,
      "errors: The phase of anything but a timeout is none")
 {
-    server s = tcp_server();
-    vcp_pool *pool = pool_new(NULL);
-    vcp_conn *conn = borrow(pool, &s);
+    fixture f = fixture_new(NULL);
+    vcp_conn *conn = borrow(f.pool, &f.s);
     char byte;
     CHECK_EQ(vcp_conn_set_deadline(conn, 0), VCP_OK);
     CHECK_EQ(vcp_conn_read(conn, &byte, 1), VCP_ERR_TIMEOUT);
@@ -230,8 +227,7 @@ TEST(the_phase_of_anything_but_a_timeout_is_none,
     CHECK_EQ(vcp_conn_read(NULL, &byte, 1), VCP_ERR_INVALID_HANDLE);
     CHECK_EQ(vcp_last_phase(), VCP_PHASE_NONE);
     give_back(conn);
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-    server_close(&s);
+    FIXTURE_END(&f);
 }
 
 TEST(a_name_without_an_address_tells_the_eai_number,
@@ -250,18 +246,16 @@ TEST(a_name_without_an_address_tells_the_eai_number,
 
 TEST(a_failed_write_tells_its_errno, "errors: IO: vcp_last_errno is that of the system call")
 {
-    server s = tcp_server();
-    vcp_pool *pool = pool_new(NULL);
-    vcp_conn *conn = borrow(pool, &s);
+    fixture f = fixture_new(NULL);
+    vcp_conn *conn = borrow(f.pool, &f.s);
     int fd = vcp_conn_raw_fd(conn);
-    close_with_reset(server_accept(&s));
+    close_with_reset(server_accept(&f.s));
     await_arrival(fd);
     CHECK_EQ(vcp_conn_write(conn, "x", 1), VCP_ERR_IO);
     CHECK(vcp_last_errno() == ECONNRESET || vcp_last_errno() == EPIPE);
     CHECK_EQ(vcp_last_phase(), VCP_PHASE_NONE);
     give_back(conn);
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-    server_close(&s);
+    FIXTURE_END(&f);
 }
 
 TEST(a_callback_error_belongs_inside_a_callback,

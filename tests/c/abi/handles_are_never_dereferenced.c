@@ -131,9 +131,8 @@ TEST(garbage_is_an_error_and_nothing_worse,
 TEST(random_values_never_hit_a_live_handle_of_others,
      "handles: 200,000 random values reach no live handle")
 {
-    server s = tcp_server();
-    vcp_pool *pool = pool_new(NULL);
-    vcp_conn *conn = borrow(pool, &s);
+    fixture f = fixture_new(NULL);
+    vcp_conn *conn = borrow(f.pool, &f.s);
     uint64_t seed = 88172645463325252u;
     int round;
     int rounds = slowness() > 1 ? 20000 : 200000;
@@ -142,7 +141,7 @@ TEST(random_values_never_hit_a_live_handle_of_others,
         seed ^= seed << 13;
         seed ^= seed >> 7;
         seed ^= seed << 17;
-        if ((uintptr_t)seed == (uintptr_t)conn || (uintptr_t)seed == (uintptr_t)pool) {
+        if ((uintptr_t)seed == (uintptr_t)conn || (uintptr_t)seed == (uintptr_t)f.pool) {
             continue;
         }
         result = vcp_conn_discard((vcp_conn *)(uintptr_t)seed);
@@ -152,25 +151,22 @@ TEST(random_values_never_hit_a_live_handle_of_others,
     }
     CHECK_EQ(vcp_conn_uses(conn), 1);
     give_back(conn);
-    CHECK_EQ(idle_in(pool), 1);
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-    server_close(&s);
+    CHECK_EQ(idle_in(f.pool), 1);
+    FIXTURE_END(&f);
 }
 
 TEST(a_handle_of_another_kind_is_not_taken,
      "handles: A live handle of another kind is INVALID_HANDLE")
 {
-    server s = tcp_server();
-    vcp_pool *pool = pool_new(NULL);
-    vcp_conn *conn = borrow(pool, &s);
-    every_conn_function_answers((vcp_conn *)pool, VCP_ERR_INVALID_HANDLE, VCP_ERR_INVALID_HANDLE);
+    fixture f = fixture_new(NULL);
+    vcp_conn *conn = borrow(f.pool, &f.s);
+    every_conn_function_answers((vcp_conn *)f.pool, VCP_ERR_INVALID_HANDLE, VCP_ERR_INVALID_HANDLE);
     every_pool_function_answers((vcp_pool *)conn, VCP_ERR_INVALID_HANDLE, VCP_ERR_INVALID_HANDLE);
-    CHECK_EQ(vcp_queue_free((vcp_queue *)pool), VCP_ERR_INVALID_HANDLE);
+    CHECK_EQ(vcp_queue_free((vcp_queue *)f.pool), VCP_ERR_INVALID_HANDLE);
     CHECK_EQ(vcp_cancel_free((vcp_cancel *)conn), VCP_ERR_INVALID_HANDLE);
-    CHECK_EQ(vcp_pool_conn_count(pool), 1);
+    CHECK_EQ(vcp_pool_conn_count(f.pool), 1);
     CHECK_EQ(vcp_conn_close(conn), VCP_OK);
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-    server_close(&s);
+    FIXTURE_END(&f);
 }
 
 TEST(a_closed_pool_is_told_as_closed, "handles: A closed pool is POOL_CLOSED, in every function")
@@ -201,16 +197,14 @@ TEST(a_closed_connection_is_told_as_closed,
 TEST(a_detached_connection_is_told_as_closed,
      "handles: A detached connection is CONN_CLOSED in every function")
 {
-    server s = tcp_server();
-    vcp_pool *pool = pool_new(NULL);
-    vcp_conn *conn = borrow(pool, &s);
+    fixture f = fixture_new(NULL);
+    vcp_conn *conn = borrow(f.pool, &f.s);
     int fd = vcp_conn_detach(conn);
     CHECK(fd >= 0);
     every_conn_function_answers(conn, VCP_ERR_CONN_CLOSED, VCP_ERR_CONN_CLOSED);
     CHECK(is_open(fd));
     close(fd);
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-    server_close(&s);
+    FIXTURE_END(&f);
 }
 
 /*
@@ -221,17 +215,16 @@ TEST(a_stale_handle_never_reaches_the_next_borrower,
 {
     enum { ROUNDS = 500 };
     static vcp_conn *old[ROUNDS];
-    server s = tcp_server();
-    vcp_pool *pool = pool_new(NULL);
+    fixture f = fixture_new(NULL);
     vcp_conn *conn;
     int round;
     int i;
     for (round = 0; round < ROUNDS; round++) {
-        old[round] = borrow(pool, &s);
+        old[round] = borrow(f.pool, &f.s);
         CHECK_EQ(vcp_conn_uses(old[round]), round + 1);
         give_back(old[round]);
     }
-    conn = borrow(pool, &s);
+    conn = borrow(f.pool, &f.s);
     CHECK_EQ(vcp_conn_uses(conn), ROUNDS + 1);
     for (i = 0; i < ROUNDS; i++) {
         CHECK(old[i] != conn);
@@ -240,9 +233,8 @@ TEST(a_stale_handle_never_reaches_the_next_borrower,
         CHECK_EQ(vcp_conn_close(old[i]), VCP_ERR_CONN_CLOSED);
     }
     give_back(conn);
-    CHECK_EQ(idle_in(pool), 1);
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-    server_close(&s);
+    CHECK_EQ(idle_in(f.pool), 1);
+    FIXTURE_END(&f);
 }
 
 TEST(a_stale_pool_never_reaches_the_next_pool,

@@ -132,48 +132,44 @@ TEST(a_longer_pool_struct_is_taken_if_its_tail_is_zero,
 TEST(a_longer_dial_struct_is_taken_if_its_tail_is_zero,
      "options: A longer vcp_dial_options is taken only if its unknown tail is zero")
 {
-    server s = tcp_server();
-    vcp_pool *pool = pool_new(NULL);
+    fixture f = fixture_new(NULL);
     later_dial_options options;
     vcp_conn *conn;
     CHECK_EQ(vcp_dial_options_init(&options.known, sizeof options), VCP_OK);
     CHECK_EQ(options.later[0], 0);
-    CHECK(vcp_dial_with(pool, s.network, s.address, &options.known, &conn) >= 0);
+    CHECK(vcp_dial_with(f.pool, f.s.network, f.s.address, &options.known, &conn) >= 0);
     give_back(conn);
     options.later[0] = 1;
-    CHECK_EQ(vcp_dial_with(pool, s.network, s.address, &options.known, &conn),
+    CHECK_EQ(vcp_dial_with(f.pool, f.s.network, f.s.address, &options.known, &conn),
              VCP_ERR_INVALID_ARGUMENT);
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-    server_close(&s);
+    FIXTURE_END(&f);
 }
 
 TEST(of_stats_what_fits_is_written,
      "options: vcp_stats: what fits is written, size is the caller's, an unknown tail is zeroed")
 {
-    server s = tcp_server();
-    vcp_pool *pool = pool_new(NULL);
-    vcp_conn *conn = borrow(pool, &s);
+    fixture f = fixture_new(NULL);
+    vcp_conn *conn = borrow(f.pool, &f.s);
     later_stats longer;
     vcp_stats shorter;
     size_t until_puts = offsetof(vcp_stats, puts);
     memset(&longer, 0x77, sizeof longer);
-    CHECK_EQ(vcp_pool_stats(pool, &longer.known, sizeof longer), VCP_OK);
+    CHECK_EQ(vcp_pool_stats(f.pool, &longer.known, sizeof longer), VCP_OK);
     CHECK_EQ(longer.known.size, sizeof longer);
     CHECK_EQ(longer.known.dials, 1);
     CHECK_EQ(longer.known.borrowed, 1);
     CHECK_EQ(longer.later[0], 0);
     CHECK_EQ(longer.later[3], 0);
     memset(&shorter, 0x77, sizeof shorter);
-    CHECK_EQ(vcp_pool_stats(pool, &shorter, until_puts), VCP_OK);
+    CHECK_EQ(vcp_pool_stats(f.pool, &shorter, until_puts), VCP_OK);
     CHECK_EQ(shorter.size, until_puts);
     CHECK_EQ(shorter.dials, 1);
     CHECK_EQ(shorter.dial_failures, 0);
     CHECK_EQ(shorter.puts, 0x7777777777777777LL);
     CHECK_EQ(shorter.waiting, 0x7777777777777777LL);
-    CHECK_EQ(vcp_pool_stats(pool, NULL, sizeof shorter), VCP_ERR_INVALID_ARGUMENT);
+    CHECK_EQ(vcp_pool_stats(f.pool, NULL, sizeof shorter), VCP_ERR_INVALID_ARGUMENT);
     give_back(conn);
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-    server_close(&s);
+    FIXTURE_END(&f);
 }
 
 #define REFUSED(change)                                                 \
@@ -223,17 +219,15 @@ TEST(a_pool_needs_somewhere_to_be_put, "options: A NULL out parameter is INVALID
 
 TEST(null_options_mean_defaults, "options: Null options mean defaults")
 {
-    server s = tcp_server();
-    vcp_pool *pool = pool_new(NULL);
+    fixture f = fixture_new(NULL);
     vcp_conn *conn;
-    CHECK(vcp_dial_with(pool, s.network, s.address, NULL, &conn) >= 0);
+    CHECK(vcp_dial_with(f.pool, f.s.network, f.s.address, NULL, &conn) >= 0);
     give_back(conn);
-    CHECK_EQ(idle_in(pool), 1);
-    CHECK(vcp_dial_with(pool, s.network, s.address, NULL, &conn) >= 0);
+    CHECK_EQ(idle_in(f.pool), 1);
+    CHECK(vcp_dial_with(f.pool, f.s.network, f.s.address, NULL, &conn) >= 0);
     CHECK_EQ(vcp_conn_is_reused(conn), 1);
     give_back(conn);
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-    server_close(&s);
+    FIXTURE_END(&f);
 }
 
 TEST(flags_that_are_unknown_or_at_odds_are_refused,
@@ -248,17 +242,15 @@ TEST(flags_that_are_unknown_or_at_odds_are_refused,
         VCP_DIAL_BLOCKING | VCP_DIAL_NONBLOCKING,
         VCP_DIAL_QUEUED,
     };
-    server s = tcp_server();
-    vcp_pool *pool = pool_new(NULL);
+    fixture f = fixture_new(NULL);
     vcp_conn *conn;
     size_t i;
     for (i = 0; i < sizeof refused / sizeof refused[0]; i++) {
-        CHECK_EQ(dial_flags(pool, &s, refused[i], &conn), VCP_ERR_INVALID_ARGUMENT);
+        CHECK_EQ(dial_flags(f.pool, &f.s, refused[i], &conn), VCP_ERR_INVALID_ARGUMENT);
     }
-    CHECK(server_is_quiet(&s));
-    CHECK_EQ(vcp_pool_conn_count(pool), 0);
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-    server_close(&s);
+    CHECK(server_is_quiet(&f.s));
+    CHECK_EQ(vcp_pool_conn_count(f.pool), 0);
+    FIXTURE_END(&f);
 }
 
 TEST(text_is_copied_before_the_call_returns,
@@ -299,11 +291,10 @@ TEST(text_comes_out_as_from_snprintf,
      "options: Text out parameters work as snprintf: terminated, the full length returned, NULL "
      "with size 0")
 {
-    server s = tcp_server();
-    vcp_pool *pool = pool_new(NULL);
-    vcp_conn *conn = borrow(pool, &s);
+    fixture f = fixture_new(NULL);
+    vcp_conn *conn = borrow(f.pool, &f.s);
     char text[64];
-    int64_t length = (int64_t)strlen(s.address);
+    int64_t length = (int64_t)strlen(f.s.address);
     memset(text, 'z', sizeof text);
     CHECK_EQ(vcp_conn_address(conn, NULL, 0), length);
     CHECK_EQ(vcp_conn_address(conn, text, 0), length);
@@ -317,11 +308,10 @@ TEST(text_comes_out_as_from_snprintf,
     CHECK_EQ(vcp_conn_address(conn, text, (size_t)length), length);
     CHECK_EQ(strlen(text), length - 1);
     CHECK_EQ(vcp_conn_address(conn, text, (size_t)length + 1), length);
-    CHECK_STR(text, s.address);
+    CHECK_STR(text, f.s.address);
     CHECK_EQ(vcp_conn_network(conn, text, sizeof text), 3);
     CHECK_STR(text, "tcp");
     CHECK_EQ(vcp_conn_address(conn, NULL, 5), VCP_ERR_INVALID_ARGUMENT);
     give_back(conn);
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-    server_close(&s);
+    FIXTURE_END(&f);
 }

@@ -8,8 +8,7 @@ TEST(a_miss_comes_through_the_queue_and_a_hit_at_once,
      "async: A hit is returned at once; a miss is IN_PROGRESS with conn NULL, and comes through "
      "the queue")
 {
-    server s = tcp_server();
-    vcp_pool *pool = pool_new(NULL);
+    fixture f = fixture_new(NULL);
     vcp_queue *queue = queue_new();
     vcp_completion completion;
     vcp_conn *conn;
@@ -17,7 +16,7 @@ TEST(a_miss_comes_through_the_queue_and_a_hit_at_once,
     int fd;
     CHECK(!has_completion(queue));
     CHECK_EQ(vcp_queue_next(queue, &completion, sizeof completion), 0);
-    begin_dial(pool, &s, NULL, queue, &a);
+    begin_dial(f.pool, &f.s, NULL, queue, &a);
     CHECK(readable_within(vcp_queue_fd(queue), 5000));
     CHECK(has_completion(queue));
     conn = next_conn(queue, &a);
@@ -27,32 +26,30 @@ TEST(a_miss_comes_through_the_queue_and_a_hit_at_once,
     CHECK_EQ(vcp_conn_uses(conn), 1);
     CHECK(!is_nonblocking(vcp_conn_raw_fd(conn)));
     give_back(conn);
-    fd = dial_async(pool, &s, NULL, queue, &b, &again);
+    fd = dial_async(f.pool, &f.s, NULL, queue, &b, &again);
     CHECK(fd >= 0);
     CHECK_EQ(fd, vcp_conn_raw_fd(again));
     CHECK_EQ(vcp_conn_is_reused(again), 1);
     CHECK(!has_completion(queue));
     give_back(again);
-    CHECK_STATS_ADD_UP(pool);
+    CHECK_STATS_ADD_UP(f.pool);
     CHECK_EQ(vcp_queue_free(queue), VCP_OK);
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-    server_close(&s);
+    FIXTURE_END(&f);
 }
 
 TEST(the_descriptor_is_readable_exactly_while_completions_wait,
      "async: The queue's descriptor is readable exactly while completions wait, and closed by "
      "vcp_queue_free")
 {
-    server s = tcp_server();
-    vcp_pool *pool = pool_new(NULL);
+    fixture f = fixture_new(NULL);
     vcp_queue *queue = queue_new();
     int fd = vcp_queue_fd(queue);
     vcp_conn *conns[5];
     int i;
     for (i = 0; i < 5; i++) {
-        begin_dial(pool, &s, NULL, queue, &conns[i]);
+        begin_dial(f.pool, &f.s, NULL, queue, &conns[i]);
     }
-    EVENTUALLY(stats_of(pool).borrowed == 5, 5000);
+    EVENTUALLY(stats_of(f.pool).borrowed == 5, 5000);
     CHECK_EQ(vcp_queue_fd(queue), fd);
     for (i = 0; i < 5; i++) {
         vcp_completion completion = next_completion(queue);
@@ -65,8 +62,7 @@ TEST(the_descriptor_is_readable_exactly_while_completions_wait,
     }
     CHECK_EQ(vcp_queue_free(queue), VCP_OK);
     CHECK(!is_open(fd));
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-    server_close(&s);
+    FIXTURE_END(&f);
 }
 
 TEST(what_is_known_to_fail_fails_at_once,
@@ -524,8 +520,7 @@ TEST(a_queue_that_is_freed_while_a_dial_begins_cancels_it_too,
 TEST(a_completion_follows_the_size_rule,
      "async: vcp_completion: an unknown tail is zeroed, a bad size loses nothing")
 {
-    server s = tcp_server();
-    vcp_pool *pool = pool_new(NULL);
+    fixture f = fixture_new(NULL);
     vcp_queue *queue = queue_new();
     struct {
         vcp_completion completion;
@@ -533,7 +528,7 @@ TEST(a_completion_follows_the_size_rule,
     } larger;
     int i;
     memset(&larger, 7, sizeof larger);
-    begin_dial(pool, &s, NULL, queue, &a);
+    begin_dial(f.pool, &f.s, NULL, queue, &a);
     CHECK(readable_within(vcp_queue_fd(queue), 5000));
     CHECK_EQ(vcp_queue_next(queue, NULL, sizeof larger), VCP_ERR_INVALID_ARGUMENT);
     CHECK_EQ(vcp_queue_next(queue, &larger.completion, 0), VCP_ERR_INVALID_ARGUMENT);
@@ -545,8 +540,7 @@ TEST(a_completion_follows_the_size_rule,
     }
     give_back(larger.completion.conn);
     CHECK_EQ(vcp_queue_free(queue), VCP_OK);
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-    server_close(&s);
+    FIXTURE_END(&f);
 }
 
 /* It was taken off the queue, and its connection with it: nobody had the handle. */
@@ -554,12 +548,11 @@ TEST(a_completion_too_short_for_its_connection_stays_in_the_queue,
      "async: vcp_completion: a size shorter than version 0.1's is INVALID_ARGUMENT, and the "
      "completion stays")
 {
-    server s = tcp_server();
-    vcp_pool *pool = pool_new(NULL);
+    fixture f = fixture_new(NULL);
     vcp_queue *queue = queue_new();
     vcp_completion completion;
     size_t size;
-    begin_dial(pool, &s, NULL, queue, &a);
+    begin_dial(f.pool, &f.s, NULL, queue, &a);
     CHECK(readable_within(vcp_queue_fd(queue), 5000));
     for (size = 0; size < sizeof completion; size++) {
         memset(&completion, 7, sizeof completion);
@@ -570,10 +563,9 @@ TEST(a_completion_too_short_for_its_connection_stays_in_the_queue,
         CHECK(has_completion(queue));
     }
     give_back(next_conn(queue, &a));
-    CHECK_EQ(idle_in(pool), 1);
+    CHECK_EQ(idle_in(f.pool), 1);
     CHECK_EQ(vcp_queue_free(queue), VCP_OK);
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-    server_close(&s);
+    FIXTURE_END(&f);
 }
 
 typedef struct {
@@ -640,17 +632,15 @@ TEST(names_of_services_are_looked_up_elsewhere,
 TEST(a_hit_of_a_protocol_with_a_name_is_returned_at_once,
      "async: A hit of a protocol with a name (ip4:icmp) that was seen before is returned at once")
 {
-    server s = tcp_server();
-    vcp_pool *pool = pool_new(NULL);
+    fixture f = fixture_new(NULL);
     vcp_queue *queue = queue_new();
     vcp_conn *conn = NULL;
-    CHECK_EQ(vcp_pool_put(pool, client_of(&s), "ip4:icmp", "127.0.0.1", NULL), VCP_OK);
-    CHECK(vcp_dial_async(pool, "ip4:icmp", "127.0.0.1", NULL, queue, &a, &conn) >= 0);
+    CHECK_EQ(vcp_pool_put(f.pool, client_of(&f.s), "ip4:icmp", "127.0.0.1", NULL), VCP_OK);
+    CHECK(vcp_dial_async(f.pool, "ip4:icmp", "127.0.0.1", NULL, queue, &a, &conn) >= 0);
     CHECK_EQ(vcp_conn_is_reused(conn), 1);
     give_back(conn);
     CHECK_EQ(vcp_queue_free(queue), VCP_OK);
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-    server_close(&s);
+    FIXTURE_END(&f);
 }
 
 typedef struct {

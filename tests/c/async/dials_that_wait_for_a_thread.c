@@ -72,8 +72,8 @@ static int told(witness *w, int kind)
 /* What a dial may wait for a thread with. */
 enum { REWRITE, DIAL, CONTROL, OPEN, REUSE, EVENT, WAYS };
 
-/* A pool whose next dial waits for a thread; the crew begins in between. */
-static vcp_pool *pool_that_needs_a_thread(int way, const server *s, crew *busy, witness *w)
+/* A pool whose next dial waits for a thread; all helpers become busy in between. */
+static vcp_pool *pool_that_needs_a_thread(int way, const server *s, busy_helpers *busy, witness *w)
 {
     vcp_pool_options options = pool_options();
     vcp_pool *pool;
@@ -91,7 +91,7 @@ static vcp_pool *pool_that_needs_a_thread(int way, const server *s, crew *busy, 
     if (way == REUSE) {
         give_back(borrow(pool, s));
     }
-    crew_begins(busy);
+    busy_helpers_start(busy);
     return pool;
 }
 
@@ -103,14 +103,14 @@ TEST(a_close_runs_no_callback_on_its_own_thread,
     int way;
     for (way = 0; way < WAYS; way++) {
         vcp_queue *queue = queue_new();
-        crew busy;
+        busy_helpers busy;
         witness w;
         vcp_pool *pool = pool_that_needs_a_thread(way, &s, &busy, &w);
         begin_dial(pool, &s, NULL, queue, &a);
         CHECK_EQ(vcp_pool_close(pool), VCP_OK);
         next_fails(queue, &a, VCP_ERR_POOL_CLOSED);
         CHECK_EQ(w.calls, 0);
-        crew_ends(&busy);
+        busy_helpers_end(&busy);
         CHECK_EQ(w.calls, 0);
         CHECK_EQ(vcp_queue_free(queue), VCP_OK);
     }
@@ -123,13 +123,13 @@ TEST(a_close_reads_no_file_of_services, "async: Nor does it look up a service na
     vcp_queue *queue = queue_new();
     vcp_pool *pool = pool_new(NULL);
     vcp_conn *conn;
-    crew busy;
-    crew_begins(&busy);
+    busy_helpers busy;
+    busy_helpers_start(&busy);
     CHECK_EQ(vcp_dial_async(pool, "tcp", "127.0.0.1:no-such-service", NULL, queue, &a, &conn),
              VCP_ERR_IN_PROGRESS);
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
     next_fails(queue, &a, VCP_ERR_POOL_CLOSED);
-    crew_ends(&busy);
+    busy_helpers_end(&busy);
     CHECK_EQ(vcp_queue_free(queue), VCP_OK);
 }
 
@@ -143,7 +143,7 @@ TEST(what_is_given_back_serves_a_dial_that_waits_for_on_open,
     vcp_pool *pool;
     vcp_queue *queue = queue_new();
     vcp_conn *conn;
-    crew busy;
+    busy_helpers busy;
     witness w;
     memset(&w, 0, sizeof w);
     options.user = &w;
@@ -153,7 +153,7 @@ TEST(what_is_given_back_serves_a_dial_that_waits_for_on_open,
     close(server_accept(&s));
     CHECK_EQ(vcp_conn_discard(conn), VCP_OK);
     give_back(conn);
-    crew_begins(&busy);
+    busy_helpers_start(&busy);
     begin_dial(pool, &s, NULL, queue, &a);
     /* It is connected; whether the engine has seen it by the time of the put does not matter. */
     close(server_accept(&s));
@@ -163,7 +163,7 @@ TEST(what_is_given_back_serves_a_dial_that_waits_for_on_open,
     CHECK_EQ(vcp_conn_is_reused(conn), 1);
     CHECK_EQ(w.calls, 1);
     CHECK_EQ(stats_of(pool).dialing, 1);
-    crew_ends(&busy);
+    busy_helpers_end(&busy);
     EVENTUALLY(stats_of(pool).dialing == 0, 5000);
     give_back(conn);
     CHECK_STATS_ADD_UP(pool);
@@ -182,7 +182,7 @@ TEST(a_token_ends_what_waits_for_a_thread,
         vcp_queue *queue = queue_new();
         vcp_dial_options dial = dial_options(0);
         vcp_cancel *cancel;
-        crew busy;
+        busy_helpers busy;
         witness w;
         vcp_pool *pool = pool_that_needs_a_thread(way, &s, &busy, &w);
         CHECK_EQ(vcp_cancel_new(&cancel), VCP_OK);
@@ -192,7 +192,7 @@ TEST(a_token_ends_what_waits_for_a_thread,
         CHECK_EQ(vcp_cancel_fire(cancel), VCP_OK);
         next_fails(queue, &a, VCP_ERR_CANCELED);
         CHECK_EQ(vcp_cancel_free(cancel), VCP_OK);
-        crew_ends(&busy);
+        busy_helpers_end(&busy);
         CHECK_EQ(vcp_pool_close(pool), VCP_OK);
         CHECK_EQ(w.calls, 0);
         CHECK_EQ(vcp_queue_free(queue), VCP_OK);
@@ -208,7 +208,7 @@ TEST(the_deadline_ends_what_waits_for_a_thread, "async: So does its deadline, wi
         vcp_queue *queue = queue_new();
         vcp_dial_options dial = dial_options(0);
         int64_t start;
-        crew busy;
+        busy_helpers busy;
         witness w;
         vcp_pool *pool = pool_that_needs_a_thread(way, &s, &busy, &w);
         dial.timeout_ms = 100;
@@ -220,7 +220,7 @@ TEST(the_deadline_ends_what_waits_for_a_thread, "async: So does its deadline, wi
         CHECK_TOOK(start, 100);
         CHECK_EQ(idle_in(pool), way == REUSE);
         CHECK_STATS_ADD_UP(pool);
-        crew_ends(&busy);
+        busy_helpers_end(&busy);
         CHECK_EQ(vcp_pool_close(pool), VCP_OK);
         CHECK_EQ(w.calls, 0);
         CHECK_EQ(vcp_queue_free(queue), VCP_OK);
@@ -234,13 +234,13 @@ TEST(a_drain_ends_what_waits_for_a_thread, "async: So does a drain")
     int way;
     for (way = 0; way < WAYS; way++) {
         vcp_queue *queue = queue_new();
-        crew busy;
+        busy_helpers busy;
         witness w;
         vcp_pool *pool = pool_that_needs_a_thread(way, &s, &busy, &w);
         begin_dial(pool, &s, NULL, queue, &a);
         CHECK_EQ(vcp_pool_drain(pool, at_most(5000)), 0);
         next_fails(queue, &a, VCP_ERR_POOL_CLOSED);
-        crew_ends(&busy);
+        busy_helpers_end(&busy);
         CHECK_EQ(vcp_pool_close(pool), VCP_OK);
         CHECK_EQ(w.calls, 0);
         CHECK_EQ(vcp_queue_free(queue), VCP_OK);
@@ -259,7 +259,7 @@ TEST(a_wait_ends_in_time_where_events_are_told,
     vcp_pool *pool;
     vcp_conn *conn;
     int64_t start;
-    crew busy;
+    busy_helpers busy;
     witness w;
     memset(&w, 0, sizeof w);
     options.user = &w;
@@ -267,7 +267,7 @@ TEST(a_wait_ends_in_time_where_events_are_told,
     options.max_conns = 1;
     pool = pool_new(&options);
     conn = borrow(pool, &s);
-    crew_begins(&busy);
+    busy_helpers_start(&busy);
     dial.wait_timeout_ms = 100;
     start = now_ms();
     begin_dial(pool, &s, &dial, queue, &a);
@@ -284,7 +284,7 @@ TEST(a_wait_ends_in_time_where_events_are_told,
     EVENTUALLY(told(&w, VCP_EVENT_WAIT_DONE) == 2, 5000);
     CHECK_EQ(told(&w, VCP_EVENT_WAIT_START), 2);
     CHECK_EQ(vcp_cancel_free(cancel), VCP_OK);
-    crew_ends(&busy);
+    busy_helpers_end(&busy);
     give_back(conn);
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
     CHECK_EQ(vcp_queue_free(queue), VCP_OK);
@@ -328,7 +328,7 @@ TEST(a_lack_of_threads_is_not_blamed_on_the_destination,
         vcp_pool_options options = pool_options();
         vcp_queue *queue = queue_new();
         vcp_pool *pool;
-        crew busy;
+        busy_helpers busy;
         witness w;
         memset(&w, 0, sizeof w);
         w.closer = pthread_self();
@@ -341,11 +341,11 @@ TEST(a_lack_of_threads_is_not_blamed_on_the_destination,
         options.fail_fast_ms = 60000;
         options.dial_timeout_ms = 300;
         pool = pool_new(&options);
-        crew_begins(&busy);
+        busy_helpers_start(&busy);
         begin_dial(pool, &s, NULL, queue, &a);
         next_fails(queue, &a, VCP_ERR_TIMEOUT);
         give_back(borrow(pool, &s));
-        crew_ends(&busy);
+        busy_helpers_end(&busy);
         CHECK_EQ(vcp_pool_close(pool), VCP_OK);
         CHECK_EQ(vcp_queue_free(queue), VCP_OK);
     }

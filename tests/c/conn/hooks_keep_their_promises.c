@@ -179,44 +179,39 @@ TEST(what_on_open_refuses_is_a_failed_dial,
 TEST(what_on_reuse_refuses_is_closed_and_the_next_one_serves,
      "hooks: on_reuse refuses: closed (closed_hook), the next idle one or a fresh dial")
 {
-    server s = tcp_server();
     record r;
     vcp_pool_options options = recorded(&r);
-    vcp_pool *pool = pool_new(&options);
-    vcp_conn *one = borrow(pool, &s);
-    vcp_conn *two = borrow(pool, &s);
+    fixture f = fixture_new(&options);
+    vcp_conn *one = borrow(f.pool, &f.s);
+    vcp_conn *two = borrow(f.pool, &f.s);
     vcp_conn *conn;
     give_back(one);
     give_back(two);
     r.reuse_answer = 3;
-    conn = borrow(pool, &s);
+    conn = borrow(f.pool, &f.s);
     CHECK_EQ(r.reused, 2);
     CHECK_EQ(vcp_conn_is_reused(conn), 0);
-    CHECK_EQ(stats_of(pool).closed_hook, 2);
-    CHECK_EQ(stats_of(pool).reuses, 0);
+    CHECK_EQ(stats_of(f.pool).closed_hook, 2);
+    CHECK_EQ(stats_of(f.pool).reuses, 0);
     CHECK_EQ(r.freed_data, 2);
-    CHECK_STATS_ADD_UP(pool);
+    CHECK_STATS_ADD_UP(f.pool);
     give_back(conn);
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-    server_close(&s);
+    FIXTURE_END(&f);
 }
 
 TEST(what_on_release_refuses_is_not_kept, "hooks: on_release refuses: closed (closed_hook)")
 {
-    server s = tcp_server();
     record r;
     vcp_pool_options options = recorded(&r);
-    vcp_pool *pool = pool_new(&options);
-    vcp_conn *conn = borrow(pool, &s);
+    fixture f = fixture_new(&options);
+    vcp_conn *conn = borrow(f.pool, &f.s);
     r.release_answer = 1;
     give_back(conn);
-    CHECK_EQ(idle_in(pool), 0);
-    CHECK_EQ(stats_of(pool).closed_hook, 1);
-    CHECK_EQ(stats_of(pool).releases, 0);
+    CHECK_EQ(idle_in(f.pool), 0);
+    CHECK_EQ(stats_of(f.pool).closed_hook, 1);
+    CHECK_EQ(stats_of(f.pool).releases, 0);
     CHECK_EQ(r.freed_data, 1);
-    CHECK_STATS_ADD_UP(pool);
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-    server_close(&s);
+    FIXTURE_END(&f);
 }
 
 TEST(on_release_sees_only_what_may_be_kept,
@@ -304,10 +299,9 @@ static void *fire(void *cancel)
 
 TEST(a_token_ends_a_hook_that_hangs, "hooks: The token ends a hook: CANCELED")
 {
-    server s = tcp_server();
     record r;
     vcp_pool_options options = recorded(&r);
-    vcp_pool *pool = pool_new(&options);
+    fixture f = fixture_new(&options);
     vcp_dial_options dial = dial_options(0);
     vcp_conn *conn = NULL;
     vcp_cancel *cancel;
@@ -316,12 +310,11 @@ TEST(a_token_ends_a_hook_that_hangs, "hooks: The token ends a hook: CANCELED")
     CHECK_EQ(vcp_cancel_new(&cancel), VCP_OK);
     dial.cancel = cancel;
     CHECK_EQ(pthread_create(&thread, NULL, fire, cancel), 0);
-    CHECK_EQ(vcp_dial_with(pool, s.network, s.address, &dial, &conn), VCP_ERR_CANCELED);
+    CHECK_EQ(vcp_dial_with(f.pool, f.s.network, f.s.address, &dial, &conn), VCP_ERR_CANCELED);
     CHECK_EQ(r.read_answer, VCP_ERR_CANCELED);
     CHECK_EQ(pthread_join(thread, NULL), 0);
     CHECK_EQ(vcp_cancel_free(cancel), VCP_OK);
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-    server_close(&s);
+    FIXTURE_END(&f);
 }
 
 static void *close_pool(void *argument)
@@ -511,21 +504,19 @@ TEST(data_is_freed_when_a_queue_is_freed_with_its_connection_inside,
 TEST(warm_connections_are_opened_and_not_yet_used,
      "hooks: Warm connections are opened by on_open, and their first borrow is use 1")
 {
-    server s = tcp_server();
     record r;
     vcp_pool_options options = recorded(&r);
-    vcp_pool *pool = pool_new(&options);
+    fixture f = fixture_new(&options);
     vcp_conn *conn;
-    CHECK_EQ(vcp_pool_warm(pool, s.network, s.address, NULL, 2), 2);
+    CHECK_EQ(vcp_pool_warm(f.pool, f.s.network, f.s.address, NULL, 2), 2);
     CHECK_EQ(r.opened, 2);
     CHECK_EQ(r.released, 0);
-    conn = borrow(pool, &s);
+    conn = borrow(f.pool, &f.s);
     CHECK_EQ(vcp_conn_uses(conn), 1);
     CHECK_EQ(vcp_conn_is_reused(conn), 1);
     CHECK_EQ(r.reused, 1);
     give_back(conn);
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-    server_close(&s);
+    FIXTURE_END(&f);
 }
 
 typedef struct {

@@ -568,17 +568,15 @@ TEST(a_dial_may_have_a_timeout_of_its_own,
 TEST(a_dial_timeout_of_zero_has_passed_already,
      "I/O: A dial timeout of 0 has passed already; a negative one is none")
 {
-    server s = tcp_server();
-    vcp_pool *pool = pool_new(NULL);
+    fixture f = fixture_new(NULL);
     vcp_dial_options options = dial_options(0);
     vcp_conn *conn;
     options.timeout_ms = 0;
-    CHECK_EQ(vcp_dial_with(pool, s.network, s.address, &options, &conn), VCP_ERR_TIMEOUT);
+    CHECK_EQ(vcp_dial_with(f.pool, f.s.network, f.s.address, &options, &conn), VCP_ERR_TIMEOUT);
     CHECK(vcp_last_phase() != VCP_PHASE_NONE);
-    CHECK_EQ(vcp_pool_conn_count(pool), 0);
+    CHECK_EQ(vcp_pool_conn_count(f.pool), 0);
     options.timeout_ms = -1;
-    CHECK(vcp_dial_with(pool, s.network, s.address, &options, &conn) >= 0);
+    CHECK(vcp_dial_with(f.pool, f.s.network, f.s.address, &options, &conn) >= 0);
     give_back(conn);
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-    server_close(&s);
+    FIXTURE_END(&f);
 }

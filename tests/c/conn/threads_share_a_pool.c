@@ -185,13 +185,12 @@ TEST(a_close_ends_a_running_wait,
 TEST(the_number_is_kept_until_the_read_has_ended,
      "threads: The fd number is not released before the running read has ended")
 {
-    server s = tcp_server();
-    vcp_pool *pool = pool_new(NULL);
+    fixture f = fixture_new(NULL);
     int round;
     for (round = 0; round < 50; round++) {
-        vcp_conn *conn = borrow(pool, &s);
+        vcp_conn *conn = borrow(f.pool, &f.s);
         int fd = vcp_conn_raw_fd(conn);
-        int peer = server_accept(&s);
+        int peer = server_accept(&f.s);
         pthread_t thread = start_running(reads, conn);
         int decoy[2];
         give_back(conn);
@@ -206,34 +205,30 @@ TEST(the_number_is_kept_until_the_read_has_ended,
         close(decoy[1]);
         close(peer);
     }
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-    server_close(&s);
+    FIXTURE_END(&f);
 }
 
 TEST(one_thread_reads_while_another_writes,
      "threads: One thread may read a connection while another writes it")
 {
-    server s = tcp_server();
-    vcp_pool *pool = pool_new(NULL);
-    vcp_conn *conn = borrow(pool, &s);
+    fixture f = fixture_new(NULL);
+    vcp_conn *conn = borrow(f.pool, &f.s);
     pthread_t thread;
-    server_start_echo(&s);
+    server_start_echo(&f.s);
     thread = start_running(reads, conn);
     CHECK_EQ(vcp_conn_write(conn, "x", 1), 1);
     CHECK_EQ(pthread_join(thread, NULL), 0);
     CHECK_EQ(running.result, 1);
     give_back(conn);
-    CHECK_EQ(idle_in(pool), 1);
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-    server_close(&s);
+    CHECK_EQ(idle_in(f.pool), 1);
+    FIXTURE_END(&f);
 }
 
 TEST(a_running_read_follows_a_deadline_set_meanwhile,
      "threads: A running read follows a nearer deadline set meanwhile")
 {
-    server s = tcp_server();
-    vcp_pool *pool = pool_new(NULL);
-    vcp_conn *conn = borrow(pool, &s);
+    fixture f = fixture_new(NULL);
+    vcp_conn *conn = borrow(f.pool, &f.s);
     pthread_t thread = start_running(reads, conn);
     int64_t start = now_ms();
     CHECK_EQ(vcp_conn_set_read_deadline(conn, 50), VCP_OK);
@@ -241,8 +236,7 @@ TEST(a_running_read_follows_a_deadline_set_meanwhile,
     CHECK_BETWEEN(running.ended - start, 49, at_most(50 + LATENESS_MS));
     CHECK_EQ(running.result, VCP_ERR_TIMEOUT);
     give_back(conn);
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-    server_close(&s);
+    FIXTURE_END(&f);
 }
 
 TEST(a_running_read_follows_a_deadline_moved_out,
@@ -272,9 +266,8 @@ TEST(a_running_read_follows_a_deadline_moved_out,
 TEST(a_running_write_follows_a_deadline_set_meanwhile,
      "threads: A running write follows a deadline set meanwhile")
 {
-    server s = tcp_server();
-    vcp_pool *pool = pool_new(NULL);
-    vcp_conn *conn = borrow(pool, &s);
+    fixture f = fixture_new(NULL);
+    vcp_conn *conn = borrow(f.pool, &f.s);
     pthread_t thread = start_running(writes, conn);
     int64_t start = now_ms();
     CHECK_EQ(vcp_conn_set_write_deadline(conn, 0), VCP_OK);
@@ -282,8 +275,7 @@ TEST(a_running_write_follows_a_deadline_set_meanwhile,
     CHECK_BETWEEN(running.ended - start, 0, at_most(LATENESS_MS));
     CHECK_EQ(running.result, VCP_ERR_TIMEOUT);
     give_back(conn);
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-    server_close(&s);
+    FIXTURE_END(&f);
 }
 
 TEST(detach_while_a_read_runs_is_refused,
@@ -326,10 +318,9 @@ static void *reads_until_the_end(void *conn)
 TEST(two_readers_share_the_bytes,
      "threads: Two readers of one connection: each byte reaches one of them, both see the end")
 {
-    server s = tcp_server();
-    vcp_pool *pool = pool_new(NULL);
-    vcp_conn *conn = borrow(pool, &s);
-    int peer = server_accept(&s);
+    fixture f = fixture_new(NULL);
+    vcp_conn *conn = borrow(f.pool, &f.s);
+    int peer = server_accept(&f.s);
     pthread_t readers[2];
     void *counts[2];
     char bytes[1000];
@@ -345,8 +336,7 @@ TEST(two_readers_share_the_bytes,
     }
     CHECK_EQ((intptr_t)counts[0] + (intptr_t)counts[1], 1000);
     give_back(conn);
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-    server_close(&s);
+    FIXTURE_END(&f);
 }
 
 /* A handle may be used and closed by a thread that did not borrow it. */
@@ -360,14 +350,12 @@ static void *closes(void *conn)
 TEST(another_thread_may_give_back,
      "threads: Another thread may write to, and give back, what this one borrowed")
 {
-    server s = tcp_server();
-    vcp_pool *pool = pool_new(NULL);
-    vcp_conn *conn = borrow(pool, &s);
+    fixture f = fixture_new(NULL);
+    vcp_conn *conn = borrow(f.pool, &f.s);
     pthread_t thread;
     CHECK_EQ(pthread_create(&thread, NULL, closes, conn), 0);
     CHECK_EQ(pthread_join(thread, NULL), 0);
     CHECK_EQ(vcp_conn_close(conn), VCP_ERR_CONN_CLOSED);
-    CHECK_EQ(idle_in(pool), 1);
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-    server_close(&s);
+    CHECK_EQ(idle_in(f.pool), 1);
+    FIXTURE_END(&f);
 }

@@ -65,14 +65,12 @@ TEST(data_rides_through_idle_periods,
 TEST(a_connection_has_no_data_at_first,
      "user data: vcp_conn_data is NULL at first, and for a closed handle")
 {
-    server s = tcp_server();
-    vcp_pool *pool = pool_new(NULL);
-    vcp_conn *conn = borrow(pool, &s);
+    fixture f = fixture_new(NULL);
+    vcp_conn *conn = borrow(f.pool, &f.s);
     CHECK(vcp_conn_data(conn) == NULL);
     give_back(conn);
     CHECK(vcp_conn_data(conn) == NULL);
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-    server_close(&s);
+    FIXTURE_END(&f);
 }
 
 TEST(data_is_freed_when_a_discarded_one_closes,
@@ -193,11 +191,10 @@ TEST(data_is_not_freed_after_detach, "user data: free_data does not run after de
 TEST(setting_it_again_frees_what_was_there,
      "user data: Setting it again, NULL too, frees what was there")
 {
-    server s = tcp_server();
-    vcp_pool *pool = pool_new(NULL);
+    fixture f = fixture_new(NULL);
     cargo first;
     cargo second;
-    vcp_conn *conn = borrow_with(pool, &s, &first);
+    vcp_conn *conn = borrow_with(f.pool, &f.s, &first);
     second = first;
     CHECK_EQ(vcp_conn_set_data(conn, &second, free_cargo), VCP_OK);
     CHECK_EQ(freed(&first), 1);
@@ -210,17 +207,15 @@ TEST(setting_it_again_frees_what_was_there,
     give_back(conn);
     CHECK_EQ(freed(&first), 1);
     CHECK_EQ(freed(&second), 1);
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-    server_close(&s);
+    FIXTURE_END(&f);
 }
 
 TEST(setting_the_same_pointer_frees_nothing,
      "user data: Setting the same pointer frees nothing; the new destructor counts")
 {
-    server s = tcp_server();
-    vcp_pool *pool = pool_new(NULL);
+    fixture f = fixture_new(NULL);
     cargo c;
-    vcp_conn *conn = borrow_with(pool, &s, &c);
+    vcp_conn *conn = borrow_with(f.pool, &f.s, &c);
     CHECK_EQ(vcp_conn_set_data(conn, &c, free_cargo), VCP_OK);
     CHECK_EQ(freed(&c), 0);
     CHECK_EQ(vcp_conn_set_data(conn, &c, NULL), VCP_OK);
@@ -229,8 +224,7 @@ TEST(setting_the_same_pointer_frees_nothing,
     CHECK_EQ(vcp_conn_discard(conn), VCP_OK);
     give_back(conn);
     CHECK_EQ(freed(&c), 1);
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-    server_close(&s);
+    FIXTURE_END(&f);
 }
 
 TEST(a_set_data_that_fails_leaves_the_data_yours,

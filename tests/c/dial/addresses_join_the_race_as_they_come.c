@@ -4,36 +4,36 @@
  */
 #include "check.h"
 #include "dialing_threads.h"
-#include "nine_addresses.h"
+#include "dial_fixture.h"
 
 #define RESOLUTION_DELAY 50
 
-static vcp_pool *resolving_pool(ground *g)
+static vcp_pool *resolving_pool(dial_fixture *g)
 {
-    ground_init(g);
+    dial_fixture_init(g);
     g->options.resolve = script_resolve;
-    return ground_pool(g);
+    return dial_fixture_pool(g);
 }
 
 /*
  * The callback tells these addresses, each so many ms after it began; then it returns, or holds
  * until script_ends.
  */
-static void tells(ground *g, const char *ips, int64_t second_after_ms, int holds)
+static void tells(dial_fixture *g, const char *ips, int64_t second_after_ms, int holds)
 {
     script_says(&g->s, ips);
     g->s.after_ms[1] = second_after_ms;
     script_holds(&g->s, &g->s.resolve_holds, holds);
 }
 
-static void script_ends(ground *g)
+static void script_ends(dial_fixture *g)
 {
     script_holds(&g->s, &g->s.resolve_holds, 0);
     EVENTUALLY(script_number(&g->s, &g->s.resolving) == 0, 5000);
 }
 
 /* Dials and gives back; how long it took until the first attempt. */
-static int64_t first_attempt_after(ground *g, const char *network)
+static int64_t first_attempt_after(dial_fixture *g, const char *network)
 {
     int64_t start = now_us();
     vcp_conn *conn;
@@ -44,16 +44,16 @@ static int64_t first_attempt_after(ground *g, const char *network)
 
 TEST(ipv6_that_comes_later_is_not_waited_for, "race: Resolution delay: after 50 ms IPv4 is tried")
 {
-    ground g;
+    dial_fixture g;
     char text[128];
     resolving_pool(&g);
-    place_answers(&g.where.at[0]);
-    place_answers(&g.where.at[1]);
+    endpoint_answers(&g.where.at[0]);
+    endpoint_answers(&g.where.at[1]);
     tells(&g, "127.0.0.1 ::1", 1000, 0);
     CHECK_BETWEEN(first_attempt_after(&g, "tcp"), RESOLUTION_DELAY,
                   at_most(RESOLUTION_DELAY + LATENESS_MS));
     CHECK_STR(order_of(&g.s, text, sizeof text), "127.0.0.1");
-    ground_end(&g);
+    dial_fixture_end(&g);
 }
 
 /*
@@ -65,16 +65,16 @@ static int64_t soonest_attempt(const char *network, const char *ips, int holds)
     int64_t least = INT64_MAX;
     int round;
     for (round = 0; round < 10; round++) {
-        ground g;
+        dial_fixture g;
         int64_t after;
         resolving_pool(&g);
-        place_answers(&g.where.at[0]);
-        place_answers(&g.where.at[1]);
+        endpoint_answers(&g.where.at[0]);
+        endpoint_answers(&g.where.at[1]);
         tells(&g, ips, 0, holds);
         after = first_attempt_after(&g, network);
         least = after < least ? after : least;
         script_ends(&g);
-        ground_end(&g);
+        dial_fixture_end(&g);
     }
     return least;
 }
@@ -97,13 +97,13 @@ TEST(ipv4_alone_does_not_wait_where_no_ipv6_can_come,
 TEST(an_address_that_comes_later_joins_the_race,
      "race: An address that a resolve callback adds while others are tried joins the race")
 {
-    ground g;
+    dial_fixture g;
     char text[128];
     int64_t start = now_us();
     vcp_conn *conn;
     resolving_pool(&g);
-    place_is_silent(&g.where.at[0]);
-    place_answers(&g.where.at[1]);
+    endpoint_stays_silent(&g.where.at[0]);
+    endpoint_answers(&g.where.at[1]);
     tells(&g, "::1 127.0.0.1", 400, 1);
     start = now_us();
     CHECK(vcp_dial(g.pool, "tcp", g.name, &conn) >= 0);
@@ -111,61 +111,61 @@ TEST(an_address_that_comes_later_joins_the_race,
     CHECK_BETWEEN(tried_after(&g.s, 1, start), 400, at_most(400 + LATENESS_MS));
     give_back(conn);
     script_ends(&g);
-    ground_end(&g);
+    dial_fixture_end(&g);
 }
 
 /* It has its turn as any other: not before fallback_delay_ms while another one is in flight. */
 TEST(an_address_that_comes_early_has_its_turn,
      "race: It is tried in its turn, not before fallback_delay_ms")
 {
-    ground g;
+    dial_fixture g;
     int64_t start;
     vcp_conn *conn;
     resolving_pool(&g);
-    place_is_silent(&g.where.at[0]);
-    place_answers(&g.where.at[1]);
+    endpoint_stays_silent(&g.where.at[0]);
+    endpoint_answers(&g.where.at[1]);
     tells(&g, "::1 127.0.0.1", 50, 1);
     start = now_us();
     CHECK(vcp_dial(g.pool, "tcp", g.name, &conn) >= 0);
     CHECK_BETWEEN(tried_after(&g.s, 1, start), 250, at_most(250 + LATENESS_MS));
     give_back(conn);
     script_ends(&g);
-    ground_end(&g);
+    dial_fixture_end(&g);
 }
 
 TEST(while_more_may_come_the_failure_of_all_is_no_end,
      "race: A dial fails when all addresses have failed and no more can come")
 {
-    ground g;
-    member m;
+    dial_fixture g;
+    dialer m;
     resolving_pool(&g);
-    place_answers(&g.where.at[1]);
+    endpoint_answers(&g.where.at[1]);
     tells(&g, "::1 127.0.0.1", 300, 0);
-    m = member_of(g.pool, g.name);
-    member_starts(&m);
-    member_ends(&m);
+    m = dialer_of(g.pool, g.name);
+    dialer_start(&m);
+    dialer_join(&m);
     CHECK(m.status >= 0);
     CHECK_EQ(g.s.count, 2);
     give_back(m.conn);
 
     /* Then it is: with the errors of all. */
     tells(&g, "::1 127.0.0.2", 100, 0);
-    m = member_of(g.pool, g.name);
+    m = dialer_of(g.pool, g.name);
     m.reuse_tag = "2";
-    member_starts(&m);
-    member_ends(&m);
+    dialer_start(&m);
+    dialer_join(&m);
     CHECK_EQ(m.status, VCP_ERR_CONNECT);
     CHECK_EQ(m.number, ECONNREFUSED);
     CHECK_HAS(m.error, "[::1]");
     CHECK_HAS(m.error, "127.0.0.2");
-    ground_end(&g);
+    dial_fixture_end(&g);
 }
 
 TEST(a_deadline_ends_the_wait_for_addresses,
      "race: TIMEOUT with a resolve callback that goes on: phase resolving without an address, "
      "else connecting")
 {
-    ground g;
+    dial_fixture g;
     vcp_dial_options d = dial_options(0);
     vcp_conn *conn;
     int64_t start;
@@ -181,7 +181,7 @@ TEST(a_deadline_ends_the_wait_for_addresses,
         CHECK_EQ(g.s.count, count);
         script_ends(&g);
     }
-    ground_end(&g);
+    dial_fixture_end(&g);
 }
 
 TEST(ipv6_that_comes_within_fifty_milliseconds_is_tried_first,
@@ -191,12 +191,12 @@ TEST(ipv6_that_comes_within_fifty_milliseconds_is_tried_first,
     int64_t least = INT64_MAX;
     int round;
     for (round = 0; round < 10; round++) {
-        ground g;
+        dial_fixture g;
         char text[128];
         int64_t after;
         resolving_pool(&g);
-        place_answers(&g.where.at[0]);
-        place_answers(&g.where.at[1]);
+        endpoint_answers(&g.where.at[0]);
+        endpoint_answers(&g.where.at[1]);
         tells(&g, "127.0.0.1 ::1", 20, 1);
         after = first_attempt_after(&g, "tcp");
         CHECK(after >= 20);
@@ -205,7 +205,7 @@ TEST(ipv6_that_comes_within_fifty_milliseconds_is_tried_first,
             CHECK_STR(order_of(&g.s, text, sizeof text), "[::1]");
         least = after < least ? after : least;
         script_ends(&g);
-        ground_end(&g);
+        dial_fixture_end(&g);
     }
     CHECK(least < at_most(RESOLUTION_DELAY));
 }

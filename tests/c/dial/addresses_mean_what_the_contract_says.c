@@ -301,18 +301,16 @@ TEST(an_address_and_a_count_need_each_other,
 TEST(a_tag_of_1024_bytes_is_taken,
      "addresses: A reuse tag of 1,024 bytes is taken and told in full")
 {
-    server s = tcp_server();
-    vcp_pool *pool = pool_new(NULL);
+    fixture f = fixture_new(NULL);
     vcp_dial_options options = dial_options(0);
     vcp_conn *conn;
     char text[1100];
     options.reuse_tag = tag1024;
-    CHECK(vcp_dial_with(pool, s.network, s.address, &options, &conn) >= 0);
+    CHECK(vcp_dial_with(f.pool, f.s.network, f.s.address, &options, &conn) >= 0);
     CHECK_EQ(vcp_conn_reuse_tag(conn, text, sizeof text), 1024);
     CHECK_STR(text, tag1024);
     give_back(conn);
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-    server_close(&s);
+    FIXTURE_END(&f);
 }
 
 BEFORE_THE_TESTS(char **argv)

@@ -157,37 +157,33 @@ TEST(a_lingering_close_holds_nobody_up,
 TEST(an_explicit_mode_is_set_whatever_the_last_borrower_did,
      "kernel: BLOCKING and NONBLOCKING set the mode at the borrow, whatever it was")
 {
-    server s = tcp_server();
-    vcp_pool *pool = pool_new(NULL);
-    vcp_conn *conn = borrow(pool, &s);
+    fixture f = fixture_new(NULL);
+    vcp_conn *conn = borrow(f.pool, &f.s);
     int fd = vcp_conn_raw_fd(conn);
     CHECK_EQ(fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK), 0);
     give_back(conn);
-    CHECK_EQ(dial_flags(pool, &s, VCP_DIAL_BLOCKING, &conn), fd);
+    CHECK_EQ(dial_flags(f.pool, &f.s, VCP_DIAL_BLOCKING, &conn), fd);
     CHECK_EQ(is_nonblocking(fd), 0);
     CHECK_EQ(fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK), 0);
     give_back(conn);
-    CHECK_EQ(dial_flags(pool, &s, VCP_DIAL_NONBLOCKING, &conn), fd);
+    CHECK_EQ(dial_flags(f.pool, &f.s, VCP_DIAL_NONBLOCKING, &conn), fd);
     CHECK_EQ(is_nonblocking(fd), 1);
     give_back(conn);
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-    server_close(&s);
+    FIXTURE_END(&f);
 }
 
 TEST(dialing_the_unspecified_address_tells_the_peers,
      "kernel: remote_address is the peer's, also when 0.0.0.0 was dialed")
 {
-    server s = tcp_server();
-    vcp_pool *pool = pool_new(NULL);
+    fixture f = fixture_new(NULL);
     vcp_conn *conn = NULL;
     char address[64], remote[64];
-    snprintf(address, sizeof address, "0.0.0.0:%d", s.port);
-    CHECK(vcp_dial(pool, "tcp", address, &conn) >= 0);
+    snprintf(address, sizeof address, "0.0.0.0:%d", f.s.port);
+    CHECK(vcp_dial(f.pool, "tcp", address, &conn) >= 0);
     CHECK(vcp_conn_remote_address(conn, remote, sizeof remote) > 0);
-    CHECK_STR(remote, s.address);
+    CHECK_STR(remote, f.s.address);
     give_back(conn);
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-    server_close(&s);
+    FIXTURE_END(&f);
 }
 
 TEST(raw_ipv6_can_be_bound_to_an_address, "kernel: local_address works for raw IPv6")
@@ -212,23 +208,21 @@ TEST(raw_ipv6_can_be_bound_to_an_address, "kernel: local_address works for raw I
 TEST(a_number_that_came_back_as_another_connection_is_left_to_it,
      "kernel: A descriptor number that belongs to another connection by now is left alone")
 {
-    server s = tcp_server();
-    vcp_pool *pool = pool_new(NULL);
-    vcp_conn *first = borrow_fresh(pool, &s), *second;
+    fixture f = fixture_new(NULL);
+    vcp_conn *first = borrow_fresh(f.pool, &f.s), *second;
     int fd = vcp_conn_raw_fd(first);
     close(fd);
-    second = borrow_fresh(pool, &s);
+    second = borrow_fresh(f.pool, &f.s);
     CHECK_EQ(vcp_conn_raw_fd(second), fd);
     /* Not before: its accept would take the number that was just freed. */
-    server_start_echo(&s);
+    server_start_echo(&f.s);
     give_back(first);
-    CHECK_EQ(idle_in(pool), 0);
-    CHECK_EQ(stats_of(pool).closed_foreign_fd, 1);
+    CHECK_EQ(idle_in(f.pool), 0);
+    CHECK_EQ(stats_of(f.pool).closed_foreign_fd, 1);
     CHECK_ECHO(second, "untouched");
     give_back(second);
-    CHECK_EQ(idle_in(pool), 1);
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-    server_close(&s);
+    CHECK_EQ(idle_in(f.pool), 1);
+    FIXTURE_END(&f);
 }
 
 /* With no descriptor left a read that has to wait takes one from the longest idle connection. */
@@ -236,9 +230,8 @@ TEST(a_read_that_waits_makes_room_when_descriptors_run_out,
      "kernel: EMFILE: the longest idle connection is closed, then tried once more (a read that "
      "waits)")
 {
-    server s = tcp_server();
-    vcp_pool *pool = pool_new(NULL);
-    vcp_conn *reader = borrow_fresh(pool, &s), *idle = borrow_fresh(pool, &s);
+    fixture f = fixture_new(NULL);
+    vcp_conn *reader = borrow_fresh(f.pool, &f.s), *idle = borrow_fresh(f.pool, &f.s);
     struct rlimit before, none;
     char byte;
     int fds[64], count = 0;
@@ -253,13 +246,12 @@ TEST(a_read_that_waits_makes_room_when_descriptors_run_out,
     CHECK_EQ(errno, EMFILE);
     CHECK_EQ(vcp_conn_set_deadline(reader, 50), VCP_OK);
     CHECK_EQ(vcp_conn_read(reader, &byte, 1), VCP_ERR_TIMEOUT);
-    CHECK_EQ(idle_in(pool), 0);
-    CHECK_EQ(stats_of(pool).closed_evicted, 1);
+    CHECK_EQ(idle_in(f.pool), 0);
+    CHECK_EQ(stats_of(f.pool).closed_evicted, 1);
     CHECK_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
     while (count > 0) {
         close(fds[--count]);
     }
     give_back(reader);
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-    server_close(&s);
+    FIXTURE_END(&f);
 }

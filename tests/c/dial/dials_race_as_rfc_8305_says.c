@@ -5,18 +5,18 @@
 #include "check.h"
 #include "dialing_threads.h"
 #include "fake_getaddrinfo.h"
-#include "nine_addresses.h"
+#include "dial_fixture.h"
 
 /* RFC 8305, "Connection Attempt Delay". */
 #define ATTEMPT_DELAY 250
 
-static vcp_pool *default_pool(ground *g)
+static vcp_pool *default_pool(dial_fixture *g)
 {
-    ground_init(g);
-    return ground_pool(g);
+    dial_fixture_init(g);
+    return dial_fixture_pool(g);
 }
 
-static int dial_name(ground *g, int64_t timeout_ms, vcp_conn **conn)
+static int dial_name(dial_fixture *g, int64_t timeout_ms, vcp_conn **conn)
 {
     vcp_dial_options d = dial_options(0);
     d.timeout_ms = timeout_ms;
@@ -24,7 +24,7 @@ static int dial_name(ground *g, int64_t timeout_ms, vcp_conn **conn)
     return vcp_dial_with(g->pool, "tcp", g->name, &d, conn);
 }
 
-static void check_remote(vcp_conn *conn, const place *p)
+static void check_remote(vcp_conn *conn, const endpoint *p)
 {
     char text[64];
     CHECK(vcp_conn_remote_address(conn, text, sizeof text) > 0);
@@ -38,25 +38,25 @@ static void check_remote(vcp_conn *conn, const place *p)
 
 static void check_staggered(int64_t fallback_delay_ms)
 {
-    ground g;
+    dial_fixture g;
     int64_t delay = fallback_delay_ms < 0 ? ATTEMPT_DELAY : fallback_delay_ms;
     int64_t start;
     vcp_conn *conn;
     int i;
-    ground_init(&g);
+    dial_fixture_init(&g);
     if (fallback_delay_ms >= 0)
         g.options.fallback_delay_ms = fallback_delay_ms;
-    ground_pool(&g);
+    dial_fixture_pool(&g);
     name_is("somewhere.test", "127.0.0.1 127.0.0.2 127.0.0.3");
     for (i = 1; i <= 3; i++)
-        place_is_silent(&g.where.at[i]);
+        endpoint_stays_silent(&g.where.at[i]);
     start = now_us();
     CHECK_EQ(dial_name(&g, at_most(2 * delay + 400), &conn), VCP_ERR_TIMEOUT);
     CHECK_EQ(vcp_last_phase(), VCP_PHASE_CONNECTING);
     CHECK_EQ(g.s.count, 3);
     for (i = 0; i < 3; i++)
         CHECK_BETWEEN(tried_after(&g.s, i, start), i * delay, at_most(i * delay + LATENESS_MS));
-    ground_end(&g);
+    dial_fixture_end(&g);
 }
 
 TEST(the_next_one_is_tried_after_fallback_delay_ms,
@@ -75,14 +75,14 @@ TEST(the_next_one_is_tried_after_a_quarter_of_a_second_by_default,
 TEST(one_that_fails_makes_room_for_the_next_at_once,
      "race: When an address fails the next one is tried at once")
 {
-    ground g;
+    dial_fixture g;
     int64_t start;
     vcp_conn *conn;
-    ground_init(&g);
+    dial_fixture_init(&g);
     g.options.fallback_delay_ms = 2000;
-    ground_pool(&g);
-    place_is_silent(&g.where.at[3]);
-    place_answers(&g.where.at[6]);
+    dial_fixture_pool(&g);
+    endpoint_stays_silent(&g.where.at[3]);
+    endpoint_answers(&g.where.at[6]);
     name_is("somewhere.test", "127.0.0.1 127.0.0.2 127.0.0.3 127.0.0.4 127.0.0.5 127.0.0.6");
     start = now_us();
     CHECK(dial_name(&g, 30000, &conn) >= 0);
@@ -92,51 +92,51 @@ TEST(one_that_fails_makes_room_for_the_next_at_once,
     CHECK_BETWEEN(tried_after(&g.s, 3, start), 2000, at_most(2000 + LATENESS_MS));
     CHECK_BETWEEN(tried_after(&g.s, 5, start), 2000, at_most(2000 + LATENESS_MS));
     give_back(conn);
-    ground_end(&g);
+    dial_fixture_end(&g);
 }
 
 TEST(at_most_six_are_in_flight, "race: At most 6 addresses are tried at once")
 {
-    ground g;
-    member m;
+    dial_fixture g;
+    dialer m;
     int i;
-    ground_init(&g);
+    dial_fixture_init(&g);
     g.options.fallback_delay_ms = 5;
-    ground_pool(&g);
+    dial_fixture_pool(&g);
     name_is("somewhere.test",
             "127.0.0.1 127.0.0.2 127.0.0.3 127.0.0.4 127.0.0.5 127.0.0.6 127.0.0.7");
     for (i = 1; i <= 6; i++)
-        place_is_silent(&g.where.at[i]);
-    place_answers(&g.where.at[7]);
-    m = member_of(g.pool, g.name);
-    member_starts(&m);
+        endpoint_stays_silent(&g.where.at[i]);
+    endpoint_answers(&g.where.at[7]);
+    m = dialer_of(g.pool, g.name);
+    dialer_start(&m);
     EVENTUALLY(attempts(&g.s) == 6, 5000);
     STAYS(attempts(&g.s) == 6, 200);
     /* At its next SYN, 1 s after the first, it is refused; then there is room for one more. */
-    place_refuses(&g.where.at[3]);
-    member_ends(&m);
+    endpoint_refuses(&g.where.at[3]);
+    dialer_join(&m);
     CHECK(m.status >= 0);
     check_remote(m.conn, &g.where.at[7]);
     CHECK_EQ(attempts(&g.s), 7);
     give_back(m.conn);
-    ground_end(&g);
+    dial_fixture_end(&g);
 }
 
 TEST(the_first_to_connect_wins_and_no_other_stays_open,
      "race: The first address to connect wins; after success, failure and timeout no other socket "
      "stays open")
 {
-    ground g;
+    dial_fixture g;
     vcp_conn *conn;
     char text[64];
     int fds;
-    ground_init(&g);
+    dial_fixture_init(&g);
     g.options.fallback_delay_ms = 20;
-    ground_pool(&g);
-    place_is_silent(&g.where.at[1]);
-    place_is_silent(&g.where.at[2]);
-    place_is_silent(&g.where.at[4]);
-    place_answers(&g.where.at[5]);
+    dial_fixture_pool(&g);
+    endpoint_stays_silent(&g.where.at[1]);
+    endpoint_stays_silent(&g.where.at[2]);
+    endpoint_stays_silent(&g.where.at[4]);
+    endpoint_answers(&g.where.at[5]);
     name_is("somewhere.test", "127.0.0.1 127.0.0.2 127.0.0.3 127.0.0.4 127.0.0.5 127.0.0.6");
     fds = open_fds();
     CHECK(dial_name(&g, 30000, &conn) >= 0);
@@ -155,14 +155,14 @@ TEST(the_first_to_connect_wins_and_no_other_stays_open,
     name_is("somewhere.test", "127.0.0.7 127.0.0.8");
     CHECK_EQ(dial_name(&g, 30000, &conn), VCP_ERR_CONNECT);
     CHECK_EQ(open_fds(), fds);
-    ground_end(&g);
+    dial_fixture_end(&g);
 }
 
-static place *first_place;
+static endpoint *first_endpoint;
 static int first_port;
 
 /*
- * Before the second attempt connects, the first one's place answers it: both will have connected
+ * Before the second attempt connects, the first one's endpoint answers it: both will have connected
  * when the dial looks.
  */
 static int let_the_first_connect(void *user, const char *network, const char *address, int fd)
@@ -175,7 +175,7 @@ static int let_the_first_connect(void *user, const char *network, const char *ad
         one.events = POLLOUT;
         one.revents = 0;
         first_port = port_of(one.fd);
-        place_answers(first_place);
+        endpoint_answers(first_endpoint);
         CHECK_EQ(poll(&one, 1, (int)at_most(10000)), 1);
     }
     return 0;
@@ -184,20 +184,20 @@ static int let_the_first_connect(void *user, const char *network, const char *ad
 TEST(a_loser_that_has_connected_is_closed_too,
      "race: A loser that has connected already is closed: its server sees the end")
 {
-    ground g;
+    dial_fixture g;
     vcp_conn *conn;
     int won, ends[2];
-    ground_init(&g);
+    dial_fixture_init(&g);
     g.options.fallback_delay_ms = 20;
     g.options.control = let_the_first_connect;
-    ground_pool(&g);
-    place_is_silent(&g.where.at[1]);
-    place_answers(&g.where.at[2]);
-    first_place = &g.where.at[1];
+    dial_fixture_pool(&g);
+    endpoint_stays_silent(&g.where.at[1]);
+    endpoint_answers(&g.where.at[2]);
+    first_endpoint = &g.where.at[1];
     name_is("somewhere.test", "127.0.0.1 127.0.0.2");
     CHECK(dial_name(&g, 30000, &conn) >= 0);
-    ends[0] = place_accepts(&g.where.at[1], first_port);
-    ends[1] = place_accepts(&g.where.at[2], 0);
+    ends[0] = endpoint_accepts(&g.where.at[1], first_port);
+    ends[1] = endpoint_accepts(&g.where.at[2], 0);
     won = port_of(vcp_conn_raw_fd(conn)) == first_port ? 0 : 1;
     CHECK(peer_sees_life(ends[won]));
     CHECK(peer_sees_end(ends[1 - won]));
@@ -205,7 +205,7 @@ TEST(a_loser_that_has_connected_is_closed_too,
     close(ends[0]);
     close(ends[1]);
     give_back(conn);
-    ground_end(&g);
+    dial_fixture_end(&g);
 }
 
 /* No two in flight: the descriptor of the one before is closed, or its number is this one's. */
@@ -219,23 +219,23 @@ static int one_at_a_time(void *user, const char *network, const char *address, i
     return 0;
 }
 
-static vcp_pool *one_by_one(ground *g)
+static vcp_pool *one_by_one(dial_fixture *g)
 {
-    ground_init(g);
+    dial_fixture_init(g);
     g->options.fallback_delay_ms = -1;
     g->options.control = one_at_a_time;
-    return ground_pool(g);
+    return dial_fixture_pool(g);
 }
 
 TEST(with_a_negative_delay_each_has_its_share_of_what_remains,
      "race: fallback_delay_ms < 0: one after another, each with its share of what remains")
 {
-    ground g;
+    dial_fixture g;
     int64_t start;
     vcp_conn *conn;
     one_by_one(&g);
-    place_is_silent(&g.where.at[1]);
-    place_answers(&g.where.at[3]);
+    endpoint_stays_silent(&g.where.at[1]);
+    endpoint_answers(&g.where.at[3]);
     name_is("somewhere.test", "127.0.0.1 127.0.0.2 127.0.0.3");
     start = now_us();
     CHECK(dial_name(&g, 6600, &conn) >= 0);
@@ -243,31 +243,31 @@ TEST(with_a_negative_delay_each_has_its_share_of_what_remains,
     CHECK_BETWEEN(tried_after(&g.s, 1, start), 2200, at_most(2200 + LATENESS_MS));
     CHECK_BETWEEN(tried_after(&g.s, 2, start), 2200, at_most(2200 + LATENESS_MS));
     give_back(conn);
-    ground_end(&g);
+    dial_fixture_end(&g);
 }
 
 TEST(with_a_negative_delay_each_has_two_seconds_at_least,
      "race: fallback_delay_ms < 0: a share is at least 2 s")
 {
-    ground g;
+    dial_fixture g;
     int64_t start;
     vcp_conn *conn;
     one_by_one(&g);
-    place_is_silent(&g.where.at[1]);
-    place_is_silent(&g.where.at[2]);
+    endpoint_stays_silent(&g.where.at[1]);
+    endpoint_stays_silent(&g.where.at[2]);
     name_is("somewhere.test", "127.0.0.1 127.0.0.2 127.0.0.3");
     start = now_us();
     CHECK_EQ(dial_name(&g, 2500, &conn), VCP_ERR_TIMEOUT);
     CHECK_EQ(g.s.count, 2);
     CHECK_BETWEEN(tried_after(&g.s, 1, start), 2000, at_most(2000 + LATENESS_MS));
-    ground_end(&g);
+    dial_fixture_end(&g);
 }
 
 TEST(the_message_names_every_address_and_the_number_is_the_first_ones,
      "race: CONNECT and TIMEOUT name every address tried with its error; vcp_last_errno is the "
      "first one's")
 {
-    ground g;
+    dial_fixture g;
     vcp_conn *conn;
     char wanted[512];
     int port;
@@ -289,7 +289,7 @@ TEST(the_message_names_every_address_and_the_number_is_the_first_ones,
     CHECK_EQ(vcp_last_errno(), ENETUNREACH);
 
     /* A timeout names them too: who refused, and who was silent. */
-    place_is_silent(&g.where.at[5]);
+    endpoint_stays_silent(&g.where.at[5]);
     name_is("somewhere.test", "127.0.0.4 127.0.0.5");
     CHECK_EQ(dial_name(&g, 100, &conn), VCP_ERR_TIMEOUT);
     CHECK_EQ(vcp_last_errno(), 0);
@@ -298,7 +298,7 @@ TEST(the_message_names_every_address_and_the_number_is_the_first_ones,
     CHECK_HAS(vcp_last_error(), wanted);
     snprintf(wanted, sizeof wanted, "127.0.0.5:%d", port);
     CHECK_HAS(vcp_last_error(), wanted);
-    ground_end(&g);
+    dial_fixture_end(&g);
 }
 
 TEST(families_take_turns_and_the_first_ones_begins,
@@ -318,7 +318,7 @@ TEST(families_take_turns_and_the_first_ones_begins,
     int round;
     for (round = 0; round < 20; round++) {
         for (i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-            ground g;
+            dial_fixture g;
             vcp_conn *conn;
             char text[256];
             int k;
@@ -328,7 +328,7 @@ TEST(families_take_turns_and_the_first_ones_begins,
             CHECK_STR(order_of(&g.s, text, sizeof text), cases[i][1]);
             for (k = 0; k < g.s.count; k++)
                 CHECK_STR(g.s.all[k].network, g.s.all[k].address[0] == '[' ? "tcp6" : "tcp4");
-            ground_end(&g);
+            dial_fixture_end(&g);
         }
     }
 }

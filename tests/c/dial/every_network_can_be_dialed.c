@@ -212,9 +212,8 @@ TEST(a_name_is_dialed_for_datagrams_and_raw_ip_too, "networks: Names work on udp
 TEST(the_local_address_is_the_sockets_own,
      "networks: vcp_conn_local_address tells what getsockname tells")
 {
-    server s = tcp_server();
-    vcp_pool *pool = pool_new(NULL);
-    vcp_conn *conn = borrow(pool, &s);
+    fixture f = fixture_new(NULL);
+    vcp_conn *conn = borrow(f.pool, &f.s);
     struct sockaddr_in name;
     socklen_t length = sizeof name;
     char wanted[64];
@@ -224,8 +223,7 @@ TEST(the_local_address_is_the_sockets_own,
     CHECK_EQ(vcp_conn_local_address(conn, text, sizeof text), (int64_t)strlen(wanted));
     CHECK_STR(text, wanted);
     give_back(conn);
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-    server_close(&s);
+    FIXTURE_END(&f);
 }
 
 TEST(a_unix_client_without_a_name_has_an_empty_local_address,

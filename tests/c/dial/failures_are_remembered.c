@@ -5,15 +5,15 @@
 #include "check.h"
 #include "dialing_threads.h"
 #include "fake_getaddrinfo.h"
-#include "nine_addresses.h"
+#include "dial_fixture.h"
 
 #define FAST 300
 
-static vcp_pool *failing_fast(ground *g, int64_t fail_fast_ms)
+static vcp_pool *failing_fast(dial_fixture *g, int64_t fail_fast_ms)
 {
-    ground_init(g);
+    dial_fixture_init(g);
     g->options.fail_fast_ms = fail_fast_ms;
-    return ground_pool(g);
+    return dial_fixture_pool(g);
 }
 
 /* Dials once; the status. A success is given back. */
@@ -44,7 +44,7 @@ TEST(after_a_failed_dial_others_fail_at_once_with_the_same_error,
      "failures: fail_fast_ms: after a failed dial others fail at once with the same error, "
      "without a socket, for so long")
 {
-    ground g;
+    dial_fixture g;
     vcp_pool *pool = failing_fast(&g, FAST);
     vcp_conn *conn;
     char message[512];
@@ -65,12 +65,12 @@ TEST(after_a_failed_dial_others_fail_at_once_with_the_same_error,
         CHECK_EQ(attempts(&g.s), 1);
     CHECK_BETWEEN(let_through_after(pool, &g.s, g.where.at[1].address, start), FAST,
                   at_most(FAST + LATENESS_MS));
-    ground_end(&g);
+    dial_fixture_end(&g);
 }
 
 TEST(a_failed_probe_starts_it_anew, "failures: fail_fast_ms begins anew with every failure")
 {
-    ground g;
+    dial_fixture g;
     vcp_pool *pool = failing_fast(&g, FAST);
     int64_t start;
     int i;
@@ -83,7 +83,7 @@ TEST(a_failed_probe_starts_it_anew, "failures: fail_fast_ms begins anew with eve
         start = g.s.all[g.s.count - 1].at_us / 1000;
         CHECK(let_through_after(pool, &g.s, g.where.at[1].address, start) >= FAST);
     }
-    ground_end(&g);
+    dial_fixture_end(&g);
 }
 
 /*
@@ -92,28 +92,28 @@ TEST(a_failed_probe_starts_it_anew, "failures: fail_fast_ms begins anew with eve
  */
 static void check_probe(int answers)
 {
-    ground g;
+    dial_fixture g;
     vcp_pool *pool = failing_fast(&g, FAST);
-    member like, probe;
-    crowd c;
+    dialer like, probe;
+    dialers c;
     int64_t start;
     int i;
     CHECK_EQ(tries(pool, g.where.at[1].address), VCP_ERR_CONNECT);
     if (answers)
-        place_answers(&g.where.at[1]);
+        endpoint_answers(&g.where.at[1]);
     script_holds(&g.s, &g.s.control_holds, 1);
-    probe = like = member_of(pool, g.where.at[1].address);
+    probe = like = dialer_of(pool, g.where.at[1].address);
     for (start = now_ms(); attempts(&g.s) == 1;) {
         /* Each fails at once, until one is let through and stays in its control callback. */
         CHECK(now_ms() - start < at_most(5000));
         probe = like;
-        member_starts(&probe);
-        EVENTUALLY(attempts(&g.s) == 2 || member_is_back(&probe), 5000);
+        dialer_start(&probe);
+        EVENTUALLY(attempts(&g.s) == 2 || dialer_has_returned(&probe), 5000);
         if (attempts(&g.s) == 1)
-            member_ends(&probe);
+            dialer_join(&probe);
     }
-    crowd_starts(&c, 16, &like, 0);
-    crowd_ends(&c);
+    dialers_start(&c, 16, &like, 0);
+    dialers_join(&c);
     for (i = 0; i < 16; i++) {
         CHECK_EQ(c.all[i].status, VCP_ERR_CONNECT);
         CHECK_EQ(c.all[i].number, ECONNREFUSED);
@@ -122,7 +122,7 @@ static void check_probe(int answers)
     CHECK_EQ(attempts(&g.s), 2);
     start = now_ms();
     script_holds(&g.s, &g.s.control_holds, 0);
-    member_ends(&probe);
+    dialer_join(&probe);
     if (answers) {
         CHECK(probe.status >= 0);
         give_back(probe.conn);
@@ -135,7 +135,7 @@ static void check_probe(int answers)
         CHECK_BETWEEN(let_through_after(pool, &g.s, g.where.at[1].address, start), FAST,
                       at_most(FAST + LATENESS_MS));
     }
-    ground_end(&g);
+    dial_fixture_end(&g);
 }
 
 TEST(one_probe_is_let_through_and_its_success_ends_it,
@@ -155,63 +155,63 @@ TEST(one_probe_is_let_through_and_its_failure_starts_it_anew,
 TEST(a_callers_own_impatience_is_no_failure,
      "failures: A caller's own shorter timeout or cancellation is no failure")
 {
-    ground g;
+    dial_fixture g;
     vcp_dial_options d = dial_options(0);
     vcp_pool *pool = failing_fast(&g, 60000);
     vcp_conn *conn;
-    member m;
+    dialer m;
     int i;
-    place_is_silent(&g.where.at[1]);
+    endpoint_stays_silent(&g.where.at[1]);
     for (i = 1; i <= 3; i++) {
         d.timeout_ms = 50;
         CHECK_EQ(vcp_dial_with(pool, "tcp", g.where.at[1].address, &d, &conn), VCP_ERR_TIMEOUT);
         CHECK_EQ(attempts(&g.s), i);
     }
     for (; i <= 6; i++) {
-        m = member_of(pool, g.where.at[1].address);
+        m = dialer_of(pool, g.where.at[1].address);
         CHECK_EQ(vcp_cancel_new(&m.token), VCP_OK);
-        member_starts(&m);
+        dialer_start(&m);
         EVENTUALLY(attempts(&g.s) == i, 5000);
         CHECK_EQ(vcp_cancel_fire(m.token), VCP_OK);
-        member_ends(&m);
+        dialer_join(&m);
         CHECK_EQ(m.status, VCP_ERR_CANCELED);
         CHECK_EQ(vcp_cancel_free(m.token), VCP_OK);
     }
-    ground_end(&g);
+    dial_fixture_end(&g);
 }
 
 /* The destination is as it was before the probe: not known to work, but worth a try. */
 TEST(a_probe_that_is_given_up_lets_the_next_one_through,
      "failures: One let through that its caller gives up lets the next one through")
 {
-    ground g;
+    dial_fixture g;
     vcp_dial_options d = dial_options(0);
     vcp_pool *pool = failing_fast(&g, 50);
     vcp_conn *conn;
     int i;
     CHECK_EQ(tries(pool, g.where.at[1].address), VCP_ERR_CONNECT);
-    place_is_silent(&g.where.at[1]);
+    endpoint_stays_silent(&g.where.at[1]);
     let_pass(100);
     d.timeout_ms = 50;
     for (i = 2; i <= 4; i++) {
         CHECK_EQ(vcp_dial_with(pool, "tcp", g.where.at[1].address, &d, &conn), VCP_ERR_TIMEOUT);
         CHECK_EQ(attempts(&g.s), i);
     }
-    ground_end(&g);
+    dial_fixture_end(&g);
 }
 
 TEST(the_pools_own_timeout_is_a_failure,
      "failures: The pool's own dial_timeout_ms is a failure, remembered with its phase")
 {
-    ground g;
+    dial_fixture g;
     vcp_pool *pool;
     vcp_conn *conn;
     int64_t start;
-    ground_init(&g);
+    dial_fixture_init(&g);
     g.options.fail_fast_ms = 60000;
     g.options.dial_timeout_ms = 100;
-    pool = ground_pool(&g);
-    place_is_silent(&g.where.at[1]);
+    pool = dial_fixture_pool(&g);
+    endpoint_stays_silent(&g.where.at[1]);
     CHECK_EQ(vcp_dial(pool, "tcp", g.where.at[1].address, &conn), VCP_ERR_TIMEOUT);
     start = now_ms();
     CHECK_EQ(vcp_dial(pool, "tcp", g.where.at[1].address, &conn), VCP_ERR_TIMEOUT);
@@ -219,7 +219,7 @@ TEST(the_pools_own_timeout_is_a_failure,
     CHECK_EQ(vcp_last_phase(), VCP_PHASE_CONNECTING);
     CHECK_EQ(vcp_last_errno(), 0);
     CHECK_EQ(attempts(&g.s), 1);
-    ground_end(&g);
+    dial_fixture_end(&g);
 }
 
 static int dial_calls;
@@ -238,7 +238,7 @@ static int refusing_dial(void *user, const char *network, const char *address, i
 TEST(refusing_callbacks_and_names_that_do_not_resolve_are_failures,
      "failures: CALLBACK and RESOLVE are failures")
 {
-    ground g, refusing;
+    dial_fixture g, refusing;
     vcp_pool *pool = failing_fast(&g, 60000);
     int i;
     name_fails("nobody.test", EAI_AGAIN, 0);
@@ -248,29 +248,29 @@ TEST(refusing_callbacks_and_names_that_do_not_resolve_are_failures,
         CHECK_HAS(vcp_last_error(), "nobody.test");
     }
     CHECK_EQ(calls_for("nobody.test"), 1);
-    ground_end(&g);
+    dial_fixture_end(&g);
 
-    ground_init(&refusing);
+    dial_fixture_init(&refusing);
     refusing.options.fail_fast_ms = 60000;
     refusing.options.dial = refusing_dial;
-    pool = ground_pool(&refusing);
+    pool = dial_fixture_pool(&refusing);
     for (i = 0; i < 3; i++) {
         CHECK_EQ(tries(pool, "127.0.0.1:1"), VCP_ERR_CALLBACK);
         CHECK_EQ(vcp_last_errno(), -77);
         CHECK_HAS(vcp_last_error(), "not today");
     }
     CHECK_EQ(dial_calls, 1);
-    ground_end(&refusing);
+    dial_fixture_end(&refusing);
 }
 
 TEST(each_destination_fails_for_itself,
      "failures: fail_fast_ms counts per destination: network, address, tag")
 {
-    ground g;
+    dial_fixture g;
     vcp_dial_options d = dial_options(0);
     vcp_pool *pool = failing_fast(&g, 60000);
     vcp_conn *conn;
-    place_answers(&g.where.at[2]);
+    endpoint_answers(&g.where.at[2]);
     CHECK_EQ(tries(pool, g.where.at[1].address), VCP_ERR_CONNECT);
     CHECK_EQ(tries(pool, g.where.at[2].address), VCP_OK);
     CHECK_EQ(attempts(&g.s), 2);
@@ -284,22 +284,22 @@ TEST(each_destination_fails_for_itself,
     CHECK_EQ(vcp_dial_with(pool, "tcp", g.where.at[1].address, &d, &conn), VCP_ERR_CONNECT);
     CHECK_EQ(tries(pool, g.where.at[1].address), VCP_ERR_CONNECT);
     CHECK_EQ(attempts(&g.s), 4);
-    ground_end(&g);
+    dial_fixture_end(&g);
 }
 
 TEST(an_idle_connection_is_handed_out_meanwhile,
      "failures: A hit is served meanwhile, and does not end it")
 {
-    ground g;
+    dial_fixture g;
     vcp_dial_options fresh = dial_options(VCP_DIAL_FRESH);
     vcp_pool *pool;
     vcp_conn *conn;
     int i;
-    ground_init(&g);
+    dial_fixture_init(&g);
     g.options.fail_fast_ms = 60000;
     g.options.max_idle_per_address = 8;
-    pool = ground_pool(&g);
-    place_answers(&g.where.at[1]);
+    pool = dial_fixture_pool(&g);
+    endpoint_answers(&g.where.at[1]);
     CHECK_EQ(tries(pool, g.where.at[1].address), VCP_OK);
     g.s.control_answer = 5;
     CHECK_EQ(vcp_dial_with(pool, "tcp", g.where.at[1].address, &fresh, &conn), VCP_ERR_CALLBACK);
@@ -313,25 +313,25 @@ TEST(an_idle_connection_is_handed_out_meanwhile,
                  VCP_ERR_CALLBACK);
     }
     CHECK_EQ(attempts(&g.s), 2);
-    ground_end(&g);
+    dial_fixture_end(&g);
 }
 
 TEST(without_fail_fast_ms_every_dial_tries, "failures: fail_fast_ms 0: every dial tries")
 {
-    ground g;
+    dial_fixture g;
     vcp_pool *pool;
     int i;
-    ground_init(&g);
-    pool = ground_pool(&g);
+    dial_fixture_init(&g);
+    pool = dial_fixture_pool(&g);
     for (i = 1; i <= 5; i++) {
         CHECK_EQ(tries(pool, g.where.at[1].address), VCP_ERR_CONNECT);
         CHECK_EQ(attempts(&g.s), i);
     }
-    ground_end(&g);
+    dial_fixture_end(&g);
 }
 
 /* Dials the name, which has these addresses, and compares the order of attempts. */
-static void expect_order(ground *g, const char *ips, const char *order)
+static void expect_order(dial_fixture *g, const char *ips, const char *order)
 {
     char text[256];
     name_is("somewhere.test", ips);
@@ -344,10 +344,10 @@ TEST(an_address_that_failed_is_tried_last,
      "failures: An address that failed within the last minute is tried last, until it is "
      "connected to")
 {
-    ground g;
-    ground_init(&g);
-    ground_pool(&g);
-    place_answers(&g.where.at[2]);
+    dial_fixture g;
+    dial_fixture_init(&g);
+    dial_fixture_pool(&g);
+    endpoint_answers(&g.where.at[2]);
     expect_order(&g, "127.0.0.1 127.0.0.2", "127.0.0.1 127.0.0.2");
     expect_order(&g, "127.0.0.1 127.0.0.2", "127.0.0.2");
 
@@ -356,26 +356,26 @@ TEST(an_address_that_failed_is_tried_last,
     expect_order(&g, "127.0.0.3 127.0.0.1 ::1 127.0.0.2", "127.0.0.3 [::1] 127.0.0.2");
 
     /* It works again: no longer avoided. */
-    place_answers(&g.where.at[1]);
+    endpoint_answers(&g.where.at[1]);
     expect_order(&g, "127.0.0.1", "127.0.0.1");
     expect_order(&g, "127.0.0.1 127.0.0.2", "127.0.0.1");
 
     /* All of them have failed: as they come. */
     expect_order(&g, "127.0.0.4 127.0.0.3 ::1", "127.0.0.4 [::1] 127.0.0.3");
     expect_order(&g, "127.0.0.4 127.0.0.3 ::1", "127.0.0.4 [::1] 127.0.0.3");
-    ground_end(&g);
+    dial_fixture_end(&g);
 }
 
 TEST(an_address_that_was_unanswered_when_another_won_is_tried_last,
      "failures: An address that was unanswered when another one won is tried last")
 {
-    ground g;
-    ground_init(&g);
+    dial_fixture g;
+    dial_fixture_init(&g);
     g.options.fallback_delay_ms = 30;
-    ground_pool(&g);
-    place_is_silent(&g.where.at[1]);
-    place_answers(&g.where.at[2]);
+    dial_fixture_pool(&g);
+    endpoint_stays_silent(&g.where.at[1]);
+    endpoint_answers(&g.where.at[2]);
     expect_order(&g, "127.0.0.1 127.0.0.2", "127.0.0.1 127.0.0.2");
     expect_order(&g, "127.0.0.1 127.0.0.2", "127.0.0.2");
-    ground_end(&g);
+    dial_fixture_end(&g);
 }

@@ -30,29 +30,27 @@ static void dial_and_give_back(vcp_pool *pool, const char *network, const char *
 TEST(sixty_four_dials_of_one_slow_name_ask_once,
      "names: 64 dials of one slow name at once: one getaddrinfo, and all get a connection")
 {
-    server s = tcp_server();
-    vcp_pool *pool = pool_new(NULL);
-    member like;
-    crowd c;
+    fixture f = fixture_new(NULL);
+    dialer like;
+    dialers c;
     char address[64];
     int i;
     name_is("slow.test", "127.0.0.1");
     name_is_slow("slow.test");
-    name_at(address, sizeof address, "slow.test", &s);
-    like = member_of(pool, address);
-    crowd_starts(&c, 64, &like, 0);
-    EVENTUALLY(crowd_sleeps(&c), 5000);
+    name_at(address, sizeof address, "slow.test", &f.s);
+    like = dialer_of(f.pool, address);
+    dialers_start(&c, 64, &like, 0);
+    EVENTUALLY(dialers_sleep(&c), 5000);
     CHECK_EQ(calls_for("slow.test"), 1);
     names_let_go();
-    crowd_ends(&c);
+    dialers_join(&c);
     CHECK_EQ(calls_for("slow.test"), 1);
     for (i = 0; i < 64; i++) {
         CHECK(c.all[i].status >= 0);
         CHECK_EQ(vcp_conn_is_reused(c.all[i].conn), 0);
         give_back(c.all[i].conn);
     }
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-    server_close(&s);
+    FIXTURE_END(&f);
 }
 
 /* One AF_UNSPEC call asks A and AAAA side by side and orders them; its list is freed. */
@@ -118,24 +116,22 @@ TEST(a_literal_ip_is_never_looked_up,
 
 TEST(a_hit_asks_nobody, "names: A hit, idle_count and get never look a name up")
 {
-    server s = tcp_server();
-    vcp_pool *pool = pool_new(NULL);
+    fixture f = fixture_new(NULL);
     vcp_conn *conn;
     char address[64];
     int i;
     name_is("hit.test", "127.0.0.1");
-    name_at(address, sizeof address, "hit.test", &s);
-    dial_and_give_back(pool, "tcp", address);
+    name_at(address, sizeof address, "hit.test", &f.s);
+    dial_and_give_back(f.pool, "tcp", address);
     for (i = 0; i < 5; i++) {
-        CHECK(vcp_dial(pool, "tcp", address, &conn) >= 0);
+        CHECK(vcp_dial(f.pool, "tcp", address, &conn) >= 0);
         CHECK_EQ(vcp_conn_is_reused(conn), 1);
         give_back(conn);
     }
-    CHECK_EQ(vcp_pool_idle_count(pool, "tcp", address), 1);
-    CHECK(close(vcp_pool_get(pool, "tcp", address, NULL)) == 0);
+    CHECK_EQ(vcp_pool_idle_count(f.pool, "tcp", address), 1);
+    CHECK(close(vcp_pool_get(f.pool, "tcp", address, NULL)) == 0);
     CHECK_EQ(calls_for("hit.test"), 1);
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-    server_close(&s);
+    FIXTURE_END(&f);
 }
 
 /* How long after `start` the host is asked for once more, if it is dialed all the time. */
@@ -266,7 +262,7 @@ TEST(a_late_answer_serves_those_who_still_want_it,
     vcp_pool *pool = forgetful_pool(60000);
     vcp_dial_options d = dial_options(0);
     vcp_conn *conn;
-    member later;
+    dialer later;
     char address[64];
     int calls;
     name_is("late.test", "127.0.0.1");
@@ -275,12 +271,12 @@ TEST(a_late_answer_serves_those_who_still_want_it,
     d.timeout_ms = 50;
     CHECK_EQ(vcp_dial_with(pool, "tcp", address, &d, &conn), VCP_ERR_TIMEOUT);
     CHECK_EQ(vcp_last_phase(), VCP_PHASE_RESOLVING);
-    later = member_of(pool, address);
-    member_starts(&later);
-    EVENTUALLY(member_sleeps(&later), 5000);
+    later = dialer_of(pool, address);
+    dialer_start(&later);
+    EVENTUALLY(dialer_sleeps(&later), 5000);
     CHECK_EQ(calls_for("late.test"), 1);
     names_let_go();
-    member_ends(&later);
+    dialer_join(&later);
     CHECK(later.status >= 0);
     give_back(later.conn);
     CHECK_EQ(calls_for("late.test"), 1);

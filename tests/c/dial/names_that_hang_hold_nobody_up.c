@@ -30,9 +30,9 @@ static vcp_pool *forgetful_pool(void)
     return pool_new(&options);
 }
 
-static member hanging(vcp_pool *pool, int64_t timeout_ms)
+static dialer hanging(vcp_pool *pool, int64_t timeout_ms)
 {
-    member like = member_of(pool, "hang-%d.test:1");
+    dialer like = dialer_of(pool, "hang-%d.test:1");
     like.timeout_ms = timeout_ms;
     return like;
 }
@@ -40,11 +40,11 @@ static member hanging(vcp_pool *pool, int64_t timeout_ms)
 /* So many dials of names that hang, from number `first` on, until all of them are back. */
 static void hang_for(vcp_pool *pool, int count, int first, int64_t timeout_ms)
 {
-    member like = hanging(pool, timeout_ms);
-    crowd c;
+    dialer like = hanging(pool, timeout_ms);
+    dialers c;
     int i;
-    crowd_starts(&c, count, &like, first);
-    crowd_ends(&c);
+    dialers_start(&c, count, &like, first);
+    dialers_join(&c);
     for (i = 0; i < count; i++) {
         CHECK_EQ(c.all[i].status, VCP_ERR_TIMEOUT);
         CHECK_EQ(c.all[i].phase, VCP_PHASE_RESOLVING);
@@ -81,18 +81,18 @@ TEST(sixty_four_dials_of_hanging_names_are_back_at_their_deadlines,
      "names: 64 dials of 64 hanging names are back at their deadlines: TIMEOUT, phase resolving")
 {
     vcp_pool *pool = forgetful_pool();
-    member like = hanging(pool, 200);
-    crowd c;
+    dialer like = hanging(pool, 200);
+    dialers c;
     int64_t late = lateness_of(64, 200);
     int64_t later;
     int i;
     names_hold();
-    crowd_starts(&c, 64, &like, new_names(64));
-    crowd_ends(&c);
+    dialers_start(&c, 64, &like, new_names(64));
+    dialers_join(&c);
     later = lateness_of(64, 200);
     late = later > late ? later : late;
     for (i = 0; i < 64; i++) {
-        const member *m = &c.all[i];
+        const dialer *m = &c.all[i];
         CHECK_EQ(m->status, VCP_ERR_TIMEOUT);
         CHECK_EQ(m->phase, VCP_PHASE_RESOLVING);
         CHECK_EQ(m->number, 0);
@@ -110,19 +110,19 @@ TEST(healthy_names_resolve_while_others_hang,
 {
     server s = tcp_server();
     vcp_pool *pool = forgetful_pool();
-    member like = hanging(pool, 1000 + at_most(1000));
-    crowd c;
+    dialer like = hanging(pool, 1000 + at_most(1000));
+    dialers c;
     int i;
     name_is("known.test", "127.0.0.1");
     name_is("new.test", "127.0.0.1");
     dial_by_name(pool, "known.test", &s, 1000);
     names_hold();
-    crowd_starts(&c, 64, &like, new_names(64));
-    EVENTUALLY(crowd_sleeps(&c), 1000);
+    dialers_start(&c, 64, &like, new_names(64));
+    EVENTUALLY(dialers_sleep(&c), 1000);
     for (i = 0; i < 5; i++)
         dial_by_name(pool, "known.test", &s, at_most(500));
     dial_by_name(pool, "new.test", &s, at_most(5000));
-    crowd_ends(&c);
+    dialers_join(&c);
     let_all_return();
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
     server_close(&s);
@@ -136,15 +136,15 @@ TEST(at_most_sixty_four_threads_resolve,
     int round;
     names_hold();
     for (round = 0; round < 8; round++) {
-        member like = hanging(pool, 150);
-        crowd c;
+        dialer like = hanging(pool, 150);
+        dialers c;
         int i;
-        crowd_starts(&c, 64, &like, new_names(64));
+        dialers_start(&c, 64, &like, new_names(64));
         for (i = 0; i < 20; i++) {
             CHECK(threads() - own <= 64 + RESOLVER_MOST);
             poll(NULL, 0, 5);
         }
-        crowd_ends(&c);
+        dialers_join(&c);
         EVENTUALLY(threads() - own <= RESOLVER_MOST, LATENESS_MS);
     }
     CHECK(most_lookups() <= RESOLVER_MOST);
@@ -198,16 +198,16 @@ TEST(a_new_healthy_name_resolves_while_patient_dials_hang,
 {
     server s = tcp_server();
     vcp_pool *pool = forgetful_pool();
-    member like = hanging(pool, 30000);
-    crowd c;
+    dialer like = hanging(pool, 30000);
+    dialers c;
     int i;
     name_is("newer.test", "127.0.0.1");
     names_hold();
-    crowd_starts(&c, 64, &like, new_names(64));
-    EVENTUALLY(crowd_sleeps(&c), 5000);
+    dialers_start(&c, 64, &like, new_names(64));
+    EVENTUALLY(dialers_sleep(&c), 5000);
     dial_by_name(pool, "newer.test", &s, at_most(3000));
     names_let_go();
-    crowd_ends(&c);
+    dialers_join(&c);
     for (i = 0; i < 64; i++)
         CHECK(c.all[i].status == VCP_ERR_CONNECT);
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);

@@ -41,14 +41,13 @@ TEST(every_socket_is_close_on_exec, "sockets: Every socket is CLOEXEC")
 /* epoll, eventfd and whatever else the library opens, too. */
 TEST(every_fd_of_the_library_is_close_on_exec, "sockets: The library's own fds are CLOEXEC")
 {
-    server s = tcp_server();
-    vcp_pool *pool = pool_new(NULL);
-    vcp_conn *conn = borrow(pool, &s);
+    fixture f = fixture_new(NULL);
+    vcp_conn *conn = borrow(f.pool, &f.s);
     int fd;
     give_back(conn);
     for (fd = 3; fd < 1024; fd++) {
         int flags = fcntl(fd, F_GETFD);
-        if (flags >= 0 && fd != s.fd) {
+        if (flags >= 0 && fd != f.s.fd) {
             char path[64];
             char target[128] = "";
             snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
@@ -58,8 +57,7 @@ TEST(every_fd_of_the_library_is_close_on_exec, "sockets: The library's own fds a
             }
         }
     }
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-    server_close(&s);
+    FIXTURE_END(&f);
 }
 
 TEST(fds_are_blocking_by_default, "sockets: Fds are blocking by default")
@@ -98,21 +96,19 @@ TEST(fds_are_non_blocking_if_the_pool_says_so,
 TEST(the_mode_is_set_at_each_borrow,
      "sockets: VCP_DIAL_NONBLOCKING and BLOCKING hold for one borrow")
 {
-    server s = tcp_server();
-    vcp_pool *pool = pool_new(NULL);
+    fixture f = fixture_new(NULL);
     uint32_t flags[] = {VCP_DIAL_NONBLOCKING, 0, VCP_DIAL_NONBLOCKING,
                         VCP_DIAL_BLOCKING,    0, VCP_DIAL_NONBLOCKING};
     size_t i;
     for (i = 0; i < sizeof flags / sizeof flags[0]; i++) {
         vcp_conn *conn;
-        int fd = dial_flags(pool, &s, flags[i], &conn);
+        int fd = dial_flags(f.pool, &f.s, flags[i], &conn);
         CHECK(fd >= 0);
         CHECK_EQ(vcp_conn_is_reused(conn), i > 0);
         CHECK_EQ(is_nonblocking(fd), flags[i] == VCP_DIAL_NONBLOCKING);
         give_back(conn);
     }
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-    server_close(&s);
+    FIXTURE_END(&f);
 }
 
 TEST(keep_alive_is_on_by_default, "sockets: Keep-alive is on, 15 s, 15 s, 9 probes")

@@ -21,22 +21,20 @@ static void *fires_after_100_ms(void *token)
 TEST(a_fired_token_fails_the_dial_even_on_a_hit,
      "tokens: A token that fired fails the dial even when something is idle")
 {
-    server s = tcp_server();
-    vcp_pool *pool = pool_new(NULL);
+    fixture f = fixture_new(NULL);
     vcp_dial_options d = dial_options(0);
-    vcp_conn *conn = borrow(pool, &s);
+    vcp_conn *conn = borrow(f.pool, &f.s);
     give_back(conn);
     d.cancel = token_new();
-    CHECK(vcp_dial_with(pool, s.network, s.address, &d, &conn) >= 0);
+    CHECK(vcp_dial_with(f.pool, f.s.network, f.s.address, &d, &conn) >= 0);
     give_back(conn);
     CHECK_EQ(vcp_cancel_fire(d.cancel), VCP_OK);
-    CHECK_EQ(vcp_dial_with(pool, s.network, s.address, &d, &conn), VCP_ERR_CANCELED);
+    CHECK_EQ(vcp_dial_with(f.pool, f.s.network, f.s.address, &d, &conn), VCP_ERR_CANCELED);
     CHECK(conn == NULL);
     CHECK_EQ(vcp_last_errno(), 0);
-    CHECK_EQ(idle_at(pool, &s), 1);
+    CHECK_EQ(idle_at(f.pool, &f.s), 1);
     CHECK_EQ(vcp_cancel_free(d.cancel), VCP_OK);
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-    server_close(&s);
+    FIXTURE_END(&f);
 }
 
 TEST(firing_ends_a_dial_that_connects, "tokens: Firing ends a dial that connects")
@@ -61,13 +59,12 @@ TEST(firing_ends_a_dial_that_connects, "tokens: Firing ends a dial that connects
 TEST(firing_ends_a_read_a_wait_and_a_write,
      "tokens: Firing ends a read, a wait and a write: CANCELED, and the connection is discarded")
 {
-    server s = tcp_server();
-    vcp_pool *pool = pool_new(NULL);
+    fixture f = fixture_new(NULL);
     char buffer[16];
     static char much[8 << 20];
     int what;
     for (what = 0; what < 3; what++) {
-        vcp_conn *conn = borrow_fresh(pool, &s);
+        vcp_conn *conn = borrow_fresh(f.pool, &f.s);
         vcp_cancel *token = token_new();
         pthread_t thread;
         int64_t start = now_ms();
@@ -84,10 +81,9 @@ TEST(firing_ends_a_read_a_wait_and_a_write,
         CHECK_EQ(pthread_join(thread, NULL), 0);
         CHECK_EQ(vcp_cancel_free(token), VCP_OK);
         give_back(conn);
-        CHECK_EQ(idle_at(pool, &s), 0);
+        CHECK_EQ(idle_at(f.pool, &f.s), 0);
     }
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-    server_close(&s);
+    FIXTURE_END(&f);
 }
 
 typedef struct {
@@ -108,12 +104,11 @@ static void *reads(void *argument)
 TEST(a_running_read_follows_a_token_set_meanwhile,
      "tokens: A running read follows a token set meanwhile")
 {
-    server s = tcp_server();
-    vcp_pool *pool = pool_new(NULL);
+    fixture f = fixture_new(NULL);
     reading r;
     pthread_t thread;
     vcp_cancel *token = token_new();
-    r.conn = borrow(pool, &s);
+    r.conn = borrow(f.pool, &f.s);
     r.result = 0;
     r.is_reading = 0;
     CHECK_EQ(pthread_create(&thread, NULL, reads, &r), 0);
@@ -124,30 +119,27 @@ TEST(a_running_read_follows_a_token_set_meanwhile,
     CHECK_EQ(r.result, VCP_ERR_CANCELED);
     CHECK_EQ(vcp_cancel_free(token), VCP_OK);
     give_back(r.conn);
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-    server_close(&s);
+    FIXTURE_END(&f);
 }
 
 TEST(a_token_ends_with_the_borrow, "tokens: A token set on a connection ends with the borrow")
 {
-    server s = tcp_server();
-    vcp_pool *pool = pool_new(NULL);
+    fixture f = fixture_new(NULL);
     vcp_cancel *token = token_new();
     vcp_conn *conn;
-    server_start_echo(&s);
-    conn = borrow(pool, &s);
+    server_start_echo(&f.s);
+    conn = borrow(f.pool, &f.s);
     CHECK_EQ(vcp_conn_set_cancel(conn, token), VCP_OK);
     give_back(conn);
     CHECK_EQ(vcp_cancel_fire(token), VCP_OK);
-    conn = borrow(pool, &s);
+    conn = borrow(f.pool, &f.s);
     CHECK_EQ(vcp_conn_is_reused(conn), 1);
     CHECK_ECHO(conn, "still here");
     CHECK_EQ(vcp_conn_set_cancel(conn, NULL), VCP_OK);
     CHECK_ECHO(conn, "and here");
     give_back(conn);
     CHECK_EQ(vcp_cancel_free(token), VCP_OK);
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-    server_close(&s);
+    FIXTURE_END(&f);
 }
 
 static vcp_cancel *for_the_handler;
@@ -166,17 +158,17 @@ static void fires(int number)
  * 64 threads dial what `like` says; the handler ends all of them within 50 ms, but for the lateness
  * of this machine.
  */
-static void check_handler_ends(member like)
+static void check_handler_ends(dialer like)
 {
     enum { MANY = 64 };
     int64_t late = lateness_of(MANY, 50);
     struct sigaction action, before;
-    crowd c;
+    dialers c;
     int64_t fired;
     int i;
     like.token = for_the_handler = token_new();
-    crowd_starts(&c, MANY, &like, 0);
-    EVENTUALLY(crowd_sleeps(&c), 5000);
+    dialers_start(&c, MANY, &like, 0);
+    EVENTUALLY(dialers_sleep(&c), 5000);
     CHECK_EQ(stats_of(like.pool).dialing, MANY);
     memset(&action, 0, sizeof action);
     action.sa_handler = fires;
@@ -184,7 +176,7 @@ static void check_handler_ends(member like)
     fired = now_ms();
     CHECK_EQ(raise(SIGUSR1), 0);
     CHECK_EQ(handler_said, VCP_OK);
-    crowd_ends(&c);
+    dialers_join(&c);
     for (i = 0; i < MANY; i++) {
         CHECK_EQ(c.all[i].status, VCP_ERR_CANCELED);
         CHECK_EQ(c.all[i].phase, VCP_PHASE_NONE);
@@ -200,7 +192,7 @@ TEST(a_signal_handler_ends_64_dials_at_once,
      "tokens: A token fired in a signal handler ends 64 dials at once")
 {
     full_server full = full_server_new();
-    check_handler_ends(member_of(pool_new(NULL), full.s.address));
+    check_handler_ends(dialer_of(pool_new(NULL), full.s.address));
     full_server_close(&full);
 }
 
@@ -209,7 +201,7 @@ TEST(a_signal_handler_ends_64_dials_that_resolve_at_once,
      "tokens: A token fired in a signal handler ends 64 dials that resolve 64 names at once")
 {
     names_hold();
-    check_handler_ends(member_of(pool_new(NULL), "hang-%d.test:1"));
+    check_handler_ends(dialer_of(pool_new(NULL), "hang-%d.test:1"));
     CHECK(lookups() > 0);
     names_let_go();
     EVENTUALLY(lookups() == 0, 5000);
@@ -220,13 +212,13 @@ TEST(a_token_may_be_freed_while_dials_carry_it,
 {
     full_server full = full_server_new();
     vcp_pool *pool = pool_new(NULL);
-    member m = member_of(pool, full.s.address);
+    dialer m = dialer_of(pool, full.s.address);
     m.token = token_new();
-    member_starts(&m);
+    dialer_start(&m);
     EVENTUALLY(stats_of(pool).dialing == 1, 5000);
     CHECK_EQ(vcp_cancel_fire(m.token), VCP_OK);
     CHECK_EQ(vcp_cancel_free(m.token), VCP_OK);
-    member_ends(&m);
+    dialer_join(&m);
     CHECK_EQ(m.status, VCP_ERR_CANCELED);
     CHECK_EQ(vcp_cancel_free(m.token), VCP_ERR_INVALID_HANDLE);
     CHECK_EQ(vcp_cancel_fire(m.token), VCP_ERR_INVALID_HANDLE);
@@ -236,17 +228,15 @@ TEST(a_token_may_be_freed_while_dials_carry_it,
 
 TEST(wrong_tokens_are_invalid_handles, "tokens: NULL, garbage and freed tokens are INVALID_HANDLE")
 {
-    server s = tcp_server();
-    vcp_pool *pool = pool_new(NULL);
+    fixture f = fixture_new(NULL);
     vcp_dial_options d = dial_options(0);
-    vcp_conn *conn = borrow(pool, &s);
+    vcp_conn *conn = borrow(f.pool, &f.s);
     CHECK_EQ(vcp_cancel_new(NULL), VCP_ERR_INVALID_ARGUMENT);
     CHECK_EQ(vcp_cancel_fire(NULL), VCP_ERR_INVALID_HANDLE);
     CHECK_EQ(vcp_cancel_free(NULL), VCP_OK);
-    CHECK_EQ(vcp_conn_set_cancel(conn, (vcp_cancel *)pool), VCP_ERR_INVALID_HANDLE);
+    CHECK_EQ(vcp_conn_set_cancel(conn, (vcp_cancel *)f.pool), VCP_ERR_INVALID_HANDLE);
     give_back(conn);
-    d.cancel = (vcp_cancel *)&s;
-    CHECK_EQ(vcp_dial_with(pool, s.network, s.address, &d, &conn), VCP_ERR_INVALID_HANDLE);
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-    server_close(&s);
+    d.cancel = (vcp_cancel *)&f.s;
+    CHECK_EQ(vcp_dial_with(f.pool, f.s.network, f.s.address, &d, &conn), VCP_ERR_INVALID_HANDLE);
+    FIXTURE_END(&f);
 }

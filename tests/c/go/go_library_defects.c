@@ -7,71 +7,64 @@
 TEST(the_first_give_back_after_close_idle_is_kept,
      "Go: Defect: the first connection given back after CloseIdleConnections is lost")
 {
-    server s = tcp_server();
-    vcp_pool *pool = pool_new(NULL);
-    vcp_conn *borrowed = borrow(pool, &s);
+    fixture f = fixture_new(NULL);
+    vcp_conn *borrowed = borrow(f.pool, &f.s);
     int fd = vcp_conn_raw_fd(borrowed);
-    give_back(borrow(pool, &s));
-    CHECK_EQ(vcp_pool_close_idle(pool), VCP_OK);
+    give_back(borrow(f.pool, &f.s));
+    CHECK_EQ(vcp_pool_close_idle(f.pool), VCP_OK);
     give_back(borrowed);
-    CHECK_EQ(idle_at(pool, &s), 1);
-    borrowed = borrow(pool, &s);
+    CHECK_EQ(idle_at(f.pool, &f.s), 1);
+    borrowed = borrow(f.pool, &f.s);
     CHECK_EQ(vcp_conn_raw_fd(borrowed), fd);
     CHECK_EQ(vcp_conn_is_reused(borrowed), 1);
     give_back(borrowed);
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-    server_close(&s);
+    FIXTURE_END(&f);
 }
 
 TEST(a_byte_sent_while_idle_never_reaches_the_next_borrower,
      "Go: Defect: a byte sent while idle reaches the next borrower")
 {
-    server s = tcp_server();
-    vcp_pool *pool = pool_new(NULL);
+    fixture f = fixture_new(NULL);
     vcp_conn *conn;
     int peer;
-    give_back(borrow(pool, &s));
-    peer = server_accept(&s);
+    give_back(borrow(f.pool, &f.s));
+    peer = server_accept(&f.s);
     CHECK_EQ(send(peer, "late", 4, 0), 4);
-    conn = borrow(pool, &s);
+    conn = borrow(f.pool, &f.s);
     CHECK_EQ(vcp_conn_is_reused(conn), 0);
     CHECK_EQ(vcp_conn_try_read(conn, &peer, sizeof peer), VCP_ERR_WOULD_BLOCK);
     give_back(conn);
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-    server_close(&s);
+    close(peer);
+    FIXTURE_END(&f);
 }
 
 TEST(a_close_behind_a_byte_is_seen, "Go: Defect: after such a byte the peer's close goes unseen")
 {
-    server s = tcp_server();
-    vcp_pool *pool = pool_new(NULL);
+    fixture f = fixture_new(NULL);
     int peer;
-    give_back(borrow(pool, &s));
-    peer = server_accept(&s);
+    give_back(borrow(f.pool, &f.s));
+    peer = server_accept(&f.s);
     CHECK_EQ(send(peer, "x", 1, 0), 1);
     close(peer);
-    EVENTUALLY(idle_at(pool, &s) == 0, 1000);
-    CHECK_EQ(vcp_pool_conn_count(pool), 0);
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-    server_close(&s);
+    EVENTUALLY(idle_at(f.pool, &f.s) == 0, 1000);
+    CHECK_EQ(vcp_pool_conn_count(f.pool), 0);
+    FIXTURE_END(&f);
 }
 
 TEST(the_previous_borrowers_deadline_is_gone,
      "Go: Defect: the previous borrower's deadline stays on")
 {
-    server s = tcp_server();
-    vcp_pool *pool = pool_new(NULL);
-    vcp_conn *conn = borrow(pool, &s);
-    server_start_echo(&s);
+    fixture f = fixture_new(NULL);
+    vcp_conn *conn = borrow(f.pool, &f.s);
+    server_start_echo(&f.s);
     CHECK_EQ(vcp_conn_set_deadline(conn, 20), VCP_OK);
     give_back(conn);
-    conn = borrow(pool, &s);
+    conn = borrow(f.pool, &f.s);
     CHECK_EQ(vcp_conn_is_reused(conn), 1);
     let_pass(40);
     CHECK_ECHO(conn, "in no hurry");
     give_back(conn);
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-    server_close(&s);
+    FIXTURE_END(&f);
 }
 
 TEST(the_networks_with_a_family_are_taken, "Go: Defect: tcp4, tcp6, unixgram, unixpacket refused")
@@ -200,55 +193,49 @@ TEST(a_put_of_the_pools_own_at_the_limit_loses_nothing,
 /* A name that resolves nowhere: what is idle under it is handed out all the same. */
 TEST(a_hit_resolves_nothing, "Go: Defect: the name is resolved on every dial, even on a hit")
 {
-    server s = tcp_server();
-    vcp_pool *pool = pool_new(NULL);
+    fixture f = fixture_new(NULL);
     vcp_conn *conn;
-    int fd = client_of(&s);
-    CHECK_EQ(vcp_dial(pool, "tcp", "no..such:80", &conn), VCP_ERR_RESOLVE);
-    CHECK_EQ(vcp_pool_put(pool, fd, "tcp", "no..such:80", NULL), VCP_OK);
-    CHECK_EQ(vcp_dial(pool, "tcp", "no..such:80", &conn), fd);
+    int fd = client_of(&f.s);
+    CHECK_EQ(vcp_dial(f.pool, "tcp", "no..such:80", &conn), VCP_ERR_RESOLVE);
+    CHECK_EQ(vcp_pool_put(f.pool, fd, "tcp", "no..such:80", NULL), VCP_OK);
+    CHECK_EQ(vcp_dial(f.pool, "tcp", "no..such:80", &conn), fd);
     give_back(conn);
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-    server_close(&s);
+    FIXTURE_END(&f);
 }
 
 TEST(the_idle_one_is_not_picked_at_random, "Go: Defect: the idle one is picked at random")
 {
-    server s = tcp_server();
-    vcp_pool *pool = pool_new(NULL);
+    fixture f = fixture_new(NULL);
     vcp_conn *conns[8];
     int last;
     int i;
     for (i = 0; i < 8; i++) {
-        conns[i] = borrow(pool, &s);
+        conns[i] = borrow(f.pool, &f.s);
     }
     last = vcp_conn_raw_fd(conns[7]);
     for (i = 0; i < 8; i++) {
         give_back(conns[i]);
     }
     for (i = 0; i < 100; i++) {
-        vcp_conn *conn = borrow(pool, &s);
+        vcp_conn *conn = borrow(f.pool, &f.s);
         CHECK_EQ(vcp_conn_raw_fd(conn), last);
         give_back(conn);
     }
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-    server_close(&s);
+    FIXTURE_END(&f);
 }
 
 TEST(a_dead_connection_is_not_handed_out_as_reused,
      "Go: Defect: a dead connection is handed out as reused")
 {
-    server s = tcp_server();
-    vcp_pool *pool = pool_new(NULL);
+    fixture f = fixture_new(NULL);
     int round;
     for (round = 0; round < 100; round++) {
-        vcp_conn *conn = borrow(pool, &s);
+        vcp_conn *conn = borrow(f.pool, &f.s);
         CHECK_EQ(vcp_conn_is_reused(conn), 0);
         give_back(conn);
-        close(server_accept(&s));
+        close(server_accept(&f.s));
     }
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-    server_close(&s);
+    FIXTURE_END(&f);
 }
 
 TEST(a_timed_out_connection_is_not_kept,

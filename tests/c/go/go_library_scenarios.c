@@ -7,39 +7,35 @@
 TEST(conn_num_after_close,
      "Go: ConnNum and ConnNumIde after Close: given back is idle, and counted")
 {
-    server s = tcp_server();
-    vcp_pool *pool = pool_new(NULL);
-    vcp_conn *first = borrow(pool, &s);
-    vcp_conn *second = borrow(pool, &s);
-    CHECK_EQ(vcp_pool_conn_count(pool), 2);
-    CHECK_EQ(idle_at(pool, &s), 0);
+    fixture f = fixture_new(NULL);
+    vcp_conn *first = borrow(f.pool, &f.s);
+    vcp_conn *second = borrow(f.pool, &f.s);
+    CHECK_EQ(vcp_pool_conn_count(f.pool), 2);
+    CHECK_EQ(idle_at(f.pool, &f.s), 0);
     give_back(first);
-    CHECK_EQ(vcp_pool_conn_count(pool), 2);
-    CHECK_EQ(idle_at(pool, &s), 1);
+    CHECK_EQ(vcp_pool_conn_count(f.pool), 2);
+    CHECK_EQ(idle_at(f.pool, &f.s), 1);
     give_back(second);
-    CHECK_EQ(vcp_pool_conn_count(pool), 2);
-    CHECK_EQ(idle_at(pool, &s), 2);
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-    server_close(&s);
+    CHECK_EQ(vcp_pool_conn_count(f.pool), 2);
+    CHECK_EQ(idle_at(f.pool, &f.s), 2);
+    FIXTURE_END(&f);
 }
 
 TEST(close_idle_connections_empties_the_pool,
      "Go: CloseIdleConnections: nothing left, the next dial is fresh and kept")
 {
-    server s = tcp_server();
-    vcp_pool *pool = pool_new(NULL);
+    fixture f = fixture_new(NULL);
     vcp_conn *conn;
-    give_back(borrow(pool, &s));
-    CHECK_EQ(vcp_pool_close_idle(pool), VCP_OK);
-    CHECK_EQ(vcp_pool_conn_count(pool), 0);
-    CHECK_EQ(idle_at(pool, &s), 0);
-    CHECK_EQ(vcp_pool_close_idle(pool), VCP_OK);
-    conn = borrow(pool, &s);
+    give_back(borrow(f.pool, &f.s));
+    CHECK_EQ(vcp_pool_close_idle(f.pool), VCP_OK);
+    CHECK_EQ(vcp_pool_conn_count(f.pool), 0);
+    CHECK_EQ(idle_at(f.pool, &f.s), 0);
+    CHECK_EQ(vcp_pool_close_idle(f.pool), VCP_OK);
+    conn = borrow(f.pool, &f.s);
     CHECK_EQ(vcp_conn_is_reused(conn), 0);
     give_back(conn);
-    CHECK_EQ(idle_at(pool, &s), 1);
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-    server_close(&s);
+    CHECK_EQ(idle_at(f.pool, &f.s), 1);
+    FIXTURE_END(&f);
 }
 
 TEST(raw_conn_leaves_the_pool,
@@ -63,86 +59,76 @@ TEST(raw_conn_leaves_the_pool,
 TEST(add_and_get,
      "Go: Add, then Get: counted, then given away; a second Get is ErrConnNotAvailable")
 {
-    server s = tcp_server();
-    vcp_pool *pool = pool_new(NULL);
-    int fd = client_of(&s);
-    CHECK_EQ(vcp_pool_add(pool, fd), VCP_OK);
-    CHECK_EQ(vcp_pool_conn_count(pool), 1);
-    CHECK_EQ(idle_at(pool, &s), 1);
-    CHECK_EQ(vcp_pool_get(pool, s.network, s.address, NULL), fd);
-    CHECK_EQ(vcp_pool_conn_count(pool), 0);
-    CHECK_EQ(vcp_pool_get(pool, s.network, s.address, NULL), VCP_ERR_NOT_AVAILABLE);
+    fixture f = fixture_new(NULL);
+    int fd = client_of(&f.s);
+    CHECK_EQ(vcp_pool_add(f.pool, fd), VCP_OK);
+    CHECK_EQ(vcp_pool_conn_count(f.pool), 1);
+    CHECK_EQ(idle_at(f.pool, &f.s), 1);
+    CHECK_EQ(vcp_pool_get(f.pool, f.s.network, f.s.address, NULL), fd);
+    CHECK_EQ(vcp_pool_conn_count(f.pool), 0);
+    CHECK_EQ(vcp_pool_get(f.pool, f.s.network, f.s.address, NULL), VCP_ERR_NOT_AVAILABLE);
     close(fd);
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-    server_close(&s);
+    FIXTURE_END(&f);
 }
 
 TEST(discard_is_not_kept, "Go: Discard, then Close: really closed")
 {
-    server s = tcp_server();
-    vcp_pool *pool = pool_new(NULL);
-    vcp_conn *conn = borrow(pool, &s);
+    fixture f = fixture_new(NULL);
+    vcp_conn *conn = borrow(f.pool, &f.s);
     CHECK_EQ(vcp_conn_discard(conn), VCP_OK);
-    CHECK_EQ(vcp_pool_conn_count(pool), 1);
+    CHECK_EQ(vcp_pool_conn_count(f.pool), 1);
     give_back(conn);
-    CHECK_EQ(vcp_pool_conn_count(pool), 0);
-    CHECK_EQ(idle_at(pool, &s), 0);
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-    server_close(&s);
+    CHECK_EQ(vcp_pool_conn_count(f.pool), 0);
+    CHECK_EQ(idle_at(f.pool, &f.s), 0);
+    FIXTURE_END(&f);
 }
 
 TEST(in_use_and_idle_are_counted_apart, "Go: Connections in use and idle are counted apart")
 {
-    server s = tcp_server();
-    vcp_pool *pool = pool_new(NULL);
+    fixture f = fixture_new(NULL);
     vcp_conn *conns[5];
     vcp_stats stats;
     int i;
     for (i = 0; i < 5; i++) {
-        conns[i] = borrow(pool, &s);
+        conns[i] = borrow(f.pool, &f.s);
     }
     for (i = 0; i < 3; i++) {
         give_back(conns[i]);
     }
-    stats = stats_of(pool);
+    stats = stats_of(f.pool);
     CHECK_EQ(stats.idle, 3);
     CHECK_EQ(stats.borrowed, 2);
-    CHECK_EQ(vcp_pool_conn_count(pool), 5);
-    CHECK_EQ(vcp_pool_idle_count(pool, NULL, NULL), 3);
+    CHECK_EQ(vcp_pool_conn_count(f.pool), 5);
+    CHECK_EQ(vcp_pool_idle_count(f.pool, NULL, NULL), 3);
     give_back(conns[3]);
     give_back(conns[4]);
-    CHECK_EQ(stats_of(pool).borrowed, 0);
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-    server_close(&s);
+    CHECK_EQ(stats_of(f.pool).borrowed, 0);
+    FIXTURE_END(&f);
 }
 
 TEST(the_priority_key_makes_two, "Go: PriorityContextKey: a second connection beside the idle one")
 {
-    server s = tcp_server();
-    vcp_pool *pool = pool_new(NULL);
+    fixture f = fixture_new(NULL);
     vcp_conn *conn;
-    give_back(borrow(pool, &s));
-    conn = borrow_fresh(pool, &s);
+    give_back(borrow(f.pool, &f.s));
+    conn = borrow_fresh(f.pool, &f.s);
     CHECK_EQ(vcp_conn_is_reused(conn), 0);
     give_back(conn);
-    CHECK_EQ(vcp_pool_conn_count(pool), 2);
-    CHECK_EQ(idle_at(pool, &s), 2);
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-    server_close(&s);
+    CHECK_EQ(vcp_pool_conn_count(f.pool), 2);
+    CHECK_EQ(idle_at(f.pool, &f.s), 2);
+    FIXTURE_END(&f);
 }
 
 TEST(a_dead_connection_is_not_kept, "Go: A connection whose end was read is not kept")
 {
-    server s = tcp_server();
-    vcp_pool *pool = pool_new(NULL);
-    vcp_conn *conn = borrow(pool, &s);
+    fixture f = fixture_new(NULL);
+    vcp_conn *conn = borrow(f.pool, &f.s);
     char byte;
-    close(server_accept(&s));
+    close(server_accept(&f.s));
     CHECK_EQ(vcp_conn_read(conn, &byte, 1), 0);
     give_back(conn);
-    CHECK_EQ(vcp_pool_conn_count(pool), 0);
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-    server_close(&s);
+    CHECK_EQ(vcp_pool_conn_count(f.pool), 0);
+    FIXTURE_END(&f);
 }
 
 TEST(max_conn_is_the_error_conn_pool_max, "Go: MaxConn reached: ErrConnPoolMax")
@@ -163,19 +149,17 @@ TEST(max_conn_is_the_error_conn_pool_max, "Go: MaxConn reached: ErrConnPoolMax")
 
 TEST(a_conversation_is_carried_on_over_reuses, "Go: 100 dials of one server make one connection")
 {
-    server s = tcp_server();
-    vcp_pool *pool = pool_new(NULL);
+    fixture f = fixture_new(NULL);
     int round;
-    server_start_echo(&s);
+    server_start_echo(&f.s);
     for (round = 0; round < 100; round++) {
-        vcp_conn *conn = borrow(pool, &s);
+        vcp_conn *conn = borrow(f.pool, &f.s);
         CHECK_EQ(vcp_conn_is_reused(conn), round > 0);
         CHECK_ECHO(conn, "the same question again");
         give_back(conn);
     }
-    CHECK_EQ(stats_of(pool).dials, 1);
-    CHECK_EQ(stats_of(pool).reuses, 99);
-    CHECK_EQ(stats_of(pool).releases, 100);
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-    server_close(&s);
+    CHECK_EQ(stats_of(f.pool).dials, 1);
+    CHECK_EQ(stats_of(f.pool).reuses, 99);
+    CHECK_EQ(stats_of(f.pool).releases, 100);
+    FIXTURE_END(&f);
 }

@@ -358,7 +358,7 @@ static struct {
     int most;
     int served;
     int reused;
-} crowd;
+} workers;
 
 static void *worker(void *unused)
 {
@@ -366,19 +366,20 @@ static void *worker(void *unused)
     (void)unused;
     for (round = 0; round < ROUNDS; round++) {
         vcp_conn *conn;
-        int result = dial_flags(crowd.pool, crowd.s, round % 3 == 0 ? VCP_DIAL_FRESH : 0, &conn);
+        int result =
+            dial_flags(workers.pool, workers.s, round % 3 == 0 ? VCP_DIAL_FRESH : 0, &conn);
         if (result >= 0) {
-            int now = __sync_add_and_fetch(&crowd.out, 1);
-            int seen = __atomic_load_n(&crowd.most, __ATOMIC_SEQ_CST);
-            while (now > seen && !__atomic_compare_exchange_n(&crowd.most, &seen, now, 0,
+            int now = __sync_add_and_fetch(&workers.out, 1);
+            int seen = __atomic_load_n(&workers.most, __ATOMIC_SEQ_CST);
+            while (now > seen && !__atomic_compare_exchange_n(&workers.most, &seen, now, 0,
                                                               __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
                 /* `seen` holds what it is by now. */
             }
-            CHECK(vcp_pool_conn_count(crowd.pool) <= LIMIT);
+            CHECK(vcp_pool_conn_count(workers.pool) <= LIMIT);
             CHECK_ECHO(conn, "hello");
-            __sync_sub_and_fetch(&crowd.out, 1);
-            __sync_add_and_fetch(&crowd.served, 1);
-            __sync_add_and_fetch(&crowd.reused, vcp_conn_is_reused(conn));
+            __sync_sub_and_fetch(&workers.out, 1);
+            __sync_add_and_fetch(&workers.served, 1);
+            __sync_add_and_fetch(&workers.reused, vcp_conn_is_reused(conn));
             if (round % 5 == 0) {
                 CHECK_EQ(vcp_conn_discard(conn), VCP_OK);
             }
@@ -419,26 +420,26 @@ TEST(the_limit_holds_among_threads,
     vcp_stats stats;
     int i;
     server_start_echo(&s);
-    memset(&crowd, 0, sizeof crowd);
-    crowd.pool = pool_of_at_most(LIMIT);
-    crowd.s = &s;
+    memset(&workers, 0, sizeof workers);
+    workers.pool = pool_of_at_most(LIMIT);
+    workers.s = &s;
     for (i = 0; i < WORKERS; i++) {
         CHECK_EQ(pthread_create(&threads_of[i], NULL, worker, NULL), 0);
     }
     for (i = 0; i < WORKERS; i++) {
         CHECK_EQ(pthread_join(threads_of[i], NULL), 0);
     }
-    CHECK_BETWEEN(crowd.most, 1, LIMIT);
-    CHECK(crowd.served > 0);
+    CHECK_BETWEEN(workers.most, 1, LIMIT);
+    CHECK(workers.served > 0);
     /*
      * A dial whose caller was served with a connection given back meanwhile goes on for the shelf.
      */
-    EVENTUALLY(stats_of(crowd.pool).dialing == 0, 5000);
-    stats = stats_of(crowd.pool);
+    EVENTUALLY(stats_of(workers.pool).dialing == 0, 5000);
+    stats = stats_of(workers.pool);
     CHECK_EQ(stats.borrowed, 0);
-    CHECK_EQ(stats.reuses, crowd.reused);
-    CHECK(stats.dials - stats.dial_failures + stats.reuses >= (uint64_t)crowd.served);
-    CHECK_STATS_ADD_UP(crowd.pool);
-    CHECK_EQ(vcp_pool_close(crowd.pool), VCP_OK);
+    CHECK_EQ(stats.reuses, workers.reused);
+    CHECK(stats.dials - stats.dial_failures + stats.reuses >= (uint64_t)workers.served);
+    CHECK_STATS_ADD_UP(workers.pool);
+    CHECK_EQ(vcp_pool_close(workers.pool), VCP_OK);
     server_close(&s);
 }

@@ -34,23 +34,20 @@ TEST(a_first_dial_without_descriptors_fails_and_the_next_works,
      "descriptors: The first dial of all without a descriptor is SYSTEM; the next one works, and "
      "so does its watch")
 {
-    server s = tcp_server();
-    vcp_pool *pool = pool_new(NULL);
+    fixture f = fixture_new(NULL);
     vcp_conn *conn = NULL;
     int result;
     EVENTUALLY(threads() == 1, 5000 + LATENESS_MS);
     leave_no_descriptor();
-    result = vcp_dial(pool, s.network, s.address, &conn);
+    result = vcp_dial(f.pool, f.s.network, f.s.address, &conn);
     release_descriptors();
     CHECK_EQ(result, VCP_ERR_SYSTEM);
     CHECK(conn == NULL);
-    conn = borrow(pool, &s);
+    conn = borrow(f.pool, &f.s);
     give_back(conn);
-    close(server_accept(&s));
-    EVENTUALLY(idle_in(pool) == 0, 1000);
-    CHECK_STATS_ADD_UP(pool);
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-    server_close(&s);
+    close(server_accept(&f.s));
+    EVENTUALLY(idle_in(f.pool) == 0, 1000);
+    FIXTURE_END(&f);
 }
 
 /* Idle connections to two servers; the older one's descriptor is what the dial to a third needs. */
@@ -139,17 +136,15 @@ TEST(a_dial_that_sleeps_makes_room_too,
 
 TEST(a_hit_needs_no_descriptor, "descriptors: A hit needs no descriptor")
 {
-    server s = tcp_server();
-    vcp_pool *pool = pool_new(NULL);
+    fixture f = fixture_new(NULL);
     vcp_conn *conn = NULL;
     int result;
-    give_back(borrow(pool, &s));
+    give_back(borrow(f.pool, &f.s));
     leave_no_descriptor();
-    result = vcp_dial(pool, s.network, s.address, &conn);
+    result = vcp_dial(f.pool, f.s.network, f.s.address, &conn);
     release_descriptors();
     CHECK(result >= 0);
     CHECK_EQ(vcp_conn_is_reused(conn), 1);
     give_back(conn);
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-    server_close(&s);
+    FIXTURE_END(&f);
 }

@@ -375,16 +375,14 @@ TEST(the_end_of_life_is_told, "events: on_event: CLOSED tells MAX_USES, IDLE_TIM
 TEST(a_callback_may_call_the_library,
      "events: on_event runs without a lock: it may call the library")
 {
-    server s = tcp_server();
     vcp_pool_options options = observed();
-    vcp_pool *pool = pool_new(&options);
-    told.asks = pool;
-    give_back(borrow(pool, &s));
-    CHECK_EQ(vcp_pool_close_idle(pool), VCP_OK);
+    fixture f = fixture_new(&options);
+    told.asks = f.pool;
+    give_back(borrow(f.pool, &f.s));
+    CHECK_EQ(vcp_pool_close_idle(f.pool), VCP_OK);
     CHECK_EQ(told_count(), 4);
     CHECK(told.asked >= 4);
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-    server_close(&s);
+    FIXTURE_END(&f);
 }
 
 typedef struct worker {

@@ -31,15 +31,13 @@ TEST(what_was_put_is_dialed_as_reused,
 
 TEST(put_files_under_its_tag, "put, add, get: put files under its reuse tag")
 {
-    server s = tcp_server();
-    vcp_pool *pool = pool_new(NULL);
-    int fd = client_of(&s);
-    CHECK_EQ(vcp_pool_put(pool, fd, s.network, s.address, "tag"), VCP_OK);
-    CHECK_EQ(vcp_pool_get(pool, s.network, s.address, NULL), VCP_ERR_NOT_AVAILABLE);
-    CHECK_EQ(vcp_pool_get(pool, s.network, s.address, "tag"), fd);
+    fixture f = fixture_new(NULL);
+    int fd = client_of(&f.s);
+    CHECK_EQ(vcp_pool_put(f.pool, fd, f.s.network, f.s.address, "tag"), VCP_OK);
+    CHECK_EQ(vcp_pool_get(f.pool, f.s.network, f.s.address, NULL), VCP_ERR_NOT_AVAILABLE);
+    CHECK_EQ(vcp_pool_get(f.pool, f.s.network, f.s.address, "tag"), fd);
     close(fd);
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-    server_close(&s);
+    FIXTURE_END(&f);
 }
 
 TEST(add_files_under_the_peers_address,
@@ -227,25 +225,23 @@ TEST(a_number_that_a_pool_has_is_refused,
      "put, add, get: put of a number that a pool has, idle or borrowed: INVALID_ARGUMENT, and "
      "nothing changes")
 {
-    server s = tcp_server();
-    vcp_pool *pool = pool_new(NULL);
+    fixture f = fixture_new(NULL);
     vcp_pool *other = pool_new(NULL);
-    int fd = client_of(&s);
+    int fd = client_of(&f.s);
     vcp_conn *conn;
-    CHECK_EQ(vcp_pool_put(pool, fd, s.network, s.address, NULL), VCP_OK);
-    CHECK_EQ(vcp_pool_put(pool, fd, s.network, s.address, NULL), VCP_ERR_INVALID_ARGUMENT);
-    CHECK_EQ(vcp_pool_put(other, fd, s.network, s.address, NULL), VCP_ERR_INVALID_ARGUMENT);
+    CHECK_EQ(vcp_pool_put(f.pool, fd, f.s.network, f.s.address, NULL), VCP_OK);
+    CHECK_EQ(vcp_pool_put(f.pool, fd, f.s.network, f.s.address, NULL), VCP_ERR_INVALID_ARGUMENT);
+    CHECK_EQ(vcp_pool_put(other, fd, f.s.network, f.s.address, NULL), VCP_ERR_INVALID_ARGUMENT);
     CHECK_EQ(vcp_pool_add(other, fd), VCP_ERR_INVALID_ARGUMENT);
-    CHECK_EQ(vcp_dial(pool, s.network, s.address, &conn), fd);
-    CHECK_EQ(vcp_pool_put(pool, fd, s.network, s.address, NULL), VCP_ERR_INVALID_ARGUMENT);
+    CHECK_EQ(vcp_dial(f.pool, f.s.network, f.s.address, &conn), fd);
+    CHECK_EQ(vcp_pool_put(f.pool, fd, f.s.network, f.s.address, NULL), VCP_ERR_INVALID_ARGUMENT);
     CHECK_EQ(vcp_conn_raw_fd(conn), fd);
     give_back(conn);
-    CHECK_EQ(vcp_pool_conn_count(pool), 1);
+    CHECK_EQ(vcp_pool_conn_count(f.pool), 1);
     CHECK_EQ(vcp_pool_conn_count(other), 0);
     CHECK_EQ(vcp_pool_close(other), VCP_OK);
     CHECK(is_open(fd));
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-    server_close(&s);
+    FIXTURE_END(&f);
 }
 
 TEST(without_idle_room_put_is_idle_full, "put, add, get: put and add without idle room: IDLE_FULL")
@@ -289,17 +285,15 @@ TEST(a_closed_pool_takes_nothing,
 TEST(put_judges_its_address,
      "put, add, get: put judges network and address; the fd stays the program's")
 {
-    server s = tcp_server();
-    vcp_pool *pool = pool_new(NULL);
-    int fd = client_of(&s);
-    CHECK_EQ(vcp_pool_put(pool, fd, "tcp", "portless", NULL), VCP_ERR_INVALID_ADDRESS);
-    CHECK_EQ(vcp_pool_put(pool, fd, "tpc", s.address, NULL), VCP_ERR_UNKNOWN_NETWORK);
-    CHECK_EQ(vcp_pool_put(pool, fd, NULL, s.address, NULL), VCP_ERR_INVALID_ARGUMENT);
-    CHECK_EQ(vcp_pool_put(pool, fd, "tcp", NULL, NULL), VCP_ERR_INVALID_ARGUMENT);
+    fixture f = fixture_new(NULL);
+    int fd = client_of(&f.s);
+    CHECK_EQ(vcp_pool_put(f.pool, fd, "tcp", "portless", NULL), VCP_ERR_INVALID_ADDRESS);
+    CHECK_EQ(vcp_pool_put(f.pool, fd, "tpc", f.s.address, NULL), VCP_ERR_UNKNOWN_NETWORK);
+    CHECK_EQ(vcp_pool_put(f.pool, fd, NULL, f.s.address, NULL), VCP_ERR_INVALID_ARGUMENT);
+    CHECK_EQ(vcp_pool_put(f.pool, fd, "tcp", NULL, NULL), VCP_ERR_INVALID_ARGUMENT);
     CHECK(is_open(fd));
     close(fd);
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-    server_close(&s);
+    FIXTURE_END(&f);
 }
 
 TEST(get_gives_the_fd_away,
@@ -325,68 +319,59 @@ TEST(get_gives_the_fd_away,
 
 TEST(get_never_dials, "put, add, get: Get never dials")
 {
-    server s = tcp_server();
-    vcp_pool *pool = pool_new(NULL);
-    CHECK_EQ(vcp_pool_get(pool, s.network, s.address, NULL), VCP_ERR_NOT_AVAILABLE);
-    CHECK(server_is_quiet(&s));
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-    server_close(&s);
+    fixture f = fixture_new(NULL);
+    CHECK_EQ(vcp_pool_get(f.pool, f.s.network, f.s.address, NULL), VCP_ERR_NOT_AVAILABLE);
+    CHECK(server_is_quiet(&f.s));
+    FIXTURE_END(&f);
 }
 
 TEST(get_takes_no_borrowed_one, "put, add, get: get gives no borrowed connection away")
 {
-    server s = tcp_server();
-    vcp_pool *pool = pool_new(NULL);
-    vcp_conn *conn = borrow(pool, &s);
-    CHECK_EQ(vcp_pool_get(pool, s.network, s.address, NULL), VCP_ERR_NOT_AVAILABLE);
+    fixture f = fixture_new(NULL);
+    vcp_conn *conn = borrow(f.pool, &f.s);
+    CHECK_EQ(vcp_pool_get(f.pool, f.s.network, f.s.address, NULL), VCP_ERR_NOT_AVAILABLE);
     give_back(conn);
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-    server_close(&s);
+    FIXTURE_END(&f);
 }
 
 TEST(what_was_gotten_comes_back_only_by_put_or_add,
      "put, add, get: What get gave away comes back by put or add")
 {
-    server s = tcp_server();
-    vcp_pool *pool = pool_new(NULL);
+    fixture f = fixture_new(NULL);
     int fd;
     int round;
-    give_back(borrow(pool, &s));
+    give_back(borrow(f.pool, &f.s));
     for (round = 0; round < 10; round++) {
-        fd = vcp_pool_get(pool, s.network, s.address, NULL);
+        fd = vcp_pool_get(f.pool, f.s.network, f.s.address, NULL);
         CHECK(fd >= 0);
-        CHECK_EQ(idle_in(pool), 0);
+        CHECK_EQ(idle_in(f.pool), 0);
         if (round % 2 == 0) {
-            CHECK_EQ(vcp_pool_add(pool, fd), VCP_OK);
+            CHECK_EQ(vcp_pool_add(f.pool, fd), VCP_OK);
         } else {
-            CHECK_EQ(vcp_pool_put(pool, fd, s.network, s.address, ""), VCP_OK);
+            CHECK_EQ(vcp_pool_put(f.pool, fd, f.s.network, f.s.address, ""), VCP_OK);
         }
-        CHECK_EQ(idle_in(pool), 1);
+        CHECK_EQ(idle_in(f.pool), 1);
     }
-    CHECK_EQ(stats_of(pool).gets, 10);
-    CHECK_EQ(stats_of(pool).puts, 10);
-    CHECK_STATS_ADD_UP(pool);
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-    server_close(&s);
+    CHECK_EQ(stats_of(f.pool).gets, 10);
+    CHECK_EQ(stats_of(f.pool).puts, 10);
+    FIXTURE_END(&f);
 }
 
 TEST(get_passes_over_connections_with_user_data,
      "put, add, get: get gives no connection with user data away")
 {
-    server s = tcp_server();
-    vcp_pool *pool = pool_new(NULL);
-    vcp_conn *plain = borrow(pool, &s);
-    vcp_conn *loaded = borrow(pool, &s);
+    fixture f = fixture_new(NULL);
+    vcp_conn *plain = borrow(f.pool, &f.s);
+    vcp_conn *loaded = borrow(f.pool, &f.s);
     int fd = vcp_conn_raw_fd(plain);
-    CHECK_EQ(vcp_conn_set_data(loaded, &s, NULL), VCP_OK);
+    CHECK_EQ(vcp_conn_set_data(loaded, &f.s, NULL), VCP_OK);
     give_back(plain);
     give_back(loaded);
-    CHECK_EQ(vcp_pool_get(pool, s.network, s.address, NULL), fd);
-    CHECK_EQ(vcp_pool_get(pool, s.network, s.address, NULL), VCP_ERR_NOT_AVAILABLE);
-    CHECK_EQ(idle_in(pool), 1);
+    CHECK_EQ(vcp_pool_get(f.pool, f.s.network, f.s.address, NULL), fd);
+    CHECK_EQ(vcp_pool_get(f.pool, f.s.network, f.s.address, NULL), VCP_ERR_NOT_AVAILABLE);
+    CHECK_EQ(idle_in(f.pool), 1);
     close(fd);
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-    server_close(&s);
+    FIXTURE_END(&f);
 }
 
 TEST(get_judges_its_address, "put, add, get: Get judges its address")

@@ -20,18 +20,17 @@ TEST(a_new_pool_has_counted_nothing, "stats: All counters start at 0")
 TEST(dials_reuses_and_releases_are_counted,
      "stats: dials, reuses, releases and the gauges count what happened")
 {
-    server s = tcp_server();
-    vcp_pool *pool = pool_new(NULL);
+    fixture f = fixture_new(NULL);
     vcp_conn *conn;
     vcp_stats stats;
     int i;
     for (i = 0; i < 5; i++) {
-        give_back(borrow(pool, &s));
-        CHECK_STATS_ADD_UP(pool);
+        give_back(borrow(f.pool, &f.s));
+        CHECK_STATS_ADD_UP(f.pool);
     }
-    conn = borrow(pool, &s);
-    CHECK_STATS_ADD_UP(pool);
-    stats = stats_of(pool);
+    conn = borrow(f.pool, &f.s);
+    CHECK_STATS_ADD_UP(f.pool);
+    stats = stats_of(f.pool);
     CHECK_EQ(stats.dials, 1);
     CHECK_EQ(stats.dial_failures, 0);
     CHECK_EQ(stats.reuses, 5);
@@ -41,8 +40,7 @@ TEST(dials_reuses_and_releases_are_counted,
     CHECK_EQ(stats.dialing, 0);
     CHECK_EQ(stats.waiting, 0);
     give_back(conn);
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-    server_close(&s);
+    FIXTURE_END(&f);
 }
 
 TEST(failed_dials_are_counted_twice_and_cancel_out,
@@ -193,14 +191,11 @@ TEST(the_sum_holds_after_idle_timeout_and_lifetime,
 
 TEST(what_the_watch_closes_is_counted, "stats: closed_while_idle counts what the watch closed")
 {
-    server s = tcp_server();
-    vcp_pool *pool = pool_new(NULL);
-    give_back(borrow(pool, &s));
-    close(server_accept(&s));
-    EVENTUALLY(stats_of(pool).closed_while_idle == 1, 1000);
-    CHECK_STATS_ADD_UP(pool);
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-    server_close(&s);
+    fixture f = fixture_new(NULL);
+    give_back(borrow(f.pool, &f.s));
+    close(server_accept(&f.s));
+    EVENTUALLY(stats_of(f.pool).closed_while_idle == 1, 1000);
+    FIXTURE_END(&f);
 }
 
 /* What happens by chance, by a fixed seed: thousands of steps, the sum after each. */

@@ -106,7 +106,7 @@ static void finds_an_empty_pool_that_works(void *argument)
     CHECK_EQ(vcp_pool_close(h->pool), VCP_ERR_POOL_CLOSED);
 }
 
-static void works_after(way how)
+static void works_after(fork_kind how)
 {
     home h = home_new();
     IN_A_CHILD(how, finds_an_empty_pool_that_works, &h);
@@ -827,7 +827,7 @@ static int dial_that_forks(void *user, const char *network, const char *address,
     (void)network;
     (void)address;
     (void)timeout_ms;
-    f->child = split(BY_FORK);
+    f->child = fork_by(BY_FORK);
     CHECK(f->child >= 0);
     f->in_child = f->child == 0;
     return client_of(&f->s);
@@ -875,7 +875,7 @@ static void event_that_forks(void *user, const vcp_event *event)
     if (event->kind != f->kind)
         return;
     f->kind = -1;
-    f->child = split(BY_FORK);
+    f->child = fork_by(BY_FORK);
     CHECK(f->child >= 0);
     f->in_child = f->child == 0;
 }
@@ -1084,13 +1084,13 @@ TEST(whatever_call_a_callback_forks_in_fails_in_the_child,
 static void data_that_forks(void *data)
 {
     forker *f = (forker *)data;
-    pid_t child = split(BY_FORK);
+    pid_t child = fork_by(BY_FORK);
     CHECK(child >= 0);
     f->in_child = child == 0;
     f->child = child;
 }
 
-/* By the way that asks no lock. */
+/* On the fast path, which takes no lock. */
 TEST(a_dial_that_finds_an_unfit_one_whose_data_forks_fails_in_the_child,
      "fork: The same where closing an unfit one runs code of the program within a hit")
 {
@@ -1141,7 +1141,7 @@ static int resolve_that_forks(void *user, const char *network, const char *host,
                               vcp_resolved *out)
 {
     forker *f = (forker *)user;
-    pid_t child = split(BY_FORK);
+    pid_t child = fork_by(BY_FORK);
     (void)network;
     (void)host;
     (void)timeout_ms;

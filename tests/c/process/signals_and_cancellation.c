@@ -190,9 +190,8 @@ TEST(a_dial_goes_on_after_a_signal, "signals: A dial retries EINTR and keeps its
 
 TEST(a_wait_goes_on_after_a_signal, "signals: vcp_conn_wait retries EINTR and keeps its deadline")
 {
-    server s = tcp_server();
-    vcp_pool *pool = pool_new(NULL);
-    vcp_conn *conn = borrow(pool, &s);
+    fixture f = fixture_new(NULL);
+    vcp_conn *conn = borrow(f.pool, &f.s);
     int64_t start = now_ms();
     CHECK_EQ(vcp_conn_set_deadline(conn, INTERRUPTED_MS), VCP_OK);
     start_ticking();
@@ -200,8 +199,7 @@ TEST(a_wait_goes_on_after_a_signal, "signals: vcp_conn_wait retries EINTR and ke
     CHECK_TOOK(start, INTERRUPTED_MS);
     stop_ticking();
     give_back(conn);
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-    server_close(&s);
+    FIXTURE_END(&f);
 }
 
 static struct {
@@ -301,24 +299,22 @@ TEST(a_thread_canceled_in_a_dial_leaves_nothing_behind,
 TEST(the_cancel_state_of_the_thread_is_its_own,
      "cancellation: The thread's own cancel state is put back")
 {
-    server s = tcp_server();
-    vcp_pool *pool = pool_new(NULL);
+    fixture f = fixture_new(NULL);
     vcp_conn *conn;
     char byte;
     int old = -1;
     CHECK_EQ(pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL), 0);
-    conn = borrow(pool, &s);
+    conn = borrow(f.pool, &f.s);
     CHECK_EQ(vcp_conn_set_deadline(conn, 10), VCP_OK);
     CHECK_EQ(vcp_conn_read(conn, &byte, 1), VCP_ERR_TIMEOUT);
     give_back(conn);
     CHECK_EQ(pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &old), 0);
     CHECK_EQ(old, PTHREAD_CANCEL_DISABLE);
-    conn = borrow(pool, &s);
+    conn = borrow(f.pool, &f.s);
     CHECK_EQ(vcp_conn_set_deadline(conn, 10), VCP_OK);
     CHECK_EQ(vcp_conn_read(conn, &byte, 1), VCP_ERR_TIMEOUT);
     give_back(conn);
     CHECK_EQ(pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &old), 0);
     CHECK_EQ(old, PTHREAD_CANCEL_ENABLE);
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-    server_close(&s);
+    FIXTURE_END(&f);
 }

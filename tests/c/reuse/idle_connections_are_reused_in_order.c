@@ -77,29 +77,27 @@ static void *dial_and_give_back(void *given)
 TEST(a_thread_keeps_its_order_when_another_has_made_the_destination_anew,
      "reuse: VCP_REUSE_LIFO: a thread takes first what it gave back last itself")
 {
-    server s = tcp_server();
-    vcp_pool *pool = pool_new(NULL);
+    fixture f = fixture_new(NULL);
     site at;
     pthread_t other;
     vcp_conn *first;
     vcp_conn *second;
     int fd;
-    at.pool = pool;
-    at.s = &s;
-    give_back(borrow(pool, &s));
-    CHECK_EQ(vcp_pool_close_idle(pool), VCP_OK);
+    at.pool = f.pool;
+    at.s = &f.s;
+    give_back(borrow(f.pool, &f.s));
+    CHECK_EQ(vcp_pool_close_idle(f.pool), VCP_OK);
     CHECK_EQ(pthread_create(&other, NULL, dial_and_give_back, &at), 0);
     CHECK_EQ(pthread_join(other, NULL), 0);
-    first = borrow(pool, &s);
-    second = borrow(pool, &s);
+    first = borrow(f.pool, &f.s);
+    second = borrow(f.pool, &f.s);
     fd = vcp_conn_raw_fd(first);
     give_back(second);
     give_back(first);
-    first = borrow(pool, &s);
+    first = borrow(f.pool, &f.s);
     CHECK_EQ(vcp_conn_raw_fd(first), fd);
     give_back(first);
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-    server_close(&s);
+    FIXTURE_END(&f);
 }
 
 TEST(fifo_hands_out_what_is_idle_for_longest, "reuse: VCP_REUSE_FIFO: longest idle, first borrowed")
@@ -110,36 +108,32 @@ TEST(fifo_hands_out_what_is_idle_for_longest, "reuse: VCP_REUSE_FIFO: longest id
 
 TEST(fresh_never_reuses, "reuse: VCP_DIAL_FRESH never reuses")
 {
-    server s = tcp_server();
-    vcp_pool *pool = pool_new(NULL);
+    fixture f = fixture_new(NULL);
     vcp_conn *conn;
-    give_back(borrow(pool, &s));
-    conn = borrow_fresh(pool, &s);
+    give_back(borrow(f.pool, &f.s));
+    conn = borrow_fresh(f.pool, &f.s);
     CHECK_EQ(vcp_conn_is_reused(conn), 0);
     CHECK_EQ(vcp_conn_uses(conn), 1);
-    CHECK_EQ(idle_at(pool, &s), 1);
-    CHECK_EQ(vcp_pool_conn_count(pool), 2);
+    CHECK_EQ(idle_at(f.pool, &f.s), 1);
+    CHECK_EQ(vcp_pool_conn_count(f.pool), 2);
     give_back(conn);
-    CHECK_EQ(idle_at(pool, &s), 2);
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-    server_close(&s);
+    CHECK_EQ(idle_at(f.pool, &f.s), 2);
+    FIXTURE_END(&f);
 }
 
 TEST(reuse_only_never_dials, "reuse: VCP_DIAL_REUSE_ONLY never dials: NOT_AVAILABLE")
 {
-    server s = tcp_server();
-    vcp_pool *pool = pool_new(NULL);
+    fixture f = fixture_new(NULL);
     vcp_conn *conn;
-    CHECK_EQ(dial_flags(pool, &s, VCP_DIAL_REUSE_ONLY, &conn), VCP_ERR_NOT_AVAILABLE);
-    CHECK(server_is_quiet(&s));
-    CHECK_EQ(vcp_pool_conn_count(pool), 0);
-    give_back(borrow(pool, &s));
-    CHECK(dial_flags(pool, &s, VCP_DIAL_REUSE_ONLY, &conn) >= 0);
+    CHECK_EQ(dial_flags(f.pool, &f.s, VCP_DIAL_REUSE_ONLY, &conn), VCP_ERR_NOT_AVAILABLE);
+    CHECK(server_is_quiet(&f.s));
+    CHECK_EQ(vcp_pool_conn_count(f.pool), 0);
+    give_back(borrow(f.pool, &f.s));
+    CHECK(dial_flags(f.pool, &f.s, VCP_DIAL_REUSE_ONLY, &conn) >= 0);
     CHECK_EQ(vcp_conn_is_reused(conn), 1);
     give_back(conn);
-    CHECK_EQ(stats_of(pool).dials, 1);
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-    server_close(&s);
+    CHECK_EQ(stats_of(f.pool).dials, 1);
+    FIXTURE_END(&f);
 }
 
 static vcp_conn *borrow_tagged(vcp_pool *pool, const server *s, const char *tag, uint32_t flags)
@@ -152,34 +146,30 @@ static vcp_conn *borrow_tagged(vcp_pool *pool, const server *s, const char *tag,
 
 TEST(tags_keep_connections_apart, "reuse: Connections are reused only within one reuse tag")
 {
-    server s = tcp_server();
-    vcp_pool *pool = pool_new(NULL);
+    fixture f = fixture_new(NULL);
     vcp_conn *conn;
-    give_back(borrow_tagged(pool, &s, "alice", 0));
-    CHECK(borrow_tagged(pool, &s, "bob", VCP_DIAL_REUSE_ONLY) == NULL);
-    CHECK(borrow_tagged(pool, &s, NULL, VCP_DIAL_REUSE_ONLY) == NULL);
-    CHECK(borrow_tagged(pool, &s, "alic", VCP_DIAL_REUSE_ONLY) == NULL);
-    conn = borrow_tagged(pool, &s, "alice", VCP_DIAL_REUSE_ONLY);
+    give_back(borrow_tagged(f.pool, &f.s, "alice", 0));
+    CHECK(borrow_tagged(f.pool, &f.s, "bob", VCP_DIAL_REUSE_ONLY) == NULL);
+    CHECK(borrow_tagged(f.pool, &f.s, NULL, VCP_DIAL_REUSE_ONLY) == NULL);
+    CHECK(borrow_tagged(f.pool, &f.s, "alic", VCP_DIAL_REUSE_ONLY) == NULL);
+    conn = borrow_tagged(f.pool, &f.s, "alice", VCP_DIAL_REUSE_ONLY);
     CHECK(conn != NULL);
     give_back(conn);
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-    server_close(&s);
+    FIXTURE_END(&f);
 }
 
 TEST(no_tag_is_the_empty_tag, "reuse: A NULL tag and the empty tag are one")
 {
-    server s = tcp_server();
-    vcp_pool *pool = pool_new(NULL);
+    fixture f = fixture_new(NULL);
     vcp_conn *conn;
     char text[8] = "x";
-    give_back(borrow_tagged(pool, &s, "", 0));
-    conn = borrow_tagged(pool, &s, NULL, VCP_DIAL_REUSE_ONLY);
+    give_back(borrow_tagged(f.pool, &f.s, "", 0));
+    conn = borrow_tagged(f.pool, &f.s, NULL, VCP_DIAL_REUSE_ONLY);
     CHECK(conn != NULL);
     CHECK_EQ(vcp_conn_reuse_tag(conn, text, sizeof text), 0);
     CHECK_STR(text, "");
     give_back(conn);
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-    server_close(&s);
+    FIXTURE_END(&f);
 }
 
 TEST(idle_count_is_of_all_tags_of_an_address,
@@ -212,16 +202,14 @@ TEST(idle_count_never_resolves_a_name, "reuse: idle_count and get never resolve 
 TEST(networks_keep_connections_apart,
      "reuse: Connections are reused only within one network: tcp and tcp4 are two destinations")
 {
-    server s = tcp_server();
-    vcp_pool *pool = pool_new(NULL);
+    fixture f = fixture_new(NULL);
     vcp_dial_options reuse = dial_options(VCP_DIAL_REUSE_ONLY);
     vcp_conn *conn;
-    give_back(borrow(pool, &s));
-    CHECK_EQ(vcp_pool_idle_count(pool, "tcp4", s.address), 0);
-    CHECK_EQ(vcp_dial_with(pool, "tcp4", s.address, &reuse, &conn), VCP_ERR_NOT_AVAILABLE);
-    CHECK_EQ(idle_at(pool, &s), 1);
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-    server_close(&s);
+    give_back(borrow(f.pool, &f.s));
+    CHECK_EQ(vcp_pool_idle_count(f.pool, "tcp4", f.s.address), 0);
+    CHECK_EQ(vcp_dial_with(f.pool, "tcp4", f.s.address, &reuse, &conn), VCP_ERR_NOT_AVAILABLE);
+    CHECK_EQ(idle_at(f.pool, &f.s), 1);
+    FIXTURE_END(&f);
 }
 
 TEST(two_spellings_of_a_literal_are_one_destination,
@@ -245,40 +233,36 @@ TEST(two_spellings_of_a_literal_are_one_destination,
 
 TEST(a_service_name_and_its_number_are_one_destination, "reuse: :http and :80 are one destination")
 {
-    server s = tcp_server();
-    vcp_pool *pool = pool_new(NULL);
+    fixture f = fixture_new(NULL);
     if (getservbyname("http", "tcp") == NULL) {
         SKIP("no http in services(5)");
     }
-    CHECK_EQ(vcp_pool_put(pool, client_of(&s), "tcp", ":80", NULL), VCP_OK);
-    CHECK_EQ(vcp_pool_idle_count(pool, "tcp", ":http"), 1);
-    CHECK_EQ(vcp_pool_idle_count(pool, "tcp", "127.0.0.1:http"), 1);
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-    server_close(&s);
+    CHECK_EQ(vcp_pool_put(f.pool, client_of(&f.s), "tcp", ":80", NULL), VCP_OK);
+    CHECK_EQ(vcp_pool_idle_count(f.pool, "tcp", ":http"), 1);
+    CHECK_EQ(vcp_pool_idle_count(f.pool, "tcp", "127.0.0.1:http"), 1);
+    FIXTURE_END(&f);
 }
 
 TEST(a_host_name_is_a_destination_of_its_own,
      "reuse: A host name is one destination, apart from the addresses it resolves to")
 {
-    server s = tcp_server();
-    vcp_pool *pool = pool_new(NULL);
+    fixture f = fixture_new(NULL);
     vcp_dial_options reuse = dial_options(VCP_DIAL_REUSE_ONLY);
     vcp_conn *conn;
     char name[64];
     char text[64];
-    snprintf(name, sizeof name, "localhost:%d", s.port);
-    CHECK(vcp_dial(pool, "tcp4", name, &conn) >= 0);
+    snprintf(name, sizeof name, "localhost:%d", f.s.port);
+    CHECK(vcp_dial(f.pool, "tcp4", name, &conn) >= 0);
     CHECK(vcp_conn_remote_address(conn, text, sizeof text) > 0);
-    CHECK_STR(text, s.address);
+    CHECK_STR(text, f.s.address);
     CHECK(vcp_conn_address(conn, text, sizeof text) > 0);
     CHECK_STR(text, name);
     give_back(conn);
-    CHECK_EQ(vcp_pool_idle_count(pool, "tcp4", name), 1);
-    CHECK_EQ(vcp_pool_idle_count(pool, "tcp4", s.address), 0);
-    CHECK(vcp_dial_with(pool, "tcp4", name, &reuse, &conn) >= 0);
+    CHECK_EQ(vcp_pool_idle_count(f.pool, "tcp4", name), 1);
+    CHECK_EQ(vcp_pool_idle_count(f.pool, "tcp4", f.s.address), 0);
+    CHECK(vcp_dial_with(f.pool, "tcp4", name, &reuse, &conn) >= 0);
     give_back(conn);
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-    server_close(&s);
+    FIXTURE_END(&f);
 }
 
 TEST(a_full_shelf_closes_what_is_being_given_back,

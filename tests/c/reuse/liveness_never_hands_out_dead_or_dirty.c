@@ -251,14 +251,12 @@ TEST(a_connection_may_be_stricter_than_its_pool,
 TEST(an_unknown_mode_of_a_connection_is_refused,
      "liveness: vcp_conn_set_liveness of an unknown mode is INVALID_ARGUMENT")
 {
-    server s = tcp_server();
-    vcp_pool *pool = pool_new(NULL);
-    vcp_conn *conn = borrow(pool, &s);
+    fixture f = fixture_new(NULL);
+    vcp_conn *conn = borrow(f.pool, &f.s);
     CHECK_EQ(vcp_conn_set_liveness(conn, 3), VCP_ERR_INVALID_ARGUMENT);
     CHECK_EQ(vcp_conn_set_liveness(conn, -1), VCP_ERR_INVALID_ARGUMENT);
     give_back(conn);
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-    server_close(&s);
+    FIXTURE_END(&f);
 }
 
 /* One idle UDP connection; `to` gets the address at which it can be reached. */

@@ -81,25 +81,22 @@ TEST(at_the_limit_the_dead_make_room, "restarts: The same at max_conns: the dead
 TEST(in_1000_restarts_no_dead_connection_is_handed_out,
      "restarts: 1,000 restarts of a server: no dead connection is handed out")
 {
-    server s = tcp_server();
-    vcp_pool *pool = pool_new(NULL);
+    fixture f = fixture_new(NULL);
     int restarts = slowness() > 1 ? 100 : 1000;
     int i;
     for (i = 0; i < restarts; i++) {
         int peers[3];
         int peer;
         vcp_conn *conn;
-        fill(pool, &s, peers, 3);
+        fill(f.pool, &f.s, peers, 3);
         kill_all(peers, 3);
-        conn = borrow(pool, &s);
+        conn = borrow(f.pool, &f.s);
         CHECK_EQ(vcp_conn_is_reused(conn), 0);
-        peer = server_accept(&s);
+        peer = server_accept(&f.s);
         CHECK_EQ(vcp_conn_discard(conn), VCP_OK);
         give_back(conn);
         close(peer);
-        EVENTUALLY(idle_at(pool, &s) == 0, 1000);
+        EVENTUALLY(idle_at(f.pool, &f.s) == 0, 1000);
     }
-    CHECK_STATS_ADD_UP(pool);
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-    server_close(&s);
+    FIXTURE_END(&f);
 }

@@ -41,6 +41,7 @@
 #include "process_counts.h"
 #include "servers.h"
 #include "pools.h"
+#include "fixture.h"
 #include "test.h"
 
 #endif

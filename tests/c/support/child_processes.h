@@ -9,7 +9,7 @@
 
 #include <sys/syscall.h>
 
-typedef enum way { BY_FORK, BY_UNDERSCORE_FORK, BY_CLONE } way;
+typedef enum fork_kind { BY_FORK, BY_UNDERSCORE_FORK, BY_CLONE } fork_kind;
 
 /* Every other thread of the process sleeps now. */
 static inline int others_sleep(void)
@@ -52,7 +52,7 @@ static inline int others_sleep_for_a_while(void)
  * usable in the child for the first alone: for the others no thread may be inside malloc, as one is
  * that starts or ends.
  */
-static inline pid_t split(way how)
+static inline pid_t fork_by(fork_kind how)
 {
     fflush(stdout);
     if (how == BY_FORK)
@@ -76,9 +76,10 @@ static inline void child_ends(void)
 }
 
 /* Runs `body` in a child, which is killed by SIGALRM if it takes longer than so many seconds. */
-static inline pid_t child_that(way how, unsigned seconds, void (*body)(void *), void *argument)
+static inline pid_t child_that(fork_kind how, unsigned seconds, void (*body)(void *),
+                               void *argument)
 {
-    pid_t child = split(how);
+    pid_t child = fork_by(how);
     CHECK(child >= 0);
     if (child == 0) {
         signal(SIGALRM, SIG_DFL);

@@ -9,10 +9,10 @@
 
 #include <sys/syscall.h>
 
-#define CROWD_MOST 64
+#define DIALERS_MOST 64
 
 /* One thread and its one dial. */
-typedef struct member {
+typedef struct dialer {
     vcp_pool *pool;
     const char *network;
     char address[160];
@@ -28,16 +28,16 @@ typedef struct member {
     int32_t phase;
     vcp_conn *conn;
     char error[512];
-} member;
+} dialer;
 
-typedef struct crowd {
+typedef struct dialers {
     int count;
-    member all[CROWD_MOST];
-} crowd;
+    dialer all[DIALERS_MOST];
+} dialers;
 
-static inline void *member_dials(void *argument)
+static inline void *dialer_dials(void *argument)
 {
-    member *m = (member *)argument;
+    dialer *m = (dialer *)argument;
     vcp_dial_options d = dial_options(0);
     int64_t ended;
     d.timeout_ms = m->timeout_ms;
@@ -57,9 +57,9 @@ static inline void *member_dials(void *argument)
 }
 
 /* A dial of tcp that has not begun; the fields may still be changed. */
-static inline member member_of(vcp_pool *pool, const char *address)
+static inline dialer dialer_of(vcp_pool *pool, const char *address)
 {
-    member m;
+    dialer m;
     memset(&m, 0, sizeof m);
     m.pool = pool;
     m.network = "tcp";
@@ -68,31 +68,31 @@ static inline member member_of(vcp_pool *pool, const char *address)
     return m;
 }
 
-static inline void member_starts(member *m)
+static inline void dialer_start(dialer *m)
 {
-    CHECK_EQ(pthread_create(&m->thread, NULL, member_dials, m), 0);
+    CHECK_EQ(pthread_create(&m->thread, NULL, dialer_dials, m), 0);
 }
 
 /* Its dial has returned. */
-static inline int member_is_back(const member *m)
+static inline int dialer_has_returned(const dialer *m)
 {
     return __atomic_load_n(&m->ended, __ATOMIC_ACQUIRE) != 0;
 }
 
-static inline void member_ends(member *m)
+static inline void dialer_join(dialer *m)
 {
     CHECK_EQ(pthread_join(m->thread, NULL), 0);
 }
 
 /*
- * All of them dial what `like` dials; a %d in its address becomes the member's number, counted from
+ * All of them dial what `like` dials; a %d in its address becomes the dialer's number, counted from
  * `first`.
  */
-static inline void crowd_starts(crowd *c, int count, const member *like, int first)
+static inline void dialers_start(dialers *c, int count, const dialer *like, int first)
 {
     const char *number = strstr(like->address, "%d");
     int i;
-    CHECK(count <= CROWD_MOST);
+    CHECK(count <= DIALERS_MOST);
     c->count = count;
     for (i = 0; i < count; i++) {
         c->all[i] = *like;
@@ -101,18 +101,18 @@ static inline void crowd_starts(crowd *c, int count, const member *like, int fir
                      (int)(number - like->address), like->address, first + i, number + 2);
     }
     for (i = 0; i < count; i++)
-        member_starts(&c->all[i]);
+        dialer_start(&c->all[i]);
 }
 
-static inline void crowd_ends(crowd *c)
+static inline void dialers_join(dialers *c)
 {
     int i;
     for (i = 0; i < c->count; i++)
-        member_ends(&c->all[i]);
+        dialer_join(&c->all[i]);
 }
 
 /* The thread sleeps in poll(2) now: whatever its dial has to do before, it has done. */
-static inline int member_sleeps(const member *m)
+static inline int dialer_sleeps(const dialer *m)
 {
     pid_t tid = __atomic_load_n(&m->tid, __ATOMIC_ACQUIRE);
     char path[64];
@@ -134,11 +134,11 @@ static inline int member_sleeps(const member *m)
     return call == SYS_ppoll;
 }
 
-static inline int crowd_sleeps(const crowd *c)
+static inline int dialers_sleep(const dialers *c)
 {
     int i;
     for (i = 0; i < c->count; i++)
-        if (!member_sleeps(&c->all[i]))
+        if (!dialer_sleeps(&c->all[i]))
             return 0;
     return 1;
 }
@@ -159,8 +159,8 @@ static inline void *naps(void *argument)
  */
 static inline int64_t lateness_of(int count, int64_t ms)
 {
-    pthread_t napping[CROWD_MOST];
-    int64_t late[CROWD_MOST];
+    pthread_t napping[DIALERS_MOST];
+    int64_t late[DIALERS_MOST];
     int64_t latest = 0;
     int i;
     for (i = 0; i < count; i++) {

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "clock.h"
@@ -30,6 +31,21 @@ static inline int entries_of(const char *path)
 static inline int open_fds(void)
 {
     return entries_of("/proc/self/fd") - 1; /* opendir's own */
+}
+
+/* Of them, those that are sockets: the library's own descriptors are none. */
+static inline int open_sockets(void)
+{
+    int count = 0;
+    DIR *directory = opendir("/proc/self/fd");
+    struct dirent *entry;
+    CHECK(directory != NULL);
+    while ((entry = readdir(directory)) != NULL) {
+        struct stat status;
+        count += fstat(atoi(entry->d_name), &status) == 0 && S_ISSOCK(status.st_mode);
+    }
+    closedir(directory);
+    return count;
 }
 
 static inline int threads(void)

@@ -11,7 +11,7 @@
 #include <stdarg.h>
 #include <sys/syscall.h>
 
-/* Borrowed for at least the third time by this thread, so by the short way. */
+/* Borrowed for at least the third time by this thread, so on the fast path. */
 static vcp_conn *borrow_again(vcp_pool *pool, const server *s)
 {
     int i;
@@ -491,7 +491,7 @@ TEST(a_child_takes_nothing_of_its_parents,
     child = fork();
     CHECK(child >= 0);
     if (child == 0) {
-        /* Idle in the parent, and the first call here is the short way's. */
+        /* Idle in the parent, and the first call here takes the fast path. */
         conn = borrow(pool, &s);
         CHECK_EQ(vcp_conn_is_reused(conn), 0);
         give_back(conn);
@@ -669,17 +669,15 @@ TEST(only_what_is_borrowed_is_looked_at,
      "fast path: The library looks at no descriptor that is not its own at that moment: another "
      "socket's pending error stays")
 {
-    server s = tcp_server();
-    vcp_pool *pool = pool_new(NULL);
+    fixture f = fixture_new(NULL);
     vcp_conn *conn;
-    give_back(borrow_again(pool, &s));
+    give_back(borrow_again(f.pool, &f.s));
     borrowed_at_peek = 7;
-    asked_at_peek = pool;
-    conn = borrow(pool, &s);
+    asked_at_peek = f.pool;
+    conn = borrow(f.pool, &f.s);
     CHECK_EQ(borrowed_at_peek, 1);
     give_back(conn);
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-    server_close(&s);
+    FIXTURE_END(&f);
 }
 
 BEFORE_THE_TESTS(char **argv)

@@ -100,7 +100,7 @@ static watcher watcher_of(server s)
                          -1, 0);
     CHECK(w.saw != MAP_FAILED);
     w.saw->parent = getpid();
-    w.process = split(BY_FORK);
+    w.process = fork_by(BY_FORK);
     CHECK(w.process >= 0);
     if (w.process == 0) {
         CHECK_EQ(prctl(PR_SET_PDEATHSIG, SIGKILL), 0);
