@@ -45,19 +45,19 @@ uint64_t now_ns(void)
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-uint64_t time_of(void (*cycles)(uint64_t count), uint64_t count)
+uint64_t time_of(void (*run)(uint64_t count), uint64_t count)
 {
     uint64_t start = now_ns();
-    cycles(count);
+    run(count);
     return now_ns() - start;
 }
 
-int answer_told_runs(const char *(*cycles)(uint64_t count))
+int answer_told_runs(const char *(*run)(uint64_t count))
 {
     uint64_t count;
     while (scanf(" run %" SCNu64, &count) == 1) {
         alarm(LONGEST_RUN_S);
-        const char *answer = cycles(count);
+        const char *answer = run(count);
         alarm(0);
         if (printf("%s\n", answer) < 0 || fflush(stdout) != 0)
             fail("standard output");
@@ -74,9 +74,9 @@ static const char *told_time(uint64_t count)
     return text;
 }
 
-int answer_timed_runs(uint64_t (*cycles)(uint64_t count))
+int answer_timed_runs(uint64_t (*run)(uint64_t count))
 {
-    timed = cycles;
+    timed = run;
     return answer_told_runs(told_time);
 }
 
@@ -87,9 +87,9 @@ static uint64_t time_of_untimed(uint64_t count)
     return time_of(untimed, count);
 }
 
-int answer_runs(void (*cycles)(uint64_t count))
+int answer_runs(void (*run)(uint64_t count))
 {
-    untimed = cycles;
+    untimed = run;
     return answer_timed_runs(time_of_untimed);
 }
 
@@ -99,15 +99,16 @@ static uint64_t time_of_kept(uint64_t count)
 {
     uint64_t before = connects, took = time_of(untimed, count);
     if (connects != before) {
-        fprintf(stderr, "%" PRIu64 " of %" PRIu64 " cycles made a connection\n", connects - before, count);
+        fprintf(stderr, "%" PRIu64 " of %" PRIu64 " cycles made a connection\n", connects - before,
+                count);
         exit(EXIT_FAILURE);
     }
     return took;
 }
 
-int answer_kept_runs(void (*cycles)(uint64_t count))
+int answer_kept_runs(void (*run)(uint64_t count))
 {
-    untimed = cycles;
+    untimed = run;
     return answer_timed_runs(time_of_kept);
 }
 
@@ -124,6 +125,19 @@ struct sockaddr_in sockaddr_of(const char *address)
         fail(address);
     name.sin_port = htons((uint16_t)atoi(colon + 1));
     return name;
+}
+
+int listen_on_loopback(struct sockaddr_in *name, int backlog)
+{
+    int yes = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    socklen_t length = sizeof *name;
+    name->sin_family = AF_INET;
+    name->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes) < 0
+        || bind(fd, (struct sockaddr *)name, sizeof *name) < 0 || listen(fd, backlog) < 0
+        || getsockname(fd, (struct sockaddr *)name, &length) < 0)
+        fail("listen");
+    return fd;
 }
 
 int connect_to(const char *address)

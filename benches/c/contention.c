@@ -65,14 +65,15 @@ static void report(member *members)
             sum += one->waits[i];
         if (one->count > 0) {
             qsort(one->waits, one->count, sizeof *one->waits, by_size);
-            uint64_t of_this = one->waits[(one->count - 1) * 99 / 100], last = one->waits[one->count - 1];
+            uint64_t of_this = one->waits[(one->count - 1) * 99 / 100];
+            uint64_t last = one->waits[one->count - 1];
             p99 = of_this > p99 ? of_this : p99;
             longest = last > longest ? last : longest;
         }
         free(one->waits);
     }
-    printf("%" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 "\n", least, most, p99, longest,
-           count > 0 ? sum / count : 0);
+    printf("%" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 "\n", least, most, p99,
+           longest, count > 0 ? sum / count : 0);
     if (fflush(stdout) != 0)
         fail("standard output");
 }

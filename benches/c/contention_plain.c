@@ -1,4 +1,7 @@
-/* The contention over a bare list: connections and waiters, first come, first served. No pool: no key, no limit, no count, no timeout. */
+/*
+ * The contention over a bare list: connections and waiters, first come, first served. No pool: no
+ * key, no limit, no count, no timeout.
+ */
 #define _GNU_SOURCE
 #include "bench.h"
 #include "contention.h"

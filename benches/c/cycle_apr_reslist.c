@@ -1,6 +1,7 @@
 /*
- * The cycle over apr_reslist (APR-util): no key, no check, up to 8 idle, as libvconnpool's default; AMOUNT are. "expiring": what
- * is idle for 90 s goes, as libvconnpool's default; "for-ever": nothing does, which spares it the clock; "threads": expiring, on threads.
+ * The cycle over apr_reslist (APR-util): no key, no check, up to 8 idle, as libvconnpool's default;
+ * AMOUNT are. "expiring": what is idle for 90 s goes, as libvconnpool's default; "for-ever":
+ * nothing does, which spares it the clock; "threads": expiring, on threads.
  */
 #include "bench.h"
 #include "reslist.h"
@@ -24,7 +25,8 @@ static void cycles(uint64_t count)
 int main(int argc, char **argv)
 {
     static const char *const variants[] = {"expiring", "for-ever", "threads", NULL};
-    const apr_interval_time_t expiring = apr_time_from_sec(IDLE_S), lives[] = {expiring, 0, expiring};
+    const apr_interval_time_t expiring = apr_time_from_sec(IDLE_S);
+    const apr_interval_time_t lives[] = {expiring, 0, expiring};
     int variant = variant_of(argc, argv, variants);
     list = new_reslist(argv[1], MOST_IDLE, lives[variant]);
     fill_reslist(list, amount_of(argv));

@@ -1,9 +1,12 @@
 /*
- * libcurl's connection cache. It is reached by whole transfers alone (a CONNECT_ONLY handle keeps its connection and gives it back
- * to nobody), so a cycle is the time of one HTTP request over the cached connection less that of the same bytes sent and received bare. What
- * remains is the cache with its own look at the connection, and libcurl's work on a request: no figure of the cache alone.
+ * libcurl's connection cache. It is reached by whole transfers alone (a CONNECT_ONLY handle keeps
+ * its connection and gives it back to nobody), so a cycle is the time of one HTTP request over the
+ * cached connection less that of the same bytes sent and received bare. What remains is the cache
+ * with its own look at the connection, and libcurl's work on a request: no figure of the cache
+ * alone.
  *
- * Client and server are the two ends of one TCP connection in one thread, and the answer is there when it is read: nothing ever waits.
+ * Client and server are the two ends of one TCP connection in one thread, and the answer is there
+ * when it is read: nothing ever waits.
  */
 #include "bench.h"
 
@@ -26,17 +29,6 @@ static void must(CURLcode code)
 {
     if (code != CURLE_OK)
         fail(curl_easy_strerror(code));
-}
-
-static int listen_somewhere(void)
-{
-    struct sockaddr_in name = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
-    socklen_t length = sizeof name;
-    listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (listener < 0 || bind(listener, (struct sockaddr *)&name, sizeof name) < 0 || listen(listener, 1) < 0
-        || getsockname(listener, (struct sockaddr *)&name, &length) < 0)
-        fail("listen");
-    return ntohs(name.sin_port);
 }
 
 static void put_answer(void)
@@ -103,12 +95,14 @@ static uint64_t cycles(uint64_t count)
 int main(int argc, char **argv)
 {
     static const char *const variants[] = {"request", NULL};
+    struct sockaddr_in name = {0};
     char url[32];
     variant_of(argc, argv, variants);
     curl = curl_easy_init();
     if (curl == NULL)
         fail("curl_easy_init");
-    snprintf(url, sizeof url, "http://127.0.0.1:%d/", listen_somewhere());
+    listener = listen_on_loopback(&name, 1);
+    snprintf(url, sizeof url, "http://127.0.0.1:%d/", ntohs(name.sin_port));
     must(curl_easy_setopt(curl, CURLOPT_URL, url));
     must(curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L));
     must(curl_easy_setopt(curl, CURLOPT_PREREQFUNCTION, answer_ahead));

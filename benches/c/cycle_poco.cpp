@@ -41,7 +41,7 @@ Conn *take()
     return conn;
 }
 
-void cycles(uint64_t count)
+void borrow_and_return(uint64_t count)
 {
     while (count-- > 0)
         pool->returnObject(take());
@@ -65,5 +65,5 @@ int main(int argc, char **argv)
     Pool whole(Factory(argv[1]), most_idle, most_idle);
     pool = &whole;
     fill_pool(amount_of(argv));
-    return answer_kept_runs(cycles);
+    return answer_kept_runs(borrow_and_return);
 }

@@ -1,4 +1,7 @@
-/* The cycle: one of AMOUNT idle connections of one destination is borrowed and given back. "threads": WATCH, on threads. */
+/*
+ * The cycle: one of AMOUNT idle connections of one destination is borrowed and given back.
+ * "threads": WATCH, on threads.
+ */
 #include "bench.h"
 #include "pool.h"
 #include "threads.h"
@@ -18,10 +21,9 @@ static void cycles(uint64_t count)
 int main(int argc, char **argv)
 {
     static const char *const variants[] = {"strict", "watch", "threads", NULL};
-    static const int32_t livenesses[] = {VCP_LIVENESS_STRICT, VCP_LIVENESS_WATCH, VCP_LIVENESS_WATCH};
     int variant = variant_of(argc, argv, variants);
     vcp_pool_options options = pool_options();
-    options.liveness = livenesses[variant];
+    options.liveness = variant == 0 ? VCP_LIVENESS_STRICT : VCP_LIVENESS_WATCH;
     keep_at_least(&options, amount_of(argv));
     pool = new_pool(&options);
     address = argv[1];

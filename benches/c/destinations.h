@@ -11,8 +11,9 @@ extern char destinations[VISITS][DESTINATION_SIZE];
 extern uint16_t visits[VISITS];
 
 /*
- * Writes "127.1.x.y:port" for the port of "127.0.0.1:port", so many times, and draws VISITS of them: the same ones in every
- * program, before anything is timed. The server listens on all addresses of loopback.
+ * Writes "127.1.x.y:port" for the port of "127.0.0.1:port", so many times, and draws VISITS of
+ * them: the same ones in every program, before anything is timed. The server listens on all
+ * addresses of loopback.
  */
 void make_destinations(const char *address, uint32_t count);
 

@@ -1,8 +1,10 @@
 /*
- * The floor of a cycle over AMOUNT destinations: a hash map from the text to an object of the destination, and a second object, the
- * connection's; both are read and written, at the take and at the give-back, by calls that are not inlined. The text is hashed and
- * compared as a caller passes it, NUL-terminated. No lock, no atomic, no clock, no handle, no descriptor: nothing but what a keyed pool
- * cannot do without. Open addressing at most half full, eight bytes of hash in the table; each object a cache line of its own.
+ * The floor of a cycle over AMOUNT destinations: a hash map from the text to an object of the
+ * destination, and a second object, the connection's; both are read and written, at the take and at
+ * the give-back, by calls that are not inlined. The text is hashed and compared as a caller passes
+ * it, NUL-terminated. No lock, no atomic, no clock, no handle, no descriptor: nothing but what a
+ * keyed pool cannot do without. Open addressing at most half full, eight bytes of hash in the
+ * table; each object a cache line of its own.
  */
 #include "bench.h"
 #include "destinations.h"
@@ -34,13 +36,17 @@ static node nodes[VISITS];
 static entry table[ROOM];
 static size_t mask;
 
-/* Eight bytes at a time, each by one folded multiplication, as the fast hashes of today do it; the last eight may overlap. */
+/*
+ * Eight bytes at a time, each by one folded multiplication, as the fast hashes of today do it; the
+ * last eight may overlap.
+ */
 static uint64_t hash_of(const char *text, size_t length)
 {
     uint64_t hash = length, word;
     for (size_t at = 0; at < length; at += sizeof word) {
         memcpy(&word, text + (length - at < sizeof word ? length - sizeof word : at), sizeof word);
-        __uint128_t product = (__uint128_t)(hash ^ word ^ 0x9e3779b97f4a7c15u) * 0xa0761d6478bd642fu;
+        uint64_t mixed = hash ^ word ^ 0x9e3779b97f4a7c15u;
+        __uint128_t product = (__uint128_t)mixed * 0xa0761d6478bd642fu;
         hash = (uint64_t)product ^ (uint64_t)(product >> 64);
     }
     return hash;
@@ -52,7 +58,8 @@ static entry *entry_of(const char *text, uint64_t *hash)
     size_t length = strlen(text);
     *hash = hash_of(text, length);
     size_t at = *hash & mask;
-    while (table[at].node != NULL && (table[at].hash != *hash || memcmp(table[at].node->text, text, length + 1) != 0))
+    while (table[at].node != NULL
+           && (table[at].hash != *hash || memcmp(table[at].node->text, text, length + 1) != 0))
         at = (at + 1) & mask;
     return &table[at];
 }

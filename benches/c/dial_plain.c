@@ -1,4 +1,7 @@
-/* A fresh connection, a 64-byte echo over it and its close, as a C program does that without any library. */
+/*
+ * A fresh connection, a 64-byte echo over it and its close, as a C program does that without any
+ * library.
+ */
 #include "bench.h"
 
 #include <errno.h>
@@ -46,7 +49,10 @@ static void with_options(uint64_t count)
     }
 }
 
-/* With all system calls that the library makes for a dial that can be given up, and for what it promises of the connection. */
+/*
+ * With all system calls that the library makes for a dial that can be given up, and for what it
+ * promises of the connection.
+ */
 static void with_calls(uint64_t count)
 {
     struct sockaddr_in peer = sockaddr_of(address);
@@ -54,7 +60,8 @@ static void with_calls(uint64_t count)
         struct sockaddr_in own;
         struct stat file;
         socklen_t length = sizeof own;
-        int blocking = 0, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_TCP);
+        int blocking = 0;
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_TCP);
         if (fd < 0 || fstat(fd, &file) < 0)
             fail("socket");
         set_options(fd);
@@ -62,7 +69,8 @@ static void with_calls(uint64_t count)
             fail("connect");
         if (connect(fd, (struct sockaddr *)&peer, sizeof peer) < 0)
             fail("the peer has not answered at once");
-        if (getsockname(fd, (struct sockaddr *)&own, &length) < 0 || ioctl(fd, FIONBIO, &blocking) < 0)
+        if (getsockname(fd, (struct sockaddr *)&own, &length) < 0
+            || ioctl(fd, FIONBIO, &blocking) < 0)
             fail("a connected socket");
         echo_over(fd);
         close(fd);

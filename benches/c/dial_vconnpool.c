@@ -5,25 +5,13 @@
 static vcp_pool *pool;
 static const char *address;
 
-static void echo_by_calls(vcp_conn *conn)
-{
-    char bytes[ECHO_SIZE] = {0};
-    must(vcp_conn_write(conn, bytes, ECHO_SIZE));
-    for (size_t got = 0; got < ECHO_SIZE;) {
-        int64_t count = must(vcp_conn_read(conn, bytes + got, ECHO_SIZE - got));
-        if (count == 0)
-            fail("end of stream");
-        got += (size_t)count;
-    }
-}
-
 /* The echo by vcp_conn_write and vcp_conn_read. */
 static void by_calls(uint64_t count)
 {
     while (count-- > 0) {
         vcp_conn *conn;
         must(vcp_dial(pool, "tcp", address, &conn));
-        echo_by_calls(conn);
+        echo_over_conn(conn);
         must(vcp_conn_close(conn));
     }
 }

@@ -1,10 +1,13 @@
 /*
- * The other end of every connection: one process, one thread, epoll. Prints its address and ends with its standard input.
+ * The other end of every connection: one process, one thread, epoll. Prints its address and ends
+ * with its standard input.
  *
- * It answers a client's end of stream with a reset (SO_LINGER 0), which spares the client's port its TIME_WAIT: a run of some
- * ten thousand dials would otherwise use up the local ports, and measure the kernel's search for a free one.
+ * It answers a client's end of stream with a reset (SO_LINGER 0), which spares the client's port
+ * its TIME_WAIT: a run of some ten thousand dials would otherwise use up the local ports, and
+ * measure the kernel's search for a free one.
  *
- * It listens on all addresses of the loopback device, and of no other: to a client that is as many destinations as it likes.
+ * It listens on all addresses of the loopback device, and of no other: to a client that is as many
+ * destinations as it likes.
  */
 #define _GNU_SOURCE
 #include "bench.h"
@@ -18,7 +21,7 @@
 
 enum { BACKLOG = 4096, EVENTS = 64 };
 
-static int listen_on_loopback(void)
+static int listen_on_device(void)
 {
     struct sockaddr_in name = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_ANY)}};
     struct linger reset = {.l_onoff = 1, .l_linger = 0}; /* accepted sockets inherit it */
@@ -62,7 +65,7 @@ static void answer(int fd)
 int main(void)
 {
     struct epoll_event events[EVENTS];
-    int epoll = epoll_create1(EPOLL_CLOEXEC), listener = listen_on_loopback();
+    int epoll = epoll_create1(EPOLL_CLOEXEC), listener = listen_on_device();
     if (epoll < 0)
         fail("epoll_create1");
     watch(epoll, listener);

@@ -1,7 +1,9 @@
 /*
- * AMOUNT idle connections in "one" destination or "many", and nothing happens: "run MS" waits so many milliseconds and is answered
- * with two numbers: how often the library's background thread slept and woke up meanwhile (its voluntary context switches), and the
- * nanoseconds of CPU that it took. No expiry is armed. What the pool arms after a give-back is over before the first run begins.
+ * AMOUNT idle connections in "one" destination or "many", and nothing happens: "run MS" waits so
+ * many milliseconds and is answered with two numbers: how often the library's background thread
+ * slept and woke up meanwhile (its voluntary context switches), and the nanoseconds of CPU that it
+ * took. No expiry is armed. What the pool arms after a give-back is over before the first run
+ * begins.
  */
 #include "bench.h"
 #include "destinations.h"
@@ -82,7 +84,8 @@ static const char *work_meanwhile(uint64_t milliseconds)
     work after = work_so_far();
     if (stats_of(pool).idle != amount)
         fail("the pool does not keep what it was given");
-    snprintf(answer, sizeof answer, "%" PRIu64 " %" PRIu64, after.sleeps - before.sleeps, after.cpu_ns - before.cpu_ns);
+    snprintf(answer, sizeof answer, "%" PRIu64 " %" PRIu64, after.sleeps - before.sleeps,
+             after.cpu_ns - before.cpu_ns);
     return answer;
 }
 

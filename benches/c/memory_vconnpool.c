@@ -1,7 +1,8 @@
 /*
- * The memory of idle connections: the growth of the resident set (statm of proc(5)) when N connected sockets are put into the pool,
- * "one" destination or "many". "run N" is answered with bytes, once, N up to AMOUNT. The sockets are open before, and one was put before: what is
- * counted is theirs alone. Their peers' ends are the server's.
+ * The memory of idle connections: AMOUNT connected sockets are put into the pool, into "one"
+ * destination or "many", and "run N" is answered, once, with the growth of the resident set (statm
+ * of proc(5)) in bytes over the last N of them. So what the pool needs in any case is not counted,
+ * nor are the sockets, which are open before, nor their peers' ends, which are the server's.
  */
 #include "bench.h"
 #include "destinations.h"
@@ -31,19 +32,19 @@ static void put(uint64_t i)
     must(vcp_pool_put(pool, fds[i], "tcp", addresses[i], NULL));
 }
 
-/* The last socket is the one that is put first. */
 static uint64_t growth(uint64_t count)
 {
     if (count >= most)
-        fail("more than AMOUNT");
-    for (uint64_t i = 0; i <= count; i++)
+        fail("AMOUNT or more");
+    for (uint32_t i = 0; i < most; i++)
         fds[i] = connect_to(addresses[i]);
-    put(count);
+    for (uint64_t i = 0; i < most - count; i++)
+        put(i);
     uint64_t before = resident();
-    for (uint64_t i = 0; i < count; i++)
+    for (uint64_t i = most - count; i < most; i++)
         put(i);
     uint64_t after = resident();
-    if (stats_of(pool).idle != count + 1)
+    if (stats_of(pool).idle != most)
         fail("the pool does not keep what it was given");
     return after - before;
 }
@@ -52,7 +53,7 @@ int main(int argc, char **argv)
 {
     static const char *const variants[] = {"one", "many", NULL};
     int is_many = variant_of(argc, argv, variants);
-    most = amount_of(argv) + 1;
+    most = amount_of(argv);
     vcp_pool_options options = pool_options();
     keep_at_least(&options, most);
     pool = new_pool(&options);

@@ -1,4 +1,7 @@
-/* One recv(MSG_PEEK | MSG_DONTWAIT) on an idle connection: what looking at it costs without any pool. */
+/*
+ * One recv(MSG_PEEK | MSG_DONTWAIT) on an idle connection: what looking at it costs without any
+ * pool.
+ */
 #include "bench.h"
 
 #include <errno.h>

@@ -66,6 +66,18 @@ void fill(vcp_pool *pool, const char *address, uint32_t count)
         fail("the pool does not keep what it was given");
 }
 
+void echo_over_conn(vcp_conn *conn)
+{
+    char bytes[ECHO_SIZE] = {0};
+    must(vcp_conn_write(conn, bytes, ECHO_SIZE));
+    for (size_t got = 0; got < ECHO_SIZE;) {
+        int64_t count = must(vcp_conn_read(conn, bytes + got, ECHO_SIZE - got));
+        if (count == 0)
+            fail("end of stream");
+        got += (size_t)count;
+    }
+}
+
 static vcp_pool *hit;
 static void (*cycles_of_hits)(uint64_t count);
 
@@ -76,7 +88,8 @@ static uint64_t time_of_hits(uint64_t count)
     vcp_stats after = stats_of(hit);
     uint64_t reuses = after.reuses - before.reuses, dials = after.dials - before.dials;
     if (reuses != count || dials != 0) {
-        fprintf(stderr, "%" PRIu64 " cycles were %" PRIu64 " hits and %" PRIu64 " dials\n", count, reuses, dials);
+        fprintf(stderr, "%" PRIu64 " cycles were %" PRIu64 " hits and %" PRIu64 " dials\n", count,
+                reuses, dials);
         exit(EXIT_FAILURE);
     }
     return took;

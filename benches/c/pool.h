@@ -23,10 +23,19 @@ vcp_pool *new_pool(const vcp_pool_options *options);
 /* The pool's numbers as they are now. */
 vcp_stats stats_of(vcp_pool *pool);
 
-/* Dials so many connections to the address, gives all of them back, and ends the program unless the pool keeps them. */
+/*
+ * Dials so many connections to the address, gives all of them back, and ends the program unless the
+ * pool keeps them.
+ */
 void fill(vcp_pool *pool, const char *address, uint32_t count);
 
-/* As answer_runs; ends the program unless every cycle borrowed one idle connection and none was dialed. */
+/* As echo_over, by vcp_conn_write and vcp_conn_read. */
+void echo_over_conn(vcp_conn *conn);
+
+/*
+ * As answer_runs; ends the program unless every cycle borrowed one idle connection and none was
+ * dialed.
+ */
 int answer_hits(vcp_pool *pool, void (*cycles)(uint64_t count));
 
 #endif

@@ -5,7 +5,10 @@
 #include <apr_reslist.h>
 #include <stdint.h>
 
-/* A list of at most so many connections (each an int *) to the address, idle ones included; life 0: they live for ever. */
+/*
+ * A list of at most so many connections (each an int *) to the address, idle ones included; life 0:
+ * they live for ever.
+ */
 apr_reslist_t *new_reslist(char *address, int most, apr_interval_time_t life);
 
 /* Opens so many connections and gives them back. */

@@ -1,6 +1,7 @@
 /*
- * A server restarts while 500 connections to it are idle; the time is that of the first dial afterwards. "borrow": the pool holds
- * the dead ones; "fresh": it holds none, the 500 are plain sockets. The server is this program's own: listening is all it does.
+ * A server restarts while 500 connections to it are idle; the time is that of the first dial
+ * afterwards. "borrow": the pool holds the dead ones; "fresh": it holds none, the 500 are plain
+ * sockets. The server is this program's own: listening is all it does.
  */
 #include "bench.h"
 #include "pool.h"
@@ -15,20 +16,9 @@ enum { IDLE = 500 };
 
 static bool is_fresh;
 static vcp_pool *pool;
-static struct sockaddr_in name = {.sin_family = AF_INET};
+static struct sockaddr_in name;
 static char address[32];
 static int listener;
-
-static void start_server(void)
-{
-    int yes = 1;
-    socklen_t length = sizeof name;
-    listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (listener < 0 || setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes) < 0
-        || bind(listener, (struct sockaddr *)&name, sizeof name) < 0 || listen(listener, 2 * IDLE) < 0
-        || getsockname(listener, (struct sockaddr *)&name, &length) < 0)
-        fail("listen");
-}
 
 /* The server ends and is there again: each of its connections has ended. */
 static void restart(const int *accepted)
@@ -36,7 +26,7 @@ static void restart(const int *accepted)
     for (int i = 0; i < IDLE; i++)
         close(accepted[i]);
     close(listener);
-    start_server();
+    listener = listen_on_loopback(&name, 2 * IDLE);
 }
 
 static uint64_t timed_dial(void)
@@ -91,8 +81,7 @@ int main(int argc, char **argv)
     is_fresh = variant_of(argc, argv, variants) == 1;
     options.max_idle_per_address = IDLE;
     pool = new_pool(&options);
-    name.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    start_server();
+    listener = listen_on_loopback(&name, 2 * IDLE);
     snprintf(address, sizeof address, "127.0.0.1:%d", ntohs(name.sin_port));
     return answer_timed_runs(restarts);
 }

@@ -6,7 +6,10 @@
 
 enum { THREADS = 8 };
 
-/* Starts THREADS threads and returns cycles that all of them do together, each its share. To be called once. */
+/*
+ * Starts THREADS threads and returns cycles that all of them do together, each its share. To be
+ * called once.
+ */
 void (*on_threads(void (*cycles)(uint64_t count)))(uint64_t count);
 
 #endif

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-/// See the module.
+/// The CPUs of one case.
 #[derive(Clone, Copy)]
 pub(crate) enum Affinity {
     /// As the scheduler likes.

@@ -1,11 +1,11 @@
-//! Measures libvconnpool: builds the shipped library and the C programs, runs the cases, prints figures and bars.
+//! Measures libvconnpool: builds the shipped library and the C programs, runs the cases, prints
+//! figures and bars.
 //!
-//! `case` says what a case is and `cases` lists them; `interleaved`, `contention`, `counters`, `instructions`, `system_calls` and `size` are the
-//! ways to measure, `tracer` the programs that count. `program` says what competes, `builder` builds it, `runner` is one that runs,
-//! `process` talks to it, `server` is its peer, `affinity` its CPUs. `statistics` and `report` hold figures, `noise` says whether
-//! they count, `table` prints them and `chart` draws them.
+//! `cases` lists the cases and `measure` holds the ways to measure; README.md says what is where
+//! and how to add a case.
 
 mod affinity;
+mod bench;
 mod builder;
 mod case;
 mod cases;
@@ -20,6 +20,7 @@ mod statistics;
 mod subject;
 mod table;
 mod tracer;
+mod turns;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -28,9 +29,9 @@ use std::process::ExitCode;
 use anyhow::{bail, Context, Result};
 use clap::Parser;
 
+use crate::bench::Bench;
 use crate::builder::Builder;
-use crate::case::{Bench, Case};
-use crate::cases::CASES;
+use crate::case::Case;
 use crate::report::Report;
 
 /// Measures libvconnpool against its peers and prints each figure beside its bar.
@@ -48,6 +49,10 @@ struct Arguments {
     /// Write the figures, every sample included, as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Measure another build of the library in the same rounds, and print new / old of each figure
+    /// of ours
+    #[arg(long, value_name = "LIBVCONNPOOL_SO")]
+    against: Option<PathBuf>,
     /// Draw the cycles of cases A and A', as SVG
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
@@ -69,12 +74,12 @@ fn main() -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let bench = Bench {
-        builder: Builder::open()?,
+        builder: Builder::open(arguments.against.as_deref())?,
         descriptors: rlimit::increase_nofile_limit(u64::MAX)?,
         is_quick: arguments.quick,
     };
     let reports = run(&cases, &bench)?;
-    print!("{}", table::summary(&reports));
+    print!("{}", table::of_bars(&reports));
     if let Some(path) = &arguments.json {
         write_json(path, &reports)?;
     }
@@ -85,15 +90,16 @@ fn main() -> Result<ExitCode> {
 }
 
 fn chosen(names: &[String]) -> Result<Vec<&'static Case>> {
+    let all = cases::all();
     let find = |name: &String| {
-        let is_it = |case: &&Case| case.name.eq_ignore_ascii_case(name);
-        match CASES.iter().find(is_it) {
-            Some(case) => Ok(case),
+        let is_it = |case: &&&Case| case.name.eq_ignore_ascii_case(name);
+        match all.iter().find(is_it) {
+            Some(case) => Ok(*case),
             None => bail!("there is no case {name}; --list shows them"),
         }
     };
     if names.is_empty() {
-        return Ok(CASES.iter().collect());
+        return Ok(all);
     }
     names.iter().map(find).collect()
 }
@@ -105,7 +111,7 @@ fn run(cases: &[&Case], bench: &Bench) -> Result<Vec<Report>> {
         let report = case
             .run(bench)
             .with_context(|| format!("case {}", case.name))?;
-        print!("{}", table::of(&report));
+        print!("{}", table::of_case(&report));
         reports.push(report);
     }
     Ok(reports)

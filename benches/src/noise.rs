@@ -19,7 +19,8 @@ impl Noise {
         let stat = fs::read_to_string("/proc/stat")?;
         let cpus = stat.lines().next().context("/proc/stat begins with cpu")?;
         let [user, nice, system, idle, wait, hard, soft, stolen] = numbers(cpus, 1)?;
-        // This process and its children that have ended: utime, stime, cutime, cstime. The name in brackets may hold spaces.
+        // This process and its children that have ended: utime, stime, cutime, cstime. The name in
+        // brackets may hold spaces.
         let own = fs::read_to_string("/proc/self/stat")?;
         let (_, own) = own.rsplit_once(')').context("/proc/self/stat has a name")?;
         let own: [u64; 4] = numbers(own, 11)?;

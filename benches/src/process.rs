@@ -1,11 +1,12 @@
-//! A program that runs and is talked to line by line. It ends when its standard input does, so with this one too.
+//! A program that runs and is talked to line by line. It ends when its standard input does, so with
+//! this one too.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use anyhow::{ensure, Context, Result};
 
-/// See the module.
+/// A child process whose standard input and output are pipes to this one.
 pub(crate) struct Process {
     name: String,
     child: Child,
@@ -27,6 +28,7 @@ impl Process {
         })
     }
 
+    /// Its next line.
     pub(crate) fn hear(&mut self) -> Result<String> {
         let mut line = String::new();
         self.output.read_line(&mut line)?;
@@ -34,20 +36,14 @@ impl Process {
         Ok(line.trim_end().to_owned())
     }
 
-    /// Lets a subject run so many cycles; returns the nanoseconds they took.
-    pub(crate) fn run(&mut self, cycles: u64) -> Result<u64> {
-        let [took] = self.ask(cycles)?;
-        Ok(took)
-    }
-
-    /// Lets a subject run, and returns the numbers that it answers, as many as are expected.
+    /// Lets it run, and returns the numbers that it answers, as many as are expected.
     pub(crate) fn ask<const N: usize>(&mut self, amount: u64) -> Result<[u64; N]> {
         let numbers = self.ask_all(amount)?;
         let numbers = numbers.try_into().ok();
         numbers.with_context(|| format!("{} does not answer {N} numbers", self.name))
     }
 
-    /// The same, however many there are.
+    /// Lets it run, and returns all numbers that it answers.
     pub(crate) fn ask_all(&mut self, amount: u64) -> Result<Vec<u64>> {
         if let Some(input) = &mut self.input {
             writeln!(input, "run {amount}").with_context(|| self.name.clone())?;

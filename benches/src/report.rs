@@ -1,15 +1,18 @@
-//! What a case has shown: a figure per subject, and each figure that has a bar beside it.
+//! What a case has shown: a measurement of each subject, and the metrics that bars are set for.
 
 use serde::Serialize;
 
 use crate::statistics::Statistics;
 
-/// One case's figures.
+/// How many times the baseline's time or count ours may be (`--against`).
+const NO_WORSE: f64 = 1.02;
+
+/// The results of one case.
 #[derive(Serialize)]
 pub(crate) struct Report {
     pub(crate) case: &'static str,
     pub(crate) title: &'static str,
-    pub(crate) figures: Vec<Measurement>,
+    pub(crate) measurements: Vec<Measurement>,
     pub(crate) metrics: Vec<Metric>,
     /// Packages that are not installed, each with the subject that needs it.
     pub(crate) missing: Vec<String>,
@@ -28,15 +31,16 @@ pub(crate) struct Measurement {
     pub(crate) samples: Vec<f64>,
 }
 
-/// A figure that a bar may be set for.
+/// A number that a bar may be set for: a ratio, which has no unit, or a count.
 #[derive(Serialize)]
 pub(crate) struct Metric {
     pub(crate) what: String,
+    pub(crate) unit: &'static str,
     pub(crate) statistics: Statistics,
     pub(crate) bar: Option<Bar>,
 }
 
-/// What a figure may be.
+/// What a metric may be.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Bar {
@@ -50,7 +54,7 @@ impl Report {
         Self {
             case,
             title,
-            figures: Vec::new(),
+            measurements: Vec::new(),
             metrics: Vec::new(),
             missing: Vec::new(),
             is_judged: true,
@@ -65,19 +69,42 @@ impl Report {
         }
     }
 
-    /// A figure that is judged as it is, not by comparison.
-    pub(crate) fn shows(&mut self, figure: Measurement, bar: Option<Bar>) {
+    /// Samples that are judged as they are.
+    pub(crate) fn shows(
+        &mut self,
+        what: impl Into<String>,
+        unit: &'static str,
+        samples: &[f64],
+        bar: Option<Bar>,
+    ) {
         self.metrics.push(Metric {
-            what: figure.label.clone(),
-            statistics: figure.statistics,
+            what: what.into(),
+            unit,
+            statistics: Statistics::of(samples),
             bar,
         });
-        self.figures.push(figure);
     }
 
-    /// The same for one that was taken once.
-    pub(crate) fn counts(&mut self, label: &str, unit: &'static str, count: f64, bar: Option<Bar>) {
-        self.shows(Measurement::new(label, unit, vec![count]), bar);
+    /// The ratio of two subjects, round by round.
+    pub(crate) fn compares(
+        &mut self,
+        what: impl Into<String>,
+        of: &[f64],
+        to: &[f64],
+        bar: Option<Bar>,
+    ) {
+        self.metrics.push(Metric {
+            what: what.into(),
+            unit: "",
+            statistics: Statistics::of_ratios(of, to),
+            bar,
+        });
+    }
+
+    /// The ratio of this tree's library to the baseline.
+    pub(crate) fn compares_to_baseline(&mut self, label: &str, new: &[f64], old: &[f64]) {
+        let what = format!("{label}: new / old");
+        self.compares(what, new, old, Some(Bar::AtMost(NO_WORSE)));
     }
 
     /// `None`: there is no bar, or it does not count.

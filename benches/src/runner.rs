@@ -1,23 +1,24 @@
-//! A subject that runs, with a server of its own: what one of them has open is no descriptor less for another.
+//! A subject that runs, with a server of its own: what one of them has open is no descriptor less
+//! for another.
 
 use std::process::Command;
 
 use anyhow::Result;
 
 use crate::affinity::Affinity;
-use crate::case::Bench;
+use crate::bench::Bench;
 use crate::process::Process;
 use crate::server::EchoServer;
-use crate::subject::Subject;
+use crate::subject::{Library, Subject};
 
-/// See the module.
+/// A running program that answers "run N" (`c/bench.h`).
 pub(crate) struct Runner {
     process: Process,
     server: EchoServer,
 }
 
 impl Runner {
-    /// `command` is what runs the subject's program there.
+    /// Starts the subject by `command`, to which its arguments are added.
     pub(crate) fn start(
         bench: &Bench,
         subject: &Subject,
@@ -25,23 +26,27 @@ impl Runner {
         mut command: Command,
     ) -> Result<Self> {
         let server = EchoServer::start(bench, affinity)?;
-        let amount = subject.amount.number(bench).to_string();
+        let amount = subject.amount.number(bench.descriptors).to_string();
         command.args([&server.address, subject.variant, &amount]);
+        if let (Library::Baseline, Some(baseline)) = (subject.library, bench.builder.baseline()) {
+            command.env("LD_LIBRARY_PATH", baseline);
+        }
         let process = Process::start(subject.label, &mut command)?;
         Ok(Self { process, server })
     }
 
-    /// See [`Process::run`].
+    /// Lets it run so many cycles; returns the nanoseconds that they took.
     pub(crate) fn run(&mut self, cycles: u64) -> Result<u64> {
-        self.process.run(cycles)
+        let [took] = self.ask(cycles)?;
+        Ok(took)
     }
 
-    /// See [`Process::ask`].
+    /// Lets it run, and returns the numbers that it answers, as many as are expected.
     pub(crate) fn ask<const N: usize>(&mut self, amount: u64) -> Result<[u64; N]> {
         self.process.ask(amount)
     }
 
-    /// See [`Process::ask_all`].
+    /// Lets it run, and returns all numbers that it answers.
     pub(crate) fn ask_all(&mut self, amount: u64) -> Result<Vec<u64>> {
         self.process.ask_all(amount)
     }

@@ -3,18 +3,17 @@
 use anyhow::Result;
 
 use crate::affinity::Affinity;
+use crate::bench::Bench;
 use crate::builder::Built;
-use crate::case::Bench;
 use crate::process::Process;
 use crate::subject::{Over, Program};
 
 const PROGRAM: Program = Program {
     name: "echo_server",
-    with: &[],
     over: Over::Nothing,
 };
 
-/// See the module.
+/// An echo server that ends with this value.
 pub(crate) struct EchoServer {
     process: Process,
     pub(crate) address: String,

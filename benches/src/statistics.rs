@@ -1,8 +1,9 @@
-//! Samples by their median, least and most. No more statistics than these.
+//! Samples by their median, least and most.
 
 use serde::Serialize;
+use statrs::statistics::{Data, Max, Min, OrderStatistics};
 
-/// See the module.
+/// What a table shows of samples.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub(crate) struct Statistics {
     pub(crate) median: f64,
@@ -11,21 +12,20 @@ pub(crate) struct Statistics {
 }
 
 impl Statistics {
-    /// Of at least one sample; the median of an even number is the mean of the middle two.
+    /// Of at least one sample.
     pub(crate) fn of(samples: &[f64]) -> Self {
-        let mut sorted = samples.to_vec();
-        sorted.sort_by(f64::total_cmp);
-        let middle = sorted.len() / 2;
-        let below = if sorted.len() % 2 == 0 {
-            middle - 1
-        } else {
-            middle
-        };
+        let mut data = Data::new(samples.to_vec());
         Self {
-            median: (sorted[below] + sorted[middle]) / 2.0,
-            min: sorted[0],
-            max: sorted[sorted.len() - 1],
+            median: data.median(),
+            min: data.min(),
+            max: data.max(),
         }
+    }
+
+    /// Of ratios, sample by sample: each round's pair met the same machine.
+    pub(crate) fn of_ratios(of: &[f64], to: &[f64]) -> Self {
+        let ratios: Vec<f64> = of.iter().zip(to).map(|(of, to)| of / to).collect();
+        Self::of(&ratios)
     }
 }
 
@@ -34,13 +34,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_median_is_in_the_middle() {
-        let statistics = |median, min, max| Statistics { median, min, max };
-        assert_eq!(Statistics::of(&[3.0, 1.0, 2.0]), statistics(2.0, 1.0, 3.0));
-        assert_eq!(
-            Statistics::of(&[4.0, 1.0, 2.0, 3.0]),
-            statistics(2.5, 1.0, 4.0)
-        );
-        assert_eq!(Statistics::of(&[7.0]), statistics(7.0, 7.0, 7.0));
+    fn ratios_are_those_of_pairs() {
+        let ratios = Statistics::of_ratios(&[2.0, 9.0, 8.0], &[1.0, 3.0, 2.0]);
+        let expected = Statistics {
+            median: 3.0,
+            min: 2.0,
+            max: 4.0,
+        };
+        assert_eq!(ratios, expected);
     }
 }

@@ -1,13 +1,11 @@
-//! What competes: C and C++ programs of `benches/c` and the Rust program of `benches/peers`, each in the variants that it knows.
+//! What is measured: the C and C++ programs of `benches/c` and the Rust program of `benches/peers`,
+//! each in the variants that it knows.
 
-use crate::case::Bench;
-
-/// A program: `c/<name>.c` or `.cpp`, linked with `c/bench.c`; or that of `peers`.
+/// A program: `c/<name>.c` or `.cpp` with the sources of the headers that it includes; or that of
+/// `peers`.
 #[derive(Clone, Copy)]
 pub(crate) struct Program {
     pub(crate) name: &'static str,
-    /// Further sources of it.
-    pub(crate) with: &'static [&'static str],
     pub(crate) over: Over,
 }
 
@@ -16,11 +14,11 @@ pub(crate) struct Program {
 pub(crate) enum Over {
     /// The C library alone.
     Nothing,
-    /// The shipped library, and `c/pool.c`.
+    /// The shipped library.
     Libvconnpool,
     /// A peer that may not be installed.
     Package(Package),
-    /// Whatever cargo fetches for `peers`.
+    /// Crates that cargo fetches for `peers`.
     Crates,
 }
 
@@ -40,16 +38,27 @@ pub(crate) enum Found {
     ByHeader(&'static str, &'static [&'static str]),
 }
 
-/// One program in one variant. The label is its name in the tables, and its identity.
+/// One program in one variant. The label and the library are its identity; the label stands in the
+/// tables.
 #[derive(Clone, Copy)]
 pub(crate) struct Subject {
     pub(crate) label: &'static str,
     pub(crate) program: Program,
     pub(crate) variant: &'static str,
     pub(crate) amount: Amount,
+    pub(crate) library: Library,
 }
 
-/// Of connections or destinations, in programs that ask for it.
+/// Which build of libvconnpool a program of ours loads.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Library {
+    /// That of this tree.
+    Tested,
+    /// That of `--against`.
+    Baseline,
+}
+
+/// How many connections or destinations a program is asked for.
 #[derive(Clone, Copy)]
 pub(crate) enum Amount {
     Of(u32),
@@ -59,24 +68,43 @@ pub(crate) enum Amount {
 
 /// Descriptors that are left for whatever else a subject or its server has open.
 const SPARE: u64 = 100;
-/// So many destinations can be told apart (`c/destinations.h`).
+/// The most destinations that can be told apart (`c/destinations.h`).
 const MOST: u64 = 1 << 16;
 
 impl Amount {
-    pub(crate) fn number(self, bench: &Bench) -> u64 {
+    /// The number, where a process may have so many descriptors open.
+    pub(crate) fn number(self, descriptors: u64) -> u64 {
         match self {
             Amount::Of(number) => number.into(),
-            Amount::Descriptors => bench.descriptors.saturating_sub(SPARE).clamp(1, MOST),
+            Amount::Descriptors => descriptors.saturating_sub(SPARE).clamp(1, MOST),
         }
     }
 }
 
 impl Subject {
-    /// The label, with the amount where that is not a matter of course.
-    pub(crate) fn title(&self, bench: &Bench) -> String {
-        match self.amount {
-            Amount::Of(_) => self.label.to_owned(),
-            Amount::Descriptors => format!("{}: {}", self.label, self.amount.number(bench)),
-        }
+    pub(crate) fn is_ours(&self) -> bool {
+        matches!(self.program.over, Over::Libvconnpool)
+    }
+
+    pub(crate) fn is(&self, other: &Subject) -> bool {
+        self.label == other.label && self.library == other.library
+    }
+
+    pub(crate) const fn over(self, library: Library) -> Self {
+        Self { library, ..self }
+    }
+
+    /// The label, with the amount where the machine chose it, and the library where it is not this
+    /// tree's.
+    pub(crate) fn title(&self, descriptors: u64) -> String {
+        let amount = match self.amount {
+            Amount::Of(_) => String::new(),
+            Amount::Descriptors => format!(": {}", self.amount.number(descriptors)),
+        };
+        let library = match self.library {
+            Library::Tested => "",
+            Library::Baseline => ", baseline",
+        };
+        format!("{}{amount}{library}", self.label)
     }
 }

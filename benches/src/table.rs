@@ -1,114 +1,178 @@
-//! An report as text.
+//! Reports as Markdown tables: docs/performance.md takes them as they are printed.
 
-use std::fmt::{self, Display, Formatter};
+use comfy_table::presets::ASCII_MARKDOWN;
+use comfy_table::{CellAlignment, ContentArrangement, Table};
 
 use crate::noise;
 use crate::report::{Bar, Measurement, Metric, Report};
 
-/// The table of one case.
-pub(crate) fn of(report: &Report) -> impl Display + '_ {
-    Table(report)
-}
-
-struct Table<'a>(&'a Report);
-
-impl Display for Table<'_> {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let report = self.0;
-        writeln!(f, "\n{}. {}", report.case, report.title)?;
-        head(f, "", &["median", "min", "max", ""])?;
-        report
-            .figures
-            .iter()
-            .try_for_each(|figure| row_of_figure(f, figure))?;
-        if !report.metrics.is_empty() {
-            head(f, "", &["median", "min", "max", "bar"])?;
-        }
-        report
-            .metrics
-            .iter()
-            .try_for_each(|metric| row_of_mark(f, report, metric))?;
-        report
-            .missing
-            .iter()
-            .try_for_each(|what| writeln!(f, "  MISSING {what}"))?;
-        if report.noise > noise::MOST {
-            let percent = report.noise * 100.0;
-            writeln!(
-                f,
-                "  NOISY: others had {percent:.0} % of the CPUs; repeat this on a quiet machine"
-            )?;
-        }
-        Ok(())
+/// The tables of one case.
+pub(crate) fn of_case(report: &Report) -> String {
+    let mut text = format!("\n### {}. {}\n\n", report.case, report.title);
+    if !report.measurements.is_empty() {
+        let head = ["", "median", "min", "max", "unit"];
+        let rows = report.measurements.iter().map(row_of_measurement);
+        text += &format!("{}\n\n", table(&head, rows));
     }
+    if !report.metrics.is_empty() {
+        let head = ["", "median", "min", "max", "unit", "bar"];
+        let rows = report.metrics.iter();
+        let rows = rows.map(|metric| row_of_metric(report, metric));
+        text += &format!("{}\n", table(&head, rows));
+    }
+    for what in &report.missing {
+        text += &format!("\nMISSING: {what}\n");
+    }
+    if report.noise > noise::MOST {
+        let percent = report.noise * 100.0;
+        text += &format!(
+            "\nNOISY: others had {percent:.0} % of the CPUs; repeat this on a quiet machine\n"
+        );
+    }
+    text
 }
 
-fn head(f: &mut Formatter<'_>, what: &str, columns: &[&str; 4]) -> fmt::Result {
-    let [one, two, three, four] = columns;
-    writeln!(
-        f,
-        "  {}",
-        format!("{what:<78} {one:>10} {two:>10} {three:>10}  {four}").trim_end()
-    )
+/// All bars, for the end of a run.
+pub(crate) fn of_bars(reports: &[Report]) -> String {
+    let head = ["case", "what", "bar", "measured", ""];
+    let rows = reports.iter().flat_map(rows_of_bars);
+    format!("\n### Bars\n\n{}\n", table(&head, rows))
 }
 
-fn row_of_figure(f: &mut Formatter<'_>, figure: &Measurement) -> fmt::Result {
-    let values = [
-        figure.statistics.median,
-        figure.statistics.min,
-        figure.statistics.max,
-    ];
-    let [median, min, max] = values.map(|value| format!("{value:.1}"));
-    head(f, &figure.label, &[&median, &min, &max, figure.unit])
+fn rows_of_bars(report: &Report) -> impl Iterator<Item = Vec<String>> + '_ {
+    let judged = report.metrics.iter().filter(|metric| metric.bar.is_some());
+    judged.map(|metric| {
+        let what = match metric.unit {
+            "" => metric.what.clone(),
+            unit => format!("{}, {unit}", metric.what),
+        };
+        let (bar, verdict) = bar(report, metric);
+        let measured = number(metric.statistics.median);
+        [
+            report.case.to_owned(),
+            what,
+            bar,
+            measured,
+            verdict.to_owned(),
+        ]
+        .into()
+    })
 }
 
-fn row_of_mark(f: &mut Formatter<'_>, report: &Report, metric: &Metric) -> fmt::Result {
-    let values = [
-        metric.statistics.median,
-        metric.statistics.min,
-        metric.statistics.max,
-    ];
-    let [median, min, max] = values.map(|value| format!("{value:.3}"));
-    head(
-        f,
-        &metric.what,
-        &[&median, &min, &max, &bar(report, metric)],
-    )
+fn table<const N: usize>(head: &[&str; N], rows: impl Iterator<Item = Vec<String>>) -> Table {
+    let mut table = Table::new();
+    table
+        .load_preset(ASCII_MARKDOWN)
+        .set_content_arrangement(ContentArrangement::Disabled)
+        .set_header(head.iter())
+        .add_rows(rows.map(|row| row.into_iter().map(|cell| cell.replace('|', "\\|"))));
+    for (column, _) in table
+        .column_iter_mut()
+        .zip(head)
+        .filter(|(_, head)| is_number(head))
+    {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
 }
 
-fn bar(report: &Report, metric: &Metric) -> String {
+fn is_number(head: &str) -> bool {
+    matches!(head, "median" | "min" | "max" | "measured")
+}
+
+fn row_of_measurement(measurement: &Measurement) -> Vec<String> {
+    let Measurement {
+        label,
+        unit,
+        statistics,
+        ..
+    } = measurement;
+    let values = [statistics.median, statistics.min, statistics.max];
+    let [median, min, max] = values.map(number);
+    [label.clone(), median, min, max, (*unit).to_owned()].into()
+}
+
+fn row_of_metric(report: &Report, metric: &Metric) -> Vec<String> {
+    let Metric {
+        what,
+        unit,
+        statistics,
+        ..
+    } = metric;
+    let values = [statistics.median, statistics.min, statistics.max];
+    let [median, min, max] = values.map(number);
+    let (bar, verdict) = bar(report, metric);
+    let bar = format!("{bar} {verdict}").trim().to_owned();
+    [what.clone(), median, min, max, (*unit).to_owned(), bar].into()
+}
+
+/// The bar, and whether it holds; empty texts if there is none.
+fn bar(report: &Report, metric: &Metric) -> (String, &'static str) {
     let (sign, bound) = match metric.bar {
         Some(Bar::AtMost(most)) => ('≤', most),
         Some(Bar::AtLeast(least)) => ('≥', least),
         Some(Bar::Exactly(exactly)) => ('=', exactly),
-        None => return String::new(),
+        None => return (String::new(), ""),
     };
     let verdict = match report.holds(metric) {
         Some(true) => "holds",
-        Some(false) => "DOES NOT HOLD",
+        Some(false) => "**missed**",
         None => "not judged",
     };
-    format!("{sign} {bound}: {verdict}")
+    (format!("{sign} {}", number(bound)), verdict)
 }
 
-/// All bars in short, for the end of a run.
-pub(crate) fn summary(reports: &[Report]) -> impl Display + '_ {
-    Summary(reports)
+/// Three digits behind the point for what is small, one for what is not, and commas between
+/// thousands.
+fn number(value: f64) -> String {
+    let text = match value.abs() {
+        ..10.0 => format!("{value:.3}"),
+        ..10_000.0 => format!("{value:.1}"),
+        _ => format!("{value:.0}"),
+    };
+    let text = match text.split_once('.') {
+        Some(_) => text.trim_end_matches('0').trim_end_matches('.'),
+        None => &text,
+    };
+    with_commas(text)
 }
 
-struct Summary<'a>(&'a [Report]);
-
-impl Display for Summary<'_> {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        writeln!(f, "\nBars")?;
-        for report in self.0 {
-            let metrics = report.metrics.iter().filter(|metric| metric.bar.is_some());
-            for metric in metrics {
-                let (case, what, value) = (report.case, &metric.what, metric.statistics.median);
-                let bar = bar(report, metric);
-                writeln!(f, "  {case:<3} {what:<74} {value:>10.3}  {bar}")?;
-            }
+fn with_commas(text: &str) -> String {
+    let (whole, fraction) = text.split_at(text.find('.').unwrap_or(text.len()));
+    let mut grouped = String::new();
+    for (at, digit) in whole.chars().enumerate() {
+        if at > 0 && (whole.len() - at) % 3 == 0 {
+            grouped.push(',');
         }
-        Ok(())
+        grouped.push(digit);
+    }
+    grouped + fraction
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_short_and_their_thousands_apart() {
+        let cases = [
+            (1.0, "1"),
+            (0.3525, "0.352"),
+            (53.04, "53"),
+            (1_319_336.0, "1,319,336"),
+        ];
+        for (value, text) in cases {
+            assert_eq!(number(value), text);
+        }
+    }
+
+    #[test]
+    fn a_missed_bar_is_told() {
+        let mut report = Report::new("A", "cycle");
+        report.shows("a | b", "", &[2.0], Some(Bar::AtMost(1.5)));
+        let text = of_bars(&[report]);
+        for part in ["a \\| b", "≤ 1.5", "**missed**"] {
+            assert!(text.contains(part), "{part} is missing in {text}");
+        }
     }
 }

@@ -34,7 +34,8 @@ pub(crate) fn at_once(setup: &Setup, pool: &Unmanaged) {
     answer_hits(&setup.connector, |count| time_of(|| cycles(count)));
 }
 
-/// Without the task that pingora starts for each connection that it puts back, to watch it while it is idle: the pool alone.
+/// Without the task that pingora starts for each connection that it puts back, to watch it while it
+/// is idle: the pool alone.
 pub(crate) fn pingora(setup: &Setup) {
     let pool = ConnectionPool::new(setup.amount);
     let meta = ConnectionMeta::new(KEY, ID);

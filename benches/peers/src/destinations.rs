@@ -1,5 +1,6 @@
-//! The cycle over many destinations with one idle connection each, visited at random (`benches/c/destinations.h`). No Rust pool of
-//! connections has keys: a program keeps a map of pools.
+//! The cycle over many destinations with one idle connection each, visited at random
+//! (`benches/c/destinations.h`). No Rust pool of connections has keys: a program keeps a map of
+//! pools.
 
 use std::cell::Cell;
 use std::collections::HashMap;

@@ -1,8 +1,10 @@
-//! Pools that are written in Rust, as contestants of `benches/c/bench.h` and `benches/c/contention.h`: "vconnpool-peers ADDRESS
-//! WAY-PEER AMOUNT", with AMOUNT connections, or destinations.
+//! Pools that are written in Rust, as contestants of `benches/c/bench.h` and
+//! `benches/c/contention.h`: "vconnpool-peers ADDRESS WAY-PEER AMOUNT", with AMOUNT connections, or
+//! destinations.
 //!
-//! `pools` makes them and `connector` counts what they connect; `cycle`, `threads`, `destinations` and `contention` are the ways. r2d2 blocks;
-//! the others are asynchronous, and tasks take a connection each. None of them checks what it hands out.
+//! `pools` makes them and `connector` counts what they connect; `cycle`, `threads`, `destinations`
+//! and `contention` are the ways. r2d2 blocks; the others are asynchronous, and tasks take a
+//! connection each. None of them checks what it hands out.
 
 mod connector;
 mod contention;

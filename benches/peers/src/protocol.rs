@@ -16,8 +16,8 @@ pub(crate) fn answer<A: Display>(run: impl Fn(u64) -> A) {
     }
 }
 
-/// The same for cycles that tell how long they took; panics if they connected. The first, of one cycle, is for the pool to make its
-/// connections.
+/// The same for cycles that tell how long they took; panics if they connected. The first, of one
+/// cycle, is for the pool to make its connections.
 pub(crate) fn answer_hits(connector: &Connector, cycles: impl Fn(u64) -> Duration) {
     cycles(1);
     answer(|count| {

@@ -20,7 +20,8 @@ pub(crate) fn of_tasks<P: Peer>(setup: &Setup, pool: P) {
     });
 }
 
-/// From the first one's start to the last one's end, as they saw it: who starts them is no longer awake first.
+/// From the first one's start to the last one's end, as they saw it: who starts them is no longer
+/// awake first.
 fn together(count: u64, cycles: impl Fn(u64) + Sync) -> Duration {
     let start = Barrier::new(WORKERS);
     let work = |worker| {

@@ -1,4 +1,4 @@
-//! All cases and their bars.
+//! All cases and their bars. A case is one entry of `times::CASES` or `counts::CASES`.
 
 mod counts;
 mod subjects;
@@ -6,21 +6,9 @@ mod times;
 
 use crate::case::Case;
 
-/// In the order in which they are run.
-pub(crate) const CASES: &[Case] = &[
-    times::ONE_THREAD,
-    times::ONE_THREAD_STRICT,
-    times::THREADS,
-    times::CONTENTION,
-    times::DESTINATIONS,
-    counts::MEMORY,
-    times::ECHO,
-    times::DIAL,
-    times::RESTART,
-    counts::IDLE,
-    counts::INSTRUCTIONS,
-    counts::SYSTEM_CALLS,
-    counts::SIZE,
-    times::MORE_IDLE,
-    times::MORE_DESTINATIONS,
-];
+/// By name, which is the order in which they are run.
+pub(crate) fn all() -> Vec<&'static Case> {
+    let mut cases: Vec<&Case> = times::CASES.iter().chain(counts::CASES).collect();
+    cases.sort_by_key(|case| case.name);
+    cases
+}

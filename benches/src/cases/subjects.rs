@@ -1,6 +1,6 @@
 //! Who competes: programs, and each one's variants under the names that the tables print.
 
-use crate::subject::{Amount, Found, Over, Package, Program, Subject};
+use crate::subject::{Amount, Found, Library, Over, Package, Program, Subject};
 
 /// So many threads or tasks, and connections for each, where all of them have one (`c/threads.h`).
 const THREADS: u32 = 8;
@@ -21,13 +21,26 @@ const POCO: Over = Over::Package(Package {
     found: Found::ByHeader("Poco/ObjectPool.h", &["-lPocoFoundation", "-lstdc++"]),
 });
 
-const fn program(name: &'static str, with: &'static [&'static str], over: Over) -> Program {
-    Program { name, with, over }
+/// A program over the shipped library.
+const fn ours(name: &'static str) -> Program {
+    let over = Over::Libvconnpool;
+    Program { name, over }
 }
 
-const CYCLE: Program = program("cycle_vconnpool", &["threads"], Over::Libvconnpool);
-const CYCLE_RESLIST: Program = program("cycle_apr_reslist", &["reslist", "threads"], APR);
-const PEERS: Program = program("vconnpool-peers", &[], Over::Crates);
+/// A program without any library.
+const fn plain(name: &'static str) -> Program {
+    let over = Over::Nothing;
+    Program { name, over }
+}
+
+/// A program over a peer.
+const fn peer(name: &'static str, over: Over) -> Program {
+    Program { name, over }
+}
+
+const CYCLE: Program = ours("cycle_vconnpool");
+const CYCLE_RESLIST: Program = peer("cycle_apr_reslist", APR);
+const PEERS: Program = peer("vconnpool-peers", Over::Crates);
 
 impl Program {
     /// With one connection, unless more is said.
@@ -37,6 +50,7 @@ impl Program {
             program: self,
             variant,
             amount: Amount::Of(1),
+            library: Library::Tested,
         }
     }
 }
@@ -69,8 +83,8 @@ pub(super) const RESLIST: Subject = CYCLE_RESLIST.as_one("apr_reslist", "expirin
 pub(super) const RESLIST_FOR_EVER: Subject =
     CYCLE_RESLIST.as_one("apr_reslist without expiry", "for-ever");
 pub(super) const POCO_POOL: Subject =
-    program("cycle_poco", &[], POCO).as_one("Poco::ObjectPool", "keyless");
-pub(super) const CURL_REQUEST: Subject = program("cycle_libcurl", &[], CURL).as_one(
+    peer("cycle_poco", POCO).as_one("Poco::ObjectPool", "keyless");
+pub(super) const CURL_REQUEST: Subject = peer("cycle_libcurl", CURL).as_one(
     "libcurl: a request over its cache, less its bare I/O",
     "request",
 );
@@ -83,9 +97,9 @@ pub(super) const BB8: Subject = PEERS.as_one("bb8", "cycle-bb8");
 pub(super) const PINGORA: Subject =
     PEERS.as_one("pingora-pool without its idle watch", "cycle-pingora");
 pub(super) const PEEK: Subject =
-    program("peek_plain", &[], Over::Nothing).as_one("bare recv(MSG_PEEK | MSG_DONTWAIT)", "plain");
+    plain("peek_plain").as_one("bare recv(MSG_PEEK | MSG_DONTWAIT)", "plain");
 
-// The cycle, by a threads.
+// The cycle, by threads.
 
 pub(super) const THREADS_WATCH: Subject = CYCLE
     .as_one("libvconnpool, 8 threads", "threads")
@@ -105,12 +119,8 @@ pub(super) const THREADS_BB8: Subject = PEERS
 
 // Many destinations.
 
-const DESTINATIONS: Program = program(
-    "destinations_vconnpool",
-    &["destinations"],
-    Over::Libvconnpool,
-);
-const LOOKUP: Program = program("destinations_plain", &["destinations"], Over::Nothing);
+const DESTINATIONS: Program = ours("destinations_vconnpool");
+const LOOKUP: Program = plain("destinations_plain");
 pub(super) const KEYED_10: Subject = DESTINATIONS
     .as_one("libvconnpool, 10 destinations", "watch")
     .with(10);
@@ -150,8 +160,8 @@ pub(super) const KEYED_UNMANAGED_AT_ONCE: Subject = PEERS
 
 // What idle ones cost.
 
-const MEMORY: Program = program("memory_vconnpool", &["destinations"], Over::Libvconnpool);
-const IDLE: Program = program("idle_vconnpool", &["destinations"], Over::Libvconnpool);
+const MEMORY: Program = ours("memory_vconnpool");
+const IDLE: Program = ours("idle_vconnpool");
 pub(super) const MEMORY_ONE: Subject = MEMORY.as_one("in one destination", "one").with(MANY);
 pub(super) const MEMORY_MANY: Subject = MEMORY.as_one("in as many destinations", "many").with(MANY);
 pub(super) const IDLE_ONE: Subject = IDLE.as_one("in one destination", "one").with(MANY);
@@ -159,14 +169,21 @@ pub(super) const IDLE_MANY: Subject = IDLE.as_one("in as many destinations", "ma
 
 // Echoes and dials.
 
-const ECHO: Program = program("echo_vconnpool", &[], Over::Libvconnpool);
+const ECHO: Program = ours("echo_vconnpool");
 pub(super) const ECHO_WATCH: Subject = ECHO.as_one("libvconnpool, WATCH", "watch");
 pub(super) const ECHO_STRICT: Subject = ECHO.as_one("libvconnpool, STRICT", "strict");
-pub(super) const ECHO_KEPT: Subject =
-    program("echo_plain", &[], Over::Nothing).as_one("C, a kept socket", "kept");
+pub(super) const ECHO_CALLS: Subject = ECHO.as_one(
+    "libvconnpool, WATCH, by vcp_conn_write and _read",
+    "watch-calls",
+);
+pub(super) const ECHO_WAITING: Subject = ours("waiting_vconnpool").as_one(
+    "an echo by vcp_conn_write and _read whose answer is not there yet",
+    "watch",
+);
+pub(super) const ECHO_KEPT: Subject = plain("echo_plain").as_one("C, a kept socket", "kept");
 
-const DIAL: Program = program("dial_vconnpool", &[], Over::Libvconnpool);
-const DIAL_PLAIN: Program = program("dial_plain", &[], Over::Nothing);
+const DIAL: Program = ours("dial_vconnpool");
+const DIAL_PLAIN: Program = plain("dial_plain");
 pub(super) const DIAL_CALLS: Subject =
     DIAL.as_one("libvconnpool, vcp_conn_write and _read", "calls");
 pub(super) const DIAL_DESCRIPTOR: Subject =
@@ -177,25 +194,54 @@ pub(super) const DIAL_OPTIONS: Subject =
 pub(super) const DIAL_SYSTEM_CALLS: Subject =
     DIAL_PLAIN.as_one("C, with all of the library's system calls", "calls");
 
-const RESTART: Program = program("restart_vconnpool", &[], Over::Libvconnpool);
+// What others do does not concern those who hit.
+
+const ELSEWHERE: Program = ours("elsewhere_vconnpool");
+const FEW_ELSEWHERE: u32 = 10;
+/// So many that the chances of a seeded hash even out, where instructions are counted.
+const SOME_ELSEWHERE: u32 = 1_000;
+const MANY_ELSEWHERE: u32 = 9_000;
+pub(super) const REFUSED_FEW: Subject = ELSEWHERE
+    .as_one("a dial refused at a limit, 10 idle elsewhere", "refused")
+    .with(FEW_ELSEWHERE);
+pub(super) const REFUSED_SOME: Subject = ELSEWHERE
+    .as_one("a dial refused at a limit, 1,000 idle elsewhere", "refused")
+    .with(SOME_ELSEWHERE);
+pub(super) const REFUSED_MANY: Subject = ELSEWHERE
+    .as_one("a dial refused at a limit, 9,000 idle elsewhere", "refused")
+    .with(MANY_ELSEWHERE);
+pub(super) const EVICTED_FEW: Subject = ELSEWHERE
+    .as_one("evict of one address, 10 idle elsewhere", "evicted")
+    .with(FEW_ELSEWHERE);
+pub(super) const EVICTED_SOME: Subject = ELSEWHERE
+    .as_one("evict of one address, 1,000 idle elsewhere", "evicted")
+    .with(SOME_ELSEWHERE);
+pub(super) const EVICTED_MANY: Subject = ELSEWHERE
+    .as_one("evict of one address, 9,000 idle elsewhere", "evicted")
+    .with(MANY_ELSEWHERE);
+pub(super) const REFUSED_THEN_HIT: Subject = ELSEWHERE
+    .as_one("a refused dial, and a hit elsewhere", "refused-hit")
+    .with(SOME_ELSEWHERE);
+pub(super) const EVICTED_THEN_HIT: Subject = ELSEWHERE
+    .as_one("an evict, and a hit elsewhere", "evicted-hit")
+    .with(SOME_ELSEWHERE);
+
+const RESTART: Program = ours("restart_vconnpool");
 pub(super) const RESTART_BORROW: Subject =
     RESTART.as_one("first borrow, 500 dead ones idle", "borrow");
 pub(super) const RESTART_FRESH: Subject = RESTART.as_one("fresh dial, nothing idle", "fresh");
 
-// The contention.
+// Threads that wait for few connections.
 
-pub(super) const CONTENTION_STRICT: Subject =
-    program("contention_vconnpool", &["contention"], Over::Libvconnpool)
-        .as_one("libvconnpool, STRICT", "strict")
-        .with(FEW);
-pub(super) const CONTENTION_BARE: Subject =
-    program("contention_plain", &["contention"], Over::Nothing)
-        .as_one("a bare list of futexes", "futex")
-        .with(FEW);
-pub(super) const CONTENTION_RESLIST: Subject =
-    program("contention_apr_reslist", &["contention", "reslist"], APR)
-        .as_one("apr_reslist", "waiting")
-        .with(FEW);
+pub(super) const CONTENTION_STRICT: Subject = ours("contention_vconnpool")
+    .as_one("libvconnpool, STRICT", "strict")
+    .with(FEW);
+pub(super) const CONTENTION_BARE: Subject = plain("contention_plain")
+    .as_one("a bare list of futexes", "futex")
+    .with(FEW);
+pub(super) const CONTENTION_RESLIST: Subject = peer("contention_apr_reslist", APR)
+    .as_one("apr_reslist", "waiting")
+    .with(FEW);
 pub(super) const CONTENTION_DEADPOOL: Subject =
     PEERS.as_one("deadpool", "contention-deadpool").with(FEW);
 pub(super) const CONTENTION_BB8: Subject = PEERS.as_one("bb8", "contention-bb8").with(FEW);

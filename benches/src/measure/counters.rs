@@ -1,22 +1,24 @@
-//! What programs tell of themselves: each round starts each of them anew, lets it run once and reads its numbers.
+//! Numbers that programs tell of themselves: each round starts each of them anew, lets it run once
+//! and reads its answer.
 
 use anyhow::Result;
 
 use crate::affinity::Affinity;
-use crate::case::Bench;
-use crate::report::{Bar, Measurement, Report};
+use crate::bench::Bench;
+use crate::case::Measure;
+use crate::report::{Bar, Report};
 use crate::runner::Runner;
 use crate::subject::Subject;
 
-/// See the module.
+/// Programs that are asked, and the numbers of their answers.
 pub(crate) struct Counters {
     pub(crate) rounds: usize,
-    /// What they are told to run.
+    /// N of "run N".
     pub(crate) run: u64,
-    /// The same for a look. Where it is less, it is not judged.
+    /// N with `--quick`. Where it is less, nothing is judged.
     pub(crate) quick_run: u64,
     pub(crate) columns: &'static [Column],
-    pub(crate) reporters: &'static [Reporter],
+    pub(crate) rows: &'static [Row],
 }
 
 /// One number of an answer.
@@ -32,12 +34,12 @@ pub(crate) struct Column {
 #[derive(Clone, Copy)]
 pub(crate) enum Per {
     Run,
-    /// What the program was told to run.
+    /// N of "run N".
     Amount,
 }
 
-/// Who is asked, and what each column may be.
-pub(crate) struct Reporter {
+/// A program, and what each column may be.
+pub(crate) struct Row {
     pub(crate) subject: Subject,
     pub(crate) at_most: &'static [Option<f64>],
 }
@@ -45,27 +47,39 @@ pub(crate) struct Reporter {
 /// By column, then by round.
 type Samples = Vec<Vec<f64>>;
 
-impl Counters {
-    pub(crate) fn is_cut_short(&self, bench: &Bench) -> bool {
-        bench.is_quick && self.quick_run < self.run
-    }
-
-    pub(crate) fn run(&self, bench: &Bench, report: &mut Report) -> Result<()> {
-        let mut all: Vec<Samples> = Vec::new();
-        all.resize(self.reporters.len(), vec![Vec::new(); self.columns.len()]);
-        for round in 0..self.rounds {
-            eprintln!("  round {} of {}", round + 1, self.rounds);
-            for (reporter, samples) in self.reporters.iter().zip(&mut all) {
-                self.read(bench, &reporter.subject, samples, report)?;
+impl Measure for Counters {
+    fn run(&self, bench: &Bench, report: &mut Report) -> Result<()> {
+        for row in self.rows {
+            let twin = bench.twin_of(&row.subject);
+            let (mut new, mut old) = (self.no_samples(), self.no_samples());
+            for round in 0..self.rounds {
+                eprintln!(
+                    "  {}: round {} of {}",
+                    row.subject.label,
+                    round + 1,
+                    self.rounds
+                );
+                self.ask(bench, &row.subject, &mut new, report)?;
+                if let Some(twin) = &twin {
+                    self.ask(bench, twin, &mut old, report)?;
+                }
             }
-        }
-        for (reporter, samples) in self.reporters.iter().zip(all) {
-            self.conclude(reporter, samples, report);
+            self.conclude(row, &new, &old, report);
         }
         Ok(())
     }
 
-    fn read(
+    fn is_cut_short(&self, bench: &Bench) -> bool {
+        bench.is_quick && self.quick_run < self.run
+    }
+}
+
+impl Counters {
+    fn no_samples(&self) -> Samples {
+        vec![Vec::new(); self.columns.len()]
+    }
+
+    fn ask(
         &self,
         bench: &Bench,
         subject: &Subject,
@@ -90,12 +104,15 @@ impl Counters {
         Ok(())
     }
 
-    fn conclude(&self, reporter: &Reporter, samples: Samples, report: &mut Report) {
-        let columns = self.columns.iter().zip(reporter.at_most).zip(samples);
-        for ((column, at_most), samples) in columns {
-            let label = format!("{}: {}", reporter.subject.label, column.what);
-            let figure = Measurement::new(label, column.unit, samples);
-            report.shows(figure, at_most.map(Bar::AtMost));
+    fn conclude(&self, row: &Row, new: &Samples, old: &Samples, report: &mut Report) {
+        let bars = row.at_most.iter().map(|most| most.map(Bar::AtMost));
+        for (((column, bar), new), old) in self.columns.iter().zip(bars).zip(new).zip(old) {
+            let label = format!("{}: {}", row.subject.label, column.what);
+            report.shows(label.clone(), column.unit, new, bar);
+            // Nothing is no ratio's denominator.
+            if old.iter().any(|&one| one > 0.0) {
+                report.compares_to_baseline(&label, new, old);
+            }
         }
     }
 }

@@ -1,49 +1,93 @@
-//! Instructions per cycle, as callgrind counts them: the figure repeats whatever else the machine does.
+//! Instructions per cycle, as callgrind counts them: the figure repeats whatever else the machine
+//! does.
 
 use anyhow::{Context, Result};
 
-use crate::case::Bench;
+use crate::bench::Bench;
+use crate::case::Measure;
 use crate::report::{Bar, Report};
 use crate::subject::Subject;
 use crate::tracer::Tracer;
 
 const CYCLES: u64 = 20_000;
+const UNIT: &str = "instructions per cycle";
 
-/// See the module.
+/// The counts of one case.
 pub(crate) struct Instructions {
     pub(crate) counts: &'static [Count],
 }
 
-/// Whose are counted, and how many they may be.
+/// The subject that is counted, and how many instructions a cycle may have.
 pub(crate) struct Count {
     pub(crate) subject: &'static Subject,
+    /// A subject that does a part of each cycle, whose instructions are taken off.
+    pub(crate) less: Option<&'static Subject>,
     pub(crate) at_most: Option<f64>,
 }
 
-impl Instructions {
-    pub(crate) fn run(&self, bench: &Bench, report: &mut Report) -> Result<()> {
+impl Measure for Instructions {
+    fn run(&self, bench: &Bench, report: &mut Report) -> Result<()> {
         for count in self.counts {
-            let subject = count.subject;
-            let Some(program) = bench.program_of(subject, report)? else {
-                continue;
-            };
-            if !Tracer::Callgrind.is_installed() {
-                report.misses(subject.label, Tracer::Callgrind.name());
-                continue;
+            if let Some(new) = count.per_cycle(bench, report)? {
+                let label = count.label();
+                report.shows(label.clone(), UNIT, &[new], count.at_most.map(Bar::AtMost));
+                if let Some(old) = count.per_cycle_of_twin(bench, report)? {
+                    report.compares_to_baseline(&label, &[new], &[old]);
+                }
             }
-            let reports = Tracer::Callgrind.reports(bench, subject, &program, CYCLES)?;
-            let [once, twice] = reports.each_ref().map(|report| total(report));
-            let per_cycle = (twice? - once?) / CYCLES as f64;
-            let bar = count.at_most.map(Bar::AtMost);
-            report.counts(subject.label, "instructions per cycle", per_cycle, bar);
         }
         Ok(())
     }
 }
 
+impl Count {
+    fn label(&self) -> String {
+        let less = self.less.map(|less| format!(", less {}", less.label));
+        format!("{}{}", self.subject.label, less.unwrap_or_default())
+    }
+
+    fn per_cycle(&self, bench: &Bench, report: &mut Report) -> Result<Option<f64>> {
+        difference(bench, report, Some(self.subject), self.less)
+    }
+
+    fn per_cycle_of_twin(&self, bench: &Bench, report: &mut Report) -> Result<Option<f64>> {
+        let twin = bench.twin_of(self.subject);
+        let less = self.less.and_then(|less| bench.twin_of(less));
+        difference(bench, report, twin.as_ref(), less.as_ref())
+    }
+}
+
+/// `None` if something is missing.
+fn difference(
+    bench: &Bench,
+    report: &mut Report,
+    of: Option<&Subject>,
+    less: Option<&Subject>,
+) -> Result<Option<f64>> {
+    let mut count = |subject: Option<&Subject>| match subject {
+        Some(subject) => per_cycle(bench, subject, report),
+        None => Ok(None),
+    };
+    let (of, less) = (count(of)?, count(less)?);
+    Ok(of.map(|of| of - less.unwrap_or(0.0)))
+}
+
+fn per_cycle(bench: &Bench, subject: &Subject, report: &mut Report) -> Result<Option<f64>> {
+    let Some(program) = bench.program_of(subject, report)? else {
+        return Ok(None);
+    };
+    if !Tracer::Callgrind.is_installed() {
+        report.misses(subject.label, Tracer::Callgrind.name());
+        return Ok(None);
+    }
+    let files = Tracer::Callgrind.traces(bench, subject, &program, CYCLES)?;
+    let [once, twice] = files.each_ref().map(|file| total(file));
+    Ok(Some((twice? - once?) / CYCLES as f64))
+}
+
 /// The line "totals: N" of callgrind's file.
-fn total(report: &str) -> Result<f64> {
-    let total = report.lines().find_map(|line| line.strip_prefix("totals:"));
+fn total(file: &str) -> Result<f64> {
+    let total = file.lines().find_map(|line| line.strip_prefix("totals:"));
     let total = total.context("callgrind's file has no totals")?;
     Ok(total.trim().parse()?)
 }

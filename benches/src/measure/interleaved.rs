@@ -1,17 +1,19 @@
-//! Times of subjects that run in turn, A B A B, so that what drifts on the machine meets all of them alike. Ratios are
-//! those of one round's pair.
+//! Times of subjects that run in turn, A B A B, so that what drifts on the machine meets all of
+//! them alike. Ratios are those of one round's pair.
 
 use anyhow::Result;
 
 use crate::affinity::Affinity;
-use crate::case::Bench;
-use crate::report::{Bar, Measurement, Metric, Report};
+use crate::bench::Bench;
+use crate::case::Measure;
+use crate::report::{Bar, Measurement, Report};
 use crate::runner::Runner;
 use crate::statistics::Statistics;
-use crate::subject::Subject;
+use crate::subject::{Library, Subject};
+use crate::turns::turns;
 
-/// One turn of a subject: long beside a process switch, short beside the drift of the machine. Many short turns repeat
-/// better than few long ones.
+/// One turn of a subject: long beside a process switch, short beside the drift of the machine. Many
+/// short turns repeat better than few long ones.
 const TURN_NS: u64 = 20_000_000;
 /// Runs of each number of cycles, on the way to that of a turn.
 const TRIALS: usize = 3;
@@ -20,13 +22,13 @@ const QUICK_ROUNDS: usize = 25;
 /// Rounds between two words of progress.
 const PROGRESS: usize = 25;
 
-/// See the module.
+/// Subjects that take turns, and whose times are compared.
 pub(crate) struct Interleaved {
     pub(crate) affinity: Affinity,
     pub(crate) turn: Turn,
     pub(crate) subjects: &'static [Subject],
     pub(crate) comparisons: &'static [Comparison],
-    /// How far the largest median may be from the least.
+    /// How many times the least median of all subjects the largest may be.
     pub(crate) flat_within: Option<f64>,
 }
 
@@ -46,9 +48,9 @@ pub(crate) struct Comparison {
     pub(crate) at_most: Option<f64>,
 }
 
-/// A subject that is running.
+/// A subject that is running, and its samples.
 struct Series {
-    label: &'static str,
+    subject: Subject,
     title: String,
     runner: Runner,
     /// As many as fill a turn.
@@ -57,74 +59,100 @@ struct Series {
     samples: Vec<f64>,
 }
 
-impl Interleaved {
-    pub(crate) fn run(&self, bench: &Bench, report: &mut Report) -> Result<()> {
-        let mut all = self.all(bench, report)?;
+impl Measure for Interleaved {
+    fn run(&self, bench: &Bench, report: &mut Report) -> Result<()> {
+        let mut series = self.start_all(bench, report)?;
         let rounds = if bench.is_quick { QUICK_ROUNDS } else { ROUNDS };
         for round in 0..rounds {
             if round % PROGRESS == 0 {
                 eprintln!("  round {} of {}", round + 1, rounds);
             }
-            for one in turns(all.len(), round) {
-                all[one].take_turn()?;
+            for one in turns(series.len(), round) {
+                series[one].take_turn()?;
             }
         }
-        let metrics = self.comparisons.iter().filter_map(|one| one.metric(&all));
-        report.metrics.extend(metrics);
-        let flat = self.flat_within.map(|most| flatness(&all, most));
-        report.metrics.extend(flat);
-        for series in all {
-            report.figures.push(series.end()?);
+        self.compare(&series, report);
+        for one in series {
+            report.measurements.push(one.end()?);
         }
         Ok(())
     }
 
+    fn is_timed(&self) -> bool {
+        true
+    }
+}
+
+impl Interleaved {
     /// Those that can run, warm.
-    fn all(&self, bench: &Bench, report: &mut Report) -> Result<Vec<Series>> {
-        let mut all = Vec::new();
-        for subject in self.subjects {
-            if let Some(program) = bench.program_of(subject, report)? {
+    fn start_all(&self, bench: &Bench, report: &mut Report) -> Result<Vec<Series>> {
+        let mut series = Vec::new();
+        for subject in bench.with_twins(self.subjects) {
+            if let Some(program) = bench.program_of(&subject, report)? {
                 let command = self.affinity.command(&program)?;
-                let runner = Runner::start(bench, subject, self.affinity, command)?;
-                all.push(self.series(subject.label, subject.title(bench), runner)?);
+                let runner = Runner::start(bench, &subject, self.affinity, command)?;
+                let title = subject.title(bench.descriptors);
+                series.push(self.warm_up(subject, title, runner)?);
             }
         }
-        Ok(all)
+        Ok(series)
     }
 
-    fn series(&self, label: &'static str, title: String, mut runner: Runner) -> Result<Series> {
+    fn warm_up(&self, subject: Subject, title: String, mut runner: Runner) -> Result<Series> {
         let cycles = match self.turn {
             Turn::Filled => cycles_of_a_turn(&mut runner)?,
             Turn::OneCycle => 1,
         };
         runner.run(cycles)?;
         Ok(Series {
-            label,
+            subject,
             title,
             runner,
             cycles,
             samples: Vec::new(),
         })
     }
+
+    fn compare(&self, series: &[Series], report: &mut Report) {
+        for Comparison { of, to, at_most } in self.comparisons {
+            if let (Some(of), Some(to)) = (find(series, of), find(series, to)) {
+                let what = format!("{} / {}", of.subject.label, to.subject.label);
+                let bar = at_most.map(Bar::AtMost);
+                report.compares(what, &of.samples, &to.samples, bar);
+            }
+        }
+        if let Some(most) = self.flat_within {
+            report.shows(
+                "largest median / least median",
+                "",
+                &[flatness(series)],
+                Some(Bar::AtMost(most)),
+            );
+        }
+        for new in series.iter().filter(|one| one.is_tested()) {
+            if let Some(old) = find(series, &new.subject.over(Library::Baseline)) {
+                report.compares_to_baseline(new.subject.label, &new.samples, &old.samples);
+            }
+        }
+    }
 }
 
-/// Who runs after whom: every other round in the opposite order, and every second one begins with another subject: nobody always runs
-/// after the same one, or at the same beat of whatever else the machine does.
-pub(crate) fn turns(count: usize, round: usize) -> impl Iterator<Item = usize> {
-    (0..count).map(move |turn| {
-        let affinity = if round % 2 == 0 {
-            turn
-        } else {
-            count - 1 - turn
-        };
-        (affinity + round / 2) % count
-    })
+/// `None` if it is missing.
+fn find<'a>(series: &'a [Series], subject: &Subject) -> Option<&'a Series> {
+    series.iter().find(|one| one.subject.is(subject))
+}
+
+/// Of medians: the ratios of each round would tell of its noise.
+fn flatness(series: &[Series]) -> f64 {
+    let medians = series.iter().filter(|one| one.is_tested());
+    let medians: Vec<f64> = medians.map(Series::median).collect();
+    let statistics = Statistics::of(&medians);
+    statistics.max / statistics.min
 }
 
 impl Series {
-    fn end(self) -> Result<Measurement> {
-        self.runner.end()?;
-        Ok(Measurement::new(self.title, "ns per cycle", self.samples))
+    fn is_tested(&self) -> bool {
+        self.subject.library == Library::Tested
     }
 
     fn median(&self) -> f64 {
@@ -136,21 +164,16 @@ impl Series {
         self.samples.push(took as f64 / self.cycles as f64);
         Ok(())
     }
-}
 
-/// Of medians: that of each round would tell of its noise.
-fn flatness(all: &[Series], most: f64) -> Metric {
-    let medians: Vec<f64> = all.iter().map(Series::median).collect();
-    let statistics = Statistics::of(&medians);
-    Metric {
-        what: "largest median / least median".to_owned(),
-        statistics: Statistics::of(&[statistics.max / statistics.min]),
-        bar: Some(Bar::AtMost(most)),
+    fn end(self) -> Result<Measurement> {
+        self.runner.end()?;
+        Ok(Measurement::new(self.title, "ns per cycle", self.samples))
     }
 }
 
-/// Doubles the number until half a turn is filled, and goes on from there by proportion. The shortest of a few runs counts: what holds
-/// up one of them, and threads that are woken for it, are no cycles.
+/// Doubles the number until half a turn is filled, and goes on from there by proportion. The
+/// shortest of a few runs counts: what holds up one of them, and threads that are woken for it, are
+/// no cycles.
 fn cycles_of_a_turn(runner: &mut Runner) -> Result<u64> {
     let mut cycles = 1;
     loop {
@@ -162,22 +185,5 @@ fn cycles_of_a_turn(runner: &mut Runner) -> Result<u64> {
             return Ok((cycles * TURN_NS / took).max(1));
         }
         cycles *= 2;
-    }
-}
-
-impl Comparison {
-    /// `None` if one of the two is missing.
-    fn metric(&self, all: &[Series]) -> Option<Metric> {
-        let samples = |subject: &Subject| {
-            let is_it = |series: &&Series| series.label == subject.label;
-            all.iter().find(is_it).map(|series| &series.samples)
-        };
-        let pairs = samples(self.of)?.iter().zip(samples(self.to)?);
-        let ratios: Vec<f64> = pairs.map(|(of, to)| of / to).collect();
-        Some(Metric {
-            what: format!("{} / {}", self.of.label, self.to.label),
-            statistics: Statistics::of(&ratios),
-            bar: self.at_most.map(Bar::AtMost),
-        })
     }
 }

@@ -1,5 +1,6 @@
 //! The ways to measure, one a file.
 
+pub(crate) mod build;
 pub(crate) mod contention;
 pub(crate) mod counters;
 pub(crate) mod instructions;

@@ -4,19 +4,22 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
 
-use crate::case::Bench;
+use crate::bench::Bench;
+use crate::case::Measure;
 use crate::report::{Bar, Report};
 use crate::subject::Subject;
 use crate::tracer::Tracer;
 
-const CYCLES: u64 = 100_000;
-const QUICK_CYCLES: u64 = 10_000;
-/// Per cycle: the pool wakes its background thread up to twice a second while it is busy. That is a matter of time, which strace
-/// stretches, and not of cycles.
+const UNIT: &str = "calls per cycle";
+/// Per cycle: the pool wakes its background thread up to twice a second while it is busy. That is a
+/// matter of time, which strace stretches, and not of cycles.
 const WAKE_UPS: f64 = 0.001;
 
-/// See the module.
+/// The counts of one case.
 pub(crate) struct SystemCalls {
+    pub(crate) cycles: u64,
+    /// With `--quick`.
+    pub(crate) quick_cycles: u64,
     pub(crate) calls: &'static [Calls],
 }
 
@@ -28,9 +31,13 @@ pub(crate) struct Calls {
 
 type Counts = BTreeMap<String, f64>;
 
-impl SystemCalls {
-    pub(crate) fn run(&self, bench: &Bench, report: &mut Report) -> Result<()> {
-        let cycles = if bench.is_quick { QUICK_CYCLES } else { CYCLES };
+impl Measure for SystemCalls {
+    fn run(&self, bench: &Bench, report: &mut Report) -> Result<()> {
+        let cycles = if bench.is_quick {
+            self.quick_cycles
+        } else {
+            self.cycles
+        };
         for calls in self.calls {
             let subject = calls.subject;
             let Some(program) = bench.program_of(subject, report)? else {
@@ -40,8 +47,8 @@ impl SystemCalls {
                 report.misses(subject.label, Tracer::Strace.name());
                 continue;
             }
-            let reports = Tracer::Strace.reports(bench, subject, &program, cycles)?;
-            let [once, twice] = reports.each_ref().map(|report| counts(report));
+            let files = Tracer::Strace.traces(bench, subject, &program, cycles)?;
+            let [once, twice] = files.each_ref().map(|file| counts(file));
             calls.judge(per_cycle(once?, twice?, cycles), report);
         }
         Ok(())
@@ -54,16 +61,11 @@ impl Calls {
         for &(name, exactly) in self.expected {
             let count = counts.remove(name).unwrap_or(0.0);
             let what = format!("{label}: {name}");
-            report.counts(&what, "calls per cycle", count, Some(Bar::Exactly(exactly)));
+            report.shows(what, UNIT, &[count], Some(Bar::Exactly(exactly)));
         }
         let others: f64 = counts.values().sum();
         let what = format!("{label}: all others{}", names_of(&counts));
-        report.counts(
-            &what,
-            "calls per cycle",
-            others,
-            Some(Bar::AtMost(WAKE_UPS)),
-        );
+        report.shows(what, UNIT, &[others], Some(Bar::AtMost(WAKE_UPS)));
     }
 }
 
@@ -87,9 +89,9 @@ fn per_cycle(once: Counts, mut twice: Counts, cycles: u64) -> Counts {
 }
 
 /// Of strace's summary: a count and a name in each line between two rules.
-fn counts(report: &str) -> Result<Counts> {
+fn counts(summary: &str) -> Result<Counts> {
     let is_rule = |line: &&str| line.starts_with('-');
-    let lines = report.lines().skip_while(|line| !is_rule(line)).skip(1);
+    let lines = summary.lines().skip_while(|line| !is_rule(line)).skip(1);
     let lines = lines.take_while(|line| !is_rule(line));
     lines
         .map(|line| {
@@ -106,7 +108,8 @@ mod tests {
     #[test]
     fn what_two_runs_have_in_common_cancels_out() {
         let report = |recvs, brks| {
-            format!("    calls syscall\n--------- -------\n {recvs} recvfrom\n   {brks} brk\n--------- -------\n 0 total\n")
+            let rule = "--------- -------\n";
+            format!("calls syscall\n{rule} {recvs} recvfrom\n {brks} brk\n{rule} 0 total\n")
         };
         let once = counts(&report(10, 3)).expect("a summary");
         let twice = counts(&report(20, 3)).expect("a summary");
