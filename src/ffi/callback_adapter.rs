@@ -14,7 +14,7 @@ use super::handles::{vcp_conn, vcp_resolved, ResolvedHandle};
 use crate::dial::callbacks::{AddressSink, DialCallbacks};
 use crate::handle::Kept;
 use crate::pool::callbacks::{Callbacks, Hook, Hooks, Observer};
-use crate::pool::engine::run_where_it_may;
+use crate::pool::runtime::run_where_it_may;
 use crate::sync::atomic::AtomicBool;
 use crate::sync::atomic::Ordering::Release;
 use crate::sync::Arc;

@@ -117,7 +117,7 @@ mod tests {
     use crate::ffi::dial::request::read_async;
     use crate::ffi::handles::pool_of;
     use crate::ffi::pool::lifecycle::{vcp_pool_close, vcp_pool_new};
-    use crate::pool::background::queue::Asker;
+    use crate::pool::background::queue::Recipient;
     use crate::pool::entry::start_async::AtOnce;
     use crate::pool::entry::start_async::Where;
     use crate::sys::poll::{self, Interest};
@@ -138,13 +138,15 @@ mod tests {
                 read_async(&pool_of(pool).unwrap(), network, address, std::ptr::null()).unwrap();
             borrow
         };
-        let asker = Asker {
+        let recipient = Recipient {
             queue: queue_of(queue).unwrap(),
             token: 7,
             is_queued: false,
         };
         let place = Where::Unread(Box::new(|| panic!("for a test")));
-        let begun = pool_of(pool).unwrap().borrow_async(place, borrow, asker);
+        let begun = pool_of(pool)
+            .unwrap()
+            .borrow_async(place, borrow, recipient);
         assert!(matches!(begun, Ok(AtOnce::Later)));
         // SAFETY: open until the queue is freed.
         let fd = unsafe { BorrowedFd::borrow_raw(vcp_queue_fd(queue)) };

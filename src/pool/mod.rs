@@ -19,15 +19,12 @@ pub(crate) mod runtime;
 pub(crate) mod state;
 pub(crate) mod transition;
 
-use crate::sys::per_generation::PerGeneration;
 use std::collections::VecDeque;
 use std::fmt::Debug;
 use std::time::Duration;
 
-use self::background::reply::Claim;
 use crate::dial::dialer::Dialer;
-use crate::handle::Kind;
-use crate::handle::{Kept, Owned, Table};
+use crate::handle::{Kept, Kind, Owned, Table};
 use crate::pool::callbacks::deferred::DeferredEvent;
 use crate::pool::callbacks::gate::Gate;
 use crate::pool::callbacks::{Hooks, Observer};
@@ -39,6 +36,7 @@ use crate::pool::state::State;
 use crate::sync::atomic::Ordering::SeqCst;
 use crate::sync::atomic::{AtomicBool, AtomicU64};
 use crate::sync::{Arc, Mutex, MutexGuard};
+use crate::sys::per_generation::PerGeneration;
 use crate::sys::wake::CancelToken;
 use crate::sys::{clock, fork};
 use crate::values::clock::{Deadline, Time};
@@ -84,6 +82,21 @@ impl Kept for PoolHandle {
     }
 }
 
+/// Where the answer of an asynchronous dial goes.
+pub(crate) trait Reply: Debug + Send + Sync {
+    /// Answers, unless that was done before.
+    fn answer(&self, result: Result<Owned<Conn>>);
+    /// No answer was given yet.
+    fn is_pending(&self) -> bool;
+    /// No answer is wanted any more.
+    fn is_abandoned(&self) -> bool;
+    /// Abandons an answer that is meant for the queue at that address; false if it is not.
+    fn abandon_if_for(&self, queue: usize) -> bool;
+    /// Abandons an answer whose queue was freed before the dial could be found; false if it was
+    /// not.
+    fn abandon_if_queue_freed(&self) -> bool;
+}
+
 /// What one borrow is asked for: the options of the dial, read and with its times as deadlines.
 #[derive(Clone, Debug)]
 pub(crate) struct BorrowOptions {
@@ -97,7 +110,7 @@ pub(crate) struct BorrowOptions {
     pub(crate) is_patient: bool,
     pub(crate) token: Option<Arc<CancelToken>>,
     /// Who is to be answered; `None`: its caller waits, or nobody does.
-    pub(crate) claim: Option<Arc<Claim>>,
+    pub(crate) reply: Option<Arc<dyn Reply>>,
     /// Names the borrower.
     pub(crate) label: Option<Arc<str>>,
     pub(crate) mode: Mode,
@@ -147,11 +160,6 @@ impl Pool {
 
     pub(crate) fn is_closed(&self) -> bool {
         self.is_closed.load(SeqCst)
-    }
-
-    /// On a thread of the library: what may call the program, unless the pool has ended.
-    pub(crate) fn within_gate(&self, work: impl FnOnce()) {
-        self.gate.within(work);
     }
 
     pub(crate) fn is_plain(&self) -> bool {

@@ -1,15 +1,14 @@
-//! What exists once in the process: the engine, the helper threads, the sleepers, the names already looked up. A forked
+//! What exists once in the process: the engine, the helper threads, the names already looked up. A forked
 //! child begins with none of it.
 #![forbid(unsafe_code)]
 
 use crate::dial::resolve::names::SystemNames;
 use crate::dial::resolve::resolver::Resolver;
-use crate::pool::conn::sleepers::Sleepers;
 use crate::pool::engine::{Engine, Engines};
 use crate::pool::Pool;
 use crate::sync::{Arc, Mutex};
 use crate::sys::per_generation::PerGeneration;
-use crate::thread_pool::{Helpers, MOST_THREADS};
+use crate::thread_pool::{Helpers, Job, MOST_THREADS};
 
 /// Enough for many handshakes with servers that answer; with those that do not, nobody is in a hurry.
 const MOST_FILLERS: usize = 16;
@@ -25,7 +24,6 @@ pub(crate) struct Runtime {
     /// The same of dials that nobody waits for: they must not keep a thread from one who does.
     pub(crate) fillers: Helpers,
     pub(crate) resolver: Resolver,
-    pub(crate) sleepers: Sleepers,
     pub(crate) names: SystemNames,
     /// How many there are. Guards the begin of the first and the end of the last.
     pools: Mutex<usize>,
@@ -39,7 +37,6 @@ impl Runtime {
             dialers: Helpers::new("vcp-dialer", MOST_THREADS),
             fillers: Helpers::new("vcp-filler", MOST_FILLERS),
             resolver: Resolver::new(),
-            sleepers: Sleepers::new(),
             names: SystemNames::new(),
             pools: Mutex::new(0),
         }
@@ -81,5 +78,15 @@ impl Pool {
     pub(crate) fn engine_if_running(&self) -> Option<Arc<Engine>> {
         self.must_be_ours();
         self.engine.lock().clone()
+    }
+}
+
+/// Runs code of the program: on a helper thread if this one is an engine, which nothing may hold
+/// up.
+pub(crate) fn run_where_it_may(job: Job) {
+    if Engine::is_this_thread() {
+        runtime().helpers.run(job);
+    } else {
+        job();
     }
 }

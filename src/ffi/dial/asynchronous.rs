@@ -8,7 +8,7 @@ use super::request::read_async;
 use crate::ffi::guard::guard;
 use crate::ffi::handles::{pool_of, queue_of, vcp_conn, vcp_pool, vcp_queue};
 use crate::ffi::status::VCP_ERR_IN_PROGRESS;
-use crate::pool::background::queue::Asker;
+use crate::pool::background::queue::Recipient;
 use crate::pool::entry::start_async::AtOnce;
 use crate::pool::hints;
 use crate::values::error::Error;
@@ -55,12 +55,12 @@ pub unsafe extern "C" fn vcp_dial_async(
         borrow.found_unfit = missed.unfit;
         // SAFETY: as above.
         let name = unsafe { name_for_next(pool, network, address, options) };
-        let asker = Asker {
+        let recipient = Recipient {
             queue,
             token: token as usize,
             is_queued,
         };
-        match owner.borrow_async(place, borrow, asker)? {
+        match owner.borrow_async(place, borrow, recipient)? {
             AtOnce::Conn(borrowed) => {
                 let fd = borrowed.raw_fd();
                 if let Some(name) = name {

@@ -118,7 +118,7 @@ unsafe fn borrow_options(raw: &vcp_dial_options, pool: &Pool) -> Result<BorrowOp
         is_late: timeout_ms == 0,
         is_patient: timeout_ms < 0 || (pools_timeout_ms >= 0 && timeout_ms >= pools_timeout_ms),
         token: token_of(raw.cancel)?,
-        claim: None,
+        reply: None,
         label,
         mode: match raw.flags & (VCP_DIAL_BLOCKING | VCP_DIAL_NONBLOCKING) {
             0 => Mode::AsThePool,

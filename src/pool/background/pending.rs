@@ -22,18 +22,18 @@ use std::time::Duration;
 use crate::dial::drive::connected::ConnectedSocket;
 use crate::dial::drive::dial::Dial;
 use crate::handle::Owned;
-use crate::pool::background::reply::Claim;
 use crate::pool::callbacks::Hook;
 use crate::pool::conn::Conn;
 use crate::pool::dialing::wait::{Borrower, Taken, WaitState};
 use crate::pool::dialing::Dialing;
-use crate::pool::engine::tasks::{Next, Task, Thread, Work};
+use crate::pool::engine::client::Client;
+use crate::pool::engine::task::{Next, Pollable, Task, Thread};
 use crate::pool::engine::Engine;
 use crate::pool::entry::start_async::ReadAddress;
 use crate::pool::errors::{canceled, no_engine, system_error};
 use crate::pool::state::answer::{Refusal, Take};
 use crate::pool::state::wait_loop::{WaitError, Waiter};
-use crate::pool::{BorrowOptions, Pool};
+use crate::pool::{BorrowOptions, Pool, Reply};
 use crate::sync::{Arc, Mutex};
 use crate::sys::clock;
 use crate::sys::wake::Wake;
@@ -172,27 +172,30 @@ impl Pending {
         })
     }
 
-    pub(crate) fn begin(&self, task: &Arc<Task>, course: Course) {
+    pub(crate) fn hand_to_engine(&self, task: &Arc<Task>, course: Course) {
         *self.course.lock() = Some(course);
         task.wake();
-        task.go_on(Deadline::NEVER);
+        task.start(Deadline::NEVER);
         // Whoever freed the queue meanwhile may have been too early to see it on the list.
-        if self.claim().is_some_and(Claim::abandon_if_void) {
-            task.look();
+        if self
+            .reply()
+            .is_some_and(|reply| reply.abandon_if_queue_freed())
+        {
+            task.poll();
         }
     }
 
     /// The rest of a dial whose caller was served otherwise.
     pub(crate) fn go_on(engine: &Arc<Engine>, mut dialing: Dialing, mut drive: Box<Dial>) {
         let pending = Self::new(dialing.pool(), dialing.pool().background_options());
-        let task = Task::new(engine, pending.clone());
+        let task = Task::new(engine.reactor(), pending.clone());
         dialing.is_left_to(&task);
         drive.set_waker(task.clone());
         let course = Course {
             destination: Some(dialing.destination().clone()),
             ..Course::at(Stage::Dialing(Box::new(dialing), Progress::OnItsWay(drive)))
         };
-        pending.begin(&task, course);
+        pending.hand_to_engine(&task, course);
     }
 
     /// Dials until enough are idle.
@@ -203,8 +206,8 @@ impl Pending {
             refills: Some(destination),
             course: Mutex::new(None),
         });
-        let task = Task::new(engine, pending.clone());
-        pending.begin(&task, Course::at(Stage::Refilling));
+        let task = Task::new(engine.reactor(), pending.clone());
+        pending.hand_to_engine(&task, Course::at(Stage::Refilling));
     }
 
     fn refill_failed(&self) {
@@ -222,8 +225,8 @@ impl Pending {
         if result.is_err() {
             self.refill_failed();
         }
-        if let Some(claim) = self.claim() {
-            claim.answer(match &course.destination {
+        if let Some(reply) = self.reply() {
+            reply.answer(match &course.destination {
                 Some(destination) => {
                     result.map_err(|error| error.of(format_args!("dial {destination}")))
                 }
@@ -233,14 +236,14 @@ impl Pending {
         Step::Done
     }
 
-    fn claim(&self) -> Option<&Claim> {
-        self.options.claim.as_deref()
+    fn reply(&self) -> Option<&dyn Reply> {
+        self.options.reply.as_deref()
     }
 
     /// Why nobody wants the answer any more, or none can come.
     fn ended(&self, stage: &Stage, task: &Task) -> Option<Error> {
         let is_left = stage.dialing().is_some_and(Dialing::is_left);
-        if !is_left && self.claim().is_some_and(Claim::is_abandoned) {
+        if !is_left && self.reply().is_some_and(|reply| reply.is_abandoned()) {
             return Some(canceled());
         }
         if task.is_broken() {
@@ -267,9 +270,9 @@ impl Pending {
         else {
             return Ok(());
         };
-        let mut carried = task.carry(token);
+        let mut carried = task.add_token(token);
         if carried.is_err() && self.pool.close_longest_idle() {
-            carried = task.carry(token);
+            carried = task.add_token(token);
         }
         course.carries_token = true;
         carried.map_err(|error| system_error("eventfd", &error))
@@ -433,8 +436,8 @@ impl Pending {
     }
 }
 
-impl Work for Arc<Pending> {
-    fn look(&self, task: &Arc<Task>, thread: Thread) -> Next {
+impl Pollable for Arc<Pending> {
+    fn poll(&self, task: &Arc<Task>, thread: Thread) -> Next {
         let go_on = || self.go_on_as_far_as_it_can(task, thread);
         if thread == Thread::Other || !self.pool.is_observed() {
             return go_on();
@@ -444,22 +447,22 @@ impl Work for Arc<Pending> {
     }
 
     fn is_awaited(&self) -> bool {
-        self.claim().is_some_and(Claim::is_open)
+        self.reply().is_some_and(|reply| reply.is_pending())
     }
 
     fn fail(&self, error: Error) {
         self.refill_failed();
-        if let Some(claim) = self.claim() {
-            claim.answer(Err(error));
+        if let Some(reply) = self.reply() {
+            reply.answer(Err(error));
         }
     }
 
-    fn pool(&self) -> &Arc<Pool> {
-        &self.pool
+    fn client(&self) -> &dyn Client {
+        &*self.pool
     }
 
     fn abandon(&self, queue: usize) -> bool {
-        let claim = self.claim();
-        claim.is_some_and(|claim| claim.abandon_if_of(queue))
+        let reply = self.reply();
+        reply.is_some_and(|reply| reply.abandon_if_for(queue))
     }
 }

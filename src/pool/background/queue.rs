@@ -10,7 +10,7 @@ use std::os::fd::{AsRawFd, RawFd};
 
 use crate::handle::{Kept, Kind, Owned, Table};
 use crate::pool::conn::Conn;
-use crate::pool::engine::run_where_it_may;
+use crate::pool::runtime::run_where_it_may;
 use crate::pool::runtime::runtime;
 use crate::sync::{Arc, Mutex};
 use crate::sys::per_generation::PerGeneration;
@@ -138,22 +138,22 @@ impl Queue {
     }
 }
 
-/// Whom an asynchronous dial answers.
+/// The queue that an asynchronous dial answers to.
 #[derive(Clone, Debug)]
-pub(crate) struct Asker {
+pub(crate) struct Recipient {
     pub(crate) queue: Arc<Queue>,
     pub(crate) token: usize,
     /// What could be answered at once goes through the queue too.
     pub(crate) is_queued: bool,
 }
 
-impl Asker {
+impl Recipient {
     pub(crate) fn answer(&self, result: Result<Owned<Conn>>) {
         self.queue.push(self.token, result);
     }
 
     /// Its queue has been freed.
-    pub(crate) fn is_void(&self) -> bool {
+    pub(crate) fn is_freed(&self) -> bool {
         self.queue.inbox.lock().waker.is_none()
     }
 

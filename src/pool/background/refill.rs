@@ -45,7 +45,7 @@ impl Pool {
             is_late: false,
             is_patient: true,
             token: None,
-            claim: None,
+            reply: None,
             label: None,
             mode: Mode::AsThePool,
             found_unfit: 0,

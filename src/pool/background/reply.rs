@@ -1,61 +1,60 @@
-//! Who asked for an asynchronous dial: answered once, or not at all when the queue for the answer has been freed.
+//! The answer of an asynchronous dial: given once, or not at all when the queue for it was freed.
 #![forbid(unsafe_code)]
 
 use crate::handle::Owned;
-use crate::pool::background::queue::Asker;
+use crate::pool::background::queue::Recipient;
 use crate::pool::conn::Conn;
+use crate::pool::Reply;
 use crate::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use crate::sync::Mutex;
 use crate::values::error::Result;
 
-/// See the module.
+/// An answer that goes to a queue.
 #[derive(Debug)]
-pub(crate) struct Claim {
-    /// Taken by the one who answers. Guards itself alone.
-    asker: Mutex<Option<Asker>>,
+pub(crate) struct QueueReply {
+    /// Taken by the thread that answers. Guards itself alone.
+    recipient: Mutex<Option<Recipient>>,
     is_abandoned: AtomicBool,
 }
 
-impl Claim {
-    pub(crate) fn of(asker: &Asker) -> Self {
+impl QueueReply {
+    pub(crate) fn to(recipient: &Recipient) -> Self {
         Self {
-            asker: Mutex::new(Some(asker.clone())),
+            recipient: Mutex::new(Some(recipient.clone())),
             is_abandoned: AtomicBool::new(false),
         }
     }
 
-    pub(crate) fn answer(&self, result: Result<Owned<Conn>>) {
-        let asker = self.asker.lock().take();
-        if let Some(asker) = asker {
-            asker.answer(result);
-        }
-    }
-
-    /// Somebody waits for the answer.
-    pub(crate) fn is_open(&self) -> bool {
-        self.asker.lock().is_some()
-    }
-
-    /// Nobody wants the answer any more.
-    pub(crate) fn is_abandoned(&self) -> bool {
-        self.is_abandoned.load(SeqCst)
-    }
-
-    /// False if it is another queue's, or has been answered.
-    pub(crate) fn abandon_if_of(&self, queue: usize) -> bool {
-        self.abandon_if(|asker| asker.is_of(queue))
-    }
-
-    /// The same where the queue was freed before the dial could be found.
-    pub(crate) fn abandon_if_void(&self) -> bool {
-        self.abandon_if(Asker::is_void)
-    }
-
-    fn abandon_if(&self, is_meant: impl FnOnce(&Asker) -> bool) -> bool {
-        let is_meant = self.asker.lock().as_ref().is_some_and(is_meant);
+    fn abandon_if(&self, is_meant: impl FnOnce(&Recipient) -> bool) -> bool {
+        let is_meant = self.recipient.lock().as_ref().is_some_and(is_meant);
         if is_meant {
             self.is_abandoned.store(true, SeqCst);
         }
         is_meant
+    }
+}
+
+impl Reply for QueueReply {
+    fn answer(&self, result: Result<Owned<Conn>>) {
+        let recipient = self.recipient.lock().take();
+        if let Some(recipient) = recipient {
+            recipient.answer(result);
+        }
+    }
+
+    fn is_pending(&self) -> bool {
+        self.recipient.lock().is_some()
+    }
+
+    fn is_abandoned(&self) -> bool {
+        self.is_abandoned.load(SeqCst)
+    }
+
+    fn abandon_if_for(&self, queue: usize) -> bool {
+        self.abandon_if(|recipient| recipient.is_of(queue))
+    }
+
+    fn abandon_if_queue_freed(&self) -> bool {
+        self.abandon_if(Recipient::is_freed)
     }
 }

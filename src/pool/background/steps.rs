@@ -12,7 +12,7 @@ use crate::pool::background::pending::{waker, Course, Pending, Progress, Stage, 
 use crate::pool::conn::Conn;
 use crate::pool::dialing::wait::Taken;
 use crate::pool::dialing::Dialing;
-use crate::pool::engine::tasks::Task;
+use crate::pool::engine::task::Task;
 use crate::pool::entry::start_async::ReadAddress;
 use crate::pool::lend::hand_over::NotLent;
 use crate::pool::state::answer::{DialRight, LateBinding, Take};
@@ -220,7 +220,7 @@ impl Pending {
         }
     }
 
-    /// The asker gets another connection; a dial that is on its way goes on for nobody.
+    /// The recipient gets another connection; a dial that is on its way goes on for nobody.
     pub(crate) fn serve(
         &self,
         mut dialing: Box<Dialing>,

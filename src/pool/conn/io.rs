@@ -8,9 +8,9 @@
 use std::io::ErrorKind;
 
 use crate::handle::{Pin, Place};
+use crate::pool::conn::sleepers::sleepers;
 use crate::pool::conn::{Conn, ABORTED, CANCELED, CLOSING, CUT, ENDED, FAILED};
 use crate::pool::errors::{canceled, system_error};
-use crate::pool::runtime::runtime;
 use crate::sync::atomic::fence;
 use crate::sync::atomic::Ordering::SeqCst;
 use crate::sys;
@@ -198,7 +198,7 @@ fn check(conn: &Conn, directions: Directions) -> Result<()> {
 
 /// Sleeps until the socket is ready.
 fn sleep(conn: &Pin<Conn>, directions: Directions) -> Result<Directions> {
-    let sleeper = runtime().sleepers.announce(conn.place());
+    let sleeper = sleepers().announce(conn.place());
     let waker = match sleeper.waker.arm() {
         // No descriptor left: the pool's longest idle connection gives its own. A failure here leaves the connection fit.
         Err(_) if conn.pool().close_longest_idle() => sleeper.waker.arm(),
@@ -243,7 +243,7 @@ fn ready(socket: &Interest, asked: Directions) -> Option<Directions> {
 /// Makes everyone who is inside a read, write or wait leave.
 pub(crate) fn kick(conn: &Conn, place: Place) {
     conn.mark(CLOSING);
-    runtime().sleepers.wake(place);
+    sleepers().wake(place);
 }
 
 /// Lets whoever sleeps on the connection look at its deadlines and its token again.
@@ -251,6 +251,6 @@ pub(crate) fn terms_changed(conn: &Pin<Conn>) {
     // Pairs with the fence in `Waker::arm`: either the sleeper sees the new deadline, or this thread sees the sleeper.
     fence(SeqCst);
     if conn.is_running() {
-        runtime().sleepers.wake(conn.place());
+        sleepers().wake(conn.place());
     }
 }

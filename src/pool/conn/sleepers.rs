@@ -5,6 +5,7 @@
 
 use crate::handle::Place;
 use crate::sync::{Arc, Mutex};
+use crate::sys::per_generation::PerGeneration;
 use crate::sys::wake::{Wake, Waker};
 
 /// A power of two; with so many locks, 64 sleeping threads rarely meet.
@@ -19,8 +20,14 @@ pub(crate) struct Sleepers {
     stripes: [Stripe; STRIPES],
 }
 
+/// Those of this process.
+pub(crate) fn sleepers() -> &'static Sleepers {
+    static SLEEPERS: PerGeneration<Sleepers> = PerGeneration::empty();
+    SLEEPERS.get_or_make(|_| Sleepers::new(), drop)
+}
+
 impl Sleepers {
-    pub(crate) fn new() -> Self {
+    fn new() -> Self {
         Self {
             stripes: [const { Mutex::new(Vec::new()) }; STRIPES],
         }

@@ -12,7 +12,7 @@ use crate::pool::callbacks::Hook;
 use crate::pool::conn::{Conn, SocketInfo};
 use crate::pool::dialing::permit::Permit;
 use crate::pool::dialing::wait::Borrower;
-use crate::pool::engine::tasks::Task;
+use crate::pool::engine::task::Task;
 use crate::pool::errors::canceled;
 use crate::pool::lend::hand_over::NotLent;
 use crate::pool::lend::hooks::Budget;
@@ -239,7 +239,7 @@ impl Dialing {
 
     pub(crate) fn leave(&mut self) {
         self.budget.token = None;
-        self.budget.claim = None;
+        self.budget.reply = None;
         self.is_left = true;
         self.permit.goes_to_background();
     }

@@ -1,69 +1,66 @@
-//! The one background thread of the process: it watches idle connections and closes what is too old.
+//! The one background thread of the process: it watches idle connections, closes what is too old,
+//! and polls dials that no thread sleeps on.
 //!
-//! It starts with the first connection that is to be watched and ends with the last pool. It sleeps until an event or
-//! until the next moment that a pool has armed; there is no tick. Program code never runs on it (`helper` does that).
+//! It starts with the first connection that is to be watched and ends with the last pool. It
+//! sleeps until an event or the next moment that a pool has armed; there is no tick. Code of the
+//! program never runs on it: helper threads do that.
 //!
-//! Watching costs nothing per borrow: a connection is registered once, edge-triggered, for the peer's hang-up. Bytes
-//! are asked for (EPOLLIN) only when it has been idle for a while, and the first event on a borrowed one takes that back.
+//! Watching costs nothing per borrow: a connection is registered once, edge-triggered, for the
+//! peer's hang-up. Bytes are asked for (EPOLLIN) only when it has been idle for a while, and the
+//! first event on a borrowed one takes that back.
+//!
+//! Inside: `tokens`, `poller`, `schedule` < `client` < `task` < this file. No file here knows a
+//! pool or a connection.
 #![forbid(unsafe_code)]
 
-pub(crate) mod tasks;
+pub(crate) mod client;
+pub(crate) mod poller;
+mod schedule;
+pub(crate) mod task;
 mod tokens;
 
 use std::cell::Cell;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, RawFd};
+use std::os::fd::BorrowedFd;
+use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::Weak;
 use std::thread::JoinHandle;
 
-use crate::handle::{Kept, Place};
-use crate::pool::conn::Conn;
-use crate::pool::engine::tasks::Schedule;
-use crate::pool::runtime::runtime;
-use crate::pool::Pool;
-use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use self::client::{Client, Handlers};
+use self::task::Reactor;
+use crate::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use crate::sync::{Arc, Mutex};
-use crate::sys::epoll::{self, Epoll, Event};
-use crate::sys::eventfd::EventFd;
-use crate::sys::wake::CancelToken;
 use crate::sys::{clock, fork, thread};
-use crate::thread_pool::Job;
 use crate::values::clock::Time;
 
-/// The waker's number; no place has it, because a slot index has 24 bits.
-const WAKER: u64 = u64::MAX;
 const STACK_SIZE: usize = 256 << 10;
 
 /// The running engine, if there is one.
 #[derive(Debug)]
 pub(crate) struct Engines {
     /// Guards the start and the end of the engine, and with it who may add a pool.
-    running: Mutex<Option<Running>>,
+    running: Mutex<Option<RunningEngine>>,
 }
 
 #[derive(Debug)]
-struct Running {
+struct RunningEngine {
     engine: Arc<Engine>,
     thread: JoinHandle<()>,
 }
 
 thread_local! {
-    /// The generation whose engine this thread is. Asked instead of `std::thread::current`, which allocates on threads of the
-    /// program.
+    /// The process epoch whose engine this thread is. Asked instead of `std::thread::current`,
+    /// which allocates on threads of the program.
     static ENGINE_OF: Cell<u32> = const { Cell::new(0) };
 }
 
 /// What the thread and its callers share.
 #[derive(Debug)]
 pub(crate) struct Engine {
-    epoll: Epoll,
-    waker: EventFd,
-    /// The time it sleeps until; 0 while it is awake and will look anyway.
-    sleeps_until: AtomicU64,
+    reactor: Arc<Reactor>,
     is_ended: AtomicBool,
-    /// Guards the list of pools alone.
-    pools: Mutex<Vec<Weak<Pool>>>,
-    schedule: Schedule,
+    /// Guards the list of clients alone.
+    clients: Mutex<Vec<Weak<dyn Client>>>,
 }
 
 impl Engines {
@@ -73,52 +70,56 @@ impl Engines {
         }
     }
 
-    /// The engine, which from now on looks after `pool`; starts it if it is not running.
-    pub(crate) fn join(&self, pool: &Arc<Pool>) -> io::Result<Arc<Engine>> {
+    /// The engine, which looks after `client` until it leaves; started if it is not running.
+    pub(crate) fn join(
+        &self,
+        client: Arc<dyn Client>,
+        handlers: Handlers,
+    ) -> io::Result<Arc<Engine>> {
         let mut running = self.running.lock();
         let engine = match running.as_ref() {
             Some(running) => running.engine.clone(),
             None => {
-                let engine = Arc::new(Engine::new()?);
+                let engine = Arc::new(Engine::new(handlers)?);
                 let runner = engine.clone();
                 let thread = thread::spawn("vcp-engine", STACK_SIZE, move || runner.run())?;
-                *running = Some(Running {
+                *running = Some(RunningEngine {
                     engine: engine.clone(),
                     thread,
                 });
                 engine
             }
         };
-        engine.pools.lock().push(Arc::downgrade(pool));
-        engine.wake_by(pool.due());
+        engine.clients.lock().push(Arc::downgrade(&client));
+        engine.wake_by(client.next_deadline());
         Ok(engine)
     }
 
-    /// Before a descriptor is closed or given away: a copy of it in a forked child would keep it registered.
-    pub(crate) fn unwatch(&self, conn: &Conn) {
+    /// Before a descriptor is closed or given away.
+    pub(crate) fn unwatch(&self, fd: BorrowedFd<'_>) {
         if let Some(running) = self.running.lock().as_ref() {
-            running.engine.unwatch(conn);
+            running.engine.reactor.poller.unwatch(fd);
         }
     }
 
-    /// Nobody wants answers for that queue any more.
+    /// The queue at that address is freed: no answer for it is wanted any more.
     pub(crate) fn abandon(&self, queue: usize) {
         let running = self.running.lock();
         let engine = running.as_ref().map(|running| running.engine.clone());
         drop(running);
         if let Some(engine) = engine {
-            engine.schedule.abandon(queue);
+            engine.reactor.abandon(queue);
         }
     }
 
-    /// The pool has ended: its idle connections are gone. When it was the last, the engine's thread is gone too when this
-    /// returns.
-    pub(crate) fn leave(&self, pool: &Pool, engine: Arc<Engine>) {
+    /// The client has ended: its idle connections are gone. When it was the last, the engine's
+    /// thread is gone too when this returns.
+    pub(crate) fn leave(&self, client: &dyn Client, engine: Arc<Engine>) {
         let mut running = self.running.lock();
-        let mut pools = engine.pools.lock();
-        pools.retain(|one| !std::ptr::eq(one.as_ptr(), pool));
-        let is_unused = pools.is_empty();
-        drop(pools);
+        let mut clients = engine.clients.lock();
+        clients.retain(|one| !std::ptr::addr_eq(one.as_ptr(), client));
+        let is_unused = clients.is_empty();
+        drop(clients);
         let is_running = running
             .as_ref()
             .is_some_and(|one| Arc::ptr_eq(&one.engine, &engine));
@@ -128,11 +129,11 @@ impl Engines {
             None
         };
         drop(running);
-        if let Some(Running { engine, thread }) = ended {
+        if let Some(RunningEngine { engine, thread }) = ended {
             engine.is_ended.store(true, SeqCst);
-            engine.waker.signal();
-            // A destructor of the program may have had to run on the engine itself (no thread to be had) and closed the
-            // last pool: then nobody waits.
+            engine.reactor.poller.wake();
+            // A destructor of the program may have had to run on the engine itself (no thread to be
+            // had) and closed the last pool: then no thread waits for its end.
             if !Engine::is_this_thread() {
                 let _ = thread.join();
             }
@@ -140,39 +141,23 @@ impl Engines {
     }
 }
 
-/// Runs code of the program: on a helper thread if this one is an engine, which nothing may hold up.
-pub(crate) fn run_where_it_may(job: Job) {
-    if Engine::is_this_thread() {
-        runtime().helpers.run(job);
-    } else {
-        job();
-    }
-}
-
 impl Engine {
-    fn new() -> io::Result<Self> {
-        let epoll = Epoll::new()?;
-        let waker = EventFd::new()?;
-        epoll.add(waker.as_fd(), epoll::READABLE, WAKER)?;
+    fn new(handlers: Handlers) -> io::Result<Self> {
         Ok(Self {
-            epoll,
-            waker,
-            sleeps_until: AtomicU64::new(0),
+            reactor: Arc::new(Reactor::new(handlers)?),
             is_ended: AtomicBool::new(false),
-            pools: Mutex::new(Vec::new()),
-            schedule: Schedule::default(),
+            clients: Mutex::new(Vec::new()),
         })
     }
 
-    /// There is something to be looked at by `time`; wakes the engine if it would sleep longer.
+    /// A client has something to do by `time`; wakes the engine if it would sleep longer.
     pub(crate) fn wake_by(&self, time: Time) {
-        if time.nanos() < self.sleeps_until.load(SeqCst) {
-            self.waker.signal();
-        }
+        self.reactor.poller.wake_by(time);
     }
 
-    pub(crate) fn schedule(&self) -> &Schedule {
-        &self.schedule
+    /// Where tasks are made and found.
+    pub(crate) fn reactor(&self) -> &Arc<Reactor> {
+        &self.reactor
     }
 
     /// The calling thread is an engine: code of the program must not run on it.
@@ -180,118 +165,50 @@ impl Engine {
         ENGINE_OF.get() == fork::generation()
     }
 
-    /// Reports `number` when a connect(2) has ended.
-    pub(crate) fn watch_writable(&self, fd: BorrowedFd<'_>, number: u64) -> io::Result<()> {
-        self.epoll.add(fd, epoll::WRITABLE | epoll::EDGE, number)
-    }
-
-    pub(crate) fn unwatch_number(&self, number: RawFd) {
-        let _ = self.epoll.remove_number(number);
-    }
-
-    /// Reports `number` when the token fires.
-    pub(crate) fn watch_token(&self, token: &CancelToken, number: u64) -> io::Result<()> {
-        let fd = token.arm()?;
-        self.epoll.add(fd, epoll::READABLE | epoll::EDGE, number)
-    }
-
-    pub(crate) fn unwatch_token(&self, token: &CancelToken) {
-        if let Ok(fd) = token.arm() {
-            let _ = self.epoll.remove(fd);
-        }
-    }
-
-    fn base_events(conn: &Conn) -> u32 {
-        if conn.is_datagram() {
-            epoll::EDGE
-        } else {
-            epoll::PEER_HANG_UP | epoll::EDGE
-        }
-    }
-
-    /// From now on a hang-up of the peer is noticed. Fails where epoll has no room for it.
-    pub(crate) fn watch(&self, conn: &Conn, place: Place) -> io::Result<()> {
-        self.epoll
-            .add(conn.fd(), Self::base_events(conn), place.to_bits())
-    }
-
-    /// Bytes are noticed too.
-    pub(crate) fn arm(&self, conn: &Conn, place: Place) -> io::Result<()> {
-        self.epoll.modify(
-            conn.fd(),
-            Self::base_events(conn) | epoll::READABLE,
-            place.to_bits(),
-        )
-    }
-
-    /// Bytes are not noticed any more: the connection is in use.
-    pub(crate) fn disarm(&self, conn: &Conn, place: Place) -> io::Result<()> {
-        self.epoll
-            .modify(conn.fd(), Self::base_events(conn), place.to_bits())
-    }
-
-    fn unwatch(&self, conn: &Conn) {
-        // ENOENT and EBADF: the program closed the descriptor behind our back; there is nothing left to undo.
-        let _ = self.epoll.remove(conn.fd());
-    }
-
     fn run(&self) {
         ENGINE_OF.set(fork::generation());
         while !self.is_ended.load(SeqCst) {
-            let due = self.earliest();
-            self.sleeps_until.store(due.nanos(), SeqCst);
-            // A pool that armed an earlier time before the store has been seen by this second look, one that does so
-            // after it sees the store and wakes it.
-            let due = due.min(self.earliest());
-            let mut events = Vec::new();
-            let until = (due != Time::NEVER).then_some(due);
-            if self.epoll.wait(until, |event| events.push(event)).is_err() {
-                self.schedule.break_down();
-                // The program closed the library's descriptors (as daemons do with all of theirs): there is nothing left
-                // to watch with, and trying again would spin. Connections are still looked at when borrowed.
+            let polled = catch_unwind(AssertUnwindSafe(|| self.poll()));
+            if !matches!(polled, Ok(Ok(()))) {
+                // The program closed the library's descriptors (as daemons do with all of theirs),
+                // or a bug has panicked: there is nothing left to watch with, and trying again
+                // would spin. Tasks end with an error; connections are still peeked at when they
+                // are borrowed.
+                self.reactor.break_down();
                 return;
             }
-            self.sleeps_until.store(0, SeqCst);
-            events.into_iter().for_each(|event| self.handle(event));
-            let now = clock::now();
-            self.schedule.look(now);
-            self.pools_due_at(now)
-                .iter()
-                .for_each(|pool| pool.reap(now));
         }
     }
 
-    fn earliest(&self) -> Time {
-        let pools = self.pools.lock();
-        let due = pools.iter().filter_map(|pool| Some(pool.upgrade()?.due()));
-        due.min().unwrap_or(Time::NEVER).min(self.schedule.due())
+    /// One sleep, and what there is to do after it.
+    fn poll(&self) -> io::Result<()> {
+        let Reactor { poller, .. } = &*self.reactor;
+        poller.poll(
+            || self.next_deadline(),
+            |event| self.reactor.on_event(event.data, event.events),
+        )?;
+        let now = clock::now();
+        self.reactor.poll_tasks(now);
+        for client in self.clients_due_at(now) {
+            client.reap(now);
+        }
+        Ok(())
     }
 
-    fn pools_due_at(&self, now: Time) -> Vec<Arc<Pool>> {
-        let pools = self.pools.lock();
-        pools
+    fn next_deadline(&self) -> Time {
+        let clients = self.clients.lock();
+        let due = clients
             .iter()
-            .filter_map(Weak::upgrade)
-            .filter(|pool| pool.due() <= now)
-            .collect()
+            .filter_map(|client| Some(client.upgrade()?.next_deadline()));
+        let due = due.min().unwrap_or(Time::NEVER);
+        due.min(self.reactor.next_deadline())
     }
 
-    fn handle(&self, event: Event) {
-        if event.data == WAKER {
-            self.waker.clear();
-            return;
-        }
-        if self.schedule.happened(event.data) {
-            return;
-        }
-        let place = Place::from_bits(event.data);
-        let Some(conn) = Conn::table().pin_place(place) else {
-            return;
-        };
-        let pool = conn.pool().clone();
-        let effects = pool.noticed(self, &conn, place, event.events);
-        // Closing waits for every pin, this one too.
-        drop(conn);
-        pool.apply_in_background(effects);
+    fn clients_due_at(&self, now: Time) -> Vec<Arc<dyn Client>> {
+        let clients = self.clients.lock();
+        let alive = clients.iter().filter_map(Weak::upgrade);
+        alive
+            .filter(|client| client.next_deadline() <= now)
+            .collect()
     }
 }

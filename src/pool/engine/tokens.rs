@@ -6,10 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::sync::Arc;
 use crate::sys::wake::CancelToken;
 
-/// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct Tokens {
-    /// A token's address, which is its own as long as somebody carries it → the number that epoll reports.
+    /// The token's address, which no other has while a task carries it → the number that
+    /// epoll reports.
     numbers: BTreeMap<usize, u64>,
     carriers: BTreeMap<u64, BTreeSet<u64>>,
 }
@@ -19,19 +19,19 @@ fn address(token: &Arc<CancelToken>) -> usize {
 }
 
 impl Tokens {
-    /// `None`: nobody carries it yet.
+    /// The number that epoll reports for the token; `None`: no task carries it yet.
     pub(crate) fn number(&self, token: &Arc<CancelToken>) -> Option<u64> {
         self.numbers.get(&address(token)).copied()
     }
 
-    /// From now on a task carries it, which has that number.
-    pub(crate) fn take_up(&mut self, token: &Arc<CancelToken>, number: u64, task: u64) {
+    /// That task carries the token, which epoll reports by `number`.
+    pub(crate) fn add(&mut self, token: &Arc<CancelToken>, number: u64, task: u64) {
         self.numbers.insert(address(token), number);
         self.carriers.entry(number).or_default().insert(task);
     }
 
-    /// That task carries it no more; true if nobody does.
-    pub(crate) fn put_down(&mut self, token: &Arc<CancelToken>, task: u64) -> bool {
+    /// That task carries the token no more; true if no task does.
+    pub(crate) fn remove(&mut self, token: &Arc<CancelToken>, task: u64) -> bool {
         let Some(number) = self.number(token) else {
             return false;
         };

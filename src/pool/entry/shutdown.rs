@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use crate::handle::{Kept, Place};
+use crate::pool::conn::sleepers::sleepers;
 use crate::pool::conn::{self, Conn};
 use crate::pool::runtime::runtime;
 use crate::pool::state::answer::Effects;
@@ -23,7 +24,7 @@ impl Pool {
         self.apply(effects);
         // Hooks that are running, and dials that have not been told so far.
         if let Some(engine) = self.engine_if_running() {
-            engine.schedule().wake(self);
+            engine.reactor().wake_tasks_of(self);
         }
     }
 
@@ -35,7 +36,7 @@ impl Pool {
         }
         let engine = self.engine.lock().take();
         if let Some(engine) = engine {
-            engine.schedule().end(self);
+            engine.reactor().poll_tasks_of(self);
             runtime().engines.leave(self, engine);
         }
         self.gate.shut();
@@ -71,7 +72,7 @@ impl Pool {
         for place in borrowed {
             if let Some(conn) = Conn::table().pin_place(place) {
                 let _ = socket::shut_down(conn.fd());
-                runtime().sleepers.wake(place);
+                sleepers().wake(place);
             }
         }
     }

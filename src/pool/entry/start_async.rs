@@ -3,12 +3,12 @@
 
 use crate::handle::Owned;
 use crate::pool::background::pending::{waker, Course, Pending, Stage};
-use crate::pool::background::queue::Asker;
-use crate::pool::background::reply::Claim;
+use crate::pool::background::queue::Recipient;
+use crate::pool::background::reply::QueueReply;
 use crate::pool::callbacks::Hook;
 use crate::pool::conn::Conn;
 use crate::pool::dialing::wait::{Borrower, WaitState};
-use crate::pool::engine::tasks::Task;
+use crate::pool::engine::task::Task;
 use crate::pool::engine::Engine;
 use crate::pool::errors::no_engine;
 use crate::pool::state::answer::{Refusal, Take};
@@ -35,15 +35,15 @@ pub(crate) enum AtOnce {
 }
 
 impl Pool {
-    /// Borrows without waiting: what cannot be had at once is answered to `asker`.
+    /// Borrows without waiting: what cannot be had at once is answered to `recipient`.
     pub(crate) fn borrow_async(
         self: &Arc<Self>,
         place: Where,
         mut options: BorrowOptions,
-        asker: Asker,
+        recipient: Recipient,
     ) -> Result<AtOnce> {
-        let is_queued = asker.is_queued;
-        options.claim = Some(Arc::new(Claim::of(&asker)));
+        let is_queued = recipient.is_queued;
+        options.reply = Some(Arc::new(QueueReply::to(&recipient)));
         let result = match place {
             Where::Known(destination) => {
                 let destination = Arc::new(destination);
@@ -53,8 +53,8 @@ impl Pool {
             Where::Unread(read) => self.leave_to_engine(read, options),
         };
         match result {
-            Ok(AtOnce::Conn(conn)) if is_queued => asker.answer(Ok(conn)),
-            Err(error) if is_queued => asker.answer(Err(error)),
+            Ok(AtOnce::Conn(conn)) if is_queued => recipient.answer(Ok(conn)),
+            Err(error) if is_queued => recipient.answer(Err(error)),
             result => return result,
         }
         Ok(AtOnce::Later)
@@ -68,8 +68,8 @@ impl Pool {
         options.may_begin()?;
         let engine = self.engine_or_fail()?;
         let pending = Pending::new(self, options);
-        let task = Task::new(&engine, pending.clone());
-        pending.begin(&task, Course::at(Stage::Unread(read)));
+        let task = Task::new(engine.reactor(), pending.clone());
+        pending.hand_to_engine(&task, Course::at(Stage::Unread(read)));
         Ok(AtOnce::Later)
     }
 
@@ -84,7 +84,7 @@ impl Pool {
         let mut made = None;
         let mut make = || {
             let pending = Pending::new(self, options.clone());
-            (Task::new(&engine, pending.clone()), pending)
+            (Task::new(engine.reactor(), pending.clone()), pending)
         };
         let mut borrower = Borrower {
             pool: self,
@@ -122,13 +122,13 @@ impl Pool {
             wait_state,
             ..Course::at(stage)
         };
-        pending.begin(&task, course);
+        pending.hand_to_engine(&task, course);
         Ok(AtOnce::Later)
     }
 
     fn engine_or_fail(self: &Arc<Self>) -> Result<Arc<Engine>> {
         match self.engine() {
-            Some(engine) if !engine.schedule().is_broken() => Ok(engine),
+            Some(engine) if !engine.reactor().is_broken() => Ok(engine),
             _ if self.is_closed() => Err(Refusal::PoolClosed.into()),
             _ => Err(no_engine()),
         }

@@ -2,23 +2,75 @@
 #![forbid(unsafe_code)]
 
 use crate::handle::{Kept, Owned, Place};
-use crate::pool::conn::{self, Conn};
+use crate::pool::conn::Conn;
+use crate::pool::engine::client::{Client, Handlers};
+use crate::pool::engine::poller::Poller;
 use crate::pool::engine::Engine;
 use crate::pool::runtime::runtime;
 use crate::pool::state::answer::Effects;
 use crate::pool::state::counters::CloseCause;
 use crate::pool::state::held::NOWHERE;
 use crate::pool::transition::close_conn;
-use crate::pool::Pool;
+use crate::pool::{conn, Pool};
 use crate::sync::atomic::Ordering::SeqCst;
 use crate::sync::Arc;
 use crate::sys::{clock, epoll, socket};
 use crate::values::clock::Time;
 use crate::values::options::Liveness;
 
+/// What the engine hands work to.
+fn handlers() -> Handlers {
+    Handlers {
+        on_conn_event,
+        awaited: &runtime().dialers,
+        unawaited: &runtime().fillers,
+    }
+}
+
+/// epoll has reported events for the connection of that slot number.
+fn on_conn_event(poller: &Poller, number: u64, events: u32) {
+    let place = Place::from_bits(number);
+    let Some(conn) = Conn::table().pin_place(place) else {
+        return;
+    };
+    let pool = conn.pool().clone();
+    let effects = pool.noticed(poller, &conn, place, events);
+    // Closing waits for every pin, this one too.
+    drop(conn);
+    pool.apply_in_background(effects);
+}
+
+impl Client for Pool {
+    fn next_deadline(&self) -> Time {
+        self.due()
+    }
+
+    fn reap(self: Arc<Self>, now: Time) {
+        self.close_expired(now);
+    }
+
+    fn is_closed(&self) -> bool {
+        Pool::is_closed(self)
+    }
+
+    fn within_gate(&self, work: &mut dyn FnMut()) {
+        self.gate.within(work);
+    }
+}
+
 impl Pool {
-    /// The engine's look at what is due.
-    pub(crate) fn reap(self: &Arc<Self>, now: Time) {
+    /// The engine, started if need be; `None` if that is impossible now, or the pool is closed.
+    pub(crate) fn engine(self: &Arc<Self>) -> Option<Arc<Engine>> {
+        self.must_be_ours();
+        let mut place = self.engine.lock();
+        if place.is_none() && !self.is_closed.load(SeqCst) {
+            *place = runtime().engines.join(self.clone(), handlers()).ok();
+        }
+        place.clone()
+    }
+
+    /// Closes what has grown too old, reports what has leaked, and dials what is short.
+    fn close_expired(self: &Arc<Self>, now: Time) {
         let mut effects = Effects::none();
         let mut state = self.locked();
         let reaped = state.reap(now, &mut effects);
@@ -60,15 +112,20 @@ impl Pool {
             return;
         };
         conn.mark(conn::ARMED);
-        if engine.arm(&conn, place).is_err() {
+        if engine
+            .reactor()
+            .poller
+            .arm(conn.fd(), conn.is_datagram(), place.to_bits())
+            .is_err()
+        {
             conn.unmark(conn::ARMED | conn::WATCHED);
         }
     }
 
     /// The engine saw an event on a connection of this pool.
-    pub(crate) fn noticed(
+    fn noticed(
         &self,
-        engine: &Engine,
+        poller: &Poller,
         conn: &Conn,
         place: Place,
         events: u32,
@@ -91,7 +148,10 @@ impl Pool {
         } else if conn.has(conn::ARMED) && events & epoll::READABLE != 0 {
             // In use: its answers would wake the engine one by one. Under the lock, so that it is not shelved as armed.
             conn.unmark(conn::ARMED);
-            if engine.disarm(conn, place).is_err() {
+            if poller
+                .disarm(conn.fd(), conn.is_datagram(), place.to_bits())
+                .is_err()
+            {
                 conn.unmark(conn::WATCHED);
             }
         }

@@ -35,7 +35,7 @@ impl BorrowOptions {
         Budget {
             deadline: self.deadline,
             token: self.token.clone(),
-            claim: self.claim.clone(),
+            reply: self.reply.clone(),
         }
     }
 }

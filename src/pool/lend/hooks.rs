@@ -7,13 +7,14 @@
 use std::fmt::Debug;
 
 use crate::handle::{Kept, Owned, Place};
-use crate::pool::background::reply::Claim;
 use crate::pool::callbacks::Hook;
+use crate::pool::conn::sleepers::sleepers;
 use crate::pool::conn::{io, Conn};
-use crate::pool::engine::tasks::{Next, Task, Thread, Work};
+use crate::pool::engine::client::Client;
+use crate::pool::engine::task::{Next, Pollable, Task, Thread};
 use crate::pool::errors::{canceled, forked_inside_callback};
-use crate::pool::runtime::runtime;
 use crate::pool::state::answer::Refusal;
+use crate::pool::Reply;
 use crate::pool::{conn, Pool};
 use crate::sync::{Arc, Mutex};
 use crate::sys::wake::CancelToken;
@@ -27,14 +28,14 @@ pub(crate) struct Budget {
     pub(crate) deadline: Deadline,
     pub(crate) token: Option<Arc<CancelToken>>,
     /// Of an asynchronous dial.
-    pub(crate) claim: Option<Arc<Claim>>,
+    pub(crate) reply: Option<Arc<dyn Reply>>,
 }
 
 impl Budget {
     fn is_canceled(&self) -> bool {
-        let (token, claim) = (self.token.as_ref(), self.claim.as_ref());
+        let (token, reply) = (self.token.as_ref(), self.reply.as_ref());
         token.is_some_and(|token| token.has_fired())
-            || claim.is_some_and(|claim| claim.is_abandoned())
+            || reply.is_some_and(|reply| reply.is_abandoned())
     }
 }
 
@@ -153,8 +154,8 @@ impl Watched {
 #[derive(Debug)]
 struct Watch(Arc<Watched>);
 
-impl Work for Watch {
-    fn look(&self, _: &Arc<Task>, _: Thread) -> Next {
+impl Pollable for Watch {
+    fn poll(&self, _: &Arc<Task>, _: Thread) -> Next {
         let Self(watched) = self;
         let mut verdict = watched.verdict.lock();
         if verdict.is_over {
@@ -172,7 +173,7 @@ impl Work for Watch {
             });
             let _ = socket::shut_down(conn.fd());
         }
-        runtime().sleepers.wake(watched.place);
+        sleepers().wake(watched.place);
         verdict.error = Some(error);
         Next::Done
     }
@@ -184,13 +185,13 @@ impl Work for Watch {
     /// The hook goes on without a chaperone.
     fn fail(&self, _: Error) {}
 
-    fn pool(&self) -> &Arc<Pool> {
-        &self.0.pool
+    fn client(&self) -> &dyn Client {
+        &*self.0.pool
     }
 
     fn abandon(&self, queue: usize) -> bool {
-        let claim = self.0.budget.claim.as_ref();
-        claim.is_some_and(|claim| claim.abandon_if_of(queue))
+        let reply = self.0.budget.reply.as_ref();
+        reply.is_some_and(|reply| reply.abandon_if_for(queue))
     }
 }
 
@@ -217,11 +218,11 @@ impl Chaperone {
                 false => Ok(Self { watched, task }),
             };
         };
-        let task = Task::new(&engine, Watch(watched.clone()));
-        task.go_on(budget.deadline);
+        let task = Task::new(engine.reactor(), Watch(watched.clone()));
+        task.start(budget.deadline);
         if let Some(token) = &budget.token {
             // Without a descriptor for it, the token ends reads and writes alone.
-            let _ = task.carry(token);
+            let _ = task.add_token(token);
         }
         let task = Some(task);
         Ok(Self { watched, task })
@@ -234,7 +235,7 @@ impl Chaperone {
         let error = verdict.error.take().or_else(|| self.watched.why_end());
         drop(verdict);
         if let Some(task) = self.task {
-            task.look();
+            task.poll();
         }
         error
     }

@@ -6,12 +6,9 @@ use std::os::fd::{AsRawFd, OwnedFd};
 
 use crate::handle::{owners, Kept, Owned};
 use crate::pool::conn::{Conn, SocketInfo};
-use crate::pool::engine::Engine;
 use crate::pool::errors::system_error;
-use crate::pool::runtime::runtime;
 use crate::pool::state::DestinationId;
 use crate::pool::{conn, Pool};
-use crate::sync::atomic::Ordering::Acquire;
 use crate::sync::Arc;
 use crate::sys::{clock, socket};
 use crate::values::clock::Time;
@@ -55,20 +52,13 @@ impl Pool {
         if conn.has(conn::WATCHED) || self.options.limits.max_idle_per_address == 0 {
             return;
         }
-        let watched = self.engine().map(|engine| engine.watch(conn, conn.place()));
+        let watched = self.engine().map(|engine| {
+            let poller = &engine.reactor().poller;
+            poller.watch(conn.fd(), conn.is_datagram(), conn.place().to_bits())
+        });
         if matches!(watched, Some(Ok(()))) {
             conn.mark(conn::WATCHED);
         }
-    }
-
-    /// The engine, started if need be; `None` if that is impossible now, or the pool is closed.
-    pub(crate) fn engine(self: &Arc<Self>) -> Option<Arc<Engine>> {
-        self.must_be_ours();
-        let mut place = self.engine.lock();
-        if place.is_none() && !self.is_closed.load(Acquire) {
-            *place = runtime().engines.join(self).ok();
-        }
-        place.clone()
     }
 
     pub(crate) fn shared_remote(&self, remote: Endpoint) -> Arc<Endpoint> {

@@ -12,7 +12,7 @@ use crate::sys::{fork, socket};
 /// Ends the watch: before the descriptor is closed or given away.
 fn unwatch(conn: &Conn) {
     if conn.has(WATCHED) {
-        runtime().engines.unwatch(conn);
+        runtime().engines.unwatch(conn.fd());
     }
 }
 

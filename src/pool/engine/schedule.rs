@@ -1,0 +1,209 @@
+//! The engine's lists: which tasks there are, which are ready, whose time has come, and which
+//! cancel tokens wake whom.
+//!
+//! Sockets and tokens of tasks are in the engine's own epoll, told from connections by their
+//! numbers. Knows nothing of what a task is.
+#![forbid(unsafe_code)]
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt::Debug;
+use std::io;
+
+use super::poller::Poller;
+use super::tokens::Tokens;
+use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use crate::sync::{Arc, Mutex};
+use crate::sys::wake::CancelToken;
+use crate::values::clock::Time;
+
+/// A slot index has 24 bits, so these bits are free in the numbers of connections.
+pub(crate) const TASK: u64 = 1 << 31;
+const TOKEN: u64 = 3 << 30;
+const LOW_BITS: u32 = 30;
+const LOW: u64 = (1 << LOW_BITS) - 1;
+
+/// The number that epoll reports for a task or a token.
+pub(crate) fn tagged(number: u64, tag: u64) -> u64 {
+    (number >> LOW_BITS) << 32 | tag | (number & LOW)
+}
+
+#[derive(Debug)]
+struct Scheduled<T> {
+    task: T,
+    until: Time,
+    token: Option<Arc<CancelToken>>,
+}
+
+#[derive(Debug)]
+struct Lists<T> {
+    tasks: BTreeMap<u64, Scheduled<T>>,
+    timers: BTreeSet<(Time, u64)>,
+    ready: VecDeque<u64>,
+    tokens: Tokens,
+}
+
+impl<T> Default for Lists<T> {
+    fn default() -> Self {
+        Self {
+            tasks: BTreeMap::new(),
+            timers: BTreeSet::new(),
+            ready: VecDeque::new(),
+            tokens: Tokens::default(),
+        }
+    }
+}
+
+impl<T: Clone> Lists<T> {
+    fn task(&self, number: u64) -> Option<T> {
+        self.tasks.get(&number).map(|entry| entry.task.clone())
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Schedule<T> {
+    /// Guards itself alone.
+    lists: Mutex<Lists<T>>,
+    numbers: AtomicU64,
+}
+
+impl<T: Clone + Debug> Schedule<T> {
+    pub(crate) fn new() -> Self {
+        Self {
+            lists: Mutex::default(),
+            numbers: AtomicU64::new(0),
+        }
+    }
+
+    /// A number that no task or token had.
+    pub(crate) fn next_number(&self) -> u64 {
+        self.numbers.fetch_add(1, Relaxed)
+    }
+
+    pub(crate) fn insert(&self, number: u64, task: T, until: Time, is_ready: bool) {
+        let mut lists = self.lists.lock();
+        let token = None;
+        lists.tasks.insert(number, Scheduled { task, until, token });
+        if until != Time::NEVER {
+            lists.timers.insert((until, number));
+        }
+        if is_ready {
+            lists.ready.push_back(number);
+        }
+    }
+
+    pub(crate) fn make_ready(&self, number: u64) {
+        self.lists.lock().ready.push_back(number);
+    }
+
+    pub(crate) fn set_timer(&self, number: u64, until: Time) {
+        let mut lists = self.lists.lock();
+        let Lists { tasks, timers, .. } = &mut *lists;
+        if let Some(entry) = tasks.get_mut(&number) {
+            timers.remove(&(entry.until, number));
+            entry.until = until;
+            if until != Time::NEVER {
+                timers.insert((until, number));
+            }
+        }
+    }
+
+    pub(crate) fn remove(&self, number: u64, poller: &Poller) {
+        let mut lists = self.lists.lock();
+        let Some(entry) = lists.tasks.remove(&number) else {
+            return;
+        };
+        lists.timers.remove(&(entry.until, number));
+        if let Some(token) = &entry.token {
+            if lists.tokens.remove(token, number) {
+                if let Ok(fd) = token.arm() {
+                    poller.unwatch(fd);
+                }
+            }
+        }
+        if lists.tasks.is_empty() {
+            *lists = Lists::default();
+        }
+        drop(lists);
+        // What it holds (a pool, perhaps the last hold on it) goes without a lock.
+        drop(entry);
+    }
+
+    /// The token wakes that task too.
+    pub(crate) fn add_token(
+        &self,
+        number: u64,
+        token: &Arc<CancelToken>,
+        poller: &Poller,
+    ) -> io::Result<()> {
+        let mut lists = self.lists.lock();
+        let Lists { tasks, tokens, .. } = &mut *lists;
+        let Some(entry) = tasks.get_mut(&number) else {
+            return Ok(());
+        };
+        let token_number = match tokens.number(token) {
+            Some(number) => number,
+            None => {
+                let fresh = self.next_number();
+                poller.watch_readable(token.arm()?, tagged(fresh, TOKEN))?;
+                fresh
+            }
+        };
+        tokens.add(token, token_number, number);
+        entry.token = Some(token.clone());
+        Ok(())
+    }
+
+    /// The tasks that an event of epoll is meant for; `None` if it is a connection's.
+    pub(crate) fn find_by_event(&self, data: u64) -> Option<Vec<T>> {
+        if data & TASK == 0 {
+            return None;
+        }
+        let number = (data >> 32) << LOW_BITS | (data & LOW);
+        let lists = self.lists.lock();
+        Some(if data & TOKEN == TASK {
+            lists.task(number).into_iter().collect()
+        } else {
+            let carriers = lists.tokens.carriers(number);
+            carriers.filter_map(|number| lists.task(number)).collect()
+        })
+    }
+
+    /// When the engine has to poll; at once if something is ready.
+    pub(crate) fn next_deadline(&self) -> Time {
+        let lists = self.lists.lock();
+        match (lists.ready.is_empty(), lists.timers.first()) {
+            (false, _) => Time::default(),
+            (true, Some(&(time, _))) => time,
+            (true, None) => Time::NEVER,
+        }
+    }
+
+    /// Takes off the timers those whose time has come.
+    pub(crate) fn take_due(&self, now: Time) -> Vec<T> {
+        let mut lists = self.lists.lock();
+        let mut due = Vec::new();
+        while let Some(&(time, number)) = lists.timers.first() {
+            if time > now {
+                break;
+            }
+            lists.timers.pop_first();
+            due.extend(lists.task(number));
+        }
+        due
+    }
+
+    pub(crate) fn take_ready(&self) -> Vec<T> {
+        let mut lists = self.lists.lock();
+        let ready = std::mem::take(&mut lists.ready);
+        ready
+            .into_iter()
+            .filter_map(|number| lists.task(number))
+            .collect()
+    }
+
+    pub(crate) fn find_all(&self, is_meant: impl Fn(&T) -> bool) -> Vec<T> {
+        let lists = self.lists.lock();
+        let tasks = lists.tasks.values().map(|entry| &entry.task);
+        tasks.filter(|task| is_meant(task)).cloned().collect()
+    }
+}
