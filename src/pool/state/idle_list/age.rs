@@ -1,187 +1,14 @@
-//! Idle connections in order: one shelf per destination, and one row of all of them by age.
+//! The age list: every idle connection in the order in which they became idle.
 //!
-//! Times only grow, so each list is ordered by "idle since" by appending alone: expiry and eviction
-//! look at one end, and every operation is O(1). What was borrowed and brought back in place
-//! (`handle::shelved`) stands too far on the old side of the row, until somebody looks there for
-//! the oldest: then it is moved to where it belongs. Knows no limits and no reasons; `state` calls
-//! it.
+//! Times only grow, so the list is kept in order by appending alone. A connection that the fast path
+//! borrowed and brought back in place stands too far on the old side, until a search for the oldest
+//! passes it: then it is moved to where it belongs.
 #![forbid(unsafe_code)]
 
-use super::held::{Held, NOWHERE};
+use super::{Held, IdleList, Link, NOWHERE};
 use crate::values::clock::Time;
-use crate::values::options::ReuseOrder;
-
-const FEW: usize = 64;
-const MANY: usize = 4096;
-
-/// The two ends of one destination's shelf.
-#[derive(Debug)]
-pub(crate) struct Shelf {
-    oldest: u32,
-    newest: u32,
-    len: u32,
-}
-
-impl Shelf {
-    pub(crate) const EMPTY: Shelf = Shelf {
-        oldest: NOWHERE,
-        newest: NOWHERE,
-        len: 0,
-    };
-
-    pub(crate) fn len(&self) -> u32 {
-        self.len
-    }
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Link {
-    older: u32,
-    newer: u32,
-}
-
-#[derive(Debug)]
-struct Node<C> {
-    /// `None`: a free node, chained by `shelf.newer`.
-    held: Option<C>,
-    destination: u32,
-    shelf: Link,
-    age: Link,
-    idle_since: Time,
-}
-
-/// All shelves' nodes.
-#[derive(Debug)]
-pub(crate) struct IdleList<C> {
-    nodes: Vec<Node<C>>,
-    free: u32,
-    oldest: u32,
-    newest: u32,
-    len: u32,
-    /// So many nodes were walked over to put others in their places since all were.
-    walked: u32,
-}
 
 impl<C: Held> IdleList<C> {
-    pub(crate) fn new() -> Self {
-        Self {
-            nodes: Vec::new(),
-            free: NOWHERE,
-            oldest: NOWHERE,
-            newest: NOWHERE,
-            len: 0,
-            walked: 0,
-        }
-    }
-
-    pub(crate) fn len(&self) -> u32 {
-        self.len
-    }
-
-    fn node(&mut self, at: u32) -> &mut Node<C> {
-        &mut self.nodes[at as usize]
-    }
-
-    fn new_node(&mut self, node: Node<C>) -> u32 {
-        if self.free == NOWHERE {
-            self.make_room();
-            self.nodes.push(node);
-            (self.nodes.len() - 1) as u32
-        } else {
-            let at = self.free;
-            self.free = self.nodes[at as usize].shelf.newer;
-            *self.node(at) = node;
-            at
-        }
-    }
-
-    /// From `FEW` at once to `MANY`, which malloc(3) maps apart from the heap: pages that are not
-    /// touched cost nothing, growing further copies nothing, and no smaller array is left behind.
-    fn make_room(&mut self) {
-        let len = self.nodes.len();
-        if len == self.nodes.capacity() && (FEW..MANY).contains(&len) {
-            self.nodes.reserve_exact(MANY - len);
-        }
-    }
-
-    /// Puts a connection on its destination's shelf as the newest.
-    pub(crate) fn push(&mut self, shelf: &mut Shelf, destination: u32, held: C, now: Time) {
-        let idle_since = match self.nodes.get(self.newest as usize) {
-            Some(newest) => now.max(newest.idle_since),
-            None => now,
-        };
-        let at = self.new_node(Node {
-            held: None,
-            destination,
-            shelf: Link {
-                older: shelf.newest,
-                newer: NOWHERE,
-            },
-            age: Link {
-                older: NOWHERE,
-                newer: NOWHERE,
-            },
-            idle_since,
-        });
-        held.set_node(at);
-        self.node(at).held = Some(held);
-        match shelf.newest {
-            NOWHERE => shelf.oldest = at,
-            newest => self.node(newest).shelf.newer = at,
-        }
-        self.enter_row(at, self.newest);
-        shelf.newest = at;
-        shelf.len += 1;
-        self.len += 1;
-    }
-
-    /// Takes out the connection in node `at`; the node is occupied and belongs to `shelf`.
-    pub(crate) fn remove(&mut self, shelf: &mut Shelf, at: u32) -> Option<(C, Time)> {
-        let free = self.free;
-        let node = self.node(at);
-        let held = node.held.take()?;
-        let (in_shelf, idle_since) = (node.shelf, node.idle_since.max(held.returned_at()));
-        node.shelf.newer = free;
-        self.leave_row(at);
-        self.free = at;
-        held.set_node(NOWHERE);
-        match in_shelf.older {
-            NOWHERE => shelf.oldest = in_shelf.newer,
-            older => self.node(older).shelf.newer = in_shelf.newer,
-        }
-        match in_shelf.newer {
-            NOWHERE => shelf.newest = in_shelf.older,
-            newer => self.node(newer).shelf.older = in_shelf.older,
-        }
-        shelf.len -= 1;
-        self.len -= 1;
-        Some((held, idle_since))
-    }
-
-    /// The node that is next in `order` and pleases `choose`.
-    pub(crate) fn find(
-        &self,
-        shelf: &Shelf,
-        order: ReuseOrder,
-        choose: impl Fn(&C) -> bool,
-    ) -> Option<u32> {
-        let mut at = match order {
-            ReuseOrder::Lifo => shelf.newest,
-            ReuseOrder::Fifo => shelf.oldest,
-        };
-        while at != NOWHERE {
-            let node = &self.nodes[at as usize];
-            if node.held.as_ref().is_some_and(&choose) {
-                return Some(at);
-            }
-            at = match order {
-                ReuseOrder::Lifo => node.shelf.older,
-                ReuseOrder::Fifo => node.shelf.newer,
-            };
-        }
-        None
-    }
-
     /// The longest idle node of all that does not belong to `except`, and its destination.
     pub(crate) fn oldest_not_of(&mut self, except: Option<u32>) -> Option<(u32, u32)> {
         let mut at = self.oldest;
@@ -224,17 +51,6 @@ impl<C: Held> IdleList<C> {
         false
     }
 
-    /// The longest idle node of one shelf.
-    pub(crate) fn oldest_on(&self, shelf: &Shelf) -> Option<u32> {
-        let since = |&at: &u32| {
-            let node = &self.nodes[at as usize];
-            let since = node.held.as_ref().map(C::returned_at);
-            since.unwrap_or_default().max(node.idle_since)
-        };
-        // Of equally old ones that which was put there first.
-        self.nodes_of(shelf).into_iter().rev().min_by_key(since)
-    }
-
     /// The longest idle node, its destination, and since when.
     pub(crate) fn oldest(&mut self) -> Option<(u32, u32, Time)> {
         let (at, destination) = self.oldest_not_of(None)?;
@@ -242,7 +58,7 @@ impl<C: Held> IdleList<C> {
     }
 
     /// It was borrowed and brought back since it was put where it stands in the row.
-    fn is_stale(&self, at: u32) -> bool {
+    pub(super) fn is_stale(&self, at: u32) -> bool {
         let node = &self.nodes[at as usize];
         let held = node.held.as_ref();
         held.is_some_and(|held| held.returned_at() > node.idle_since)
@@ -294,7 +110,7 @@ impl<C: Held> IdleList<C> {
     }
 
     /// Into the row, behind `older`.
-    fn enter_row(&mut self, at: u32, older: u32) {
+    pub(super) fn enter_row(&mut self, at: u32, older: u32) {
         let newer = match older {
             NOWHERE => std::mem::replace(&mut self.oldest, at),
             older => std::mem::replace(&mut self.node(older).age.newer, at),
@@ -306,7 +122,7 @@ impl<C: Held> IdleList<C> {
         self.node(at).age = Link { older, newer };
     }
 
-    fn leave_row(&mut self, at: u32) {
+    pub(super) fn leave_row(&mut self, at: u32) {
         let Link { older, newer } = self.node(at).age;
         match older {
             NOWHERE => self.oldest = newer,
@@ -316,33 +132,6 @@ impl<C: Held> IdleList<C> {
             NOWHERE => self.newest = older,
             newer => self.node(newer).age.older = older,
         }
-    }
-
-    /// Every node of a shelf, the newest first.
-    pub(crate) fn nodes_of(&self, shelf: &Shelf) -> Vec<u32> {
-        let mut nodes = Vec::with_capacity(shelf.len as usize);
-        let mut at = shelf.newest;
-        while at != NOWHERE {
-            nodes.push(at);
-            at = self.nodes[at as usize].shelf.older;
-        }
-        nodes
-    }
-
-    /// The destination of the connection in node `at`, if that connection is `id`.
-    pub(crate) fn destination_of(&self, at: u32, id: u64) -> Option<u32> {
-        let node = self.nodes.get(at as usize)?;
-        (node.held.as_ref()?.id() == id).then_some(node.destination)
-    }
-
-    /// Every node has a number below this one.
-    pub(crate) fn places(&self) -> u32 {
-        self.nodes.len() as u32
-    }
-
-    /// The connection in node `at`.
-    pub(crate) fn held(&self, at: u32) -> Option<&C> {
-        self.nodes.get(at as usize)?.held.as_ref()
     }
 
     /// Calls `each` for every node whose connection became idle after `after`, the newest first.
@@ -359,18 +148,12 @@ impl<C: Held> IdleList<C> {
             at = node.age.older;
         }
     }
-
-    /// Gives back the memory of nodes when nothing is idle.
-    pub(crate) fn trim(&mut self) {
-        if self.len == 0 {
-            *self = Self::new();
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::counters::CloseCause;
+    use super::super::super::counters::CloseCause;
+    use super::super::Shelf;
     use super::*;
     use crate::handle::Absence;
     use std::cell::Cell;
