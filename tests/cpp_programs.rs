@@ -1,5 +1,5 @@
-//! Compiles every C++ program of tests/cpp and the C++ example against vconnpool.hpp, as C++17 and as C++20, with every
-//! warning an error, by each compiler that is there, and runs the tests.
+//! Compiles every C++ program of tests/cpp and the C++ example against vconnpool.hpp, as C++17,
+//! C++20 and C++23, with every warning an error, by each compiler that is there, and runs the tests.
 //!
 //! `cargo test --test cpp_programs -- NAME` runs one program, or one TEST.
 
@@ -23,7 +23,7 @@ const WARNINGS: [&str; 6] = [
     "-Wshadow",
     "-Werror",
 ];
-const STANDARDS: [&str; 2] = ["c++17", "c++20"];
+const STANDARDS: [&str; 3] = ["c++17", "c++20", "c++23"];
 
 /// A compiler and a standard.
 type Language = (&'static str, &'static str);
@@ -32,6 +32,22 @@ type Language = (&'static str, &'static str);
 fn compilers() -> Vec<&'static str> {
     let is_there = |name: &&str| Command::new(name).arg("--version").output().is_ok();
     ["c++", "clang++"].into_iter().filter(is_there).collect()
+}
+
+fn compiles(language: Language, flags: &[&str], source: &Path) -> bool {
+    let mut command = Command::new(language.0);
+    command.arg(format!("-std={}", language.1)).args(flags);
+    command.arg("-I").arg(root().join("include"));
+    command.args(["-fsyntax-only", "-x", "c++"]).arg(source);
+    command.output().is_ok_and(|output| output.status.success())
+}
+
+/// Each compiler with each standard that it knows.
+fn languages() -> Vec<Language> {
+    let with_each = |compiler| STANDARDS.map(|standard| (compiler, standard));
+    let all = compilers().into_iter().flat_map(with_each);
+    all.filter(|language| compiles(*language, &[], Path::new("/dev/null")))
+        .collect()
 }
 
 fn build(language: Language, source: &Path, directory: &Path) -> Outcome<PathBuf> {
@@ -78,14 +94,51 @@ fn builds(source: &Path, directory: &Path) -> Vec<Trial> {
 type Check = Box<dyn FnOnce() -> Result<(), Failed> + Send>;
 
 fn in_each_language(source: &Path, check: impl Fn(Language) -> Check) -> Vec<Trial> {
-    let with_each = |compiler| STANDARDS.map(|standard| (compiler, standard));
-    let languages = compilers().into_iter().flat_map(with_each);
+    let languages = languages().into_iter();
     languages
         .map(|language| {
             let kind = format!("{} {}", language.0, language.1);
             Trial::test(stem(source), check(language)).with_kind(kind)
         })
         .collect()
+}
+
+/// C++: hpp: owners, counts of bytes and errors are nodiscard: each line of the file, alone, compiles
+/// where its result is used, and not where it is dropped.
+fn nothing_is_dropped(directory: &Path) -> Vec<Trial> {
+    let list = root().join("tests/cpp/never_dropped.txt");
+    in_each_language(&list, |language| {
+        let (list, directory) = (list.clone(), directory.to_owned());
+        Box::new(move || {
+            let calls = std::fs::read_to_string(list)?;
+            let expected = "static_cast<void>(sizeof(std::expected<int, int>))";
+            let has_expected = is_clean(language, expected, &directory)?;
+            for call in calls.lines() {
+                let used = format!("static_cast<void>({call})");
+                let is_there = is_clean(language, &used, &directory)?;
+                let is_newer = call.contains("_expected");
+                if is_there != (has_expected || !is_newer) || is_clean(language, call, &directory)?
+                {
+                    return Err(format!("{call}, {}", language.1).into());
+                }
+            }
+            Ok(())
+        })
+    })
+}
+
+/// Whether a function that only makes this call compiles with every warning an error.
+fn is_clean(language: Language, call: &str, directory: &Path) -> std::io::Result<bool> {
+    let (compiler, standard) = language;
+    let source = directory.join(format!("never_dropped-{compiler}-{standard}.cpp"));
+    let parameters = "vcp::pool &pool, vcp::conn &conn, vcp::queue &queue, char *buffer";
+    let uses = "static_cast<void>(pool), static_cast<void>(conn), static_cast<void>(queue)";
+    let text = format!(
+        "#include <vconnpool.hpp>\nvoid f({parameters});\nvoid f({parameters})\n\
+         {{\n    {uses}, static_cast<void>(buffer);\n    {call};\n}}\n"
+    );
+    std::fs::write(&source, text)?;
+    Ok(compiles(language, &WARNINGS, &source))
 }
 
 fn main() {
@@ -108,6 +161,9 @@ fn main() {
                 trials(source, &names, &directory)
             }
         });
+    }
+    if matches!(choice.part_of("never_dropped", &[]), Part::Whole) {
+        all.extend(nothing_is_dropped(&directory));
     }
     libtest_mimic::run(&arguments, all).exit();
 }

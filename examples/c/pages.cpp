@@ -26,7 +26,9 @@ static std::string get(vcp::pool &pool, const std::string &address)
         const std::size_t length = text.find("\r\nContent-Length: ");
         if (body != std::string::npos && length != std::string::npos &&
             text.size() >= body + 4 + std::stoul(text.substr(length + 18))) {
-            return text.substr(body + 4); // and the connection goes back; a failed read or write would have discarded it
+            return text.substr(
+                body +
+                4); // and the connection goes back; a failed read or write would have discarded it
         }
     }
 }
@@ -44,7 +46,8 @@ int main(int argc, char **argv)
         for (int i = 0; i < requests; i++) {
             bytes += get(pool, argv[1]).size();
         }
-        std::cout << requests << " requests, " << bytes << " bytes, " << pool.stats().dials << " connections\n";
+        std::cout << requests << " requests, " << bytes << " bytes, " << pool.stats().dials
+                  << " connections\n";
         return 0;
     } catch (const std::exception &thrown) {
         std::cerr << "pages: " << thrown.what() << "\n";

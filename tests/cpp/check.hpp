@@ -25,7 +25,7 @@ using namespace std::chrono_literals;
 #define AFTER_THE_TESTS()
 #include "test.h"
 
-// The body must throw a vcp::error of that code.
+// The expression must throw a vcp::error of that code.
 template <typename Body> vcp::error thrown_by(vcp::errc code, int line, Body body)
 {
     try {
@@ -37,7 +37,8 @@ template <typename Body> vcp::error thrown_by(vcp::errc code, int line, Body bod
     check_failed(__FILE__, line, "nothing was thrown");
     std::abort();
 }
-#define THROWS(code, body) thrown_by(vcp::errc::code, __LINE__, [&] { body; })
+#define THROWS(code, expression) \
+    thrown_by(vcp::errc::code, __LINE__, [&] { static_cast<void>(expression); })
 
 // Accepts, and echoes on each connection, one after another.
 class echo_server {

@@ -61,6 +61,8 @@ impl Build<'_> {
         let mut rpath = OsString::from("-Wl,-rpath,");
         rpath.push(library);
         let mut command = Command::new(&self.compiler);
+        // What follows the source is no source text.
+        let no_language = self.flags.contains(&"-x").then_some(["-x", "none"]);
         command
             .args(self.flags)
             .args(["-g", "-O1", "-pthread", "-I"])
@@ -70,8 +72,8 @@ impl Build<'_> {
             .arg("-o")
             .arg(self.program)
             .arg(self.source)
-            // What follows is no source text.
-            .args(["-x", "none", "-L"])
+            .args(no_language.iter().flatten())
+            .arg("-L")
             .arg(library)
             .arg("-lvconnpool")
             .arg(rpath);
