@@ -1013,9 +1013,9 @@ const char *vcp_status_name(int status);
 const char *vcp_strerror(int status);
 
 /**
- * This thread's last failure in full: what was asked for and why it failed, as "dial tcp
- * db.local:5432: 10.0.0.5:5432: connection refused; [fd00::5]:5432: network is unreachable". Never
- * NULL, "" before the first; valid until this thread's next failing call.
+ * This thread's last failure in full, on one line: what was asked for and why it failed, as "dial
+ * tcp db.local:5432: 10.0.0.5:5432: connection refused; [fd00::5]:5432: network is unreachable".
+ * Never NULL, "" before the first; valid until this thread's next failing call.
  */
 const char *vcp_last_error(void);
 

@@ -65,7 +65,7 @@ impl Dialer {
 
     fn parse_rewritten(&self, network: Network, text: &str) -> Result<Address> {
         Address::parse(&network.to_string(), text, self.names)
-            .map_err(|error| error.of("rewrite callback"))
+            .map_err(|error| error.of(format_args!("rewrite callback: {text}")))
     }
 
     pub(super) fn pace(&self) -> Pace {

@@ -22,7 +22,7 @@ use crate::sys::foreign::UserData;
 use crate::sys::fork;
 use crate::values::address::LONGEST_TEXT;
 use crate::values::destination::Destination;
-use crate::values::error::{Error, Result, Status};
+use crate::values::error::{one_line, Error, Result, Status};
 use crate::values::event::Event;
 
 /// The callbacks that a pool was made with, and the pointer that they are given.
@@ -154,7 +154,8 @@ impl Observer for CallbackAdapter {
         let label = c_text(event.label);
         let reuse_tag = c_text(tag);
         let remote_address = c_text(&remote.unwrap_or_default());
-        let message = c_text(event.error.map_or(event.remark, |error| &error.message));
+        let message = event.error.map_or(event.remark, |error| &error.message);
+        let message = c_text(&one_line(message));
         let record = vcp_event {
             size: size_of::<vcp_event>(),
             kind: event.kind as i32,

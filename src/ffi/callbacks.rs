@@ -25,7 +25,8 @@ pub unsafe extern "C" fn vcp_resolved_add(out: *mut vcp_resolved, ip: *const c_c
         })?;
         // SAFETY: the program's promise.
         let text = unsafe { text::required(ip, "ip", Status::InvalidAddress) }?;
-        let address = host_port::parse_ip(text, &runtime().names)?;
+        let address = host_port::parse_ip(text, &runtime().names)
+            .map_err(|error| error.of(format_args!("vcp_resolved_add {text}")))?;
         resolved.0.add(address);
         Ok(0)
     })

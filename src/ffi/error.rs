@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::ffi::{c_char, c_int};
 
 use crate::ffi::status::vcp_status;
-use crate::values::error::{Error, Phase};
+use crate::values::error::{one_line, Error, Phase};
 
 /// The message stays in one buffer that only grows, so that a pointer to the last but one message,
 /// as it arises from `printf("%d %s", vcp_dial(...), vcp_last_error())`, is stale text and not
@@ -35,8 +35,7 @@ pub(crate) fn remember(error: Error) -> vcp_status {
             phase: Phase::None,
         });
         last.message.clear();
-        last.message
-            .extend(error.message.bytes().filter(|&byte| byte != 0));
+        last.message.extend(one_line(&error.message).bytes());
         last.message.push(0);
         last.number = error.number;
         last.phase = error.phase;
@@ -51,9 +50,9 @@ fn from_last<T>(missing: T, read: impl FnOnce(&LastError) -> T) -> T {
         .unwrap_or(missing)
 }
 
-/// This thread's last failure in full: what was asked for and why it failed, as "dial tcp
-/// db.local:5432: 10.0.0.5:5432: connection refused; [fd00::5]:5432: network is unreachable". Never
-/// NULL, "" before the first; valid until this thread's next failing call.
+/// This thread's last failure in full, on one line: what was asked for and why it failed, as "dial
+/// tcp db.local:5432: 10.0.0.5:5432: connection refused; [fd00::5]:5432: network is unreachable".
+/// Never NULL, "" before the first; valid until this thread's next failing call.
 #[no_mangle]
 pub extern "C" fn vcp_last_error() -> *const c_char {
     from_last(c"".as_ptr(), |last| last.message.as_ptr().cast())

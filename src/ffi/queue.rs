@@ -114,12 +114,12 @@ pub extern "C" fn vcp_queue_free(queue: *mut vcp_queue) -> c_int {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ffi::arguments::address::Asked;
     use crate::ffi::dial::request::read_async;
     use crate::ffi::handles::pool_of;
     use crate::ffi::pool::lifecycle::{vcp_pool_close, vcp_pool_new};
     use crate::pool::background::queue::Recipient;
-    use crate::pool::entry::start_async::AtOnce;
-    use crate::pool::entry::start_async::Where;
+    use crate::pool::entry::start_async::{AtOnce, UnreadAddress, Where};
     use crate::sys::poll::{self, Interest};
     use crate::values::clock::Deadline;
     use crate::values::error::Status;
@@ -133,9 +133,9 @@ mod tests {
         let borrow = unsafe {
             assert_eq!(vcp_pool_new(std::ptr::null(), &mut pool), 0);
             assert_eq!(vcp_queue_new(&mut queue), 0);
-            let (network, address) = (c"tcp".as_ptr(), c"127.0.0.1:1".as_ptr());
+            let asked = Asked::new("dial", c"tcp".as_ptr(), c"127.0.0.1:1".as_ptr());
             let (_, borrow, _) =
-                read_async(&pool_of(pool).unwrap(), network, address, std::ptr::null()).unwrap();
+                read_async(&pool_of(pool).unwrap(), asked, std::ptr::null()).unwrap();
             borrow
         };
         let recipient = Recipient {
@@ -143,7 +143,10 @@ mod tests {
             token: 7,
             is_queued: false,
         };
-        let place = Where::Unread(Box::new(|| panic!("for a test")));
+        let place = Where::Unread(UnreadAddress {
+            asked: "dial tcp 127.0.0.1:1".into(),
+            read: Box::new(|| panic!("for a test")),
+        });
         let begun = pool_of(pool)
             .unwrap()
             .borrow_async(place, borrow, recipient);

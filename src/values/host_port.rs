@@ -22,17 +22,15 @@ pub(crate) trait Names {
 
 /// One literal IP, with a zone perhaps; port 0.
 pub(crate) fn parse_ip(text: &str, names: &dyn Names) -> Result<SocketAddr> {
-    match parse_literal(text, text, 0, names)? {
+    match parse_literal(text, 0, names)? {
         Some(address) => Ok(address),
-        None => Err(invalid(text, "not a literal IP")),
+        None => Err(invalid("not a literal IP")),
     }
 }
 
-pub(super) fn invalid(address: &str, why: impl fmt::Display) -> Error {
-    Error::new(
-        Status::InvalidAddress,
-        format!("invalid address \"{address}\": {why}"),
-    )
+/// The address itself is named by what was asked for, in front of this.
+pub(super) fn invalid(why: impl fmt::Display) -> Error {
+    Error::new(Status::InvalidAddress, format!("invalid address: {why}"))
 }
 
 /// As Go's SplitHostPort, but an empty port is an error.
@@ -40,31 +38,28 @@ pub(super) fn split_host_port(address: &str) -> Result<(&str, &str)> {
     let (host, rest) = if let Some(inside) = address.strip_prefix('[') {
         let (host, rest) = inside
             .split_once(']')
-            .ok_or_else(|| invalid(address, "missing ']'"))?;
+            .ok_or_else(|| invalid("missing ']'"))?;
         if host.is_empty() {
-            return Err(invalid(address, "nothing between the brackets"));
+            return Err(invalid("nothing between the brackets"));
         }
         let port = rest
             .strip_prefix(':')
-            .ok_or_else(|| invalid(address, "no port behind the brackets"))?;
+            .ok_or_else(|| invalid("no port behind the brackets"))?;
         (host, port)
     } else {
-        let (host, port) = address
-            .rsplit_once(':')
-            .ok_or_else(|| invalid(address, "no port"))?;
+        let (host, port) = address.rsplit_once(':').ok_or_else(|| invalid("no port"))?;
         if host.contains(':') {
             return Err(invalid(
-                address,
                 "too many colons (IPv6 goes into brackets: [::1]:80)",
             ));
         }
         (host, port)
     };
     if host.contains(['[', ']']) || rest.contains(['[', ']']) {
-        return Err(invalid(address, "unbalanced brackets"));
+        return Err(invalid("unbalanced brackets"));
     }
     if rest.is_empty() {
-        return Err(invalid(address, "an empty port"));
+        return Err(invalid("an empty port"));
     }
     Ok((host, rest))
 }
@@ -79,7 +74,6 @@ pub(super) fn parse_port(text: &str, network: Network, names: &dyn Names) -> Opt
 
 /// `None` if `host` is a name. IPv4 mapped into IPv6 is IPv4, as in Go.
 pub(super) fn parse_literal(
-    address: &str,
     host: &str,
     port: u16,
     names: &dyn Names,
@@ -93,10 +87,7 @@ pub(super) fn parse_literal(
     };
     let Ok(v6) = ip.parse::<Ipv6Addr>() else {
         return if host.contains(':') {
-            Err(invalid(
-                address,
-                format_args!("\"{host}\" is no IPv6 address"),
-            ))
+            Err(invalid(format_args!("\"{host}\" is no IPv6 address")))
         } else {
             Ok(None)
         };
@@ -105,7 +96,7 @@ pub(super) fn parse_literal(
         None => 0,
         Some(zone) => names
             .interface(zone)
-            .ok_or_else(|| invalid(address, format_args!("unknown zone \"{zone}\"")))?,
+            .ok_or_else(|| invalid(format_args!("unknown zone \"{zone}\"")))?,
     };
     Ok(Some(match v6.to_ipv4_mapped() {
         Some(v4) => SocketAddr::from((v4, port)),

@@ -55,11 +55,10 @@ impl Network {
             "ip" => Family::Any,
             "ip4" => Family::V4,
             "ip6" => Family::V6,
-            _ => return Err(unknown(text, "")),
+            _ => return Err(unknown("")),
         };
         if protocol.is_empty() {
             return Err(unknown(
-                text,
                 ": a raw network needs its protocol, as in ip4:icmp",
             ));
         }
@@ -70,7 +69,7 @@ impl Network {
         };
         match number {
             Some(number) => Ok(Self::Ip(family, number)),
-            None => Err(unknown(text, ": unknown protocol")),
+            None => Err(unknown(": unknown protocol")),
         }
     }
 
@@ -114,11 +113,9 @@ impl Network {
     }
 }
 
-fn unknown(text: &str, why: &str) -> Error {
-    Error::new(
-        Status::UnknownNetwork,
-        format!("unknown network \"{text}\"{why}"),
-    )
+/// The network itself is named by what was asked for, in front of this.
+fn unknown(why: &str) -> Error {
+    Error::new(Status::UnknownNetwork, format!("unknown network{why}"))
 }
 
 impl fmt::Display for Network {

@@ -5,6 +5,7 @@ use std::ffi::{c_char, c_int, c_void};
 use super::fast_path::{name_for_next, try_fast_path};
 use super::options::vcp_dial_options;
 use super::request::read_async;
+use crate::ffi::arguments::address::Asked;
 use crate::ffi::guard::guard;
 use crate::ffi::handles::{pool_of, queue_of, vcp_conn, vcp_pool, vcp_queue};
 use crate::ffi::status::VCP_ERR_IN_PROGRESS;
@@ -42,8 +43,9 @@ pub unsafe extern "C" fn vcp_dial_async(
         }
         // SAFETY: not NULL, and writable by the program's promise.
         unsafe { *conn = std::ptr::null_mut() };
-        let owner = pool_of(pool)?;
-        let queue = queue_of(queue)?;
+        // SAFETY: the program's promises.
+        let asked = unsafe { Asked::new("dial", network, address) };
+        let (owner, queue) = asked.name_in(|_| Ok((pool_of(pool)?, queue_of(queue)?)))?;
         // SAFETY: the program's promises are those of vcp_dial_with.
         let missed = match unsafe { try_fast_path(pool, network, address, options, conn) } {
             Ok(fd) => return Ok(fd),
@@ -51,7 +53,7 @@ pub unsafe extern "C" fn vcp_dial_async(
         };
         // SAFETY: as above.
         let (place, mut borrow, is_queued) =
-            unsafe { read_async(&owner, network, address, options) }?;
+            asked.name_in(|asked| unsafe { read_async(&owner, asked, options) })?;
         borrow.found_unfit = missed.unfit;
         // SAFETY: as above.
         let name = unsafe { name_for_next(pool, network, address, options) };

@@ -5,6 +5,7 @@ use std::ffi::{c_char, c_int};
 use super::fast_path::{fast_dial, key, try_fast_path, Missed};
 use super::options::{read_options, vcp_dial_options};
 use super::request::read_dial;
+use crate::ffi::arguments::address::Asked;
 use crate::ffi::guard::guard;
 use crate::ffi::handles::{pool_of, vcp_conn, vcp_pool};
 use crate::pool::hints::{self, Named};
@@ -92,16 +93,19 @@ unsafe fn dial(
         // SAFETY: not NULL, and writable by the program's promise.
         unsafe { *conn = std::ptr::null_mut() };
         // SAFETY: the program's promises.
-        let (borrowed, name) = unsafe {
+        let asked = unsafe { Asked::new("dial", network, address) };
+        // SAFETY: as above.
+        let (owner, destination, mut borrow, name) = asked.name_in(|asked| unsafe {
             let owner = pool_of(pool)?;
             let raw = read_options(options)?;
             let key = key(pool, network, address, raw.reuse_tag);
-            let (destination, mut borrow) = read_dial(&owner, network, address, raw, &key)?;
-            borrow.found_unfit = missed.unfit;
+            let (destination, borrow) = read_dial(&owner, asked, raw, &key)?;
             // Before a callback runs, which may change the texts.
             let name = key.as_ref().and_then(Named::new);
-            (owner.borrow(&destination, &borrow)?, name)
-        };
+            Ok((owner, destination, borrow, name))
+        })?;
+        borrow.found_unfit = missed.unfit;
+        let borrowed = owner.borrow(&destination, &borrow)?;
         let fd = borrowed.raw_fd();
         if let Some(name) = name {
             hints::note(name, &borrowed);

@@ -1,16 +1,14 @@
 //! What a dial is asked for: its destination and its options, in the library's own types.
 
-use std::ffi::c_char;
-
 use super::options::{
     read_options, vcp_dial_options, AS_THE_POOL, VCP_DIAL_BLOCKING, VCP_DIAL_FRESH,
     VCP_DIAL_NONBLOCKING, VCP_DIAL_QUEUED, VCP_DIAL_REUSE_ONLY,
 };
 use crate::dial::resolve::names::NamesAtHand;
-use crate::ffi::arguments::address::destination_of;
+use crate::ffi::arguments::address::Asked;
 use crate::ffi::arguments::text;
 use crate::ffi::handles::token_of;
-use crate::pool::entry::start_async::Where;
+use crate::pool::entry::start_async::{UnreadAddress, Where};
 use crate::pool::hints::{self, Key};
 use crate::pool::runtime::runtime;
 use crate::pool::state::answer::Reuse;
@@ -37,8 +35,7 @@ fn refuse_queued(raw: &vcp_dial_options) -> Result<()> {
 /// The texts are NULL or NUL-terminated.
 pub(crate) unsafe fn read_dial(
     pool: &Pool,
-    network: *const c_char,
-    address: *const c_char,
+    asked: Asked,
     raw: vcp_dial_options,
     known: &Option<Key<'_>>,
 ) -> Result<(Arc<Destination>, BorrowOptions)> {
@@ -46,30 +43,28 @@ pub(crate) unsafe fn read_dial(
     let destination = match known.as_ref().and_then(hints::destination) {
         Some(destination) => destination,
         // SAFETY: the caller's promise.
-        None => Arc::new(unsafe { destination_of(network, address, raw.reuse_tag) }?),
+        None => Arc::new(unsafe { asked.destination(raw.reuse_tag) }?),
     };
     // SAFETY: as above.
     Ok((destination, unsafe { borrow_options(&raw, pool) }?))
 }
 
-/// The same for a dial that must not block: a service name that was not seen before is read later.
-/// True: everything goes through the queue.
+/// Reads what a dial is asked for that must not block: a service name that was not seen before is
+/// looked up later. True: everything goes through the queue.
 ///
 /// # Safety
 /// As [`read_dial`].
 pub(crate) unsafe fn read_async(
     pool: &Pool,
-    network: *const c_char,
-    address: *const c_char,
+    asked: Asked,
     options: *const vcp_dial_options,
 ) -> Result<(Where, BorrowOptions, bool)> {
+    let (network, address) = asked.texts()?;
     // SAFETY: the caller's promises.
-    let (raw, network, address, tag) = unsafe {
+    let (raw, tag) = unsafe {
         let raw = read_options(options)?;
-        let network = text::required(network, "network", Status::UnknownNetwork)?;
-        let address = text::required(address, "address", Status::InvalidAddress)?;
         let tag = text::optional(raw.reuse_tag, "reuse_tag", Status::InvalidArgument)?;
-        (raw, network, address, tag.unwrap_or_default())
+        (raw, tag.unwrap_or_default())
     };
     let names = NamesAtHand::new(&runtime().names);
     let at_once = Address::parse(network, address, &names);
@@ -80,7 +75,10 @@ pub(crate) unsafe fn read_async(
             let address = Address::parse(&network, &address, &runtime().names)?;
             Ok(Destination::new(address, &tag))
         };
-        Where::Unread(Box::new(read))
+        Where::Unread(UnreadAddress {
+            asked: asked.describe().into(),
+            read: Box::new(read),
+        })
     } else {
         Where::Known(Destination::new(at_once?, tag))
     };

@@ -2,13 +2,14 @@
 
 use std::ffi::{c_char, c_int};
 
-use crate::ffi::arguments::address::address_or_all;
+use crate::ffi::arguments::address::Asked;
 use crate::ffi::dial::options::{read_options, vcp_dial_options};
 use crate::ffi::dial::request::read_dial;
 use crate::ffi::guard::guard;
 use crate::ffi::handles::{pool_of, vcp_pool};
 use crate::pool::state::answer::Reuse;
-use crate::values::error::Error;
+use crate::pool::BorrowOptions;
+use crate::values::error::{Error, Result};
 
 /// Closes every idle connection. What is borrowed now is kept as before when it is given back.
 #[no_mangle]
@@ -28,9 +29,10 @@ pub unsafe extern "C" fn vcp_pool_evict(
     address: *const c_char,
 ) -> c_int {
     guard(|| {
-        let pool = pool_of(pool)?;
         // SAFETY: the program's promise.
-        let address = unsafe { address_or_all(network, address) }?;
+        let asked = unsafe { Asked::new("evict", network, address) };
+        let (pool, address) =
+            asked.name_in(|asked| Ok((pool_of(pool)?, asked.address_or_all()?)))?;
         pool.evict(address.as_ref());
         Ok(0)
     })
@@ -50,20 +52,28 @@ pub unsafe extern "C" fn vcp_pool_warm(
     count: u32,
 ) -> c_int {
     guard(|| {
-        let pool = pool_of(pool)?;
         // SAFETY: the program's promises are those of vcp_dial_with.
-        let (destination, borrow) = unsafe {
+        let asked = unsafe { Asked::new("warm", network, address) };
+        // SAFETY: as above.
+        let (pool, destination, borrow) = asked.name_in(|asked| unsafe {
+            let pool = pool_of(pool)?;
             let raw = read_options(options)?;
-            read_dial(&pool, network, address, raw, &None)
-        }?;
-        if borrow.reuse == Reuse::Only {
-            return Err(Error::invalid_argument(
-                "flags: VCP_DIAL_REUSE_ONLY is not for vcp_pool_warm",
-            ));
-        }
+            let (destination, borrow) = read_dial(&pool, asked, raw, &None)?;
+            refuse_reuse_only(&borrow)?;
+            Ok((pool, destination, borrow))
+        })?;
         let idle = pool.warm(&destination, count, &borrow)?;
         Ok(c_int::try_from(idle).unwrap_or(c_int::MAX))
     })
+}
+
+fn refuse_reuse_only(borrow: &BorrowOptions) -> Result<()> {
+    if borrow.reuse == Reuse::Only {
+        return Err(Error::invalid_argument(
+            "flags: VCP_DIAL_REUSE_ONLY is not for vcp_pool_warm",
+        ));
+    }
+    Ok(())
 }
 
 /// How many connections there are: idle + borrowed. Go: ConnNum.
@@ -81,9 +91,10 @@ pub unsafe extern "C" fn vcp_pool_idle_count(
     address: *const c_char,
 ) -> i64 {
     guard(|| {
-        let pool = pool_of(pool)?;
         // SAFETY: the program's promise.
-        let address = unsafe { address_or_all(network, address) }?;
+        let asked = unsafe { Asked::new("idle_count", network, address) };
+        let (pool, address) =
+            asked.name_in(|asked| Ok((pool_of(pool)?, asked.address_or_all()?)))?;
         Ok(pool.idle_count(address.as_ref()).into())
     })
 }

@@ -2,7 +2,7 @@
 
 use std::ffi::{c_char, c_int};
 
-use crate::ffi::arguments::address::destination_of;
+use crate::ffi::arguments::address::Asked;
 use crate::ffi::guard::guard;
 use crate::ffi::handles::{pool_of, vcp_pool};
 
@@ -20,9 +20,11 @@ pub unsafe extern "C" fn vcp_pool_put(
     reuse_tag: *const c_char,
 ) -> c_int {
     guard(|| {
-        let pool = pool_of(pool)?;
         // SAFETY: the program's promise.
-        let destination = unsafe { destination_of(network, address, reuse_tag) }?;
+        let asked = unsafe { Asked::new("put", network, address) };
+        // SAFETY: as above.
+        let (pool, destination) = asked
+            .name_in(|asked| unsafe { Ok((pool_of(pool)?, asked.destination(reuse_tag)?)) })?;
         pool.put(fd, destination).map(|()| 0)
     })
 }
@@ -45,9 +47,11 @@ pub unsafe extern "C" fn vcp_pool_get(
     reuse_tag: *const c_char,
 ) -> c_int {
     guard(|| {
-        let pool = pool_of(pool)?;
         // SAFETY: the program's promise.
-        let destination = unsafe { destination_of(network, address, reuse_tag) }?;
+        let asked = unsafe { Asked::new("get", network, address) };
+        // SAFETY: as above.
+        let (pool, destination) = asked
+            .name_in(|asked| unsafe { Ok((pool_of(pool)?, asked.destination(reuse_tag)?)) })?;
         pool.get(&destination)
     })
 }

@@ -29,7 +29,6 @@ use crate::pool::dialing::Dialing;
 use crate::pool::engine::client::Client;
 use crate::pool::engine::task::{Next, Pollable, Task, Thread};
 use crate::pool::engine::Engine;
-use crate::pool::entry::start_async::ReadAddress;
 use crate::pool::errors::{canceled, no_engine, system_error};
 use crate::pool::state::answer::{Refusal, Take};
 use crate::pool::state::wait_loop::{WaitError, Waiter};
@@ -42,7 +41,7 @@ use crate::values::destination::Destination;
 use crate::values::error::{Error, Phase, Result};
 
 pub(crate) enum Stage {
-    Unread(ReadAddress),
+    Unread(Box<dyn FnOnce() -> Result<Destination> + Send>),
     Asking,
     Refilling,
     Taken(Taken),
@@ -93,6 +92,8 @@ impl std::fmt::Debug for Stage {
 pub(crate) struct Course {
     pub(crate) stage: Stage,
     pub(crate) destination: Option<Arc<Destination>>,
+    /// What was asked for, until the destination is read.
+    pub(crate) asked: Option<Box<str>>,
     pub(crate) wait_state: WaitState,
     pub(crate) carries_token: bool,
     /// Since when it has waited for a thread.
@@ -143,10 +144,20 @@ impl Course {
         Self {
             stage,
             destination: None,
+            asked: None,
             wait_state: WaitState::default(),
             carries_token: false,
             asked_for_thread: None,
             has_lacked_thread: false,
+        }
+    }
+
+    /// With what was asked for in front.
+    fn name_in(&self, error: Error) -> Error {
+        match (&self.destination, &self.asked) {
+            (Some(destination), _) => error.of(format_args!("dial {destination}")),
+            (None, Some(asked)) => error.of(asked),
+            (None, None) => error,
         }
     }
 
@@ -226,12 +237,7 @@ impl Pending {
             self.refill_failed();
         }
         if let Some(reply) = self.reply() {
-            reply.answer(match &course.destination {
-                Some(destination) => {
-                    result.map_err(|error| error.of(format_args!("dial {destination}")))
-                }
-                None => result,
-            });
+            reply.answer(result.map_err(|error| course.name_in(error)));
         }
         Step::Done
     }

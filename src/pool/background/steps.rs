@@ -13,7 +13,6 @@ use crate::pool::conn::Conn;
 use crate::pool::dialing::wait::Taken;
 use crate::pool::dialing::Dialing;
 use crate::pool::engine::task::Task;
-use crate::pool::entry::start_async::ReadAddress;
 use crate::pool::lend::hand_over::NotLent;
 use crate::pool::state::answer::{DialRight, LateBinding, Take};
 use crate::pool::state::counters::CloseCause;
@@ -21,11 +20,15 @@ use crate::pool::state::wait_loop;
 use crate::sync::Arc;
 use crate::values::clock::Time;
 use crate::values::destination::Destination;
+use crate::values::error::Result;
 
 impl Pending {
-    pub(crate) fn read(&self, read: ReadAddress, course: &mut Course) -> Step {
-        let destination = read();
-        match destination {
+    pub(crate) fn read(
+        &self,
+        read: impl FnOnce() -> Result<Destination>,
+        course: &mut Course,
+    ) -> Step {
+        match read() {
             Ok(destination) => {
                 course.destination = Some(Arc::new(destination));
                 Step::On(Stage::Asking)

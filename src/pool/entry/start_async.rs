@@ -17,13 +17,17 @@ use crate::sync::Arc;
 use crate::values::destination::Destination;
 use crate::values::error::{Error, Result};
 
-/// Reads an address, for which a file may have to be read.
-pub(crate) type ReadAddress = Box<dyn FnOnce() -> Result<Destination> + Send>;
+/// An address for which a file may have to be read.
+pub(crate) struct UnreadAddress {
+    /// What was asked for, as a failure names it.
+    pub(crate) asked: Box<str>,
+    pub(crate) read: Box<dyn FnOnce() -> Result<Destination> + Send>,
+}
 
 /// Where to dial.
 pub(crate) enum Where {
     Known(Destination),
-    Unread(ReadAddress),
+    Unread(UnreadAddress),
 }
 
 /// How an asynchronous dial began.
@@ -50,7 +54,11 @@ impl Pool {
                 self.borrow_at_once(&destination, &options)
                     .map_err(|error| error.of(format_args!("dial {destination}")))
             }
-            Where::Unread(read) => self.leave_to_engine(read, options),
+            Where::Unread(unread) => {
+                let asked = unread.asked.clone();
+                self.leave_to_engine(unread, options)
+                    .map_err(|error| error.of(asked))
+            }
         };
         match result {
             Ok(AtOnce::Conn(conn)) if is_queued => recipient.answer(Ok(conn)),
@@ -62,14 +70,18 @@ impl Pool {
 
     fn leave_to_engine(
         self: &Arc<Self>,
-        read: ReadAddress,
+        unread: UnreadAddress,
         options: BorrowOptions,
     ) -> Result<AtOnce> {
         options.may_begin()?;
         let engine = self.engine_or_fail()?;
         let pending = Pending::new(self, options);
         let task = Task::new(engine.reactor(), pending.clone());
-        pending.hand_to_engine(&task, Course::at(Stage::Unread(read)));
+        let course = Course {
+            asked: Some(unread.asked),
+            ..Course::at(Stage::Unread(unread.read))
+        };
+        pending.hand_to_engine(&task, course);
         Ok(AtOnce::Later)
     }
 

@@ -29,7 +29,7 @@ impl Pool {
     pub(crate) fn get(&self, destination: &Destination) -> Result<RawFd> {
         let no_data = |conn: &Owned<Conn>| !conn.has(conn::HAS_DATA);
         if self.is_closed() {
-            return Err(Refusal::PoolClosed.into());
+            return Err(Error::from(Refusal::PoolClosed).of(format_args!("get {destination}")));
         }
         loop {
             let taken = self

@@ -1,5 +1,6 @@
 /* Contract section 3: names, texts, numbers and phases of failures, each thread its own. */
 #include "check.h"
+#include "completions.h"
 
 TEST(every_number_has_a_name_and_a_text,
      "errors: vcp_status_name and vcp_strerror are never NULL, for unknown numbers either")
@@ -288,5 +289,110 @@ TEST(a_long_message_is_whole_and_terminated,
     CHECK_EQ(vcp_dial(pool, "tcp", address, &conn), VCP_ERR_INVALID_ADDRESS);
     CHECK(strlen(vcp_last_error()) >= 1024);
     CHECK_HAS(vcp_last_error(), address);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+}
+
+/* What `call` was asked for stands first in the message, and what is wrong with it after that. */
+static void names_first(const char *call, const char *network, const char *address,
+                        const char *wrong)
+{
+    char wanted[512];
+    snprintf(wanted, sizeof wanted, "%s %s %s: %s", call, network, address, wrong);
+    CHECK_STR(vcp_last_error(), wanted);
+}
+
+TEST(what_was_asked_for_is_named_even_where_it_is_what_was_wrong,
+     "errors: a bad network or address is named first, by dial, put, get, warm, evict and "
+     "idle_count")
+{
+    static const struct {
+        const char *network;
+        const char *address;
+        const char *wrong;
+    } bad[] = {
+        {"tcp", "localhost", "invalid address: no port"},
+        {"tcp5", "a:1", "unknown network"},
+        {"ip4", "127.0.0.1", "unknown network: a raw network needs its protocol, as in ip4:icmp"},
+        {"unix", "", "invalid address: an empty path"},
+        {"tcp", "[::g]:80", "invalid address: \"::g\" is no IPv6 address"},
+    };
+    vcp_pool *pool = pool_new(NULL);
+    size_t i;
+    for (i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        const char *network = bad[i].network;
+        const char *address = bad[i].address;
+        vcp_conn *conn;
+        CHECK(vcp_dial(pool, network, address, &conn) < 0);
+        names_first("dial", network, address, bad[i].wrong);
+        CHECK(vcp_pool_put(pool, 0, network, address, NULL) < 0);
+        names_first("put", network, address, bad[i].wrong);
+        CHECK(vcp_pool_get(pool, network, address, NULL) < 0);
+        names_first("get", network, address, bad[i].wrong);
+        CHECK(vcp_pool_warm(pool, network, address, NULL, 1) < 0);
+        names_first("warm", network, address, bad[i].wrong);
+        CHECK(vcp_pool_evict(pool, network, address) < 0);
+        names_first("evict", network, address, bad[i].wrong);
+        CHECK(vcp_pool_idle_count(pool, network, address) < 0);
+        names_first("idle_count", network, address, bad[i].wrong);
+    }
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+}
+
+TEST(bad_options_are_named_after_what_was_asked_for,
+     "errors: a bad option of a dial is named after the destination that was asked for")
+{
+    vcp_pool *pool = pool_new(NULL);
+    vcp_dial_options options = dial_options(1u << 20);
+    vcp_conn *conn;
+    CHECK_EQ(vcp_dial_with(pool, "tcp", "a:1", &options, &conn), VCP_ERR_INVALID_ARGUMENT);
+    CHECK_STR(vcp_last_error(), "dial tcp a:1: flags: unknown bits 0x100000");
+    CHECK_EQ(vcp_pool_warm(pool, "tcp", "a:1", &options, 1), VCP_ERR_INVALID_ARGUMENT);
+    CHECK_STR(vcp_last_error(), "warm tcp a:1: flags: unknown bits 0x100000");
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    CHECK_EQ(vcp_dial(pool, "tcp", "a:1", &conn), VCP_ERR_POOL_CLOSED);
+    CHECK_STR(vcp_last_error(), "dial tcp a:1: the pool is closed");
+}
+
+TEST(an_unknown_service_is_named_by_a_dial_that_reads_it_later,
+     "errors: an asynchronous dial that looks a service name up later names what was asked for")
+{
+    vcp_pool *pool = pool_new(NULL);
+    vcp_queue *queue = queue_new();
+    vcp_conn *conn;
+    CHECK_EQ(vcp_dial_async(pool, "tcp", "a:no-such-service", NULL, queue, NULL, &conn),
+             VCP_ERR_IN_PROGRESS);
+    next_fails(queue, NULL, VCP_ERR_INVALID_ADDRESS);
+    CHECK_STR(vcp_last_error(),
+              "dial tcp a:no-such-service: invalid address: \"no-such-service\" is neither a port "
+              "(0 to 65535) nor a known service");
+    CHECK_EQ(vcp_queue_free(queue), VCP_OK);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+}
+
+static int refuses_on_many_lines(void *user, const char *network, const char *address,
+                                 int64_t timeout_ms)
+{
+    (void)user;
+    (void)network;
+    (void)address;
+    (void)timeout_ms;
+    CHECK_EQ(vcp_set_callback_error("one\ntwo\tthree\x7f"
+                                    "four\r"),
+             VCP_OK);
+    return -3;
+}
+
+TEST(control_characters_of_a_callback_become_spaces,
+     "errors: control characters of a callback's text become spaces: the message is one line")
+{
+    vcp_pool_options options = pool_options();
+    vcp_pool *pool;
+    vcp_conn *conn;
+    options.dial = refuses_on_many_lines;
+    pool = pool_new(&options);
+    CHECK_EQ(vcp_dial(pool, "tcp", "a:1", &conn), VCP_ERR_CALLBACK);
+    CHECK_STR(vcp_last_error(), "dial tcp a:1: dial callback refused: -3: one two three four ");
+    CHECK_EQ(vcp_dial(pool, "tcp", "a\nb", &conn), VCP_ERR_INVALID_ADDRESS);
+    CHECK_STR(vcp_last_error(), "dial tcp a b: invalid address: no port");
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
 }

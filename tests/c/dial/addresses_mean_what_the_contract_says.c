@@ -188,6 +188,10 @@ static const struct {
     {"udp", ":53", "127.0.0.1:domain", 1},
     {"tcp", "[::ffff:127.0.0.1]:80", "127.0.0.1:80", 1},
     {"tcp", "[fe80::1%lo]:80", "[fe80::1%1]:80", 1},
+    {"tcp", "[127.0.0.1]:80", "127.0.0.1:80", 1},
+    {"tcp", "127.0.0.1:80", "[127.0.0.1]:80", 1},
+    {"tcp", "[127.0.0.1]:http", "127.0.0.1:80", 1},
+    {"tcp", "[a.example]:80", "a.example:80", 1},
     {"tcp", "[::1]:80", "[::1]:81", 0},
     {"tcp", "[::1]:80", "[::2]:80", 0},
     {"tcp", "127.0.0.1:80", "localhost:80", 0},
@@ -199,7 +203,7 @@ static const struct {
 };
 
 TEST(spellings_of_one_destination_are_one,
-     "addresses: 19 pairs of spellings: which are one destination, which are two")
+     "addresses: 23 pairs of spellings: which are one destination, which are two")
 {
     size_t i;
     for (i = 0; i < sizeof pairs / sizeof pairs[0]; i++) {
