@@ -119,7 +119,7 @@ mod tests {
     use crate::ffi::handles::pool_of;
     use crate::ffi::pool::lifecycle::{vcp_pool_close, vcp_pool_new};
     use crate::pool::background::queue::Recipient;
-    use crate::pool::entry::start_async::{AtOnce, UnreadAddress, Where};
+    use crate::pool::entry::start_async::{AsyncTarget, Started, UnparsedAddress};
     use crate::sys::poll::{self, Interest};
     use crate::values::clock::Deadline;
     use crate::values::error::Status;
@@ -143,14 +143,14 @@ mod tests {
             token: 7,
             is_queued: false,
         };
-        let place = Where::Unread(UnreadAddress {
+        let place = AsyncTarget::Unparsed(UnparsedAddress {
             asked: "dial tcp 127.0.0.1:1".into(),
             read: Box::new(|| panic!("for a test")),
         });
         let begun = pool_of(pool)
             .unwrap()
             .borrow_async(place, borrow, recipient);
-        assert!(matches!(begun, Ok(AtOnce::Later)));
+        assert!(matches!(begun, Ok(Started::Later)));
         // SAFETY: open until the queue is freed.
         let fd = unsafe { BorrowedFd::borrow_raw(vcp_queue_fd(queue)) };
         poll::wait(&mut [Interest::new(fd, poll::READABLE)], Deadline::NEVER).unwrap();

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::pool::callbacks::deferred::DeferredEvent;
-use crate::pool::conn::loan::{Lent, Loan};
+use crate::pool::conn::loan::{Loan, LoanInfo};
 use crate::pool::conn::Conn;
 use crate::pool::engine::Engine;
 use crate::pool::runtime::runtime;
@@ -44,7 +44,7 @@ impl Pool {
     }
 
     /// The time, where an event will tell how long something took.
-    pub(super) fn watch_started(&self) -> Time {
+    pub(super) fn event_start(&self) -> Time {
         if self.is_observed() {
             clock::now()
         } else {
@@ -52,18 +52,18 @@ impl Pool {
         }
     }
 
-    pub(super) fn tell(&self, event: Event<'_>) {
+    pub(super) fn emit(&self, event: Event<'_>) {
         if let Some(observer) = &self.observer {
             observer.on_event(&event);
         }
     }
 
-    pub(super) fn tell_of(&self, kind: EventKind, destination: &Destination, label: &str) {
-        self.tell(Event::new(kind, destination, label));
+    pub(super) fn emit_plain(&self, kind: EventKind, destination: &Destination, label: &str) {
+        self.emit(Event::new(kind, destination, label));
     }
 
     /// The end of something that began at `began`. The engine may see to that end, and then a helper tells of it.
-    pub(super) fn tell_end(
+    pub(super) fn emit_end(
         self: &Arc<Self>,
         kind: EventKind,
         destination: &Destination,
@@ -82,39 +82,39 @@ impl Pool {
             error: error.cloned(),
         };
         if Engine::is_this_thread() {
-            self.tell_later(end);
+            self.defer(end);
         } else {
-            self.tell(end.event());
+            self.emit(end.event());
         }
     }
 
-    fn tell_later(self: &Arc<Self>, end: DeferredEvent) {
-        self.untold.lock().push_back(end);
+    fn defer(self: &Arc<Self>, end: DeferredEvent) {
+        self.deferred.lock().push_back(end);
         let pool = Arc::downgrade(self);
         let job = move || {
             if let Some(pool) = pool.upgrade() {
-                pool.gate.within(|| pool.tell_untold());
+                pool.gate.within(|| pool.emit_deferred());
             }
         };
         runtime().helpers.run(Box::new(job));
     }
 
     /// What no helper has come to.
-    pub(super) fn tell_untold(&self) {
-        while let Some(end) = self.next_untold() {
-            self.tell(end.event());
+    pub(super) fn emit_deferred(&self) {
+        while let Some(end) = self.next_deferred() {
+            self.emit(end.event());
         }
     }
 
-    fn next_untold(&self) -> Option<DeferredEvent> {
+    fn next_deferred(&self) -> Option<DeferredEvent> {
         // on_event may have forked.
         self.must_be_ours();
-        self.untold.lock().pop_front()
+        self.deferred.lock().pop_front()
     }
 
-    pub(super) fn tell_reused(&self, conn: &Conn, label: &str) {
+    pub(super) fn emit_reused(&self, conn: &Conn, label: &str) {
         if self.is_observed() {
-            self.tell(Event {
+            self.emit(Event {
                 fd: Some(conn.raw_fd()),
                 remote: conn.remote(),
                 ..Event::new(EventKind::Reused, conn.destination(), label)
@@ -123,8 +123,8 @@ impl Pool {
     }
 
     /// A connection has come back.
-    pub(super) fn tell_back(&self, kind: EventKind, lent: &Lent) {
-        self.tell(Event {
+    pub(super) fn emit_returned(&self, kind: EventKind, lent: &LoanInfo) {
+        self.emit(Event {
             fd: Some(lent.fd),
             remote: lent.remote.as_deref(),
             duration: on_loan(&lent.loan),
@@ -133,10 +133,10 @@ impl Pool {
     }
 
     /// Before the descriptor is closed: it still is what it was.
-    pub(super) fn tell_closed(&self, conn: &Conn, cause: CloseCause) {
+    pub(super) fn emit_closed(&self, conn: &Conn, cause: CloseCause) {
         if self.is_observed() {
             let loan = conn.loan();
-            self.tell(Event {
+            self.emit(Event {
                 fd: Some(conn.raw_fd()),
                 remote: conn.remote(),
                 duration: on_loan(&loan),
@@ -146,9 +146,9 @@ impl Pool {
         }
     }
 
-    pub(super) fn tell_dialed(&self, conn: &Conn, label: &str, began: Time) {
+    pub(super) fn emit_dialed(&self, conn: &Conn, label: &str, began: Time) {
         if self.is_observed() {
-            self.tell(Event {
+            self.emit(Event {
                 duration: clock::now().since(began),
                 fd: Some(conn.raw_fd()),
                 remote: conn.remote(),

@@ -63,7 +63,7 @@ pub(crate) struct Pool {
     /// Told what happens.
     observer: Option<Arc<dyn Observer>>,
     /// What it has not been told yet. Guards itself alone.
-    untold: Mutex<VecDeque<DeferredEvent>>,
+    deferred: Mutex<VecDeque<DeferredEvent>>,
     hooks: Option<Arc<dyn Hooks>>,
     user: Option<Arc<dyn Debug + Send + Sync>>,
     gate: Gate,
@@ -107,7 +107,7 @@ pub(crate) struct BorrowOptions {
     /// The deadline had passed before the call: it fails, even if something is idle.
     pub(crate) is_late: bool,
     /// The deadline is the pool's own, or later: when it passes, the destination is to blame.
-    pub(crate) is_patient: bool,
+    pub(crate) blames_destination: bool,
     pub(crate) token: Option<Arc<CancelToken>>,
     /// Who is to be answered; `None`: its caller waits, or nobody does.
     pub(crate) reply: Option<Arc<dyn Reply>>,

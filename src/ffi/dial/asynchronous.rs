@@ -10,7 +10,7 @@ use crate::ffi::guard::guard;
 use crate::ffi::handles::{pool_of, queue_of, vcp_conn, vcp_pool, vcp_queue};
 use crate::ffi::status::VCP_ERR_IN_PROGRESS;
 use crate::pool::background::queue::Recipient;
-use crate::pool::entry::start_async::AtOnce;
+use crate::pool::entry::start_async::Started;
 use crate::pool::hints;
 use crate::values::error::Error;
 
@@ -63,7 +63,7 @@ pub unsafe extern "C" fn vcp_dial_async(
             is_queued,
         };
         match owner.borrow_async(place, borrow, recipient)? {
-            AtOnce::Conn(borrowed) => {
+            Started::Conn(borrowed) => {
                 let fd = borrowed.raw_fd();
                 if let Some(name) = name {
                     hints::note(name, &borrowed);
@@ -72,8 +72,8 @@ pub unsafe extern "C" fn vcp_dial_async(
                 unsafe { *conn = borrowed.lend_out() as *mut vcp_conn };
                 Ok(fd)
             }
-            AtOnce::Later if is_queued => Ok(0),
-            AtOnce::Later => Ok(VCP_ERR_IN_PROGRESS),
+            Started::Later if is_queued => Ok(0),
+            Started::Later => Ok(VCP_ERR_IN_PROGRESS),
         }
     })
 }

@@ -8,7 +8,7 @@ use crate::dial::resolve::names::NamesAtHand;
 use crate::ffi::arguments::address::Asked;
 use crate::ffi::arguments::text;
 use crate::ffi::handles::token_of;
-use crate::pool::entry::start_async::{UnreadAddress, Where};
+use crate::pool::entry::start_async::{AsyncTarget, UnparsedAddress};
 use crate::pool::hints::{self, Key};
 use crate::pool::runtime::runtime;
 use crate::pool::state::answer::Reuse;
@@ -58,7 +58,7 @@ pub(crate) unsafe fn read_async(
     pool: &Pool,
     asked: Asked,
     options: *const vcp_dial_options,
-) -> Result<(Where, BorrowOptions, bool)> {
+) -> Result<(AsyncTarget, BorrowOptions, bool)> {
     let (network, address) = asked.texts()?;
     // SAFETY: the caller's promises.
     let (raw, tag) = unsafe {
@@ -75,12 +75,12 @@ pub(crate) unsafe fn read_async(
             let address = Address::parse(&network, &address, &runtime().names)?;
             Ok(Destination::new(address, &tag))
         };
-        Where::Unread(UnreadAddress {
+        AsyncTarget::Unparsed(UnparsedAddress {
             asked: asked.describe().into(),
             read: Box::new(read),
         })
     } else {
-        Where::Known(Destination::new(at_once?, tag))
+        AsyncTarget::Known(Destination::new(at_once?, tag))
     };
     let is_queued = raw.flags & VCP_DIAL_QUEUED != 0;
     // SAFETY: as above.
@@ -114,7 +114,8 @@ unsafe fn borrow_options(raw: &vcp_dial_options, pool: &Pool) -> Result<BorrowOp
         wait_until: (wait_timeout_ms != 0)
             .then(|| Deadline::from_timeout(now, wait_timeout_ms).min(deadline)),
         is_late: timeout_ms == 0,
-        is_patient: timeout_ms < 0 || (pools_timeout_ms >= 0 && timeout_ms >= pools_timeout_ms),
+        blames_destination: timeout_ms < 0
+            || (pools_timeout_ms >= 0 && timeout_ms >= pools_timeout_ms),
         token: token_of(raw.cancel)?,
         reply: None,
         label,

@@ -2,7 +2,8 @@
 //! by a given-back connection, and those that keep `min_idle_per_address` up.
 #![forbid(unsafe_code)]
 
-pub(crate) mod pending;
+pub(crate) mod async_dial;
+pub(crate) mod progress;
 pub(crate) mod queue;
 pub(crate) mod refill;
 pub(crate) mod reply;

@@ -19,7 +19,7 @@ use crate::values::error::Result;
 
 /// A connection for the program: its descriptor and its handle.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Lent {
+pub(crate) struct LentConn {
     pub(crate) fd: RawFd,
     pub(crate) handle: usize,
 }
@@ -29,7 +29,7 @@ pub(crate) struct Lent {
 pub(crate) struct Completion {
     /// What the program gave along (an address, never looked at).
     pub(crate) token: usize,
-    pub(crate) result: Result<Lent>,
+    pub(crate) result: Result<LentConn>,
 }
 
 #[derive(Debug, Default)]
@@ -111,7 +111,7 @@ impl Queue {
             }
             return;
         }
-        let result = result.map(|conn| Lent {
+        let result = result.map(|conn| LentConn {
             fd: conn.raw_fd(),
             handle: conn.lend_out(),
         });

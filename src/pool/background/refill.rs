@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use crate::handle::Owned;
-use crate::pool::background::pending::Pending;
+use crate::pool::background::async_dial::AsyncDial;
 use crate::pool::conn::Conn;
 use crate::pool::state::answer::Reuse;
 use crate::pool::state::held::Held;
@@ -32,7 +32,7 @@ impl Pool {
         // Without one the pool has been closed.
         if let Some(engine) = self.engine_if_running() {
             for destination in short {
-                Pending::refill(&engine, self, destination);
+                AsyncDial::refill(&engine, self, destination);
             }
         }
     }
@@ -43,7 +43,7 @@ impl Pool {
             deadline: Deadline::from_timeout(clock::now(), self.options.dial.timeout_ms),
             wait_until: None,
             is_late: false,
-            is_patient: true,
+            blames_destination: true,
             token: None,
             reply: None,
             label: None,

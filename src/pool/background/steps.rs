@@ -1,14 +1,16 @@
-//! What an asynchronous dial does at each stage, as far as it can without waiting. `pending` says when.
+//! What an asynchronous dial does at each stage, as far as it can without waiting. `async_dial` says when.
 #![forbid(unsafe_code)]
 
 use std::ops::ControlFlow;
 
 use crate::dial::drive::connected::ConnectedSocket;
 use crate::dial::drive::dial::Dial;
-use crate::dial::drive::run::{self, BegunDial, DialPoll};
+use crate::dial::drive::run;
+use crate::dial::drive::run::{BegunDial, DialPoll};
 use crate::dial::race::connecting_socket::Watcher;
 use crate::handle::Owned;
-use crate::pool::background::pending::{waker, Course, Pending, Progress, Stage, Step};
+use crate::pool::background::async_dial::AsyncDial;
+use crate::pool::background::progress::{waker, ConnectPhase, Progress, Stage, Step};
 use crate::pool::conn::Conn;
 use crate::pool::dialing::wait::Taken;
 use crate::pool::dialing::Dialing;
@@ -22,29 +24,29 @@ use crate::values::clock::Time;
 use crate::values::destination::Destination;
 use crate::values::error::Result;
 
-impl Pending {
+impl AsyncDial {
     pub(crate) fn read(
         &self,
         read: impl FnOnce() -> Result<Destination>,
-        course: &mut Course,
+        progress: &mut Progress,
     ) -> Step {
         match read() {
             Ok(destination) => {
-                course.destination = Some(Arc::new(destination));
-                Step::On(Stage::Asking)
+                progress.destination = Some(Arc::new(destination));
+                Step::Continue(Stage::Borrowing)
             }
-            Err(error) => self.answer(course, Err(error)),
+            Err(error) => self.answer(progress, Err(error)),
         }
     }
 
-    pub(crate) fn ask(&self, course: &mut Course, task: &Arc<Task>) -> Step {
+    pub(crate) fn ask(&self, progress: &mut Progress, task: &Arc<Task>) -> Step {
         match self.options.may_go_on() {
-            Ok(()) => Step::On(Stage::Taken(self.borrower(course).take(|| waker(task)))),
-            Err(error) => self.answer(course, Err(error)),
+            Ok(()) => Step::Continue(Stage::Taken(self.borrower(progress).take(|| waker(task)))),
+            Err(error) => self.answer(progress, Err(error)),
         }
     }
 
-    pub(crate) fn take_for_refill(&self, course: &Course, task: &Arc<Task>) -> Step {
+    pub(crate) fn take_for_refill(&self, progress: &Progress, task: &Arc<Task>) -> Step {
         let Some(destination) = &self.refills else {
             return Step::Done;
         };
@@ -62,64 +64,69 @@ impl Pending {
             &options,
             waker(task),
         ));
-        dialing.leave();
+        dialing.orphan();
         match dialing.begin(LateBinding::Off) {
-            Ok(_) => Step::On(Stage::Dialing(dialing, Progress::NotBegun)),
-            Err(error) => self.answer(course, Err(dialing.failed(error))),
+            Ok(_) => Step::Continue(Stage::Dialing(dialing, ConnectPhase::NotBegun)),
+            Err(error) => self.answer(progress, Err(dialing.failed(error))),
         }
     }
 
-    pub(crate) fn use_taken(&self, taken: Taken, course: &mut Course, task: &Arc<Task>) -> Step {
-        let another = |course: &mut Course, conn, cause| {
+    pub(crate) fn use_taken(
+        &self,
+        taken: Taken,
+        progress: &mut Progress,
+        task: &Arc<Task>,
+    ) -> Step {
+        let another = |progress: &mut Progress, conn, cause| {
             let taken = self
-                .borrower(course)
+                .borrower(progress)
                 .take_another(conn, cause, || waker(task));
-            Step::On(Stage::Taken(taken))
+            Step::Continue(Stage::Taken(taken))
         };
         match taken {
-            Take::Refused(refusal) => self.answer(course, Err(refusal.into())),
-            Take::Wait => match self.borrower(course).begin_wait() {
-                Ok(since) => Step::On(Stage::Waiting { since }),
-                Err(error) => self.answer(course, Err(error)),
+            Take::Refused(refusal) => self.answer(progress, Err(refusal.into())),
+            Take::Wait => match self.borrower(progress).begin_wait() {
+                Ok(since) => Step::Continue(Stage::Waiting { since }),
+                Err(error) => self.answer(progress, Err(error)),
             },
             Take::Reuse(conn) => match conn.find_unfit() {
-                Some(cause) => another(course, conn, cause),
+                Some(cause) => another(progress, conn, cause),
                 None => match self.pool.lend_reused(conn, &self.options) {
-                    Ok(conn) => self.answer(course, Ok(conn)),
-                    Err(NotLent::Refused(conn)) => another(course, conn, CloseCause::Hook),
-                    Err(NotLent::Failed(error)) => self.answer(course, Err(error)),
+                    Ok(conn) => self.answer(progress, Ok(conn)),
+                    Err(NotLent::Refused(conn)) => another(progress, conn, CloseCause::Hook),
+                    Err(NotLent::Failed(error)) => self.answer(progress, Err(error)),
                 },
             },
-            Take::Dial(right, destination) => self.may_dial(right, destination, course, task),
+            Take::Dial(right, destination) => self.may_dial(right, destination, progress, task),
         }
     }
 
-    pub(crate) fn look_after(&self, since: Time, course: &mut Course) -> Step {
-        let borrower = self.borrower(course);
+    pub(crate) fn look_after(&self, since: Time, progress: &mut Progress) -> Step {
+        let borrower = self.borrower(progress);
         let looked = wait_loop::poll(&borrower, borrower.ticket(), borrower.deadlines());
         let result = match looked {
             Ok(ControlFlow::Continue(until)) => {
-                return Step::Rests(Stage::Waiting { since }, until);
+                return Step::Sleep(Stage::Waiting { since }, until);
             }
             Ok(ControlFlow::Break(taken)) => Ok(taken),
             Err(why) => Err(why),
         };
         match result {
             Ok(taken @ (Take::Reuse(_) | Take::Dial(..))) => {
-                Step::On(Stage::Waited { since, taken })
+                Step::Continue(Stage::Waited { since, taken })
             }
             // The end of it all, which the engine may see to.
             result => match borrower.end_wait(since, result) {
-                Ok(taken) => Step::On(Stage::Taken(taken)),
-                Err(error) => self.answer(course, Err(error)),
+                Ok(taken) => Step::Continue(Stage::Taken(taken)),
+                Err(error) => self.answer(progress, Err(error)),
             },
         }
     }
 
-    pub(crate) fn end_wait(&self, since: Time, taken: Taken, course: &mut Course) -> Step {
-        match self.borrower(course).end_wait(since, Ok(taken)) {
-            Ok(taken) => Step::On(Stage::Taken(taken)),
-            Err(error) => self.answer(course, Err(error)),
+    pub(crate) fn end_wait(&self, since: Time, taken: Taken, progress: &mut Progress) -> Step {
+        match self.borrower(progress).end_wait(since, Ok(taken)) {
+            Ok(taken) => Step::Continue(Stage::Taken(taken)),
+            Err(error) => self.answer(progress, Err(error)),
         }
     }
 
@@ -127,36 +134,36 @@ impl Pending {
         &self,
         right: DialRight,
         destination: Arc<Destination>,
-        course: &mut Course,
+        progress: &mut Progress,
         task: &Arc<Task>,
     ) -> Step {
         let dialing = Dialing::new(&self.pool, right, destination, &self.options, waker(task));
-        let borrower = self.borrower(course);
-        let dialing = Box::new(dialing.patient(borrower.is_patient()));
+        let borrower = self.borrower(progress);
+        let dialing = Box::new(dialing.patient(borrower.blames_destination()));
         match dialing.begin(dialing.late_binding(&borrower)) {
             Ok(at_once) => match at_once.and_then(|conn| dialing.fit_one(conn)) {
-                Some(conn) => Step::On(Stage::Served(dialing, Progress::NotBegun, conn)),
-                None => Step::On(Stage::Dialing(dialing, Progress::NotBegun)),
+                Some(conn) => Step::Continue(Stage::Served(dialing, ConnectPhase::NotBegun, conn)),
+                None => Step::Continue(Stage::Dialing(dialing, ConnectPhase::NotBegun)),
             },
-            Err(error) => self.answer(course, Err(dialing.failed(error))),
+            Err(error) => self.answer(progress, Err(dialing.failed(error))),
         }
     }
 
     pub(crate) fn dial(
         &self,
         dialing: Box<Dialing>,
-        progress: Progress,
-        course: &Course,
+        phase: ConnectPhase,
+        progress: &Progress,
         task: &Arc<Task>,
     ) -> Step {
-        match progress {
-            Progress::NotBegun => self.start(dialing, course),
-            Progress::OnItsWay(drive) => self.drive(dialing, drive, course, task),
-            Progress::Connected(dialed) => self.connected(*dialing, dialed, course),
+        match phase {
+            ConnectPhase::NotBegun => self.start(dialing, progress),
+            ConnectPhase::OnItsWay(drive) => self.drive(dialing, drive, progress, task),
+            ConnectPhase::Connected(dialed) => self.connected(*dialing, dialed, progress),
         }
     }
 
-    fn start(&self, mut dialing: Box<Dialing>, course: &Course) -> Step {
+    fn start(&self, mut dialing: Box<Dialing>, progress: &Progress) -> Step {
         dialing.permit_mut().begin();
         let begun = run::begin(
             dialing.destination(),
@@ -166,12 +173,12 @@ impl Pending {
         );
         match begun {
             Ok(BegunDial::Connected(dialed)) => {
-                Step::On(Stage::Dialing(dialing, Progress::Connected(dialed)))
+                Step::Continue(Stage::Dialing(dialing, ConnectPhase::Connected(dialed)))
             }
             Ok(BegunDial::Begun(drive)) => {
-                Step::On(Stage::Dialing(dialing, Progress::OnItsWay(drive)))
+                Step::Continue(Stage::Dialing(dialing, ConnectPhase::OnItsWay(drive)))
             }
-            Err(error) => self.answer(course, Err(dialing.failed(error))),
+            Err(error) => self.answer(progress, Err(dialing.failed(error))),
         }
     }
 
@@ -179,11 +186,11 @@ impl Pending {
         &self,
         dialing: Box<Dialing>,
         mut drive: Box<Dial>,
-        course: &Course,
+        progress: &Progress,
         task: &Arc<Task>,
     ) -> Step {
         if let Some(conn) = dialing.answer() {
-            return Step::On(Stage::Served(dialing, Progress::OnItsWay(drive), conn));
+            return Step::Continue(Stage::Served(dialing, ConnectPhase::OnItsWay(drive), conn));
         }
         let watcher: Arc<dyn Watcher> = task.clone();
         let went = drive.poll(&*dialing).and_then(|went| {
@@ -192,34 +199,35 @@ impl Pending {
         });
         match went {
             Ok(DialPoll::Connected(dialed)) => {
-                Step::On(Stage::Dialing(dialing, Progress::Connected(dialed)))
+                Step::Continue(Stage::Dialing(dialing, ConnectPhase::Connected(dialed)))
             }
             // What answered it a moment ago has woken it.
-            Ok(DialPoll::Pending(until)) => {
-                Step::Rests(Stage::Dialing(dialing, Progress::OnItsWay(drive)), until)
-            }
+            Ok(DialPoll::Pending(until)) => Step::Sleep(
+                Stage::Dialing(dialing, ConnectPhase::OnItsWay(drive)),
+                until,
+            ),
             Err(error) => match dialing.answer() {
                 Some(conn) => {
                     dialing.failed(error);
-                    Step::On(Stage::Taken(Take::Reuse(conn)))
+                    Step::Continue(Stage::Taken(Take::Reuse(conn)))
                 }
-                None => self.answer(course, Err(dialing.failed(error))),
+                None => self.answer(progress, Err(dialing.failed(error))),
             },
         }
     }
 
-    fn connected(&self, dialing: Dialing, dialed: ConnectedSocket, course: &Course) -> Step {
-        let is_left = dialing.is_left();
+    fn connected(&self, dialing: Dialing, dialed: ConnectedSocket, progress: &Progress) -> Step {
+        let is_orphaned = dialing.is_orphaned();
         match dialing.connected(dialed) {
-            Ok(conn) if is_left => {
+            Ok(conn) if is_orphaned => {
                 self.pool.settle_in(conn);
                 match self.refills {
-                    Some(_) => Step::On(Stage::Refilling),
+                    Some(_) => Step::Continue(Stage::Refilling),
                     None => Step::Done,
                 }
             }
-            Ok(conn) => self.answer(course, Ok(self.pool.lend_dialed(conn, &self.options))),
-            Err(error) => self.answer(course, Err(error)),
+            Ok(conn) => self.answer(progress, Ok(self.pool.lend_dialed(conn, &self.options))),
+            Err(error) => self.answer(progress, Err(error)),
         }
     }
 
@@ -227,20 +235,20 @@ impl Pending {
     pub(crate) fn serve(
         &self,
         mut dialing: Box<Dialing>,
-        progress: Progress,
+        phase: ConnectPhase,
         conn: Owned<Conn>,
-        course: &Course,
+        progress: &Progress,
     ) -> Step {
         let Some(lent) = dialing.lend(conn, &self.options) else {
-            return Step::On(Stage::Dialing(dialing, progress));
+            return Step::Continue(Stage::Dialing(dialing, phase));
         };
-        self.answer(course, lent);
-        match progress {
+        self.answer(progress, lent);
+        match phase {
             // The right to dial is given up.
-            Progress::NotBegun => Step::Done,
-            progress => {
-                dialing.leave();
-                Step::On(Stage::Dialing(dialing, progress))
+            ConnectPhase::NotBegun => Step::Done,
+            phase => {
+                dialing.orphan();
+                Step::Continue(Stage::Dialing(dialing, phase))
             }
         }
     }

@@ -21,7 +21,7 @@ pub(super) struct Extras {
     /// When this borrow began; zero: it is none, or nobody wants to know.
     loaned_since: AtomicU64,
     /// Guards itself alone.
-    borrower: Mutex<Borrower>,
+    borrower: Mutex<BorrowExtras>,
 }
 
 impl Extras {
@@ -38,7 +38,7 @@ impl Extras {
 
 /// What this borrow's borrower brought along.
 #[derive(Debug, Default)]
-struct Borrower {
+struct BorrowExtras {
     /// Ends reads and writes.
     token: Option<Arc<CancelToken>>,
     label: Option<Arc<str>>,

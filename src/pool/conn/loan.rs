@@ -25,14 +25,14 @@ impl Loan {
 
 /// What is known of a connection on loan, without holding on to it.
 #[derive(Debug)]
-pub(crate) struct Lent {
+pub(crate) struct LoanInfo {
     pub(crate) destination: Arc<Destination>,
     pub(crate) remote: Option<Arc<Endpoint>>,
     pub(crate) fd: RawFd,
     pub(crate) loan: Loan,
 }
 
-impl Lent {
+impl LoanInfo {
     pub(crate) fn of(conn: &Conn) -> Self {
         Self {
             destination: conn.shared_destination().clone(),

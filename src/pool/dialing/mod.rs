@@ -34,9 +34,9 @@ pub(crate) struct Dialing {
     budget: Budget,
     mode: Mode,
     /// The caller's deadline is the pool's own, or later.
-    is_patient: bool,
+    blames_destination: bool,
     /// Nobody waits for it.
-    is_left: bool,
+    is_orphaned: bool,
 }
 
 impl Dialing {
@@ -52,26 +52,29 @@ impl Dialing {
             waker,
             budget: options.budget(),
             mode: options.mode,
-            is_patient: options.is_patient,
-            is_left: false,
+            blames_destination: options.blames_destination,
+            is_orphaned: false,
         }
     }
 
-    pub(crate) fn patient(self, is_patient: bool) -> Self {
-        Self { is_patient, ..self }
+    pub(crate) fn patient(self, blames_destination: bool) -> Self {
+        Self {
+            blames_destination,
+            ..self
+        }
     }
 
     /// The dial is made ahead of need: no borrower is answered by it.
     pub(crate) fn for_nobody(self) -> Self {
         Self {
-            is_left: true,
+            is_orphaned: true,
             ..self
         }
     }
 
     /// What takes its time from now on is not the destination.
-    pub(crate) fn loses_patience(&mut self) {
-        self.is_patient = false;
+    pub(crate) fn stop_blaming_destination(&mut self) {
+        self.blames_destination = false;
     }
 
     pub(crate) fn pool(&self) -> &Arc<Pool> {
@@ -94,8 +97,8 @@ impl Dialing {
         &mut self.permit
     }
 
-    pub(crate) fn is_left(&self) -> bool {
-        self.is_left
+    pub(crate) fn is_orphaned(&self) -> bool {
+        self.is_orphaned
     }
 
     /// When its caller has been served a connection that was given back meanwhile.
@@ -122,7 +125,7 @@ impl Dialing {
 
     /// The connection that the caller was given, if it is fit. A dial that was canceled takes none.
     pub(crate) fn answer(&self) -> Option<Owned<Conn>> {
-        if self.is_left || self.ended().is_some() {
+        if self.is_orphaned || self.ended().is_some() {
             return None;
         }
         let conn = self.pool().locked().take_dial_answer(self.permit.right())?;
@@ -183,7 +186,7 @@ impl Dialing {
             is_nonblocking: dialed.is_nonblocking,
         };
         let id = self.permit.right().destination;
-        match pool.enlist(dialed.fd, id, self.destination().clone(), info) {
+        match pool.register(dialed.fd, id, self.destination().clone(), info) {
             Ok(conn) => self.opened(conn),
             Err((_, error)) => Err(self.failed(error)),
         }
@@ -191,7 +194,7 @@ impl Dialing {
 
     fn opened(self, conn: Owned<Conn>) -> Result<Owned<Conn>> {
         let pool = self.pool().clone();
-        let mode = if self.is_left {
+        let mode = if self.is_orphaned {
             Mode::AsThePool
         } else {
             conn.begin_borrow(false);
@@ -226,27 +229,27 @@ impl Dialing {
     fn is_destinations_fault(&self, error: &Error) -> bool {
         match error.status {
             Status::Connect | Status::Resolve | Status::Callback => true,
-            Status::Timeout => self.is_patient,
+            Status::Timeout => self.blames_destination,
             _ => false,
         }
     }
 
     /// Its caller has been served: from now on it is dialed for nobody, and told to `task`.
-    pub(crate) fn is_left_to(&mut self, task: &Arc<Task>) {
-        self.leave();
+    pub(crate) fn orphan_to(&mut self, task: &Arc<Task>) {
+        self.orphan();
         self.waker = task.clone();
     }
 
-    pub(crate) fn leave(&mut self) {
+    pub(crate) fn orphan(&mut self) {
         self.budget.token = None;
         self.budget.reply = None;
-        self.is_left = true;
+        self.is_orphaned = true;
         self.permit.goes_to_background();
     }
 
     /// It has been given a connection.
     pub(crate) fn is_answered(&self) -> bool {
-        !self.is_left
+        !self.is_orphaned
             && !self.pool().is_inherited()
             && self.pool().locked().is_dial_answered(self.permit.right())
     }

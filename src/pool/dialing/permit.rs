@@ -52,10 +52,10 @@ impl Permit {
 
     /// From now on it counts as a dial.
     pub(crate) fn begin(&mut self) {
-        self.began = self.pool.watch_started();
+        self.began = self.pool.event_start();
         self.has_begun = true;
         self.pool
-            .tell_of(EventKind::DialStart, &self.destination, self.label());
+            .emit_plain(EventKind::DialStart, &self.destination, self.label());
         self.pool.must_be_ours();
     }
 
@@ -84,13 +84,13 @@ impl Permit {
             .change(|state, now, effects| state.dial_done(right, &conn, now, effects));
         match dialed {
             Ok(()) => {
-                self.pool.tell_dialed(&conn, self.label(), self.began);
+                self.pool.emit_dialed(&conn, self.label(), self.began);
                 Ok(conn)
             }
             Err(refusal) => {
                 let error = refusal.into();
                 close_conn::discard(conn);
-                self.tell_failed(&error);
+                self.emit_failed(&error);
                 Err(error)
             }
         }
@@ -100,7 +100,7 @@ impl Permit {
     pub(crate) fn failed(mut self, error: &Error, is_to_blame: bool) {
         self.is_open = false;
         self.end(is_to_blame.then_some(error));
-        self.tell_failed(error);
+        self.emit_failed(error);
     }
 
     fn end(&self, blame: Option<&Error>) {
@@ -118,7 +118,7 @@ impl Permit {
         });
     }
 
-    fn tell_failed(&self, error: &Error) {
+    fn emit_failed(&self, error: &Error) {
         if !self.pool.is_observed() || !self.has_begun || self.pool.is_inherited() {
             return;
         }
@@ -126,7 +126,7 @@ impl Permit {
         let error = error.clone().of(format_args!("dial {destination}"));
         let tell = || {
             let (label, began) = (self.label(), self.began);
-            self.pool.tell_end(
+            self.pool.emit_end(
                 EventKind::DialFailed,
                 destination,
                 label,
@@ -146,7 +146,7 @@ impl Drop for Permit {
     fn drop(&mut self) {
         if self.is_open {
             self.end(None);
-            self.tell_failed(&canceled());
+            self.emit_failed(&canceled());
         }
     }
 }

@@ -1,5 +1,5 @@
 //! A borrower in line: asks the pool's state for a connection, and waits while others are served, parked (`ParkedBorrower`) or told by
-//! the engine (`pending`).
+//! the engine (`async_dial`).
 //!
 //! No lock is held while it sleeps; `wait_loop` has the loop.
 #![forbid(unsafe_code)]
@@ -102,8 +102,8 @@ impl Borrower<'_> {
     }
 
     /// When the deadline passes it is the destination that was too slow: the dial had all the time of the pool.
-    pub(crate) fn is_patient(&self) -> bool {
-        self.options.is_patient && !self.wait_state.has_waited
+    pub(crate) fn blames_destination(&self) -> bool {
+        self.options.blames_destination && !self.wait_state.has_waited
     }
 
     /// What a dial of this borrower takes while it runs.
@@ -126,7 +126,7 @@ impl Borrower<'_> {
     pub(crate) fn begin_wait(&mut self) -> Result<Time> {
         self.wait_state.has_waited = true;
         self.pool
-            .tell_of(EventKind::WaitStart, self.destination, self.options.label());
+            .emit_plain(EventKind::WaitStart, self.destination, self.options.label());
         self.pool.fail_if_inherited()?;
         Ok(clock::now())
     }
@@ -149,7 +149,7 @@ impl Borrower<'_> {
             Ok(_) => None,
         };
         let (destination, label) = (self.destination, self.options.label());
-        self.pool.tell_end(
+        self.pool.emit_end(
             EventKind::WaitDone,
             destination,
             label,

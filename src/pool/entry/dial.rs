@@ -5,7 +5,7 @@ use crate::dial::caller::{BlockingCaller, DialCaller};
 use crate::dial::drive::dial::Dial;
 use crate::dial::drive::run::{self, DialOutcome};
 use crate::handle::Owned;
-use crate::pool::background::pending::Pending;
+use crate::pool::background::async_dial::AsyncDial;
 use crate::pool::conn::Conn;
 use crate::pool::dialing::wait::Borrower;
 use crate::pool::dialing::Dialing;
@@ -29,7 +29,7 @@ impl Pool {
     ) -> Result<Owned<Conn>> {
         let waker = Arc::new(Waker::default());
         let dialing = Dialing::new(self, right, destination, line.options, waker.clone());
-        let mut dialing = dialing.patient(line.is_patient());
+        let mut dialing = dialing.patient(line.blames_destination());
         let at_once = match dialing.begin(dialing.late_binding(line)) {
             Ok(at_once) => at_once,
             Err(error) => return Err(dialing.failed(error)),
@@ -109,7 +109,7 @@ impl Dialing {
     /// The rest of the dial is the engine's. Without one it is given up: nobody waits for it.
     fn go_on_without_caller(self, drive: Box<Dial>) {
         if let Some(engine) = self.pool().engine() {
-            return Pending::go_on(&engine, self, drive);
+            return AsyncDial::go_on(&engine, self, drive);
         }
         let error = self.ended().unwrap_or_else(no_engine);
         self.failed(error);

@@ -39,7 +39,7 @@ impl Pool {
             is_closed: AtomicBool::new(false),
             last_remote: Mutex::new(None),
             observer: callbacks.observer,
-            untold: Mutex::default(),
+            deferred: Mutex::default(),
             hooks: callbacks.hooks,
             user: callbacks.user,
             gate: Gate::new(),

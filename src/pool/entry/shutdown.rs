@@ -40,7 +40,7 @@ impl Pool {
             runtime().engines.leave(self, engine);
         }
         self.gate.shut();
-        self.tell_untold();
+        self.emit_deferred();
         runtime().pool_ended();
     }
 

@@ -2,7 +2,8 @@
 #![forbid(unsafe_code)]
 
 use crate::handle::Owned;
-use crate::pool::background::pending::{waker, Course, Pending, Stage};
+use crate::pool::background::async_dial::AsyncDial;
+use crate::pool::background::progress::{waker, Progress, Stage};
 use crate::pool::background::queue::Recipient;
 use crate::pool::background::reply::QueueReply;
 use crate::pool::callbacks::Hook;
@@ -18,21 +19,21 @@ use crate::values::destination::Destination;
 use crate::values::error::{Error, Result};
 
 /// An address for which a file may have to be read.
-pub(crate) struct UnreadAddress {
+pub(crate) struct UnparsedAddress {
     /// What was asked for, as a failure names it.
     pub(crate) asked: Box<str>,
     pub(crate) read: Box<dyn FnOnce() -> Result<Destination> + Send>,
 }
 
 /// Where to dial.
-pub(crate) enum Where {
+pub(crate) enum AsyncTarget {
     Known(Destination),
-    Unread(UnreadAddress),
+    Unparsed(UnparsedAddress),
 }
 
 /// How an asynchronous dial began.
 #[derive(Debug)]
-pub(crate) enum AtOnce {
+pub(crate) enum Started {
     Conn(Owned<Conn>),
     /// The answer goes to the queue.
     Later,
@@ -42,61 +43,61 @@ impl Pool {
     /// Borrows without waiting: what cannot be had at once is answered to `recipient`.
     pub(crate) fn borrow_async(
         self: &Arc<Self>,
-        place: Where,
+        place: AsyncTarget,
         mut options: BorrowOptions,
         recipient: Recipient,
-    ) -> Result<AtOnce> {
+    ) -> Result<Started> {
         let is_queued = recipient.is_queued;
         options.reply = Some(Arc::new(QueueReply::to(&recipient)));
         let result = match place {
-            Where::Known(destination) => {
+            AsyncTarget::Known(destination) => {
                 let destination = Arc::new(destination);
                 self.borrow_at_once(&destination, &options)
                     .map_err(|error| error.of(format_args!("dial {destination}")))
             }
-            Where::Unread(unread) => {
+            AsyncTarget::Unparsed(unread) => {
                 let asked = unread.asked.clone();
-                self.leave_to_engine(unread, options)
+                self.parse_in_background(unread, options)
                     .map_err(|error| error.of(asked))
             }
         };
         match result {
-            Ok(AtOnce::Conn(conn)) if is_queued => recipient.answer(Ok(conn)),
+            Ok(Started::Conn(conn)) if is_queued => recipient.answer(Ok(conn)),
             Err(error) if is_queued => recipient.answer(Err(error)),
             result => return result,
         }
-        Ok(AtOnce::Later)
+        Ok(Started::Later)
     }
 
-    fn leave_to_engine(
+    fn parse_in_background(
         self: &Arc<Self>,
-        unread: UnreadAddress,
+        unread: UnparsedAddress,
         options: BorrowOptions,
-    ) -> Result<AtOnce> {
+    ) -> Result<Started> {
         options.may_begin()?;
         let engine = self.engine_or_fail()?;
-        let pending = Pending::new(self, options);
-        let task = Task::new(engine.reactor(), pending.clone());
-        let course = Course {
+        let dial = AsyncDial::new(self, options);
+        let task = Task::new(engine.reactor(), dial.clone());
+        let progress = Progress {
             asked: Some(unread.asked),
-            ..Course::at(Stage::Unread(unread.read))
+            ..Progress::at(Stage::Unparsed(unread.read))
         };
-        pending.hand_to_engine(&task, course);
-        Ok(AtOnce::Later)
+        dial.hand_to_engine(&task, progress);
+        Ok(Started::Later)
     }
 
     fn borrow_at_once(
         self: &Arc<Self>,
         destination: &Arc<Destination>,
         options: &BorrowOptions,
-    ) -> Result<AtOnce> {
+    ) -> Result<Started> {
         options.may_begin()?;
         let engine = self.engine_or_fail()?;
         let mut wait_state = WaitState::of(options);
         let mut made = None;
         let mut make = || {
-            let pending = Pending::new(self, options.clone());
-            (Task::new(engine.reactor(), pending.clone()), pending)
+            let dial = AsyncDial::new(self, options.clone());
+            (Task::new(engine.reactor(), dial.clone()), dial)
         };
         let mut borrower = Borrower {
             pool: self,
@@ -116,7 +117,7 @@ impl Pool {
                     None => {
                         return self
                             .lend_reused(conn, options)
-                            .map(AtOnce::Conn)
+                            .map(Started::Conn)
                             .map_err(Error::from)
                     }
                 },
@@ -128,14 +129,14 @@ impl Pool {
                 taken => break Stage::Taken(taken),
             }
         };
-        let (task, pending) = made.unwrap_or_else(make);
-        let course = Course {
+        let (task, dial) = made.unwrap_or_else(make);
+        let progress = Progress {
             destination: Some(destination.clone()),
             wait_state,
-            ..Course::at(stage)
+            ..Progress::at(stage)
         };
-        pending.hand_to_engine(&task, course);
-        Ok(AtOnce::Later)
+        dial.hand_to_engine(&task, progress);
+        Ok(Started::Later)
     }
 
     fn engine_or_fail(self: &Arc<Self>) -> Result<Arc<Engine>> {

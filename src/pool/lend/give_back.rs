@@ -4,7 +4,7 @@
 use crate::handle::{owners, Owned};
 use crate::pool::callbacks::Hook;
 use crate::pool::conn;
-use crate::pool::conn::loan::Lent;
+use crate::pool::conn::loan::LoanInfo;
 use crate::pool::conn::Conn;
 use crate::pool::state::answer::{Disposition, Effects};
 use crate::pool::state::counters::CloseCause;
@@ -72,7 +72,7 @@ impl Pool {
     ) {
         let now = clock::now_coarse();
         let mut effects = Effects::none();
-        let lent = self.is_observed().then(|| Lent::of(&conn));
+        let lent = self.is_observed().then(|| LoanInfo::of(&conn));
         let mut state = self.locked();
         let was_leaked = conn.has(conn::LEAKED);
         let is_kept = state.give_back(id, conn, disposition, now, &mut effects);
@@ -81,10 +81,10 @@ impl Pool {
         wake(&mut effects);
         if let Some(lent) = lent {
             if was_leaked {
-                self.tell_back(EventKind::LeakReturned, &lent);
+                self.emit_returned(EventKind::LeakReturned, &lent);
             }
             if is_kept {
-                self.tell_back(EventKind::Released, &lent);
+                self.emit_returned(EventKind::Released, &lent);
             }
         }
         self.apply(effects);

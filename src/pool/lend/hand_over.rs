@@ -79,7 +79,7 @@ impl Pool {
         self.begin_loan(&conn, options.label.as_ref());
         self.mark_wanted(&conn);
         self.locked().count_reuse();
-        self.tell_reused(&conn, options.label());
+        self.emit_reused(&conn, options.label());
         Ok(conn)
     }
 

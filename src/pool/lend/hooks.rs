@@ -129,22 +129,22 @@ impl Pool {
 }
 
 #[derive(Debug, Default)]
-struct Verdict {
+struct HookEnd {
     is_over: bool,
     /// Why the socket was shut down.
     error: Option<Error>,
 }
 
 #[derive(Debug)]
-struct Watched {
+struct HookRun {
     pool: Arc<Pool>,
     place: Place,
     budget: Budget,
     /// Guards the end of the hook: nothing is shut down after it.
-    verdict: Mutex<Verdict>,
+    end: Mutex<HookEnd>,
 }
 
-impl Watched {
+impl HookRun {
     fn why_end(&self) -> Option<Error> {
         self.pool.why_no_hook(&self.budget)
     }
@@ -152,19 +152,19 @@ impl Watched {
 
 /// The task's part of it.
 #[derive(Debug)]
-struct Watch(Arc<Watched>);
+struct HookWatch(Arc<HookRun>);
 
-impl Pollable for Watch {
+impl Pollable for HookWatch {
     fn poll(&self, _: &Arc<Task>, _: Thread) -> Next {
-        let Self(watched) = self;
-        let mut verdict = watched.verdict.lock();
-        if verdict.is_over {
+        let Self(run) = self;
+        let mut end = run.end.lock();
+        if end.is_over {
             return Next::Done;
         }
-        let Some(error) = watched.why_end() else {
-            return Next::At(watched.budget.deadline);
+        let Some(error) = run.why_end() else {
+            return Next::At(run.budget.deadline);
         };
-        if let Some(conn) = Conn::table().pin_place(watched.place) {
+        if let Some(conn) = Conn::table().pin_place(run.place) {
             // Before: whoever sees the end of stream must see why.
             conn.mark(match error.status {
                 Status::PoolClosed => conn::ABORTED,
@@ -173,8 +173,8 @@ impl Pollable for Watch {
             });
             let _ = socket::shut_down(conn.fd());
         }
-        sleepers().wake(watched.place);
-        verdict.error = Some(error);
+        sleepers().wake(run.place);
+        end.error = Some(error);
         Next::Done
     }
 
@@ -197,7 +197,7 @@ impl Pollable for Watch {
 
 /// Sees to it that a hook ends in time.
 struct Chaperone {
-    watched: Arc<Watched>,
+    run: Arc<HookRun>,
     /// `None`: there is no engine; then only what the hook does by the library ends in time.
     task: Option<Arc<Task>>,
 }
@@ -205,35 +205,35 @@ struct Chaperone {
 impl Chaperone {
     /// Fails where the pool was closed a moment ago: it has no engine any more, and nothing would end the hook.
     fn begin(pool: &Arc<Pool>, conn: &Owned<Conn>, budget: &Budget) -> Result<Self> {
-        let watched = Arc::new(Watched {
+        let run = Arc::new(HookRun {
             pool: pool.clone(),
             place: conn.place(),
             budget: budget.clone(),
-            verdict: Mutex::default(),
+            end: Mutex::default(),
         });
         let Some(engine) = pool.engine() else {
             let task = None;
             return match pool.is_closed() {
                 true => Err(Refusal::PoolClosed.into()),
-                false => Ok(Self { watched, task }),
+                false => Ok(Self { run, task }),
             };
         };
-        let task = Task::new(engine.reactor(), Watch(watched.clone()));
+        let task = Task::new(engine.reactor(), HookWatch(run.clone()));
         task.start(budget.deadline);
         if let Some(token) = &budget.token {
             // Without a descriptor for it, the token ends reads and writes alone.
             let _ = task.add_token(token);
         }
         let task = Some(task);
-        Ok(Self { watched, task })
+        Ok(Self { run, task })
     }
 
     /// The hook has returned; why the dial has to end, if it must.
     fn end(self) -> Option<Error> {
-        let mut verdict = self.watched.verdict.lock();
-        verdict.is_over = true;
-        let error = verdict.error.take().or_else(|| self.watched.why_end());
-        drop(verdict);
+        let mut end = self.run.end.lock();
+        end.is_over = true;
+        let error = end.error.take().or_else(|| self.run.why_end());
+        drop(end);
         if let Some(task) = self.task {
             task.poll();
         }

@@ -140,7 +140,7 @@ impl Pool {
         info: SocketInfo,
     ) -> Result<Owned<Conn>> {
         let fd = socket::adopt(number).map_err(|error| system_error("fcntl", &error))?;
-        self.enlist(fd, id, destination, info)
+        self.register(fd, id, destination, info)
             .map_err(|(fd, error)| {
                 // Still the program's.
                 let _ = fd.into_raw_fd();

@@ -18,7 +18,7 @@ use crate::values::error::Error;
 
 impl Pool {
     /// Puts a socket into its slot, and under watch if it may become idle one day. Gives the socket back on failure.
-    pub(crate) fn enlist(
+    pub(crate) fn register(
         self: &Arc<Self>,
         fd: OwnedFd,
         id: DestinationId,

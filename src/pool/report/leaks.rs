@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::handle::{Kept, Owned};
-use crate::pool::conn::loan::{Lent, Loan};
+use crate::pool::conn::loan::{Loan, LoanInfo};
 use crate::pool::conn::Conn;
 use crate::pool::runtime::runtime;
 use crate::pool::state::held::NOWHERE;
@@ -46,7 +46,7 @@ impl Pool {
         &self,
         state: &mut State<Owned<Conn>>,
         now: Time,
-    ) -> (Vec<Lent>, Time) {
+    ) -> (Vec<LoanInfo>, Time) {
         let (mut leaked, mut next) = (Vec::new(), Time::NEVER);
         let Some(threshold) = self.leak_threshold() else {
             return (leaked, next);
@@ -58,7 +58,7 @@ impl Pool {
             let due = conn.loaned_since().after(threshold);
             if due <= now {
                 conn.mark(conn::LEAKED);
-                leaked.push(Lent::of(conn));
+                leaked.push(LoanInfo::of(conn));
             } else {
                 next = next.min(due);
             }
@@ -76,27 +76,27 @@ impl Pool {
     }
 
     /// On a thread that may block: the engine's must not run code of the program.
-    pub(crate) fn report_leaks(self: &Arc<Self>, leaked: Vec<Lent>) {
+    pub(crate) fn report_leaks(self: &Arc<Self>, leaked: Vec<LoanInfo>) {
         if leaked.is_empty() || !self.is_observed() {
             return;
         }
         let pool = self.clone();
         runtime().helpers.run(Box::new(move || {
             for lent in &leaked {
-                pool.gate.within(|| pool.tell_leaked(lent));
+                pool.gate.within(|| pool.emit_leaked(lent));
             }
         }));
     }
 
     /// `remark` names the pool, because one callback may serve several.
-    fn tell_leaked(&self, lent: &Lent) {
+    fn emit_leaked(&self, lent: &LoanInfo) {
         let duration = clock::now().since(lent.loan.since);
         let of_pool = match &*self.options.name {
             "" => String::new(),
             name => format!("pool {name}: "),
         };
         let remark = format!("{of_pool}borrowed for {} ms", duration.as_millis());
-        self.tell(Event {
+        self.emit(Event {
             fd: Some(lent.fd),
             remote: lent.remote.as_deref(),
             duration,

@@ -20,7 +20,7 @@ fn unwatch(conn: &Conn) {
 /// without any lock, because the program's destructor runs in here.
 pub(crate) fn close(conn: Owned<Conn>, cause: CloseCause) {
     if !conn.is_inherited() {
-        conn.pool().tell_closed(&conn, cause);
+        conn.pool().emit_closed(&conn, cause);
     }
     shut(conn, cause);
 }
@@ -29,7 +29,7 @@ pub(crate) fn close(conn: Owned<Conn>, cause: CloseCause) {
 pub(crate) fn close_in_background(conn: Owned<Conn>, cause: CloseCause) {
     let pool = conn.pool().clone();
     if pool.is_observed() {
-        pool.gate.within(|| pool.tell_closed(&conn, cause));
+        pool.gate.within(|| pool.emit_closed(&conn, cause));
     }
     shut(conn, cause);
 }

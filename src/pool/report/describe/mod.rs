@@ -9,7 +9,7 @@ use std::os::fd::RawFd;
 use std::time::Duration;
 
 use crate::handle::Kept;
-use crate::pool::conn::loan::Lent;
+use crate::pool::conn::loan::LoanInfo;
 use crate::pool::conn::Conn;
 use crate::pool::state::answer::Numbers;
 use crate::pool::state::counters::Stats;
@@ -70,12 +70,12 @@ impl Pool {
             let now = clock::now();
             Conn::table().each(|conn| {
                 if self.has_lent(conn) && conn.has(conn::LEAKED) {
-                    let Lent {
+                    let LoanInfo {
                         destination,
                         fd,
                         loan,
                         ..
-                    } = Lent::of(conn);
+                    } = LoanInfo::of(conn);
                     leaks.push(Leak {
                         destination,
                         fd,

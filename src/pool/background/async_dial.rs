@@ -3,8 +3,8 @@
 //!
 //! | stage | waits for | and then |
 //! |---|---|---|
-//! | Unread | a thread to look the address's service name up on | Asking |
-//! | Asking | nothing | Taken |
+//! | Unparsed | a thread to look the address's service name up on | Borrowing |
+//! | Borrowing | nothing | Taken |
 //! | Refilling | nothing | Dialing for nobody, and then the same again; or, when enough are idle, nothing |
 //! | Taken | a thread that may block, for on_reuse | the answer, Waiting or Dialing |
 //! | Waiting | its turn in the wait queue | Taken; or, where events are told, Waited |
@@ -17,14 +17,14 @@
 //! until a helper is free. What on_event is to be told of such an end, a helper tells later.
 #![forbid(unsafe_code)]
 
-use std::time::Duration;
-
-use crate::dial::drive::connected::ConnectedSocket;
 use crate::dial::drive::dial::Dial;
 use crate::handle::Owned;
+use crate::pool::background::progress::{
+    take_connection_given_back, ConnectPhase, Progress, Stage, Step,
+};
 use crate::pool::callbacks::Hook;
 use crate::pool::conn::Conn;
-use crate::pool::dialing::wait::{Borrower, Taken, WaitState};
+use crate::pool::dialing::wait::Borrower;
 use crate::pool::dialing::Dialing;
 use crate::pool::engine::client::Client;
 use crate::pool::engine::task::{Next, Pollable, Task, Thread};
@@ -36,155 +36,33 @@ use crate::pool::{BorrowOptions, Pool, Reply};
 use crate::sync::{Arc, Mutex};
 use crate::sys::clock;
 use crate::sys::wake::Wake;
-use crate::values::clock::{Deadline, Time};
+use crate::values::clock::Deadline;
 use crate::values::destination::Destination;
 use crate::values::error::{Error, Phase, Result};
 
-pub(crate) enum Stage {
-    Unread(Box<dyn FnOnce() -> Result<Destination> + Send>),
-    Asking,
-    Refilling,
-    Taken(Taken),
-    Waiting {
-        since: Time,
-    },
-    /// Answered in line, which an observer is to be told.
-    Waited {
-        since: Time,
-        taken: Taken,
-    },
-    Dialing(Box<Dialing>, Progress),
-    /// Given a connection while it dialed.
-    Served(Box<Dialing>, Progress, Owned<Conn>),
-    Done,
-}
-
-/// How far a dial is.
-pub(crate) enum Progress {
-    NotBegun,
-    OnItsWay(Box<Dial>),
-    Connected(ConnectedSocket),
-}
-
-impl Stage {
-    fn dialing(&self) -> Option<&Dialing> {
-        match self {
-            Self::Dialing(dialing, _) | Self::Served(dialing, ..) => Some(dialing),
-            _ => None,
-        }
-    }
-
-    fn loses_patience(&mut self) {
-        if let Self::Dialing(dialing, _) | Self::Served(dialing, ..) = self {
-            dialing.loses_patience();
-        }
-    }
-}
-
-impl std::fmt::Debug for Stage {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Stage").finish_non_exhaustive()
-    }
-}
-
-/// What changes from look to look.
+/// A dial that no thread sleeps on.
 #[derive(Debug)]
-pub(crate) struct Course {
-    pub(crate) stage: Stage,
-    pub(crate) destination: Option<Arc<Destination>>,
-    /// What was asked for, until the destination is read.
-    pub(crate) asked: Option<Box<str>>,
-    pub(crate) wait_state: WaitState,
-    pub(crate) carries_token: bool,
-    /// Since when it has waited for a thread.
-    pub(crate) asked_for_thread: Option<Time>,
-    /// It had to wait long for one.
-    pub(crate) has_lacked_thread: bool,
-}
-
-/// Where a thread is free it comes much sooner; after so long it was the lack of one that took a dial's time.
-const LACK_OF_THREADS: Duration = Duration::from_millis(100);
-
-/// See the module.
-#[derive(Debug)]
-pub(crate) struct Pending {
+pub(crate) struct AsyncDial {
     pub(crate) pool: Arc<Pool>,
     pub(crate) options: BorrowOptions,
     /// For whose idle connections it dials, one after another.
     pub(crate) refills: Option<Arc<Destination>>,
     /// Taken out for a look. Guards itself alone.
-    course: Mutex<Option<Course>>,
+    progress: Mutex<Option<Progress>>,
 }
 
-/// Where a look has led to.
-pub(crate) enum Step {
-    On(Stage),
-    Rests(Stage, Deadline),
-    NeedsThread(Stage),
-    Done,
-}
-
-pub(crate) fn waker(task: &Arc<Task>) -> Arc<dyn Wake> {
-    task.clone()
-}
-
-/// Connected, it waits for a thread to run on_open on, and what is given back meanwhile may come first.
-fn served_while_it_waits(stage: Stage) -> Stage {
-    let Stage::Dialing(dialing, progress @ Progress::Connected(_)) = stage else {
-        return stage;
-    };
-    match dialing.answer() {
-        Some(conn) => Stage::Served(dialing, progress, conn),
-        None => Stage::Dialing(dialing, progress),
-    }
-}
-
-impl Course {
-    pub(crate) fn at(stage: Stage) -> Self {
-        Self {
-            stage,
-            destination: None,
-            asked: None,
-            wait_state: WaitState::default(),
-            carries_token: false,
-            asked_for_thread: None,
-            has_lacked_thread: false,
-        }
-    }
-
-    /// With what was asked for in front.
-    fn name_in(&self, error: Error) -> Error {
-        match (&self.destination, &self.asked) {
-            (Some(destination), _) => error.of(format_args!("dial {destination}")),
-            (None, Some(asked)) => error.of(asked),
-            (None, None) => error,
-        }
-    }
-
-    fn lacks_thread(&self) -> bool {
-        let since = self.asked_for_thread;
-        self.has_lacked_thread
-            || since.is_some_and(|since| clock::now().since(since) >= LACK_OF_THREADS)
-    }
-
-    fn has_got_thread(&mut self) {
-        self.has_lacked_thread = self.lacks_thread();
-        self.asked_for_thread = None;
-    }
-}
-
-impl Pending {
+impl AsyncDial {
     pub(crate) fn new(pool: &Arc<Pool>, options: BorrowOptions) -> Arc<Self> {
         Arc::new(Self {
             pool: pool.clone(),
             options,
             refills: None,
-            course: Mutex::new(None),
+            progress: Mutex::new(None),
         })
     }
 
-    pub(crate) fn hand_to_engine(&self, task: &Arc<Task>, course: Course) {
-        *self.course.lock() = Some(course);
+    pub(crate) fn hand_to_engine(&self, task: &Arc<Task>, progress: Progress) {
+        *self.progress.lock() = Some(progress);
         task.wake();
         task.start(Deadline::NEVER);
         // Whoever freed the queue meanwhile may have been too early to see it on the list.
@@ -198,27 +76,30 @@ impl Pending {
 
     /// The rest of a dial whose caller was served otherwise.
     pub(crate) fn go_on(engine: &Arc<Engine>, mut dialing: Dialing, mut drive: Box<Dial>) {
-        let pending = Self::new(dialing.pool(), dialing.pool().background_options());
-        let task = Task::new(engine.reactor(), pending.clone());
-        dialing.is_left_to(&task);
+        let dial = Self::new(dialing.pool(), dialing.pool().background_options());
+        let task = Task::new(engine.reactor(), dial.clone());
+        dialing.orphan_to(&task);
         drive.set_waker(task.clone());
-        let course = Course {
+        let progress = Progress {
             destination: Some(dialing.destination().clone()),
-            ..Course::at(Stage::Dialing(Box::new(dialing), Progress::OnItsWay(drive)))
+            ..Progress::at(Stage::Dialing(
+                Box::new(dialing),
+                ConnectPhase::OnItsWay(drive),
+            ))
         };
-        pending.hand_to_engine(&task, course);
+        dial.hand_to_engine(&task, progress);
     }
 
     /// Dials until enough are idle.
     pub(crate) fn refill(engine: &Arc<Engine>, pool: &Arc<Pool>, destination: Arc<Destination>) {
-        let pending = Arc::new(Self {
+        let dial = Arc::new(Self {
             pool: pool.clone(),
             options: pool.background_options(),
             refills: Some(destination),
-            course: Mutex::new(None),
+            progress: Mutex::new(None),
         });
-        let task = Task::new(engine.reactor(), pending.clone());
-        pending.hand_to_engine(&task, Course::at(Stage::Refilling));
+        let task = Task::new(engine.reactor(), dial.clone());
+        dial.hand_to_engine(&task, Progress::at(Stage::Refilling));
     }
 
     fn refill_failed(&self) {
@@ -229,7 +110,7 @@ impl Pending {
     }
 
     /// Answers whoever asked, once. In a child that was forked inside a callback there is nobody to answer.
-    pub(crate) fn answer(&self, course: &Course, result: Result<Owned<Conn>>) -> Step {
+    pub(crate) fn answer(&self, progress: &Progress, result: Result<Owned<Conn>>) -> Step {
         if self.pool.is_inherited() {
             return Step::Done;
         }
@@ -237,7 +118,7 @@ impl Pending {
             self.refill_failed();
         }
         if let Some(reply) = self.reply() {
-            reply.answer(result.map_err(|error| course.name_in(error)));
+            reply.answer(result.map_err(|error| progress.name_in(error)));
         }
         Step::Done
     }
@@ -248,8 +129,8 @@ impl Pending {
 
     /// Why nobody wants the answer any more, or none can come.
     fn ended(&self, stage: &Stage, task: &Task) -> Option<Error> {
-        let is_left = stage.dialing().is_some_and(Dialing::is_left);
-        if !is_left && self.reply().is_some_and(|reply| reply.is_abandoned()) {
+        let is_orphaned = stage.dialing().is_some_and(Dialing::is_orphaned);
+        if !is_orphaned && self.reply().is_some_and(|reply| reply.is_abandoned()) {
             return Some(canceled());
         }
         if task.is_broken() {
@@ -262,17 +143,17 @@ impl Pending {
         if self.pool.is_closed() {
             return Some(Refusal::PoolClosed.into());
         }
-        let token = self.options.token.as_ref().filter(|_| !is_left);
+        let token = self.options.token.as_ref().filter(|_| !is_orphaned);
         token.is_some_and(|token| token.has_fired()).then(canceled)
     }
 
     /// From now on the token wakes it.
-    fn carry_token(&self, course: &mut Course, task: &Task) -> Result<()> {
+    fn carry_token(&self, progress: &mut Progress, task: &Task) -> Result<()> {
         let Some(token) = self
             .options
             .token
             .as_ref()
-            .filter(|_| !course.carries_token)
+            .filter(|_| !progress.carries_token)
         else {
             return Ok(());
         };
@@ -280,7 +161,7 @@ impl Pending {
         if carried.is_err() && self.pool.close_longest_idle() {
             carried = task.add_token(token);
         }
-        course.carries_token = true;
+        progress.carries_token = true;
         carried.map_err(|error| system_error("eventfd", &error))
     }
 
@@ -290,19 +171,19 @@ impl Pending {
         let callbacks = pool.dialer.callbacks.as_ref();
         let is_told = pool.is_observed();
         match stage {
-            Stage::Unread(_) => true,
+            Stage::Unparsed(_) => true,
             Stage::Taken(Take::Wait) | Stage::Waited { .. } => is_told,
             Stage::Taken(Take::Reuse(_)) | Stage::Served(..) => {
                 is_told || pool.has_hook(Hook::Reuse)
             }
-            Stage::Dialing(_, Progress::Connected(_)) => is_told || pool.has_hook(Hook::Open),
-            Stage::Dialing(_, Progress::NotBegun) => {
+            Stage::Dialing(_, ConnectPhase::Connected(_)) => is_told || pool.has_hook(Hook::Open),
+            Stage::Dialing(_, ConnectPhase::NotBegun) => {
                 is_told || callbacks.is_some_and(|callbacks| callbacks.has_rewrite_or_dial())
             }
-            Stage::Dialing(_, Progress::OnItsWay(_)) => {
+            Stage::Dialing(_, ConnectPhase::OnItsWay(_)) => {
                 is_told || callbacks.is_some_and(|callbacks| callbacks.has_control())
             }
-            Stage::Asking
+            Stage::Borrowing
             | Stage::Refilling
             | Stage::Taken(_)
             | Stage::Waiting { .. }
@@ -322,60 +203,60 @@ impl Pending {
             return None;
         }
         Some(match stage {
-            Stage::Dialing(_, Progress::OnItsWay(drive)) => drive.note_timeout(now),
+            Stage::Dialing(_, ConnectPhase::OnItsWay(drive)) => drive.note_timeout(now),
             Stage::Taken(Take::Reuse(_))
             | Stage::Served(..)
-            | Stage::Dialing(_, Progress::Connected(_)) => Error::timeout(Phase::Opening, ""),
+            | Stage::Dialing(_, ConnectPhase::Connected(_)) => Error::timeout(Phase::Opening, ""),
             _ => Error::timeout(Phase::Connecting, ""),
         })
     }
 
-    fn step(&self, course: &mut Course, task: &Arc<Task>, thread: Thread) -> Step {
-        let mut stage = std::mem::replace(&mut course.stage, Stage::Done);
+    fn step(&self, progress: &mut Progress, task: &Arc<Task>, thread: Thread) -> Step {
+        let mut stage = std::mem::replace(&mut progress.stage, Stage::Done);
         if self.pool.is_inherited() {
             return Step::Done;
         }
-        if course.lacks_thread() {
+        if progress.waited_long_for_thread() {
             // From now on a deadline that passes says nothing of the destination.
-            stage.loses_patience();
+            stage.stop_blaming_destination();
         }
         let mut ended = self.ended(&stage, task);
         if ended.is_none() && self.needs_thread(&stage) {
             ended = self.is_late(&stage);
             if ended.is_none() {
-                stage = served_while_it_waits(stage);
+                stage = take_connection_given_back(stage);
             }
         }
-        let ended = ended.map_or_else(|| self.carry_token(course, task), Err);
+        let ended = ended.map_or_else(|| self.carry_token(progress, task), Err);
         if let Err(error) = ended {
-            return self.end(stage, course, error);
+            return self.end(stage, progress, error);
         }
         if thread == Thread::Engine && self.needs_thread(&stage) {
             return Step::NeedsThread(stage);
         }
         match stage {
-            Stage::Unread(read) => self.read(read, course),
-            Stage::Asking => self.ask(course, task),
-            Stage::Refilling => self.take_for_refill(course, task),
-            Stage::Taken(taken) => self.use_taken(taken, course, task),
-            Stage::Waiting { since } => self.look_after(since, course),
-            Stage::Waited { since, taken } => self.end_wait(since, taken, course),
-            Stage::Dialing(dialing, progress) => self.dial(dialing, progress, course, task),
-            Stage::Served(dialing, progress, conn) => self.serve(dialing, progress, conn, course),
+            Stage::Unparsed(read) => self.read(read, progress),
+            Stage::Borrowing => self.ask(progress, task),
+            Stage::Refilling => self.take_for_refill(progress, task),
+            Stage::Taken(taken) => self.use_taken(taken, progress, task),
+            Stage::Waiting { since } => self.look_after(since, progress),
+            Stage::Waited { since, taken } => self.end_wait(since, taken, progress),
+            Stage::Dialing(dialing, phase) => self.dial(dialing, phase, progress, task),
+            Stage::Served(dialing, phase, conn) => self.serve(dialing, phase, conn, progress),
             Stage::Done => Step::Done,
         }
     }
 
-    fn end(&self, stage: Stage, course: &mut Course, error: Error) -> Step {
+    fn end(&self, stage: Stage, progress: &mut Progress, error: Error) -> Step {
         match stage {
             Stage::Waiting { since } => {
-                let borrower = self.borrower(course);
+                let borrower = self.borrower(progress);
                 borrower.cancel_wait(borrower.ticket());
                 let _ = borrower.end_wait(since, Err(WaitError::Canceled));
             }
             Stage::Waited { since, taken } => {
-                if let Ok(taken) = self.borrower(course).end_wait(since, Ok(taken)) {
-                    return self.end(Stage::Taken(taken), course, error);
+                if let Ok(taken) = self.borrower(progress).end_wait(since, Ok(taken)) {
+                    return self.end(Stage::Taken(taken), progress, error);
                 }
             }
             Stage::Taken(Take::Reuse(conn)) => self.pool.settle_in(conn),
@@ -389,18 +270,21 @@ impl Pending {
                 self.pool.settle_in(conn);
                 drop(dialing.failed(error.clone()));
             }
-            Stage::Unread(_) | Stage::Asking | Stage::Refilling | Stage::Taken(_) | Stage::Done => {
-            }
+            Stage::Unparsed(_)
+            | Stage::Borrowing
+            | Stage::Refilling
+            | Stage::Taken(_)
+            | Stage::Done => {}
         }
-        self.answer(course, Err(error))
+        self.answer(progress, Err(error))
     }
 
-    pub(crate) fn borrower<'a>(&'a self, course: &'a mut Course) -> Borrower<'a> {
-        let Course {
+    pub(crate) fn borrower<'a>(&'a self, progress: &'a mut Progress) -> Borrower<'a> {
+        let Progress {
             destination: Some(destination),
             wait_state,
             ..
-        } = course
+        } = progress
         else {
             unreachable!("the address has been read");
         };
@@ -413,38 +297,38 @@ impl Pending {
     }
 }
 
-impl Pending {
-    fn go_on_as_far_as_it_can(&self, task: &Arc<Task>, thread: Thread) -> Next {
-        let Some(mut course) = self.course.lock().take() else {
+impl AsyncDial {
+    fn run_until_blocked(&self, task: &Arc<Task>, thread: Thread) -> Next {
+        let Some(mut progress) = self.progress.lock().take() else {
             return Next::Done;
         };
         if thread == Thread::Other {
-            course.has_got_thread();
+            progress.note_thread();
         }
         loop {
-            let (stage, next) = match self.step(&mut course, task, thread) {
-                Step::On(stage) => {
-                    course.stage = stage;
+            let (stage, next) = match self.step(&mut progress, task, thread) {
+                Step::Continue(stage) => {
+                    progress.stage = stage;
                     continue;
                 }
                 Step::Done => return Next::Done,
                 Step::NeedsThread(stage) => {
-                    course.asked_for_thread.get_or_insert_with(clock::now);
+                    progress.thread_wanted_since.get_or_insert_with(clock::now);
                     let deadline = self.deadline(&stage);
                     (stage, Next::OnThread(deadline))
                 }
-                Step::Rests(stage, until) => (stage, Next::At(until)),
+                Step::Sleep(stage, until) => (stage, Next::At(until)),
             };
-            course.stage = stage;
-            *self.course.lock() = Some(course);
+            progress.stage = stage;
+            *self.progress.lock() = Some(progress);
             return next;
         }
     }
 }
 
-impl Pollable for Arc<Pending> {
+impl Pollable for Arc<AsyncDial> {
     fn poll(&self, task: &Arc<Task>, thread: Thread) -> Next {
-        let go_on = || self.go_on_as_far_as_it_can(task, thread);
+        let go_on = || self.run_until_blocked(task, thread);
         if thread == Thread::Other || !self.pool.is_observed() {
             return go_on();
         }

@@ -1,0 +1,142 @@
+//! How far an asynchronous dial is: its stage, and what it carries from poll to poll.
+#![forbid(unsafe_code)]
+
+use std::time::Duration;
+
+use crate::dial::drive::connected::ConnectedSocket;
+use crate::dial::drive::dial::Dial;
+use crate::handle::Owned;
+use crate::pool::conn::Conn;
+use crate::pool::dialing::wait::{Taken, WaitState};
+use crate::pool::dialing::Dialing;
+use crate::pool::engine::task::Task;
+use crate::sync::Arc;
+use crate::sys::clock;
+use crate::sys::wake::Wake;
+use crate::values::clock::{Deadline, Time};
+use crate::values::destination::Destination;
+use crate::values::error::{Error, Result};
+
+pub(crate) enum Stage {
+    Unparsed(Box<dyn FnOnce() -> Result<Destination> + Send>),
+    Borrowing,
+    Refilling,
+    Taken(Taken),
+    Waiting {
+        since: Time,
+    },
+    /// Answered in the wait queue, which an observer is to be told.
+    Waited {
+        since: Time,
+        taken: Taken,
+    },
+    Dialing(Box<Dialing>, ConnectPhase),
+    /// Given a connection while it dialed.
+    Served(Box<Dialing>, ConnectPhase, Owned<Conn>),
+    Done,
+}
+
+/// How far the connecting of a dial is.
+pub(crate) enum ConnectPhase {
+    NotBegun,
+    OnItsWay(Box<Dial>),
+    Connected(ConnectedSocket),
+}
+
+impl Stage {
+    pub(crate) fn dialing(&self) -> Option<&Dialing> {
+        match self {
+            Self::Dialing(dialing, _) | Self::Served(dialing, ..) => Some(dialing),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn stop_blaming_destination(&mut self) {
+        if let Self::Dialing(dialing, _) | Self::Served(dialing, ..) = self {
+            dialing.stop_blaming_destination();
+        }
+    }
+}
+
+impl std::fmt::Debug for Stage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Stage").finish_non_exhaustive()
+    }
+}
+
+/// What changes from poll to poll.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    pub(crate) stage: Stage,
+    pub(crate) destination: Option<Arc<Destination>>,
+    /// What was asked for, until the destination is read.
+    pub(crate) asked: Option<Box<str>>,
+    pub(crate) wait_state: WaitState,
+    pub(crate) carries_token: bool,
+    /// Since when it has waited for a thread.
+    pub(crate) thread_wanted_since: Option<Time>,
+    /// It had to wait long for one.
+    pub(crate) has_waited_long_for_thread: bool,
+}
+
+/// Where a thread is free it comes much sooner. After so long it was the lack of threads that took
+/// a dial's time, not the destination.
+const LONG_WAIT_FOR_THREAD: Duration = Duration::from_millis(100);
+
+/// Where one step has led to.
+pub(crate) enum Step {
+    Continue(Stage),
+    Sleep(Stage, Deadline),
+    NeedsThread(Stage),
+    Done,
+}
+
+pub(crate) fn waker(task: &Arc<Task>) -> Arc<dyn Wake> {
+    task.clone()
+}
+
+/// Connected, it waits for a thread to run on_open on, and what is given back meanwhile may come first.
+pub(crate) fn take_connection_given_back(stage: Stage) -> Stage {
+    let Stage::Dialing(dialing, phase @ ConnectPhase::Connected(_)) = stage else {
+        return stage;
+    };
+    match dialing.answer() {
+        Some(conn) => Stage::Served(dialing, phase, conn),
+        None => Stage::Dialing(dialing, phase),
+    }
+}
+
+impl Progress {
+    pub(crate) fn at(stage: Stage) -> Self {
+        Self {
+            stage,
+            destination: None,
+            asked: None,
+            wait_state: WaitState::default(),
+            carries_token: false,
+            thread_wanted_since: None,
+            has_waited_long_for_thread: false,
+        }
+    }
+
+    /// With what was asked for in front.
+    pub(crate) fn name_in(&self, error: Error) -> Error {
+        match (&self.destination, &self.asked) {
+            (Some(destination), _) => error.of(format_args!("dial {destination}")),
+            (None, Some(asked)) => error.of(asked),
+            (None, None) => error,
+        }
+    }
+
+    pub(crate) fn waited_long_for_thread(&self) -> bool {
+        let since = self.thread_wanted_since;
+        self.has_waited_long_for_thread
+            || since.is_some_and(|since| clock::now().since(since) >= LONG_WAIT_FOR_THREAD)
+    }
+
+    /// A thread that may block has come.
+    pub(crate) fn note_thread(&mut self) {
+        self.has_waited_long_for_thread = self.waited_long_for_thread();
+        self.thread_wanted_since = None;
+    }
+}
