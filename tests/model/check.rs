@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::fake::Fake;
-use super::reference::{Place, DESTINATIONS};
+use super::reference::{Place, Reference, DESTINATIONS};
 use super::world::{same, World, Wrong};
 use crate::pool::state::answer::{Reuse, ARM_AFTER};
 use crate::pool::state::counters::{Counters, CLOSED};
@@ -10,6 +10,28 @@ use crate::pool::state::held::{Held, NOWHERE};
 use crate::pool::state::DestinationState;
 use crate::values::clock::Time;
 use crate::values::options::ReuseOrder;
+
+/// What counts against the limits.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Counts {
+    conns: u32,
+    of: [(u32, u32); DESTINATIONS],
+}
+
+impl Counts {
+    pub(super) fn of(reference: &Reference) -> Self {
+        let conns_of = |to| reference.count(|conn| conn.to == to);
+        Self {
+            conns: reference.count(|_| true),
+            of: std::array::from_fn(|to| (conns_of(to), reference.dialing_to(to))),
+        }
+    }
+}
+
+/// A limit, or what there was before where the limit was lowered below it: that may only shrink.
+fn or_fewer_than(before: u32, max: Option<u32>) -> Option<u32> {
+    max.map(|max| max.max(before))
+}
 
 fn at_most(what: &str, is: u32, max: Option<u32>) -> Result<(), Wrong> {
     match max {
@@ -89,6 +111,7 @@ impl World<'_> {
     fn check_destination(&self, to: usize, entry: &DestinationState) -> Result<(), Wrong> {
         let reference = &self.reference;
         let limits = &self.rules.limits;
+        let before = self.before.of[to];
         let borrowed = |place| place == Place::Borrowed;
         same(
             &format!("borrowed of {to}"),
@@ -108,12 +131,12 @@ impl World<'_> {
         at_most(
             "conns per address",
             entry.conns(),
-            limits.max_conns_per_address,
+            or_fewer_than(before.0, limits.max_conns_per_address),
         )?;
         at_most(
             "dials per address",
             entry.dialing,
-            limits.max_dials_per_address,
+            or_fewer_than(before.1, limits.max_dials_per_address),
         )?;
         let most_idle = Some(limits.max_idle_per_address);
         at_most("idle per address", entry.shelf.len(), most_idle)?;
@@ -191,7 +214,8 @@ impl World<'_> {
         same("conn_count", self.state.conn_count(), idle + borrowed)?;
         same("idle_count", self.state.idle_count(None), idle + out)?;
         let limits = &self.rules.limits;
-        at_most("conns", self.state.conns(), limits.max_conns)?;
+        let most = or_fewer_than(self.before.conns, limits.max_conns);
+        at_most("conns", self.state.conns(), most)?;
         at_most("idle", self.state.idle_count(None), limits.max_idle)?;
         let out_of = |to| self.entry(to).map(|entry| self.on_shelf(entry));
         let out_of = |to| out_of(to).map_or(0, |conns| Unseen::of(conns).out);

@@ -88,6 +88,24 @@ pub(super) enum Step {
     QuickUnfit(u8),
     /// Somebody asks for exact numbers: of a destination's idle ones, or (`None`) of everything.
     Count(Option<usize>),
+    /// New limits, and how long connections are kept: `NewLimits` draws them.
+    SetLimits(NewLimits),
+}
+
+/// What `set_limits` takes, drawn from a number of its own.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct NewLimits(u64);
+
+impl NewLimits {
+    /// A plain pool stays one: whether the fast path is open to a pool at all is not the state's.
+    pub(super) fn of(self, before: &Rules) -> (Limits, Keeping) {
+        let mut rules = Dice(self.0).any_rules();
+        if before.are_plain() {
+            rules.make_plain();
+        }
+        rules.keeping.reuse_order = before.keeping.reuse_order;
+        (rules.limits, rules.keeping)
+    }
 }
 
 /// Whether the destination is to blame.
@@ -95,9 +113,9 @@ pub(super) type Blame = bool;
 pub(super) type Percent = u32;
 
 /// How often each step comes, in the order of [`Step`].
-const WEIGHTS: [u64; 27] = [
+const WEIGHTS: [u64; 28] = [
     300, 140, 50, 40, 130, 20, 15, 90, 60, 110, 50, 30, 20, 20, 10, 5, 40, 20, 5, 8, 5, 2, 5, 220,
-    180, 20, 10,
+    180, 20, 10, 25,
 ];
 /// Such as have no meaning but in a plain pool.
 const QUICK: std::ops::Range<usize> = 23..26;
@@ -290,7 +308,8 @@ impl Dice {
                 held_up: self.ms(&[0, 0, 0, 100, 600]).unwrap_or_default(),
             },
             25 => Step::QuickUnfit(who),
-            _ => Step::Count(self.chance(50).then_some(to)),
+            26 => Step::Count(self.chance(50).then_some(to)),
+            _ => Step::SetLimits(NewLimits(self.next())),
         }
     }
 

@@ -48,6 +48,8 @@ impl<C: Held> State<C> {
             CloseCause::MaxUses
         } else if conn.retire_at() <= now {
             CloseCause::Lifetime
+        } else if self.is_above_a_limit(conn.destination_id()) {
+            CloseCause::Evicted
         } else {
             return Disposition::Keep;
         })

@@ -5,8 +5,10 @@
 use super::answer::{Effects, LimitReached, Refusal, Reuse};
 use super::counters::CloseCause;
 use super::held::Held;
-use super::{DestinationId, State};
+use super::{DestinationId, DestinationState, State};
+use crate::values::clock::Time;
 use crate::values::destination::Destination;
+use crate::values::options::{Keeping, Limits};
 
 /// A limit that keeps a dial from beginning.
 #[derive(Clone, Copy, Debug)]
@@ -135,6 +137,73 @@ impl<C: Held> State<C> {
             limit: "max_idle",
             max,
         })
+    }
+
+    /// Applies new limits, and how long connections are kept, at once and as a whole. What is idle
+    /// above a lowered limit is closed, longest idle first; what is borrowed above it is closed as it
+    /// comes back ([`Self::is_above_a_limit`]). Waiters that a raised limit lets in are served in
+    /// order. Lifetimes already drawn stay, and so does the order of reuse.
+    ///
+    /// Everything is revoked: the fast path must not go on under the old idle timeout or without
+    /// counting uses, and what it has lent is borrowed, not idle.
+    #[cfg_attr(not(test), expect(dead_code, reason = "until the C function calls it"))]
+    pub(crate) fn set_limits(
+        &mut self,
+        limits: Limits,
+        keeping: Keeping,
+        now: Time,
+        effects: &mut Effects<C>,
+    ) {
+        self.revoke_all();
+        self.limits = limits;
+        self.keeping = Keeping {
+            reuse_order: self.keeping.reuse_order,
+            ..keeping
+        };
+        for id in self.index.ids().collect::<Vec<_>>() {
+            self.close_idle_above_own_limits(id, effects);
+            self.refresh(id);
+            self.forget_if_empty(id);
+        }
+        self.close_idle_above_limits(effects);
+        self.serve(now, effects);
+        self.schedule_refill_check(now);
+        // The idle timeout may be shorter than the one that the engine sleeps by.
+        self.idle_deadline = now;
+    }
+
+    fn close_idle_above_own_limits(&mut self, id: DestinationId, effects: &mut Effects<C>) {
+        let max_idle = self.limits.max_idle_per_address;
+        let max_conns = self.limits.max_conns_per_address.unwrap_or(u32::MAX);
+        let is_above =
+            |entry: &DestinationState| entry.shelf.len() > max_idle || entry.conns() > max_conns;
+        while self.known(Some(id)).is_some_and(is_above) {
+            match self.longest_idle_of(id) {
+                Some(node) => self.close_idle_node(node, id, CloseCause::Evicted, effects),
+                None => return,
+            }
+        }
+    }
+
+    fn close_idle_above_limits(&mut self, effects: &mut Effects<C>) {
+        let max_idle = self.limits.max_idle.unwrap_or(u32::MAX);
+        let max_conns = self.limits.max_conns.unwrap_or(u32::MAX);
+        while self.idle.len() > max_idle || self.conns() > max_conns {
+            match self.idle.oldest() {
+                Some((node, id, _)) => {
+                    self.close_idle_node(node, id, CloseCause::Evicted, effects);
+                }
+                None => return,
+            }
+        }
+    }
+
+    /// Without one more connection the limits are reached: they were lowered while it was borrowed.
+    pub(super) fn is_above_a_limit(&self, id: DestinationId) -> bool {
+        let is_reached = |max: Option<u32>, conns| max.is_some_and(|max| conns >= max);
+        let own = self.known(Some(id)).map_or(0, DestinationState::conns);
+        is_reached(self.limits.max_conns, self.conns())
+            || is_reached(self.limits.max_conns_per_address, own)
     }
 
     /// max_waiters, if as many wait.

@@ -1,11 +1,12 @@
 //! What happens to connections and dials.
 #![forbid(unsafe_code)]
 
-use super::{Answer, Conn, Failure, Flight, HeldBy, Place, Reference};
+use super::{Answer, Conn, Failure, Flight, HeldBy, Place, Reference, DESTINATIONS};
 use crate::pool::state::answer::{Disposition, Forgotten, Refusal, Reuse};
 use crate::pool::state::counters::CloseCause;
 use crate::values::clock::Time;
 use crate::values::error::Error;
+use crate::values::options::{Keeping, Limits};
 
 impl Reference {
     /// The borrower begins.
@@ -60,6 +61,8 @@ impl Reference {
             Err(CloseCause::MaxUses)
         } else if let Some(cause) = self.lifetime(&conn) {
             Err(cause)
+        } else if self.is_above_a_limit(conn.to) {
+            Err(CloseCause::Evicted)
         } else {
             self.offer(id)
         };
@@ -282,6 +285,58 @@ impl Reference {
         }
         self.serve();
         longest.is_some()
+    }
+
+    /// set_limits: "what is idle above a lowered limit (of idle ones, of all, per address) is closed
+    /// at once, longest idle first".
+    pub(in super::super) fn set_limits(&mut self, limits: &Limits, keeping: &Keeping) {
+        self.rules.limits = limits.clone();
+        self.rules.keeping = keeping.clone();
+        for to in 0..DESTINATIONS {
+            let max_idle = limits.max_idle_per_address;
+            let max_conns = limits.max_conns_per_address;
+            self.close_idle_while(
+                |conn| conn.to == to,
+                |all| {
+                    all.idle_of(to) > max_idle
+                        || max_conns.is_some_and(|max| all.count(|conn| conn.to == to) > max)
+                },
+            );
+        }
+        self.close_idle_while(
+            |_| true,
+            |all| {
+                let idle = all.count(Conn::is_idle);
+                limits.max_idle.is_some_and(|max| idle > max)
+                    || limits
+                        .max_conns
+                        .is_some_and(|max| all.count(|_| true) > max)
+            },
+        );
+        self.serve();
+    }
+
+    fn close_idle_while(
+        &mut self,
+        which: impl Fn(&Conn) -> bool,
+        is_above: impl Fn(&Self) -> bool,
+    ) {
+        while is_above(self) {
+            let Some(longest) = self.longest_idle(&which) else {
+                return;
+            };
+            self.close(longest, CloseCause::Evicted);
+        }
+    }
+
+    /// "What is borrowed above it is closed as it comes back, until the limit holds."
+    fn is_above_a_limit(&self, to: usize) -> bool {
+        let limits = &self.rules.limits;
+        let own = self.count(|conn| conn.to == to);
+        limits
+            .max_conns
+            .is_some_and(|max| self.count(|_| true) > max)
+            || limits.max_conns_per_address.is_some_and(|max| own > max)
     }
 
     /// "Waiters and dials in flight end with POOL_CLOSED."

@@ -13,9 +13,10 @@ use std::time::Duration;
 use self::callers::Caller;
 use self::conns::Borrower;
 use self::dials::Dial;
+use super::check::Counts;
 use super::fake::{Destinations, Facts, Fake};
 use super::reference::{Reference, Rules};
-use super::steps::{Percent, Step};
+use super::steps::{NewLimits, Percent, Step};
 use crate::pool::state::answer::{Disposition, Effects};
 use crate::pool::state::State;
 use crate::values::clock::Time;
@@ -44,6 +45,8 @@ pub(super) struct World<'a> {
     pub(super) reference: Reference,
     pub(super) now: Time,
     effects: Effects<Fake>,
+    /// After the step before.
+    pub(super) before: Counts,
     /// Callers and other wakers so far.
     wakers: u64,
     waiting: Vec<Caller>,
@@ -68,6 +71,7 @@ impl<'a> World<'a> {
             reference: Reference::new(rules.clone(), now),
             now,
             effects: Effects::none(),
+            before: Counts::default(),
             wakers: 0,
             waiting: Vec::new(),
             dials: Vec::new(),
@@ -80,7 +84,9 @@ impl<'a> World<'a> {
     pub(super) fn step(&mut self, step: Step) -> Result<(), Wrong> {
         self.make(step)?;
         self.compare_effects()?;
-        self.check()
+        self.check()?;
+        self.before = Counts::of(&self.reference);
+        Ok(())
     }
 
     fn make(&mut self, step: Step) -> Result<(), Wrong> {
@@ -157,7 +163,20 @@ impl<'a> World<'a> {
                 Ok(())
             }
             Step::Count(to) => self.count(to),
+            Step::SetLimits(new) => {
+                self.set_limits(new);
+                Ok(())
+            }
         }
+    }
+
+    fn set_limits(&mut self, new: NewLimits) {
+        let (limits, keeping) = new.of(&self.rules);
+        self.rules.limits = limits.clone();
+        self.rules.keeping = keeping.clone();
+        self.reference.set_limits(&limits, &keeping);
+        self.state
+            .set_limits(limits, keeping, self.now, &mut self.effects);
     }
 
     fn pass(&mut self, time: Duration) {
