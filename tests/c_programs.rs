@@ -1,9 +1,11 @@
-//! Compiles every C program below tests/c as C99 and as C++11 without a warning, links it with the library, and runs it.
+//! Compiles every C program below tests/c as C99 and as C++11 without a warning, links it with the
+//! library, and runs it.
 //!
-//! `cargo test --test c_programs` runs all; names after `--` run those programs, or those TESTs alone; part of a
-//! name runs every program and TEST that has it. `--nocapture` shows what the programs print. The environment may set CC
-//! and CXX, VCP_C_PREFIX (put before the program, as `valgrind -q --error-exitcode=99`), VCP_SLOW (widens the programs'
-//! upper bounds of time) and VCP_C_TIMEOUT (seconds for one program, 120).
+//! `cargo test --test c_programs` runs all; names after `--` run those programs, or those TESTs
+//! alone; part of a name runs every program and TEST that has it. `--nocapture` shows what the
+//! programs print. The environment may set CC and CXX, VCP_C_PREFIX (put before the program, as
+//! `valgrind -q --error-exitcode=99`), VCP_SLOW (widens the programs' upper bounds of time) and
+//! VCP_C_TIMEOUT (seconds for one program, 120).
 
 mod choice;
 mod programs;

@@ -1,4 +1,5 @@
-//! The README's first program compiles and does what the README says, and the README names the two commands.
+//! The README's first program compiles and does what the README says, and the README names the two
+//! commands.
 
 use std::fs;
 use std::net::{TcpListener, TcpStream};
@@ -19,7 +20,8 @@ fn first_program() -> String {
     program.to_owned()
 }
 
-/// An empty directory with the link `libvconnpool.so.0` to the library that cargo built for this test.
+/// An empty directory with the link `libvconnpool.so.0` to the library that cargo built for this
+/// test.
 fn directory_with_library(name: &str) -> PathBuf {
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let _ = fs::remove_dir_all(&directory);

@@ -13,8 +13,8 @@ const WITH_VALUE: [&str; 5] = [
     "--logfile",
 ];
 
-/// A word that is the whole name of a program or of a TEST chooses that alone, any other is part of names; none chooses
-/// all.
+/// A word that is the whole name of a program or of a TEST chooses that alone, any other is part of
+/// names; none chooses all.
 pub(crate) struct Choice {
     words: Vec<Word>,
 }
@@ -30,7 +30,8 @@ pub(crate) enum Part {
     Tests(Vec<Test>),
 }
 
-/// The command line: the words that choose, and the options for libtest, which itself knows one word only.
+/// The command line: the words that choose, and the options for libtest, which itself knows one
+/// word only.
 pub(crate) fn command_line() -> (Vec<String>, Arguments) {
     let mut words = Vec::new();
     let mut options = Vec::new();

@@ -1,5 +1,5 @@
-//! What the runners of C and C++ programs share: the library beside the programs, a compiler that runs only when
-//! something changed, and a process that is killed when its time is up.
+//! What the runners of C and C++ programs share: the library beside the programs, a compiler that
+//! runs only when something changed, and a process that is killed when its time is up.
 
 use std::ffi::OsString;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -169,7 +169,8 @@ pub(crate) fn run(program: &Path, arguments: &[String]) -> Outcome<String> {
     let status = status_of(
         prefixed(program)
             .args(arguments)
-            // cargo's own paths would come before the program's rpath, and may hold another build of the library.
+            // cargo's own paths would come before the program's rpath, and may hold another build
+            // of the library.
             .env_remove("LD_LIBRARY_PATH")
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a descriptor can be copied"))

@@ -38,7 +38,8 @@ pub(crate) fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// The text of the string literals that stand side by side at the start, joined as a compiler joins them.
+/// The text of the string literals that stand side by side at the start, joined as a compiler joins
+/// them.
 fn literals(text: &str) -> String {
     let mut joined = String::new();
     let mut rest = text.trim_start();
@@ -58,7 +59,8 @@ fn literals(text: &str) -> String {
     joined
 }
 
-/// The arguments of a macro that begins a line: a word, another word where there are `words` of them, and a text.
+/// The arguments of a macro that begins a line: a word, another word where there are `words` of
+/// them, and a text.
 fn test_of(arguments: &str, words: usize) -> Test {
     let mut rest = arguments;
     let mut name = "";
