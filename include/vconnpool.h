@@ -78,6 +78,17 @@
 #define VCP_VERSION_STRING "0.1.0"
 
 /**
+ * A time without a limit, or "off" where a field says so: the only negative time that is taken.
+ * Every other one is VCP_ERR_INVALID_ARGUMENT.
+ */
+#define VCP_FOREVER -1
+
+/**
+ * In vcp_dial_options: the pool's own time.
+ */
+#define VCP_POOL_DEFAULT INT64_MIN
+
+/**
  * vcp_conn_wait: bytes, end of stream or an error can be read.
  */
 #define VCP_READABLE 1
@@ -248,6 +259,72 @@ typedef void (*vcp_event_fn)(void *user, const vcp_event *event);
  * Frees what the program gave the library; never called with NULL.
  */
 typedef void (*vcp_free_fn)(void *data);
+
+/**
+ * What a session is opened for.
+ */
+typedef struct {
+    /**
+     * sizeof this struct in the library's version.
+     */
+    size_t size;
+    /**
+     * The destination's network.
+     */
+    const char *network;
+    /**
+     * Where to dial: the destination's address, or what rewrite made of it.
+     */
+    const char *address;
+    /**
+     * The destination's reuse tag, or "".
+     */
+    const char *reuse_tag;
+    /**
+     * The borrower's label, or "".
+     */
+    const char *label;
+    /**
+     * What is left of the dial's time, VCP_FOREVER without a deadline.
+     */
+    int64_t timeout_ms;
+} vcp_session_request;
+
+/**
+ * The socket of a session at this moment, or -1.
+ */
+typedef int (*vcp_session_fd_fn)(void *data);
+
+/**
+ * A session of a driver that dials by itself.
+ */
+typedef struct {
+    /**
+     * sizeof(vcp_session).
+     */
+    size_t size;
+    /**
+     * The session, not NULL: vcp_conn_data gives it to each borrower.
+     */
+    void *data;
+    /**
+     * [NULL] Ends the session.
+     */
+    vcp_free_fn free_data;
+    /**
+     * [NULL] Its socket; NULL: it has none, or does not tell.
+     */
+    vcp_session_fd_fn fd;
+    /**
+     * [-1: the pool's] A vcp_liveness.
+     */
+    int32_t liveness;
+} vcp_session;
+
+/**
+ * Opens a session: fills it and returns 0, or refuses with another number.
+ */
+typedef int (*vcp_session_fn)(void *user, const vcp_session_request *request, vcp_session *session);
 
 /**
  * What a pool is made with. Fill it with vcp_pool_options_init; the default of each field stands
@@ -446,6 +523,38 @@ typedef struct {
      * vcp_pool_new fails, or in a forked child for a pool made before the fork.
      */
     vcp_free_fn free_user;
+    /**
+     * [NULL] Opens sessions of a driver that dials by itself. Not supported yet: anything but NULL
+     * is VCP_ERR_INVALID_ARGUMENT.
+     */
+    vcp_session_fn open_session;
+    /**
+     * [0] on_reuse is asked only about connections that have been idle for so long; 0: about all.
+     * Not supported yet: anything but 0 is VCP_ERR_INVALID_ARGUMENT.
+     */
+    int64_t on_reuse_after_ms;
+    /**
+     * [0] 1: on_release runs on a helper thread, and vcp_conn_close does not wait for it. Not
+     * supported yet: anything but 0 is VCP_ERR_INVALID_ARGUMENT.
+     */
+    int32_t on_release_in_background;
+    /**
+     * [NULL] Asked about each idle connection every on_idle_ms. Not supported yet: anything but
+     * NULL is VCP_ERR_INVALID_ARGUMENT.
+     */
+    vcp_conn_hook_fn on_idle;
+    /**
+     * [0] How often on_idle is asked; 0: never. Not supported yet: anything but 0 is
+     * VCP_ERR_INVALID_ARGUMENT.
+     */
+    int64_t on_idle_ms;
+    /**
+     * [5000] How long on_release may take: vcp_conn_read and vcp_conn_write inside it have that
+     * deadline, and when it passes the socket is shut down, and the connection is closed
+     * (VCP_CLOSE_HOOK) as soon as the hook returns. VCP_FOREVER: no limit; 0 is
+     * VCP_ERR_INVALID_ARGUMENT.
+     */
+    int64_t hook_timeout_ms;
 } vcp_pool_options;
 
 /**
@@ -484,6 +593,11 @@ typedef struct {
      * [0] VCP_DIAL_* bits.
      */
     uint32_t flags;
+    /**
+     * [INT64_MAX: none] An absolute time (vcp_now_ms): the earlier of this and timeout_ms ends the
+     * dial. One that has passed, and any below zero, fails the dial even if something is idle.
+     */
+    int64_t deadline_at_ms;
 } vcp_dial_options;
 
 /**
@@ -599,6 +713,15 @@ typedef struct {
      * Gauge: waiting at a limit now.
      */
     uint64_t waiting;
+    /**
+     * Calls of on_idle that ended. 0 as long as on_idle is not supported.
+     */
+    uint64_t idle_checks;
+    /**
+     * Gauge, a part of borrowed: given back, with an on_release that runs in the background. 0 as
+     * long as on_release_in_background is not supported.
+     */
+    uint64_t releasing;
 } vcp_stats;
 
 /**
@@ -1041,6 +1164,12 @@ uint32_t vcp_version_number(void);
  * The version of the library that is loaded, as text (VCP_VERSION_STRING). Static, never NULL.
  */
 const char *vcp_version_string(void);
+
+/**
+ * CLOCK_MONOTONIC in milliseconds: the clock of absolute times (vcp_dial_options.deadline_at_ms,
+ * vcp_conn_set_deadline_at), so that one budget covers a dial, its I/O and its retries. Never fails.
+ */
+int64_t vcp_now_ms(void);
 
 /**
  * Called inside a resolve callback, once per address: one literal IP each (fe80::1%eth0 too). A

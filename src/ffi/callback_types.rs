@@ -95,6 +95,52 @@ pub type vcp_event_fn = Option<unsafe extern "C" fn(user: *mut c_void, event: *c
 /// Frees what the program gave the library; never called with NULL.
 pub type vcp_free_fn = Option<unsafe extern "C" fn(data: *mut c_void)>;
 
+/// What a session is opened for.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct vcp_session_request {
+    /// sizeof this struct in the library's version.
+    pub size: usize,
+    /// The destination's network.
+    pub network: *const c_char,
+    /// Where to dial: the destination's address, or what rewrite made of it.
+    pub address: *const c_char,
+    /// The destination's reuse tag, or "".
+    pub reuse_tag: *const c_char,
+    /// The borrower's label, or "".
+    pub label: *const c_char,
+    /// What is left of the dial's time, VCP_FOREVER without a deadline.
+    pub timeout_ms: i64,
+}
+
+/// The socket of a session at this moment, or -1.
+pub type vcp_session_fd_fn = Option<unsafe extern "C" fn(data: *mut c_void) -> c_int>;
+
+/// A session of a driver that dials by itself.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct vcp_session {
+    /// sizeof(vcp_session).
+    pub size: usize,
+    /// The session, not NULL: vcp_conn_data gives it to each borrower.
+    pub data: *mut c_void,
+    /// [NULL] Ends the session.
+    pub free_data: vcp_free_fn,
+    /// [NULL] Its socket; NULL: it has none, or does not tell.
+    pub fd: vcp_session_fd_fn,
+    /// [-1: the pool's] A vcp_liveness.
+    pub liveness: i32,
+}
+
+/// Opens a session: fills it and returns 0, or refuses with another number.
+pub type vcp_session_fn = Option<
+    unsafe extern "C" fn(
+        user: *mut c_void,
+        request: *const vcp_session_request,
+        session: *mut vcp_session,
+    ) -> c_int,
+>;
+
 /// What happened.
 pub type vcp_event_kind = i32;
 

@@ -17,6 +17,8 @@ pub mod error;
 
 pub mod version;
 
+pub mod times;
+
 pub mod handles;
 
 pub mod callback_types;

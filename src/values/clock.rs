@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+const NANOS_PER_MS: u64 = 1_000_000;
+
 /// Nanoseconds on CLOCK_MONOTONIC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub(crate) struct Time(u64);
@@ -30,9 +32,9 @@ impl Time {
         Self(self.0.saturating_add(nanos))
     }
 
-    /// This time and so many milliseconds later; a negative number counts as none.
-    pub(crate) fn after_ms(self, ms: i64) -> Self {
-        self.after(Duration::from_millis(ms.max(0) as u64))
+    /// In milliseconds, rounded down.
+    pub(crate) fn millis(self) -> i64 {
+        (self.0 / NANOS_PER_MS) as i64
     }
 }
 
@@ -47,13 +49,15 @@ impl Deadline {
         Self(time)
     }
 
-    /// So long after `now`; `timeout_ms` < 0 means without an end, as everywhere in the C contract.
-    pub(crate) fn from_timeout(now: Time, timeout_ms: i64) -> Self {
-        if timeout_ms < 0 {
-            Self::NEVER
-        } else {
-            Self(now.after_ms(timeout_ms))
-        }
+    /// At so many milliseconds of the clock; what is below zero has passed.
+    pub(crate) fn at_ms(ms: i64) -> Self {
+        let ms = u64::try_from(ms).unwrap_or(0);
+        Self(Time(ms.saturating_mul(NANOS_PER_MS)))
+    }
+
+    /// So long after `now`; `None`: never.
+    pub(crate) fn from_timeout(now: Time, timeout: Option<Duration>) -> Self {
+        timeout.map_or(Self::NEVER, |timeout| Self(now.after(timeout)))
     }
 
     /// `None` if there is none.
@@ -71,17 +75,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_timeout_of_zero_has_passed_and_a_negative_one_never_does() {
+    fn a_timeout_of_zero_has_passed_and_none_never_does() {
         let now = Time::from_nanos(5);
-        assert!(Deadline::from_timeout(now, 0).has_passed(now));
-        assert!(!Deadline::from_timeout(now, 1).has_passed(now));
-        assert_eq!(Deadline::from_timeout(now, -1), Deadline::NEVER);
+        let after = |ms| Deadline::from_timeout(now, Some(Duration::from_millis(ms)));
+        assert!(after(0).has_passed(now));
+        assert!(!after(1).has_passed(now));
+        assert_eq!(Deadline::from_timeout(now, None), Deadline::NEVER);
         assert_eq!(Deadline::NEVER.time(), None);
     }
 
     #[test]
+    fn an_absolute_time_below_zero_has_passed() {
+        let now = Time::from_nanos(2_000_000);
+        assert!(Deadline::at_ms(i64::MIN).has_passed(now));
+        assert!(Deadline::at_ms(2).has_passed(now));
+        assert!(!Deadline::at_ms(3).has_passed(now));
+        assert!(!Deadline::at_ms(i64::MAX - 1).has_passed(now));
+    }
+
+    #[test]
     fn the_longest_timeout_does_not_wrap() {
-        let deadline = Deadline::from_timeout(Time::from_nanos(1), i64::MAX);
+        let deadline =
+            Deadline::from_timeout(Time::from_nanos(1), Some(Duration::from_millis(u64::MAX)));
         assert!(!deadline.has_passed(Time::from_nanos(u64::MAX - 1)));
     }
 }

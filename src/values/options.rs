@@ -66,8 +66,8 @@ pub(crate) struct LocalAddress {
 /// How a socket is made and connected.
 #[derive(Clone, Debug)]
 pub(crate) struct DialSettings {
-    /// < 0: none.
-    pub(crate) timeout_ms: i64,
+    /// `None`: without a limit.
+    pub(crate) timeout: Option<Duration>,
     /// `None`: one address after another.
     pub(crate) fallback_delay: Option<Duration>,
     /// `None`: off.
@@ -83,8 +83,8 @@ pub(crate) struct DialSettings {
 pub(crate) struct Options {
     pub(crate) limits: Limits,
     pub(crate) keeping: Keeping,
-    /// At a limit; 0: not at all, < 0: as long as the dial may take.
-    pub(crate) wait_timeout_ms: i64,
+    /// At a limit; zero: not at all, `None`: as long as the dial may take.
+    pub(crate) wait_timeout: Option<Duration>,
     pub(crate) liveness: Liveness,
     pub(crate) verify_release: bool,
     pub(crate) nonblocking: bool,
@@ -93,6 +93,8 @@ pub(crate) struct Options {
     pub(crate) dns_cache: Duration,
     /// For so long after a failed dial others fail at once.
     pub(crate) fail_fast: Option<Duration>,
+    /// How long a hook that no dial's time bounds may take; `None`: without a limit.
+    pub(crate) hook_timeout: Option<Duration>,
     /// Borrowed longer than that is reported.
     pub(crate) leak_threshold: Option<Duration>,
     pub(crate) name: Box<str>,

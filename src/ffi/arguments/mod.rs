@@ -3,3 +3,4 @@
 pub(crate) mod address;
 pub(crate) mod sized_struct;
 pub(crate) mod text;
+pub(crate) mod time;

@@ -2,6 +2,7 @@
 
 use std::ffi::c_int;
 
+use crate::ffi::arguments::time;
 use crate::ffi::guard::guard;
 use crate::ffi::handles::{conn_of, token_of, vcp_cancel, vcp_conn};
 use crate::pool::conn::io;
@@ -11,7 +12,8 @@ use crate::values::clock::Deadline;
 fn set_deadlines(conn: *mut vcp_conn, timeout_ms: i64, read: bool, write: bool) -> c_int {
     guard(|| {
         let conn = conn_of(conn)?;
-        let deadline = Deadline::from_timeout(clock::now(), timeout_ms);
+        let timeout = time::timeout(timeout_ms, "timeout_ms")?;
+        let deadline = Deadline::from_timeout(clock::now(), timeout);
         conn.set_deadlines(read.then_some(deadline), write.then_some(deadline));
         io::terms_changed(&conn);
         Ok(0)

@@ -7,6 +7,7 @@ use crate::ffi::guard::guard;
 use crate::ffi::handles::{vcp_conn, vcp_pool};
 use crate::pool::entry::fast_hit;
 use crate::pool::hints::{Key, Named};
+use crate::sys::clock;
 use crate::sys::text::Text;
 
 /// What is dialed, as it was passed; `None` if it is not whole.
@@ -135,6 +136,7 @@ unsafe fn plain_tag(options: *const vcp_dial_options) -> Option<*const c_char> {
     // SAFETY: the caller's promise.
     let raw = unsafe { read_options(options) }.ok()?;
     let is_plain = raw.timeout_ms != 0
+        && (raw.deadline_at_ms == i64::MAX || raw.deadline_at_ms > clock::now().millis())
         && raw.cancel.is_null()
         && raw.label.is_null()
         && raw.flags & !VCP_DIAL_REUSE_ONLY == 0;

@@ -1,10 +1,13 @@
 //! A dial's options: the C struct, its defaults, and what is refused.
 
 use std::ffi::{c_char, c_int};
+use std::mem::offset_of;
 
 use crate::ffi::arguments::sized_struct::{self, SizedStruct};
+use crate::ffi::arguments::time::timeout_or_pools;
 use crate::ffi::guard::guard;
 use crate::ffi::handles::vcp_cancel;
+use crate::ffi::times::VCP_POOL_DEFAULT;
 use crate::values::error::{Error, Result};
 
 /// A bit of vcp_dial_options.flags.
@@ -26,9 +29,6 @@ const ALL_FLAGS: u32 = VCP_DIAL_FRESH
     | VCP_DIAL_QUEUED
     | VCP_DIAL_NONBLOCKING
     | VCP_DIAL_BLOCKING;
-
-/// The pool's own setting.
-pub(crate) const AS_THE_POOL: i64 = i64::MIN;
 
 /// What one dial may change. Fill it with vcp_dial_options_init; the default of each field stands
 /// in brackets.
@@ -52,22 +52,26 @@ pub struct vcp_dial_options {
     pub label: *const c_char,
     /// [0] VCP_DIAL_* bits.
     pub flags: u32,
+    /// [INT64_MAX: none] An absolute time (vcp_now_ms): the earlier of this and timeout_ms ends the
+    /// dial. One that has passed, and any below zero, fails the dial even if something is idle.
+    pub deadline_at_ms: i64,
 }
 
 // SAFETY: repr(C), size first, integers and pointers only.
 unsafe impl SizedStruct for vcp_dial_options {
     const NAME: &'static str = "vcp_dial_options";
-    const LEAST_SIZE: usize = size_of::<vcp_dial_options>();
+    const LEAST_SIZE: usize = offset_of!(vcp_dial_options, deadline_at_ms);
 }
 
 const DEFAULTS: vcp_dial_options = vcp_dial_options {
     size: size_of::<vcp_dial_options>(),
-    timeout_ms: AS_THE_POOL,
-    wait_timeout_ms: AS_THE_POOL,
+    timeout_ms: VCP_POOL_DEFAULT,
+    wait_timeout_ms: VCP_POOL_DEFAULT,
     cancel: std::ptr::null_mut(),
     reuse_tag: std::ptr::null(),
     label: std::ptr::null(),
     flags: 0,
+    deadline_at_ms: i64::MAX,
 };
 
 /// Fills the options with their defaults. size is sizeof *options.
@@ -108,6 +112,8 @@ fn validate(raw: &vcp_dial_options) -> Result<()> {
         (VCP_DIAL_BLOCKING, "VCP_DIAL_BLOCKING"),
         (VCP_DIAL_NONBLOCKING, "VCP_DIAL_NONBLOCKING"),
     )?;
+    timeout_or_pools(raw.timeout_ms, "timeout_ms", None)?;
+    timeout_or_pools(raw.wait_timeout_ms, "wait_timeout_ms", None)?;
     Ok(())
 }
 

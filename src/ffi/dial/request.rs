@@ -1,12 +1,14 @@
 //! What a dial is asked for: its destination and its options, in the library's own types.
 
+use std::time::Duration;
+
 use super::options::{
-    read_options, vcp_dial_options, AS_THE_POOL, VCP_DIAL_BLOCKING, VCP_DIAL_FRESH,
-    VCP_DIAL_NONBLOCKING, VCP_DIAL_QUEUED, VCP_DIAL_REUSE_ONLY,
+    read_options, vcp_dial_options, VCP_DIAL_BLOCKING, VCP_DIAL_FRESH, VCP_DIAL_NONBLOCKING,
+    VCP_DIAL_QUEUED, VCP_DIAL_REUSE_ONLY,
 };
 use crate::dial::resolve::names::NamesAtHand;
 use crate::ffi::arguments::address::Asked;
-use crate::ffi::arguments::text;
+use crate::ffi::arguments::{text, time};
 use crate::ffi::handles::token_of;
 use crate::pool::entry::start_async::{AsyncTarget, UnparsedAddress};
 use crate::pool::hints::{self, Key};
@@ -19,6 +21,7 @@ use crate::values::address::Address;
 use crate::values::clock::Deadline;
 use crate::values::destination::Destination;
 use crate::values::error::{Error, Result, Status};
+use crate::values::options::Options;
 
 fn refuse_queued(raw: &vcp_dial_options) -> Result<()> {
     if raw.flags & VCP_DIAL_QUEUED != 0 {
@@ -87,35 +90,48 @@ pub(crate) unsafe fn read_async(
     Ok((place, unsafe { borrow_options(&raw, pool) }?, is_queued))
 }
 
+/// When a dial has to end.
+struct Times {
+    deadline: Deadline,
+    wait_until: Option<Deadline>,
+    is_late: bool,
+    blames_destination: bool,
+}
+
+impl Times {
+    fn read(raw: &vcp_dial_options, pools: &Options) -> Result<Self> {
+        let own = time::timeout_or_pools(raw.timeout_ms, "timeout_ms", pools.dial.timeout)?;
+        let wait =
+            time::timeout_or_pools(raw.wait_timeout_ms, "wait_timeout_ms", pools.wait_timeout)?;
+        let now = clock::now();
+        let deadline = time::deadline_at(raw.deadline_at_ms).min(Deadline::from_timeout(now, own));
+        Ok(Self {
+            deadline,
+            wait_until: (wait != Some(Duration::ZERO))
+                .then(|| Deadline::from_timeout(now, wait).min(deadline)),
+            is_late: deadline.has_passed(now),
+            blames_destination: deadline >= Deadline::from_timeout(now, pools.dial.timeout),
+        })
+    }
+}
+
 /// # Safety
 /// The label is NULL or NUL-terminated.
 unsafe fn borrow_options(raw: &vcp_dial_options, pool: &Pool) -> Result<BorrowOptions> {
     // SAFETY: the caller's promise.
     let label = unsafe { text::optional(raw.label, "label", Status::InvalidArgument) }?;
     let label = label.map(Arc::from);
-    let timeout_ms = match raw.timeout_ms {
-        AS_THE_POOL => pool.options().dial.timeout_ms,
-        own => own,
-    };
-    let pools_timeout_ms = pool.options().dial.timeout_ms;
-    let wait_timeout_ms = match raw.wait_timeout_ms {
-        AS_THE_POOL => pool.options().wait_timeout_ms,
-        own => own,
-    };
-    let now = clock::now();
-    let deadline = Deadline::from_timeout(now, timeout_ms);
+    let times = Times::read(raw, pool.options())?;
     Ok(BorrowOptions {
         reuse: match raw.flags & (VCP_DIAL_FRESH | VCP_DIAL_REUSE_ONLY) {
             0 => Reuse::Allowed,
             VCP_DIAL_FRESH => Reuse::Never,
             _ => Reuse::Only,
         },
-        deadline,
-        wait_until: (wait_timeout_ms != 0)
-            .then(|| Deadline::from_timeout(now, wait_timeout_ms).min(deadline)),
-        is_late: timeout_ms == 0,
-        blames_destination: timeout_ms < 0
-            || (pools_timeout_ms >= 0 && timeout_ms >= pools_timeout_ms),
+        deadline: times.deadline,
+        wait_until: times.wait_until,
+        is_late: times.is_late,
+        blames_destination: times.blames_destination,
         token: token_of(raw.cancel)?,
         reply: None,
         label,

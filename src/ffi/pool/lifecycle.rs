@@ -4,6 +4,7 @@ use std::ffi::c_int;
 
 use super::options::vcp_pool_options;
 use super::validate;
+use crate::ffi::arguments::time;
 use crate::ffi::guard::guard;
 use crate::ffi::handles::{pool_error, pool_of, vcp_pool};
 use crate::handle::Kept;
@@ -68,7 +69,8 @@ pub extern "C" fn vcp_pool_close(pool: *mut vcp_pool) -> c_int {
 pub extern "C" fn vcp_pool_drain(pool: *mut vcp_pool, timeout_ms: i64) -> i64 {
     guard(|| {
         let pool = pool_of(pool)?;
-        let until = Deadline::from_timeout(clock::now(), timeout_ms);
+        let timeout = time::timeout(timeout_ms, "timeout_ms")?;
+        let until = Deadline::from_timeout(clock::now(), timeout);
         Ok(pool.drain(until).into())
     })
 }

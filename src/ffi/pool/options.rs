@@ -1,12 +1,13 @@
 //! A pool's options: the C struct and its defaults.
 
 use std::ffi::{c_char, c_int, c_void};
+use std::mem::offset_of;
 
 use super::enums::{VCP_LIVENESS_STRICT, VCP_REUSE_LIFO};
 use crate::ffi::arguments::sized_struct::{self, SizedStruct};
 use crate::ffi::callback_types::{
     vcp_conn_hook_fn, vcp_control_fn, vcp_dial_fn, vcp_event_fn, vcp_free_fn, vcp_resolve_fn,
-    vcp_rewrite_fn,
+    vcp_rewrite_fn, vcp_session_fn,
 };
 use crate::ffi::guard::guard;
 
@@ -134,12 +135,33 @@ pub struct vcp_pool_options {
     /// last callback has returned; on the thread that ended last. Not when user is NULL, when
     /// vcp_pool_new fails, or in a forked child for a pool made before the fork.
     pub free_user: vcp_free_fn,
+
+    /// [NULL] Opens sessions of a driver that dials by itself. Not supported yet: anything but NULL
+    /// is VCP_ERR_INVALID_ARGUMENT.
+    pub open_session: vcp_session_fn,
+    /// [0] on_reuse is asked only about connections that have been idle for so long; 0: about all.
+    /// Not supported yet: anything but 0 is VCP_ERR_INVALID_ARGUMENT.
+    pub on_reuse_after_ms: i64,
+    /// [0] 1: on_release runs on a helper thread, and vcp_conn_close does not wait for it. Not
+    /// supported yet: anything but 0 is VCP_ERR_INVALID_ARGUMENT.
+    pub on_release_in_background: i32,
+    /// [NULL] Asked about each idle connection every on_idle_ms. Not supported yet: anything but
+    /// NULL is VCP_ERR_INVALID_ARGUMENT.
+    pub on_idle: vcp_conn_hook_fn,
+    /// [0] How often on_idle is asked; 0: never. Not supported yet: anything but 0 is
+    /// VCP_ERR_INVALID_ARGUMENT.
+    pub on_idle_ms: i64,
+    /// [5000] How long on_release may take: vcp_conn_read and vcp_conn_write inside it have that
+    /// deadline, and when it passes the socket is shut down, and the connection is closed
+    /// (VCP_CLOSE_HOOK) as soon as the hook returns. VCP_FOREVER: no limit; 0 is
+    /// VCP_ERR_INVALID_ARGUMENT.
+    pub hook_timeout_ms: i64,
 }
 
 // SAFETY: repr(C), size first, and integers, pointers and nullable functions are valid when zeroed.
 unsafe impl SizedStruct for vcp_pool_options {
     const NAME: &'static str = "vcp_pool_options";
-    const LEAST_SIZE: usize = size_of::<vcp_pool_options>();
+    const LEAST_SIZE: usize = offset_of!(vcp_pool_options, open_session);
 }
 
 pub(crate) const DEFAULTS: vcp_pool_options = vcp_pool_options {
@@ -182,6 +204,12 @@ pub(crate) const DEFAULTS: vcp_pool_options = vcp_pool_options {
     on_release: None,
     on_event: None,
     free_user: None,
+    open_session: None,
+    on_reuse_after_ms: 0,
+    on_release_in_background: 0,
+    on_idle: None,
+    on_idle_ms: 0,
+    hook_timeout_ms: 5_000,
 };
 
 /// Fills the options with their defaults. size is sizeof *options.

@@ -66,6 +66,11 @@ pub struct vcp_stats {
     pub dialing: u64,
     /// Gauge: waiting at a limit now.
     pub waiting: u64,
+    /// Calls of on_idle that ended. 0 as long as on_idle is not supported.
+    pub idle_checks: u64,
+    /// Gauge, a part of borrowed: given back, with an on_release that runs in the background. 0 as
+    /// long as on_release_in_background is not supported.
+    pub releasing: u64,
 }
 
 // SAFETY: repr(C), size first, integers only.
@@ -93,6 +98,8 @@ pub unsafe extern "C" fn vcp_pool_stats(
                     borrowed: now.borrowed,
                     dialing: now.dialing,
                     waiting: now.waiting,
+            idle_checks: 0,
+            releasing: 0,
                 }
             };
         }

@@ -4,13 +4,16 @@ use std::time::Duration;
 
 use super::enums::{liveness, reuse_order};
 use super::options::{vcp_pool_options, DEFAULTS};
+use crate::ffi::arguments::time::{timeout, timeout_or_off};
 use crate::ffi::arguments::{sized_struct, text};
 use crate::ffi::callback_adapter::{self, FreeUser, UserCallbacks};
 use crate::pool::callbacks::Callbacks;
 use crate::sys::names;
 use crate::values::endpoint::{Endpoint, UnixName};
 use crate::values::error::{Error, Result, Status};
-use crate::values::options::{DialSettings, KeepAlive, Keeping, Limits, LocalAddress, Options};
+use crate::values::options::{
+    DialSettings, KeepAlive, Keeping, Limits, LocalAddress, Options, ReuseOrder,
+};
 
 fn boolean(number: i32, field: &str) -> Result<bool> {
     match number {
@@ -26,17 +29,6 @@ fn limit(number: u32) -> Option<u32> {
     (number > 0).then_some(number)
 }
 
-/// 0 is none; a negative number is an error.
-fn duration(ms: i64, field: &str) -> Result<Option<Duration>> {
-    match u64::try_from(ms) {
-        Ok(0) => Ok(None),
-        Ok(ms) => Ok(Some(Duration::from_millis(ms))),
-        Err(_) => Err(Error::invalid_argument(format!(
-            "{field}: {ms} is negative"
-        ))),
-    }
-}
-
 /// What the kernel takes in whole seconds, 1 to 32,767 (MAX_TCP_KEEPIDLE, MAX_TCP_KEEPINTVL in
 /// net/tcp.h).
 fn keepalive_time(ms: i64, field: &str) -> Result<Duration> {
@@ -50,7 +42,8 @@ fn keepalive_time(ms: i64, field: &str) -> Result<Duration> {
 }
 
 fn keepalive(options: &vcp_pool_options) -> Result<Option<KeepAlive>> {
-    if options.keepalive_idle_ms < 0 {
+    timeout(options.keepalive_interval_ms, "keepalive_interval_ms")?;
+    if timeout(options.keepalive_idle_ms, "keepalive_idle_ms")?.is_none() {
         return Ok(None);
     }
     // MAX_TCP_KEEPCNT in net/tcp.h.
@@ -118,6 +111,89 @@ fn user_callbacks(raw: &vcp_pool_options) -> UserCallbacks {
     }
 }
 
+/// Refuses what stands in the struct for sessions and their upkeep, unless it is the default.
+fn refuse_sessions(raw: &vcp_pool_options) -> Result<()> {
+    let is_set = [
+        ("open_session", raw.open_session.is_some()),
+        ("on_reuse_after_ms", raw.on_reuse_after_ms != 0),
+        (
+            "on_release_in_background",
+            raw.on_release_in_background != 0,
+        ),
+        ("on_idle", raw.on_idle.is_some()),
+        ("on_idle_ms", raw.on_idle_ms != 0),
+    ];
+    match is_set.iter().find(|(_, is_set)| *is_set) {
+        Some((field, _)) => Err(Error::invalid_argument(format!(
+            "{field}: not supported yet"
+        ))),
+        None => Ok(()),
+    }
+}
+
+fn hook_timeout(ms: i64) -> Result<Option<Duration>> {
+    if ms == 0 {
+        return Err(Error::invalid_argument(
+            "hook_timeout_ms: 0 would end every hook at once (VCP_FOREVER: no limit)",
+        ));
+    }
+    timeout(ms, "hook_timeout_ms")
+}
+
+fn limits(raw: &vcp_pool_options) -> Limits {
+    Limits {
+        max_idle_per_address: raw.max_idle_per_address,
+        max_idle: limit(raw.max_idle),
+        max_conns: limit(raw.max_conns),
+        max_conns_per_address: limit(raw.max_conns_per_address),
+        max_dials_per_address: limit(raw.max_dials_per_address),
+        max_waiters: limit(raw.max_waiters),
+    }
+}
+
+fn keeping(raw: &vcp_pool_options, reuse_order: ReuseOrder) -> Result<Keeping> {
+    if raw.lifetime_jitter_percent > 100 {
+        return Err(Error::invalid_argument(format!(
+            "lifetime_jitter_percent: {} is above 100",
+            raw.lifetime_jitter_percent
+        )));
+    }
+    Ok(Keeping {
+        idle_timeout: timeout_or_off(raw.idle_timeout_ms, "idle_timeout_ms")?,
+        max_lifetime: timeout_or_off(raw.max_lifetime_ms, "max_lifetime_ms")?,
+        lifetime_jitter_percent: raw.lifetime_jitter_percent,
+        max_uses: limit(raw.max_uses),
+        min_idle_per_address: raw.min_idle_per_address,
+        reuse_order,
+    })
+}
+
+/// # Safety
+/// The local address is NULL or NUL-terminated.
+unsafe fn dial_settings(raw: &vcp_pool_options) -> Result<DialSettings> {
+    // SAFETY: the caller's promise.
+    let local =
+        unsafe { text::optional(raw.local_address, "local_address", Status::InvalidArgument) }?;
+    Ok(DialSettings {
+        timeout: timeout_or_off(raw.dial_timeout_ms, "dial_timeout_ms")?,
+        fallback_delay: timeout(raw.fallback_delay_ms, "fallback_delay_ms")?,
+        keepalive: keepalive(raw)?,
+        user_timeout: timeout_or_off(raw.user_timeout_ms, "user_timeout_ms")?,
+        local_address: local.map(local_address).transpose()?,
+        no_delay: boolean(raw.no_delay, "no_delay")?,
+    })
+}
+
+/// # Safety
+/// NULL, or a struct whose size field is right.
+unsafe fn read_raw(options: *const vcp_pool_options) -> Result<vcp_pool_options> {
+    if options.is_null() {
+        return Ok(DEFAULTS);
+    }
+    // SAFETY: the caller's promise.
+    unsafe { sized_struct::read(options, DEFAULTS) }
+}
+
 /// Reads and validates every field.
 ///
 /// # Safety
@@ -125,62 +201,24 @@ fn user_callbacks(raw: &vcp_pool_options) -> UserCallbacks {
 pub(crate) unsafe fn read(
     options: *const vcp_pool_options,
 ) -> Result<(Options, Callbacks, FreeUser)> {
-    let raw = if options.is_null() {
-        DEFAULTS
-    } else {
-        // SAFETY: the caller's promise.
-        unsafe { sized_struct::read(options, DEFAULTS) }?
-    };
     // SAFETY: the caller's promise.
-    let local =
-        unsafe { text::optional(raw.local_address, "local_address", Status::InvalidArgument) }?;
+    let raw = unsafe { read_raw(options) }?;
+    refuse_sessions(&raw)?;
     // SAFETY: the caller's promise.
     let name = unsafe { text::optional(raw.name, "name", Status::InvalidArgument) }?;
-    if raw.lifetime_jitter_percent > 100 {
-        return Err(Error::invalid_argument(format!(
-            "lifetime_jitter_percent: {} is above 100",
-            raw.lifetime_jitter_percent
-        )));
-    }
-    let dial_timeout = duration(raw.dial_timeout_ms, "dial_timeout_ms")?;
     let options = Options {
-        limits: Limits {
-            max_idle_per_address: raw.max_idle_per_address,
-            max_idle: limit(raw.max_idle),
-            max_conns: limit(raw.max_conns),
-            max_conns_per_address: limit(raw.max_conns_per_address),
-            max_dials_per_address: limit(raw.max_dials_per_address),
-            max_waiters: limit(raw.max_waiters),
-        },
-        keeping: Keeping {
-            idle_timeout: duration(raw.idle_timeout_ms, "idle_timeout_ms")?,
-            max_lifetime: duration(raw.max_lifetime_ms, "max_lifetime_ms")?,
-            lifetime_jitter_percent: raw.lifetime_jitter_percent,
-            max_uses: limit(raw.max_uses),
-            min_idle_per_address: raw.min_idle_per_address,
-            reuse_order: reuse_order(raw.reuse_order)?,
-        },
-        wait_timeout_ms: raw.wait_timeout_ms,
+        limits: limits(&raw),
+        keeping: keeping(&raw, reuse_order(raw.reuse_order)?)?,
+        wait_timeout: timeout(raw.wait_timeout_ms, "wait_timeout_ms")?,
         liveness: liveness(raw.liveness)?,
         verify_release: boolean(raw.verify_release, "verify_release")?,
         nonblocking: boolean(raw.nonblocking, "nonblocking")?,
-        dial: DialSettings {
-            timeout_ms: if dial_timeout.is_some() {
-                raw.dial_timeout_ms
-            } else {
-                -1
-            },
-            fallback_delay: u64::try_from(raw.fallback_delay_ms)
-                .ok()
-                .map(Duration::from_millis),
-            keepalive: keepalive(&raw)?,
-            user_timeout: duration(raw.user_timeout_ms, "user_timeout_ms")?,
-            local_address: local.map(local_address).transpose()?,
-            no_delay: boolean(raw.no_delay, "no_delay")?,
-        },
-        dns_cache: duration(raw.dns_cache_ms, "dns_cache_ms")?.unwrap_or_default(),
-        fail_fast: duration(raw.fail_fast_ms, "fail_fast_ms")?,
-        leak_threshold: duration(raw.leak_threshold_ms, "leak_threshold_ms")?,
+        // SAFETY: the caller's promise.
+        dial: unsafe { dial_settings(&raw) }?,
+        dns_cache: timeout_or_off(raw.dns_cache_ms, "dns_cache_ms")?.unwrap_or_default(),
+        fail_fast: timeout_or_off(raw.fail_fast_ms, "fail_fast_ms")?,
+        leak_threshold: timeout_or_off(raw.leak_threshold_ms, "leak_threshold_ms")?,
+        hook_timeout: hook_timeout(raw.hook_timeout_ms)?,
         name: name.unwrap_or_default().into(),
     };
     let (callbacks, free_user) = callback_adapter::adapt(user_callbacks(&raw));
@@ -205,7 +243,9 @@ mod tests {
         assert_eq!(options.limits.max_conns, None);
         assert_eq!(options.keeping.idle_timeout, Some(Duration::from_secs(90)));
         assert_eq!(options.keeping.max_lifetime, None);
-        assert_eq!(options.dial.timeout_ms, 30_000);
+        assert_eq!(options.dial.timeout, Some(Duration::from_secs(30)));
+        assert_eq!(options.wait_timeout, Some(Duration::ZERO));
+        assert_eq!(options.hook_timeout, Some(Duration::from_secs(5)));
         assert_eq!(
             options.dial.fallback_delay,
             Some(Duration::from_millis(250))
@@ -217,7 +257,7 @@ mod tests {
     #[test]
     fn values_out_of_range_are_refused_by_name() {
         type Change = fn(&mut vcp_pool_options);
-        let cases: [(&str, Change); 15] = [
+        let cases: [(&str, Change); 27] = [
             ("lifetime_jitter_percent", |o| {
                 o.lifetime_jitter_percent = 101
             }),
@@ -227,10 +267,27 @@ mod tests {
             ("verify_release", |o| o.verify_release = 2),
             ("nonblocking", |o| o.nonblocking = -1),
             ("no_delay", |o| o.no_delay = 7),
-            ("idle_timeout_ms", |o| o.idle_timeout_ms = -1),
+            ("wait_timeout_ms", |o| o.wait_timeout_ms = -2),
+            ("idle_timeout_ms", |o| o.idle_timeout_ms = -2),
             ("max_lifetime_ms", |o| o.max_lifetime_ms = i64::MIN),
-            ("dial_timeout_ms", |o| o.dial_timeout_ms = -1),
-            ("user_timeout_ms", |o| o.user_timeout_ms = -1),
+            ("dial_timeout_ms", |o| o.dial_timeout_ms = -2),
+            ("user_timeout_ms", |o| o.user_timeout_ms = -2),
+            ("fallback_delay_ms", |o| o.fallback_delay_ms = -2),
+            ("dns_cache_ms", |o| o.dns_cache_ms = -2),
+            ("fail_fast_ms", |o| o.fail_fast_ms = -2),
+            ("leak_threshold_ms", |o| o.leak_threshold_ms = -2),
+            ("keepalive_idle_ms", |o| o.keepalive_idle_ms = -2),
+            ("keepalive_interval_ms", |o| {
+                o.keepalive_idle_ms = -1;
+                o.keepalive_interval_ms = -2;
+            }),
+            ("hook_timeout_ms", |o| o.hook_timeout_ms = 0),
+            ("hook_timeout_ms", |o| o.hook_timeout_ms = -2),
+            ("on_reuse_after_ms", |o| o.on_reuse_after_ms = 1),
+            ("on_release_in_background", |o| {
+                o.on_release_in_background = 1
+            }),
+            ("on_idle_ms", |o| o.on_idle_ms = -1),
             ("keepalive_count", |o| o.keepalive_count = 128),
             ("keepalive_idle_ms", |o| o.keepalive_idle_ms = 32_767_001),
             ("keepalive_interval_ms", |o| o.keepalive_interval_ms = 0),

@@ -40,7 +40,7 @@ impl Pool {
     pub(crate) fn background_options(&self) -> BorrowOptions {
         BorrowOptions {
             reuse: Reuse::Allowed,
-            deadline: Deadline::from_timeout(clock::now(), self.options.dial.timeout_ms),
+            deadline: Deadline::from_timeout(clock::now(), self.options.dial.timeout),
             wait_until: None,
             is_late: false,
             blames_destination: true,

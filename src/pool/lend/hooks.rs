@@ -95,7 +95,8 @@ impl Pool {
         self: &Arc<Self>,
         conn: Owned<Conn>,
     ) -> Option<(Owned<Conn>, bool)> {
-        conn.set_deadlines(Some(Deadline::NEVER), Some(Deadline::NEVER));
+        let deadline = Deadline::from_timeout(clock::now(), self.options.hook_timeout);
+        conn.set_deadlines(Some(deadline), Some(deadline));
         conn.set_token(None);
         let (conn, result) = self.call_hook(Hook::Release, conn);
         Some((conn?, result.is_ok()))

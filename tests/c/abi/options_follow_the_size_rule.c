@@ -37,6 +37,11 @@ TEST(init_fills_every_default_of_a_pool, "options: vcp_pool_options_init fills e
     CHECK(o.name == NULL && o.user == NULL);
     CHECK(!o.rewrite && !o.resolve && !o.dial && !o.control);
     CHECK(!o.on_open && !o.on_reuse && !o.on_release && !o.on_event && !o.free_user);
+    CHECK(!o.open_session && !o.on_idle);
+    CHECK_EQ(o.on_reuse_after_ms, 0);
+    CHECK_EQ(o.on_release_in_background, 0);
+    CHECK_EQ(o.on_idle_ms, 0);
+    CHECK_EQ(o.hook_timeout_ms, 5000);
 }
 
 TEST(init_fills_every_default_of_a_dial, "options: vcp_dial_options_init fills every default")
@@ -49,6 +54,7 @@ TEST(init_fills_every_default_of_a_dial, "options: vcp_dial_options_init fills e
     CHECK_EQ(o.wait_timeout_ms, INT64_MIN);
     CHECK(o.cancel == NULL && o.reuse_tag == NULL && o.label == NULL);
     CHECK_EQ(o.flags, 0);
+    CHECK_EQ(o.deadline_at_ms, INT64_MAX);
 }
 
 TEST(init_of_a_short_struct_writes_nothing,
@@ -172,6 +178,41 @@ TEST(of_stats_what_fits_is_written,
     FIXTURE_END(&f);
 }
 
+/* Version 0.1 had no fields behind these. */
+#define POOL_OPTIONS_0_1 offsetof(vcp_pool_options, open_session)
+#define DIAL_OPTIONS_0_1 offsetof(vcp_dial_options, deadline_at_ms)
+
+TEST(a_struct_of_version_0_1_gets_defaults_for_the_rest,
+     "options: a struct as long as 0.1's gets defaults for the rest, whatever stands behind it; a "
+     "byte less is INVALID_ARGUMENT")
+{
+    server s = tcp_server();
+    vcp_pool_options options;
+    vcp_dial_options dial;
+    vcp_pool *pool = NULL;
+    vcp_conn *conn = NULL;
+    memset(&options, 0x77, sizeof options);
+    memset(&dial, 0x77, sizeof dial);
+    CHECK_EQ(vcp_pool_options_init(&options, POOL_OPTIONS_0_1), VCP_OK);
+    CHECK_EQ(vcp_dial_options_init(&dial, DIAL_OPTIONS_0_1), VCP_OK);
+    CHECK_EQ(options.size, POOL_OPTIONS_0_1);
+    CHECK_EQ(dial.size, DIAL_OPTIONS_0_1);
+    CHECK_EQ(options.hook_timeout_ms, 0x7777777777777777LL);
+    CHECK_EQ(dial.deadline_at_ms, 0x7777777777777777LL);
+    CHECK_EQ(vcp_pool_new(&options, &pool), VCP_OK);
+    dial.deadline_at_ms = 0;
+    CHECK(vcp_dial_with(pool, s.network, s.address, &dial, &conn) >= 0);
+    give_back(conn);
+    dial.size = DIAL_OPTIONS_0_1 - 1;
+    CHECK_EQ(vcp_dial_with(pool, s.network, s.address, &dial, &conn), VCP_ERR_INVALID_ARGUMENT);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    options.size = POOL_OPTIONS_0_1 - 1;
+    CHECK_EQ(vcp_pool_new(&options, &pool), VCP_ERR_INVALID_ARGUMENT);
+    CHECK_EQ(vcp_pool_options_init(&options, POOL_OPTIONS_0_1 - 1), VCP_ERR_INVALID_ARGUMENT);
+    CHECK_EQ(vcp_dial_options_init(&dial, DIAL_OPTIONS_0_1 - 1), VCP_ERR_INVALID_ARGUMENT);
+    server_close(&s);
+}
+
 #define REFUSED(change)                                                 \
     do {                                                                \
         vcp_pool_options o = pool_options();                            \
@@ -190,6 +231,38 @@ TEST(unknown_enum_numbers_are_refused, "options: Unknown enum numbers are refuse
     REFUSED(o.reuse_order = 2);
     REFUSED(o.reuse_order = -1);
     REFUSED(o.reuse_order = INT32_MAX);
+}
+
+static int opens_nothing(void *user, const vcp_session_request *request, vcp_session *session)
+{
+    (void)user;
+    (void)request;
+    (void)session;
+    return -1;
+}
+
+static int asks_nothing(void *user, vcp_conn *conn, int fd)
+{
+    (void)user;
+    (void)conn;
+    (void)fd;
+    return 0;
+}
+
+TEST(what_sessions_need_is_not_supported_yet,
+     "options: fields of sessions and their upkeep other than hook_timeout_ms are refused, and the "
+     "message says so")
+{
+    REFUSED(o.open_session = opens_nothing);
+    CHECK_STR(vcp_last_error(), "open_session: not supported yet");
+    REFUSED(o.on_reuse_after_ms = 1);
+    CHECK_STR(vcp_last_error(), "on_reuse_after_ms: not supported yet");
+    REFUSED(o.on_release_in_background = 1);
+    CHECK_STR(vcp_last_error(), "on_release_in_background: not supported yet");
+    REFUSED(o.on_idle = asks_nothing);
+    CHECK_STR(vcp_last_error(), "on_idle: not supported yet");
+    REFUSED(o.on_idle_ms = 1);
+    CHECK_STR(vcp_last_error(), "on_idle_ms: not supported yet");
 }
 
 TEST(a_jitter_above_100_is_refused, "options: A jitter above 100 is refused")

@@ -121,16 +121,15 @@ TEST(a_deadline_of_zero_has_passed_already,
     tear_down();
 }
 
-TEST(a_negative_deadline_is_none, "I/O: A negative deadline is none")
+TEST(a_deadline_of_forever_is_none,
+     "I/O: a deadline of VCP_FOREVER is none, and INT64_MAX is far away")
 {
     char byte;
     set_up();
     CHECK_EQ(vcp_conn_set_deadline(t.conn, 0), VCP_OK);
-    CHECK_EQ(vcp_conn_set_deadline(t.conn, -1), VCP_OK);
+    CHECK_EQ(vcp_conn_set_deadline(t.conn, VCP_FOREVER), VCP_OK);
     CHECK_EQ(send(t.peer, "x", 1, 0), 1);
     CHECK_EQ(vcp_conn_read(t.conn, &byte, 1), 1);
-    CHECK_EQ(vcp_conn_set_deadline(t.conn, INT64_MIN), VCP_OK);
-    CHECK_EQ(vcp_conn_write(t.conn, "x", 1), 1);
     CHECK_EQ(vcp_conn_set_deadline(t.conn, INT64_MAX), VCP_OK);
     CHECK_EQ(vcp_conn_write(t.conn, "x", 1), 1);
     expect_kept();

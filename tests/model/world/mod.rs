@@ -63,7 +63,7 @@ fn pick<T>(all: &[T], which: u8) -> Option<usize> {
 
 impl<'a> World<'a> {
     pub(super) fn new(rules: &Rules, destinations: &'a Destinations) -> Self {
-        let now = Time::default().after_ms(10_000);
+        let now = Time::default().after(Duration::from_secs(10));
         Self {
             destinations,
             rules: rules.clone(),
