@@ -280,7 +280,10 @@ static void dial_many_texts(vcp_pool *pool)
     }
 }
 
-/* In each life dials many texts, sleeps while the pool is closed, and dials another one, not the fastest way. */
+/*
+ * In each life dials many texts, sleeps while the pool is closed, and dials another one, not the
+ * fastest way.
+ */
 static void *dials_many_texts(void *argument)
 {
     crowd *c = (crowd *)argument;
@@ -313,7 +316,8 @@ static void *is_busy_elsewhere(void *argument)
 }
 
 TEST(what_threads_remember_of_a_pool_goes_when_they_dial_another_one,
-     "leaks: What other threads remember of a closed pool is free when they next dial anything but the fastest way")
+     "leaks: What other threads remember of a closed pool is free when they next dial anything but "
+     "the fastest way")
 {
     server s = tcp_server();
     vcp_pool_options options = pool_options();
