@@ -1,4 +1,5 @@
-//! Telling the program what happens: after the change, on the thread that made it, without any lock.
+//! Telling the program what happens: after the change, on the thread that made it, without any
+//! lock.
 #![forbid(unsafe_code)]
 
 use std::time::Duration;
@@ -62,7 +63,8 @@ impl Pool {
         self.emit(Event::new(kind, destination, label));
     }
 
-    /// The end of something that began at `began`. The engine may see to that end, and then a helper tells of it.
+    /// The end of something that began at `began`. The engine may see to that end, and then a
+    /// helper tells of it.
     pub(super) fn emit_end(
         self: &Arc<Self>,
         kind: EventKind,

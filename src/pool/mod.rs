@@ -1,7 +1,8 @@
 //! One pool: the state behind its lock, and what happens outside of it.
 //!
-//! Every operation is the same three steps: change the state under the lock, unlock, apply the effects. Sockets are
-//! closed, peers are looked at and code of the program runs without any lock. `ffi` calls this, and so does the engine.
+//! Every operation is the same three steps: change the state under the lock, unlock, apply the
+//! effects. Sockets are closed, peers are looked at and code of the program runs without any lock.
+//! `ffi` calls this, and so does the engine.
 #![forbid(unsafe_code)]
 
 pub(crate) mod background;
@@ -44,30 +45,33 @@ use crate::values::endpoint::Endpoint;
 use crate::values::error::{Error, Phase, Result};
 use crate::values::options::Options;
 
-/// See the module.
+/// One pool: its state, behind a lock, and what its borrowers and its engine share.
 #[derive(Debug)]
 pub(crate) struct Pool {
     options: Options,
     /// The process that it belongs to (`sys::fork`).
     generation: u32,
     dialer: Arc<Dialer>,
-    /// Guards everything that `state` describes. No system call that can wait and no code of the program under it.
+    /// Guards everything that `state` describes. No system call that can wait and no code of the
+    /// program under it.
     state: Mutex<State<Owned<Conn>>>,
     /// When the engine has to look at this pool. Written under the state's lock.
     due: AtomicU64,
     /// `None` before the first connection, and after the pool's end. Guards itself alone.
     engine: Mutex<Option<Arc<Engine>>>,
     is_closed: AtomicBool,
-    /// The last peer's address, shared by the connections that have the same one. Guards itself alone.
+    /// The last peer's address, shared by the connections that have the same one. Guards itself
+    /// alone.
     last_remote: Mutex<Option<Arc<Endpoint>>>,
     /// Told what happens.
     observer: Option<Arc<dyn Observer>>,
-    /// What it has not been told yet. Guards itself alone.
+    /// Events that the observer has not been told yet. Guards itself alone.
     deferred: Mutex<VecDeque<DeferredEvent>>,
     hooks: Option<Arc<dyn Hooks>>,
     user: Option<Arc<dyn Debug + Send + Sync>>,
     gate: Gate,
-    /// See `quick`.
+    /// Borrowing and giving back ask and tell nothing, so the fast path may be taken
+    /// (`entry::fast_hit`).
     is_plain: bool,
 }
 
@@ -142,7 +146,7 @@ impl BorrowOptions {
         }
     }
 
-    /// The same between two dials.
+    /// What fails between two dials of one call.
     fn may_go_on(&self) -> Result<()> {
         if self.deadline.has_passed(clock::now()) {
             return Err(Error::timeout(Phase::Connecting, ""));
@@ -166,7 +170,7 @@ impl Pool {
         self.is_plain
     }
 
-    /// How long a connection may be idle without being looked at the long way.
+    /// How long a connection may be idle and still be borrowed by the fast path.
     pub(crate) fn idle_ms(&self) -> u32 {
         let timeout = self.options.keeping.idle_timeout;
         let ms = |timeout: Duration| u32::try_from(timeout.as_millis()).ok();
@@ -181,7 +185,8 @@ impl Pool {
         Time::from_nanos(self.due.load(SeqCst))
     }
 
-    /// It belongs to a parent process; a call that was inside it before the fork has come back here.
+    /// It belongs to a parent process; a call that was inside it before the fork has come back
+    /// here.
     pub(crate) fn is_inherited(&self) -> bool {
         self.generation != fork::generation()
     }
@@ -193,7 +198,7 @@ impl Pool {
         }
     }
 
-    /// The same where there is more to do.
+    /// Fails in a child, for callers that have something to undo.
     pub(crate) fn fail_if_inherited(&self) -> Result<()> {
         if self.is_inherited() {
             return Err(forked_inside_callback());

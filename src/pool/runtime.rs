@@ -1,5 +1,5 @@
-//! What exists once in the process: the engine, the helper threads, the names already looked up. A forked
-//! child begins with none of it.
+//! What exists once in the process: the engine, the helper threads, the names already looked up. A
+//! forked child begins with none of it.
 #![forbid(unsafe_code)]
 
 use crate::dial::resolve::names::SystemNames;
@@ -10,10 +10,11 @@ use crate::sync::{Arc, Mutex};
 use crate::sys::per_generation::PerGeneration;
 use crate::thread_pool::{Helpers, Job, MOST_THREADS};
 
-/// Enough for many handshakes with servers that answer; with those that do not, nobody is in a hurry.
+/// Enough for many handshakes with servers that answer; with those that do not, nobody is in a
+/// hurry.
 const MOST_FILLERS: usize = 16;
 
-/// See the module.
+/// The library's process-wide parts.
 #[derive(Debug)]
 pub(crate) struct Runtime {
     pub(crate) engines: Engines,
@@ -21,7 +22,8 @@ pub(crate) struct Runtime {
     pub(crate) helpers: Helpers,
     /// Callbacks and hooks of asynchronous dials.
     pub(crate) dialers: Helpers,
-    /// The same of dials that nobody waits for: they must not keep a thread from one who does.
+    /// Callbacks and hooks of dials that no caller waits for: they must not keep a thread from the
+    /// others.
     pub(crate) fillers: Helpers,
     pub(crate) resolver: Resolver,
     pub(crate) names: SystemNames,
@@ -52,13 +54,14 @@ impl Runtime {
         self.resolver.open();
     }
 
-    /// A pool has ended. After the last one nothing of the library runs or is held, but for callbacks that have not returned.
+    /// A pool has ended. After the last one nothing of the library runs or is held, but for
+    /// callbacks that have not returned.
     pub(crate) fn pool_ended(&self) {
         let mut pools = self.pools.lock();
         *pools -= 1;
         if *pools == 0 {
-            // Under the lock, so that a pool that begins meanwhile is not taken for gone. Only threads without work are
-            // waited for.
+            // Under the lock, so that a pool that begins meanwhile is not taken for gone. Only
+            // threads without work are waited for.
             self.helpers.not_wanted();
             self.dialers.not_wanted();
             self.fillers.not_wanted();

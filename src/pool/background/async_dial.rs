@@ -1,20 +1,24 @@
-//! A dial that nobody sleeps on: an asynchronous one, whose answer goes to a queue, the rest of one whose caller was served, or
-//! those for connections that are to be idle.
+//! A dial that nobody sleeps on: an asynchronous one, whose answer goes to a queue, the rest of one
+//! whose caller was served, or those for connections that are to be idle.
 //!
 //! | stage | waits for | and then |
 //! |---|---|---|
-//! | Unparsed | a thread to look the address's service name up on | Borrowing |
+//! | Unparsed | a thread, to look up the service name of the address | Borrowing |
 //! | Borrowing | nothing | Taken |
-//! | Refilling | nothing | Dialing for nobody, and then the same again; or, when enough are idle, nothing |
-//! | Taken | a thread that may block, for on_reuse | the answer, Waiting or Dialing |
-//! | Waiting | its turn in the wait queue | Taken; or, where events are told, Waited |
-//! | Waited | a thread that may block, for on_event | Taken |
-//! | Dialing | sockets, lookups, time, a connection given back; a thread that may block, for callbacks and on_open | the answer, or Served |
-//! | Served | a thread that may block, for on_reuse | the answer, and Dialing for nobody; or, refused, Dialing |
+//! | Refilling | nothing | Dialing, and Refilling again until enough are idle |
+//! | Taken | a thread, for on_reuse | the answer, Waiting or Dialing |
+//! | Waiting | its turn in the wait queue | Taken; or, where events are emitted, Waited |
+//! | Waited | a thread, for on_event | Taken |
+//! | Dialing | sockets, lookups, time, a connection given back; a thread, for callbacks | Served |
+//! | Served | a thread, for on_reuse | the answer, and Dialing for no borrower |
 //!
-//! Each look goes as far as it can without waiting (`steps`). It is the engine's, or a helper's where code of the program may run.
-//! Whether its time is over, its token has fired or its pool is closed is the engine's to see at every stage: that must not wait
-//! until a helper is free. What on_event is to be told of such an end, a helper tells later.
+//! A "thread" is one that may block. A dial that connects is answered too; one whose connection
+//! on_reuse refused goes back to Dialing.
+//!
+//! Each poll goes as far as it can without waiting (`steps`). It is the engine's, or a helper's
+//! where code of the program may run. Whether its time is over, its token has fired or its pool is
+//! closed is the engine's to see at every stage: that must not wait until a helper is free. What
+//! on_event is to be told of such an end, a helper tells later.
 #![forbid(unsafe_code)]
 
 use crate::dial::drive::dial::Dial;
@@ -109,7 +113,8 @@ impl AsyncDial {
         }
     }
 
-    /// Answers whoever asked, once. In a child that was forked inside a callback there is nobody to answer.
+    /// Answers whoever asked, once. In a child that was forked inside a callback there is nobody to
+    /// answer.
     pub(crate) fn answer(&self, progress: &Progress, result: Result<Owned<Conn>>) -> Step {
         if self.pool.is_inherited() {
             return Step::Done;
@@ -137,7 +142,7 @@ impl AsyncDial {
             return Some(no_engine());
         }
         if matches!(stage, Stage::Waiting { .. }) {
-            // The line is told of a close, and whoever looks at it asks for the token.
+            // The wait queue is told of a close, and polling it asks for the token.
             return None;
         }
         if self.pool.is_closed() {
@@ -147,7 +152,7 @@ impl AsyncDial {
         token.is_some_and(|token| token.has_fired()).then(canceled)
     }
 
-    /// From now on the token wakes it.
+    /// The token wakes the task, from the first call on.
     fn carry_token(&self, progress: &mut Progress, task: &Task) -> Result<()> {
         let Some(token) = self
             .options
@@ -165,7 +170,8 @@ impl AsyncDial {
         carried.map_err(|error| system_error("eventfd", &error))
     }
 
-    /// Code of the program may run in the next step: a callback, or on_event with what it tells at once.
+    /// Code of the program may run in the next step: a callback, or on_event with what it tells at
+    /// once.
     fn needs_thread(&self, stage: &Stage) -> bool {
         let pool = &self.pool;
         let callbacks = pool.dialer.callbacks.as_ref();
@@ -217,7 +223,7 @@ impl AsyncDial {
             return Step::Done;
         }
         if progress.waited_long_for_thread() {
-            // From now on a deadline that passes says nothing of the destination.
+            // A deadline that passes now says nothing of the destination.
             stage.stop_blaming_destination();
         }
         let mut ended = self.ended(&stage, task);
@@ -332,7 +338,8 @@ impl Pollable for Arc<AsyncDial> {
         if thread == Thread::Other || !self.pool.is_observed() {
             return go_on();
         }
-        // What the engine leaves to be told is told before the pool's close returns, which waits for those inside.
+        // What the engine leaves to be told is told before the pool's close returns, which waits
+        // for those inside.
         self.pool.gate.within(go_on).unwrap_or_else(go_on)
     }
 

@@ -95,7 +95,8 @@ pub(crate) fn waker(task: &Arc<Task>) -> Arc<dyn Wake> {
     task.clone()
 }
 
-/// Connected, it waits for a thread to run on_open on, and what is given back meanwhile may come first.
+/// Connected, it waits for a thread to run on_open on, and what is given back meanwhile may come
+/// first.
 pub(crate) fn take_connection_given_back(stage: Stage) -> Stage {
     let Stage::Dialing(dialing, phase @ ConnectPhase::Connected(_)) = stage else {
         return stage;

@@ -1,7 +1,8 @@
-//! Where the answers of asynchronous dials wait to be fetched, and the descriptor that tells of them.
+//! Where the answers of asynchronous dials wait to be fetched, and the descriptor that tells of
+//! them.
 //!
-//! The descriptor is readable exactly while an answer waits: both change under one lock. It belongs to one process; a forked
-//! child has an empty queue with a descriptor of its own.
+//! The descriptor is readable exactly while an answer waits: both change under one lock. It belongs
+//! to one process; a forked child has an empty queue with a descriptor of its own.
 #![forbid(unsafe_code)]
 
 use std::collections::VecDeque;
@@ -39,7 +40,7 @@ struct Inbox {
     waker: Option<Waker>,
 }
 
-/// See the module.
+/// The queue behind a `vcp_queue`.
 #[derive(Debug)]
 pub(crate) struct Queue {
     /// Guards itself alone. Signaling an eventfd never waits.

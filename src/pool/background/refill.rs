@@ -24,7 +24,8 @@ impl Pool {
         self.change(|state, now, _| state.mark_wanted(id, now));
     }
 
-    /// The engine dials: many destinations may be short, and those that do not answer cost no thread.
+    /// The engine dials: many destinations may be short, and those that do not answer cost no
+    /// thread.
     pub(crate) fn refill(self: &Arc<Self>, short: Vec<Arc<Destination>>) {
         if short.is_empty() {
             return;

@@ -1,4 +1,5 @@
-//! What an asynchronous dial does at each stage, as far as it can without waiting. `async_dial` says when.
+//! What an asynchronous dial does at each stage, as far as it can without waiting. `async_dial`
+//! says when.
 #![forbid(unsafe_code)]
 
 use std::ops::ControlFlow;

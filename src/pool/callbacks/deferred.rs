@@ -1,4 +1,5 @@
-//! Events that a thread saw on which no code of the program may run: told later by another thread.
+//! Events seen by a thread on which no code of the program may run: another thread emits them
+//! later.
 #![forbid(unsafe_code)]
 
 use std::time::Duration;

@@ -1,4 +1,5 @@
-//! Callbacks that the library's own threads run for a pool: none begins, and none is running, once the pool's close has returned.
+//! Callbacks that the library's own threads run for a pool: none begins, and none is running, once
+//! the pool's close has returned.
 #![forbid(unsafe_code)]
 
 use std::cell::Cell;
@@ -17,7 +18,7 @@ struct Passage {
     inside: usize,
 }
 
-/// See the module.
+/// Lets callbacks of library threads in until the pool's close, which waits for those inside.
 #[derive(Debug)]
 pub(crate) struct Gate {
     /// The process that it belongs to (`sys::fork`).
@@ -57,8 +58,8 @@ impl Gate {
         }
     }
 
-    /// Runs what may call the program; `None`, and not at all, once the gate is shut, or in a child to which it was brought
-    /// by a callback that forked.
+    /// Runs what may call the program; `None`, and not at all, once the gate is shut, or in a child
+    /// to which it was brought by a callback that forked.
     pub(crate) fn within<R>(&self, work: impl FnOnce() -> R) -> Option<R> {
         if self.generation != fork::generation() {
             return None;
@@ -77,7 +78,8 @@ impl Gate {
         Some(work())
     }
 
-    /// Lets nobody in any more, and waits for those inside; not from inside a gate, where that might be for ever.
+    /// Lets nobody in any more, and waits for those inside; not from inside a gate, where that
+    /// might be for ever.
     pub(crate) fn shut(&self) {
         let mut passage = self.passage.lock();
         passage.is_shut = true;

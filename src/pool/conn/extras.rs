@@ -1,4 +1,5 @@
-//! What most connections never have: deadlines, a token, a label, user data. It is made when something of it is first needed.
+//! What most connections never have: deadlines, a token, a label, user data. It is made when
+//! something of it is first needed.
 #![forbid(unsafe_code)]
 
 use super::{HAS_DATA, HAS_DEADLINE, HAS_LABEL, HAS_TOKEN};
@@ -11,7 +12,7 @@ use crate::sys::foreign::UserData;
 use crate::sys::wake::CancelToken;
 use crate::values::clock::{Deadline, Time};
 
-/// See the module.
+/// What most connections never have.
 #[derive(Debug)]
 pub(super) struct Extras {
     read_deadline: AtomicU64,
@@ -49,7 +50,8 @@ impl Conn {
         self.extras.get_or_init(Extras::new)
     }
 
-    /// Only asked for where the borrower may have set one: the flag keeps the lock off the other paths.
+    /// Only asked for where the borrower may have set one: the flag keeps the lock off the other
+    /// paths.
     pub(crate) fn token(&self) -> Option<Arc<CancelToken>> {
         if self.has(HAS_TOKEN) {
             self.extras().borrower.lock().token.clone()
@@ -70,14 +72,15 @@ impl Conn {
         drop(before);
     }
 
-    /// Its borrower's does not end it any more. Before the pool's lock is taken: the last one closes the token's eventfd.
+    /// Its borrower's does not end it any more. Before the pool's lock is taken: the last one
+    /// closes the token's eventfd.
     pub(crate) fn let_go_of_token(&self) {
         if self.has(HAS_TOKEN) {
             self.set_token(None);
         }
     }
 
-    /// From now on it is that borrower's.
+    /// A borrow begins that is timed or labeled.
     pub(crate) fn begin_loan(&self, loan: Loan) {
         if loan.label.is_some() || self.has(HAS_LABEL) {
             let mut borrower = self.extras().borrower.lock();

@@ -1,8 +1,9 @@
 //! Reads, writes and waits of a borrower.
 //!
-//! The descriptor's mode does not matter: every transfer is made without waiting, and who must wait polls for the
-//! socket and for a waker that a close, an abort or a new deadline wakes. A failed one, end of stream included, marks the connection
-//! unfit: a late answer must not reach the next borrower.
+//! The descriptor's mode does not matter: every transfer is made without waiting, and who must wait
+//! polls for the socket and for a waker that a close, an abort or a new deadline wakes. A failed
+//! one, end of stream included, marks the connection unfit: a late answer must not reach the next
+//! borrower.
 #![forbid(unsafe_code)]
 
 use std::io::ErrorKind;
@@ -200,7 +201,8 @@ fn check(conn: &Conn, directions: Directions) -> Result<()> {
 fn sleep(conn: &Pin<Conn>, directions: Directions) -> Result<Directions> {
     let sleeper = sleepers().announce(conn.place());
     let waker = match sleeper.waker.arm() {
-        // No descriptor left: the pool's longest idle connection gives its own. A failure here leaves the connection fit.
+        // No descriptor left: the pool's longest idle connection gives its own. A failure here
+        // leaves the connection fit.
         Err(_) if conn.pool().close_longest_idle() => sleeper.waker.arm(),
         waker => waker,
     };
@@ -248,7 +250,8 @@ pub(crate) fn kick(conn: &Conn, place: Place) {
 
 /// Lets whoever sleeps on the connection look at its deadlines and its token again.
 pub(crate) fn terms_changed(conn: &Pin<Conn>) {
-    // Pairs with the fence in `Waker::arm`: either the sleeper sees the new deadline, or this thread sees the sleeper.
+    // Pairs with the fence in `Waker::arm`: either the sleeper sees the new deadline, or this
+    // thread sees the sleeper.
     fence(SeqCst);
     if conn.is_running() {
         sleepers().wake(conn.place());

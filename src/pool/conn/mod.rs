@@ -1,7 +1,9 @@
-//! One connection: the socket and what is known of it, from dial to close, in its slot of the handle table.
+//! One connection: the socket and what is known of it, from dial to close, in its slot of the
+//! handle table.
 //!
-//! Many threads may look at a connection at once (the borrowers', the engine), so what changes is atomic; the order
-//! between borrowers comes from the pool's lock and the slot's word. Reads and writes are in `io`.
+//! Many threads may look at a connection at once (the borrowers', the engine), so what changes is
+//! atomic; the order between borrowers comes from the pool's lock and the slot's word. Reads and
+//! writes are in `io`.
 #![forbid(unsafe_code)]
 
 mod extras;
@@ -58,7 +60,8 @@ const HAS_DEADLINE: u32 = 1 << 12;
 pub(crate) const CLOSING: u32 = 1 << 13;
 /// This borrow: a token may end its reads and writes.
 pub(crate) const HAS_TOKEN: u32 = 1 << 14;
-/// Shut down by vcp_pool_abort, or because the pool was closed while its hook ran: never of use again.
+/// Shut down by vcp_pool_abort, or because the pool was closed while its hook ran: never of use
+/// again.
 pub(crate) const ABORTED: u32 = 1 << 15;
 /// To be closed when it comes back (vcp_pool_evict).
 pub(crate) const EVICTED: u32 = 1 << 16;
@@ -98,7 +101,7 @@ const TOLD_TO_THE_POOL: u32 = HUNG_UP
     | IN_HOOK
     | SHOWN;
 
-/// See the module.
+/// One connection, in its slot of the handle table from dial to close.
 #[derive(Debug)]
 pub(crate) struct Conn {
     pool: Arc<Pool>,
@@ -116,7 +119,8 @@ pub(crate) struct Conn {
     uses: AtomicU32,
     /// Its slot's generation when its loans were counted last. Under the pool's lock.
     counted_at: AtomicU32,
-    /// The generation of the borrow in which it was read from last; 0, which one in 2^32 has: it was not.
+    /// The generation of the borrow in which it was read from last; 0, which one in 2^32 has: it
+    /// was not.
     read_in: AtomicU32,
     /// Reads, writes and waits that are running.
     running: AtomicU32,
@@ -228,8 +232,8 @@ impl Conn {
         self.has_changed(flags);
     }
 
-    /// The program closed its descriptor behind the library's back, and the number is another connection's by now: the pool finds that
-    /// when it is asked.
+    /// The program closed its descriptor behind the library's back, and the number is another
+    /// connection's by now: the pool finds that when it is asked.
     pub(crate) fn lost_its_number(place: Place) {
         if let Some(conn) = Conn::table().pin_place(place) {
             conn.has_changed(TOLD_TO_THE_POOL);
@@ -246,7 +250,8 @@ impl Conn {
         self.has(DATAGRAM)
     }
 
-    /// How it is looked at before it is handed out again. What cannot be watched is peeked at in every mode.
+    /// How it is looked at before it is handed out again. What cannot be watched is peeked at in
+    /// every mode.
     pub(crate) fn liveness(&self) -> Liveness {
         match (self.flags.load(Relaxed) & LIVENESS) >> LIVENESS_SHIFT {
             1 => Liveness::Strict,
@@ -294,7 +299,8 @@ impl Conn {
         Ok(())
     }
 
-    /// The same, whatever the library believes: the program may have changed it.
+    /// Sets the descriptor's mode even where the library believes it is set: the program may have
+    /// changed it.
     pub(crate) fn force_mode(&self, nonblocking: bool) -> std::io::Result<()> {
         socket::set_nonblocking(self.fd(), nonblocking)?;
         if nonblocking {
@@ -310,7 +316,8 @@ impl Conn {
         self.identity
     }
 
-    /// verify_release: `false` if the number stands for another file by now; else the mode is put back too.
+    /// verify_release: `false` if the number stands for another file by now; else the mode is put
+    /// back too.
     pub(crate) fn is_still_its_socket(&self) -> bool {
         if socket::identity(self.raw_fd()).ok() != Some(self.identity()) {
             return false;
@@ -352,7 +359,7 @@ impl Owned<Conn> {
     }
 }
 
-/// See [`Conn::run`].
+/// A read, write or wait is running on the connection while the value lives ([`Conn::run`]).
 #[derive(Debug)]
 pub(crate) struct Running<'a>(&'a Conn);
 

@@ -1,6 +1,8 @@
-//! Who sleeps in a read, write or wait of which connection, so that a close or a new deadline can wake them.
+//! Who sleeps in a read, write or wait of which connection, so that a close or a new deadline can
+//! wake them.
 //!
-//! One table for all connections instead of a list in each: a connection that nobody sleeps on pays nothing.
+//! One table for all connections instead of a list in each: a connection that nobody sleeps on pays
+//! nothing.
 #![forbid(unsafe_code)]
 
 use crate::handle::Place;

@@ -1,5 +1,5 @@
-//! One dial of a pool: until it is connected or its caller is served otherwise; then it goes on in the background, for the next
-//! waiter or the shelf.
+//! One dial of a pool: until it is connected or its caller is served otherwise; then it goes on in
+//! the background, for the next waiter or the shelf.
 #![forbid(unsafe_code)]
 
 pub(crate) mod permit;
@@ -26,7 +26,7 @@ use crate::values::clock::Deadline;
 use crate::values::destination::Destination;
 use crate::values::error::{Error, Result, Status};
 
-/// See the module.
+/// One dial of a pool, with what its caller allows it.
 #[derive(Debug)]
 pub(crate) struct Dialing {
     permit: Permit,
@@ -132,7 +132,8 @@ impl Dialing {
         self.fit_one(conn)
     }
 
-    /// That one, or another one that is idle by now; if none is fit the dial goes on, and takes what is given back.
+    /// That one, or another one that is idle by now; if none is fit the dial goes on, and takes
+    /// what is given back.
     pub(crate) fn fit_one(&self, conn: Owned<Conn>) -> Option<Owned<Conn>> {
         match conn.find_unfit() {
             None => Some(conn),
@@ -153,7 +154,8 @@ impl Dialing {
         }
     }
 
-    /// The caller's from now on, that one or another one; `None`: on_reuse refused what there was, and the dial goes on.
+    /// The caller's from now on, that one or another one; `None`: on_reuse refused what there was,
+    /// and the dial goes on.
     pub(crate) fn lend(
         &self,
         mut conn: Owned<Conn>,
@@ -234,7 +236,7 @@ impl Dialing {
         }
     }
 
-    /// Its caller has been served: from now on it is dialed for nobody, and told to `task`.
+    /// The caller has been served otherwise: `task` goes on with the dial, for no borrower.
     pub(crate) fn orphan_to(&mut self, task: &Arc<Task>) {
         self.orphan();
         self.waker = task.clone();

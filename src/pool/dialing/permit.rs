@@ -1,4 +1,5 @@
-//! The right to open one connection, as a value: whatever goes wrong, dropping it gives the right back.
+//! The right to open one connection, as a value: whatever goes wrong, dropping it gives the right
+//! back.
 #![forbid(unsafe_code)]
 
 use crate::handle::Owned;
@@ -13,7 +14,7 @@ use crate::values::destination::Destination;
 use crate::values::error::{Error, Result};
 use crate::values::event::EventKind;
 
-/// See the module. Made when the state has answered `Take::Dial`.
+/// The right to open one connection. Made when the state has answered `Take::Dial`.
 #[derive(Debug)]
 pub(crate) struct Permit {
     pool: Arc<Pool>,
@@ -45,12 +46,13 @@ impl Permit {
         }
     }
 
-    /// From now on a thread of the library dials: when the pool has ended, the program is told no more.
+    /// A thread of the library goes on with the dial: once the pool has ended, no event is emitted
+    /// for it.
     pub(crate) fn goes_to_background(&mut self) {
         self.is_in_background = true;
     }
 
-    /// From now on it counts as a dial.
+    /// The dial begins, and counts as one.
     pub(crate) fn begin(&mut self) {
         self.began = self.pool.event_start();
         self.has_begun = true;
@@ -75,7 +77,8 @@ impl Permit {
         &self.pool
     }
 
-    /// The dial succeeded: from now on the connection is what counts. Fails if the pool was closed meanwhile.
+    /// The dial succeeded: from now on the connection is what counts. Fails if the pool was closed
+    /// meanwhile.
     pub(crate) fn used_for(mut self, conn: Owned<Conn>) -> Result<Owned<Conn>> {
         self.is_open = false;
         let right = self.right;

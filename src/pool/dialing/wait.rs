@@ -1,5 +1,5 @@
-//! A borrower in line: asks the pool's state for a connection, and waits while others are served, parked (`ParkedBorrower`) or told by
-//! the engine (`async_dial`).
+//! A borrower in line: asks the pool's state for a connection, and waits while others are served,
+//! parked (`ParkedBorrower`) or told by the engine (`async_dial`).
 //!
 //! No lock is held while it sleeps; `wait_loop` has the loop.
 #![forbid(unsafe_code)]
@@ -24,8 +24,9 @@ use crate::values::event::EventKind;
 
 pub(crate) type Taken = Take<Owned<Conn>>;
 
-/// After a restart of the server all idle connections are dead, and the watch closes them one by one in the background. A
-/// borrower that found so many dead leaves the others to it: looking at hundreds takes longer than a dial.
+/// After a restart of the server all idle connections are dead, and the watch closes them one by
+/// one in the background. A borrower that found so many dead leaves the others to it: looking at
+/// hundreds takes longer than a dial.
 const DEAD_ENOUGH: u32 = 3;
 
 /// What a borrower has been through.
@@ -46,7 +47,7 @@ impl WaitState {
     }
 }
 
-/// See the module.
+/// One borrow, while it asks the pool's state and waits.
 pub(crate) struct Borrower<'a> {
     pub(crate) pool: &'a Arc<Pool>,
     pub(crate) options: &'a BorrowOptions,
@@ -69,7 +70,8 @@ impl Borrower<'_> {
         }
     }
 
-    /// A connection, the right to dial one, or the advice to wait; then `waker` is told of the answer.
+    /// A connection, the right to dial one, or the advice to wait; then `waker` is told of the
+    /// answer.
     pub(crate) fn take(&mut self, waker: impl FnOnce() -> Arc<dyn Wake>) -> Taken {
         let request = self.request();
         let (ticket, taken) = self
@@ -79,7 +81,8 @@ impl Borrower<'_> {
         taken
     }
 
-    /// The same after a connection that turned out to be unfit: it is closed, and the ticket stays.
+    /// Asks again after a connection that turned out to be unfit: that one is closed, and the
+    /// ticket stays.
     pub(crate) fn take_another(
         &mut self,
         conn: Owned<Conn>,
@@ -101,7 +104,8 @@ impl Borrower<'_> {
         }
     }
 
-    /// When the deadline passes it is the destination that was too slow: the dial had all the time of the pool.
+    /// When the deadline passes it is the destination that was too slow: the dial had all the time
+    /// of the pool.
     pub(crate) fn blames_destination(&self) -> bool {
         self.options.blames_destination && !self.wait_state.has_waited
     }
@@ -122,7 +126,7 @@ impl Borrower<'_> {
         }
     }
 
-    /// It was told to wait; since when it does.
+    /// The state has said to wait. Returns when the wait began.
     pub(crate) fn begin_wait(&mut self) -> Result<Time> {
         self.wait_state.has_waited = true;
         self.pool
@@ -205,7 +209,7 @@ impl<'a> ParkedBorrower<'a> {
         self.wait_if_told(taken)
     }
 
-    /// The same after one that is unfit.
+    /// Asks again, and waits if it must, after a connection that turned out to be unfit.
     pub(crate) fn take_another(&mut self, conn: Owned<Conn>, cause: CloseCause) -> Result<Taken> {
         let Self { borrower, parker } = self;
         let options = borrower.options;

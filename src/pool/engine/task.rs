@@ -5,12 +5,15 @@
 //!
 //! | a task is | on | becomes |
 //! |---|---|---|
-//! | Idle | `wake` | Ready: on the engine's list; the engine polls it, and asks for a helper thread where code of the program has to run |
+//! | Idle | `wake` | Ready: on the engine's list |
 //! | Ready, Idle | `poll` | Polling |
 //! | Polling | `wake` | PollAgain |
 //! | Polling | there is nothing to do before some time | Idle, with a timer |
 //! | PollAgain | the poll ends | Polling, from the beginning |
 //! | Polling, PollAgain | its work is done | Done, and off every list |
+//!
+//! The engine polls what is ready, and asks for a helper thread where code of the program has to
+//! run.
 #![forbid(unsafe_code)]
 
 use std::any::Any;

@@ -1,4 +1,5 @@
-//! Borrowing in the caller's thread: an idle connection that is fit, else a fresh dial, else a wait.
+//! Borrowing in the caller's thread: an idle connection that is fit, else a fresh dial, else a
+//! wait.
 #![forbid(unsafe_code)]
 
 use crate::handle::Owned;

@@ -1,12 +1,15 @@
-//! The hit without the pool: a connection that this thread gave back and nobody has taken since is borrowed by one exchange of its
-//! word, and brought back by another.
+//! The hit without the pool: a connection that this thread gave back and nobody has taken since is
+//! borrowed by one exchange of its word, and brought back by another.
 //!
-//! No lock, no allocation, no cache line that another thread writes (unless it uses the next slot). Only where nothing has to be asked or told: no hook at either end, no
-//! event, no leak report, no lifetime, last in first out, and so on (`Pool::is_plain`); a connection on which anything out of the
-//! ordinary was done or noticed (`conn::TOLD_TO_THE_POOL`) comes back the long way. Whoever waits, counts, limits, drains or closes
-//! takes the permission away under the pool's lock, and then the borrower comes by the long way too: see `state::absence`.
+//! No lock, no allocation, no cache line that another thread writes (unless it uses the next slot).
+//! Only where nothing has to be asked or told: no hook at either end, no event, no leak report, no
+//! lifetime, last in first out, and so on (`Pool::is_plain`); a connection on which anything out of
+//! the ordinary was done or noticed (`conn::TOLD_TO_THE_POOL`) comes back the long way. Whoever
+//! waits, counts, limits, drains or closes takes the permission away under the pool's lock, and
+//! then the borrower comes by the long way too: see `state::absence`.
 //!
-//! Nothing in [`borrow`], [`is_quiet`] and [`give_back`] is a cancellation point or can panic: `ffi` calls them outside of its wall.
+//! Nothing in [`borrow`], [`is_quiet`] and [`give_back`] is a cancellation point or can panic:
+//! `ffi` calls them outside of its wall.
 #![forbid(unsafe_code)]
 
 use std::os::fd::RawFd;
@@ -40,14 +43,15 @@ pub(crate) fn borrow(key: &Key<'_>) -> Option<Hit> {
     })
 }
 
-/// Nothing has arrived on one that was borrowed so. Not asked before it is: the number might be another socket's by then, and a look at
-/// that one takes its pending error.
+/// Nothing has arrived on one that was borrowed so. Not asked before it is: the number might be
+/// another socket's by then, and a look at that one takes its pending error.
 #[inline(always)]
 pub(crate) fn is_quiet(hit: &Hit) -> bool {
     socket::is_quiet(hit.fd)
 }
 
-/// Whether one that was borrowed so may be handed out all the same. If not it is closed, as one that the pool finds unfit.
+/// Whether one that was borrowed so may be handed out all the same. If not it is closed, as one
+/// that the pool finds unfit.
 pub(crate) fn is_fit(handle: usize) -> bool {
     let Ok(pin) = Conn::table().pin(handle) else {
         return false;
@@ -90,7 +94,7 @@ impl Options {
 }
 
 impl Pool {
-    /// From now on that one comes back by the pool, if it is out.
+    /// Revokes the bias of one connection: if it is out, it comes back by the slow path.
     pub(crate) fn revoke(&self, conn: &Conn, place: Place) {
         self.change(|state, _, _| state.revoke_one(|| conn.node(), place.to_bits()));
     }

@@ -1,8 +1,9 @@
 //! fork: what a child makes of its parent's pools and connections.
 //!
-//! A pool keeps its handle, its options and its callbacks; everything else it has anew, made by the child's first call on it.
-//! Its parent's part is never locked, changed or dropped, so nothing of the program's is freed in the child. Connections end: their
-//! descriptors are copies, which are closed without a word to the peer.
+//! A pool keeps its handle, its options and its callbacks; everything else it has anew, made by the
+//! child's first call on it. Its parent's part is never locked, changed or dropped, so nothing of
+//! the program's is freed in the child. Connections end: their descriptors are copies, which are
+//! closed without a word to the peer.
 #![forbid(unsafe_code)]
 
 use crate::dial::race::connecting_socket;
@@ -54,7 +55,8 @@ impl Pool {
 }
 
 impl Conn {
-    /// Closes the child's copy of the descriptor, unless the number stands for something else by now.
+    /// Closes the child's copy of the descriptor, unless the number stands for something else by
+    /// now.
     fn close_copy(&self) {
         if !owners::is_owned(self.raw_fd()) {
             socket::close_inherited(self.raw_fd(), self.identity());

@@ -28,7 +28,8 @@ impl Pool {
         }
     }
 
-    /// Ends the pool: what is idle is closed, dials in flight end, what is borrowed is closed when it comes back.
+    /// Ends the pool: what is idle is closed, dials in flight end, what is borrowed is closed when
+    /// it comes back.
     pub(crate) fn close(&self) {
         self.end();
         if self.is_inherited() {
@@ -77,7 +78,8 @@ impl Pool {
         }
     }
 
-    /// Closes what is idle at one address, and what is borrowed when it comes back; `None`: everywhere.
+    /// Closes what is idle at one address, and what is borrowed when it comes back; `None`:
+    /// everywhere.
     pub(crate) fn evict(self: &Arc<Self>, address: Option<&Address>) {
         self.change(|state, now, effects| {
             state.revoke_all();

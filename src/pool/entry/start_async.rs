@@ -1,4 +1,5 @@
-//! An asynchronous borrow in its caller's thread: what can be answered at once is, the rest becomes a task of the engine.
+//! An asynchronous borrow in its caller's thread: what can be answered at once is, the rest becomes
+//! a task of the engine.
 #![forbid(unsafe_code)]
 
 use crate::handle::Owned;

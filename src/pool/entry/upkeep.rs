@@ -1,4 +1,5 @@
-//! What the engine does to a pool: it closes what has grown too old, and what its peer has closed or made dirty.
+//! What the engine does to a pool: it closes what has grown too old, and what its peer has closed
+//! or made dirty.
 #![forbid(unsafe_code)]
 
 use crate::handle::{Kept, Owned, Place};
@@ -146,7 +147,8 @@ impl Pool {
             );
             self.wake_by(state.next_deadline());
         } else if conn.has(conn::ARMED) && events & epoll::READABLE != 0 {
-            // In use: its answers would wake the engine one by one. Under the lock, so that it is not shelved as armed.
+            // In use: its answers would wake the engine one by one. Under the lock, so that it is
+            // not shelved as armed.
             conn.unmark(conn::ARMED);
             if poller
                 .disarm(conn.fd(), conn.is_datagram(), place.to_bits())
@@ -158,7 +160,7 @@ impl Pool {
         effects
     }
 
-    /// The same on the engine's thread, where code of the program must not run.
+    /// Applies effects on the engine's thread, where code of the program must not run.
     pub(crate) fn apply_in_background(&self, effects: Effects<Owned<Conn>>) {
         effects.wakes.iter().for_each(|waker| waker.wake());
         for (conn, cause) in effects.closes {
@@ -177,7 +179,8 @@ fn has_hung_up(conn: &Conn, events: u32) -> bool {
     if events & epoll::FAILED == 0 {
         return events & epoll::HANG_UP != 0;
     }
-    // An error alone may be news in the error queue (zero-copy sends, time stamps), which ends nothing.
+    // An error alone may be news in the error queue (zero-copy sends, time stamps), which ends
+    // nothing.
     events & epoll::HANG_UP != 0
         || !matches!(
             socket::peek(conn.fd(), false),
@@ -192,7 +195,8 @@ fn unfit_while_idle(conn: &Conn) -> Option<CloseCause> {
     if conn.liveness() != Liveness::Strict {
         return None;
     }
-    // An event may be older than this idle time, so the socket is asked. It never waits, so it may be asked under the lock.
+    // An event may be older than this idle time, so the socket is asked. It never waits, so it may
+    // be asked under the lock.
     match socket::peek(conn.fd(), conn.is_datagram()) {
         socket::Peek::Quiet => None,
         socket::Peek::Data => Some(CloseCause::DirtyWhileIdle),

@@ -7,7 +7,8 @@ use crate::values::destination::Destination;
 use crate::values::error::{Error, Result};
 
 impl Pool {
-    /// Dials until `wanted` connections are idle, nothing being closed for them; how many are. Fails if none is.
+    /// Dials until `wanted` connections are idle, nothing being closed for them; how many are.
+    /// Fails if none is.
     pub(crate) fn warm(
         self: &Arc<Self>,
         destination: &Arc<Destination>,

@@ -1,4 +1,5 @@
-//! The last steps before a connection is its borrower's: the descriptor's mode, the hooks, the loan.
+//! The last steps before a connection is its borrower's: the descriptor's mode, the hooks, the
+//! loan.
 #![forbid(unsafe_code)]
 
 use crate::handle::Owned;

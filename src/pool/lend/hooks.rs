@@ -1,7 +1,8 @@
 //! The program's hooks: on_open, on_reuse and on_release, each with the connection it is about.
 //!
-//! The first two take their time from the dial's: reads and writes in them have its deadline and token, and when its time is
-//! over, the token fires or the pool closes, the engine shuts the socket down under them, so that I/O on the descriptor itself ends too.
+//! The first two take their time from the dial's: reads and writes in them have its deadline and
+//! token, and when its time is over, the token fires or the pool closes, the engine shuts the
+//! socket down under them, so that I/O on the descriptor itself ends too.
 #![forbid(unsafe_code)]
 
 use std::fmt::Debug;
@@ -39,8 +40,8 @@ impl Budget {
     }
 }
 
-/// What a hook has left of a connection, and why the dial fails by it. No connection: the process was forked inside it, and
-/// this is the child.
+/// What a hook has left of a connection, and why the dial fails by it. No connection: the process
+/// was forked inside it, and this is the child.
 pub(crate) type Failed = (Option<Owned<Conn>>, Error);
 
 impl Pool {
@@ -204,7 +205,8 @@ struct Chaperone {
 }
 
 impl Chaperone {
-    /// Fails where the pool was closed a moment ago: it has no engine any more, and nothing would end the hook.
+    /// Fails where the pool was closed a moment ago: it has no engine any more, and nothing would
+    /// end the hook.
     fn begin(pool: &Arc<Pool>, conn: &Owned<Conn>, budget: &Budget) -> Result<Self> {
         let run = Arc::new(HookRun {
             pool: pool.clone(),

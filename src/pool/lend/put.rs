@@ -49,7 +49,7 @@ impl Pool {
             .map_err(|error| error.of(format_args!("put {named}")))
     }
 
-    /// The same under the peer's address.
+    /// Takes the descriptor under its peer's address, on success only.
     pub(crate) fn add(self: &Arc<Self>, fd: RawFd) -> Result<()> {
         self.put_at(fd, |candidate| destination_of(fd, candidate))
             .map_err(|error| error.of("add"))

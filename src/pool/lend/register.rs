@@ -17,7 +17,8 @@ use crate::values::endpoint::Endpoint;
 use crate::values::error::Error;
 
 impl Pool {
-    /// Puts a socket into its slot, and under watch if it may become idle one day. Gives the socket back on failure.
+    /// Puts a socket into its slot, and under watch if it may become idle one day. Gives the socket
+    /// back on failure.
     pub(crate) fn register(
         self: &Arc<Self>,
         fd: OwnedFd,
@@ -46,8 +47,8 @@ impl Pool {
         Ok(conn)
     }
 
-    /// Sees to it that the engine watches a connection that may become idle. Where that is impossible it is peeked at in
-    /// every mode, and tried again at the next give-back.
+    /// Sees to it that the engine watches a connection that may become idle. Where that is
+    /// impossible it is peeked at in every mode, and tried again at the next give-back.
     pub(crate) fn watch(self: &Arc<Self>, conn: &Owned<Conn>) {
         if conn.has(conn::WATCHED) || self.options.limits.max_idle_per_address == 0 {
             return;
@@ -70,7 +71,8 @@ impl Pool {
         }
     }
 
-    /// When a connection that is opened now has to go: a uniform draw from the last `jitter` percent of its lifetime.
+    /// When a connection that is opened now has to go: a uniform draw from the last `jitter`
+    /// percent of its lifetime.
     pub(crate) fn draw_lifetime(&self) -> Time {
         let Some(longest) = self.options.keeping.max_lifetime else {
             return Time::NEVER;

@@ -1,4 +1,5 @@
-//! Connections that have been borrowed for too long: reported once, and once more if they come back after all.
+//! Connections that have been borrowed for too long: reported once, and once more if they come back
+//! after all.
 #![forbid(unsafe_code)]
 
 use std::time::Duration;
@@ -20,7 +21,8 @@ impl Pool {
         self.options.leak_threshold
     }
 
-    /// A borrower gets it. Loans are timed for events and leak reports only: a hit of other pools reads no clock for them.
+    /// A borrower gets it. Loans are timed for events and leak reports only: a hit of other pools
+    /// reads no clock for them.
     pub(crate) fn begin_loan(self: &Arc<Self>, conn: &Conn, label: Option<&Arc<str>>) {
         let threshold = self.leak_threshold();
         let is_timed = threshold.is_some() || self.is_observed();
@@ -41,7 +43,8 @@ impl Pool {
         }
     }
 
-    /// What has leaked since the last look, and when to look again. Under the state's lock, so that nothing comes back meanwhile.
+    /// What has leaked since the last look, and when to look again. Under the state's lock, so that
+    /// nothing comes back meanwhile.
     pub(crate) fn find_leaks(
         &self,
         state: &mut State<Owned<Conn>>,

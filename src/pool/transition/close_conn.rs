@@ -16,8 +16,8 @@ fn unwatch(conn: &Conn) {
     }
 }
 
-/// Really closes a connection that the pool no longer counts: the watch, the program's data, the descriptor. Called
-/// without any lock, because the program's destructor runs in here.
+/// Really closes a connection that the pool no longer counts: the watch, the program's data, the
+/// descriptor. Called without any lock, because the program's destructor runs in here.
 pub(crate) fn close(conn: Owned<Conn>, cause: CloseCause) {
     if !conn.is_inherited() {
         conn.pool().emit_closed(&conn, cause);
@@ -25,7 +25,8 @@ pub(crate) fn close(conn: Owned<Conn>, cause: CloseCause) {
     shut(conn, cause);
 }
 
-/// The same on a thread of the library: after the pool's end the program is told nothing.
+/// Really closes a connection on a thread of the library: after the pool's end no event is
+/// emitted.
 pub(crate) fn close_in_background(conn: Owned<Conn>, cause: CloseCause) {
     let pool = conn.pool().clone();
     if pool.is_observed() {
@@ -34,7 +35,7 @@ pub(crate) fn close_in_background(conn: Owned<Conn>, cause: CloseCause) {
     shut(conn, cause);
 }
 
-/// The same for one that never was the pool's.
+/// Really closes a connection that the pool never counted: no event is emitted.
 pub(crate) fn discard(conn: Owned<Conn>) {
     shut(conn, CloseCause::PoolClosed);
 }
@@ -61,7 +62,8 @@ fn shut(conn: Owned<Conn>, cause: CloseCause) {
     }
     let fd = take_fd(conn);
     if is_ours && fork::has_forked() {
-        // A copy in a child would keep the connection open. Asked as late as can be: another thread may be forking.
+        // A copy in a child would keep the connection open. Asked as late as can be: another thread
+        // may be forking.
         let _ = socket::shut_down(fd.as_fd());
     }
     if !is_ours {

@@ -56,7 +56,8 @@ impl Pool {
         }
     }
 
-    /// Closes the longest idle connection, to give its descriptor back to the system; false if none is idle.
+    /// Closes the longest idle connection, to give its descriptor back to the system; false if none
+    /// is idle.
     pub(crate) fn close_longest_idle(&self) -> bool {
         self.change(|state, now, effects| state.close_longest_idle(now, effects))
     }

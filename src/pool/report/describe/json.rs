@@ -5,7 +5,8 @@ use std::fmt::Write;
 
 use super::{limits_of, Report};
 
-/// A string with its quotes. RFC 8259, section 7: quotes, backslashes and control characters are escaped.
+/// A string with its quotes. RFC 8259, section 7: quotes, backslashes and control characters are
+/// escaped.
 fn quoted(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     out.push('"');

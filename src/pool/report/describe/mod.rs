@@ -40,7 +40,7 @@ struct Leak {
     lasts: Duration,
 }
 
-/// See the module.
+/// What a pool is at one moment.
 #[derive(Clone, Debug)]
 struct Report {
     name: Box<str>,

@@ -1,5 +1,5 @@
-//! OpenMetrics 1.0 (github.com/OpenObservability/OpenMetrics): numbers of the whole pool, under its name. Destinations are left
-//! out: a metric must not grow with what a program dials.
+//! OpenMetrics 1.0 (github.com/OpenObservability/OpenMetrics): numbers of the whole pool, under its
+//! name. Destinations are left out: a metric must not grow with what a program dials.
 #![forbid(unsafe_code)]
 
 use std::fmt::{Display, Write};

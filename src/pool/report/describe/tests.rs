@@ -73,9 +73,12 @@ fn text_is_a_table_of_single_lines() {
 pool a \"quoted\" back\\slash,\\nsecond line \\u{7} ü: idle 1 borrowed 2 dialing 3 waiting 4
 limits: max_idle_per_address 8 max_conns 10 max_waiters 3
 
-network  address       tag                                               idle  borrowed  dialing  waiting
-tcp      127.0.0.1:80                                                       1         2        0        4
-tcp      [::1]:65535   a \"quoted\" back\\slash,\\nsecond line \\u{7} ü     0         0        3        0
+network  address       tag                                               idle \x20\
+    borrowed  dialing  waiting
+tcp      127.0.0.1:80                                                       1        \x20\
+    2        0        4
+tcp      [::1]:65535   a \"quoted\" back\\slash,\\nsecond line \\u{7} ü     0        \x20\
+    0        3        0
 
 borrowed for too long:
   fd 12 tcp 127.0.0.1:80 for 1234 ms by a \"quoted\" back\\slash,\\nsecond line \\u{7} ü
