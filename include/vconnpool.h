@@ -758,16 +758,6 @@ typedef int32_t vcp_status;
 typedef int32_t vcp_phase;
 
 /**
- * What happened.
- */
-typedef int32_t vcp_event_kind;
-
-/**
- * Why a connection was closed.
- */
-typedef int32_t vcp_close_reason;
-
-/**
  * How a connection is looked at before it is handed out again.
  */
 typedef int32_t vcp_liveness;
@@ -776,6 +766,16 @@ typedef int32_t vcp_liveness;
  * Which idle connection is handed out first.
  */
 typedef int32_t vcp_reuse_order;
+
+/**
+ * What happened.
+ */
+typedef int32_t vcp_event_kind;
+
+/**
+ * Why a connection was closed.
+ */
+typedef int32_t vcp_close_reason;
 
 /**
  * The form of a report.
@@ -932,6 +932,35 @@ typedef uint32_t vcp_dial_flag;
 #define VCP_PHASE_WRITING 6
 
 /**
+ * One recv(MSG_PEEK | MSG_DONTWAIT): end of stream, an error or unread bytes close it, and the
+ * next one is tried.
+ */
+#define VCP_LIVENESS_STRICT 0
+
+/**
+ * As VCP_LIVENESS_STRICT, but unread bytes are fine (TLS session tickets).
+ */
+#define VCP_LIVENESS_ALLOW_DATA 1
+
+/**
+ * No system call: the background watch alone decides; a hang-up is seen within 20 ms on an idle
+ * machine.
+ */
+#define VCP_LIVENESS_WATCH 2
+
+/**
+ * The one given back last: the others can grow old and go. A thread takes first the one that it
+ * gave back last itself under the same spelling of network, address and tag, if that is still
+ * there: two threads that go on using their own disturb each other as little as can be.
+ */
+#define VCP_REUSE_LIFO 0
+
+/**
+ * The one idle for longest: all of them stay in use.
+ */
+#define VCP_REUSE_FIFO 1
+
+/**
  * A fresh dial began.
  */
 #define VCP_EVENT_DIAL_START 0
@@ -1045,35 +1074,6 @@ typedef uint32_t vcp_dial_flag;
  * verify_release found another file under its number.
  */
 #define VCP_CLOSE_FOREIGN_FD 12
-
-/**
- * One recv(MSG_PEEK | MSG_DONTWAIT): end of stream, an error or unread bytes close it, and the
- * next one is tried.
- */
-#define VCP_LIVENESS_STRICT 0
-
-/**
- * As VCP_LIVENESS_STRICT, but unread bytes are fine (TLS session tickets).
- */
-#define VCP_LIVENESS_ALLOW_DATA 1
-
-/**
- * No system call: the background watch alone decides; a hang-up is seen within 20 ms on an idle
- * machine.
- */
-#define VCP_LIVENESS_WATCH 2
-
-/**
- * The one given back last: the others can grow old and go. A thread takes first the one that it
- * gave back last itself under the same spelling of network, address and tag, if that is still
- * there: two threads that go on using their own disturb each other as little as can be.
- */
-#define VCP_REUSE_LIFO 0
-
-/**
- * The one idle for longest: all of them stay in use.
- */
-#define VCP_REUSE_FIFO 1
 
 /**
  * For a person.

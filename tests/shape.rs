@@ -60,8 +60,7 @@ const DIAL_ROOMS: &[&str] = &[
     "mod",
 ];
 const FFI_ROOMS: &[&str] = &[
-    "status",
-    "error",
+    "basics",
     "handles",
     "fork",
     "guard",
@@ -74,7 +73,6 @@ const FFI_ROOMS: &[&str] = &[
     "dial",
     "pool",
     "queue",
-    "version",
     "mod",
 ];
 /// A connection lives in its pool and names it; nothing else looks up.

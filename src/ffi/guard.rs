@@ -3,9 +3,9 @@
 
 use std::panic::{catch_unwind, AssertUnwindSafe};
 
-use crate::ffi::error::remember;
+use crate::ffi::basics::error::remember;
+use crate::ffi::basics::status::vcp_status;
 use crate::ffi::fork;
-use crate::ffi::status::vcp_status;
 use crate::sys;
 use crate::sys::thread::CancellationDeferred;
 use crate::values::error::{Error, Result, Status};

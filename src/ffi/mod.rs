@@ -11,13 +11,7 @@
 
 // The order of the header; blank lines keep rustfmt from sorting it.
 
-pub mod status;
-
-pub mod error;
-
-pub mod version;
-
-pub mod times;
+pub mod basics;
 
 pub mod handles;
 

@@ -3,7 +3,7 @@
 use std::ffi::{c_int, c_void};
 
 use super::arguments::sized_struct::{self, SizedStruct};
-use super::error::remember;
+use super::basics::error::remember;
 use super::guard::guard;
 use super::handles::{no_such_queue, queue_of, vcp_conn, vcp_queue};
 use crate::handle::Kept;

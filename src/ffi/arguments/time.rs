@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::ffi::times::{VCP_FOREVER, VCP_POOL_DEFAULT};
+use crate::ffi::basics::times::{VCP_FOREVER, VCP_POOL_DEFAULT};
 use crate::values::clock::Deadline;
 use crate::values::error::{Error, Result};
 

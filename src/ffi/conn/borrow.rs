@@ -2,9 +2,9 @@
 
 use std::ffi::c_int;
 
+use crate::ffi::basics::enums;
 use crate::ffi::guard::guard;
 use crate::ffi::handles::{conn_error, conn_of, vcp_conn};
-use crate::ffi::pool::enums;
 use crate::handle::Kept;
 use crate::pool::conn::{self as flags, io, Conn};
 use crate::pool::entry::fast_hit;

@@ -5,9 +5,9 @@ use std::mem::offset_of;
 
 use crate::ffi::arguments::sized_struct::{self, SizedStruct};
 use crate::ffi::arguments::time::timeout_or_pools;
+use crate::ffi::basics::times::VCP_POOL_DEFAULT;
 use crate::ffi::guard::guard;
 use crate::ffi::handles::vcp_cancel;
-use crate::ffi::times::VCP_POOL_DEFAULT;
 use crate::values::error::{Error, Result};
 
 /// A bit of vcp_dial_options.flags.

@@ -1,7 +1,5 @@
 //! `vcp_pool_*`, in the order of the header; blank lines keep rustfmt from sorting it.
 
-pub mod enums;
-
 pub mod options;
 
 mod validate;

@@ -3,8 +3,8 @@
 use std::ffi::{c_char, c_int, c_void};
 use std::mem::offset_of;
 
-use super::enums::{VCP_LIVENESS_STRICT, VCP_REUSE_LIFO};
 use crate::ffi::arguments::sized_struct::{self, SizedStruct};
+use crate::ffi::basics::enums::{VCP_LIVENESS_STRICT, VCP_REUSE_LIFO};
 use crate::ffi::callback_types::{
     vcp_conn_hook_fn, vcp_control_fn, vcp_dial_fn, vcp_event_fn, vcp_free_fn, vcp_resolve_fn,
     vcp_rewrite_fn, vcp_session_fn,

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::enums::{liveness, reuse_order};
 use super::options::{vcp_pool_options, DEFAULTS};
 use crate::ffi::arguments::time::{timeout, timeout_or_off};
 use crate::ffi::arguments::{sized_struct, text};
+use crate::ffi::basics::enums::{liveness, reuse_order};
 use crate::ffi::callback_adapter::{self, FreeUser, UserCallbacks};
 use crate::pool::callbacks::Callbacks;
 use crate::sys::names;

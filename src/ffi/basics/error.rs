@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::ffi::{c_char, c_int};
 
-use crate::ffi::status::vcp_status;
+use crate::ffi::basics::status::vcp_status;
 use crate::values::error::{one_line, Error, Phase};
 
 /// The message stays in one buffer that only grows, so that a pointer to the last but one message,
