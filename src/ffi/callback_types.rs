@@ -4,9 +4,20 @@ use std::ffi::{c_char, c_int, c_void};
 
 use super::handles::{vcp_conn, vcp_resolved};
 
-/// Where to dial instead (Go: Host). Writes the address into out, terminated; returns 0, or refuses
-/// with another number. Called for fresh dials only; the destination keeps its own name. Runs on
-/// the dialing thread, or a helper thread of the library (asynchronous dials).
+/// ---- CALLBACKS ----
+///
+/// A pool calls these functions of the program, each with the user pointer of its options. The
+/// table CALLBACKS AND THREADS above tells on which thread each runs. No lock is held meanwhile.
+/// They must return: they must not throw, longjmp or end their thread.
+///
+/// A callback refuses by what it returns; it may say why with vcp_set_callback_error. The dial then
+/// fails with VCP_ERR_CALLBACK, the number and the text.
+///
+/// ----
+///
+/// rewrite: says where to dial instead (Go: Host). It writes the address into out, terminated, and
+/// returns 0; another number refuses. It is called for new connections only. The destination keeps
+/// the name that the program dialed. What it writes is an address of the same network.
 pub type vcp_rewrite_fn = Option<
     unsafe extern "C" fn(
         user: *mut c_void,
@@ -17,11 +28,10 @@ pub type vcp_rewrite_fn = Option<
     ) -> c_int,
 >;
 
-/// Replaces getaddrinfo (Go: Resolver): adds each address with vcp_resolved_add; within a family
-/// their order is kept. timeout_ms is what is left, -1 without a deadline. Returns 0, or refuses
-/// with another number. Runs on a thread of the library when a deadline or a token could end the
-/// dial earlier (the callback itself goes on, and must return some day), else on the dialing
-/// thread.
+/// resolve: replaces getaddrinfo(3) (Go: Resolver). It adds each address of the host with
+/// vcp_resolved_add and returns 0; another number refuses. Within a family the order is kept.
+/// timeout_ms is what is left for the dial, VCP_FOREVER without a deadline. If the dial ends
+/// earlier, the callback goes on, and what it adds is dropped.
 pub type vcp_resolve_fn = Option<
     unsafe extern "C" fn(
         user: *mut c_void,
@@ -32,12 +42,11 @@ pub type vcp_resolve_fn = Option<
     ) -> c_int,
 >;
 
-/// Replaces resolving and connecting (Go: Dialer): returns a connected descriptor, which the pool
-/// then owns, or a negative number to refuse (0 is a descriptor). timeout_ms is what is left, -1
-/// without a deadline. What is no connected socket is closed all the same, and the dial fails with
-/// VCP_ERR_CALLBACK; a descriptor that a pool of this process has already is left alone. Runs on
-/// the dialing thread, or a helper thread of the library (asynchronous dials), and nothing ends it
-/// earlier: keep to timeout_ms.
+/// dial: replaces resolving and connecting (Go: Dialer). It returns a connected descriptor, which
+/// becomes the pool's; 0 is one. A negative number refuses. timeout_ms is what is left for the
+/// dial, VCP_FOREVER without a deadline: the callback must keep to it, because nothing ends it
+/// earlier. A descriptor that is no connected socket is closed, and one that a pool of this process
+/// has already is left alone; both fail the dial with VCP_ERR_CALLBACK.
 pub type vcp_dial_fn = Option<
     unsafe extern "C" fn(
         user: *mut c_void,
@@ -47,9 +56,9 @@ pub type vcp_dial_fn = Option<
     ) -> c_int,
 >;
 
-/// Called after socket(2), before bind(2) and connect(2) (Go: net.Dialer.Control), with the network
-/// as tcp4 or tcp6. Returns 0, or refuses with another number. Runs on the dialing thread, or a
-/// helper thread of the library (asynchronous dials).
+/// control: sets options of a new socket (Go: net.Dialer.Control). It is called after socket(2),
+/// before bind(2) and connect(2), once for each address that is tried. network is exact: tcp4 or
+/// tcp6, not tcp. It returns 0; another number refuses.
 pub type vcp_control_fn = Option<
     unsafe extern "C" fn(
         user: *mut c_void,
@@ -59,80 +68,92 @@ pub type vcp_control_fn = Option<
     ) -> c_int,
 >;
 
-/// on_open, on_reuse, on_release: 0 keeps the connection, anything else closes it. conn is the
-/// handle that the borrower of this time gets; inside the hook everything may be done with it but
-/// closing and detaching it (VCP_ERR_INVALID_ARGUMENT). fd is in the mode that the borrower asked
-/// for.
+/// on_open, on_reuse, on_release: looks at a connection. 0 keeps it; another number closes it. conn
+/// is the handle that its borrower has or will have. The hook may use it as the borrower may, but
+/// must not close or detach it (VCP_ERR_INVALID_ARGUMENT). fd is in the mode that the borrower
+/// asked for.
 ///
-/// on_open: after a fresh connect (a TLS handshake, a login). Refused, the dial fails with
-/// VCP_ERR_CALLBACK and the connection never was the pool's. A dial whose caller was answered by a
-/// connection given back meanwhile goes on: its on_open runs when its own connect is done, perhaps
-/// long after the caller has gone. on_reuse: before one from the pool is handed out. Refused, it is
-/// closed (VCP_CLOSE_HOOK) and the next idle one or a fresh dial takes its place; so it is when a
-/// read or write of the hook's has failed. Both run on the dialing thread, or on a helper thread of
-/// the library (asynchronous dials, background dials), and in the dial's own time: vcp_conn_read,
-/// write and wait have its deadline and token, and when the deadline passes, the token fires or the
-/// pool closes, the socket is shut down and the dial ends with VCP_ERR_TIMEOUT (VCP_PHASE_OPENING),
-/// VCP_ERR_CANCELED or VCP_ERR_POOL_CLOSED as soon as the hook returns. A deadline or token that
-/// the hook sets itself ends with it, and does not prolong the dial's: from then on vcp_conn_*
-/// calls answer VCP_ERR_TIMEOUT, CANCELED or POOL_CLOSED, never 0; who reads the descriptor itself
-/// sees end of stream. A write of the program's own to fd (SSL_connect makes some) may raise
-/// SIGPIPE when the peer has gone or the socket has been shut down; vcp_conn_write never does.
+/// on_open runs after a new connection is made: a TLS handshake, a login. If it refuses, the
+/// connection is closed and the dial fails with VCP_ERR_CALLBACK. It may run when nobody waits for
+/// it any more: a dial may be answered by a connection that another borrower gives back, and its
+/// own connect then goes on in the background, with on_open, for the next dial.
 ///
-/// on_release: before one that is fit is kept or handed on, on its borrower's own thread, inside
-/// vcp_conn_close; without deadline. Refused, it is closed (VCP_CLOSE_HOOK). It is not called for
-/// one that is closed anyhow: discarded, failed, evicted, too old, used up, or of a closed pool.
-/// Whether there is room for it shows only afterwards.
+/// on_reuse runs before an idle connection is handed out. If it refuses, or a read or write of it
+/// fails, that connection is closed (VCP_CLOSE_HOOK), and the dial takes the next idle one or a new
+/// one.
+///
+/// on_open and on_reuse spend the dial's time: vcp_conn_read, write and wait have its deadline and
+/// its token there. A deadline or token that the hook sets ends with the hook, and gives the dial
+/// no more time. When the deadline passes, the token fires or the pool is closed, the library shuts
+/// the socket down. From then on vcp_conn_* calls answer VCP_ERR_TIMEOUT, VCP_ERR_CANCELED or
+/// VCP_ERR_POOL_CLOSED, never 0; a read(2) on fd sees end of stream. The dial ends with that error
+/// when the hook returns.
+///
+/// on_release runs inside vcp_conn_close, before a fit connection is kept or handed on. It has
+/// hook_timeout_ms: vcp_conn_read, write and wait have that deadline there; when it passes, the
+/// library shuts the socket down, and the connection is closed (VCP_CLOSE_HOOK) when the hook
+/// returns. It is not called for a connection that is closed anyhow: discarded, failed, evicted,
+/// too old, used up, or of a closed pool. After it there may still be no room for the connection.
+///
+/// A hook that writes to fd by itself (SSL_connect does) may raise SIGPIPE when the peer has gone.
+/// vcp_conn_write never does.
 pub type vcp_conn_hook_fn =
     Option<unsafe extern "C" fn(user: *mut c_void, conn: *mut vcp_conn, fd: c_int) -> c_int>;
 
-/// Told what has just happened in the pool, on the thread that caused it (what the library does in
-/// the background: on a thread of its own that may block), with no lock held: it may call the
-/// library. A CLOSED descriptor is still open during the call. That an asynchronous dial was ended
-/// by its deadline, its token or its pool's close may be told a moment after its completion.
+/// on_event: hears what has just happened in the pool. It may call the library. It cannot refuse.
+/// The descriptor of a VCP_EVENT_CLOSED that is the pool's is still open during the call. That an
+/// asynchronous dial was ended by its deadline, its token or its pool's close may be told a moment
+/// after its completion.
 pub type vcp_event_fn = Option<unsafe extern "C" fn(user: *mut c_void, event: *const vcp_event)>;
 
-/// Frees what the program gave the library; never called with NULL.
+/// free_data, free_user: frees what the program gave the library. It is never called with NULL.
 pub type vcp_free_fn = Option<unsafe extern "C" fn(data: *mut c_void)>;
 
-/// What a session is opened for.
+/// ---- SESSIONS OF DRIVERS THAT DIAL BY THEMSELVES ----
+///
+/// A driver such as libpq opens its own socket and keeps it; the pool holds its session as a
+/// connection. This version of the library has the types only: open_session must be NULL.
+///
+/// ----
+///
+/// What open_session is asked for. Its texts are never NULL, and valid during the call.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct vcp_session_request {
-    /// sizeof this struct in the library's version.
+    /// sizeof(vcp_session_request) in the library that is loaded.
     pub size: usize,
-    /// The destination's network.
+    /// The network of the destination.
     pub network: *const c_char,
-    /// Where to dial: the destination's address, or what rewrite made of it.
+    /// Where to dial: the address of the destination, or what rewrite made of it.
     pub address: *const c_char,
-    /// The destination's reuse tag, or "".
+    /// The reuse tag of the destination, or "".
     pub reuse_tag: *const c_char,
-    /// The borrower's label, or "".
+    /// The label of the borrower, or "".
     pub label: *const c_char,
-    /// What is left of the dial's time, VCP_FOREVER without a deadline.
+    /// What is left of the dial's time; VCP_FOREVER without a deadline.
     pub timeout_ms: i64,
 }
 
-/// The socket of a session at this moment, or -1.
+/// fd: returns the socket that a session has at this moment, or -1.
 pub type vcp_session_fd_fn = Option<unsafe extern "C" fn(data: *mut c_void) -> c_int>;
 
-/// A session of a driver that dials by itself.
+/// A session of a driver. The default of each field stands in brackets.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct vcp_session {
     /// sizeof(vcp_session).
     pub size: usize,
-    /// The session, not NULL: vcp_conn_data gives it to each borrower.
+    /// The session, which is not NULL. vcp_conn_data gives it to each borrower.
     pub data: *mut c_void,
     /// [NULL] Ends the session.
     pub free_data: vcp_free_fn,
-    /// [NULL] Its socket; NULL: it has none, or does not tell.
+    /// [NULL] Tells the socket of the session. NULL: it has none, or does not tell.
     pub fd: vcp_session_fd_fn,
-    /// [-1: the pool's] A vcp_liveness.
+    /// [-1: the pool's] How the session is checked before it is handed out: a vcp_liveness.
     pub liveness: i32,
 }
 
-/// Opens a session: fills it and returns 0, or refuses with another number.
+/// open_session: opens a session. It fills *session and returns 0; another number refuses.
 pub type vcp_session_fn = Option<
     unsafe extern "C" fn(
         user: *mut c_void,
@@ -141,90 +162,103 @@ pub type vcp_session_fn = Option<
     ) -> c_int,
 >;
 
-/// What happened.
+/// What an event tells: one of the VCP_EVENT_* numbers.
 pub type vcp_event_kind = i32;
 
-/// A fresh dial began.
-pub const VCP_EVENT_DIAL_START: vcp_event_kind = 0;
-/// A fresh dial succeeded.
-pub const VCP_EVENT_DIAL_DONE: vcp_event_kind = 1;
-/// A fresh dial failed.
-pub const VCP_EVENT_DIAL_FAILED: vcp_event_kind = 2;
-/// An idle connection was handed out.
-pub const VCP_EVENT_REUSED: vcp_event_kind = 3;
+/// ---- EVENTS ----
+///
+/// vcp_event.kind is one of these numbers, a vcp_event_kind.
+///
+/// ----
+///
+/// A dial of a new connection began.
+pub const VCP_EVENT_DIAL_START: i32 = 0;
+/// A dial of a new connection succeeded.
+pub const VCP_EVENT_DIAL_DONE: i32 = 1;
+/// A dial of a new connection failed.
+pub const VCP_EVENT_DIAL_FAILED: i32 = 2;
+/// A connection of the pool was handed out.
+pub const VCP_EVENT_REUSED: i32 = 3;
 /// A connection was given back, and kept or handed on.
-pub const VCP_EVENT_RELEASED: vcp_event_kind = 4;
-/// A connection was closed, for the reason told.
-pub const VCP_EVENT_CLOSED: vcp_event_kind = 5;
-/// A dial began to wait at a limit.
-pub const VCP_EVENT_WAIT_START: vcp_event_kind = 6;
-/// A dial ended its wait.
-pub const VCP_EVENT_WAIT_DONE: vcp_event_kind = 7;
-/// A connection has been borrowed for longer than leak_threshold_ms.
-pub const VCP_EVENT_LEAKED: vcp_event_kind = 8;
-/// A connection that was reported as leaked came back after all.
-pub const VCP_EVENT_LEAK_RETURNED: vcp_event_kind = 9;
+pub const VCP_EVENT_RELEASED: i32 = 4;
+/// A connection was closed; vcp_event.reason tells why.
+pub const VCP_EVENT_CLOSED: i32 = 5;
+/// A dial began to wait at a limit, or for its turn to dial.
+pub const VCP_EVENT_WAIT_START: i32 = 6;
+/// A dial ended its wait, with or without a connection.
+pub const VCP_EVENT_WAIT_DONE: i32 = 7;
+/// A connection has been borrowed for longer than leak_threshold_ms. It is told once.
+pub const VCP_EVENT_LEAKED: i32 = 8;
+/// A connection that was told as leaked has been given back after all.
+pub const VCP_EVENT_LEAK_RETURNED: i32 = 9;
 
-/// Why a connection was closed.
+/// Why a connection was closed: one of the VCP_CLOSE_* numbers.
 pub type vcp_close_reason = i32;
 
-/// Not closed.
-pub const VCP_CLOSE_NONE: vcp_close_reason = 0;
-/// The borrower discarded it.
-pub const VCP_CLOSE_DISCARDED: vcp_close_reason = 1;
-/// Idle for idle_timeout_ms.
-pub const VCP_CLOSE_IDLE_TIMEOUT: vcp_close_reason = 2;
-/// Its lifetime ended.
-pub const VCP_CLOSE_LIFETIME: vcp_close_reason = 3;
-/// Borrowed max_uses times.
-pub const VCP_CLOSE_MAX_USES: vcp_close_reason = 4;
-/// No room to keep it.
-pub const VCP_CLOSE_IDLE_FULL: vcp_close_reason = 5;
-/// evict, close_idle, or room made for another destination.
-pub const VCP_CLOSE_EVICTED: vcp_close_reason = 6;
-/// The peer closed it.
-pub const VCP_CLOSE_PEER_CLOSED: vcp_close_reason = 7;
-/// Bytes arrived while it was idle.
-pub const VCP_CLOSE_DIRTY: vcp_close_reason = 8;
-/// A read or write failed.
-pub const VCP_CLOSE_FAILED: vcp_close_reason = 9;
+/// ---- WHY A CONNECTION WAS CLOSED ----
+///
+/// vcp_event.reason is one of these numbers, a vcp_close_reason, in a VCP_EVENT_CLOSED.
+///
+/// ----
+///
+/// The event is no VCP_EVENT_CLOSED.
+pub const VCP_CLOSE_NONE: i32 = 0;
+/// Its borrower discarded it, or the pool was aborted.
+pub const VCP_CLOSE_DISCARDED: i32 = 1;
+/// It was idle for idle_timeout_ms.
+pub const VCP_CLOSE_IDLE_TIMEOUT: i32 = 2;
+/// Its lifetime, drawn from max_lifetime_ms, ended.
+pub const VCP_CLOSE_LIFETIME: i32 = 3;
+/// It was borrowed max_uses times.
+pub const VCP_CLOSE_MAX_USES: i32 = 4;
+/// There was no room to keep it.
+pub const VCP_CLOSE_IDLE_FULL: i32 = 5;
+/// vcp_pool_evict or vcp_pool_close_idle closed it, or it made room for another connection.
+pub const VCP_CLOSE_EVICTED: i32 = 6;
+/// Its peer closed it.
+pub const VCP_CLOSE_PEER_CLOSED: i32 = 7;
+/// Bytes arrived that nobody had asked for (VCP_LIVENESS_STRICT).
+pub const VCP_CLOSE_DIRTY: i32 = 8;
+/// A read, write or wait on it failed or met end of stream.
+pub const VCP_CLOSE_FAILED: i32 = 9;
 /// A hook refused it.
-pub const VCP_CLOSE_HOOK: vcp_close_reason = 10;
+pub const VCP_CLOSE_HOOK: i32 = 10;
 /// The pool was closed or drained.
-pub const VCP_CLOSE_POOL_CLOSED: vcp_close_reason = 11;
-/// verify_release found another file under its number.
-pub const VCP_CLOSE_FOREIGN_FD: vcp_close_reason = 12;
+pub const VCP_CLOSE_POOL_CLOSED: i32 = 11;
+/// Its number names another file now: the borrower, or a library that it was lent to, has closed
+/// the descriptor. The pool left that number alone.
+pub const VCP_CLOSE_FOREIGN_FD: i32 = 12;
 
-/// What on_event is told. Pointers are never NULL and valid during the call; fd is -1 where there
-/// is none.
+/// What on_event is told. Its texts are never NULL, and valid during the call. Later versions of
+/// the library add fields at the end.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct vcp_event {
-    /// sizeof this struct in the library's version.
+    /// sizeof(vcp_event) in the library that is loaded.
     pub size: usize,
-    /// A vcp_event_kind.
+    /// What happened: a vcp_event_kind.
     pub kind: i32,
-    /// A vcp_close_reason, for VCP_EVENT_CLOSED.
+    /// Why the connection was closed: a vcp_close_reason, for VCP_EVENT_CLOSED.
     pub reason: i32,
-    /// The vcp_status of what failed, else VCP_OK.
+    /// The vcp_status of what failed; VCP_OK if nothing did.
     pub status: c_int,
-    /// The destination's network.
+    /// The network of the destination.
     pub network: *const c_char,
-    /// The destination's address.
+    /// The address of the destination.
     pub address: *const c_char,
-    /// The borrower's label (vcp_dial_options), or "".
+    /// The label of the borrower (vcp_dial_options), or "".
     pub label: *const c_char,
-    /// The connection's descriptor, or -1.
+    /// The descriptor of the connection; -1 if there is none.
     pub fd: c_int,
-    /// In microseconds: how long the dial (DIAL_DONE, DIAL_FAILED) or the wait (WAIT_DONE) took, or
-    /// how long the connection has been borrowed (RELEASED, LEAKED, LEAK_RETURNED, and CLOSED at
-    /// the end of a borrow); else 0.
+    /// A time in microseconds. For DIAL_DONE and DIAL_FAILED: how long the dial took. For
+    /// WAIT_DONE: how long the wait took. For RELEASED, LEAKED, LEAK_RETURNED, and a CLOSED that
+    /// ends a borrow: how long the connection has been borrowed. Else 0.
     pub duration_us: i64,
-    /// The destination's reuse tag, or "".
+    /// The reuse tag of the destination, or "".
     pub reuse_tag: *const c_char,
-    /// The peer's address, or "".
+    /// The address of the peer, or "".
     pub remote_address: *const c_char,
-    /// The failure's text, as vcp_last_error() has it; for LEAKED the pool's name and the time; or
-    /// "".
+    /// The text of a failure, as vcp_last_error() has it. For LEAKED: the pool's name and the time.
+    /// Else "".
     pub message: *const c_char,
 }

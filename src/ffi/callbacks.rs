@@ -12,8 +12,15 @@ use crate::sys::fork;
 use crate::values::error::{Error, Status};
 use crate::values::host_port;
 
-/// Called inside a resolve callback, once per address: one literal IP each (fe80::1%eth0 too). A
-/// handle whose callback has returned is VCP_ERR_INVALID_HANDLE.
+/// ---- INSIDE CALLBACKS ----
+///
+/// ----
+///
+/// Called inside a resolve callback: adds one address, a literal IP such as "10.0.0.1" or
+/// "fe80::1%eth0".
+///
+/// Errors: VCP_ERR_INVALID_ARGUMENT if ip is NULL; VCP_ERR_INVALID_ADDRESS if it is no literal IP;
+/// VCP_ERR_INVALID_HANDLE if the callback has returned.
 #[no_mangle]
 pub unsafe extern "C" fn vcp_resolved_add(out: *mut vcp_resolved, ip: *const c_char) -> c_int {
     guard(|| {
@@ -32,9 +39,11 @@ pub unsafe extern "C" fn vcp_resolved_add(out: *mut vcp_resolved, ip: *const c_c
     })
 }
 
-/// Called inside a callback that refuses: the text joins the message of the dial that fails by it,
-/// asynchronous ones included. Elsewhere (in on_event too, which cannot refuse), or with NULL:
-/// VCP_ERR_INVALID_ARGUMENT.
+/// Called inside a callback that refuses: the text, of at most 1,024 bytes, joins the message of
+/// the dial that fails by it, asynchronous dials included.
+///
+/// Errors: VCP_ERR_INVALID_ARGUMENT if text is NULL, too long or no UTF-8, and outside of a
+/// callback that may refuse; on_event cannot.
 #[no_mangle]
 pub unsafe extern "C" fn vcp_set_callback_error(text: *const c_char) -> c_int {
     guard(|| {

@@ -10,7 +10,17 @@ use crate::sync::Arc;
 use crate::sys::keep_errno;
 use crate::values::error::{Error, Status};
 
-/// Makes a token. It may serve any number of dials and connections at once.
+/// ---- CANCELING ----
+///
+/// A token ends what carries it: dials (vcp_dial_options.cancel), and the reads, writes and waits
+/// of a borrow (vcp_conn_set_cancel). One token may serve any number of them.
+///
+/// ----
+///
+/// Makes a token and writes its handle to *cancel.
+///
+/// Errors: VCP_ERR_INVALID_ARGUMENT if cancel is NULL; VCP_ERR_SYSTEM if there is no room for
+/// another.
 #[no_mangle]
 pub unsafe extern "C" fn vcp_cancel_new(cancel: *mut *mut vcp_cancel) -> c_int {
     guard(|| {
@@ -26,10 +36,11 @@ pub unsafe extern "C" fn vcp_cancel_new(cancel: *mut *mut vcp_cancel) -> c_int {
     })
 }
 
-/// Fires the token, for ever: all that carry it end with VCP_ERR_CANCELED, now and later. From any
-/// thread and, as the only function of this library, from a signal handler: it takes no lock and no
-/// memory, keeps errno, and a failure (VCP_ERR_INVALID_HANDLE) does not become this thread's last
-/// error.
+/// Fires the token, for ever: all that carry it end with VCP_ERR_CANCELED, now and later. Any
+/// thread may call it, and so may a signal handler: it takes no lock and no memory, and keeps
+/// errno.
+///
+/// Errors: VCP_ERR_INVALID_HANDLE, for NULL too. It does not become this thread's last error.
 #[no_mangle]
 pub extern "C" fn vcp_cancel_fire(cancel: *mut vcp_cancel) -> c_int {
     keep_errno(|| {
@@ -44,8 +55,10 @@ pub extern "C" fn vcp_cancel_fire(cancel: *mut vcp_cancel) -> c_int {
     })
 }
 
-/// Frees a token, without firing it; safe right after firing it. What carries it keeps what it
-/// needs. NULL is VCP_OK.
+/// Frees a token, without firing it. NULL is VCP_OK. It may follow right after vcp_cancel_fire:
+/// what carries the token keeps what it needs.
+///
+/// Errors: VCP_ERR_INVALID_HANDLE.
 #[no_mangle]
 pub extern "C" fn vcp_cancel_free(cancel: *mut vcp_cancel) -> c_int {
     guard(|| {

@@ -11,28 +11,37 @@ use crate::sync::Arc;
 use crate::sys::wake::CancelToken;
 use crate::values::error::{Error, Result, Status};
 
-/// A pool. Closed with vcp_pool_close; a pool that is never closed lives as long as the process.
+/// A pool. It ends with vcp_pool_close; one that is never closed lives as long as the process.
 pub struct vcp_pool {
     _private: [u8; 0],
 }
 
-/// A borrowed connection. Ends with vcp_conn_close or vcp_conn_detach.
+/// A borrowed connection. It ends with vcp_conn_close or vcp_conn_detach.
 pub struct vcp_conn {
     _private: [u8; 0],
 }
 
-/// A cancel token: ends every dial, read, write and wait that carries it.
+/// ---- HANDLES ----
+///
+/// Each is a number in a pointer's clothes: a slot and a generation. The library never dereferences
+/// it, so that a wrong one is an error and nothing worse.
+///
+/// ----
+///
+/// A cancel token: when it fires, it ends every dial, read, write and wait that carries it. It ends
+/// with vcp_cancel_free.
 pub struct vcp_cancel {
     _private: [u8; 0],
 }
 
-/// Where the answers of asynchronous dials arrive. Any number of dials, of any number of pools, may
-/// answer to one queue, and any thread may fetch from it. Freed with vcp_queue_free.
+/// Where the answers of asynchronous dials arrive. Many dials, of many pools, may answer to one
+/// queue, and any thread may fetch from it. It ends with vcp_queue_free.
 pub struct vcp_queue {
     _private: [u8; 0],
 }
 
-/// A resolve callback's answer in the making; valid until the callback returns.
+/// Where a resolve callback puts the addresses that it finds. It is valid until that callback
+/// returns.
 pub struct vcp_resolved {
     _private: [u8; 0],
 }

@@ -11,17 +11,21 @@ use crate::pool::background::queue::{Queue, QueueHandle};
 use crate::pool::errors::system_error;
 use crate::values::error::Error;
 
+/// ---- ANSWERS OF ASYNCHRONOUS DIALS ----
+///
+/// ----
+///
 /// One answer of an asynchronous dial.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct vcp_completion {
     /// The size that the caller gave.
     pub size: usize,
-    /// What was passed to vcp_dial_async.
+    /// The token that vcp_dial_async was called with.
     pub token: *mut c_void,
-    /// The descriptor, or a vcp_status.
+    /// The descriptor, or the vcp_status of the failure.
     pub status: c_int,
-    /// The connection, or NULL. Ends with vcp_conn_close or vcp_conn_detach, as one from vcp_dial.
+    /// The connection, borrowed as by vcp_dial_with; NULL if the dial failed.
     pub conn: *mut vcp_conn,
 }
 
@@ -31,7 +35,15 @@ unsafe impl SizedStruct for vcp_completion {
     const LEAST_SIZE: usize = size_of::<vcp_completion>();
 }
 
-/// Makes a queue.
+/// ---- QUEUES ----
+///
+/// The answers of asynchronous dials arrive in a queue, whose descriptor an event loop can watch.
+///
+/// ----
+///
+/// Makes a queue and writes its handle to *queue.
+///
+/// Errors: VCP_ERR_INVALID_ARGUMENT if queue is NULL; VCP_ERR_SYSTEM if no descriptor is to be had.
 #[no_mangle]
 pub unsafe extern "C" fn vcp_queue_new(queue: *mut *mut vcp_queue) -> c_int {
     guard(|| {
@@ -49,10 +61,12 @@ pub unsafe extern "C" fn vcp_queue_new(queue: *mut *mut vcp_queue) -> c_int {
     })
 }
 
-/// A descriptor that is readable exactly while a completion waits, for epoll, libuv, io_uring or
-/// poll: never read, written or closed by the program, and valid until vcp_queue_free. With EPOLLET
-/// call vcp_queue_next until it returns 0: while one waits, another makes no new edge. A forked
-/// child asks again: it has an empty queue, with a descriptor of its own.
+/// Returns a descriptor that is readable exactly while a completion waits, for epoll, libuv,
+/// io_uring or poll. It is valid until vcp_queue_free. Never read, write or close it. With EPOLLET,
+/// call vcp_queue_next until it returns 0: while one completion waits, another makes no new edge. A
+/// forked child has an empty queue with a descriptor of its own, and must ask for it again.
+///
+/// Errors: VCP_ERR_INVALID_HANDLE; VCP_ERR_SYSTEM in a forked child, if no descriptor is to be had.
 #[no_mangle]
 pub extern "C" fn vcp_queue_fd(queue: *mut vcp_queue) -> c_int {
     guard(|| {
@@ -63,9 +77,12 @@ pub extern "C" fn vcp_queue_fd(queue: *mut vcp_queue) -> c_int {
     })
 }
 
-/// Fetches the oldest completion: 1 and *completion is filled, or 0 and nothing waits. size is
-/// sizeof *completion; one shorter than version 0.1's is VCP_ERR_INVALID_ARGUMENT, and the
-/// completion stays. That of a failed dial sets this thread's last error. Never blocks.
+/// Fetches the oldest completion. Returns 1 if it has filled *completion, and 0 if none waits; it
+/// never blocks. Pass sizeof *completion as size. The completion of a failed dial also sets this
+/// thread's last error.
+///
+/// Errors: VCP_ERR_INVALID_HANDLE; VCP_ERR_INVALID_ARGUMENT if completion is NULL or size is
+/// shorter than version 0.1's. The completion then stays in the queue.
 #[no_mangle]
 pub unsafe extern "C" fn vcp_queue_next(
     queue: *mut vcp_queue,
@@ -94,9 +111,11 @@ pub unsafe extern "C" fn vcp_queue_next(
     })
 }
 
-/// Frees a queue and closes its descriptor (take it out of your event loop before). Dials in flight
-/// for it are canceled, and nothing is told of them any more; connections of completions that were
-/// not fetched are given back. NULL is VCP_OK.
+/// Frees a queue and closes its descriptor; take that out of your event loop first. NULL is VCP_OK.
+/// Dials in flight for the queue are canceled, and nothing is told of them. The connections of
+/// completions that were not fetched are given back.
+///
+/// Errors: VCP_ERR_INVALID_HANDLE.
 #[no_mangle]
 pub extern "C" fn vcp_queue_free(queue: *mut vcp_queue) -> c_int {
     guard(|| {

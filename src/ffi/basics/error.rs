@@ -50,24 +50,25 @@ fn from_last<T>(missing: T, read: impl FnOnce(&LastError) -> T) -> T {
         .unwrap_or(missing)
 }
 
-/// This thread's last failure in full, on one line: what was asked for and why it failed, as "dial
-/// tcp db.local:5432: 10.0.0.5:5432: connection refused; [fd00::5]:5432: network is unreachable".
-/// Never NULL, "" before the first; valid until this thread's next failing call.
+/// START HERE. The message of this thread's last failed call, on one line: what was asked for, and
+/// why it failed, as "dial tcp db.local:5432: 10.0.0.5:5432: connection refused; [fd00::5]:5432:
+/// network is unreachable". "" before the first failure, never NULL. The text is valid until this
+/// thread's next failing call.
 #[no_mangle]
 pub extern "C" fn vcp_last_error() -> *const c_char {
     from_last(c"".as_ptr(), |last| last.message.as_ptr().cast())
 }
 
-/// The number behind this thread's last failure: an errno value; the EAI_* value for
-/// VCP_ERR_RESOLVE, the callback's own number for VCP_ERR_CALLBACK; 0 where there is none
-/// (VCP_ERR_TIMEOUT too).
+/// The number behind this thread's last failed call. It is the EAI_* value for VCP_ERR_RESOLVE, the
+/// callback's number for VCP_ERR_CALLBACK, else an errno; 0 where there is none, as for
+/// VCP_ERR_TIMEOUT.
 #[no_mangle]
 pub extern "C" fn vcp_last_errno() -> c_int {
     from_last(0, |last| last.number)
 }
 
-/// What this thread's last failure was doing when its deadline passed: a vcp_phase, VCP_PHASE_NONE
-/// unless it was a VCP_ERR_TIMEOUT.
+/// What this thread's last failed call was doing when its deadline passed: a vcp_phase, and
+/// VCP_PHASE_NONE if it was no timeout.
 #[no_mangle]
 pub extern "C" fn vcp_last_phase() -> i32 {
     from_last(Phase::None, |last| last.phase) as i32

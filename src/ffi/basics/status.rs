@@ -2,74 +2,94 @@
 
 use std::ffi::{c_char, c_int, CStr};
 
-/// What a function returns when it fails: one of the numbers below, all negative. Numbers are never
-/// reused.
+/// A status: VCP_OK, or one of the VCP_ERR_* codes, which are all negative.
 pub type vcp_status = i32;
 
+/// ---- STATUS CODES ----
+///
+/// What a function returns when it fails: a negative number of those below, a vcp_status. Numbers
+/// are never reused for another meaning. vcp_status_name and vcp_strerror turn one into text.
+///
+/// ----
+///
 /// Success.
-pub const VCP_OK: vcp_status = 0;
-/// NULL where a value is needed, a bad option, an unknown enum or flag, a negative count; also what
-/// is not supported yet.
-pub const VCP_ERR_INVALID_ARGUMENT: vcp_status = -1;
-/// The value never was a handle of this kind.
-pub const VCP_ERR_INVALID_HANDLE: vcp_status = -2;
-/// The network is none of those that vcp_dial lists.
-pub const VCP_ERR_UNKNOWN_NETWORK: vcp_status = -3;
-/// No port, a bad port, unbalanced brackets, an over-long unix path, an unknown service or zone,
-/// invalid UTF-8, or longer than 1,024 bytes.
-pub const VCP_ERR_INVALID_ADDRESS: vcp_status = -4;
-/// The name has no address (of the network's family), or the resolver failed; vcp_last_errno() is
-/// the EAI_* value.
-pub const VCP_ERR_RESOLVE: vcp_status = -5;
-/// Every address failed; vcp_last_errno() is the first one's.
-pub const VCP_ERR_CONNECT: vcp_status = -6;
-/// The deadline passed; the message and vcp_last_phase() name the phase.
-pub const VCP_ERR_TIMEOUT: vcp_status = -7;
+pub const VCP_OK: i32 = 0;
+/// A parameter or a field of an options struct has a value that it must not have: NULL where a
+/// value is needed, an unknown enum or flag, a number out of range. The message names it.
+pub const VCP_ERR_INVALID_ARGUMENT: i32 = -1;
+/// The value never was a handle of this kind, or it names a token, a queue or a vcp_resolved that
+/// is gone.
+pub const VCP_ERR_INVALID_HANDLE: i32 = -2;
+/// The network is none of those that vcp_dial_with lists.
+pub const VCP_ERR_UNKNOWN_NETWORK: i32 = -3;
+/// The address does not have the form that its network asks for: no port, a bad port, unbalanced
+/// brackets, an unknown service or zone, a unix path of more than 107 bytes, invalid UTF-8, or more
+/// than 1,024 bytes.
+pub const VCP_ERR_INVALID_ADDRESS: i32 = -4;
+/// The name has no address of the network's family, or the resolver failed. vcp_last_errno() is the
+/// EAI_* value of getaddrinfo(3).
+pub const VCP_ERR_RESOLVE: i32 = -5;
+/// No address of the destination could be connected to. The message names each address with its
+/// error; vcp_last_errno() is the errno of the first one.
+pub const VCP_ERR_CONNECT: i32 = -6;
+/// The deadline passed. vcp_last_phase() and the message tell what the call was doing.
+pub const VCP_ERR_TIMEOUT: i32 = -7;
 /// The cancel token fired.
-pub const VCP_ERR_CANCELED: vcp_status = -8;
-/// The pool was closed, before the call or while it ran.
-pub const VCP_ERR_POOL_CLOSED: vcp_status = -9;
-/// A limit is reached and nothing idle could be closed to make room (Go: ErrConnPoolMax).
-pub const VCP_ERR_POOL_EXHAUSTED: vcp_status = -10;
-/// put, add: no room to keep it (Go: ErrPoolFull).
-pub const VCP_ERR_IDLE_FULL: vcp_status = -11;
-/// get, reuse-only dial: nothing idle (Go: ErrConnNotAvailable).
-pub const VCP_ERR_NOT_AVAILABLE: vcp_status = -12;
-/// This handle was closed or detached.
-pub const VCP_ERR_CONN_CLOSED: vcp_status = -13;
-/// A read or write failed; see vcp_last_errno().
-pub const VCP_ERR_IO: vcp_status = -14;
-/// A callback refused; the message names it, its number and its own text (vcp_set_callback_error).
-pub const VCP_ERR_CALLBACK: vcp_status = -15;
-/// The system refused a resource (EMFILE, ENOBUFS, EAGAIN from thread creation). When descriptors
-/// run out (EMFILE, ENFILE), the pool first closes its longest idle connection and tries once more.
-pub const VCP_ERR_SYSTEM: vcp_status = -16;
-/// Asynchronous dial: the answer comes through the queue.
-pub const VCP_ERR_IN_PROGRESS: vcp_status = -17;
-/// put, add: the descriptor is dead, dirty (unread bytes), not connected or not a socket.
-pub const VCP_ERR_NOT_REUSABLE: vcp_status = -18;
-/// try_read, try_write: nothing can be moved now; the connection stays fit.
-pub const VCP_ERR_WOULD_BLOCK: vcp_status = -19;
-/// A bug in the library, contained.
-pub const VCP_ERR_INTERNAL: vcp_status = -99;
+pub const VCP_ERR_CANCELED: i32 = -8;
+/// The pool was closed or drained before the call or while it ran. On a connection: the pool was
+/// aborted.
+pub const VCP_ERR_POOL_CLOSED: i32 = -9;
+/// A limit of the pool is reached, nothing idle could be closed to make room, and the dial does not
+/// wait. Go: ErrConnPoolMax.
+pub const VCP_ERR_POOL_EXHAUSTED: i32 = -10;
+/// vcp_pool_put, vcp_pool_add: the pool has no room for another idle connection. Go: ErrPoolFull.
+pub const VCP_ERR_IDLE_FULL: i32 = -11;
+/// vcp_pool_get, and a dial with VCP_DIAL_REUSE_ONLY: nothing is idle. Go: ErrConnNotAvailable.
+pub const VCP_ERR_NOT_AVAILABLE: i32 = -12;
+/// The connection was closed or detached before the call, or closed by another thread while it ran.
+pub const VCP_ERR_CONN_CLOSED: i32 = -13;
+/// A read, a write or a wait failed; vcp_last_errno() is its errno.
+pub const VCP_ERR_IO: i32 = -14;
+/// A callback of the program refused. The message has the callback's name, the number that it
+/// returned (vcp_last_errno() too), and its text (vcp_set_callback_error).
+pub const VCP_ERR_CALLBACK: i32 = -15;
+/// The system refused a descriptor, a thread or another resource (EMFILE, ENOBUFS, EAGAIN);
+/// vcp_last_errno() is its errno. Where descriptors ran out (EMFILE, ENFILE), the pool first closes
+/// its longest idle connection and tries once more.
+pub const VCP_ERR_SYSTEM: i32 = -16;
+/// vcp_dial_async: the dial goes on, and its answer comes through the queue.
+pub const VCP_ERR_IN_PROGRESS: i32 = -17;
+/// vcp_pool_put, vcp_pool_add: the descriptor is no connected socket, its peer has closed it, or it
+/// holds unread bytes.
+pub const VCP_ERR_NOT_REUSABLE: i32 = -18;
+/// vcp_conn_try_read, vcp_conn_try_write: nothing can be moved now. The connection stays fit.
+pub const VCP_ERR_WOULD_BLOCK: i32 = -19;
+/// A bug in the library, contained; the message says what happened. Any function may return it.
+pub const VCP_ERR_INTERNAL: i32 = -99;
 
-/// What was going on when a deadline passed.
+/// What a call was doing when its deadline passed: one of the VCP_PHASE_* numbers.
 pub type vcp_phase = i32;
 
-/// Not a timeout.
-pub const VCP_PHASE_NONE: vcp_phase = 0;
-/// Waiting for a connection or a turn, at a limit.
-pub const VCP_PHASE_WAITING: vcp_phase = 1;
-/// Resolving the name.
-pub const VCP_PHASE_RESOLVING: vcp_phase = 2;
-/// Connecting.
-pub const VCP_PHASE_CONNECTING: vcp_phase = 3;
-/// Running on_open or on_reuse.
-pub const VCP_PHASE_OPENING: vcp_phase = 4;
-/// Reading, or waiting to.
-pub const VCP_PHASE_READING: vcp_phase = 5;
-/// Writing, or waiting to.
-pub const VCP_PHASE_WRITING: vcp_phase = 6;
+/// ---- WHAT TOOK TOO LONG ----
+///
+/// vcp_last_phase() returns one of these numbers, a vcp_phase, after a VCP_ERR_TIMEOUT.
+///
+/// ----
+///
+/// The last failure was no timeout.
+pub const VCP_PHASE_NONE: i32 = 0;
+/// The dial was waiting at a limit, or for its turn to dial.
+pub const VCP_PHASE_WAITING: i32 = 1;
+/// The dial was resolving the name.
+pub const VCP_PHASE_RESOLVING: i32 = 2;
+/// The dial was connecting.
+pub const VCP_PHASE_CONNECTING: i32 = 3;
+/// The dial was running on_open or on_reuse.
+pub const VCP_PHASE_OPENING: i32 = 4;
+/// The call was reading, or waiting to read.
+pub const VCP_PHASE_READING: i32 = 5;
+/// The call was writing, or waiting to write.
+pub const VCP_PHASE_WRITING: i32 = 6;
 
 const UNKNOWN: (&CStr, &CStr) = (c"VCP_ERR_UNKNOWN", c"unknown status");
 
@@ -106,14 +126,23 @@ fn texts(status: c_int) -> (&'static CStr, &'static CStr) {
     }
 }
 
-/// The constant's name, as "VCP_ERR_TIMEOUT"; "VCP_ERR_UNKNOWN" for a number that is none. Static
-/// text, never NULL.
+/// ---- STATUS AND ERRORS ----
+///
+/// A failed call returns a negative status and leaves its message with the calling thread. The
+/// three vcp_last_* functions tell of that thread's last failed call; a success does not change
+/// what they return. None of the functions of this group can fail.
+///
+/// ----
+///
+/// The name of a status, as "VCP_ERR_TIMEOUT"; "VCP_ERR_UNKNOWN" for a number that is none. The
+/// text is static and never NULL.
 #[no_mangle]
 pub extern "C" fn vcp_status_name(status: c_int) -> *const c_char {
     texts(status).0.as_ptr()
 }
 
-/// A short description of a status. Static text, never NULL, also for unknown numbers.
+/// A short description of a status, as "the deadline passed"; "unknown status" for a number that is
+/// none. The text is static and never NULL. vcp_last_error() says more.
 #[no_mangle]
 pub extern "C" fn vcp_strerror(status: c_int) -> *const c_char {
     texts(status).1.as_ptr()

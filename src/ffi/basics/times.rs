@@ -2,14 +2,24 @@
 
 use crate::sys::clock;
 
-/// A time without a limit, or "off" where a field says so: the only negative time that is taken.
-/// Every other one is VCP_ERR_INVALID_ARGUMENT.
+/// ---- TIMES THAT MEAN SOMETHING BY THEMSELVES ----
+///
+/// The table TIMES above tells what they mean for each time.
+///
+/// ----
+///
+/// No limit. It is the only negative time that is taken, but for VCP_POOL_DEFAULT.
 pub const VCP_FOREVER: i64 = -1;
-/// In vcp_dial_options: the pool's own time.
+/// timeout_ms and wait_timeout_ms of vcp_dial_options: what the pool's options say.
 pub const VCP_POOL_DEFAULT: i64 = i64::MIN;
 
-/// CLOCK_MONOTONIC in milliseconds: the clock of absolute times (vcp_dial_options.deadline_at_ms,
-/// vcp_conn_set_deadline_at), so that one budget covers a dial, its I/O and its retries. Never fails.
+/// ---- THE CLOCK ----
+///
+/// ----
+///
+/// The time now, in milliseconds of CLOCK_MONOTONIC (clock_gettime(2)), for absolute times:
+/// vcp_conn_set_deadline_at and vcp_dial_options.deadline_at_ms. One budget can so cover a dial,
+/// its I/O and its retries. It cannot fail.
 #[no_mangle]
 pub extern "C" fn vcp_now_ms() -> i64 {
     clock::now().millis()

@@ -23,13 +23,21 @@ const TEXT: &CStr =
         Err(_) => panic!("the version has no NUL inside"),
     };
 
-/// The version of the library that is loaded, packed as VCP_VERSION_NUMBER (0xMMmmpp).
+/// ---- VERSION ----
+///
+/// The VCP_VERSION_* macros tell the version of this header. These two tell that of the library
+/// which is loaded. Neither can fail.
+///
+/// ----
+///
+/// The version of the library that is loaded, as a number like VCP_VERSION_NUMBER: 0xMMmmpp.
 #[no_mangle]
 pub extern "C" fn vcp_version_number() -> u32 {
     NUMBER
 }
 
-/// The version of the library that is loaded, as text (VCP_VERSION_STRING). Static, never NULL.
+/// The version of the library that is loaded, as a text like VCP_VERSION_STRING. The text is static
+/// and never NULL.
 #[no_mangle]
 pub extern "C" fn vcp_version_string() -> *const c_char {
     TEXT.as_ptr()

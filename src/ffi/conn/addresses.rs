@@ -9,7 +9,18 @@ use crate::pool::conn::Conn;
 use crate::sys::{self, socket};
 use crate::values::error::{Error, Result, Status};
 
-/// The connection's own address, as in vcp_dial; "" for a unix socket without a name.
+/// ---- WHERE A CONNECTION LEADS ----
+///
+/// Each of these functions writes a text to buffer as snprintf(3) does, and returns its length
+/// without the NUL. A result that is not below size means that the text was cut off. buffer may be
+/// NULL if size is 0.
+///
+/// ----
+///
+/// Writes the connection's own address; "" for a unix socket without a name.
+///
+/// Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_CONN_CLOSED; VCP_ERR_INVALID_ARGUMENT if buffer is NULL
+/// and size is not 0; VCP_ERR_IO if getsockname(2) fails.
 #[no_mangle]
 pub unsafe extern "C" fn vcp_conn_local_address(
     conn: *mut vcp_conn,
@@ -32,7 +43,11 @@ pub unsafe extern "C" fn vcp_conn_local_address(
     unsafe { write_text(conn, buffer, size, local) }
 }
 
-/// The peer's address, as it was when the connection was opened; "" for a peer without a name.
+/// Writes the peer's address, as it was when the connection was opened; "" for a peer without a
+/// name.
+///
+/// Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_CONN_CLOSED; VCP_ERR_INVALID_ARGUMENT if buffer is NULL
+/// and size is not 0.
 #[no_mangle]
 pub unsafe extern "C" fn vcp_conn_remote_address(
     conn: *mut vcp_conn,
@@ -50,7 +65,10 @@ pub unsafe extern "C" fn vcp_conn_remote_address(
     unsafe { write_text(conn, buffer, size, remote) }
 }
 
-/// The network of its destination.
+/// Writes the network of the destination, as it was dialed.
+///
+/// Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_CONN_CLOSED; VCP_ERR_INVALID_ARGUMENT if buffer is NULL
+/// and size is not 0.
 #[no_mangle]
 pub unsafe extern "C" fn vcp_conn_network(
     conn: *mut vcp_conn,
@@ -65,8 +83,12 @@ pub unsafe extern "C" fn vcp_conn_network(
     }
 }
 
-/// The address of its destination, in canonical form (numbers for service names, the shortest form
-/// of an IP literal).
+/// Writes the address of the destination, as it was dialed, before rewrite: in on_open, the name
+/// for TLS and for credentials comes from here. It is in canonical form, with a number for the name
+/// of a service and the shortest form of an IP literal.
+///
+/// Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_CONN_CLOSED; VCP_ERR_INVALID_ARGUMENT if buffer is NULL
+/// and size is not 0.
 #[no_mangle]
 pub unsafe extern "C" fn vcp_conn_address(
     conn: *mut vcp_conn,
@@ -81,7 +103,10 @@ pub unsafe extern "C" fn vcp_conn_address(
     }
 }
 
-/// The reuse tag of its destination.
+/// Writes the reuse tag of the destination.
+///
+/// Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_CONN_CLOSED; VCP_ERR_INVALID_ARGUMENT if buffer is NULL
+/// and size is not 0.
 #[no_mangle]
 pub unsafe extern "C" fn vcp_conn_reuse_tag(
     conn: *mut vcp_conn,

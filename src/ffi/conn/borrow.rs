@@ -20,17 +20,29 @@ fn refuse_in_hook(conn: &Conn, what: &str) -> Result<()> {
     Ok(())
 }
 
-/// The connection's descriptor: borrowed, valid until close or detach. Do I/O on it; before
-/// closing, take it out of your epoll set, uv_poll or ring and end that I/O: it stays open in the
-/// pool. Socket options that you change stay.
+/// ---- THE BORROWED CONNECTION ----
+///
+/// A borrow lasts from a dial until vcp_conn_close or vcp_conn_detach.
+///
+/// ----
+///
+/// Returns the connection's descriptor, to do I/O on. It is borrowed: never close(2) it. It is
+/// valid until vcp_conn_close or vcp_conn_detach. Before you close the connection, take the
+/// descriptor out of your epoll set, uv_poll or ring, and end your I/O on it: it stays open in the
+/// pool. Socket options that you change stay changed.
+///
+/// Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_CONN_CLOSED.
 #[no_mangle]
 pub extern "C" fn vcp_conn_raw_fd(conn: *mut vcp_conn) -> c_int {
     guard(|| Ok(conn_of(conn)?.raw_fd()))
 }
 
-/// Takes the connection out of the pool: returns its descriptor, which is the caller's; the handle
-/// is dead. User data is the caller's (take it before; its destructor does not run). While a read
-/// or write of it runs: VCP_ERR_INVALID_ARGUMENT. Go: RawConn.
+/// Takes the connection out of the pool and returns its descriptor, which is the caller's to close.
+/// The handle is dead. The user data is the caller's too: fetch it before; free_data does not run.
+/// Go: RawConn.
+///
+/// Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_CONN_CLOSED; VCP_ERR_INVALID_ARGUMENT while a read,
+/// write, wait or hook of the connection runs.
 #[no_mangle]
 pub extern "C" fn vcp_conn_detach(conn: *mut vcp_conn) -> c_int {
     guard(|| {
@@ -54,7 +66,10 @@ pub extern "C" fn vcp_conn_detach(conn: *mut vcp_conn) -> c_int {
     })
 }
 
-/// Do not keep it: vcp_conn_close will really close.
+/// START HERE. Marks the connection as unfit for another borrower: vcp_conn_close will really close
+/// it. Call it when something is left of an answer, or the protocol is in an unknown state.
+///
+/// Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_CONN_CLOSED.
 #[no_mangle]
 pub extern "C" fn vcp_conn_discard(conn: *mut vcp_conn) -> c_int {
     guard(|| {
@@ -63,14 +78,18 @@ pub extern "C" fn vcp_conn_discard(conn: *mut vcp_conn) -> c_int {
     })
 }
 
-/// 1: it came from the pool, 0: it was dialed for this call. (Not that anyone spoke on it: put
-/// connections are "reused" too.)
+/// Returns 1 if the connection came from the pool, and 0 if it was dialed for this borrow.
+/// Connections that were put or dialed ahead come from the pool, though nobody has spoken on them.
+///
+/// Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_CONN_CLOSED.
 #[no_mangle]
 pub extern "C" fn vcp_conn_is_reused(conn: *mut vcp_conn) -> c_int {
     guard(|| Ok(conn_of(conn)?.has(flags::REUSED).into()))
 }
 
-/// How often it was borrowed so far, this time included.
+/// Returns how often the connection has been borrowed, this time included.
+///
+/// Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_CONN_CLOSED.
 #[no_mangle]
 pub extern "C" fn vcp_conn_uses(conn: *mut vcp_conn) -> i64 {
     guard(|| {
@@ -84,12 +103,18 @@ pub extern "C" fn vcp_conn_uses(conn: *mut vcp_conn) -> i64 {
     })
 }
 
-/// Asked before close, after a failed read or write: 1 if the same request deserves one more try on
-/// another connection, because this one was reused, ended by end of stream or an I/O error (not a
-/// timeout or a token), and no byte was read in this borrow: most likely the peer had closed it
-/// before the request arrived. It may also have read the request and failed before answering, so
-/// retry what may be done twice (RFC 9110, 9.2.2). Only vcp_conn_* calls are seen, not I/O on the
-/// raw descriptor.
+/// Asked after a failed read or write, before vcp_conn_close: returns 1 if the same request
+/// deserves one more try on another connection, and else 0.
+///
+/// It does if three things hold. The connection was reused. It ended by end of stream or an I/O
+/// error, not by a timeout, a token or vcp_pool_abort. No byte was read in this borrow. Then most
+/// likely the peer had closed it before the request arrived. But it may have read the request and
+/// failed before it answered, so retry only what may be done twice (RFC 9110, section 9.2.2).
+///
+/// It knows what vcp_conn_* calls met, and what vcp_conn_report told; it does not see I/O on the
+/// descriptor.
+///
+/// Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_CONN_CLOSED.
 #[no_mangle]
 pub extern "C" fn vcp_conn_should_retry(conn: *mut vcp_conn) -> c_int {
     guard(|| {
@@ -101,7 +126,11 @@ pub extern "C" fn vcp_conn_should_retry(conn: *mut vcp_conn) -> c_int {
     })
 }
 
-/// A vcp_liveness for this connection's life, over the pool's.
+/// Sets how this connection is checked before it is handed out, for all of its life: a
+/// vcp_liveness, instead of the pool's. on_open is a good place for it.
+///
+/// Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_CONN_CLOSED; VCP_ERR_INVALID_ARGUMENT if liveness is
+/// unknown.
 #[no_mangle]
 pub extern "C" fn vcp_conn_set_liveness(conn: *mut vcp_conn, liveness: i32) -> c_int {
     guard(|| {
@@ -111,10 +140,15 @@ pub extern "C" fn vcp_conn_set_liveness(conn: *mut vcp_conn, liveness: i32) -> c
     })
 }
 
-/// Gives the connection back: it is kept for the next borrower, or closed if it was discarded, is
-/// unfit or there is no room. VCP_OK either way; a second close is VCP_ERR_CONN_CLOSED. NULL is
-/// VCP_OK. A read or write that runs on another thread ends with VCP_ERR_CONN_CLOSED first, and
-/// then the connection is not kept.
+/// START HERE. Gives the connection back. NULL is VCP_OK. The handle is dead.
+///
+/// The connection is kept for the next borrower. It is closed if it was discarded, if it is unfit,
+/// or if there is no room for it; the result is VCP_OK all the same. If another thread reads,
+/// writes or waits on it, that call ends with VCP_ERR_CONN_CLOSED first, and the connection is
+/// closed.
+///
+/// Errors: VCP_ERR_INVALID_HANDLE; VCP_ERR_CONN_CLOSED, for a second close too;
+/// VCP_ERR_INVALID_ARGUMENT inside a hook of the connection.
 #[no_mangle]
 pub extern "C" fn vcp_conn_close(conn: *mut vcp_conn) -> c_int {
     if fast_hit::give_back(conn as usize) {

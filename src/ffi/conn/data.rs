@@ -8,14 +8,21 @@ use crate::ffi::guard::guard;
 use crate::ffi::handles::{conn_of, vcp_conn};
 use crate::sys::foreign::UserData;
 
-/// Lets a pointer of the program ride on the connection, through idle periods too: a TLS session, a
-/// parser. free_data (may be NULL) runs once, before the descriptor is closed, on the thread that
-/// closes it (a helper thread of the library for background work), with the descriptor in
-/// non-blocking mode; not after detach, and not in a forked child. Setting it again frees what was
-/// there, at once and with the descriptor as it is, unless it is the same pointer; data NULL frees
-/// it and sets none, and free_data is not called with NULL. A set_data that fails leaves the data
-/// yours. What free_data writes by itself (SSL_shutdown does) may raise SIGPIPE where the peer has
-/// gone: the library raises none, and ignores none for you.
+/// ---- DATA OF THE PROGRAM THAT RIDES ON A CONNECTION ----
+///
+/// ----
+///
+/// Lets a pointer ride on the connection, through idle periods too: a TLS session, a parser.
+///
+/// free_data, which may be NULL, runs once, when the connection is closed: before its descriptor
+/// is, on the thread that closes it, with the descriptor in non-blocking mode. It does not run
+/// after vcp_conn_detach, or in a forked child. What it writes by itself (SSL_shutdown does) may
+/// raise SIGPIPE if the peer has gone.
+///
+/// Set again, what was there before is freed at once, unless it is the same pointer. NULL data
+/// frees it and sets none. If this call fails, the data stays yours.
+///
+/// Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_CONN_CLOSED.
 #[no_mangle]
 pub unsafe extern "C" fn vcp_conn_set_data(
     conn: *mut vcp_conn,
@@ -33,8 +40,8 @@ pub unsafe extern "C" fn vcp_conn_set_data(
     })
 }
 
-/// The pointer given to vcp_conn_set_data; NULL if there is none, and for a handle that is not
-/// live.
+/// The pointer that vcp_conn_set_data was given; NULL if there is none, or conn is no live handle.
+/// It sets no error.
 #[no_mangle]
 pub extern "C" fn vcp_conn_data(conn: *mut vcp_conn) -> *mut c_void {
     fork::enter();

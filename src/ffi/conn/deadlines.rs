@@ -20,28 +20,47 @@ fn set_deadlines(conn: *mut vcp_conn, timeout_ms: i64, read: bool, write: bool) 
     })
 }
 
-/// Until when reads and writes of this borrow may take, from now; < 0: no deadline; 0 has passed
-/// already. Running ones follow it. Binds vcp_conn_* calls, not I/O on the raw descriptor, and ends
-/// with the borrow.
+/// ---- DEADLINES AND THE TOKEN OF A BORROW ----
+///
+/// They bind the vcp_conn_* calls above, not I/O on the descriptor. Calls that are running follow a
+/// change. Both end with the borrow.
+///
+/// ----
+///
+/// START HERE. Gives the reads, writes and waits of this borrow timeout_ms in all, from now. 0: the
+/// time is over already. VCP_FOREVER: no limit.
+///
+/// Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_CONN_CLOSED; VCP_ERR_INVALID_ARGUMENT if timeout_ms is
+/// negative and not VCP_FOREVER.
 #[no_mangle]
 pub extern "C" fn vcp_conn_set_deadline(conn: *mut vcp_conn, timeout_ms: i64) -> c_int {
     set_deadlines(conn, timeout_ms, true, true)
 }
 
-/// As vcp_conn_set_deadline, for reads only.
+/// Gives the reads of this borrow, and its waits for VCP_READABLE, timeout_ms in all, from now. 0:
+/// the time is over already. VCP_FOREVER: no limit.
+///
+/// Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_CONN_CLOSED; VCP_ERR_INVALID_ARGUMENT if timeout_ms is
+/// negative and not VCP_FOREVER.
 #[no_mangle]
 pub extern "C" fn vcp_conn_set_read_deadline(conn: *mut vcp_conn, timeout_ms: i64) -> c_int {
     set_deadlines(conn, timeout_ms, true, false)
 }
 
-/// As vcp_conn_set_deadline, for writes only.
+/// Gives the writes of this borrow, and its waits for VCP_WRITABLE, timeout_ms in all, from now. 0:
+/// the time is over already. VCP_FOREVER: no limit.
+///
+/// Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_CONN_CLOSED; VCP_ERR_INVALID_ARGUMENT if timeout_ms is
+/// negative and not VCP_FOREVER.
 #[no_mangle]
 pub extern "C" fn vcp_conn_set_write_deadline(conn: *mut vcp_conn, timeout_ms: i64) -> c_int {
     set_deadlines(conn, timeout_ms, false, true)
 }
 
-/// The token that ends this borrow's reads, writes and waits with VCP_ERR_CANCELED, running ones
-/// included; NULL: none. One that ends so discards the connection.
+/// Lets a token end the reads, writes and waits of this borrow with VCP_ERR_CANCELED, those that
+/// are running too. NULL: none. The token may be freed afterwards.
+///
+/// Errors: VCP_ERR_INVALID_HANDLE, also if cancel is no token; VCP_ERR_CONN_CLOSED.
 #[no_mangle]
 pub extern "C" fn vcp_conn_set_cancel(conn: *mut vcp_conn, cancel: *mut vcp_cancel) -> c_int {
     guard(|| {

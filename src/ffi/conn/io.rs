@@ -10,15 +10,38 @@ use crate::values::error::{Error, Result, Status};
 /// A bit of what vcp_conn_wait waits for.
 pub type vcp_ready = i32;
 
-/// vcp_conn_wait: bytes, end of stream or an error can be read.
+/// ---- WHAT A CONNECTION IS READY FOR ----
+///
+/// vcp_conn_wait takes and returns these bits.
+///
+/// ----
+///
+/// Bytes, end of stream or an error can be read.
 pub const VCP_READABLE: i32 = 1;
-/// vcp_conn_wait: there is room to write, or an error to be told.
+/// There is room to write, or an error to be told.
 pub const VCP_WRITABLE: i32 = 2;
 
-/// As read(2), in blocking and non-blocking mode alike: waits for the first byte, honours the
-/// deadline, retries EINTR, 0 at end of stream. On a datagram socket one datagram. Any failure, a
-/// timeout and end of stream included, marks the connection discarded: a late answer must not reach
-/// the next borrower.
+/// ---- READING, WRITING, WAITING ----
+///
+/// These calls work in blocking and in non-blocking mode. They retry after EINTR and never raise
+/// SIGPIPE. They end when the deadline of the borrow passes, its token fires, the connection is
+/// closed by another thread, or the pool is aborted. By default a borrow has no deadline.
+///
+/// A call that fails discards the connection, also by a timeout; so does end of stream. A late
+/// answer must not reach the next borrower. Exceptions: VCP_ERR_WOULD_BLOCK,
+/// VCP_ERR_INVALID_ARGUMENT, and a VCP_ERR_SYSTEM before the wait began.
+///
+/// On a datagram socket a read or a write moves one datagram, which may be empty.
+///
+/// ----
+///
+/// START HERE. Reads at least one byte, as read(2), and waits for it. Returns how many bytes came;
+/// 0 is end of stream.
+///
+/// Errors: VCP_ERR_INVALID_HANDLE; VCP_ERR_CONN_CLOSED, also if another thread closes the
+/// connection meanwhile; VCP_ERR_INVALID_ARGUMENT if buffer is NULL and size is not 0;
+/// VCP_ERR_TIMEOUT; VCP_ERR_CANCELED; VCP_ERR_POOL_CLOSED if the pool is aborted; VCP_ERR_IO;
+/// VCP_ERR_SYSTEM if there is no descriptor to wait with.
 #[no_mangle]
 pub unsafe extern "C" fn vcp_conn_read(
     conn: *mut vcp_conn,
@@ -33,7 +56,13 @@ pub unsafe extern "C" fn vcp_conn_read(
     })
 }
 
-/// Writes all of it and returns size, or fails; as vcp_conn_read otherwise. Never raises SIGPIPE.
+/// START HERE. Writes all of the buffer, as write(2) in a loop, and waits for room. Returns size.
+/// If it fails, a part may have been written.
+///
+/// Errors: VCP_ERR_INVALID_HANDLE; VCP_ERR_CONN_CLOSED, also if another thread closes the
+/// connection meanwhile; VCP_ERR_INVALID_ARGUMENT if buffer is NULL and size is not 0;
+/// VCP_ERR_TIMEOUT; VCP_ERR_CANCELED; VCP_ERR_POOL_CLOSED if the pool is aborted; VCP_ERR_IO;
+/// VCP_ERR_SYSTEM if there is no descriptor to wait with.
 #[no_mangle]
 pub unsafe extern "C" fn vcp_conn_write(
     conn: *mut vcp_conn,
@@ -48,8 +77,12 @@ pub unsafe extern "C" fn vcp_conn_write(
     })
 }
 
-/// As read(2), without waiting, whatever the descriptor's mode: VCP_ERR_WOULD_BLOCK when there is
-/// nothing now.
+/// Reads what is there, without waiting, in either mode of the descriptor. Returns how many bytes
+/// came; 0 is end of stream; VCP_ERR_WOULD_BLOCK if nothing is there now.
+///
+/// Errors: VCP_ERR_WOULD_BLOCK; VCP_ERR_INVALID_HANDLE, VCP_ERR_CONN_CLOSED;
+/// VCP_ERR_INVALID_ARGUMENT if buffer is NULL and size is not 0; VCP_ERR_TIMEOUT if the deadline
+/// has passed; VCP_ERR_CANCELED; VCP_ERR_POOL_CLOSED if the pool was aborted; VCP_ERR_IO.
 #[no_mangle]
 pub unsafe extern "C" fn vcp_conn_try_read(
     conn: *mut vcp_conn,
@@ -67,8 +100,12 @@ pub unsafe extern "C" fn vcp_conn_try_read(
     })
 }
 
-/// As write(2), without waiting, whatever the descriptor's mode; may move a part.
-/// VCP_ERR_WOULD_BLOCK when there is no room now.
+/// Writes what there is room for, without waiting, in either mode of the descriptor. Returns how
+/// many bytes went, perhaps fewer than size; VCP_ERR_WOULD_BLOCK if there is no room now.
+///
+/// Errors: VCP_ERR_WOULD_BLOCK; VCP_ERR_INVALID_HANDLE, VCP_ERR_CONN_CLOSED;
+/// VCP_ERR_INVALID_ARGUMENT if buffer is NULL and size is not 0; VCP_ERR_TIMEOUT if the deadline
+/// has passed; VCP_ERR_CANCELED; VCP_ERR_POOL_CLOSED if the pool was aborted; VCP_ERR_IO.
 #[no_mangle]
 pub unsafe extern "C" fn vcp_conn_try_write(
     conn: *mut vcp_conn,
@@ -86,9 +123,14 @@ pub unsafe extern "C" fn vcp_conn_try_write(
     })
 }
 
-/// Waits until at least one of the events (VCP_READABLE, VCP_WRITABLE) holds, and returns those
-/// that hold. The earlier of the deadlines asked for, the token, and a close end it. A wait that
-/// fails discards the connection as a failed read or write would.
+/// Waits until at least one of the events holds, which are VCP_READABLE, VCP_WRITABLE or both.
+/// Returns those that hold. The read deadline ends a wait for VCP_READABLE, the write deadline one
+/// for VCP_WRITABLE, the earlier of them one for both.
+///
+/// Errors: VCP_ERR_INVALID_HANDLE; VCP_ERR_CONN_CLOSED, also if another thread closes the
+/// connection meanwhile; VCP_ERR_INVALID_ARGUMENT if events is 0 or has other bits;
+/// VCP_ERR_TIMEOUT; VCP_ERR_CANCELED; VCP_ERR_POOL_CLOSED if the pool is aborted; VCP_ERR_IO;
+/// VCP_ERR_SYSTEM if there is no descriptor to wait with.
 #[no_mangle]
 pub extern "C" fn vcp_conn_wait(conn: *mut vcp_conn, events: i32) -> c_int {
     guard(|| {

@@ -14,19 +14,24 @@ use crate::pool::entry::start_async::Started;
 use crate::pool::hints;
 use crate::values::error::Error;
 
-/// Borrows a connection without ever blocking. What an idle connection answers is returned at once,
-/// as by vcp_dial_with: the descriptor, and *conn. What is known to fail at once (arguments, a
-/// limit when not waiting, a token that fired, fail_fast_ms) is returned at once too. Otherwise
-/// VCP_ERR_IN_PROGRESS, *conn is NULL, and the answer comes through the queue exactly once, with
-/// token; cancellation, the deadline and the close of the pool are answers too. With
-/// VCP_DIAL_QUEUED every answer comes through the queue and the call returns VCP_OK; only bad
-/// arguments and handles are returned. A pool with on_reuse answers hits through the queue. conn is
-/// written before the call returns, and not kept; text is copied.
+/// Borrows a connection without ever blocking. Its answer is one of three:
 ///
-/// The dial is driven by the library's one background thread; callbacks and hooks of the pool run
-/// on helper threads (at most 64 at once), never on the background thread and never on the caller.
-/// It waits at a limit in one line with blocking dials. A completion may be a success that was
-/// already on its way when the token fired.
+///     a descriptor              *conn is the connection, as from vcp_dial_with. It was idle.
+///     VCP_ERR_IN_PROGRESS       *conn is NULL. The answer will come through the queue, once, with
+///                               token; also if the deadline passes, the token of the options
+///                               fires, or the pool is closed.
+///     another VCP_ERR_* code    *conn is NULL. The dial failed at once; the queue gets nothing.
+///
+/// With VCP_DIAL_QUEUED the answers that are known at once come through the queue too: the call
+/// returns VCP_OK, and fails only by bad arguments and handles. A pool with on_reuse hands out idle
+/// connections through the queue.
+///
+/// conn is written before the call returns, and not kept. The dial waits at a limit in one line
+/// with all others. Callbacks run on helper threads, never on the caller's. An answer may be a
+/// success that was on its way when the token fired.
+///
+/// Errors: those of vcp_dial_with, and VCP_ERR_IN_PROGRESS; VCP_ERR_INVALID_HANDLE also if queue is
+/// no handle.
 #[no_mangle]
 pub unsafe extern "C" fn vcp_dial_async(
     pool: *mut vcp_pool,

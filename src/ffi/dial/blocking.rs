@@ -11,7 +11,11 @@ use crate::ffi::handles::{pool_of, vcp_conn, vcp_pool};
 use crate::pool::hints::{self, Named};
 use crate::values::error::Error;
 
-/// vcp_dial_with with all defaults.
+/// START HERE. Borrows a connection, as vcp_dial_with with all defaults: an idle one of the
+/// destination, else a new one. Returns its descriptor and writes its handle to *conn. The
+/// descriptor stays the pool's: never close(2) it; vcp_conn_close(*conn) gives it back.
+///
+/// Errors: those of vcp_dial_with, but VCP_ERR_CANCELED and VCP_ERR_NOT_AVAILABLE.
 #[no_mangle]
 pub unsafe extern "C" fn vcp_dial(
     pool: *mut vcp_pool,
@@ -28,35 +32,27 @@ pub unsafe extern "C" fn vcp_dial(
     }
 }
 
-/// Borrows a connection: an idle one of the destination that is fit, else a new one. Returns its
-/// descriptor, which is borrowed (never close(2) it), and sets *conn; a failure sets *conn to NULL.
+/// START HERE. Borrows a connection: an idle one of (network, address, reuse tag) that is fit, else
+/// a new one. Returns its descriptor and writes its handle to *conn; a failure writes NULL. The
+/// descriptor stays the pool's: never close(2) it; vcp_conn_close(*conn) gives it back. NULL
+/// options: all defaults.
 ///
-/// Networks, as Go: tcp tcp4 tcp6 udp udp4 udp6 unix unixgram unixpacket, and raw ip ip4 ip6 with
-/// their protocol (ip4:icmp, ip6:58). Addresses: host:port, [v6%zone]:port, :port (loopback:
-/// 127.0.0.1, or ::1 for the 6 networks), service names for ports (services(5)); a path or
-/// @abstract for unix networks, at most 107 bytes; a bare host for ip networks. An empty port is
-/// invalid, port 0 is dialed as given. A literal of the wrong family (tcp4, [::1]:80) is
-/// VCP_ERR_RESOLVE. IPv4 mapped into IPv6 is IPv4, as in Go.
+/// Errors:
 ///
-/// Resolving. A name is looked up only for a new connection, by one getaddrinfo(3) for both
-/// families (hosts file, search domains and nsswitch.conf(5) hold), on a thread of the library: the
-/// dial ends on time even if the name server hangs. Dials of one name at the same time share one
-/// lookup; what it answers too late is dropped, or kept for dns_cache_ms. At most 64 names are
-/// looked up at once; names that timed out within the last minute get at most half of these places.
-///
-/// Racing. A name's addresses are tried as RFC 8305 has it: families interleaved after the system's
-/// order (RFC 6724), the first one's family first; the next one after fallback_delay_ms (section
-/// 5), or at once when one fails; at most 6 at once, of which the oldest makes room after 2 s; the
-/// first to connect wins and the others are closed. Where a resolve callback delivers IPv4 first,
-/// IPv6 gets 50 ms to arrive (section 3). An address that failed within the last minute, or was
-/// unanswered when another one won, is tried last.
-///
-/// Errors. VCP_ERR_CONNECT names every address tried with its error, and vcp_last_errno() is the
-/// first address's. VCP_ERR_TIMEOUT: vcp_last_phase() says whether it was waiting, resolving,
-/// connecting or opening (in a hook). VCP_ERR_POOL_EXHAUSTED: at a limit, and not waiting.
-/// VCP_ERR_CANCELED: the token fired. VCP_ERR_CALLBACK: a callback refused. VCP_ERR_SYSTEM: no
-/// descriptor, memory or thread was to be had; on EMFILE the longest idle connection is closed
-/// first and the dial tries once more.
+///     VCP_ERR_INVALID_ARGUMENT   conn, network or address is NULL, or an option is wrong
+///     VCP_ERR_INVALID_HANDLE     pool or options->cancel is no handle
+///     VCP_ERR_POOL_CLOSED        the pool was closed or drained, before the call or while it ran
+///     VCP_ERR_UNKNOWN_NETWORK    the network is none of those above
+///     VCP_ERR_INVALID_ADDRESS    the address does not have its network's form
+///     VCP_ERR_RESOLVE            the name has no address, or the resolver failed
+///     VCP_ERR_CONNECT            no address could be connected to
+///     VCP_ERR_TIMEOUT            the time is over; vcp_last_phase() tells what took it
+///     VCP_ERR_CANCELED           the token fired
+///     VCP_ERR_POOL_EXHAUSTED     a limit is reached, and the dial does not wait; or max_waiters is
+///     VCP_ERR_NOT_AVAILABLE      VCP_DIAL_REUSE_ONLY, and nothing is idle
+///     VCP_ERR_CALLBACK           a callback refused
+///     VCP_ERR_SYSTEM             no descriptor or thread is to be had, not even by closing the
+///                                longest idle connection
 #[no_mangle]
 pub unsafe extern "C" fn vcp_dial_with(
     pool: *mut vcp_pool,

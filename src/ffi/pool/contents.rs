@@ -11,7 +11,15 @@ use crate::pool::state::answer::Reuse;
 use crate::pool::BorrowOptions;
 use crate::values::error::{Error, Result};
 
+/// ---- WHAT A POOL HOLDS ----
+///
+/// These functions close, count and dial ahead.
+///
+/// ----
+///
 /// Closes every idle connection. What is borrowed now is kept as before when it is given back.
+///
+/// Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_POOL_CLOSED.
 #[no_mangle]
 pub extern "C" fn vcp_pool_close_idle(pool: *mut vcp_pool) -> c_int {
     guard(|| {
@@ -20,8 +28,12 @@ pub extern "C" fn vcp_pool_close_idle(pool: *mut vcp_pool) -> c_int {
     })
 }
 
-/// Closes what is idle at one address (all its tags), and what is borrowed from there now when it
-/// is given back; NULL, NULL: everywhere ("the network changed").
+/// Closes the idle connections to one address, under all its tags, and those that are borrowed now
+/// when they are given back. NULL for both network and address: of all addresses, as after a change
+/// of the network.
+///
+/// Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_POOL_CLOSED, VCP_ERR_UNKNOWN_NETWORK,
+/// VCP_ERR_INVALID_ADDRESS; VCP_ERR_INVALID_ARGUMENT if only one of the two is NULL.
 #[no_mangle]
 pub unsafe extern "C" fn vcp_pool_evict(
     pool: *mut vcp_pool,
@@ -38,11 +50,14 @@ pub unsafe extern "C" fn vcp_pool_evict(
     })
 }
 
-/// Dials until count connections to the destination are idle, one after another in this thread;
-/// never above a limit, and nothing is closed for them. Returns how many are idle; an error only if
-/// none is. options may be NULL; their timeout_ms bounds the whole call, reuse_tag belongs to the
-/// destination, flags must not hold VCP_DIAL_REUSE_ONLY. A connection dialed so is "reused" for its
-/// first borrower.
+/// Dials, one after another in this thread, until count connections to the destination are idle.
+/// Returns how many are; it fails only if none is. It goes above no limit and closes nothing.
+///
+/// NULL options: all defaults. Their timeout_ms is for the whole call, and their reuse_tag belongs
+/// to the destination; VCP_DIAL_REUSE_ONLY and VCP_DIAL_QUEUED are refused. For its first borrower
+/// such a connection counts as reused.
+///
+/// Errors: those of vcp_dial_with, but VCP_ERR_NOT_AVAILABLE.
 #[no_mangle]
 pub unsafe extern "C" fn vcp_pool_warm(
     pool: *mut vcp_pool,
@@ -76,14 +91,19 @@ fn refuse_reuse_only(borrow: &BorrowOptions) -> Result<()> {
     Ok(())
 }
 
-/// How many connections there are: idle + borrowed. Go: ConnNum.
+/// Returns how many connections there are, idle and borrowed. Go: ConnNum.
+///
+/// Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_POOL_CLOSED.
 #[no_mangle]
 pub extern "C" fn vcp_pool_conn_count(pool: *mut vcp_pool) -> i64 {
     guard(|| Ok(pool_of(pool)?.conn_count().into()))
 }
 
-/// How many connections are idle at one address, whatever their tag; NULL, NULL: at all. Never
-/// resolves a name. Go: ConnNumIde.
+/// Returns how many connections to one address are idle, under all its tags. NULL for both network
+/// and address: to all addresses. It never resolves a name. Go: ConnNumIde.
+///
+/// Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_POOL_CLOSED, VCP_ERR_UNKNOWN_NETWORK,
+/// VCP_ERR_INVALID_ADDRESS; VCP_ERR_INVALID_ARGUMENT if only one of the two is NULL.
 #[no_mangle]
 pub unsafe extern "C" fn vcp_pool_idle_count(
     pool: *mut vcp_pool,

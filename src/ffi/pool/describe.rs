@@ -8,24 +8,35 @@ use crate::ffi::handles::{pool_of, vcp_pool};
 use crate::pool::report::describe::Form;
 use crate::values::error::Error;
 
-/// The form of a report.
+/// The form of a report: one of the VCP_FORMAT_* numbers.
 pub type vcp_format = i32;
 
-/// For a person.
-pub const VCP_FORMAT_TEXT: vcp_format = 0;
-/// JSON.
-pub const VCP_FORMAT_JSON: vcp_format = 1;
-/// OpenMetrics, a whole scrape.
-pub const VCP_FORMAT_OPENMETRICS: vcp_format = 2;
-/// OpenMetrics, samples only, to be joined with others: no TYPE, no EOF lines.
-pub const VCP_FORMAT_OPENMETRICS_BODY: vcp_format = 3;
+/// ---- FORMS OF A REPORT ----
+///
+/// vcp_pool_describe takes these numbers.
+///
+/// ----
+///
+/// Text for a person. Its layout may change.
+pub const VCP_FORMAT_TEXT: i32 = 0;
+/// One JSON object. Its names do not change.
+pub const VCP_FORMAT_JSON: i32 = 1;
+/// OpenMetrics 1.0, a whole scrape. Its names do not change.
+pub const VCP_FORMAT_OPENMETRICS: i32 = 2;
+/// OpenMetrics 1.0, the samples alone, to be joined with those of others: no TYPE and no EOF lines.
+pub const VCP_FORMAT_OPENMETRICS_BODY: i32 = 3;
 
-/// Writes a report into buffer, terminated, and returns its whole length in bytes without the NUL,
-/// as snprintf(3): if that is not below size the text was cut off, and the call is to be repeated
-/// with more room (and again: the pool goes on). buffer may be NULL if size is 0. Every form
-/// carries the pool's name. TEXT and JSON list destinations and, with leak_threshold_ms, what is
-/// borrowed for too long; OPENMETRICS (version 1.0) has the pool's numbers only, labelled
-/// pool="name". The layout of TEXT may change; names in the other two do not.
+/// Writes a report on the pool to buffer, as snprintf(3) does: terminated, and cut off if size is
+/// too small. Returns its whole length without the NUL. While the result is not below size, call
+/// again with more room: the pool goes on meanwhile, and may have grown. buffer may be NULL if size
+/// is 0.
+///
+/// Every form has the pool's name. TEXT and JSON list the destinations and, with leak_threshold_ms,
+/// what has been borrowed for too long. The OPENMETRICS forms have the pool's numbers only,
+/// labelled pool="name".
+///
+/// Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_POOL_CLOSED; VCP_ERR_INVALID_ARGUMENT if format is
+/// unknown, or buffer is NULL and size is not 0.
 #[no_mangle]
 pub unsafe extern "C" fn vcp_pool_describe(
     pool: *mut vcp_pool,

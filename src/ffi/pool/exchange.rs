@@ -6,11 +6,21 @@ use crate::ffi::arguments::address::Asked;
 use crate::ffi::guard::guard;
 use crate::ffi::handles::{pool_of, vcp_pool};
 
-/// Gives the pool a connected socket that the program dialed or accepted, filed under the given
-/// destination; any connected socket may be put under any network. reuse_tag may be NULL. The pool
-/// takes the descriptor only on success, and sets it close-on-exec. Fails with VCP_ERR_NOT_REUSABLE
-/// (dead, dirty, not connected, not a socket), VCP_ERR_IDLE_FULL, VCP_ERR_POOL_EXHAUSTED, or
-/// VCP_ERR_INVALID_ARGUMENT for a number that a pool of this process has already. Go: Put.
+/// ---- SOCKETS OF THE PROGRAM'S OWN ----
+///
+/// A program may give a pool a socket that it dialed or accepted, and take an idle one away.
+///
+/// ----
+///
+/// Gives the pool a connected socket, filed under that destination. NULL reuse_tag: "". Any
+/// connected socket may be put under any network. A waiter gets it first. Go: Put.
+///
+/// On success the descriptor is the pool's, and close-on-exec. On failure it stays the program's.
+///
+/// Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_POOL_CLOSED, VCP_ERR_UNKNOWN_NETWORK,
+/// VCP_ERR_INVALID_ADDRESS; VCP_ERR_INVALID_ARGUMENT if a text is NULL or too long, or a pool of
+/// this process has that descriptor already; VCP_ERR_NOT_REUSABLE; VCP_ERR_POOL_EXHAUSTED at
+/// max_conns or max_conns_per_address; VCP_ERR_IDLE_FULL; VCP_ERR_SYSTEM.
 #[no_mangle]
 pub unsafe extern "C" fn vcp_pool_put(
     pool: *mut vcp_pool,
@@ -29,16 +39,26 @@ pub unsafe extern "C" fn vcp_pool_put(
     })
 }
 
-/// As vcp_pool_put, filed under its peer's address ("tcp", "udp", "unix", ... without a tag). A
-/// socket whose peer has no address is VCP_ERR_NOT_REUSABLE. Go: Add.
+/// Gives the pool a connected socket, filed under the address of its peer: "tcp" and an ip:port,
+/// "unix" and a path, without a tag. Go: Add.
+///
+/// On success the descriptor is the pool's, and close-on-exec. On failure it stays the program's.
+///
+/// Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_POOL_CLOSED; VCP_ERR_INVALID_ARGUMENT if a pool of this
+/// process has that descriptor already; VCP_ERR_NOT_REUSABLE, also if its peer has no address;
+/// VCP_ERR_POOL_EXHAUSTED at max_conns or max_conns_per_address; VCP_ERR_IDLE_FULL; VCP_ERR_SYSTEM.
 #[no_mangle]
 pub extern "C" fn vcp_pool_add(pool: *mut vcp_pool, fd: c_int) -> c_int {
     guard(|| pool_of(pool)?.add(fd).map(|()| 0))
 }
 
-/// Gives an idle connection's descriptor away: the caller owns it, the pool no longer counts it,
-/// and it comes back only by put or add. Never dials: VCP_ERR_NOT_AVAILABLE when nothing is idle. A
-/// connection with user data is not given away; its data could not follow. Go: Get.
+/// Takes an idle connection out of the pool and returns its descriptor, which is the program's to
+/// close. The pool counts it no more. It never dials. NULL reuse_tag: "". A connection that has
+/// user data is not given away, because its data could not follow. Go: Get.
+///
+/// Errors: VCP_ERR_NOT_AVAILABLE if none is idle; VCP_ERR_INVALID_HANDLE, VCP_ERR_POOL_CLOSED,
+/// VCP_ERR_UNKNOWN_NETWORK, VCP_ERR_INVALID_ADDRESS; VCP_ERR_INVALID_ARGUMENT if network or address
+/// is NULL.
 #[no_mangle]
 pub unsafe extern "C" fn vcp_pool_get(
     pool: *mut vcp_pool,

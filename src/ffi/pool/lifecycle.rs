@@ -14,7 +14,11 @@ use crate::sys::clock;
 use crate::values::clock::Deadline;
 use crate::values::error::Error;
 
-/// Makes a pool. options may be NULL: all defaults. Nothing is dialed and no thread is started yet.
+/// START HERE. Makes a pool and writes its handle to *pool. NULL options: all defaults. Nothing is
+/// dialed, and no thread is started.
+///
+/// Errors: VCP_ERR_INVALID_ARGUMENT, whose message names the wrong option; VCP_ERR_SYSTEM if there
+/// is no room for another pool.
 #[no_mangle]
 pub unsafe extern "C" fn vcp_pool_new(
     options: *const vcp_pool_options,
@@ -40,12 +44,16 @@ pub unsafe extern "C" fn vcp_pool_new(
     })
 }
 
-/// Ends a pool. The handle is dead at once: idle connections are closed, dials in flight end with
-/// VCP_ERR_POOL_CLOSED; borrowed connections stay usable by their borrowers and are really closed
-/// when given back. When the last one is back, all memory is free except handle slots, which later
-/// handles reuse. When it returns, no thread of the library runs the pool's on_event, or any
-/// callback of a dial in the background, and none will (it waits for those that do, unless it is
-/// called from one). NULL is VCP_OK.
+/// START HERE. Ends a pool. NULL is VCP_OK.
+///
+/// The handle is dead at once. Idle connections are closed. Dials that wait or connect end with
+/// VCP_ERR_POOL_CLOSED. Borrowed connections stay usable, and are really closed when they are given
+/// back. When the last one is back, the pool's memory is free.
+///
+/// When this returns, no thread of the library runs the pool's on_event or a callback of one of its
+/// dials, and none will: it waits for those that run. A callback of the pool must not call it.
+///
+/// Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_POOL_CLOSED.
 #[no_mangle]
 pub extern "C" fn vcp_pool_close(pool: *mut vcp_pool) -> c_int {
     guard(|| {
@@ -61,10 +69,15 @@ pub extern "C" fn vcp_pool_close(pool: *mut vcp_pool) -> c_int {
     })
 }
 
-/// New dials, waiting ones and those in flight end with VCP_ERR_POOL_CLOSED, and what is idle is
-/// closed. Waits until every borrowed connection is back (timeout_ms < 0: for ever, 0: not at all)
-/// and returns how many are still out (0: all home). The handle is still to be closed. Not to be
-/// called from a callback of the same pool.
+/// Stops a pool and waits until its borrowed connections are back, or timeout_ms have passed (0: it
+/// does not wait; VCP_FOREVER: no limit). Returns how many are still out; 0 means none.
+///
+/// At once, new dials and those that wait or connect end with VCP_ERR_POOL_CLOSED, and idle
+/// connections are closed. What is given back is closed. The handle is still to be closed. A
+/// callback of the pool must not call it.
+///
+/// Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_POOL_CLOSED; VCP_ERR_INVALID_ARGUMENT if timeout_ms is
+/// negative and not VCP_FOREVER.
 #[no_mangle]
 pub extern "C" fn vcp_pool_drain(pool: *mut vcp_pool, timeout_ms: i64) -> i64 {
     guard(|| {
@@ -75,10 +88,14 @@ pub extern "C" fn vcp_pool_drain(pool: *mut vcp_pool, timeout_ms: i64) -> i64 {
     })
 }
 
-/// Cuts every connection that is borrowed now: shutdown(2), so that its borrower's I/O ends, and it
-/// is closed when given back. Afterwards vcp_conn_read, write, try_read, try_write and wait answer
-/// VCP_ERR_POOL_CLOSED on it, never 0: a truncated answer must not look like a whole one. A program
-/// that reads the descriptor itself sees end of stream. The handle is still to be closed.
+/// Ends the I/O of every connection that is borrowed now: it is shut down by shutdown(2), and
+/// closed when it is given back. The handle is still to be closed.
+///
+/// vcp_conn_read, write, try_read, try_write and wait of such a connection then answer
+/// VCP_ERR_POOL_CLOSED, never 0: an answer that is cut off must not look like a whole one. A
+/// program that reads the descriptor itself sees end of stream.
+///
+/// Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_POOL_CLOSED.
 #[no_mangle]
 pub extern "C" fn vcp_pool_abort(pool: *mut vcp_pool) -> c_int {
     guard(|| {

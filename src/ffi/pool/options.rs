@@ -11,150 +11,205 @@ use crate::ffi::callback_types::{
 };
 use crate::ffi::guard::guard;
 
-/// What a pool is made with. Fill it with vcp_pool_options_init; the default of each field stands
-/// in brackets.
+/// ---- OPTIONS OF A POOL ----
 ///
-/// In every mode idle connections are watched in the background: one whose peer closes, or
-/// (VCP_LIVENESS_STRICT) sends bytes, leaves the pool within 1 s, without any borrow. Lifetime,
-/// uses and idle age are checked at borrow, at give-back and in the background (within 1 s of their
-/// time); a borrowed connection is never cut. Datagram and raw sockets have no hang-up: under
-/// STRICT a pending datagram or error closes them, under WATCH nothing is noticed until I/O fails.
-/// A connection that cannot be watched (epoll(7) has no room) is peeked at in every mode.
+/// Fill a vcp_pool_options with vcp_pool_options_init, change what you need, and pass it to
+/// vcp_pool_new. The default of each field stands in brackets. The eight fields that most programs
+/// need are marked START HERE.
 ///
-/// Waiting: a dial that has to wait draws a ticket, and what becomes free goes to the oldest ticket
-/// that it can serve. A connection given back goes to a waiter of its own destination as it is, and
-/// is closed when it is its slot that an older waiter of another destination (or one with
-/// VCP_DIAL_FRESH) needs. A newcomer takes nothing that an older waiter could be served with. A
-/// wait that runs out is VCP_ERR_TIMEOUT with VCP_PHASE_WAITING; a waiter that timed out or was
-/// canceled swallows nothing.
+/// Fields are in groups: limits; how long a connection is kept; reuse; dialing; failures and leaks;
+/// callbacks; sessions and upkeep.
+///
+/// WHO IS SERVED FIRST. A dial that has to wait draws a ticket. What becomes free goes to the
+/// oldest ticket that it can serve; a dial that comes later takes nothing that an older waiter
+/// could be served with. A connection that is given back goes to the oldest waiter of its own
+/// destination as it is. If an older waiter of another destination, or one with VCP_DIAL_FRESH,
+/// needs only its slot, it is closed. A waiter that is held by a limit of its own destination is
+/// passed over and keeps its ticket. A waiter whose time runs out, or whose token fires, takes
+/// nothing with it.
+///
+/// WHEN A CONNECTION IS CHECKED. Lifetime, uses and idle time are checked when a connection is
+/// borrowed, when it is given back, and in the background within 1 s of their time. A borrowed
+/// connection is never cut by them.
+///
+/// ----
+///
+/// What a pool is made with.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct vcp_pool_options {
-    /// sizeof(vcp_pool_options), set by _init.
+    /// sizeof(vcp_pool_options). vcp_pool_options_init sets it.
     pub size: usize,
 
-    /// [8] Idle connections kept per destination; 0: keep nothing, every give-back closes. Go:
-    /// IdeConn.
+    /// ---- limits ----
+    ///
+    /// ----
+    ///
+    /// START HERE. [8] How many idle connections are kept for one destination. 0: none, so that
+    /// every connection that is given back is closed. Go: IdeConn.
     pub max_idle_per_address: u32,
-    /// [0] Idle connections kept in all; 0: no limit.
+    /// [0] How many idle connections are kept in all. 0: no limit.
     pub max_idle: u32,
-    /// [0] Connections in all: idle, borrowed and being dialed; 0: no limit. At the limit the
-    /// longest idle connection of another destination (for a FRESH dial also of its own) is closed
-    /// to make room first. Go: MaxConn.
+    /// START HERE. [0] How many connections there may be in all: idle, borrowed and being dialed.
+    /// 0: no limit. A dial that meets the limit first closes the longest idle connection of another
+    /// destination (a VCP_DIAL_FRESH dial also of its own), and waits or fails only if there is
+    /// none. Go: MaxConn.
     pub max_conns: u32,
-    /// [0] Connections per destination: idle, borrowed and being dialed; 0: no limit.
+    /// [0] How many connections there may be to one destination: idle, borrowed and being dialed.
+    /// 0: no limit.
     pub max_conns_per_address: u32,
-    /// [0] Dials in flight at once per destination; 0: no limit. Those beyond wait their turn
-    /// within the dial's timeout, whatever wait_timeout_ms says; they hold no slot, count as
-    /// waiting, and not against max_waiters. One whose turn comes at max_conns waits on for a slot.
+    /// [0] How many dials to one destination may be connecting at once. 0: no limit. Further dials
+    /// wait for their turn, for as long as they may take: wait_timeout_ms does not matter. While a
+    /// dial waits for its turn it is no connection yet for max_conns. It counts as waiting in the
+    /// statistics, but not for max_waiters.
     pub max_dials_per_address: u32,
-    /// [0] Dials that wait at a limit; one more is VCP_ERR_POOL_EXHAUSTED. 0: no limit.
+    /// [0] How many dials may wait at a limit. One more fails with VCP_ERR_POOL_EXHAUSTED. 0: no
+    /// limit.
     pub max_waiters: u32,
-    /// [0] At a limit: 0 fail at once (VCP_ERR_POOL_EXHAUSTED; as the Go library), < 0 wait as long
-    /// as the dial may take, > 0 wait so long.
+    /// START HERE. [0] How long a dial waits at a limit. 0: it fails at once with
+    /// VCP_ERR_POOL_EXHAUSTED. VCP_FOREVER: it waits for as long as the dial may take. A wait that
+    /// runs out is VCP_ERR_TIMEOUT with VCP_PHASE_WAITING.
     pub wait_timeout_ms: i64,
 
-    /// [90000] How long a connection may be idle; 0: for ever. Go: IdeTimeout.
+    /// ---- how long a connection is kept ----
+    ///
+    /// ----
+    ///
+    /// START HERE. [90000] How long a connection may be idle before it is closed. 0 and
+    /// VCP_FOREVER: no limit. Go: IdeTimeout.
     pub idle_timeout_ms: i64,
-    /// [0] How long a connection is kept at all; 0: for ever.
+    /// START HERE. [0] How old a connection may become before it is closed. 0 and VCP_FOREVER: no
+    /// limit.
     pub max_lifetime_ms: i64,
-    /// [10] Each connection's lifetime is drawn once in [1 - j, 1] of max_lifetime_ms, so that
-    /// those dialed together do not end together; at most 100.
+    /// [10] How much the lifetimes of connections differ, from 0 to 100: each one's lifetime is
+    /// drawn once, between max_lifetime_ms and so many percent less. So connections that were
+    /// dialed together do not end together.
     pub lifetime_jitter_percent: u32,
-    /// [0] Borrows of one connection, the first included; 0: no limit.
+    /// [0] How often a connection may be borrowed, the first time included. 0: no limit.
     pub max_uses: u32,
-    /// [0] So many idle connections are kept up in the background for each destination borrowed
-    /// within the last idle_timeout_ms (90 s if that is 0); never beyond a limit, at the cost of
-    /// others, or while anyone waits. After a failure 1 s passes, then 2 s, up to 60 s.
+    /// [0] How many idle connections the library keeps ready, by dials in the background. It does
+    /// so for each destination that was borrowed within the last idle_timeout_ms (90 s if that is
+    /// 0), but never above a limit, never by closing others, and not while a dial waits. After a
+    /// failed dial it pauses for 1 s, then 2 s, and so on up to 60 s.
     pub min_idle_per_address: u32,
 
-    /// [VCP_LIVENESS_STRICT] A vcp_liveness.
+    /// ---- reuse ----
+    ///
+    /// ----
+    ///
+    /// [VCP_LIVENESS_STRICT] How an idle connection is checked before it is handed out: a
+    /// vcp_liveness.
     pub liveness: i32,
-    /// [VCP_REUSE_LIFO] A vcp_reuse_order.
+    /// [VCP_REUSE_LIFO] Which idle connection is handed out first: a vcp_reuse_order.
     pub reuse_order: i32,
-    /// [0] 1: at give-back check that the descriptor still is the pool's own socket (fstat(2):
-    /// device and inode), and put its blocking mode back.
+    /// [0] 1: at each give-back, check by fstat(2) that the descriptor is the pool's own socket
+    /// still, and put its blocking mode back. 0: this is checked only before the pool closes a
+    /// descriptor.
     pub verify_release: i32,
 
-    /// [30000] One budget for waiting, resolving and all addresses; 0: none.
+    /// ---- dialing, as Go's net.Dialer ----
+    ///
+    /// ----
+    ///
+    /// START HERE. [30000] How long a dial may take in all: waiting, resolving, all addresses,
+    /// on_open and on_reuse. 0 and VCP_FOREVER: no limit. vcp_dial_options.timeout_ms overrides it.
     pub dial_timeout_ms: i64,
-    /// [250] When a name has several addresses: the next one is tried so long after the last began
-    /// (RFC 8305 "Connection Attempt Delay"), or at once when one fails; < 0: one after another,
-    /// each with its share of what remains, at least 2 s, as Go.
+    /// [250] For a destination with several addresses: how long after one attempt began the next
+    /// one begins, if none has connected or failed (RFC 8305, section 5, Connection Attempt Delay).
+    /// VCP_FOREVER: one address after another, each with its share of the time that is left, at
+    /// least 2 s, as Go.
     pub fallback_delay_ms: i64,
-    /// [15000] TCP keep-alive: idle time before the first probe (TCP_KEEPIDLE, tcp(7)); < 0:
-    /// keep-alive off. The kernel counts whole seconds, 1 to 32,767; a part of one is rounded up.
+    /// [15000] How long a TCP connection is silent before the kernel sends the first keep-alive
+    /// probe (TCP_KEEPIDLE, tcp(7)). VCP_FOREVER: no probes. The kernel counts whole seconds, 1 to
+    /// 32,767; a part of one is rounded up.
     pub keepalive_idle_ms: i64,
-    /// [15000] Between probes (TCP_KEEPINTVL), as above.
+    /// [15000] The time between two keep-alive probes (TCP_KEEPINTVL, tcp(7)), in whole seconds, 1
+    /// to 32,767; a part of one is rounded up.
     pub keepalive_interval_ms: i64,
-    /// [9] Unanswered probes before the connection fails (TCP_KEEPCNT), 1 to 127.
+    /// [9] How many keep-alive probes go unanswered before the connection fails (TCP_KEEPCNT,
+    /// tcp(7)), 1 to 127.
     pub keepalive_count: u32,
-    /// [0] TCP_USER_TIMEOUT: how long sent data may stay unacknowledged; 0: the system's.
+    /// [0] How long sent bytes may stay unacknowledged before the connection fails
+    /// (TCP_USER_TIMEOUT, tcp(7)). 0 and VCP_FOREVER: the system's own limit.
     pub user_timeout_ms: i64,
-    /// [NULL] An ip, an ip:port or a unix path to bind to before connecting; addresses of another
-    /// family are skipped, and if none is left the dial fails with VCP_ERR_CONNECT.
+    /// [NULL] The address that a new socket is bound to before it connects: an ip, an ip:port or a
+    /// unix path. Remote addresses of another family are skipped; if none is left the dial fails
+    /// with VCP_ERR_CONNECT.
     pub local_address: *const c_char,
-    /// [1] TCP_NODELAY.
+    /// [1] 1: small writes are sent at once (TCP_NODELAY, tcp(7)). 0: they are gathered.
     pub no_delay: i32,
     /// [0] 1: descriptors are handed out in non-blocking mode.
     pub nonblocking: i32,
-    /// [0] How long a name's addresses serve; 0: every fresh dial asks (lookups in flight are
-    /// shared). That a name does not exist is remembered for 5 s at the most, other failures never.
+    /// [0] How long the addresses of a name are used for further dials. 0: each new connection
+    /// asks, and dials of one name at the same time ask once. That a name does not exist is
+    /// remembered for 5 s at the most; other failures are not remembered.
     pub dns_cache_ms: i64,
-    /// [0] After a failed dial, dials to that destination fail at once with the same error for so
-    /// long; then one is let through, and the others fail at once until it has ended: its success
-    /// ends this, its failure starts it anew. Failed means VCP_ERR_CONNECT, RESOLVE, CALLBACK or
-    /// the pool's own dial_timeout_ms; never a caller's own shorter timeout or cancellation.
+    /// ---- failures and leaks ----
+    ///
+    /// ----
+    ///
+    /// [0] For how long dials to a destination fail at once, with the same error, after one has
+    /// failed. Then one dial is let through, and the others go on failing until it ends. Its
+    /// success ends this; its failure begins it anew. 0: never. What counts as failed:
+    /// VCP_ERR_CONNECT, VCP_ERR_RESOLVE, VCP_ERR_CALLBACK, and a dial that the pool's own
+    /// dial_timeout_ms ended. What does not: a shorter timeout of the caller's, and a fired token.
     pub fail_fast_ms: i64,
-    /// [0] A connection borrowed for longer is a leak: counted and reported (VCP_EVENT_LEAKED)
-    /// once, and once more if it comes back after all (VCP_EVENT_LEAK_RETURNED); 0: none is.
+    /// [0] How long a connection may be borrowed before it counts as leaked. It is then told once
+    /// (VCP_EVENT_LEAKED), and once more if it is given back after all (VCP_EVENT_LEAK_RETURNED). 0
+    /// and VCP_FOREVER: never.
     pub leak_threshold_ms: i64,
-    /// [NULL = ""] The pool's name in reports; at most 1,024 bytes.
+    /// START HERE. [NULL, which is ""] The pool's name in descriptions, metrics and leak reports;
+    /// at most 1,024 bytes.
     pub name: *const c_char,
 
-    /// Passed to every callback. Must live until the pool is closed, its last connection given
-    /// back, and every callback that began has returned.
+    /// ---- callbacks ----
+    ///
+    /// ----
+    ///
+    /// [NULL] The pointer that every callback is given. It must live until the pool is closed, its
+    /// last connection has been given back, and every callback that began has returned; free_user
+    /// runs then.
     pub user: *mut c_void,
-    /// [NULL] Go: Host.
+    /// [NULL] Says where to dial instead. Go: Host.
     pub rewrite: vcp_rewrite_fn,
-    /// [NULL] Go: Resolver.
+    /// [NULL] Replaces getaddrinfo(3). Go: Resolver.
     pub resolve: vcp_resolve_fn,
-    /// [NULL] Go: Dialer.
+    /// [NULL] Replaces resolving and connecting. Go: Dialer.
     pub dial: vcp_dial_fn,
-    /// [NULL] Go: net.Dialer.Control.
+    /// [NULL] Sets options of a new socket. Go: net.Dialer.Control.
     pub control: vcp_control_fn,
-    /// [NULL] After a fresh connect: a handshake, a login.
+    /// START HERE. [NULL] Runs after a new connection is made: a TLS handshake, a login. It may
+    /// refuse.
     pub on_open: vcp_conn_hook_fn,
-    /// [NULL] Before a reused one is handed out.
+    /// [NULL] Runs before an idle connection is handed out. It may refuse.
     pub on_reuse: vcp_conn_hook_fn,
-    /// [NULL] Before one is kept or handed on.
+    /// [NULL] Runs before a connection that was given back is kept. It may refuse.
     pub on_release: vcp_conn_hook_fn,
-    /// [NULL] Told of everything that happens.
+    /// [NULL] Hears of everything that happens in the pool.
     pub on_event: vcp_event_fn,
-    /// [NULL] Frees user: once, when the pool is closed, its last connection given back and its
-    /// last callback has returned; on the thread that ended last. Not when user is NULL, when
-    /// vcp_pool_new fails, or in a forked child for a pool made before the fork.
+    /// [NULL] Frees user. It runs once: when the pool is closed, its last connection has been given
+    /// back and its last callback has returned, on the thread that was the last of them. It does
+    /// not run if user is NULL, if vcp_pool_new fails, or in a forked child for a pool that was
+    /// made before the fork.
     pub free_user: vcp_free_fn,
 
-    /// [NULL] Opens sessions of a driver that dials by itself. Not supported yet: anything but NULL
-    /// is VCP_ERR_INVALID_ARGUMENT.
+    /// ---- sessions and upkeep ----
+    ///
+    /// ----
+    ///
+    /// [NULL] Opens sessions of a driver that dials by itself. This version takes NULL only.
     pub open_session: vcp_session_fn,
-    /// [0] on_reuse is asked only about connections that have been idle for so long; 0: about all.
-    /// Not supported yet: anything but 0 is VCP_ERR_INVALID_ARGUMENT.
+    /// [0] on_reuse looks only at connections that have been idle for so long. 0: at all. This
+    /// version takes 0 only.
     pub on_reuse_after_ms: i64,
-    /// [0] 1: on_release runs on a helper thread, and vcp_conn_close does not wait for it. Not
-    /// supported yet: anything but 0 is VCP_ERR_INVALID_ARGUMENT.
+    /// [0] 1: on_release runs on a helper thread, and vcp_conn_close does not wait for it. This
+    /// version takes 0 only.
     pub on_release_in_background: i32,
-    /// [NULL] Asked about each idle connection every on_idle_ms. Not supported yet: anything but
-    /// NULL is VCP_ERR_INVALID_ARGUMENT.
+    /// [NULL] Looks at each idle connection every on_idle_ms. This version takes NULL only.
     pub on_idle: vcp_conn_hook_fn,
-    /// [0] How often on_idle is asked; 0: never. Not supported yet: anything but 0 is
-    /// VCP_ERR_INVALID_ARGUMENT.
+    /// [0] How often on_idle looks at an idle connection. 0: never. This version takes 0 only.
     pub on_idle_ms: i64,
-    /// [5000] How long on_release may take: vcp_conn_read and vcp_conn_write inside it have that
-    /// deadline, and when it passes the socket is shut down, and the connection is closed
-    /// (VCP_CLOSE_HOOK) as soon as the hook returns. VCP_FOREVER: no limit; 0 is
-    /// VCP_ERR_INVALID_ARGUMENT.
+    /// [5000] How long on_release may take. VCP_FOREVER: no limit. 0 is VCP_ERR_INVALID_ARGUMENT.
     pub hook_timeout_ms: i64,
 }
 
@@ -212,7 +267,16 @@ pub(crate) const DEFAULTS: vcp_pool_options = vcp_pool_options {
     hook_timeout_ms: 5_000,
 };
 
-/// Fills the options with their defaults. size is sizeof *options.
+/// ---- THE POOL ----
+///
+/// A pool is made by vcp_pool_new and ended by vcp_pool_close. All threads share it.
+///
+/// ----
+///
+/// START HERE. Fills the options with their defaults. Pass sizeof *options as size.
+///
+/// Errors: VCP_ERR_INVALID_ARGUMENT if options is NULL or size is shorter than version 0.1's;
+/// nothing is written then.
 #[no_mangle]
 pub unsafe extern "C" fn vcp_pool_options_init(
     options: *mut vcp_pool_options,

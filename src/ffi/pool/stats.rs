@@ -7,69 +7,80 @@ use crate::ffi::guard::guard;
 use crate::ffi::handles::{pool_of, vcp_pool};
 use crate::pool::state::counters::for_each_counter;
 
-/// What a pool has counted since it was made, and four gauges. At rest dials - dial_failures + puts
-/// = idle + borrowed + gets + detached + stale_at_borrow + dirty_at_borrow + all closed_*.
+/// ---- STATISTICS ----
+///
+/// What a pool has counted since it was made. vcp_pool_stats writes it. When nothing is in flight,
+///
+///     dials - dial_failures + puts
+///         = idle + borrowed + gets + detached + stale_at_borrow + dirty_at_borrow + all closed_*.
+///
+/// In a forked child all counters start at 0.
+///
+/// ----
+///
+/// Counters and gauges of a pool.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct vcp_stats {
     /// The size that the caller gave.
     pub size: usize,
-    /// Fresh dials that ended, failures included.
+    /// Dials of new connections that ended, those that failed included.
     pub dials: u64,
-    /// Fresh dials that failed.
+    /// Dials of new connections that failed.
     pub dial_failures: u64,
-    /// Connections taken by put and add.
+    /// Connections that put and add gave the pool.
     pub puts: u64,
-    /// Connections given away by get.
+    /// Connections that get took away.
     pub gets: u64,
-    /// Idle connections handed out.
+    /// Connections of the pool that were handed out.
     pub reuses: u64,
-    /// Connections given back and kept, or handed on.
+    /// Connections that were given back, and kept or handed on.
     pub releases: u64,
-    /// Waits at a limit, or for the turn to dial.
+    /// Waits at a limit, or for the turn to dial, that began.
     pub waits: u64,
-    /// Dials that ended with VCP_ERR_TIMEOUT while waiting.
+    /// Dials that ended with VCP_ERR_TIMEOUT while they waited.
     pub wait_timeouts: u64,
-    /// Microseconds spent waiting.
+    /// Microseconds that dials have waited.
     pub wait_us: u64,
-    /// Found closed or failed when about to be handed out.
+    /// Connections found closed or failed when they were to be handed out.
     pub stale_at_borrow: u64,
-    /// Found with unread bytes when about to be handed out.
+    /// Connections found with unread bytes when they were to be handed out.
     pub dirty_at_borrow: u64,
-    /// Closed by the background watch: the peer closed, or sent bytes.
+    /// Connections closed by the background watch: the peer hung up, or sent bytes.
     pub closed_while_idle: u64,
-    /// Closed after idle_timeout_ms.
+    /// Connections closed after idle_timeout_ms.
     pub closed_idle_timeout: u64,
-    /// Closed at the end of their lifetime.
+    /// Connections closed at the end of their lifetime.
     pub closed_lifetime: u64,
-    /// Closed after max_uses borrows.
+    /// Connections closed after max_uses borrows.
     pub closed_max_uses: u64,
-    /// Closed because there was no room to keep them.
+    /// Connections closed because there was no room to keep them.
     pub closed_idle_full: u64,
-    /// Closed by evict or close_idle, or to make room.
+    /// Connections closed by evict, close_idle, drain or close while idle, or to make room.
     pub closed_evicted: u64,
-    /// Closed by their borrower, or after failed I/O, or found closed at give-back.
+    /// Connections closed because their borrower discarded them, their I/O failed, the pool was
+    /// aborted, closed or drained meanwhile, or the peer had hung up when they were given back.
     pub closed_discarded: u64,
-    /// Closed because a hook refused them.
+    /// Connections closed because on_reuse or on_release refused them.
     pub closed_hook: u64,
-    /// Forgotten, because verify_release found another file under their number.
+    /// Connections forgotten because another file was found under their number.
     pub closed_foreign_fd: u64,
-    /// Given away by detach.
+    /// Connections that detach took away.
     pub detached: u64,
-    /// Reported as borrowed for too long.
+    /// Connections that were borrowed for longer than leak_threshold_ms.
     pub leaks: u64,
-    /// Gauge: idle now.
+    /// Gauge: how many connections are idle now.
     pub idle: u64,
-    /// Gauge: borrowed now.
+    /// Gauge: how many connections are borrowed now.
     pub borrowed: u64,
-    /// Gauge: being dialed now.
+    /// Gauge: how many connections are being dialed now.
     pub dialing: u64,
-    /// Gauge: waiting at a limit now.
+    /// Gauge: how many dials wait now.
     pub waiting: u64,
-    /// Calls of on_idle that ended. 0 as long as on_idle is not supported.
+    /// Calls of on_idle that ended. This version has none.
     pub idle_checks: u64,
-    /// Gauge, a part of borrowed: given back, with an on_release that runs in the background. 0 as
-    /// long as on_release_in_background is not supported.
+    /// Gauge: how many connections an on_release in the background looks at; a part of borrowed.
+    /// This version has none.
     pub releasing: u64,
 }
 
@@ -79,7 +90,15 @@ unsafe impl SizedStruct for vcp_stats {
     const LEAST_SIZE: usize = size_of::<usize>();
 }
 
-/// Writes the pool's counters. size is sizeof *stats; of a shorter one what fits is written.
+/// ---- REPORTS ----
+///
+/// ----
+///
+/// Writes the pool's counters to *stats. Pass sizeof *stats as size: of a shorter struct what fits
+/// is written, and what a longer one has beyond this version is zeroed.
+///
+/// Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_POOL_CLOSED; VCP_ERR_INVALID_ARGUMENT if stats is NULL
+/// or size is less than a size_t.
 #[no_mangle]
 pub unsafe extern "C" fn vcp_pool_stats(
     pool: *mut vcp_pool,
