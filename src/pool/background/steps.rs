@@ -18,7 +18,6 @@ use crate::pool::dialing::Dialing;
 use crate::pool::engine::task::Task;
 use crate::pool::lend::hand_over::NotLent;
 use crate::pool::state::answer::{DialRight, LateBinding, Take};
-use crate::pool::state::counters::CloseCause;
 use crate::pool::state::wait_loop;
 use crate::sync::Arc;
 use crate::values::clock::Time;
@@ -78,25 +77,20 @@ impl AsyncDial {
         progress: &mut Progress,
         task: &Arc<Task>,
     ) -> Step {
-        let another = |progress: &mut Progress, conn, cause| {
-            let taken = self
-                .borrower(progress)
-                .take_another(conn, cause, || waker(task));
-            Step::Continue(Stage::Taken(taken))
-        };
         match taken {
             Take::Refused(refusal) => self.answer(progress, Err(refusal.into())),
             Take::Wait => match self.borrower(progress).begin_wait() {
                 Ok(since) => Step::Continue(Stage::Waiting { since }),
                 Err(error) => self.answer(progress, Err(error)),
             },
-            Take::Reuse(conn) => match conn.find_unfit() {
-                Some(cause) => another(progress, conn, cause),
-                None => match self.pool.lend_reused(conn, &self.options) {
-                    Ok(conn) => self.answer(progress, Ok(conn)),
-                    Err(NotLent::Refused(conn)) => another(progress, conn, CloseCause::Hook),
-                    Err(NotLent::Failed(error)) => self.answer(progress, Err(error)),
-                },
+            Take::Reuse(conn) => match self.pool.lend_reused(conn, &self.options) {
+                Ok(conn) => self.answer(progress, Ok(conn)),
+                Err(NotLent::Unfit(conn, cause)) => {
+                    let mut borrower = self.borrower(progress);
+                    let taken = borrower.take_another(conn, cause, || waker(task));
+                    Step::Continue(Stage::Taken(taken))
+                }
+                Err(NotLent::Failed(error)) => self.answer(progress, Err(error)),
             },
             Take::Dial(right, destination) => self.may_dial(right, destination, progress, task),
         }
@@ -142,10 +136,8 @@ impl AsyncDial {
         let borrower = self.borrower(progress);
         let dialing = Box::new(dialing.patient(borrower.blames_destination()));
         match dialing.begin(dialing.late_binding(&borrower)) {
-            Ok(at_once) => match at_once.and_then(|conn| dialing.fit_one(conn)) {
-                Some(conn) => Step::Continue(Stage::Served(dialing, ConnectPhase::NotBegun, conn)),
-                None => Step::Continue(Stage::Dialing(dialing, ConnectPhase::NotBegun)),
-            },
+            Ok(Some(conn)) => Step::Continue(Stage::Served(dialing, ConnectPhase::NotBegun, conn)),
+            Ok(None) => Step::Continue(Stage::Dialing(dialing, ConnectPhase::NotBegun)),
             Err(error) => self.answer(progress, Err(dialing.failed(error))),
         }
     }

@@ -123,39 +123,24 @@ impl Dialing {
         begun.map_err(Error::from)
     }
 
-    /// The connection that the caller was given, if it is fit. A dial that was canceled takes none.
+    /// The connection that the caller was given. A dial that was canceled takes none.
     pub(crate) fn answer(&self) -> Option<Owned<Conn>> {
         if self.is_orphaned || self.ended().is_some() {
             return None;
         }
-        let conn = self.pool().locked().take_dial_answer(self.permit.right())?;
-        self.fit_one(conn)
+        self.pool().locked().take_dial_answer(self.permit.right())
     }
 
-    /// That one, or another one that is idle by now; if none is fit the dial goes on, and takes
-    /// what is given back.
-    pub(crate) fn fit_one(&self, conn: Owned<Conn>) -> Option<Owned<Conn>> {
-        match conn.find_unfit() {
-            None => Some(conn),
-            Some(cause) => self.another(conn, cause),
-        }
-    }
-
-    fn another(&self, mut conn: Owned<Conn>, mut cause: CloseCause) -> Option<Owned<Conn>> {
+    /// Closes that connection. Another one that is idle by now; if there is none, the dial goes on
+    /// and takes what is given back.
+    fn take_another(&self, conn: Owned<Conn>, cause: CloseCause) -> Option<Owned<Conn>> {
         let (pool, right) = (self.pool(), self.permit.right());
-        loop {
-            pool.reject(conn, cause);
-            conn =
-                pool.change(|state, now, effects| state.resume_late_binding(right, now, effects))?;
-            match conn.find_unfit() {
-                None => return Some(conn),
-                Some(why) => cause = why,
-            }
-        }
+        pool.reject(conn, cause);
+        pool.change(|state, now, effects| state.resume_late_binding(right, now, effects))
     }
 
-    /// The caller's from now on, that one or another one; `None`: on_reuse refused what there was,
-    /// and the dial goes on.
+    /// Makes that connection, or another one, the caller's. `None`: none was fit, and the dial goes
+    /// on.
     pub(crate) fn lend(
         &self,
         mut conn: Owned<Conn>,
@@ -165,7 +150,7 @@ impl Dialing {
             conn = match self.pool().lend_reused(conn, options) {
                 Ok(conn) => return Some(Ok(conn)),
                 Err(NotLent::Failed(error)) => return Some(Err(error)),
-                Err(NotLent::Refused(refused)) => self.another(refused, CloseCause::Hook)?,
+                Err(NotLent::Unfit(unfit, cause)) => self.take_another(unfit, cause)?,
             };
         }
     }

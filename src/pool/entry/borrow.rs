@@ -7,7 +7,6 @@ use crate::pool::conn::Conn;
 use crate::pool::dialing::wait::{Borrower, ParkedBorrower, WaitState};
 use crate::pool::lend::hand_over::NotLent;
 use crate::pool::state::answer::Take;
-use crate::pool::state::counters::CloseCause;
 use crate::pool::transition::close_conn;
 use crate::pool::{BorrowOptions, Pool};
 use crate::sync::Arc;
@@ -55,21 +54,13 @@ impl Pool {
                 Take::Dial(right, destination) => {
                     return self.dial(right, destination, &asleep.borrower);
                 }
-                Take::Reuse(conn) => match conn.find_unfit() {
-                    None => conn,
-                    Some(cause) => {
-                        taken = asleep.take_another(conn, cause)?;
-                        continue;
-                    }
-                },
+                Take::Reuse(conn) => conn,
                 Take::Refused(refusal) => return Err(refusal.into()),
-                Take::Wait => unreachable!("the line waits itself"),
+                Take::Wait => unreachable!("a parked borrower waits itself"),
             };
             match self.lend_reused(conn, options) {
                 Ok(conn) => return Ok(conn),
-                Err(NotLent::Refused(conn)) => {
-                    taken = asleep.take_another(conn, CloseCause::Hook)?
-                }
+                Err(NotLent::Unfit(conn, cause)) => taken = asleep.take_another(conn, cause)?,
                 Err(NotLent::Failed(error)) => return Err(error),
             }
         }

@@ -34,7 +34,6 @@ impl Pool {
             Ok(at_once) => at_once,
             Err(error) => return Err(dialing.failed(error)),
         };
-        let at_once = at_once.and_then(|conn| dialing.fit_one(conn));
         if let Some(lent) = at_once.and_then(|conn| dialing.lend(conn, line.options)) {
             return lent;
         }

@@ -13,11 +13,12 @@ use crate::pool::dialing::wait::{Borrower, WaitState};
 use crate::pool::engine::task::Task;
 use crate::pool::engine::Engine;
 use crate::pool::errors::no_engine;
+use crate::pool::lend::hand_over::NotLent;
 use crate::pool::state::answer::{Refusal, Take};
 use crate::pool::{BorrowOptions, Pool};
 use crate::sync::Arc;
 use crate::values::destination::Destination;
-use crate::values::error::{Error, Result};
+use crate::values::error::Result;
 
 /// An address for which a file may have to be read.
 pub(crate) struct UnparsedAddress {
@@ -110,18 +111,16 @@ impl Pool {
         let stage = loop {
             match taken {
                 Take::Refused(refusal) => return Err(refusal.into()),
-                Take::Reuse(conn) if !self.has_hook(Hook::Reuse) => match conn.find_unfit() {
-                    Some(cause) => {
-                        let waker = || waker(&made.get_or_insert_with(&mut make).0);
-                        taken = borrower.take_another(conn, cause, waker);
+                Take::Reuse(conn) if !self.has_hook(Hook::Reuse) => {
+                    match self.lend_reused(conn, options) {
+                        Ok(conn) => return Ok(Started::Conn(conn)),
+                        Err(NotLent::Unfit(conn, cause)) => {
+                            let waker = || waker(&made.get_or_insert_with(&mut make).0);
+                            taken = borrower.take_another(conn, cause, waker);
+                        }
+                        Err(NotLent::Failed(error)) => return Err(error),
                     }
-                    None => {
-                        return self
-                            .lend_reused(conn, options)
-                            .map(Started::Conn)
-                            .map_err(Error::from)
-                    }
-                },
+                }
                 Take::Wait => {
                     break Stage::Waiting {
                         since: borrower.begin_wait()?,
