@@ -10,6 +10,12 @@ use crate::sync::Arc;
 use crate::values::clock::Time;
 use crate::values::destination::Destination;
 
+/// Why no connection is dialed to be idle.
+pub(super) enum NotForIdle {
+    AtLimit(Obstacle, Option<DestinationId>),
+    Refused(Refusal),
+}
+
 impl<C: Held> State<C> {
     /// Why an idle connection may not be handed out any more.
     pub(super) fn expired(&self, conn: &C, idle_since: Time, now: Time) -> Option<CloseCause> {
@@ -137,7 +143,7 @@ impl<C: Held> State<C> {
                     );
                 }
                 Some(obstacle) if !obstacle.is_turn && !request.may_wait => {
-                    return Take::Refused(Refusal::Exhausted(self.numbers(Some(obstacle))));
+                    return Take::Refused(Refusal::Exhausted(self.numbers(Some(obstacle), own)));
                 }
                 Some(_) => {}
             }
@@ -153,8 +159,27 @@ impl<C: Held> State<C> {
         wanted: u32,
         now: Time,
     ) -> Result<Option<(DialRight, Arc<Destination>)>, Refusal> {
+        self.try_for_idle(destination, wanted, now)
+            .map_err(|why| match why {
+                NotForIdle::Refused(refusal) => refusal,
+                NotForIdle::AtLimit(obstacle, own) => {
+                    // Nothing was evicted for it, so nothing was looked at: a caller that is told
+                    // numbers pays for the walk.
+                    self.revoke_all_out();
+                    Refusal::Exhausted(self.numbers(Some(obstacle), own))
+                }
+            })
+    }
+
+    /// As `take_for_idle`, for a caller that needs no numbers. It looks at one destination only.
+    pub(super) fn try_for_idle(
+        &mut self,
+        destination: &Arc<Destination>,
+        wanted: u32,
+        now: Time,
+    ) -> Result<Option<(DialRight, Arc<Destination>)>, NotForIdle> {
         if self.is_closed {
-            return Err(Refusal::PoolClosed);
+            return Err(NotForIdle::Refused(Refusal::PoolClosed));
         }
         let own = self.index.find(destination);
         if let Some(id) = own {
@@ -163,23 +188,21 @@ impl<C: Held> State<C> {
         if self.known(own).map_or(0, |entry| entry.shelf.len()) >= wanted {
             return Ok(None);
         }
-        self.failures.check(destination, now)?;
+        self.failures
+            .check(destination, now)
+            .map_err(NotForIdle::Refused)?;
         let is_full = self.limits.max_conns.filter(|&max| self.conns() >= max);
-        if let Some(max) = is_full {
-            let obstacle = Obstacle {
-                limit: "max_conns",
-                max,
-                is_turn: false,
-            };
-            return Err(Refusal::Exhausted(self.numbers(Some(obstacle))));
-        }
-        if let Some(obstacle) = self.find_obstacle(own, Reuse::Allowed) {
-            return Err(Refusal::Exhausted(self.numbers(Some(obstacle))));
+        let obstacle = match is_full {
+            Some(max) => Some(Obstacle::max_conns(max)),
+            None => self.find_obstacle(own, Reuse::Allowed),
+        };
+        if let Some(obstacle) = obstacle {
+            return Err(NotForIdle::AtLimit(obstacle, own));
         }
         let id = self.find_or_add(destination);
         if let Some(refusal) = self.no_idle_room(id) {
             self.forget_if_empty(id);
-            return Err(refusal);
+            return Err(NotForIdle::Refused(refusal));
         }
         let destination = self.entry(id).destination.clone();
         let ticket = self.queue.draw();
@@ -205,7 +228,7 @@ impl<C: Held> State<C> {
             let too_many = self.max_waiters().filter(|_| !request.has_waited);
             if !request.may_wait || too_many.is_some() {
                 self.cancel_wait(ticket, now, effects);
-                let numbers = self.numbers(obstacle);
+                let numbers = self.numbers(obstacle, Some(id));
                 return Take::Refused(match too_many.filter(|_| request.may_wait) {
                     Some(max) => Refusal::TooManyWait(numbers, max),
                     None => Refusal::Exhausted(numbers),

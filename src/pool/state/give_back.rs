@@ -88,7 +88,7 @@ impl<C: Held> State<C> {
         let destination = self.entry(id).destination.clone();
         let conn = build(id, destination).map_err(|error| (None, error))?;
         if let Some(obstacle) = self.find_limit(Some(id), Reuse::Allowed) {
-            let refusal = Refusal::Exhausted(self.numbers(Some(obstacle)));
+            let refusal = Refusal::Exhausted(self.numbers(Some(obstacle), Some(id)));
             return Err((Some(conn), refusal.into()));
         }
         self.make_room(Some(id), Reuse::Allowed, effects);

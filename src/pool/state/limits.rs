@@ -15,8 +15,21 @@ use crate::values::options::{Keeping, Limits};
 pub(super) struct Obstacle {
     pub(super) limit: &'static str,
     pub(super) max: u32,
+    /// It limits the whole pool, not one destination.
+    pub(super) is_of_the_pool: bool,
     /// Only the dials in flight to the same destination.
     pub(super) is_turn: bool,
+}
+
+impl Obstacle {
+    pub(super) fn max_conns(max: u32) -> Self {
+        Self {
+            limit: "max_conns",
+            max,
+            is_of_the_pool: true,
+            is_turn: false,
+        }
+    }
 }
 
 impl<C: Held> State<C> {
@@ -38,6 +51,7 @@ impl<C: Held> State<C> {
             (self.known(own)?.dialing >= max).then_some(Obstacle {
                 limit: "max_dials_per_address",
                 max,
+                is_of_the_pool: false,
                 is_turn: true,
             })
         })
@@ -49,19 +63,19 @@ impl<C: Held> State<C> {
         own: Option<DestinationId>,
         reuse: Reuse,
     ) -> Option<Obstacle> {
-        let limit = |limit, max| Obstacle {
-            limit,
-            max,
-            is_turn: false,
-        };
         if let (Some(max), Some(entry)) = (self.limits.max_conns_per_address, self.known(own)) {
             if entry.in_the_way_of(reuse) >= max {
-                return Some(limit("max_conns_per_address", max));
+                return Some(Obstacle {
+                    limit: "max_conns_per_address",
+                    max,
+                    is_of_the_pool: false,
+                    is_turn: false,
+                });
             }
         }
         let max = self.limits.max_conns?;
         (self.conns() >= max && self.oldest_to_evict(own, reuse).is_none())
-            .then(|| limit("max_conns", max))
+            .then(|| Obstacle::max_conns(max))
     }
 
     /// The longest idle connection that may be closed for a dial: of another destination, or of its
@@ -105,16 +119,39 @@ impl<C: Held> State<C> {
         self.idle.oldest_on(&entry.shelf)
     }
 
-    /// The pool as a refused caller is told it: exact, so that nobody reads of idle ones that are
-    /// somebody's.
-    pub(super) fn numbers(&mut self, obstacle: Option<Obstacle>) -> LimitReached {
-        let out = self.count_out();
+    /// What a refused caller is told: the exact numbers of the pool, or of the caller's destination
+    /// if the limit is one of those per address.
+    ///
+    /// Only the caller's destination is looked at for connections that the fast path has lent.
+    /// `find_obstacle` has found that nothing idle could be evicted, and has revoked what it found
+    /// out of the other destinations. So each of those is paid for once, and a refusal costs the
+    /// same however many are idle elsewhere.
+    pub(super) fn numbers(
+        &mut self,
+        obstacle: Option<Obstacle>,
+        own: Option<DestinationId>,
+    ) -> LimitReached {
+        if let Some(own) = own {
+            self.revoke_out_of(own);
+        }
+        let limit = obstacle.map(|one| (one.limit, one.max));
+        if obstacle.is_some_and(|one| one.is_of_the_pool) {
+            return LimitReached {
+                limit,
+                idle: self.idle.len(),
+                borrowed: self.borrowed,
+                dialing: self.dialing,
+                waiting: self.queue.waiting(),
+            };
+        }
+        let entry = self.known(own);
+        let of = |count: fn(&DestinationState) -> u32| entry.map_or(0, count);
         LimitReached {
-            limit: obstacle.map(|one| (one.limit, one.max)),
-            idle: self.idle.len() - out,
-            borrowed: self.borrowed + out,
-            dialing: self.dialing,
-            waiting: self.queue.waiting(),
+            limit,
+            idle: of(|entry| entry.shelf.len()),
+            borrowed: of(|entry| entry.borrowed),
+            dialing: of(|entry| entry.dialing),
+            waiting: of(|entry| entry.queue.waiting()),
         }
     }
 

@@ -9,6 +9,7 @@
 use std::time::Duration;
 
 use super::answer::{DialRight, Refusal, Reuse};
+use super::borrow::NotForIdle;
 use super::held::Held;
 use super::{DestinationId, DestinationState, State};
 use crate::sync::Arc;
@@ -153,14 +154,14 @@ impl<C: Held> State<C> {
         if self.queue.waiting() > 0 {
             self.is_refill_blocked = true;
         } else if self.may_refill(destination, now) {
-            match self.take_for_idle(destination, wanted, now) {
+            match self.try_for_idle(destination, wanted, now) {
                 Ok(Some(taken)) => {
                     self.entry(taken.0.destination).refill.dials += 1;
                     return Some(taken);
                 }
                 Ok(None) => {}
                 // fail_fast_ms: not now.
-                Err(Refusal::FailedBefore(_)) => {
+                Err(NotForIdle::Refused(Refusal::FailedBefore(_))) => {
                     self.refill_failed(destination, now);
                     return None;
                 }

@@ -71,18 +71,6 @@ impl<C: Held> State<C> {
         }
     }
 
-    /// How many are out, and stay so.
-    pub(super) fn count_out(&mut self) -> u32 {
-        let mut out = 0;
-        for node in 0..self.idle.places() {
-            let held = self.idle.held(node);
-            let checked_out = held.map(Held::checked_out).unwrap_or_default();
-            self.count_loans(checked_out.lends);
-            out += u32::from(checked_out.is_out);
-        }
-        out
-    }
-
     /// Revokes everything of one destination, idle or out.
     pub(super) fn revoke_all_of(&mut self, id: DestinationId) {
         for node in self.nodes_of(id) {

@@ -274,7 +274,7 @@ impl<C: Held> State<C> {
         if !is_over && obstacle.is_some_and(|obstacle| obstacle.is_turn) {
             return WaitPoll::Pending;
         }
-        let why = self.numbers(obstacle);
+        let why = self.numbers(obstacle, Some(id));
         self.counters.wait_timeouts += 1;
         self.cancel_wait(ticket, now, effects);
         WaitPoll::TimedOut(why)

@@ -195,9 +195,8 @@ impl Reference {
 
     /// "One waiter too many is POOL_EXHAUSTED"; the message counts the others.
     fn may_not_wait(&self, call: Call, held: Option<HeldBy>) -> Option<Refusal> {
-        let others = self.waiting().count() as u32 - 1;
         let limited = self.waiting().filter(|waiter| waiter.is_limited).count() as u32;
-        let blocked = self.numbers(held, others);
+        let blocked = self.numbers(held, call.to, Some(call.ticket));
         match self.rules.limits.max_waiters {
             _ if !call.may_wait => Some(Refusal::Exhausted(blocked)),
             Some(max) if limited >= max && !call.has_waited => {
@@ -229,15 +228,16 @@ impl Reference {
     /// "A wait that runs out is TIMEOUT", but its turn to dial is waited for "within the dial's
     /// timeout".
     pub(in super::super) fn look_after(&mut self, ticket: u64, late: Late) -> Found {
-        let waiting = self.waiting().count() as u32;
         let waiter = self.waiter(ticket).expect("it waits").clone();
         let held = self.held(waiter.call.to, waiter.call.reuse);
         let why = match (waiter.answer, late) {
             (None, Late::InTime) => return Found::Nothing,
             (None, Late::ForWaiting) if held == Some(HeldBy::Turn) => return Found::Nothing,
-            (None, _) => self.numbers(held, waiting),
+            (None, _) => self.numbers(held, waiter.call.to, None),
             // Too late to dial with it.
-            (Some(Answer::Dial { .. }), Late::ForDialing) => self.numbers(None, waiting),
+            (Some(Answer::Dial { .. }), Late::ForDialing) => {
+                self.numbers(None, waiter.call.to, None)
+            }
             (Some(answer), _) => {
                 self.collect(ticket);
                 return Found::Answer(answer);

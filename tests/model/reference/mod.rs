@@ -329,7 +329,9 @@ impl Reference {
         self.held(to, Reuse::Allowed)
     }
 
-    fn numbers(&self, held: Option<HeldBy>, waiting: u32) -> LimitReached {
+    /// Of the whole pool, or of the destination where the limit is one per address. Who asks is not
+    /// counted among those who wait, unless it does.
+    fn numbers(&self, held: Option<HeldBy>, to: usize, asks: Option<u64>) -> LimitReached {
         let limits = &self.rules.limits;
         let limit = held.map(|held| {
             let (name, max) = match held {
@@ -339,12 +341,18 @@ impl Reference {
             };
             (name, max.expect("it holds somebody"))
         });
+        let is_of_all = held == Some(HeldBy::Conns);
+        let count = |is_so: fn(&Conn) -> bool| {
+            self.count(|conn| (is_of_all || conn.to == to) && is_so(conn))
+        };
+        let waiting = self.waiting().map(|waiter| waiter.call);
+        let waiting = waiting.filter(|call| asks != Some(call.ticket));
         LimitReached {
             limit,
-            idle: self.count(Conn::is_idle),
-            borrowed: self.count(Conn::is_borrowed),
-            dialing: self.count(Conn::is_dialing),
-            waiting,
+            idle: count(Conn::is_idle),
+            borrowed: count(Conn::is_borrowed),
+            dialing: count(Conn::is_dialing),
+            waiting: waiting.filter(|call| is_of_all || call.to == to).count() as u32,
         }
     }
 

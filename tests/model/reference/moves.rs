@@ -208,8 +208,7 @@ impl Reference {
         match self.held(to, Reuse::Allowed) {
             Some(HeldBy::Turn) | None => {}
             held => {
-                let waiting = self.waiting().count() as u32;
-                return Err(Refusal::Exhausted(self.numbers(held, waiting)));
+                return Err(Refusal::Exhausted(self.numbers(held, to, None)));
             }
         }
         self.make_room(to, Reuse::Allowed);
@@ -238,8 +237,7 @@ impl Reference {
             return Err(refusal);
         }
         if let Some(held) = self.held_or_full(to) {
-            let waiting = self.waiting().count() as u32;
-            return Err(Refusal::Exhausted(self.numbers(Some(held), waiting)));
+            return Err(Refusal::Exhausted(self.numbers(Some(held), to, None)));
         }
         match self.no_idle_room(to) {
             Some(refusal) => Err(refusal),
