@@ -1902,6 +1902,14 @@ int vcp_conn_is_reused(vcp_conn *conn);
 int64_t vcp_conn_uses(vcp_conn *conn);
 
 /**
+ * Returns for how many milliseconds the connection has been open: since it was dialed, put or
+ * added, over all of its borrows.
+ *
+ * Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_CONN_CLOSED.
+ */
+int64_t vcp_conn_age_ms(vcp_conn *conn);
+
+/**
  * Asked after a failed read or write, before vcp_conn_close: returns 1 if the same request
  * deserves one more try on another connection, and else 0.
  *
@@ -1963,6 +1971,39 @@ int vcp_conn_close(vcp_conn *conn);
  * VCP_ERR_SYSTEM if there is no descriptor to wait with.
  */
 int64_t vcp_conn_read(vcp_conn *conn, void *buffer, size_t size);
+
+/**
+ * Reads exactly size bytes, and waits until they have come. Returns size, or 0 at the end of the
+ * stream before the first byte. It is for stream sockets; the reads of others are whole messages,
+ * and a part of one would be lost.
+ *
+ * Errors: those of vcp_conn_read. VCP_ERR_IO, with vcp_last_errno() 0, if the stream ends between
+ * the first byte and the last: the message tells how many bytes came. VCP_ERR_INVALID_ARGUMENT if
+ * it is no stream socket.
+ */
+int64_t vcp_conn_read_full(vcp_conn *conn, void *buffer, size_t size);
+
+/**
+ * Ends a direction of the connection, as shutdown(2) with SHUT_RD, SHUT_WR or SHUT_RDWR. The
+ * connection is not kept when it is given back.
+ *
+ * Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_CONN_CLOSED; VCP_ERR_INVALID_ARGUMENT if how is none of
+ * the three; VCP_ERR_IO.
+ */
+int vcp_conn_shutdown(vcp_conn *conn, int32_t how);
+
+/**
+ * Tells the library what your own I/O on the descriptor came to, or that of a driver, as recv(2)
+ * tells it. result > 0: bytes were read. 0: the stream ended. -1: it failed with error_number;
+ * EAGAIN and EINTR change nothing. The connection is then as if vcp_conn_read had seen it: the end
+ * of the stream and a failure discard it, and vcp_conn_should_retry knows of them and of the bytes.
+ *
+ * Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_CONN_CLOSED; VCP_ERR_INVALID_ARGUMENT if result is below
+ * -1, or is -1 and error_number is not above 0.
+ */
+int vcp_conn_report(vcp_conn *conn,
+                    int64_t result,
+                    int error_number);
 
 /**
  * START HERE. Writes all of the buffer, as write(2) in a loop, and waits for room. Returns size.
@@ -2042,6 +2083,14 @@ int vcp_conn_set_read_deadline(vcp_conn *conn, int64_t timeout_ms);
  */
 int vcp_conn_set_write_deadline(vcp_conn *conn,
                                 int64_t timeout_ms);
+
+/**
+ * Lets the reads, writes and waits of this borrow go on until an absolute time, on the clock of
+ * vcp_now_ms. INT64_MAX: no limit. A time in the past, and any below zero, is over already.
+ *
+ * Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_CONN_CLOSED.
+ */
+int vcp_conn_set_deadline_at(vcp_conn *conn, int64_t at_ms);
 
 /**
  * Lets a token end the reads, writes and waits of this borrow with VCP_ERR_CANCELED, those that

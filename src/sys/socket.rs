@@ -200,8 +200,19 @@ pub(crate) fn may_linger(fd: BorrowedFd<'_>) -> bool {
 
 /// Ends both directions, for every copy of the descriptor.
 pub(crate) fn shut_down(fd: BorrowedFd<'_>) -> io::Result<()> {
+    shut_down_directions(fd, libc::SHUT_RDWR)
+}
+
+/// Ends one direction or both (SHUT_RD, SHUT_WR, SHUT_RDWR), for every copy of the descriptor.
+pub(crate) fn shut_down_directions(fd: BorrowedFd<'_>, how: i32) -> io::Result<()> {
     // SAFETY: no pointers.
-    unsafe { syscall!(shutdown(fd.as_raw_fd(), libc::SHUT_RDWR)) }.map(drop)
+    unsafe { syscall!(shutdown(fd.as_raw_fd(), how)) }.map(drop)
+}
+
+/// A stream of bytes, with no bounds between messages; fails with ENOTSOCK or EBADF for no socket.
+pub(crate) fn is_stream(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    let kind: i32 = option(fd, libc::SOL_SOCKET, libc::SO_TYPE)?;
+    Ok(kind == libc::SOCK_STREAM)
 }
 
 /// What kind of socket this is; fails with ENOTSOCK or EBADF for anything else.

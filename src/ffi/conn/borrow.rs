@@ -9,6 +9,7 @@ use crate::handle::Kept;
 use crate::pool::conn::{self as flags, io, Conn};
 use crate::pool::entry::fast_hit;
 use crate::pool::entry::fork::close_copy_of_lent;
+use crate::sys::clock;
 use crate::values::error::{Error, Result};
 
 fn refuse_in_hook(conn: &Conn, what: &str) -> Result<()> {
@@ -100,6 +101,18 @@ pub extern "C" fn vcp_conn_uses(conn: *mut vcp_conn) -> i64 {
             conn.pool().revoke(&conn, conn.place());
         }
         Ok(conn.uses().into())
+    })
+}
+
+/// Returns for how many milliseconds the connection has been open: since it was dialed, put or
+/// added, over all of its borrows.
+///
+/// Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_CONN_CLOSED.
+#[no_mangle]
+pub extern "C" fn vcp_conn_age_ms(conn: *mut vcp_conn) -> i64 {
+    guard(|| {
+        let opened_at = conn_of(conn)?.opened_at();
+        Ok(clock::now().since(opened_at).as_millis() as i64)
     })
 }
 

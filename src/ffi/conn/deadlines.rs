@@ -5,15 +5,26 @@ use std::ffi::c_int;
 use crate::ffi::arguments::time;
 use crate::ffi::guard::guard;
 use crate::ffi::handles::{conn_of, token_of, vcp_cancel, vcp_conn};
-use crate::pool::conn::io;
+use crate::pool::conn::io::{self, Directions};
 use crate::sys::clock;
 use crate::values::clock::Deadline;
+use crate::values::error::Result;
 
-fn set_deadlines(conn: *mut vcp_conn, timeout_ms: i64, read: bool, write: bool) -> c_int {
+/// So long after now.
+fn from_now(timeout_ms: i64) -> Result<Deadline> {
+    let timeout = time::timeout(timeout_ms, "timeout_ms")?;
+    Ok(Deadline::from_timeout(clock::now(), timeout))
+}
+
+fn set_deadlines(
+    conn: *mut vcp_conn,
+    which: Directions,
+    deadline: impl FnOnce() -> Result<Deadline>,
+) -> c_int {
     guard(|| {
         let conn = conn_of(conn)?;
-        let timeout = time::timeout(timeout_ms, "timeout_ms")?;
-        let deadline = Deadline::from_timeout(clock::now(), timeout);
+        let deadline = deadline()?;
+        let (read, write) = (which.read, which.write);
         conn.set_deadlines(read.then_some(deadline), write.then_some(deadline));
         io::terms_changed(&conn);
         Ok(0)
@@ -34,7 +45,7 @@ fn set_deadlines(conn: *mut vcp_conn, timeout_ms: i64, read: bool, write: bool) 
 /// negative and not VCP_FOREVER.
 #[no_mangle]
 pub extern "C" fn vcp_conn_set_deadline(conn: *mut vcp_conn, timeout_ms: i64) -> c_int {
-    set_deadlines(conn, timeout_ms, true, true)
+    set_deadlines(conn, io::BOTH, || from_now(timeout_ms))
 }
 
 /// Gives the reads of this borrow, and its waits for VCP_READABLE, timeout_ms in all, from now. 0:
@@ -44,7 +55,7 @@ pub extern "C" fn vcp_conn_set_deadline(conn: *mut vcp_conn, timeout_ms: i64) ->
 /// negative and not VCP_FOREVER.
 #[no_mangle]
 pub extern "C" fn vcp_conn_set_read_deadline(conn: *mut vcp_conn, timeout_ms: i64) -> c_int {
-    set_deadlines(conn, timeout_ms, true, false)
+    set_deadlines(conn, io::READ, || from_now(timeout_ms))
 }
 
 /// Gives the writes of this borrow, and its waits for VCP_WRITABLE, timeout_ms in all, from now. 0:
@@ -54,7 +65,16 @@ pub extern "C" fn vcp_conn_set_read_deadline(conn: *mut vcp_conn, timeout_ms: i6
 /// negative and not VCP_FOREVER.
 #[no_mangle]
 pub extern "C" fn vcp_conn_set_write_deadline(conn: *mut vcp_conn, timeout_ms: i64) -> c_int {
-    set_deadlines(conn, timeout_ms, false, true)
+    set_deadlines(conn, io::WRITE, || from_now(timeout_ms))
+}
+
+/// Lets the reads, writes and waits of this borrow go on until an absolute time, on the clock of
+/// vcp_now_ms. INT64_MAX: no limit. A time in the past, and any below zero, is over already.
+///
+/// Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_CONN_CLOSED.
+#[no_mangle]
+pub extern "C" fn vcp_conn_set_deadline_at(conn: *mut vcp_conn, at_ms: i64) -> c_int {
+    set_deadlines(conn, io::BOTH, || Ok(time::deadline_at(at_ms)))
 }
 
 /// Lets a token end the reads, writes and waits of this borrow with VCP_ERR_CANCELED, those that

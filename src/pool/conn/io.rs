@@ -10,7 +10,7 @@ use std::io::ErrorKind;
 
 use crate::handle::{Pin, Place};
 use crate::pool::conn::sleepers::sleepers;
-use crate::pool::conn::{Conn, ABORTED, CANCELED, CLOSING, CUT, ENDED, FAILED};
+use crate::pool::conn::{Conn, ABORTED, CANCELED, CLOSING, CUT, DISCARDED, ENDED, FAILED};
 use crate::pool::errors::{canceled, system_error};
 use crate::sync::atomic::fence;
 use crate::sync::atomic::Ordering::SeqCst;
@@ -27,12 +27,16 @@ pub(crate) struct Directions {
     pub(crate) write: bool,
 }
 
-const READ: Directions = Directions {
+pub(crate) const READ: Directions = Directions {
     read: true,
     write: false,
 };
-const WRITE: Directions = Directions {
+pub(crate) const WRITE: Directions = Directions {
     read: false,
+    write: true,
+};
+pub(crate) const BOTH: Directions = Directions {
+    read: true,
     write: true,
 };
 
@@ -76,6 +80,48 @@ pub(crate) fn read(conn: &Pin<Conn>, buffer: &mut [u8]) -> Result<usize> {
             None => sleep(conn, READ).map(drop)?,
         }
     }
+}
+
+/// Fills the whole buffer; 0 at end of stream before the first byte.
+pub(crate) fn read_full(conn: &Pin<Conn>, buffer: &mut [u8]) -> Result<usize> {
+    if !socket::is_stream(conn.fd()).map_err(|error| io_error(conn, "getsockopt", &error))? {
+        return Err(Error::invalid_argument(
+            "not a stream: a read is one message",
+        ));
+    }
+    let mut have = 0;
+    while have < buffer.len() {
+        match read(conn, &mut buffer[have..])? {
+            0 if have == 0 => return Ok(0),
+            0 => return Err(cut_short(conn, have, buffer.len())),
+            count => have += count,
+        }
+    }
+    Ok(have)
+}
+
+/// What I/O of the program on the descriptor itself came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Seen {
+    Bytes,
+    EndOfStream,
+    Failed,
+}
+
+/// As if [`read`] had seen it. A datagram may be empty, and is no end of stream.
+pub(crate) fn report(conn: &Pin<Conn>, seen: Seen) {
+    match seen {
+        Seen::EndOfStream | Seen::Failed if conn.has(CUT) => conn.mark(FAILED),
+        Seen::EndOfStream if conn.is_datagram() => conn.was_read(conn.generation()),
+        Seen::EndOfStream | Seen::Failed => conn.mark(FAILED | ENDED),
+        Seen::Bytes => conn.was_read(conn.generation()),
+    }
+}
+
+/// shutdown(2); the connection is not kept.
+pub(crate) fn shut_down(conn: &Conn, how: i32) -> Result<()> {
+    conn.mark(DISCARDED);
+    socket::shut_down_directions(conn.fd(), how).map_err(|error| io_error(conn, "shutdown", &error))
 }
 
 /// As read(2) of a non-blocking descriptor; `None`: nothing there now.
@@ -149,6 +195,16 @@ fn try_send(conn: &Pin<Conn>, bytes: &[u8]) -> Result<Option<usize>> {
 
 fn failed(conn: &Conn, what: &str, error: &std::io::Error) -> Error {
     conn.mark(FAILED | ENDED);
+    io_error(conn, what, error)
+}
+
+fn cut_short(conn: &Conn, have: usize, wanted: usize) -> Error {
+    let destination = conn.destination();
+    let message = format!("read {destination}: end of stream after {have} of {wanted} bytes");
+    Error::new(Status::Io, message)
+}
+
+fn io_error(conn: &Conn, what: &str, error: &std::io::Error) -> Error {
     let errno = sys::errno(error);
     let message = format!("{what} {}: {}", conn.destination(), sys::errno_text(errno));
     Error::new(Status::Io, message).numbered(errno)

@@ -107,6 +107,7 @@ pub(crate) struct Conn {
     pool: Arc<Pool>,
     destination: Arc<Destination>,
     remote: Option<Arc<Endpoint>>,
+    opened_at: Time,
     retire_at: Time,
     /// Made when something of it is first needed.
     extras: OnceBox<Extras>,
@@ -152,6 +153,7 @@ impl Conn {
         destination_id: DestinationId,
         destination: Arc<Destination>,
         info: SocketInfo,
+        opened_at: Time,
     ) -> Self {
         let flag = |is: bool, bit| if is { bit } else { 0 };
         let liveness = pool.options().liveness as u32 + 1;
@@ -163,6 +165,7 @@ impl Conn {
             pool,
             destination,
             remote: info.remote,
+            opened_at,
             retire_at: info.retire_at,
             extras: OnceBox::new(),
             fd,
@@ -207,6 +210,10 @@ impl Conn {
 
     pub(crate) fn remote(&self) -> Option<&Endpoint> {
         self.remote.as_deref()
+    }
+
+    pub(crate) fn opened_at(&self) -> Time {
+        self.opened_at
     }
 
     pub(crate) fn uses(&self) -> u32 {

@@ -33,7 +33,8 @@ impl Pool {
             Ok(identity) => identity,
             Err(error) => return Err((fd, refused(error))),
         };
-        let conn = Conn::new(fd, identity, self.clone(), id, destination, info);
+        let now = clock::now();
+        let conn = Conn::new(fd, identity, self.clone(), id, destination, info, now);
         let conn = Conn::table()
             .insert(conn)
             .map_err(|(conn, error)| (conn.into_fd(), refused(error)))?;

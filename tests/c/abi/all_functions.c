@@ -25,12 +25,17 @@ TEST(every_function_of_a_connection_can_be_called,
     CHECK_EQ(vcp_conn_set_deadline(conn, at_most(5000)), VCP_OK);
     CHECK_EQ(vcp_conn_set_read_deadline(conn, at_most(5000)), VCP_OK);
     CHECK_EQ(vcp_conn_set_write_deadline(conn, at_most(5000)), VCP_OK);
+    CHECK_EQ(vcp_conn_set_deadline_at(conn, vcp_now_ms() + at_most(5000)), VCP_OK);
+    CHECK(vcp_conn_age_ms(conn) >= 0);
     CHECK_EQ(vcp_conn_wait(conn, VCP_WRITABLE), VCP_WRITABLE);
     CHECK_EQ(vcp_conn_try_read(conn, text, sizeof text), VCP_ERR_WOULD_BLOCK);
     CHECK_EQ(vcp_conn_try_write(conn, "abc", 3), 3);
     CHECK_EQ(vcp_conn_wait(conn, VCP_READABLE), VCP_READABLE);
     CHECK(vcp_conn_read(conn, text, sizeof text) > 0);
     CHECK_EQ(vcp_conn_write(conn, "abc", 3), 3);
+    CHECK_EQ(vcp_conn_read_full(conn, text, 3), 3);
+    CHECK_EQ(vcp_conn_report(conn, 3, 0), VCP_OK);
+    CHECK_EQ(vcp_conn_shutdown(conn, SHUT_WR), VCP_OK);
     CHECK(vcp_conn_local_address(conn, text, sizeof text) > 0);
     CHECK(vcp_conn_remote_address(conn, text, sizeof text) > 0);
     CHECK(vcp_conn_network(conn, text, sizeof text) > 0);
@@ -82,6 +87,7 @@ TEST(every_function_beside_them_can_be_called,
     vcp_conn *conn = NULL;
     vcp_queue *queue = NULL;
     vcp_cancel *cancel = NULL;
+    CHECK(vcp_now_ms() > 0);
     CHECK(vcp_version_number() > 0);
     CHECK(vcp_version_string()[0] != '\0');
     CHECK(vcp_status_name(VCP_OK)[0] != '\0');

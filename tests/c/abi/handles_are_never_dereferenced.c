@@ -5,7 +5,7 @@
 static void every_conn_function_answers(vcp_conn *conn, int first, int second)
 {
     char text[64];
-    long long results[24];
+    long long results[32];
     int count = 0;
     int i;
     results[count++] = vcp_conn_raw_fd(conn);
@@ -24,6 +24,11 @@ static void every_conn_function_answers(vcp_conn *conn, int first, int second)
     results[count++] = vcp_conn_set_deadline(conn, 1);
     results[count++] = vcp_conn_set_read_deadline(conn, 1);
     results[count++] = vcp_conn_set_write_deadline(conn, 1);
+    results[count++] = vcp_conn_set_deadline_at(conn, 1);
+    results[count++] = vcp_conn_age_ms(conn);
+    results[count++] = vcp_conn_read_full(conn, text, sizeof text);
+    results[count++] = vcp_conn_shutdown(conn, SHUT_RDWR);
+    results[count++] = vcp_conn_report(conn, 1, 0);
     results[count++] = vcp_conn_local_address(conn, text, sizeof text);
     results[count++] = vcp_conn_remote_address(conn, text, sizeof text);
     results[count++] = vcp_conn_network(conn, text, sizeof text);

@@ -215,3 +215,53 @@ TEST(the_earlier_of_two_times_ends_the_dial,
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
     full_server_close(&full);
 }
+
+TEST(
+    a_connection_has_an_absolute_deadline,
+    "times: vcp_conn_set_deadline_at binds both directions; INT64_MAX is none, what has passed has "
+    "passed")
+{
+    static const int64_t passed[] = {0, -1, -2, INT64_MIN};
+    fixture f = fixture_new(NULL);
+    vcp_conn *conn = borrow(f.pool, &f.s);
+    int peer = server_accept(&f.s);
+    int64_t start = now_ms();
+    char byte;
+    size_t i;
+    CHECK_EQ(vcp_conn_set_deadline_at(conn, vcp_now_ms() + 100), VCP_OK);
+    CHECK_EQ(vcp_conn_write(conn, "x", 1), 1);
+    CHECK_EQ(vcp_conn_read(conn, &byte, 1), VCP_ERR_TIMEOUT);
+    CHECK_TOOK(start, 100);
+    for (i = 0; i < sizeof passed / sizeof passed[0]; i++) {
+        CHECK_EQ(vcp_conn_set_deadline_at(conn, passed[i]), VCP_OK);
+        CHECK_EQ(vcp_conn_read(conn, &byte, 1), VCP_ERR_TIMEOUT);
+        CHECK_EQ(vcp_conn_write(conn, "x", 1), VCP_ERR_TIMEOUT);
+    }
+    CHECK_EQ(vcp_conn_set_deadline_at(conn, INT64_MAX), VCP_OK);
+    CHECK_EQ(send(peer, "x", 1, 0), 1);
+    CHECK_EQ(vcp_conn_read(conn, &byte, 1), 1);
+    give_back(conn);
+    close(peer);
+    FIXTURE_END(&f);
+}
+
+TEST(one_budget_covers_a_dial_and_its_reads,
+     "times: one absolute time covers a dial, a second dial and the reads after them")
+{
+    fixture f = fixture_new(NULL);
+    int64_t start = now_ms();
+    int64_t budget = vcp_now_ms() + 150;
+    vcp_conn *conn;
+    char byte;
+    CHECK(dial_until(&f, VCP_POOL_DEFAULT, budget, &conn) >= 0);
+    CHECK_EQ(vcp_conn_discard(conn), VCP_OK);
+    give_back(conn);
+    let_pass(50);
+    CHECK(dial_until(&f, VCP_POOL_DEFAULT, budget, &conn) >= 0);
+    CHECK_EQ(vcp_conn_set_deadline_at(conn, budget), VCP_OK);
+    CHECK_EQ(vcp_conn_read(conn, &byte, 1), VCP_ERR_TIMEOUT);
+    CHECK_TOOK(start, 150);
+    give_back(conn);
+    CHECK_EQ(dial_until(&f, VCP_POOL_DEFAULT, budget, &conn), VCP_ERR_TIMEOUT);
+    FIXTURE_END(&f);
+}

@@ -289,3 +289,25 @@ TEST(what_was_put_has_a_lifetime_too, "lifetime: max_lifetime_ms binds what was 
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
     server_close(&s);
 }
+
+TEST(an_age_counts_from_the_opening_or_the_put,
+     "lifetimes: vcp_conn_age_ms counts from the dial, the put or the add, over all borrows")
+{
+    fixture f = fixture_new(NULL);
+    vcp_conn *conn = borrow(f.pool, &f.s);
+    int64_t start = now_ms();
+    int fd;
+    CHECK_BETWEEN(vcp_conn_age_ms(conn), 0, at_most(LATENESS_MS));
+    give_back(conn);
+    let_pass(60);
+    conn = borrow(f.pool, &f.s);
+    CHECK_EQ(vcp_conn_is_reused(conn), 1);
+    CHECK_BETWEEN(vcp_conn_age_ms(conn), 60, now_ms() - start + at_most(LATENESS_MS));
+    fd = vcp_conn_detach(conn);
+    CHECK(fd >= 0);
+    CHECK_EQ(vcp_pool_put(f.pool, fd, f.s.network, f.s.address, NULL), VCP_OK);
+    conn = borrow(f.pool, &f.s);
+    CHECK_BETWEEN(vcp_conn_age_ms(conn), 0, 59);
+    give_back(conn);
+    FIXTURE_END(&f);
+}
