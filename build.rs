@@ -1,8 +1,11 @@
 //! Generates `include/vconnpool.h` from the C functions in `src/ffi` and names the shared library.
 //!
 //! The header is committed. It is written only when the generated text differs from it, and never
-//! when this package is built as a dependency of another one. The version macros come from
-//! Cargo.toml alone.
+//! when this package is built as a dependency of another one, or without the feature `header`. The
+//! version macros come from Cargo.toml alone.
+
+// Without the feature all that prints the header is left out.
+#![cfg_attr(not(feature = "header"), allow(dead_code, unused_imports))]
 
 use std::path::Path;
 use std::{env, fs};
@@ -13,6 +16,7 @@ fn main() {
     println!("cargo:rerun-if-changed=include/vconnpool.h");
     name_the_library();
     // Set by cargo, while it compiles this script, only for the packages that the user named.
+    #[cfg(feature = "header")]
     if option_env!("CARGO_PRIMARY_PACKAGE").is_some() {
         write_header();
     }
@@ -92,6 +96,7 @@ fn without_ends(lines: &[&str]) -> Vec<String> {
     kept.map(|line| line.trim_end().to_owned()).collect()
 }
 
+#[cfg(feature = "header")]
 fn write_header() {
     let root = env::var("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR");
     let root = Path::new(&root);

@@ -121,7 +121,7 @@ pub(super) const CASES: &[Case] = &[
     ),
     Case::new(
         "M",
-        "a build of the library from nothing",
+        "a build of the library from nothing, header generation left out",
         &Build { crates_at_most: 2 },
     ),
     Case::new(
