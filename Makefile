@@ -5,6 +5,8 @@ PREFIX ?= /usr/local
 LIBDIR ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
 INSTALL ?= install
+OBJCOPY ?= objcopy
+NM ?= nm
 
 # What Cargo.toml and build.rs say.
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
@@ -23,15 +25,22 @@ PACKAGES = . benches tests/handoffs tests/scale
 
 all: $(STAGE)/done ## builds what is shipped
 
+# The archive is one object that shows vcp_* alone: Rust's standard library stays inside, so that two such archives can be
+# linked into one program, and what vcp_* does not reach is left out, as is the bitcode that Rust's own objects carry.
 $(STAGE)/done: $(SOURCES) Makefile
 	rm -rf $(STAGE) && mkdir -p $(STAGE)
-	cargo rustc --release --lib --crate-type cdylib,staticlib
+	cargo rustc --release --lib --no-default-features --crate-type cdylib,staticlib
 	target=$$(cargo metadata --no-deps --format-version 1 | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p') \
-	    && cp "$$target/release/libvconnpool.so" "$$target/release/libvconnpool.a" $(STAGE)
+	    && cp "$$target/release/libvconnpool.so" $(STAGE) && cp "$$target/release/libvconnpool.a" $(STAGE)/all.a
+	$(NM) -D --defined-only $(STAGE)/libvconnpool.so | sed -n 's/.* T \(vcp_.*\)/-u \1/p' >$(STAGE)/entries
+	$(LD) -r --gc-sections -o $(STAGE)/all.o --whole-archive $(STAGE)/all.a @$(STAGE)/entries
+	$(OBJCOPY) --wildcard --keep-global-symbol='vcp_*' --strip-debug \
+	    --remove-section=.llvmbc --remove-section=.llvmcmd $(STAGE)/all.o $(STAGE)/vconnpool.o
+	$(AR) rcs $(STAGE)/libvconnpool.a $(STAGE)/vconnpool.o
 	rustc --print native-static-libs --crate-type staticlib --crate-name empty -o $(STAGE)/empty.a - </dev/null 2>$(STAGE)/log
 	sed -n 's/^note: native-static-libs: //p' $(STAGE)/log >$(STAGE)/static-libs
 	grep -q -e -l $(STAGE)/static-libs
-	rm $(STAGE)/empty.a
+	rm $(STAGE)/empty.a $(STAGE)/all.a $(STAGE)/all.o $(STAGE)/vconnpool.o
 	touch $@
 
 install: $(STAGE)/done ## installs it, with header and pkg-config file
