@@ -4,6 +4,7 @@
 use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
+use std::ops::RangeInclusive;
 // Not `sync`'s, which the model checkers make their own: those know no statics.
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -23,6 +24,16 @@ fn seed() -> u64 {
         .map_or_else(|seed| seed, |_| drawn)
 }
 
+/// The part of a destination's hash that is its address's alone.
+const ADDRESS_BITS: u64 = !0 << 32;
+
+fn hasher_of(address: &Address) -> DefaultHasher {
+    let mut hasher = DefaultHasher::new();
+    hasher.write_u64(seed());
+    address.text.hash(&mut hasher);
+    hasher
+}
+
 /// Connections are reused only within one of these.
 #[derive(Clone, Debug)]
 pub(crate) struct Destination {
@@ -33,14 +44,20 @@ pub(crate) struct Destination {
 
 impl Destination {
     pub(crate) fn new(address: Address, tag: &str) -> Self {
-        let mut hasher = DefaultHasher::new();
-        hasher.write_u64(seed());
-        (&address.text, tag).hash(&mut hasher);
+        let mut hasher = hasher_of(&address);
+        let at_address = hasher.finish() & ADDRESS_BITS;
+        tag.hash(&mut hasher);
         Self {
-            hash: hasher.finish(),
+            hash: at_address | (hasher.finish() & !ADDRESS_BITS),
             address,
             tag: tag.into(),
         }
+    }
+
+    /// The hashes that destinations at that address have, whatever their tags.
+    pub(crate) fn hashes_at(address: &Address) -> RangeInclusive<u64> {
+        let at_address = hasher_of(address).finish() & ADDRESS_BITS;
+        at_address..=at_address | !ADDRESS_BITS
     }
 
     /// Equal for equal destinations, as long as the process lives.
@@ -107,6 +124,15 @@ mod tests {
         let other = Destination::new(address.clone(), "t");
         assert_ne!(one, other);
         assert!(one.is_at(&address) && other.is_at(&address));
+    }
+
+    #[test]
+    fn the_hashes_at_an_address_are_those_of_its_tags() {
+        let hashes = Destination::hashes_at(&address("127.0.0.1:80"));
+        let of = |text, tag| Destination::new(address(text), tag).hash();
+        assert!(hashes.contains(&of("127.0.0.1:80", "")));
+        assert!(hashes.contains(&of("127.0.0.1:80", "t")));
+        assert!(!hashes.contains(&of("127.0.0.1:81", "")));
     }
 
     #[test]

@@ -42,6 +42,9 @@ pub(super) struct Facts {
     word: AtomicU64,
     /// Its generation when its loans were counted last.
     counted_at: Cell<u32>,
+    eviction_epoch: Cell<u32>,
+    /// How often the state asked what the fast path has done with it.
+    pub(super) looks: Cell<u32>,
     is_owned: Cell<bool>,
 }
 
@@ -74,6 +77,8 @@ impl Fake {
             returned_at: Cell::default(),
             word: AtomicU64::new(word::FULL),
             counted_at: Cell::new(0),
+            eviction_epoch: Cell::new(0),
+            looks: Cell::new(0),
             is_owned: Cell::new(true),
         }))
     }
@@ -179,6 +184,14 @@ impl Held for Fake {
         self.uses.get()
     }
 
+    fn eviction_epoch(&self) -> u32 {
+        self.eviction_epoch.get()
+    }
+
+    fn set_eviction_epoch(&self, epoch: u32) {
+        self.eviction_epoch.set(epoch);
+    }
+
     fn unfit(&self) -> Option<CloseCause> {
         Facts::unfit(self)
     }
@@ -212,6 +225,7 @@ impl Held for Fake {
     }
 
     fn checked_out(&self) -> Absence {
+        self.looks.set(self.looks.get() + 1);
         self.count(self.absence())
     }
 

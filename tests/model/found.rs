@@ -1,14 +1,21 @@
 //! What random sequences have found, each as short as it can be and named for its cause.
 #![forbid(unsafe_code)]
 
+use std::rc::Rc;
 use std::time::Duration;
 
-use super::fake::destinations;
+use super::fake::{destinations, Facts, Fake};
 use super::reference::{Late, Rules};
 use super::steps::Step;
-use crate::pool::state::answer::{LateBinding, Reuse};
+use crate::pool::state::answer::{Effects, LateBinding, Refusal, Request, Reuse, Take};
 use crate::pool::state::counters::CloseCause;
+use crate::pool::state::State;
+use crate::sync::Arc;
+use crate::values::clock::Time;
+use crate::values::destination::Destination;
 use crate::values::options::{Keeping, Limits, ReuseOrder};
+
+const NOW: Time = Time::from_nanos(1_000_000_000);
 
 fn unlimited() -> Rules {
     Rules {
@@ -165,4 +172,61 @@ fn a_fresh_dial_closes_the_longest_idle_of_its_destination() {
         take(0, Reuse::Never),
     ];
     goes_well(&rules, &steps);
+}
+
+/// An idle connection of that destination, in a pool whose fast path is open.
+fn put_idle(state: &mut State<Fake>, id: u64, to: &Arc<Destination>) -> Rc<Facts> {
+    let mut facts = None;
+    let build = |destination_id, _| {
+        let conn = Fake::new(id, destination_id, Time::NEVER, true);
+        facts = Some(conn.facts().clone());
+        Ok::<_, Refusal>(conn)
+    };
+    let admitted = state.admit(to, build, NOW, &mut Effects::none());
+    assert!(admitted.is_ok());
+    facts.expect("it was admitted")
+}
+
+/// An evict of one address took the fast path from every destination.
+#[test]
+fn an_evict_leaves_other_destinations_their_fast_path() {
+    let rules = unlimited();
+    let [at, tagged, elsewhere] = destinations();
+    let mut state = State::new(rules.limits, rules.keeping, None);
+    let evicted = [&at, &tagged].map(|to| put_idle(&mut state, 1, to));
+    let other = put_idle(&mut state, 3, &elsewhere);
+    let mut effects = Effects::none();
+    state.evict(Some(&at.address), NOW, &mut effects);
+    assert_eq!(effects.closes.len(), evicted.len());
+    assert!(other.can_be_borrowed());
+    assert_eq!(other.looks.get(), 0);
+}
+
+/// A refused dial looked at every idle connection of the pool.
+#[test]
+fn a_refusal_at_a_limit_per_address_looks_at_no_other_destination() {
+    let rules = unlimited();
+    let [full, _, elsewhere] = destinations();
+    let limits = Limits {
+        max_conns_per_address: Some(1),
+        ..rules.limits
+    };
+    let mut state = State::new(limits, rules.keeping, None);
+    let other = put_idle(&mut state, 1, &elsewhere);
+    let own = put_idle(&mut state, 2, &full);
+    own.borrow();
+    let request = Request {
+        destination: &full,
+        reuse: Reuse::Allowed,
+        may_wait: false,
+        distrusts_idle: false,
+        has_waited: false,
+    };
+    let (_, taken) = state.take(request, NOW, || 0, &mut Effects::none());
+    let Take::Refused(Refusal::Exhausted(why)) = taken else {
+        panic!("{taken:?}");
+    };
+    assert_eq!((why.idle, why.borrowed), (0, 1));
+    assert!(other.can_be_borrowed());
+    assert_eq!(other.looks.get(), 0);
 }

@@ -63,8 +63,6 @@ pub(crate) const HAS_TOKEN: u32 = 1 << 14;
 /// Shut down by vcp_pool_abort, or because the pool was closed while its hook ran: never of use
 /// again.
 pub(crate) const ABORTED: u32 = 1 << 15;
-/// To be closed when it comes back (vcp_pool_evict).
-pub(crate) const EVICTED: u32 = 1 << 16;
 /// This borrow: its borrower gave it a label.
 const HAS_LABEL: u32 = 1 << 17;
 /// This borrow: reported as a leak.
@@ -96,7 +94,6 @@ const TOLD_TO_THE_POOL: u32 = HUNG_UP
     | HAS_DEADLINE
     | HAS_LABEL
     | CUT
-    | EVICTED
     | GONE
     | IN_HOOK
     | SHOWN;
@@ -120,6 +117,8 @@ pub(crate) struct Conn {
     uses: AtomicU32,
     /// Its slot's generation when its loans were counted last. Under the pool's lock.
     counted_at: AtomicU32,
+    /// How often its pool had been evicted from when it got this one. Under the pool's lock.
+    eviction_epoch: AtomicU32,
     /// The generation of the borrow in which it was read from last; 0, which one in 2^32 has: it
     /// was not.
     read_in: AtomicU32,
@@ -175,6 +174,7 @@ impl Conn {
             flags: AtomicU32::new(flags),
             uses: AtomicU32::new(0),
             counted_at: AtomicU32::new(0),
+            eviction_epoch: AtomicU32::new(0),
             read_in: AtomicU32::new(0),
             running: AtomicU32::new(0),
         }

@@ -1,9 +1,7 @@
 //! A connection as its pool's shelves see it: lent out and found again without them (`quick`), counted when they look.
 #![forbid(unsafe_code)]
 
-use super::{
-    ARMED, CUT, EVICTED, GONE, HUNG_UP, LEAKED, NONBLOCKING, QUICK, TOLD_TO_THE_POOL, WATCHED,
-};
+use super::{ARMED, CUT, GONE, HUNG_UP, LEAKED, NONBLOCKING, QUICK, TOLD_TO_THE_POOL, WATCHED};
 use crate::handle::{owners, Absence, Owned};
 use crate::pool::conn::loan::Loan;
 use crate::pool::conn::Conn;
@@ -34,13 +32,19 @@ impl Held for Owned<Conn> {
         self.uses.load(Acquire)
     }
 
+    fn eviction_epoch(&self) -> u32 {
+        self.eviction_epoch.load(Relaxed)
+    }
+
+    fn set_eviction_epoch(&self, epoch: u32) {
+        self.eviction_epoch.store(epoch, Relaxed);
+    }
+
     fn unfit(&self) -> Option<CloseCause> {
         if self.has(HUNG_UP) {
             Some(CloseCause::PeerClosedAtGiveBack)
         } else if self.has(CUT) {
             Some(CloseCause::Discarded)
-        } else if self.has(EVICTED) {
-            Some(CloseCause::Evicted)
         } else {
             None
         }

@@ -1,4 +1,4 @@
-//! How a pool lets go of what is borrowed: drain waits for it, abort cuts it, evict marks it.
+//! How a pool lets go of what is borrowed: drain waits for it, abort cuts it, evict dooms it.
 #![forbid(unsafe_code)]
 
 use crate::handle::{Kept, Place};
@@ -68,7 +68,7 @@ impl Pool {
     pub(crate) fn abort(self: &Arc<Self>) {
         let borrowed = self.change(|state, _, _| {
             state.revoke_all();
-            self.mark_borrowed(None, conn::ABORTED)
+            self.mark_aborted()
         });
         for place in borrowed {
             if let Some(conn) = Conn::table().pin_place(place) {
@@ -80,22 +80,17 @@ impl Pool {
 
     /// Closes what is idle at one address, and what is borrowed when it comes back; `None`:
     /// everywhere.
-    pub(crate) fn evict(self: &Arc<Self>, address: Option<&Address>) {
-        self.change(|state, now, effects| {
-            state.revoke_all();
-            self.mark_borrowed(address, conn::EVICTED);
-            state.evict(address, now, effects);
-        });
+    pub(crate) fn evict(&self, address: Option<&Address>) {
+        self.change(|state, now, effects| state.evict(address, now, effects));
     }
 
-    /// Marks what is borrowed now. Under the state's lock, so that nothing of it is kept unmarked.
-    fn mark_borrowed(self: &Arc<Self>, address: Option<&Address>, flag: u32) -> Vec<Place> {
+    /// Marks what is borrowed now as aborted. Under the state's lock, so that nothing of it is kept
+    /// unmarked.
+    fn mark_aborted(self: &Arc<Self>) -> Vec<Place> {
         let mut marked = Vec::new();
         Conn::table().each(|conn| {
-            let is_borrowed = conn.node() == NOWHERE;
-            let is_there = address.is_none_or(|address| conn.destination().is_at(address));
-            if is_borrowed && is_there && Arc::ptr_eq(conn.pool(), self) {
-                conn.mark(flag);
+            if conn.node() == NOWHERE && Arc::ptr_eq(conn.pool(), self) {
+                conn.mark(conn::ABORTED);
                 marked.push(conn.place());
             }
         });

@@ -43,7 +43,10 @@ impl Pool {
 
     /// What the state will ask for under its lock, as far as it can be known before.
     fn may_be_kept(&self, conn: &Owned<Conn>) -> bool {
-        !self.is_closed() && conn.unfit().is_none() && conn.retire_at() > clock::now_coarse()
+        !self.is_closed()
+            && conn.unfit().is_none()
+            && conn.retire_at() > clock::now_coarse()
+            && !self.locked().is_evicted(conn)
     }
 
     pub(crate) fn disposition(&self, conn: &Owned<Conn>) -> Disposition {

@@ -128,22 +128,31 @@ impl<C: Held> State<C> {
         self.close_idle(CloseCause::PoolClosedWhileIdle, now, effects);
     }
 
-    /// Closes what is idle at one address, whatever the tag; `None`: everywhere.
+    /// Closes what is idle at one address, whatever the tag, and makes what is borrowed there be
+    /// closed when it comes back ([`Self::is_evicted`]); `None`: everywhere. Other destinations keep
+    /// their fast path.
     pub(crate) fn evict(&mut self, address: Option<&Address>, now: Time, effects: &mut Effects<C>) {
+        self.evictions += 1;
+        let evictions = self.evictions;
         let Some(address) = address else {
+            self.evicted_at = evictions;
+            self.revoke_all();
             return self.close_idle(CloseCause::Evicted, now, effects);
         };
-        let known = self.entries.iter().flatten();
-        let at_address: Vec<_> = known
-            .filter(|entry| entry.destination.is_at(address))
-            .filter_map(|entry| self.index.find(&entry.destination))
-            .collect();
-        for id in at_address {
+        for id in self.index.at(address) {
+            self.entry(id).evicted_at = evictions;
             for node in self.nodes_of(id).into_iter().rev() {
                 self.close_idle_node(node, id, CloseCause::Evicted, effects);
             }
         }
         self.serve(now, effects);
+    }
+
+    /// Its destination was evicted while it was borrowed.
+    pub(crate) fn is_evicted(&self, conn: &C) -> bool {
+        let own = self.known(Some(conn.destination_id()));
+        let own = own.map_or(0, |entry| entry.evicted_at);
+        conn.eviction_epoch() < own.max(self.evicted_at)
     }
 }
 

@@ -215,6 +215,7 @@ impl<C: Held> State<C> {
             return Err(Refusal::PoolClosed);
         }
         self.counters.dials += 1;
+        conn.set_eviction_epoch(self.evictions);
         let unfetched = self.end_dial(right);
         self.begin_borrow(right.destination);
         let destination = self.entry(right.destination).destination.clone();

@@ -38,10 +38,12 @@ impl<C: Held> State<C> {
         if disposition != Disposition::Keep {
             return disposition;
         }
-        // Asked under the lock, because the engine marks a hang-up under it, as abort and evict do:
+        // Asked under the lock, because the engine marks a hang-up under it, as abort does:
         // nothing can come between this look and the shelf.
         Disposition::Close(if let Some(cause) = conn.unfit() {
             cause
+        } else if self.is_evicted(conn) {
+            CloseCause::Evicted
         } else if self.is_closed {
             CloseCause::PoolClosed
         } else if self.keeping.max_uses.is_some_and(|max| conn.uses() >= max) {
@@ -92,6 +94,7 @@ impl<C: Held> State<C> {
             return Err((Some(conn), refusal.into()));
         }
         self.make_room(Some(id), Reuse::Allowed, effects);
+        conn.set_eviction_epoch(self.evictions);
         self.counters.puts += 1;
         self.assign(conn, id, now, effects);
         Ok(())

@@ -23,7 +23,10 @@ pub(crate) trait Held {
     fn retire_at(&self) -> Time;
     /// Borrows so far.
     fn uses(&self) -> u32;
-    /// Why it must not be lent or kept, as far as the watch, abort or evict have marked it.
+    /// The number of evictions when the pool got it.
+    fn eviction_epoch(&self) -> u32;
+    fn set_eviction_epoch(&self, epoch: u32);
+    /// Why it must not be lent or kept, as far as the watch or abort have marked it.
     fn unfit(&self) -> Option<CloseCause>;
     /// Its watch does not report unread bytes yet, and should once it has been idle for a while.
     fn wants_arming(&self) -> bool;

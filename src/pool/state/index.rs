@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use super::DestinationId;
 use crate::sync::Arc;
+use crate::values::address::Address;
 use crate::values::destination::Destination;
 
 /// See the module.
@@ -47,6 +48,16 @@ impl Index {
         self.known.remove(&(destination.hash(), id));
     }
 
+    /// Of every destination at that address, whatever the tag.
+    pub(super) fn at(&self, address: &Address) -> Vec<DestinationId> {
+        let hashes = Destination::hashes_at(address);
+        let first = (*hashes.start(), DestinationId::MIN);
+        let last = (*hashes.end(), DestinationId::MAX);
+        let known = self.known.range(first..=last);
+        let there = known.filter(|(_, destination)| destination.is_at(address));
+        there.map(|(&(_, id), _)| id).collect()
+    }
+
     /// In no order.
     pub(super) fn ids(&self) -> impl Iterator<Item = DestinationId> + '_ {
         self.known.keys().map(|&(_, id)| id)
@@ -56,7 +67,6 @@ impl Index {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::values::address::Address;
     use crate::values::endpoint::Endpoint;
     use crate::values::network::{Family, Network};
 

@@ -75,6 +75,8 @@ struct DestinationState {
     shelf: Shelf,
     borrowed: u32,
     dialing: u32,
+    /// The last eviction of this destination, by its number.
+    evicted_at: u32,
     queue: DestinationQueue,
     refill: Refill,
 }
@@ -122,6 +124,11 @@ pub(crate) struct State<C: Held> {
     dialing: u32,
     counters: Counters,
     failures: Failures,
+    /// Evictions so far: a connection is evicted if its destination's last one is later than the
+    /// connection's epoch, which is the number of evictions when the pool got it.
+    evictions: u32,
+    /// The last eviction of everything.
+    evicted_at: u32,
     queue: WaitQueue<C>,
     flights: DialsInFlight<C>,
     /// Who waits for the last borrowed connection to come home.
@@ -148,6 +155,8 @@ impl<C: Held> State<C> {
             dialing: 0,
             counters: Counters::default(),
             failures: Failures::new(fail_fast),
+            evictions: 0,
+            evicted_at: 0,
             queue: WaitQueue::new(),
             flights: DialsInFlight::new(),
             drain_waiters: BTreeMap::new(),
@@ -178,6 +187,7 @@ impl<C: Held> State<C> {
             shelf: Shelf::EMPTY,
             borrowed: 0,
             dialing: 0,
+            evicted_at: 0,
             queue: DestinationQueue::default(),
             refill: Refill::default(),
         };
@@ -295,10 +305,10 @@ impl<C: Held> State<C> {
         match address {
             None => self.idle.len(),
             Some(address) => self
-                .entries
-                .iter()
-                .flatten()
-                .filter(|entry| entry.destination.is_at(address))
+                .index
+                .at(address)
+                .into_iter()
+                .filter_map(|id| self.known(Some(id)))
                 .map(|entry| entry.shelf.len())
                 .sum(),
         }

@@ -22,7 +22,7 @@ pub(crate) struct Facts {
     pub(crate) to: u32,
     /// It may be borrowed without the state.
     pub(crate) is_quick: bool,
-    pub(crate) is_evicted: AtomicBool,
+    eviction_epoch: AtomicU32,
     pub(crate) has_hung_up: AtomicBool,
     pub(crate) is_gone: AtomicBool,
     pub(crate) has_data: AtomicBool,
@@ -90,7 +90,7 @@ impl Conn {
             id,
             to,
             is_quick,
-            is_evicted: AtomicBool::new(false),
+            eviction_epoch: AtomicU32::new(0),
             has_hung_up: AtomicBool::new(false),
             is_gone: AtomicBool::new(false),
             has_data: AtomicBool::new(false),
@@ -139,11 +139,19 @@ impl Held for Conn {
         1
     }
 
+    fn eviction_epoch(&self) -> u32 {
+        self.eviction_epoch.load(SeqCst)
+    }
+
+    fn set_eviction_epoch(&self, epoch: u32) {
+        self.eviction_epoch.store(epoch, SeqCst);
+    }
+
     fn unfit(&self) -> Option<CloseCause> {
         if self.has_hung_up.load(SeqCst) {
             return Some(CloseCause::PeerClosedAtGiveBack);
         }
-        self.is_evicted.load(SeqCst).then_some(CloseCause::Evicted)
+        None
     }
 
     fn wants_arming(&self) -> bool {

@@ -303,16 +303,8 @@ impl Pool {
         self.change(|state, effects| state.take_idle(destination, choose, NOW, effects))
     }
 
-    /// As `pool::ending` does it: what is borrowed is marked in the same transition.
     pub(crate) fn evict(&self) {
-        let conns = self.conns.lock().expect("no panic").clone();
-        self.change(|state, effects| {
-            state.revoke_all();
-            for facts in conns.iter().filter(|facts| facts.is_borrowed()) {
-                facts.mark(&facts.is_evicted);
-            }
-            state.evict(None, NOW, effects);
-        });
+        self.change(|state, effects| state.evict(None, NOW, effects));
     }
 
     pub(crate) fn close_idle(&self) {

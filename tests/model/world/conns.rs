@@ -275,17 +275,15 @@ impl World<'_> {
         Ok(())
     }
 
-    /// What is borrowed then is marked, as `pool::ending` does.
+    /// What is borrowed then is closed when it comes back.
     pub(super) fn evict(&mut self, to: Option<usize>) -> Result<(), Wrong> {
         let destinations = self.destinations;
         let address = to.map(|to| &destinations[to].address);
         let is_there = |to: usize| address.is_none_or(|address| destinations[to].is_at(address));
-        self.state.revoke_all();
-        self.check_nodes()?;
         for id in self.borrowed_ids(is_there) {
             // What was found before counts more.
             if self.facts(id).unfit().is_none() {
-                self.mark_unfit(id, CloseCause::Evicted);
+                self.reference.mark_unfit(id, CloseCause::Evicted);
             }
         }
         self.state.evict(address, self.now, &mut self.effects);
@@ -294,8 +292,8 @@ impl World<'_> {
         Ok(())
     }
 
-    /// What `pool::ending` takes for borrowed is.
-    fn check_nodes(&self) -> Result<(), Wrong> {
+    /// What abort takes for borrowed is: it goes by the nodes, once all are revoked.
+    pub(super) fn check_nodes(&self) -> Result<(), Wrong> {
         let mut should_be = self.borrowed_ids(|_| true);
         let there = self.conns.iter().filter(|conn| !conn.is_gone.get());
         let mut is: Vec<u64> = there

@@ -108,6 +108,7 @@ impl World<'_> {
             return same("idle of it", is, self.reference.idle_of(to));
         }
         self.state.revoke_all_out();
-        same("out, and not called in", self.unseen().out, 0)
+        same("out, and not called in", self.unseen().out, 0)?;
+        self.check_nodes()
     }
 }

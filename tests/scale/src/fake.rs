@@ -77,6 +77,12 @@ impl Held for Fake {
         1
     }
 
+    fn eviction_epoch(&self) -> u32 {
+        0
+    }
+
+    fn set_eviction_epoch(&self, _: u32) {}
+
     fn unfit(&self) -> Option<CloseCause> {
         None
     }

@@ -6,9 +6,10 @@ use crate::fake::Fake;
 use crate::pool::state::answer::{Disposition, Effects, Refusal, Request, Reuse, Take};
 use crate::pool::state::State;
 use crate::sync::Arc;
-use crate::values::address::{Address, Names};
+use crate::values::address::Address;
 use crate::values::clock::Time;
 use crate::values::destination::Destination;
+use crate::values::host_port::Names;
 use crate::values::options::{Keeping, Limits, ReuseOrder};
 
 const IDLE_TIMEOUT: Duration = Duration::from_secs(90);

@@ -176,6 +176,10 @@ mod tests {
         fn uses(&self) -> u32 {
             1
         }
+        fn eviction_epoch(&self) -> u32 {
+            0
+        }
+        fn set_eviction_epoch(&self, _: u32) {}
         fn unfit(&self) -> Option<CloseCause> {
             None
         }
