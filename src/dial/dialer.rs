@@ -6,9 +6,8 @@ use std::time::Duration;
 use super::callbacks::DialCallbacks;
 use super::race::failed_addresses::FailedAddresses;
 use super::race::happy_eyeballs::Pace;
-use super::resolve::name_service::NameService;
+use super::resolve::name_service::{NameService, Resolvers};
 use super::resolve::names::SystemNames;
-use super::resolve::resolver::Resolver;
 use crate::sync::Arc;
 use crate::values::address::Address;
 use crate::values::error::Result;
@@ -31,10 +30,10 @@ impl Dialer {
         settings: DialSettings,
         cache_for: Duration,
         callbacks: Option<Arc<dyn DialCallbacks>>,
-        resolver: &'static Resolver,
+        resolvers: &'static Resolvers,
         names: &'static SystemNames,
     ) -> Self {
-        let name_service = NameService::new(callbacks.as_ref(), cache_for, resolver);
+        let name_service = NameService::new(callbacks.as_ref(), cache_for, resolvers);
         Self {
             settings,
             callbacks,

@@ -98,7 +98,7 @@ impl Pool {
                 pool.gate.within(|| pool.emit_deferred());
             }
         };
-        runtime().helpers.run(Box::new(job));
+        runtime().helpers.notify(Box::new(job));
     }
 
     /// What no helper has come to.

@@ -2,30 +2,32 @@
 //! forked child begins with none of it.
 #![forbid(unsafe_code)]
 
+use crate::dial::resolve::name_service::Resolvers;
 use crate::dial::resolve::names::SystemNames;
 use crate::dial::resolve::resolver::Resolver;
 use crate::pool::engine::{Engine, Engines};
 use crate::pool::Pool;
 use crate::sync::{Arc, Mutex};
 use crate::sys::per_generation::PerGeneration;
-use crate::thread_pool::{Helpers, Job, MOST_THREADS};
+use crate::thread_pool::helpers::{HelperLane, Helpers};
+use crate::thread_pool::{Job, Lane, ThreadPool};
 
-/// Enough for many handshakes with servers that answer; with those that do not, nobody is in a
-/// hurry.
-const MOST_FILLERS: usize = 16;
+/// Names that getaddrinfo(3) looks up at once, each on a thread: it cannot be stopped.
+const MOST_RESOLVERS: usize = 64;
+static RESOLVER_LANES: [Lane; 1] = [Lane {
+    kept: MOST_RESOLVERS,
+    most: MOST_RESOLVERS,
+}];
 
 /// The library's process-wide parts.
 #[derive(Debug)]
 pub(crate) struct Runtime {
     pub(crate) engines: Engines,
-    /// What code of the program may hold up: destructors, events.
+    /// For code of the program.
     pub(crate) helpers: Helpers,
-    /// Callbacks and hooks of asynchronous dials.
-    pub(crate) dialers: Helpers,
-    /// Callbacks and hooks of dials that no caller waits for: they must not keep a thread from the
-    /// others.
-    pub(crate) fillers: Helpers,
-    pub(crate) resolver: Resolver,
+    /// For getaddrinfo(3).
+    resolver_threads: Arc<ThreadPool>,
+    pub(crate) resolvers: Resolvers,
     pub(crate) names: SystemNames,
     /// How many there are. Guards the begin of the first and the end of the last.
     pools: Mutex<usize>,
@@ -33,12 +35,21 @@ pub(crate) struct Runtime {
 
 impl Runtime {
     fn new() -> Self {
+        let helpers = Helpers::new();
+        let resolver_threads = ThreadPool::new("vcp-resolver", MOST_RESOLVERS, &RESOLVER_LANES);
+        let resolvers = Resolvers {
+            system: Resolver::new(resolver_threads.clone(), 0, MOST_RESOLVERS),
+            callbacks: Resolver::new(
+                helpers.threads().clone(),
+                HelperLane::Resolve as usize,
+                Helpers::most_resolving(),
+            ),
+        };
         Self {
             engines: Engines::new(),
-            helpers: Helpers::new("vcp-helper", MOST_THREADS),
-            dialers: Helpers::new("vcp-dialer", MOST_THREADS),
-            fillers: Helpers::new("vcp-filler", MOST_FILLERS),
-            resolver: Resolver::new(),
+            helpers,
+            resolver_threads,
+            resolvers,
             names: SystemNames::new(),
             pools: Mutex::new(0),
         }
@@ -48,10 +59,12 @@ impl Runtime {
     pub(crate) fn pool_begins(&self) {
         let mut pools = self.pools.lock();
         *pools += 1;
-        self.helpers.wanted();
-        self.dialers.wanted();
-        self.fillers.wanted();
-        self.resolver.open();
+        for threads in [self.helpers.threads(), &self.resolver_threads] {
+            threads.open();
+        }
+        for resolver in self.resolvers.both() {
+            resolver.start_remembering();
+        }
     }
 
     /// A pool has ended. After the last one nothing of the library runs or is held, but for
@@ -62,10 +75,12 @@ impl Runtime {
         if *pools == 0 {
             // Under the lock, so that a pool that begins meanwhile is not taken for gone. Only
             // threads without work are waited for.
-            self.helpers.not_wanted();
-            self.dialers.not_wanted();
-            self.fillers.not_wanted();
-            self.resolver.close();
+            for threads in [self.helpers.threads(), &self.resolver_threads] {
+                threads.close();
+            }
+            for resolver in self.resolvers.both() {
+                resolver.forget_everything();
+            }
             self.names.forget();
         }
     }
@@ -88,7 +103,7 @@ impl Pool {
 /// up.
 pub(crate) fn run_where_it_may(job: Job) {
     if Engine::is_this_thread() {
-        runtime().helpers.run(job);
+        runtime().helpers.notify(job);
     } else {
         job();
     }

@@ -14,6 +14,21 @@ use crate::sync::Arc;
 /// The owner of the system's lookups, which all pools share.
 const THE_SYSTEM: u64 = 0;
 
+/// The resolvers of a process.
+#[derive(Debug)]
+pub(crate) struct Resolvers {
+    /// Calls getaddrinfo(3).
+    pub(crate) system: Resolver,
+    /// Calls resolve callbacks.
+    pub(crate) callbacks: Resolver,
+}
+
+impl Resolvers {
+    pub(crate) fn both(&self) -> [&Resolver; 2] {
+        [&self.system, &self.callbacks]
+    }
+}
+
 /// A pool's way to addresses.
 #[derive(Debug)]
 pub(crate) struct NameService {
@@ -29,11 +44,16 @@ impl NameService {
     pub(crate) fn new(
         callbacks: Option<&Arc<dyn DialCallbacks>>,
         cache_for: Duration,
-        resolver: &'static Resolver,
+        resolvers: &'static Resolvers,
     ) -> Self {
         static OWNERS: AtomicU64 = AtomicU64::new(THE_SYSTEM + 1);
+        let callbacks = callbacks.filter(|one| one.has_resolve()).cloned();
+        let resolver = match callbacks {
+            Some(_) => &resolvers.callbacks,
+            None => &resolvers.system,
+        };
         Self {
-            callbacks: callbacks.filter(|one| one.has_resolve()).cloned(),
+            callbacks,
             cache: AnswerCache::new(cache_for),
             resolver,
             owner: OWNERS.fetch_add(1, Relaxed),

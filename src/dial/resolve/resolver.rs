@@ -11,15 +11,17 @@ use super::lookup_queue::{LookupFn, LookupKey, LookupQueue, QueuedLookup};
 use crate::sync::{Arc, Mutex};
 use crate::sys::wake::Wake;
 use crate::sys::{self, clock, fork};
-use crate::thread_pool::{Helpers, MOST_THREADS};
+use crate::thread_pool::ThreadPool;
 use crate::values::clock::{Deadline, Time};
 use crate::values::error::{Error, Status};
 
-/// The resolver of a process.
+/// Resolves names, each on a thread of its own.
 pub(crate) struct Resolver {
     /// The process that it belongs to (`sys::fork`).
     generation: u32,
-    threads: Helpers,
+    threads: Arc<ThreadPool>,
+    /// In which its lookups stand.
+    lane: usize,
     /// Guards the lists of names. The lookups have their own locks, taken inside this one.
     queue: Mutex<LookupQueue>,
 }
@@ -42,23 +44,23 @@ pub(crate) struct LookupSubscription {
 }
 
 impl Resolver {
-    pub(crate) fn new() -> Self {
+    /// Looks up `most` names at once, on that lane of `threads`.
+    pub(crate) fn new(threads: Arc<ThreadPool>, lane: usize, most: usize) -> Self {
         Self {
             generation: fork::generation(),
-            threads: Helpers::new("vcp-resolver", MOST_THREADS),
-            queue: Mutex::new(LookupQueue::new(MOST_THREADS)),
+            threads,
+            lane,
+            queue: Mutex::new(LookupQueue::new(most)),
         }
     }
 
     /// The first pool begins.
-    pub(crate) fn open(&self) {
-        self.threads.wanted();
+    pub(crate) fn start_remembering(&self) {
         self.queue.lock().start_remembering();
     }
 
-    /// The last pool has ended: what is remembered is given back, and threads without work end.
-    pub(crate) fn close(&self) {
-        self.threads.not_wanted();
+    /// The last pool has ended: what is remembered is given back.
+    pub(crate) fn forget_everything(&self) {
         self.queue.lock().forget_everything();
     }
 
@@ -101,7 +103,7 @@ impl Resolver {
             };
             let (failed, named) = (lookup.clone(), key.clone());
             let job = Box::new(move || self.run(&key, &lookup, resolve));
-            if let Err((_, error)) = self.threads.try_run(job) {
+            if let Err((_, error)) = self.threads.submit(self.lane, job) {
                 let errno = sys::errno(&error);
                 let message = format!("no thread to resolve on: {}", sys::errno_text(errno));
                 self.queue.lock().finish(&named);

@@ -5,7 +5,7 @@ use std::fmt::Debug;
 
 use super::poller::Poller;
 use crate::sync::Arc;
-use crate::thread_pool::Helpers;
+use crate::thread_pool::helpers::Helpers;
 use crate::values::clock::Time;
 
 /// A pool, as far as its engine knows it.
@@ -21,12 +21,10 @@ pub(crate) trait Client: Debug + Send + Sync {
 }
 
 /// What the engine hands work to.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Handlers {
     /// epoll reported events for the connection of that slot number.
     pub(crate) on_conn_event: fn(&Poller, u64, u32),
-    /// Threads for tasks that a caller waits for.
-    pub(crate) awaited: &'static Helpers,
-    /// Threads for tasks that no caller waits for: they must not keep a thread from the others.
-    pub(crate) unawaited: &'static Helpers,
+    /// Threads for code of the program.
+    pub(crate) helpers: Helpers,
 }

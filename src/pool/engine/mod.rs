@@ -80,6 +80,8 @@ impl Engines {
         let engine = match running.as_ref() {
             Some(running) => running.engine.clone(),
             None => {
+                // First: what the engine brings about must find a thread to be told on.
+                handlers.helpers.start_standby()?;
                 let engine = Arc::new(Engine::new(handlers)?);
                 let runner = engine.clone();
                 let thread = thread::spawn("vcp-engine", STACK_SIZE, move || runner.run())?;
@@ -132,11 +134,7 @@ impl Engines {
         if let Some(RunningEngine { engine, thread }) = ended {
             engine.is_ended.store(true, SeqCst);
             engine.reactor.poller.wake();
-            // A destructor of the program may have had to run on the engine itself (no thread to be
-            // had) and closed the last pool: then no thread waits for its end.
-            if !Engine::is_this_thread() {
-                let _ = thread.join();
-            }
+            let _ = thread.join();
         }
     }
 }

@@ -33,6 +33,7 @@ use crate::sync::atomic::{
 use crate::sync::Arc;
 use crate::sys::wake::{CancelToken, Wake};
 use crate::sys::{clock, fork};
+use crate::thread_pool::helpers::HelperLane;
 use crate::values::clock::{Deadline, Time};
 use crate::values::error::Error;
 
@@ -230,12 +231,12 @@ impl Task {
             task.work.client().within_gate(&mut || task.poll());
         };
         let handlers = &self.reactor.handlers;
-        let helpers = if self.work.is_awaited() {
-            handlers.awaited
+        let lane = if self.work.is_awaited() {
+            HelperLane::Dial
         } else {
-            handlers.unawaited
+            HelperLane::Refill
         };
-        match helpers.try_run(Box::new(job)) {
+        match handlers.helpers.submit(lane, Box::new(job)) {
             Ok(()) => Deadline::NEVER,
             Err(_) => {
                 self.is_queued.store(false, SeqCst);

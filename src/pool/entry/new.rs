@@ -31,7 +31,7 @@ impl Pool {
                 options.dial.clone(),
                 options.dns_cache,
                 callbacks.dial,
-                &runtime.resolver,
+                &runtime.resolvers,
                 &runtime.names,
             )),
             due: AtomicU64::new(Time::NEVER.nanos()),

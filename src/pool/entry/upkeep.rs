@@ -23,8 +23,7 @@ use crate::values::options::Liveness;
 fn handlers() -> Handlers {
     Handlers {
         on_conn_event,
-        awaited: &runtime().dialers,
-        unawaited: &runtime().fillers,
+        helpers: runtime().helpers.clone(),
     }
 }
 
@@ -165,7 +164,7 @@ impl Pool {
         effects.wakes.iter().for_each(|waker| waker.wake());
         for (conn, cause) in effects.closes {
             if self.is_observed() || conn.has_destructor() || socket::may_linger(conn.fd()) {
-                runtime().helpers.run(Box::new(move || {
+                runtime().helpers.notify(Box::new(move || {
                     close_conn::close_in_background(conn, cause)
                 }));
             } else {

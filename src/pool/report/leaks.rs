@@ -84,7 +84,7 @@ impl Pool {
             return;
         }
         let pool = self.clone();
-        runtime().helpers.run(Box::new(move || {
+        runtime().helpers.notify(Box::new(move || {
             for lent in &leaked {
                 pool.gate.within(|| pool.emit_leaked(lent));
             }

@@ -7,8 +7,8 @@
 
 #include "completions.h"
 
-/* The header's "at most 64 at once". */
-#define HELPERS 64
+/* Callbacks of dials hold so many of the 64 threads; the others are kept for other kinds. */
+#define HELPERS 48
 
 typedef struct busy_helpers {
     vcp_pool *pool;
