@@ -89,13 +89,13 @@ static void own_link_down_fails_as_a_plain_connect(const char *address)
 }
 
 NETWORK_TEST(dns, with_the_own_link_down_there_is_no_route_over_ipv4,
-             "bad links: With the own link down there is no route over IPv4")
+             "bad links: With the own link down an IPv4 dial fails at once")
 {
     own_link_down_fails_as_a_plain_connect(LINKED);
 }
 
 NETWORK_TEST(dns, with_the_own_link_down_there_is_no_route_over_ipv6,
-             "bad links: With the own link down there is no route over IPv6")
+             "bad links: With the own link down an IPv6 dial fails at once")
 {
     own_link_down_fails_as_a_plain_connect("[2001:db8::7]:7");
 }
@@ -234,7 +234,7 @@ static vcp_pool *pool_with_keepalive_of_a_second(void)
 #define KEEPALIVE_ENDS_MS (2 * KERNEL_TIMER_MS(1000))
 
 NETWORK_TEST(dns, keepalive_ends_a_read_on_a_dead_link,
-             "bad links: Keepalive ends a read on a dead link")
+             "bad links: Keep-alive ends a read on a dead link")
 {
     vcp_pool *pool = pool_with_keepalive_of_a_second();
     int64_t start = now_ms();
@@ -259,7 +259,7 @@ NETWORK_TEST(dns, keepalive_ends_a_read_on_a_dead_link,
  * kernel sends nothing and looks again only every 500 ms (TCP_RESOURCE_PROBE_INTERVAL).
  */
 NETWORK_TEST(dns, user_timeout_ends_a_read_whose_question_was_never_acknowledged,
-             "bad links: User timeout ends a read whose question was never acknowledged")
+             "bad links: tcp_user_timeout_ms ends a read whose question was never acknowledged")
 {
     const int64_t slack = KERNEL_TIMER_MS(200 + 200 + 700) - 700 + SOON_MS;
     vcp_pool_options options = pool_options();
@@ -365,7 +365,7 @@ NETWORK_TEST(dns, a_connection_that_a_middle_box_resets_leaves_the_pool,
 }
 
 NETWORK_TEST(dns, a_connection_whose_link_is_dead_leaves_the_pool_by_keepalive,
-             "bad links: A connection whose link is dead leaves the pool by keepalive")
+             "bad links: A connection whose link is dead leaves the pool by keep-alive")
 {
     vcp_pool *pool = pool_with_keepalive_of_a_second();
     int64_t start = now_ms();

@@ -25,77 +25,90 @@ static void fails_with(const char *address, int error)
     fails_as_a_plain_connect(address);
 }
 
-NETWORK_TEST(dns, a_closed_port_refuses_over_ipv4, "dead ends: A closed port refuses over IPv4")
+NETWORK_TEST(dns, a_closed_port_refuses_over_ipv4,
+             "dead ends: A closed port is a refusal at once, over IPv4")
 {
     fails_with("198.18.1.7:9", ECONNREFUSED);
 }
 
-NETWORK_TEST(dns, a_closed_port_refuses_over_ipv6, "dead ends: A closed port refuses over IPv6")
+NETWORK_TEST(dns, a_closed_port_refuses_over_ipv6,
+             "dead ends: A closed port is a refusal at once, over IPv6")
 {
     fails_with("[2001:db8:1::7]:9", ECONNREFUSED);
 }
 
-NETWORK_TEST(dns, icmp_host_unreachable, "dead ends: Icmp host unreachable")
+NETWORK_TEST(dns, icmp_host_unreachable,
+             "dead ends: ICMP host-unreachable fails the dial with the errno of connect(2)")
 {
     fails_with("198.18.1.31:7", EHOSTUNREACH);
 }
 
-NETWORK_TEST(dns, icmp_net_unreachable, "dead ends: Icmp net unreachable")
+NETWORK_TEST(dns, icmp_net_unreachable,
+             "dead ends: ICMP net-unreachable fails the dial with the errno of connect(2)")
 {
     fails_with("198.18.1.32:7", ENETUNREACH);
 }
 
-NETWORK_TEST(dns, icmp_port_unreachable, "dead ends: Icmp port unreachable")
+NETWORK_TEST(dns, icmp_port_unreachable,
+             "dead ends: ICMP port-unreachable fails the dial with the errno of connect(2)")
 {
     fails_with("198.18.1.33:7", ECONNREFUSED);
 }
 
-NETWORK_TEST(dns, icmp_admin_prohibited, "dead ends: Icmp admin prohibited")
+NETWORK_TEST(dns, icmp_admin_prohibited,
+             "dead ends: ICMP admin-prohibited fails the dial with the errno of connect(2)")
 {
     fails_as_a_plain_connect("198.18.1.34:7");
 }
 
-NETWORK_TEST(dns, icmp_protocol_unreachable, "dead ends: Icmp protocol unreachable")
+NETWORK_TEST(dns, icmp_protocol_unreachable,
+             "dead ends: ICMP prot-unreachable fails the dial with the errno of connect(2)")
 {
     fails_as_a_plain_connect("198.18.1.35:7");
 }
 
-NETWORK_TEST(dns, icmp_net_prohibited, "dead ends: Icmp net prohibited")
+NETWORK_TEST(dns, icmp_net_prohibited,
+             "dead ends: ICMP net-prohibited fails the dial with the errno of connect(2)")
 {
     fails_as_a_plain_connect("198.18.1.36:7");
 }
 
-NETWORK_TEST(dns, icmp_host_prohibited, "dead ends: Icmp host prohibited")
+NETWORK_TEST(dns, icmp_host_prohibited,
+             "dead ends: ICMP host-prohibited fails the dial with the errno of connect(2)")
 {
     fails_as_a_plain_connect("198.18.1.37:7");
 }
 
-NETWORK_TEST(dns, icmpv6_no_route, "dead ends: Icmpv6 no route")
+NETWORK_TEST(dns, icmpv6_no_route,
+             "dead ends: ICMPv6 no-route fails the dial with the errno of connect(2)")
 {
     fails_with("[2001:db8:1::31]:7", ENETUNREACH);
 }
 
-NETWORK_TEST(dns, icmpv6_admin_prohibited, "dead ends: Icmpv6 admin prohibited")
+NETWORK_TEST(dns, icmpv6_admin_prohibited,
+             "dead ends: ICMPv6 admin-prohibited fails the dial with the errno of connect(2)")
 {
     fails_as_a_plain_connect("[2001:db8:1::32]:7");
 }
 
-NETWORK_TEST(dns, icmpv6_address_unreachable, "dead ends: Icmpv6 address unreachable")
+NETWORK_TEST(dns, icmpv6_address_unreachable,
+             "dead ends: ICMPv6 addr-unreachable fails the dial with the errno of connect(2)")
 {
     fails_with("[2001:db8:1::33]:7", EHOSTUNREACH);
 }
 
-NETWORK_TEST(dns, icmpv6_port_unreachable, "dead ends: Icmpv6 port unreachable")
+NETWORK_TEST(dns, icmpv6_port_unreachable,
+             "dead ends: ICMPv6 port-unreachable fails the dial with the errno of connect(2)")
 {
     fails_with("[2001:db8:1::34]:7", ECONNREFUSED);
 }
 
-NETWORK_TEST(dns, no_route_over_ipv4, "dead ends: No route over IPv4")
+NETWORK_TEST(dns, no_route_over_ipv4, "dead ends: Without a route an IPv4 dial fails at once")
 {
     fails_with("203.0.113.7:7", ENETUNREACH);
 }
 
-NETWORK_TEST(dns, no_route_over_ipv6, "dead ends: No route over IPv6")
+NETWORK_TEST(dns, no_route_over_ipv6, "dead ends: Without a route an IPv6 dial fails at once")
 {
     fails_with("[2001:db8:bad::7]:7", ENETUNREACH);
 }
@@ -108,17 +121,20 @@ static void route_says(const char *type)
     command("ip route del %s 203.0.113.0/24", type);
 }
 
-NETWORK_TEST(dns, a_route_that_says_unreachable, "dead ends: A route that says unreachable")
+NETWORK_TEST(dns, a_route_that_says_unreachable,
+             "dead ends: A route of the type unreachable fails the dial at once")
 {
     route_says("unreachable");
 }
 
-NETWORK_TEST(dns, a_route_that_says_prohibited, "dead ends: A route that says prohibited")
+NETWORK_TEST(dns, a_route_that_says_prohibited,
+             "dead ends: A route of the type prohibit fails the dial at once")
 {
     route_says("prohibit");
 }
 
-NETWORK_TEST(dns, a_route_that_says_black_hole, "dead ends: A route that says black hole")
+NETWORK_TEST(dns, a_route_that_says_black_hole,
+             "dead ends: A route of the type blackhole fails the dial at once")
 {
     route_says("blackhole");
 }
@@ -132,7 +148,8 @@ static void connects_plainly_to_the_absent(void *error)
  * Both ask for the neighbour side by side, because the kernel takes 3 s to give one up (arp(7):
  * mcast_solicit).
  */
-NETWORK_TEST(dns, a_neighbour_that_is_not_there, "dead ends: A neighbour that is not there")
+NETWORK_TEST(dns, a_neighbour_that_is_not_there,
+             "dead ends: A neighbour that does not answer ARP fails the dial: host unreachable")
 {
     vcp_pool *pool = pool_new(NULL);
     soon plain;
@@ -147,7 +164,7 @@ NETWORK_TEST(dns, a_neighbour_that_is_not_there, "dead ends: A neighbour that is
 }
 
 NETWORK_TEST(dns, a_name_of_which_all_addresses_refuse_names_each_and_the_first_leads,
-             "dead ends: A name of which all addresses refuse names each and the first leads")
+             "dead ends: CONNECT names each address that refused, and the first one's error leads")
 {
     vcp_pool *pool = pool_new(NULL);
     outcome o = dial(pool, "closed.test:7", 5000);
@@ -171,13 +188,13 @@ static void times_out(vcp_pool *pool, const char *address, int64_t deadline)
 }
 
 NETWORK_TEST(dns, a_dark_ipv4_address_times_out_at_the_deadline,
-             "dead ends: A dark IPv4 address times out at the deadline")
+             "dead ends: An IPv4 address that never answers times out at the deadline")
 {
     times_out(pool_new(NULL), "198.18.1.20:7", 700);
 }
 
 NETWORK_TEST(dns, a_dark_ipv6_address_times_out_at_the_deadline,
-             "dead ends: A dark IPv6 address times out at the deadline")
+             "dead ends: An IPv6 address that never answers times out at the deadline")
 {
     times_out(pool_new(NULL), "[2001:db8:1::20]:7", 700);
 }
@@ -189,19 +206,20 @@ NETWORK_TEST(dns, a_deadline_before_the_first_fallback_is_kept,
 }
 
 NETWORK_TEST(dns, a_name_that_is_all_dark_times_out_at_the_deadline,
-             "dead ends: A name that is all dark times out at the deadline")
+             "dead ends: A name whose addresses never answer times out at the deadline")
 {
     times_out(pool_new(NULL), "dark.test:7", 700);
 }
 
 NETWORK_TEST(dns, one_by_one_a_name_that_is_all_dark_times_out_at_the_deadline,
-             "dead ends: One by one a name that is all dark times out at the deadline")
+             "dead ends: fallback_delay_ms < 0: a name whose addresses never answer times out at "
+             "the deadline")
 {
     times_out(pool_with_fallback_delay(-1), "dark.test:7", 700);
 }
 
 NETWORK_TEST(dns, one_by_one_the_second_dark_address_has_the_rest_of_the_time,
-             "dead ends: One by one the second dark address has the rest of the time")
+             "dead ends: fallback_delay_ms < 0: the second address has the rest of the time")
 {
     times_out(pool_with_fallback_delay(-1), "dark.test:7", 2500);
 }
@@ -217,7 +235,7 @@ NETWORK_TEST(dns, one_address_that_refuses_and_one_that_is_dark_time_out_togethe
 }
 
 NETWORK_TEST(dns, the_pools_own_dial_timeout_is_kept,
-             "dead ends: The pools own dial timeout is kept")
+             "dead ends: dial_timeout_ms of the pool is kept in a black hole")
 {
     vcp_pool_options options = pool_options();
     vcp_pool *pool;
@@ -231,7 +249,7 @@ NETWORK_TEST(dns, the_pools_own_dial_timeout_is_kept,
 
 /* The second caller need not find out again, and is told the same. */
 NETWORK_TEST(dns, fail_fast_spares_the_second_caller_the_black_hole,
-             "dead ends: Fail fast spares the second caller the black hole")
+             "dead ends: fail_fast_ms spares the second caller the time in a black hole")
 {
     vcp_pool_options options = pool_options();
     vcp_pool *pool;

@@ -64,7 +64,7 @@ NETWORK_TEST(dns, a_token_ends_a_race_between_black_holes,
     token_ends_the_dial_of("dark.test:7");
 }
 
-NETWORK_TEST(dns, a_token_ends_a_hanging_lookup, "endings: A token ends a hanging lookup")
+NETWORK_TEST(dns, a_token_ends_a_hanging_lookup, "endings: A token ends a dial whose look-up hangs")
 {
     token_ends_the_dial_of("token.hanging.test:7");
 }
@@ -80,13 +80,13 @@ static void pools_end_ends_the_dial_of(const char *address)
 }
 
 NETWORK_TEST(dns, the_pools_end_ends_a_connect_into_a_black_hole,
-             "endings: The pools end ends a connect into a black hole")
+             "endings: vcp_pool_close ends a connect into a black hole")
 {
     pools_end_ends_the_dial_of("198.18.1.20:7");
 }
 
 NETWORK_TEST(dns, the_pools_end_ends_a_hanging_lookup,
-             "endings: The pools end ends a hanging lookup")
+             "endings: vcp_pool_close ends a dial whose look-up hangs")
 {
     pools_end_ends_the_dial_of("close.hanging.test:7");
 }
@@ -160,7 +160,7 @@ NETWORK_TEST(dns, the_server_sees_the_local_address_over_ipv6,
 
 /* Twenty times, because nothing about it may depend on which thread is quicker. */
 NETWORK_TEST(dns, a_local_address_keeps_a_name_to_its_family,
-             "endings: A local address keeps a name to its family")
+             "endings: local_address keeps the dial of a name to its family")
 {
     vcp_pool *pool = pool_calling_from("192.0.2.2");
     vcp_dial_options options = dial_options(VCP_DIAL_FRESH);
@@ -214,19 +214,19 @@ static void calling_from_fails(const char *local_address, const char *address, i
 
 /* The IPv4 address of the name is skipped, and there is no route to the other. */
 NETWORK_TEST(dns, a_local_address_whose_family_has_no_route,
-             "endings: A local address whose family has no route")
+             "endings: A local_address whose family has no route fails the dial at once")
 {
     calling_from_fails("2001:db8::2", "v6-without-route.test:7", ENETUNREACH);
 }
 
 NETWORK_TEST(dns, a_local_address_of_which_the_name_has_no_family,
-             "endings: A local address of which the name has no family")
+             "endings: A local_address of a family that the name does not have fails the dial")
 {
     calling_from_fails("2001:db8::2", "only4.test:7", EADDRNOTAVAIL);
 }
 
 NETWORK_TEST(dns, a_local_address_that_is_another_machines,
-             "endings: A local address that is another machines")
+             "endings: A local_address that is another machine's fails the dial at once")
 {
     calling_from_fails("192.0.2.99", "198.18.1.7:7", EADDRNOTAVAIL);
 }

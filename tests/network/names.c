@@ -56,46 +56,51 @@ static int questions(const char *type, const char *name)
 
 /* ---- a resolver that answers ---- */
 
-NETWORK_TEST(dns, a_name_with_both_families, "names: A name with both families")
+NETWORK_TEST(dns, a_name_with_both_families,
+             "names: A name with both families is dialed over the first of them")
 {
     name_reaches("tcp", "both.test:7", "[2001:db8:1::7]:7");
 }
 
-NETWORK_TEST(dns, a_name_with_ipv4_only, "names: A name with IPv4 only")
+NETWORK_TEST(dns, a_name_with_ipv4_only,
+             "names: A name with IPv4 addresses only is dialed over IPv4")
 {
     name_reaches("tcp", "only4.test:7", "198.18.1.7:7");
 }
 
-NETWORK_TEST(dns, a_name_with_ipv6_only, "names: A name with IPv6 only")
+NETWORK_TEST(dns, a_name_with_ipv6_only,
+             "names: A name with IPv6 addresses only is dialed over IPv6")
 {
     name_reaches("tcp", "only6.test:7", "[2001:db8:1::7]:7");
 }
 
-NETWORK_TEST(dns, a_name_that_does_not_exist, "names: A name that does not exist")
+NETWORK_TEST(dns, a_name_that_does_not_exist,
+             "names: A name that does not exist is RESOLVE, at once")
 {
     name_fails("tcp", "absent.test:7", EAI_NONAME);
 }
 
-NETWORK_TEST(dns, a_name_without_an_address, "names: A name without an address")
+NETWORK_TEST(dns, a_name_without_an_address,
+             "names: A name that exists and has no address is RESOLVE")
 {
     name_fails("tcp", "nothing.test:7", EAI_NODATA);
 }
 
 NETWORK_TEST(dns, a_name_without_an_address_of_the_networks_family,
-             "names: A name without an address of the networks family")
+             "names: A name without an address of the network's family is RESOLVE")
 {
     name_fails("tcp6", "only4.test:7", EAI_ADDRFAMILY);
 }
 
 /* dnsmasq refuses what it knows nobody for. */
 NETWORK_TEST(dns, a_name_that_the_server_refuses_to_answer,
-             "names: A name that the server refuses to answer")
+             "names: A name that the server refuses to answer is RESOLVE")
 {
     name_fails("tcp", "refused.example:7", EAI_AGAIN);
 }
 
 /* More than fits a datagram: the resolver asks again over TCP. */
-NETWORK_TEST(dns, a_name_with_forty_addresses, "names: A name with forty addresses")
+NETWORK_TEST(dns, a_name_with_forty_addresses, "names: A name with forty addresses can be dialed")
 {
     vcp_pool *pool = pool_new(NULL);
     outcome o = dial(pool, "many.test:7", 5000);
@@ -107,13 +112,14 @@ NETWORK_TEST(dns, a_name_with_forty_addresses, "names: A name with forty address
 }
 
 /* The server knows another address for it. */
-NETWORK_TEST(dns, hosts_comes_before_dns, "names: Hosts comes before DNS")
+NETWORK_TEST(dns, hosts_comes_before_dns, "names: The hosts file comes before the name server")
 {
     name_reaches("tcp4", "in-hosts.test:7", "198.18.1.7:7");
     CHECK_EQ(questions("A", "in-hosts.test"), 0);
 }
 
-NETWORK_TEST(silent, hosts_works_while_dns_is_silent, "names: Hosts works while DNS is silent")
+NETWORK_TEST(silent, hosts_works_while_dns_is_silent,
+             "names: The hosts file serves while the name server is silent")
 {
     name_reaches("tcp", "in-hosts.test:7", "[2001:db8:1::7]:7");
 }
@@ -169,7 +175,8 @@ static void redial(vcp_pool *pool, const char *remote)
     give_back(o.conn);
 }
 
-NETWORK_TEST(dns, a_changed_answer_is_followed, "names: A changed answer is followed")
+NETWORK_TEST(dns, a_changed_answer_is_followed,
+             "names: A changed answer of the name server is followed by the next dial")
 {
     vcp_pool *pool = pool_new(NULL);
     moves_to("moving.test", "198.18.1.7");
@@ -180,7 +187,7 @@ NETWORK_TEST(dns, a_changed_answer_is_followed, "names: A changed answer is foll
 }
 
 NETWORK_TEST(dns, a_changed_answer_is_not_followed_while_the_cache_serves,
-             "names: A changed answer is not followed while the cache serves")
+             "names: dns_cache_ms: a changed answer is not followed while the cache serves")
 {
     vcp_pool *pool = pool_with_dns_cache(60000);
     moves_to("moving.test", "198.18.1.7");
@@ -191,7 +198,7 @@ NETWORK_TEST(dns, a_changed_answer_is_not_followed_while_the_cache_serves,
 }
 
 NETWORK_TEST(dns, a_changed_answer_is_followed_once_the_cache_has_expired,
-             "names: A changed answer is followed once the cache has expired")
+             "names: dns_cache_ms: a changed answer is followed once the cache has expired")
 {
     vcp_pool *pool = pool_with_dns_cache(500);
     moves_to("moving.test", "198.18.1.7");
@@ -242,7 +249,7 @@ NETWORK_TEST(nobody, no_server_at_all_is_a_failure_at_once,
 }
 
 NETWORK_TEST(far_dns, a_slow_server_costs_its_round_trip,
-             "names: A slow server costs its round trip")
+             "names: A slow name server costs its round trip once, and no more")
 {
     vcp_pool *pool = pool_new(NULL);
     outcome o = dial(pool, "only4.test:7", 5000);

@@ -43,7 +43,7 @@ NETWORK_TEST(dns, ipv4_in_a_black_hole_costs_nothing_where_ipv6_comes_first,
 
 /* Twenty times, because nothing about it may depend on which thread is quicker. */
 NETWORK_TEST(dns, what_did_not_answer_is_tried_last_from_then_on,
-             "race: What did not answer is tried last from then on")
+             "race: An address that did not answer is tried last by later dials")
 {
     vcp_pool *pool = pool_new(NULL);
     outcome first = dial(pool, "v6-dark.test:7", 5000);
@@ -73,12 +73,13 @@ NETWORK_TEST(dns, ipv6_slow_by_300_ms_loses, "race: IPv6 slow by 300 ms loses")
 }
 
 NETWORK_TEST(dns, slow_ipv4_does_not_matter_where_ipv6_comes_first,
-             "race: Slow IPv4 does not matter where IPv6 comes first")
+             "race: A slow IPv4 does not matter where IPv6 comes first")
 {
     name_reaches("v4-after-300.test:7", V6, NEAR_MS, NEAR_MS + SOON_MS);
 }
 
-NETWORK_TEST(dns, with_both_slow_the_first_one_wins, "race: With both slow the first one wins")
+NETWORK_TEST(dns, with_both_slow_the_first_one_wins,
+             "race: With both families slow the first one wins")
 {
     name_reaches("both-after-300.test:7", "[2001:db8:30::7]:7", SLOWER_MS, SLOWER_MS + SOON_MS);
 }
@@ -147,12 +148,12 @@ static void family_reaches(const char *network, const char *name, const char *re
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
 }
 
-NETWORK_TEST(dns, tcp4_does_not_try_ipv6, "race: Tcp4 does not try IPv6")
+NETWORK_TEST(dns, tcp4_does_not_try_ipv6, "race: tcp4 does not try IPv6")
 {
     family_reaches("tcp4", "v6-dark.test:7", V4);
 }
 
-NETWORK_TEST(dns, tcp6_does_not_try_ipv4, "race: Tcp6 does not try IPv4")
+NETWORK_TEST(dns, tcp6_does_not_try_ipv4, "race: tcp6 does not try IPv4")
 {
     family_reaches("tcp6", "v4-dark.test:7", V6);
 }
@@ -202,14 +203,16 @@ static void one_by_one_reaches(int64_t timeout_ms, int64_t share_ms)
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
 }
 
-NETWORK_TEST(dns, one_by_one_each_address_has_its_share,
-             "race: One by one each address has its share")
+NETWORK_TEST(
+    dns, one_by_one_each_address_has_its_share,
+    "race: fallback_delay_ms < 0: each address has its share of the time, also over a network")
 {
     one_by_one_reaches(5000, 2500);
 }
 
-NETWORK_TEST(dns, one_by_one_a_share_is_at_least_two_seconds,
-             "race: One by one a share is at least two seconds")
+NETWORK_TEST(
+    dns, one_by_one_a_share_is_at_least_two_seconds,
+    "race: fallback_delay_ms < 0: an address has two seconds at least, also over a network")
 {
     one_by_one_reaches(3000, 2000);
 }
