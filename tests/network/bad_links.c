@@ -259,7 +259,7 @@ NETWORK_TEST(dns, keepalive_ends_a_read_on_a_dead_link,
  * kernel sends nothing and looks again only every 500 ms (TCP_RESOURCE_PROBE_INTERVAL).
  */
 NETWORK_TEST(dns, user_timeout_ends_a_read_whose_question_was_never_acknowledged,
-             "bad links: tcp_user_timeout_ms ends a read whose question was never acknowledged")
+             "bad links: user_timeout_ms ends a read whose question was never acknowledged")
 {
     const int64_t slack = KERNEL_TIMER_MS(200 + 200 + 700) - 700 + SOON_MS;
     vcp_pool_options options = pool_options();
