@@ -75,12 +75,12 @@ lint: format-check ## format and clippy, warnings are errors
 	cargo clippy --quiet --all-targets -- -D warnings
 
 format-check:
-	for package in $(PACKAGES); do cargo fmt --check --manifest-path $$package/Cargo.toml || exit 1; done
-	clang-format --dry-run --Werror $(FORMATTED)
+	@for package in $(PACKAGES); do cargo fmt --check --manifest-path $$package/Cargo.toml || exit 1; done
+	@clang-format --dry-run --Werror $(FORMATTED)
 
 fmt: ## formats Rust, C and C++
-	for package in $(PACKAGES); do cargo fmt --manifest-path $$package/Cargo.toml || exit 1; done
-	clang-format -i $(FORMATTED)
+	@for package in $(PACKAGES); do cargo fmt --manifest-path $$package/Cargo.toml || exit 1; done
+	@clang-format -i $(FORMATTED)
 
 rules: ## prints every rule with the test that shows it
 	@cargo test --quiet --test rules_table -- --print

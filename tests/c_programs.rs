@@ -61,6 +61,16 @@ fn readme_example(directory: &Path) -> PathBuf {
     source
 }
 
+/// Twice as many as there are CPUs: the programs mostly wait. Under valgrind they do not.
+fn at_once() -> usize {
+    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    if env::var_os("VCP_C_PREFIX").is_some() {
+        cpus
+    } else {
+        2 * cpus
+    }
+}
+
 /// Where the programs go, and whether what they print is shown.
 struct Runner {
     directory: PathBuf,
@@ -84,7 +94,8 @@ fn trial(name: String, source: &Path, tests: Vec<String>, runner: &Arc<Runner>) 
 }
 
 fn main() {
-    let (words, arguments) = command_line();
+    let (words, mut arguments) = command_line();
+    arguments.test_threads.get_or_insert_with(at_once);
     let directory = output_directory("c_programs");
     let mut files = files_below(&root().join("tests/c"), &["c"]);
     files.insert(readme_example(&directory));
