@@ -19,7 +19,8 @@ LIBRARY := libvconnpool.so.$(VERSION)
 STAGE := target/stage
 
 # The C and C++ that clang-format keeps.
-FORMATTED = $(shell git ls-files 'tests/*.c' 'tests/*.h' 'tests/*.cpp' 'tests/*.hpp')
+FORMATTED = $(shell git ls-files 'tests/*.c' 'tests/*.h' 'tests/*.cpp' 'tests/*.hpp' \
+    'examples/*.c' 'examples/*.cpp' 'include/*.hpp')
 # Packages of their own, which "cargo fmt" of the library does not reach.
 PACKAGES = . benches tests/handoffs tests/scale
 

@@ -3,8 +3,9 @@
  *
  *     http_libcurl http://host:port/ [requests]
  *
- * libcurl asks for a socket (CURLOPT_OPENSOCKETFUNCTION), is told that it is connected (CURLOPT_SOCKOPTFUNCTION), and hands it
- * back (CURLOPT_CLOSESOCKETFUNCTION) after each request, because CURLOPT_FORBID_REUSE keeps it from caching it itself.
+ * libcurl asks for a socket (CURLOPT_OPENSOCKETFUNCTION), is told that it is connected
+ * (CURLOPT_SOCKOPTFUNCTION), and hands it back (CURLOPT_CLOSESOCKETFUNCTION) after each request,
+ * because CURLOPT_FORBID_REUSE keeps it from caching it itself.
  */
 #define _DEFAULT_SOURCE
 
@@ -22,9 +23,10 @@
 #include <vconnpool.h>
 
 /*
- * Needed with libcurl 7.88.0 and 7.88.1 alone (Debian 12 has 7.88.1): they call connect(2) although they were told that the
- * socket is connected, and take EISCONN for a failure (curl issue 10626, mended in 8.0.0). A program's own connect comes before
- * libc's, for libcurl too: this one has nothing left to do on a connected socket.
+ * Needed with libcurl 7.88.0 and 7.88.1 alone (Debian 12 has 7.88.1): they call connect(2) although
+ * they were told that the socket is connected, and take EISCONN for a failure (curl issue 10626,
+ * mended in 8.0.0). A program's own connect comes before libc's, for libcurl too: this one has
+ * nothing left to do on a connected socket.
  */
 int connect(int fd, const struct sockaddr *address, socklen_t length)
 {
@@ -117,13 +119,15 @@ int main(int argc, char **argv)
     curl = curl_easy_init();
     if (curl == NULL || vcp_pool_new(NULL, &r.pool) != VCP_OK)
         return 1;
-    if (curl_easy_setopt(curl, CURLOPT_URL, argv[1]) || curl_easy_setopt(curl, CURLOPT_FORBID_REUSE, 1L) ||
+    if (curl_easy_setopt(curl, CURLOPT_URL, argv[1]) ||
+        curl_easy_setopt(curl, CURLOPT_FORBID_REUSE, 1L) ||
         curl_easy_setopt(curl, CURLOPT_PROXY, "") ||
         curl_easy_setopt(curl, CURLOPT_OPENSOCKETFUNCTION, open_socket) ||
         curl_easy_setopt(curl, CURLOPT_OPENSOCKETDATA, &r) ||
         curl_easy_setopt(curl, CURLOPT_SOCKOPTFUNCTION, is_connected) ||
         curl_easy_setopt(curl, CURLOPT_CLOSESOCKETFUNCTION, keep_socket) ||
-        curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, count) || curl_easy_setopt(curl, CURLOPT_WRITEDATA, &r))
+        curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, count) ||
+        curl_easy_setopt(curl, CURLOPT_WRITEDATA, &r))
         return 1;
     for (i = 0; i < requests; i++) {
         if (!get(curl, &r)) {
@@ -134,6 +138,7 @@ int main(int argc, char **argv)
     curl_easy_cleanup(curl);
     if (vcp_pool_stats(r.pool, &stats, sizeof stats) != VCP_OK || vcp_pool_close(r.pool) != VCP_OK)
         return 1;
-    printf("%d requests, %zu bytes, %" PRIu64 " connections\n", requests, r.bytes, stats.dials - stats.dial_failures);
+    printf("%d requests, %zu bytes, %" PRIu64 " connections\n", requests, r.bytes,
+           stats.dials - stats.dial_failures);
     return 0;
 }

@@ -1,5 +1,6 @@
 /*
- * leaks - what a pool tells: its events, who keeps a connection for too long, and its state in words.
+ * leaks - what a pool tells: its events, who keeps a connection for too long, and its state in
+ * words.
  *
  *     leaks host:port
  */
@@ -16,8 +17,9 @@ enum { THRESHOLD_MS = 100 };
 /* On the thread that caused it; a leak is found by a thread of the library. */
 static void tell(void *user, const vcp_event *event)
 {
-    static const char *const kinds[] = {"dial start", "dial done",  "dial failed", "reused", "released",
-                                        "closed",     "wait start", "wait done",   "LEAKED", "leak returned"};
+    static const char *const kinds[] = {"dial start", "dial done",    "dial failed", "reused",
+                                        "released",   "closed",       "wait start",  "wait done",
+                                        "LEAKED",     "leak returned"};
     (void)user;
     if (event->kind < 0 || event->kind > VCP_EVENT_LEAK_RETURNED)
         return; /* of a later version */
@@ -85,7 +87,8 @@ int main(int argc, char **argv)
         fprintf(stderr, "leaks: %s\n", vcp_last_error());
         return 1;
     }
-    if (borrow(pool, argv[1], "careful", &careful) != 0 || borrow(pool, argv[1], "forgetful", &forgetful) != 0)
+    if (borrow(pool, argv[1], "careful", &careful) != 0 ||
+        borrow(pool, argv[1], "forgetful", &forgetful) != 0)
         return 1;
     if (vcp_conn_close(careful) != VCP_OK || nanosleep(&a_while, NULL) != 0 || show(pool) != 0)
         return 1;

@@ -3,7 +3,8 @@
  *
  *     loop_epoll host:port [requests]
  *
- * All requests are begun at once; the pool opens at most 50 connections, and who finds none free waits in its line.
+ * All requests begin at once. The pool opens at most 50 connections; the other requests wait at
+ * that limit, in order.
  */
 #define _POSIX_C_SOURCE 200809L
 
@@ -46,7 +47,8 @@ static void end(request *r, int is_well)
     left--;
 }
 
-/* Connected: the request goes out (it is small, and fits the socket's buffer), and the loop waits for the answer. */
+/* Connected: the request goes out (it is small, and fits the socket's buffer), and the loop waits
+ * for the answer. */
 static void send_request(request *r, vcp_conn *conn)
 {
     struct epoll_event event;
@@ -78,7 +80,8 @@ static void read_answer(request *r)
     r->text[r->got] = '\0';
     body = strstr(r->text, "\r\n\r\n");
     length = strstr(r->text, "\r\nContent-Length: ");
-    if (body != NULL && length != NULL && r->got >= (size_t)(body + 4 - r->text) + strtoul(length + 18, NULL, 10))
+    if (body != NULL && length != NULL &&
+        r->got >= (size_t)(body + 4 - r->text) + strtoul(length + 18, NULL, 10))
         end(r, strncmp(r->text, "HTTP/1.1 200 ", 13) == 0);
 }
 
@@ -134,7 +137,7 @@ int main(int argc, char **argv)
         vcp_dial_options_init(&dial, sizeof dial) != VCP_OK)
         return 1;
     options.max_conns = MOST_CONNECTIONS;
-    options.wait_timeout_ms = -1;
+    options.wait_timeout_ms = VCP_FOREVER;
     options.nonblocking = 1;
     dial.flags = VCP_DIAL_QUEUED; /* hits come through the queue too: one way for all */
     loop = epoll_create1(EPOLL_CLOEXEC);
@@ -148,10 +151,11 @@ int main(int argc, char **argv)
     for (i = 0; i < requests; i++, left++)
         if (vcp_dial_async(pool, "tcp", address, &dial, queue, &all[i], &conn) != VCP_OK)
             return 1;
-    if (run(queue) != 0 || vcp_pool_stats(pool, &stats, sizeof stats) != VCP_OK || vcp_queue_free(queue) != VCP_OK ||
-        vcp_pool_close(pool) != VCP_OK || close(loop) != 0)
+    if (run(queue) != 0 || vcp_pool_stats(pool, &stats, sizeof stats) != VCP_OK ||
+        vcp_queue_free(queue) != VCP_OK || vcp_pool_close(pool) != VCP_OK || close(loop) != 0)
         return 1;
     free(all);
-    printf("%d requests, %d failed, %" PRIu64 " connections\n", requests, failed, stats.dials - stats.dial_failures);
+    printf("%d requests, %d failed, %" PRIu64 " connections\n", requests, failed,
+           stats.dials - stats.dial_failures);
     return failed > 0;
 }

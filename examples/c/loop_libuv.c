@@ -59,7 +59,8 @@ static void read_answer(uv_poll_t *watch, int status, int events)
     const char *length;
     int64_t count;
     (void)events;
-    count = status < 0 ? -1 : vcp_conn_try_read(r->conn, r->text + r->got, sizeof r->text - 1 - r->got);
+    count =
+        status < 0 ? -1 : vcp_conn_try_read(r->conn, r->text + r->got, sizeof r->text - 1 - r->got);
     if (count == VCP_ERR_WOULD_BLOCK)
         return;
     if (count <= 0) {
@@ -70,11 +71,13 @@ static void read_answer(uv_poll_t *watch, int status, int events)
     r->text[r->got] = '\0';
     body = strstr(r->text, "\r\n\r\n");
     length = strstr(r->text, "\r\nContent-Length: ");
-    if (body != NULL && length != NULL && r->got >= (size_t)(body + 4 - r->text) + strtoul(length + 18, NULL, 10))
+    if (body != NULL && length != NULL &&
+        r->got >= (size_t)(body + 4 - r->text) + strtoul(length + 18, NULL, 10))
         end(r, strncmp(r->text, "HTTP/1.1 200 ", 13) == 0);
 }
 
-/* Connected: the request goes out (it is small, and fits the socket's buffer), and the loop waits for the answer. */
+/* Connected: the request goes out (it is small, and fits the socket's buffer), and the loop waits
+ * for the answer. */
 static void send_request(uv_loop_t *loop, request *r, vcp_conn *conn)
 {
     int size = snprintf(r->text, sizeof r->text, "GET / HTTP/1.1\r\nHost: %s\r\n\r\n", address);
@@ -126,7 +129,7 @@ int main(int argc, char **argv)
         vcp_dial_options_init(&dial, sizeof dial) != VCP_OK)
         return 1;
     options.max_conns = MOST_CONNECTIONS;
-    options.wait_timeout_ms = -1;
+    options.wait_timeout_ms = VCP_FOREVER;
     options.nonblocking = 1; /* libuv puts what it polls into that mode anyhow */
     dial.flags = VCP_DIAL_QUEUED;
     if (vcp_pool_new(&options, &pool) != VCP_OK || vcp_queue_new(&queue) != VCP_OK ||
@@ -137,9 +140,11 @@ int main(int argc, char **argv)
         if (vcp_dial_async(pool, "tcp", address, &dial, queue, &all[i], &conn) != VCP_OK)
             return 1;
     if (uv_run(loop, UV_RUN_DEFAULT) != 0 || vcp_pool_stats(pool, &stats, sizeof stats) != VCP_OK ||
-        vcp_queue_free(queue) != VCP_OK || vcp_pool_close(pool) != VCP_OK || uv_loop_close(loop) != 0)
+        vcp_queue_free(queue) != VCP_OK || vcp_pool_close(pool) != VCP_OK ||
+        uv_loop_close(loop) != 0)
         return 1;
     free(all);
-    printf("%d requests, %d failed, %" PRIu64 " connections\n", requests, failed, stats.dials - stats.dial_failures);
+    printf("%d requests, %d failed, %" PRIu64 " connections\n", requests, failed,
+           stats.dials - stats.dial_failures);
     return failed > 0;
 }

@@ -1,5 +1,6 @@
 /*
- * prefork - one pool, made before fork(2) and used by four children, each with connections of its own.
+ * prefork - one pool, made before fork(2) and used by four children, each with connections of its
+ * own.
  *
  *     prefork host:port [requests of each child]
  */
@@ -27,7 +28,8 @@ static int ask(vcp_pool *pool, const char *address)
         fprintf(stderr, "prefork: %s\n", vcp_last_error());
         return -1;
     }
-    if (vcp_conn_set_deadline(conn, DEADLINE_MS) == VCP_OK && vcp_conn_write(conn, text, (size_t)size) == size) {
+    if (vcp_conn_set_deadline(conn, DEADLINE_MS) == VCP_OK &&
+        vcp_conn_write(conn, text, (size_t)size) == size) {
         while (!is_well && got + 1 < sizeof text) {
             int64_t count = vcp_conn_read(conn, text + got, sizeof text - 1 - got);
             const char *body;
@@ -76,7 +78,8 @@ int main(int argc, char **argv)
         fprintf(stderr, "prefork: %s\n", vcp_last_error());
         return 1;
     }
-    /* The parent has an idle connection when it forks. No child sees it: in a child the pool is empty, and works. */
+    /* The parent has an idle connection when it forks. No child sees it: in a child the pool is
+     * empty, and works. */
     failed = work(pool, argv[1], 1, "parent");
     for (i = 0; i < CHILDREN; i++) {
         children[i] = fork();

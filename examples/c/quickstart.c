@@ -1,9 +1,10 @@
 /*
  * quickstart - 1,000 requests over a pool, and the same with a fresh dial each.
  *
- * The echo server in this program hangs up now and then, at the worst moment: it has read a request and does not answer. A
- * reused connection may always end like that, since the peer decides when it has been idle long enough. Such a request
- * deserves one more try on a new connection, provided that doing it twice does no harm: see ask().
+ * The echo server in this program hangs up now and then, at the worst moment: it has read a request
+ * and does not answer. A reused connection may always end like that, since the peer decides when it
+ * has been idle long enough. Such a request deserves one more try on a new connection, provided
+ * that doing it twice does no harm: see ask().
  */
 #define _POSIX_C_SOURCE 200809L
 
@@ -42,7 +43,8 @@ static double now_ms(void)
     return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
 }
 
-/* Serves one connection after another until the listener is shut down; that is enough for a client that has one. */
+/* Serves one connection after another until the listener is shut down; that is enough for a client
+ * that has one. */
 static void *serve(void *listener)
 {
     char request[SIZE];
@@ -62,14 +64,15 @@ static int start_server(pthread_t *thread, int *listener, char *address, size_t 
     struct sockaddr_in name = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
     socklen_t length = sizeof name;
     *listener = socket(AF_INET, SOCK_STREAM, 0);
-    if (*listener < 0 || bind(*listener, (struct sockaddr *)&name, sizeof name) < 0 || listen(*listener, 128) < 0
-        || getsockname(*listener, (struct sockaddr *)&name, &length) < 0)
+    if (*listener < 0 || bind(*listener, (struct sockaddr *)&name, sizeof name) < 0 ||
+        listen(*listener, 128) < 0 || getsockname(*listener, (struct sockaddr *)&name, &length) < 0)
         return -1;
     snprintf(address, size, "127.0.0.1:%d", ntohs(name.sin_port));
     return pthread_create(thread, NULL, serve, listener) == 0 ? 0 : -1;
 }
 
-/* Sends one request and reads its answer. Returns SIZE, 0 if the server hung up, or a vcp_status. */
+/* Sends one request and reads its answer. Returns SIZE, 0 if the server hung up, or a vcp_status.
+ */
 static int64_t exchange(vcp_conn *conn, const char *request, char *answer)
 {
     int64_t result = vcp_conn_set_deadline(conn, DEADLINE_MS);
@@ -107,7 +110,8 @@ static int ask(vcp_pool *pool, const char *address, int number)
     return retries;
 }
 
-/* All requests over one new pool that keeps so many idle connections. Returns how many retries they took. */
+/* All requests over one new pool that keeps so many idle connections. Returns how many retries they
+ * took. */
 static int measure(const char *title, const char *address, uint32_t max_idle)
 {
     vcp_pool_options options;
@@ -123,8 +127,8 @@ static int measure(const char *title, const char *address, uint32_t max_idle)
     double time = now_ms() - start;
     must("vcp_pool_stats", vcp_pool_stats(pool, &stats, sizeof stats));
     must("vcp_pool_close", vcp_pool_close(pool));
-    printf("%-18s %d requests, %4" PRIu64 " dials, %3" PRIu64 " reuses, %d retries, %7.2f ms\n", title, REQUESTS, stats.dials,
-           stats.reuses, retries, time);
+    printf("%-18s %d requests, %4" PRIu64 " dials, %3" PRIu64 " reuses, %d retries, %7.2f ms\n",
+           title, REQUESTS, stats.dials, stats.reuses, retries, time);
     return retries;
 }
 

@@ -1,9 +1,11 @@
 /*
- * redis_hiredis - hiredis over pooled connections: the context rides along, and a restarted server stops nobody.
+ * redis_hiredis - hiredis over pooled connections: the context rides along, and a restarted server
+ * stops nobody.
  *
  *     redis_hiredis host:port [rounds]
  *
- * Each round sends ten commands in one go and reads ten answers. Says what it has done when it ends.
+ * Each round sends ten commands in one go and reads ten answers. Says what it has done when it
+ * ends.
  */
 #define _POSIX_C_SOURCE 200809L
 
@@ -95,7 +97,8 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: redis_hiredis host:port [rounds]\n");
         return 2;
     }
-    /* The library never raises SIGPIPE, but hiredis writes by itself: to a server that has reset the connection, that would. */
+    /* The library never raises SIGPIPE, but hiredis writes by itself: to a server that has reset
+     * the connection, that would. */
     signal(SIGPIPE, SIG_IGN);
     if (vcp_pool_options_init(&options, sizeof options) != VCP_OK)
         return 1;
@@ -114,7 +117,7 @@ int main(int argc, char **argv)
     }
     if (vcp_pool_stats(pool, &stats, sizeof stats) != VCP_OK || vcp_pool_close(pool) != VCP_OK)
         return 1;
-    printf("%d rounds of %d commands, %d repeated, %" PRIu64 " connections\n", rounds, PIPELINE, repeated,
-           stats.dials - stats.dial_failures);
+    printf("%d rounds of %d commands, %d repeated, %" PRIu64 " connections\n", rounds, PIPELINE,
+           repeated, stats.dials - stats.dial_failures);
     return 0;
 }

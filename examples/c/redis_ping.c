@@ -33,12 +33,14 @@ static int usage(void)
             "usage: redis_ping [-t threads] [-n operations] [-w] host:port\n"
             "  -t  1 to %d threads [4]\n"
             "  -n  operations per thread, 1 to %d [1000]\n"
-            "  -w  after the pool is closed, wait for the end of the input, so that the server can be asked what is left\n",
+            "  -w  after the pool is closed, wait for the end of the input, so that the server can "
+            "be asked what is left\n",
             MOST_THREADS, MOST_OPERATIONS);
     return 2;
 }
 
-/* A reply is one line, or two if it is a value ("$3", "abc"; "$-1" is none). The values here have no line ends. */
+/* A reply is one line, or two if it is a value ("$3", "abc"; "$-1" is none). The values here have
+ * no line ends. */
 static int is_whole(const char *reply)
 {
     const char *end = strchr(reply, '\n');
@@ -47,7 +49,8 @@ static int is_whole(const char *reply)
     return end != NULL;
 }
 
-/* Sends a command and reads its reply. Returns the reply's length, 0 if Redis hung up, or a vcp_status. */
+/* Sends a command and reads its reply. Returns the reply's length, 0 if Redis hung up, or a
+ * vcp_status. */
 static int64_t exchange(vcp_conn *conn, const char *command, char *reply, size_t size)
 {
     size_t got = 0;
@@ -68,7 +71,8 @@ static int complain(const char *what, const char *why)
     return -1;
 }
 
-/* One command over the pool, whose reply must be the wanted one. Returns 0, or -1 after telling why. */
+/* One command over the pool, whose reply must be the wanted one. Returns 0, or -1 after telling
+ * why. */
 static int ask(const client *self, const char *command, const char *wanted)
 {
     char reply[256];
@@ -82,7 +86,8 @@ static int ask(const client *self, const char *command, const char *wanted)
         if (vcp_dial_with(self->pool, "tcp", self->address, &options, &conn) < 0)
             return complain("", vcp_last_error());
         int64_t result = exchange(conn, command, reply, sizeof reply);
-        /* Redis may have closed an idle connection just now. These commands may be done twice, so try once more. */
+        /* Redis may have closed an idle connection just now. These commands may be done twice, so
+         * try once more. */
         retry = result <= 0 && vcp_conn_should_retry(conn) == 1;
         if (result <= 0 && !retry)
             failed = complain("", result < 0 ? vcp_last_error() : "the server hung up");
@@ -111,8 +116,9 @@ static void *work(void *argument)
     for (long i = 0; i < self->operations && self->failed == 0; i++) {
         if (i % 3 == 0) {
             snprintf(value, sizeof value, "%ld", i);
-            snprintf(set, sizeof set, "*5\r\n$3\r\nSET\r\n$%zu\r\n%s\r\n$%zu\r\n%s\r\n$2\r\nEX\r\n$2\r\n60\r\n", strlen(key),
-                     key, strlen(value), value);
+            snprintf(set, sizeof set,
+                     "*5\r\n$3\r\nSET\r\n$%zu\r\n%s\r\n$%zu\r\n%s\r\n$2\r\nEX\r\n$2\r\n60\r\n",
+                     strlen(key), key, strlen(value), value);
             snprintf(wanted, sizeof wanted, "$%zu\r\n%s\r\n", strlen(value), value);
             self->failed = ask(self, set, "+OK\r\n");
         } else if (i % 3 == 1) {
@@ -128,7 +134,8 @@ static void *work(void *argument)
 static int run(client *clients, int threads)
 {
     int started = 0, failed = 0;
-    while (started < threads && pthread_create(&clients[started].thread, NULL, work, &clients[started]) == 0)
+    while (started < threads &&
+           pthread_create(&clients[started].thread, NULL, work, &clients[started]) == 0)
         started++;
     if (started < threads)
         failed = complain("", "a thread cannot be started");
@@ -167,7 +174,8 @@ int main(int argc, char **argv)
     vcp_pool_options options;
     vcp_pool *pool;
     vcp_stats stats;
-    /* A thread has one connection at a time: no limit is ever reached, and every connection that is given back is kept. */
+    /* A thread has one connection at a time: no limit is ever reached, and every connection that is
+     * given back is kept. */
     int status = vcp_pool_options_init(&options, sizeof options);
     options.max_idle_per_address = MOST_THREADS;
     options.max_conns = MOST_THREADS;
@@ -176,7 +184,8 @@ int main(int argc, char **argv)
         return EXIT_FAILURE;
     }
     for (int i = 0; i < threads; i++)
-        clients[i] = (client){.pool = pool, .address = argv[optind], .operations = operations, .number = i};
+        clients[i] =
+            (client){.pool = pool, .address = argv[optind], .operations = operations, .number = i};
 
     int failed = ping(&clients[0]); /* one message, not one from each thread, if nothing listens */
     if (failed == 0)
@@ -185,8 +194,8 @@ int main(int argc, char **argv)
         failed = complain("", vcp_last_error());
     if (failed != 0)
         return EXIT_FAILURE;
-    printf("%ld threads, %ld operations each: %" PRIu64 " dials, %" PRIu64 " reuses\n", threads, operations, stats.dials,
-           stats.reuses);
+    printf("%ld threads, %ld operations each: %" PRIu64 " dials, %" PRIu64 " reuses\n", threads,
+           operations, stats.dials, stats.reuses);
     if (fflush(stdout) != 0)
         return EXIT_FAILURE;
     while (wait && getchar() != EOF)

@@ -1,9 +1,11 @@
 /*
- * tls_openssl - TLS sessions that ride along: the handshake is made once per connection, not once per request.
+ * tls_openssl - TLS sessions that ride along: the handshake is made once per connection, not once
+ * per request.
  *
  *     tls_openssl host:port ca.pem [requests]
  *
- * Four threads ask for "/" over HTTPS. The certificate is verified against ca.pem and the host's name.
+ * Four threads ask for "/" over HTTPS. The certificate is verified against ca.pem and the host's
+ * name.
  */
 #define _POSIX_C_SOURCE 200809L
 
@@ -26,7 +28,8 @@ typedef struct {
     int requests; /* of each thread */
 } client;
 
-/* Says good-bye and frees the session. The descriptor is still open, and in non-blocking mode: this never waits. */
+/* Says good-bye and frees the session. The descriptor is still open, and in non-blocking mode: this
+ * never waits. */
 static void free_session(void *session)
 {
     SSL_shutdown((SSL *)session);
@@ -52,11 +55,13 @@ static int set_name(SSL *session, vcp_conn *conn)
     return SSL_set_tlsext_host_name(session, name) && SSL_set1_host(session, name);
 }
 
-/* on_open: the handshake. When the dial's time is over the library shuts the socket down, and SSL_connect ends. */
+/* on_open: the handshake. When the dial's time is over the library shuts the socket down, and
+ * SSL_connect ends. */
 static int handshake(void *user, vcp_conn *conn, int fd)
 {
     SSL *session = SSL_new(((client *)user)->tls);
-    int is_open = session != NULL && SSL_set_fd(session, fd) && set_name(session, conn) && SSL_connect(session) == 1;
+    int is_open = session != NULL && SSL_set_fd(session, fd) && set_name(session, conn) &&
+                  SSL_connect(session) == 1;
     /* Session tickets may arrive at any time: unread bytes are no reason to close. */
     if (is_open && vcp_conn_set_liveness(conn, VCP_LIVENESS_ALLOW_DATA) == VCP_OK &&
         vcp_conn_set_data(conn, session, free_session) == VCP_OK)
@@ -90,7 +95,8 @@ static int ask(SSL *session, const char *address)
     if (size >= (int)sizeof text || SSL_write(session, text, size) != size)
         return -1;
     for (;;) {
-        if (got + 1 >= (int)sizeof text || (count = SSL_read(session, text + got, (int)sizeof text - 1 - got)) <= 0)
+        if (got + 1 >= (int)sizeof text ||
+            (count = SSL_read(session, text + got, (int)sizeof text - 1 - got)) <= 0)
             return -1;
         got += count;
         text[got] = '\0';
@@ -135,7 +141,8 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: tls_openssl host:port ca.pem [requests]\n");
         return 2;
     }
-    /* The library never raises SIGPIPE, but OpenSSL writes by itself: the good-bye to a peer that has reset the connection would. */
+    /* The library never raises SIGPIPE, but OpenSSL writes by itself: the good-bye to a peer that
+     * has reset the connection would. */
     signal(SIGPIPE, SIG_IGN);
     c.tls = SSL_CTX_new(TLS_client_method());
     if (c.tls == NULL || SSL_CTX_load_verify_locations(c.tls, argv[2], NULL) != 1) {
@@ -162,6 +169,7 @@ int main(int argc, char **argv)
     if (vcp_pool_stats(c.pool, &stats, sizeof stats) != VCP_OK || vcp_pool_close(c.pool) != VCP_OK)
         failed = 1;
     SSL_CTX_free(c.tls);
-    printf("%d requests, %" PRIu64 " handshakes\n", THREADS * c.requests, stats.dials - stats.dial_failures);
+    printf("%d requests, %" PRIu64 " handshakes\n", THREADS * c.requests,
+           stats.dials - stats.dial_failures);
     return failed;
 }
