@@ -29,6 +29,7 @@ use crate::handle::{Kept, Kind, Owned, Table};
 use crate::pool::callbacks::deferred::DeferredEvent;
 use crate::pool::callbacks::gate::Gate;
 use crate::pool::callbacks::{Hooks, Observer};
+use crate::pool::conn::loan::Loans;
 use crate::pool::conn::Conn;
 use crate::pool::engine::Engine;
 use crate::pool::errors::{canceled, forked_inside_callback};
@@ -67,6 +68,8 @@ pub(crate) struct Pool {
     observer: Option<Arc<dyn Observer>>,
     /// Events that the observer has not been told yet. Guards itself alone.
     deferred: Mutex<VecDeque<DeferredEvent>>,
+    /// Empty unless leaks are reported. Guards itself alone; taken under the state's lock too.
+    loans: Mutex<Loans>,
     hooks: Option<Arc<dyn Hooks>>,
     user: Option<Arc<dyn Debug + Send + Sync>>,
     gate: Gate,

@@ -1,7 +1,9 @@
 //! Who has borrowed a connection, and since when.
 #![forbid(unsafe_code)]
 
+use std::collections::BTreeSet;
 use std::os::fd::RawFd;
+use std::time::Duration;
 
 use crate::pool::conn::Conn;
 use crate::sync::Arc;
@@ -40,5 +42,71 @@ impl LoanInfo {
             fd: conn.raw_fd(),
             loan: conn.loan(),
         }
+    }
+}
+
+/// The timed loans of a pool, so that a leak is found without a walk over all connections.
+#[derive(Debug, Default)]
+pub(crate) struct Loans {
+    /// When each began, with its connection's slot.
+    running: BTreeSet<(Time, u64)>,
+    /// Those that were reported as leaks and have not ended.
+    leaked: BTreeSet<(Time, u64)>,
+}
+
+impl Loans {
+    pub(crate) fn begin(&mut self, since: Time, slot: u64) {
+        self.running.insert((since, slot));
+    }
+
+    pub(crate) fn end(&mut self, since: Time, slot: u64) {
+        if !self.running.remove(&(since, slot)) {
+            self.leaked.remove(&(since, slot));
+        }
+    }
+
+    /// The slots of those that last longer than `threshold`: they are leaks from this call on.
+    pub(crate) fn take_leaks(&mut self, threshold: Duration, now: Time) -> Vec<u64> {
+        let mut slots = Vec::new();
+        while let Some(&(since, slot)) = self.running.first() {
+            if since.after(threshold) > now {
+                break;
+            }
+            self.running.pop_first();
+            self.leaked.insert((since, slot));
+            slots.push(slot);
+        }
+        slots
+    }
+
+    /// When the longest loan that is no leak yet began.
+    pub(crate) fn longest_since(&self) -> Option<Time> {
+        self.running.first().map(|&(since, _)| since)
+    }
+
+    /// The slots of the leaks, longest first.
+    pub(crate) fn leaks(&self) -> impl Iterator<Item = u64> + '_ {
+        self.leaked.iter().map(|&(_, slot)| slot)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_leak_search_looks_at_the_longest_loans_alone() {
+        let at = |seconds| Time::default().after(Duration::from_secs(seconds));
+        let threshold = Duration::from_secs(10);
+        let mut loans = Loans::default();
+        for slot in 0..5 {
+            loans.begin(at(slot), slot);
+        }
+        loans.end(at(1), 1);
+        assert_eq!(loans.take_leaks(threshold, at(12)), [0, 2]);
+        assert_eq!(loans.longest_since(), Some(at(3)));
+        assert!(loans.take_leaks(threshold, at(12)).is_empty(), "told once");
+        loans.end(at(0), 0);
+        assert_eq!(loans.leaks().collect::<Vec<_>>(), [2]);
     }
 }

@@ -40,6 +40,7 @@ impl Pool {
             last_remote: Mutex::new(None),
             observer: callbacks.observer,
             deferred: Mutex::default(),
+            loans: Mutex::default(),
             hooks: callbacks.hooks,
             user: callbacks.user,
             gate: Gate::new(),

@@ -22,6 +22,7 @@ impl Pool {
 
     fn forget(&self, conn: &Owned<Conn>, how: Forgotten) {
         let id = conn.destination_id();
+        self.end_loan(conn);
         self.change(|state, now, effects| state.forget(id, conn, how, now, effects));
     }
 

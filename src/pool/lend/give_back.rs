@@ -76,6 +76,7 @@ impl Pool {
         let now = clock::now_coarse();
         let mut effects = Effects::none();
         let lent = self.is_observed().then(|| LoanInfo::of(&conn));
+        self.end_loan(&conn);
         let mut state = self.locked();
         let was_leaked = conn.has(conn::LEAKED);
         let is_kept = state.give_back(id, conn, disposition, now, &mut effects);

@@ -4,11 +4,10 @@
 
 use std::time::Duration;
 
-use crate::handle::{Kept, Owned};
+use crate::handle::{Kept, Owned, Place};
 use crate::pool::conn::loan::{Loan, LoanInfo};
 use crate::pool::conn::Conn;
 use crate::pool::runtime::runtime;
-use crate::pool::state::held::NOWHERE;
 use crate::pool::state::State;
 use crate::pool::{conn, Pool};
 use crate::sync::Arc;
@@ -23,7 +22,7 @@ impl Pool {
 
     /// A borrower gets it. Loans are timed for events and leak reports only: a hit of other pools
     /// reads no clock for them.
-    pub(crate) fn begin_loan(self: &Arc<Self>, conn: &Conn, label: Option<&Arc<str>>) {
+    pub(crate) fn begin_loan(self: &Arc<Self>, conn: &Owned<Conn>, label: Option<&Arc<str>>) {
         let threshold = self.leak_threshold();
         let is_timed = threshold.is_some() || self.is_observed();
         let since = if is_timed {
@@ -38,44 +37,55 @@ impl Pool {
         if let Some(threshold) = threshold {
             // Without a thread there is no report, and the connection is as good as any.
             let _ = self.engine();
-            let _state = self.locked();
+            let state = self.locked();
+            let mut loans = self.loans.lock();
+            loans.begin(since, conn.place().to_bits());
             self.wake_by(since.after(threshold));
+            drop((loans, state));
         }
     }
 
-    /// What has leaked since the last look, and when to look again. Under the state's lock, so that
+    /// A borrower no longer has it. To be called before the transition that takes it back.
+    pub(crate) fn end_loan(&self, conn: &Owned<Conn>) {
+        if self.leak_threshold().is_some() {
+            let mut loans = self.loans.lock();
+            loans.end(conn.loaned_since(), conn.place().to_bits());
+        }
+    }
+
+    /// What has leaked since the last call, and when to call again. Under the state's lock, so that
     /// nothing comes back meanwhile.
     pub(crate) fn find_leaks(
         &self,
         state: &mut State<Owned<Conn>>,
         now: Time,
     ) -> (Vec<LoanInfo>, Time) {
-        let (mut leaked, mut next) = (Vec::new(), Time::NEVER);
         let Some(threshold) = self.leak_threshold() else {
-            return (leaked, next);
+            return (Vec::new(), Time::NEVER);
         };
-        Conn::table().each(|conn| {
-            if !self.has_lent(conn) || conn.has(conn::LEAKED) {
-                return;
-            }
-            let due = conn.loaned_since().after(threshold);
-            if due <= now {
-                conn.mark(conn::LEAKED);
-                leaked.push(LoanInfo::of(conn));
-            } else {
-                next = next.min(due);
-            }
+        let mut loans = self.loans.lock();
+        let slots = loans.take_leaks(threshold, now);
+        let leaked = slots.into_iter().filter_map(|slot| {
+            let conn = Conn::table().pin_place(Place::from_bits(slot))?;
+            conn.mark(conn::LEAKED);
+            Some(LoanInfo::of(&conn))
         });
+        let leaked: Vec<LoanInfo> = leaked.collect();
+        let since = loans.longest_since();
         state.count_leaks(leaked.len() as u64);
-        (leaked, next)
+        (
+            leaked,
+            since.map_or(Time::NEVER, |since| since.after(threshold)),
+        )
     }
 
-    /// Handed to a borrower, and timed.
-    pub(crate) fn has_lent(&self, conn: &Conn) -> bool {
-        std::ptr::eq(Arc::as_ptr(conn.pool()), self)
-            && conn.node() == NOWHERE
-            && !conn.has(conn::GONE)
-            && conn.loaned_since() != Time::default()
+    /// The loans that were reported as leaks and have not ended, longest first.
+    pub(crate) fn leaks(&self) -> Vec<LoanInfo> {
+        let loans = self.loans.lock();
+        let conns = loans
+            .leaks()
+            .filter_map(|slot| Conn::table().pin_place(Place::from_bits(slot)));
+        conns.map(|conn| LoanInfo::of(&conn)).collect()
     }
 
     /// On a thread that may block: the engine's must not run code of the program.

@@ -8,12 +8,9 @@ mod text;
 use std::os::fd::RawFd;
 use std::time::Duration;
 
-use crate::handle::Kept;
-use crate::pool::conn::loan::LoanInfo;
-use crate::pool::conn::Conn;
 use crate::pool::state::answer::Numbers;
 use crate::pool::state::counters::Stats;
-use crate::pool::{conn, Pool};
+use crate::pool::Pool;
 use crate::sync::Arc;
 use crate::sys::clock;
 use crate::values::destination::Destination;
@@ -65,26 +62,14 @@ impl Pool {
 
     fn report(&self) -> Report {
         let state = self.counted();
-        let mut leaks = Vec::new();
-        if self.options.leak_threshold.is_some() {
-            let now = clock::now();
-            Conn::table().each(|conn| {
-                if self.has_lent(conn) && conn.has(conn::LEAKED) {
-                    let LoanInfo {
-                        destination,
-                        fd,
-                        loan,
-                        ..
-                    } = LoanInfo::of(conn);
-                    leaks.push(Leak {
-                        destination,
-                        fd,
-                        label: loan.label,
-                        lasts: now.since(loan.since),
-                    });
-                }
-            });
-        }
+        let now = clock::now();
+        let leaks = self.leaks().into_iter().map(|leaked| Leak {
+            destination: leaked.destination,
+            fd: leaked.fd,
+            lasts: now.since(leaked.loan.since),
+            label: leaked.loan.label,
+        });
+        let leaks = leaks.collect();
         Report {
             name: self.options.name.clone(),
             is_closed: state.is_closed(),
