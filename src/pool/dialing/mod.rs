@@ -174,7 +174,10 @@ impl Dialing {
         };
         let id = self.permit.right().destination;
         match pool.register(dialed.fd, id, self.destination().clone(), info) {
-            Ok(conn) => self.opened(conn),
+            Ok(conn) => {
+                pool.watch(&conn);
+                self.opened(conn)
+            }
             Err((_, error)) => Err(self.failed(error)),
         }
     }

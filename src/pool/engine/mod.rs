@@ -70,7 +70,8 @@ impl Engines {
         }
     }
 
-    /// The engine, which looks after `client` until it leaves; started if it is not running.
+    /// The engine, which looks after `client` until it leaves; started if it is not running. Two
+    /// threads may join for one client at once.
     pub(crate) fn join(
         &self,
         client: Arc<dyn Client>,
@@ -92,7 +93,12 @@ impl Engines {
                 engine
             }
         };
-        engine.clients.lock().push(Arc::downgrade(&client));
+        let weak = Arc::downgrade(&client);
+        let mut clients = engine.clients.lock();
+        if !clients.iter().any(|one| one.ptr_eq(&weak)) {
+            clients.push(weak);
+        }
+        drop(clients);
         engine.wake_by(client.next_deadline());
         Ok(engine)
     }

@@ -61,12 +61,26 @@ impl Client for Pool {
 impl Pool {
     /// The engine, started if need be; `None` if that is impossible now, or the pool is closed.
     pub(crate) fn engine(self: &Arc<Self>) -> Option<Arc<Engine>> {
-        self.must_be_ours();
-        let mut place = self.engine.lock();
-        if place.is_none() && !self.is_closed.load(SeqCst) {
-            *place = runtime().engines.join(self.clone(), handlers()).ok();
+        if let Some(engine) = self.engine_if_running() {
+            return Some(engine);
         }
-        place.clone()
+        if self.is_closed() {
+            return None;
+        }
+        // Without the lock of its place: starting a thread takes time, and whoever changes the pool
+        // asks there for the engine.
+        let joined = runtime().engines.join(self.clone(), handlers()).ok()?;
+        let mut place = self.engine.lock();
+        if self.is_closed() {
+            drop(place);
+            runtime().engines.leave(&**self, joined);
+            return None;
+        }
+        let engine = place.get_or_insert(joined).clone();
+        drop(place);
+        // A thread that armed an earlier time before the engine was there to be seen woke no engine.
+        engine.wake_by(self.due());
+        Some(engine)
     }
 
     /// Closes what has grown too old, reports what has leaked, and dials what is short.

@@ -6,6 +6,7 @@ use std::os::fd::{BorrowedFd, IntoRawFd, RawFd};
 use crate::dial::race::connect;
 use crate::handle::{owners, Owned};
 use crate::pool::conn::{Conn, SocketInfo};
+use crate::pool::engine::Engine;
 use crate::pool::errors::system_error;
 use crate::pool::state::answer::Effects;
 use crate::pool::state::DestinationId;
@@ -114,11 +115,11 @@ impl Pool {
             is_nonblocking: candidate.is_nonblocking,
         };
         // Outside the lock: starting a thread is no work to do under it.
-        let _ = self.engine();
+        let engine = self.keeps_idle().then(|| self.engine()).flatten();
         let now = clock::now_coarse();
         let mut effects = Effects::none();
         let mut state = self.locked();
-        let build = |id, destination| self.build(number, id, destination, info);
+        let build = |id, destination| self.build(number, id, destination, info, engine.as_deref());
         let admitted = state.admit(destination, build, now, &mut effects);
         self.wake_by(state.next_deadline());
         drop(state);
@@ -138,14 +139,18 @@ impl Pool {
         id: DestinationId,
         destination: Arc<Destination>,
         info: SocketInfo,
+        engine: Option<&Engine>,
     ) -> Result<Owned<Conn>> {
         let fd = socket::adopt(number).map_err(|error| system_error("fcntl", &error))?;
-        self.register(fd, id, destination, info)
+        let conn = self
+            .register(fd, id, destination, info)
             .map_err(|(fd, error)| {
                 // Still the program's.
                 let _ = fd.into_raw_fd();
                 error
-            })
+            })?;
+        self.watch_by(engine, &conn);
+        Ok(conn)
     }
 }
 

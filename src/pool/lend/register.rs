@@ -6,6 +6,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 
 use crate::handle::{owners, Kept, Owned};
 use crate::pool::conn::{Conn, SocketInfo};
+use crate::pool::engine::Engine;
 use crate::pool::errors::system_error;
 use crate::pool::state::DestinationId;
 use crate::pool::{conn, Pool};
@@ -17,8 +18,7 @@ use crate::values::endpoint::Endpoint;
 use crate::values::error::Error;
 
 impl Pool {
-    /// Puts a socket into its slot, and under watch if it may become idle one day. Gives the socket
-    /// back on failure.
+    /// Puts a socket into its slot. Gives the socket back on failure.
     pub(crate) fn register(
         self: &Arc<Self>,
         fd: OwnedFd,
@@ -44,17 +44,25 @@ impl Pool {
             Ok(Some(loser)) => Conn::lost_its_number(loser),
             Err(error) => return Err((conn.into_inner().into_fd(), refused(error))),
         }
-        self.watch(&conn);
         Ok(conn)
     }
 
     /// Sees to it that the engine watches a connection that may become idle. Where that is
     /// impossible it is peeked at in every mode, and tried again at the next give-back.
     pub(crate) fn watch(self: &Arc<Self>, conn: &Owned<Conn>) {
-        if conn.has(conn::WATCHED) || self.options.limits.max_idle_per_address == 0 {
-            return;
+        if !conn.has(conn::WATCHED) && self.keeps_idle() {
+            self.watch_by(self.engine().as_deref(), conn);
         }
-        let watched = self.engine().map(|engine| {
+    }
+
+    /// Connections may become idle, and are to be watched then.
+    pub(crate) fn keeps_idle(&self) -> bool {
+        self.options.limits.max_idle_per_address > 0
+    }
+
+    /// Lets that engine watch a connection. It never waits, so it may be called under the lock.
+    pub(crate) fn watch_by(&self, engine: Option<&Engine>, conn: &Owned<Conn>) {
+        let watched = engine.map(|engine| {
             let poller = &engine.reactor().poller;
             poller.watch(conn.fd(), conn.is_datagram(), conn.place().to_bits())
         });

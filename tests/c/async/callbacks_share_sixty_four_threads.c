@@ -3,30 +3,9 @@
  * what happens when the system has no thread left. Contract section 2.
  */
 #include "completions.h"
-
-#include <dlfcn.h>
+#include "fake_pthread_create.h"
 
 static int a; /* a token */
-
-/*
- * A symbol of the executable comes before libc's for every library, so libvconnpool starts its
- * threads here.
- */
-static int refuses_threads;
-typedef int create_fn(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
-
-#ifndef __SANITIZE_THREAD__
-int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*body)(void *),
-                   void *argument)
-{
-    create_fn *create;
-    if (__sync_add_and_fetch(&refuses_threads, 0) != 0) {
-        return EAGAIN;
-    }
-    *(void **)&create = dlsym(RTLD_NEXT, "pthread_create");
-    return create(thread, attributes, body, argument);
-}
-#endif
 
 /* What callbacks do: they hold their threads until they are let go. */
 static struct {
@@ -350,7 +329,7 @@ TEST(the_threads_of_the_library_have_names,
     server_close(&s);
 }
 
-#ifndef __SANITIZE_THREAD__
+#if CAN_FAKE_THREADS
 TEST(without_threads_no_callback_runs_on_the_engine,
      "threads: No callback ever runs on the background thread, not even when the system refuses "
      "threads")
@@ -360,14 +339,14 @@ TEST(without_threads_no_callback_runs_on_the_engine,
     int peers[CONNS];
     forget(0);
     pool = idle_conns_with_data(&s, peers, 1);
-    refuses_threads = 1;
+    before_thread = refuses;
     /* The thread that is there may have ended but for the last by then. */
     EVENTUALLY(threads_called("vcp-helper") == 1, 5000);
     close_all(peers);
     EVENTUALLY(reads(&seen.frees) == CONNS, 10000);
     EVENTUALLY(reads(&seen.events) == CONNS, 10000);
     CHECK_EQ(seen.on_engine, 0);
-    refuses_threads = 0;
+    before_thread = NULL;
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
     server_close(&s);
 }
@@ -379,12 +358,12 @@ TEST(without_threads_asynchronous_dials_fail_and_blocking_ones_work,
     vcp_queue *queue = queue_new();
     vcp_pool *pool = pool_new(NULL);
     vcp_conn *conn;
-    refuses_threads = 1;
+    before_thread = refuses;
     CHECK_EQ(dial_async(pool, &s, NULL, queue, &a, &conn), VCP_ERR_SYSTEM);
     give_back(borrow(pool, &s));
     give_back(borrow(pool, &s));
     CHECK_EQ(stats_of(pool).reuses, 1);
-    refuses_threads = 0;
+    before_thread = NULL;
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
     CHECK_EQ(vcp_queue_free(queue), VCP_OK);
     server_close(&s);
