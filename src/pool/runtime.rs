@@ -5,6 +5,7 @@
 use crate::dial::resolve::name_service::Resolvers;
 use crate::dial::resolve::names::SystemNames;
 use crate::dial::resolve::resolver::Resolver;
+use crate::pool::conn::sleepers::sleepers;
 use crate::pool::engine::{Engine, Engines};
 use crate::pool::Pool;
 use crate::sync::{Arc, Mutex};
@@ -59,6 +60,7 @@ impl Runtime {
     pub(crate) fn pool_begins(&self) {
         let mut pools = self.pools.lock();
         *pools += 1;
+        sleepers().keep_spare();
         for threads in [self.helpers.threads(), &self.resolver_threads] {
             threads.open();
         }
@@ -82,6 +84,7 @@ impl Runtime {
                 resolver.forget_everything();
             }
             self.names.forget();
+            sleepers().drop_spare();
         }
     }
 }

@@ -2,7 +2,8 @@
 //! wake them.
 //!
 //! One table for all connections instead of a list in each: a connection that nobody sleeps on pays
-//! nothing.
+//! nothing. A waker's eventfd serves one sleeper after another, so that a wait costs one poll(2) and
+//! no descriptor of its own; spare ones are kept while the process has a pool.
 #![forbid(unsafe_code)]
 
 use crate::handle::Place;
@@ -12,14 +13,26 @@ use crate::sys::wake::{Wake, Waker};
 
 /// A power of two; with so many locks, 64 sleeping threads rarely meet.
 const STRIPES: usize = 64;
+/// Descriptors that may lie idle: as many threads as are likely to sleep at once.
+const MOST_SPARE: usize = 64;
 
-type Stripe = Mutex<Vec<(Place, Arc<Waker>)>>;
+type Stripe = Mutex<Vec<Entry>>;
 
 /// Sleeping threads' wakers, by connection.
 #[derive(Debug)]
 pub(crate) struct Sleepers {
     /// Each guards its own list; nothing else is locked meanwhile.
     stripes: [Stripe; STRIPES],
+    /// Guards the wakers that nobody sleeps on; `None` while there is no pool.
+    spare: Mutex<Option<Vec<Arc<Waker>>>>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    place: Place,
+    waker: Arc<Waker>,
+    /// The eventfd is readable, or about to be: it serves nobody else.
+    is_used: bool,
 }
 
 /// Those of this process.
@@ -32,6 +45,7 @@ impl Sleepers {
     fn new() -> Self {
         Self {
             stripes: [const { Mutex::new(Vec::new()) }; STRIPES],
+            spare: Mutex::new(None),
         }
     }
 
@@ -39,10 +53,26 @@ impl Sleepers {
         &self.stripes[place.to_bits() as usize % STRIPES]
     }
 
+    /// The process has a pool: spare wakers are kept.
+    pub(crate) fn keep_spare(&self) {
+        self.spare.lock().get_or_insert_with(Vec::new);
+    }
+
+    /// The last pool has ended: no descriptor stays.
+    pub(crate) fn drop_spare(&self) {
+        let spare = self.spare.lock().take();
+        drop(spare);
+    }
+
     /// Announces a sleeper; it is gone when the value is dropped.
     pub(crate) fn announce(&self, place: Place) -> Sleeper<'_> {
-        let waker = Arc::new(Waker::default());
-        self.stripe(place).lock().push((place, waker.clone()));
+        let spare = self.spare.lock().as_mut().and_then(Vec::pop);
+        let waker = spare.unwrap_or_default();
+        self.stripe(place).lock().push(Entry {
+            place,
+            waker: waker.clone(),
+            is_used: false,
+        });
         Sleeper {
             sleepers: self,
             place,
@@ -52,13 +82,30 @@ impl Sleepers {
 
     /// Wakes everyone who sleeps on that connection.
     pub(crate) fn wake(&self, place: Place) {
-        for (_, waker) in self
-            .stripe(place)
-            .lock()
-            .iter()
-            .filter(|(at, _)| *at == place)
-        {
-            waker.wake();
+        let mut entries = self.stripe(place).lock();
+        for entry in entries.iter_mut().filter(|entry| entry.place == place) {
+            entry.is_used = true;
+            entry.waker.wake();
+        }
+    }
+
+    /// Takes it off the list; whether it was never woken.
+    fn retire(&self, place: Place, waker: &Arc<Waker>) -> bool {
+        let mut entries = self.stripe(place).lock();
+        let is_it = |entry: &Entry| Arc::ptr_eq(&entry.waker, waker);
+        let at = entries.iter().position(is_it);
+        let entry = at.map(|at| entries.swap_remove(at));
+        if entries.is_empty() {
+            *entries = Vec::new();
+        }
+        entry.is_some_and(|entry| !entry.is_used)
+    }
+
+    /// Keeps it for the next sleeper, if there is room. It is on no list: nobody wakes it.
+    fn keep(&self, waker: &Arc<Waker>) {
+        match self.spare.lock().as_mut() {
+            Some(spare) if spare.len() < MOST_SPARE => spare.push(waker.clone()),
+            _ => {}
         }
     }
 }
@@ -73,10 +120,8 @@ pub(crate) struct Sleeper<'a> {
 
 impl Drop for Sleeper<'_> {
     fn drop(&mut self) {
-        let mut list = self.sleepers.stripe(self.place).lock();
-        list.retain(|(_, waker)| !Arc::ptr_eq(waker, &self.waker));
-        if list.is_empty() {
-            *list = Vec::new();
+        if self.sleepers.retire(self.place, &self.waker) {
+            self.sleepers.keep(&self.waker);
         }
     }
 }
