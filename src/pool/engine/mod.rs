@@ -17,6 +17,8 @@ pub(crate) mod client;
 pub(crate) mod poller;
 mod schedule;
 pub(crate) mod task;
+#[cfg(test)]
+mod tests;
 mod tokens;
 
 use std::cell::Cell;
