@@ -19,7 +19,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use self::extras::Extras;
 use super::state::DestinationId;
 use super::Pool;
-use crate::handle::{Kept, Kind, Owned, Place, Table};
+use crate::handle::{owners, Kept, Kind, Owned, Place, Table};
 use crate::sync::atomic::{
     AtomicU32,
     Ordering::{AcqRel, Acquire, Relaxed, Release},
@@ -323,13 +323,16 @@ impl Conn {
         self.identity
     }
 
-    /// verify_release: `false` if the number stands for another file by now; else the mode is put
-    /// back too.
-    pub(crate) fn is_still_its_socket(&self) -> bool {
-        if socket::identity(self.raw_fd()).ok() != Some(self.identity()) {
-            return false;
-        }
-        socket::set_nonblocking(self.fd(), self.has(NONBLOCKING)).is_ok()
+    /// The number still stands for the connection's own socket: no other connection has it, and the
+    /// file has the device and inode of then. `place`: the connection's own.
+    pub(crate) fn has_own_socket_at(&self, place: Place) -> bool {
+        let number = self.raw_fd();
+        owners::is_owner(number, place) && socket::identity(number).ok() == Some(self.identity())
+    }
+
+    /// Puts the descriptor's mode back, whatever the borrower has made of it.
+    pub(crate) fn restore_mode(&self) -> std::io::Result<()> {
+        socket::set_nonblocking(self.fd(), self.has(NONBLOCKING))
     }
 
     /// At least one byte was read in the borrow of that generation.
@@ -355,6 +358,11 @@ impl Conn {
 }
 
 impl Owned<Conn> {
+    /// The number still stands for the connection's own socket.
+    pub(crate) fn has_own_socket(&self) -> bool {
+        self.has_own_socket_at(self.place())
+    }
+
     /// Gives it to its borrower, by the handle that a hook of this borrow has seen, if one has.
     pub(crate) fn lend_out(self) -> usize {
         if self.has(SHOWN) {

@@ -72,7 +72,9 @@ impl Pool {
         });
         for place in borrowed {
             if let Some(conn) = Conn::table().pin_place(place) {
-                let _ = socket::shut_down(conn.fd());
+                if conn.has_own_socket_at(place) {
+                    let _ = socket::shut_down(conn.fd());
+                }
                 sleepers().wake(place);
             }
         }

@@ -50,9 +50,12 @@ impl Pool {
     }
 
     pub(crate) fn disposition(&self, conn: &Owned<Conn>) -> Disposition {
-        let is_foreign = !owners::is_owner(conn.raw_fd(), conn.place())
-            || (self.options.verify_release && !conn.is_still_its_socket());
-        Disposition::Close(if is_foreign {
+        let is_own = if self.options.verify_release {
+            conn.has_own_socket() && conn.restore_mode().is_ok()
+        } else {
+            owners::is_owner(conn.raw_fd(), conn.place())
+        };
+        Disposition::Close(if !is_own {
             CloseCause::ForeignFd
         } else if conn.has(conn::DISCARDED | conn::CUT) {
             CloseCause::Discarded

@@ -173,7 +173,9 @@ impl Pollable for HookWatch {
                 Status::Canceled => conn::CANCELED,
                 _ => conn::LATE,
             });
-            let _ = socket::shut_down(conn.fd());
+            if conn.has_own_socket_at(run.place) {
+                let _ = socket::shut_down(conn.fd());
+            }
         }
         sleepers().wake(run.place);
         end.error = Some(error);

@@ -80,6 +80,11 @@ impl<C: Held> State<C> {
         (to_arm, next)
     }
 
+    /// A connection that was closed for that cause turned out to have lost its number.
+    pub(crate) fn count_as_foreign(&mut self, cause: CloseCause) {
+        self.counters.was_foreign(cause);
+    }
+
     pub(super) fn close_conn(&mut self, conn: C, cause: CloseCause, effects: &mut Effects<C>) {
         self.counters.closed(cause);
         self.retiring.remove(&(conn.retire_at(), conn.id()));

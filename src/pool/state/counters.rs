@@ -27,7 +27,7 @@ pub(crate) enum CloseCause {
     PeerClosedAtGiveBack,
     /// on_reuse or on_release refused it.
     Hook,
-    /// At give-back the descriptor was another file's: it is forgotten, not closed.
+    /// The number was another file's: it is forgotten, not closed.
     ForeignFd,
     /// Given back to a pool that was closed or drained.
     PoolClosed,
@@ -90,7 +90,17 @@ for_each_counter!(counters);
 impl Counters {
     /// Counts one closed connection.
     pub(crate) fn closed(&mut self, cause: CloseCause) {
-        *match cause {
+        *self.of_cause(cause) += 1;
+    }
+
+    /// A connection that is counted as closed was forgotten: its number is another file's.
+    pub(crate) fn was_foreign(&mut self, counted: CloseCause) {
+        *self.of_cause(counted) -= 1;
+        self.closed_foreign_fd += 1;
+    }
+
+    fn of_cause(&mut self, cause: CloseCause) -> &mut u64 {
+        match cause {
             CloseCause::StaleAtBorrow => &mut self.stale_at_borrow,
             CloseCause::DirtyAtBorrow => &mut self.dirty_at_borrow,
             CloseCause::PeerClosedWhileIdle | CloseCause::DirtyWhileIdle => {
@@ -107,7 +117,7 @@ impl Counters {
             | CloseCause::PoolClosed => &mut self.closed_discarded,
             CloseCause::Hook => &mut self.closed_hook,
             CloseCause::ForeignFd => &mut self.closed_foreign_fd,
-        } += 1;
+        }
     }
 }
 

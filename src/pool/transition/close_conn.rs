@@ -7,6 +7,7 @@ use crate::handle::{owners, Owned};
 use crate::pool::conn::{Conn, WATCHED};
 use crate::pool::runtime::runtime;
 use crate::pool::state::counters::CloseCause;
+use crate::pool::Pool;
 use crate::sys::{fork, socket};
 
 /// Ends the watch: before the descriptor is closed or given away.
@@ -17,58 +18,88 @@ fn unwatch(conn: &Conn) {
 }
 
 /// Really closes a connection that the pool no longer counts: the watch, the program's data, the
-/// descriptor. Called without any lock, because the program's destructor runs in here.
+/// descriptor. Called without any lock, because code of the program runs in here.
 pub(crate) fn close(conn: Owned<Conn>, cause: CloseCause) {
-    if !conn.is_inherited() {
-        conn.pool().emit_closed(&conn, cause);
-    }
-    shut(conn, cause);
+    close_with(conn, cause, |pool, conn, cause| {
+        pool.emit_closed(conn, cause)
+    });
 }
 
 /// Really closes a connection on a thread of the library: after the pool's end no event is
 /// emitted.
 pub(crate) fn close_in_background(conn: Owned<Conn>, cause: CloseCause) {
+    close_with(conn, cause, |pool, conn, cause| {
+        if pool.is_observed() {
+            pool.gate.within(|| pool.emit_closed(conn, cause));
+        }
+    });
+}
+
+fn close_with(conn: Owned<Conn>, cause: CloseCause, emit: impl FnOnce(&Pool, &Conn, CloseCause)) {
+    let was_foreign = cause == CloseCause::ForeignFd;
+    let Some(is_own) = free_data(&conn, was_foreign) else {
+        return;
+    };
     let pool = conn.pool().clone();
-    if pool.is_observed() {
-        pool.gate.within(|| pool.emit_closed(&conn, cause));
-    }
-    shut(conn, cause);
+    let cause = if is_own {
+        cause
+    } else {
+        pool.count_as_foreign(cause);
+        CloseCause::ForeignFd
+    };
+    // The descriptor still is open, so that its number means nothing else to the observer.
+    emit(&pool, &conn, cause);
+    close_fd(conn, is_own);
 }
 
 /// Really closes a connection that the pool never counted: no event is emitted.
 pub(crate) fn discard(conn: Owned<Conn>) {
-    shut(conn, CloseCause::PoolClosed);
+    if let Some(is_own) = free_data(&conn, false) {
+        close_fd(conn, is_own);
+    }
 }
 
-fn shut(conn: Owned<Conn>, cause: CloseCause) {
-    // Code of the program that ran before it has forked, and this is the child.
+/// Ends the watch and frees the program's data; whether the number still stands for the
+/// connection's own socket then. A driver that was lent it may have closed it, in its destructor at
+/// the latest (redisFree, ldap_unbind), and the number may be another file's by now. `None`: code
+/// of the program has forked, and this is the child.
+fn free_data(conn: &Owned<Conn>, was_foreign: bool) -> Option<bool> {
+    if conn.is_inherited() {
+        return None;
+    }
+    let is_own = !was_foreign && conn.has_own_socket();
+    if is_own {
+        unwatch(conn);
+    }
+    let Some(data) = conn.set_data(None) else {
+        return Some(is_own);
+    };
+    let has_destructor = data.has_destructor();
+    // The destructor may say good-bye to the peer (SSL_shutdown), and must not wait for it.
+    if is_own && has_destructor {
+        let _ = socket::set_nonblocking(conn.fd(), true);
+    }
+    let before = fork::generation();
+    data.free();
+    if fork::has_come_back_in_a_child(before) {
+        return None;
+    }
+    Some(is_own && (!has_destructor || conn.has_own_socket()))
+}
+
+fn close_fd(conn: Owned<Conn>, is_own: bool) {
+    // on_event has forked, and this is the child.
     if conn.is_inherited() {
         return;
     }
-    let is_ours = cause != CloseCause::ForeignFd && owners::is_owner(conn.raw_fd(), conn.place());
-    if is_ours {
-        unwatch(&conn);
-    }
-    if let Some(data) = conn.set_data(None) {
-        // The destructor may say good-bye to the peer (SSL_shutdown), and must not wait for it.
-        if is_ours && data.has_destructor() {
-            let _ = socket::set_nonblocking(conn.fd(), true);
-        }
-        let before = fork::generation();
-        data.free();
-        if fork::has_come_back_in_a_child(before) {
-            return;
-        }
-    }
     let fd = take_fd(conn);
-    if is_ours && fork::has_forked() {
+    if !is_own {
+        // The number may stand for another file: closing it would cut what is not the pool's.
+        let _ = fd.into_raw_fd();
+    } else if fork::has_forked() {
         // A copy in a child would keep the connection open. Asked as late as can be: another thread
         // may be forking.
         let _ = socket::shut_down(fd.as_fd());
-    }
-    if !is_ours {
-        // The number belongs to somebody else by now: closing it would cut their connection.
-        let _ = fd.into_raw_fd();
     }
 }
 

@@ -66,6 +66,13 @@ impl Pool {
         self.change(|state, now, effects| state.close_idle(CloseCause::Evicted, now, effects));
     }
 
+    /// A connection that was counted as closed for that cause was forgotten instead.
+    fn count_as_foreign(&self, cause: CloseCause) {
+        if cause != CloseCause::ForeignFd && !self.is_inherited() {
+            self.locked().count_as_foreign(cause);
+        }
+    }
+
     pub(crate) fn reject(&self, conn: Owned<Conn>, cause: CloseCause) {
         let id = conn.destination_id();
         self.change(|state, now, effects| state.reject(id, conn, cause, now, effects));
