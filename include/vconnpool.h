@@ -1605,6 +1605,22 @@ int64_t vcp_pool_drain(vcp_pool *pool,
  */
 int vcp_pool_abort(vcp_pool *pool);
 
+/**
+ * Changes the limits of a pool while it works, and how long it keeps connections. Of options it
+ * takes the fields of these two groups, up to min_idle_per_address, at once and as a whole; if one
+ * of them is bad, nothing changes. It does not look at the other fields.
+ *
+ * Idle connections above a lowered limit (of idle ones, of all, per destination) are closed at
+ * once, those that have been idle longest first. Borrowed ones above it are closed when they are
+ * given back, until the limit holds. Both are VCP_CLOSE_EVICTED. Dials that wait and that a raised
+ * limit lets in go on at once, in their order. Lifetimes that were drawn before stay.
+ *
+ * Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_POOL_CLOSED; VCP_ERR_INVALID_ARGUMENT if options is NULL
+ * or a field is bad.
+ */
+int vcp_pool_set_limits(vcp_pool *pool,
+                        const vcp_pool_options *options);
+
 /*
  * ---- WHAT A POOL HOLDS ----
  *

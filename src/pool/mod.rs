@@ -17,12 +17,12 @@ pub(crate) mod hints;
 pub(crate) mod lend;
 pub(crate) mod report;
 pub(crate) mod runtime;
+pub(crate) mod settings;
 pub(crate) mod state;
 pub(crate) mod transition;
 
 use std::collections::VecDeque;
 use std::fmt::Debug;
-use std::time::Duration;
 
 use crate::dial::dialer::Dialer;
 use crate::handle::{Kept, Kind, Owned, Table};
@@ -33,10 +33,13 @@ use crate::pool::conn::loan::Loans;
 use crate::pool::conn::Conn;
 use crate::pool::engine::Engine;
 use crate::pool::errors::{canceled, forked_inside_callback};
+use crate::pool::settings::Settings;
 use crate::pool::state::answer::Reuse;
 use crate::pool::state::State;
-use crate::sync::atomic::Ordering::SeqCst;
-use crate::sync::atomic::{AtomicBool, AtomicU64};
+use crate::sync::atomic::{
+    AtomicBool, AtomicU32, AtomicU64,
+    Ordering::{Relaxed, SeqCst},
+};
 use crate::sync::{Arc, Mutex, MutexGuard};
 use crate::sys::per_generation::PerGeneration;
 use crate::sys::wake::CancelToken;
@@ -44,12 +47,14 @@ use crate::sys::{clock, fork};
 use crate::values::clock::{Deadline, Time};
 use crate::values::endpoint::Endpoint;
 use crate::values::error::{Error, Phase, Result};
-use crate::values::options::Options;
+use crate::values::options::{Adjustable, Options};
 
 /// One pool: its state, behind a lock, and what its borrowers and its engine share.
 #[derive(Debug)]
 pub(crate) struct Pool {
+    /// What is in it of [`Adjustable`](crate::values::options::Adjustable) stands in `settings`.
     options: Options,
+    settings: Settings,
     /// The process that it belongs to (`sys::fork`).
     generation: u32,
     dialer: Arc<Dialer>,
@@ -76,6 +81,9 @@ pub(crate) struct Pool {
     /// Borrowing and giving back ask and tell nothing, so the fast path may be taken
     /// (`entry::fast_hit`).
     is_plain: bool,
+    /// See [`Pool::fast_path_idle_ms`]; what set_limits changes it by. Written under the state's
+    /// lock.
+    fast_path_idle_ms: AtomicU32,
 }
 
 /// A pool in its slot of the handle table.
@@ -169,15 +177,18 @@ impl Pool {
         self.is_closed.load(SeqCst)
     }
 
+    /// The fast path may lend its connections, unless what set_limits changes forbids it.
     pub(crate) fn is_plain(&self) -> bool {
         self.is_plain
     }
 
-    /// How long a connection may be idle and still be borrowed by the fast path.
-    pub(crate) fn idle_ms(&self) -> u32 {
-        let timeout = self.options.keeping.idle_timeout;
-        let ms = |timeout: Duration| u32::try_from(timeout.as_millis()).ok();
-        timeout.and_then(ms).unwrap_or(u32::MAX)
+    pub(crate) fn settings(&self) -> Adjustable {
+        self.settings.get()
+    }
+
+    /// How long a connection may be idle and still be borrowed by the fast path; 0: it must not be.
+    pub(crate) fn fast_path_idle_ms(&self) -> u32 {
+        self.fast_path_idle_ms.load(Relaxed)
     }
 
     pub(crate) fn options(&self) -> &Options {

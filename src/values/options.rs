@@ -24,7 +24,7 @@ pub(crate) enum ReuseOrder {
 }
 
 /// How many of what; `None` is no limit.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Limits {
     pub(crate) max_idle_per_address: u32,
     pub(crate) max_idle: Option<u32>,
@@ -36,7 +36,7 @@ pub(crate) struct Limits {
 }
 
 /// How long a connection is kept; `None` is for ever.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Keeping {
     pub(crate) idle_timeout: Option<Duration>,
     pub(crate) max_lifetime: Option<Duration>,
@@ -45,6 +45,26 @@ pub(crate) struct Keeping {
     /// Dialed in the background for destinations lately borrowed.
     pub(crate) min_idle_per_address: u32,
     pub(crate) reuse_order: ReuseOrder,
+}
+
+impl Keeping {
+    /// Nothing of a connection has to be counted or timed at its borrow, so the fast path may lend
+    /// it.
+    pub(crate) fn allows_fast_path(&self) -> bool {
+        self.min_idle_per_address == 0
+            && self.max_uses.is_none()
+            && self.max_lifetime.is_none()
+            && self.reuse_order == ReuseOrder::Lifo
+    }
+}
+
+/// What vcp_pool_set_limits changes, as a whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Adjustable {
+    pub(crate) limits: Limits,
+    pub(crate) keeping: Keeping,
+    /// At a limit; zero: not at all, `None`: as long as the dial may take.
+    pub(crate) wait_timeout: Option<Duration>,
 }
 
 /// TCP keep-alive (tcp(7)).
@@ -81,10 +101,7 @@ pub(crate) struct DialSettings {
 /// Everything that a pool is told when it is made.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
-    pub(crate) limits: Limits,
-    pub(crate) keeping: Keeping,
-    /// At a limit; zero: not at all, `None`: as long as the dial may take.
-    pub(crate) wait_timeout: Option<Duration>,
+    pub(crate) adjustable: Adjustable,
     pub(crate) liveness: Liveness,
     pub(crate) verify_release: bool,
     pub(crate) nonblocking: bool,

@@ -39,6 +39,13 @@ fn unlimited() -> Rules {
     }
 }
 
+/// Without limits, and with the fast path.
+fn unlimited_and_plain() -> Rules {
+    let mut rules = unlimited();
+    rules.make_plain();
+    rules
+}
+
 fn take(to: usize, reuse: Reuse) -> Step {
     let may_wait = true;
     Step::Take {
@@ -190,7 +197,7 @@ fn put_idle(state: &mut State<Fake>, id: u64, to: &Arc<Destination>) -> Rc<Facts
 /// An evict of one address took the fast path from every destination.
 #[test]
 fn an_evict_leaves_other_destinations_their_fast_path() {
-    let rules = unlimited();
+    let rules = unlimited_and_plain();
     let [at, tagged, elsewhere] = destinations();
     let mut state = State::new(rules.limits, rules.keeping, None);
     let evicted = [&at, &tagged].map(|to| put_idle(&mut state, 1, to));
@@ -205,7 +212,7 @@ fn an_evict_leaves_other_destinations_their_fast_path() {
 /// A refused dial looked at every idle connection of the pool.
 #[test]
 fn a_refusal_at_a_limit_per_address_looks_at_no_other_destination() {
-    let rules = unlimited();
+    let rules = unlimited_and_plain();
     let [full, _, elsewhere] = destinations();
     let limits = Limits {
         max_conns_per_address: Some(1),

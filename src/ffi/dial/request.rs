@@ -21,7 +21,6 @@ use crate::values::address::Address;
 use crate::values::clock::Deadline;
 use crate::values::destination::Destination;
 use crate::values::error::{Error, Result, Status};
-use crate::values::options::Options;
 
 fn refuse_queued(raw: &vcp_dial_options) -> Result<()> {
     if raw.flags & VCP_DIAL_QUEUED != 0 {
@@ -99,10 +98,14 @@ struct Times {
 }
 
 impl Times {
-    fn read(raw: &vcp_dial_options, pools: &Options) -> Result<Self> {
-        let own = time::timeout_or_pools(raw.timeout_ms, "timeout_ms", pools.dial.timeout)?;
-        let wait =
-            time::timeout_or_pools(raw.wait_timeout_ms, "wait_timeout_ms", pools.wait_timeout)?;
+    fn read(raw: &vcp_dial_options, pool: &Pool) -> Result<Self> {
+        let own =
+            time::timeout_or_pools(raw.timeout_ms, "timeout_ms", pool.options().dial.timeout)?;
+        let wait = time::timeout_or_pools(
+            raw.wait_timeout_ms,
+            "wait_timeout_ms",
+            pool.settings().wait_timeout,
+        )?;
         let now = clock::now();
         let deadline = time::deadline_at(raw.deadline_at_ms).min(Deadline::from_timeout(now, own));
         Ok(Self {
@@ -110,7 +113,8 @@ impl Times {
             wait_until: (wait != Some(Duration::ZERO))
                 .then(|| Deadline::from_timeout(now, wait).min(deadline)),
             is_late: deadline.has_passed(now),
-            blames_destination: deadline >= Deadline::from_timeout(now, pools.dial.timeout),
+            blames_destination: deadline
+                >= Deadline::from_timeout(now, pool.options().dial.timeout),
         })
     }
 }
@@ -121,7 +125,7 @@ unsafe fn borrow_options(raw: &vcp_dial_options, pool: &Pool) -> Result<BorrowOp
     // SAFETY: the caller's promise.
     let label = unsafe { text::optional(raw.label, "label", Status::InvalidArgument) }?;
     let label = label.map(Arc::from);
-    let times = Times::read(raw, pool.options())?;
+    let times = Times::read(raw, pool)?;
     Ok(BorrowOptions {
         reuse: match raw.flags & (VCP_DIAL_FRESH | VCP_DIAL_REUSE_ONLY) {
             0 => Reuse::Allowed,

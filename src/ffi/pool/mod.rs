@@ -6,6 +6,8 @@ mod validate;
 
 pub mod lifecycle;
 
+pub mod set_limits;
+
 pub mod contents;
 
 pub mod exchange;

@@ -12,7 +12,7 @@ use crate::sys::names;
 use crate::values::endpoint::{Endpoint, UnixName};
 use crate::values::error::{Error, Result, Status};
 use crate::values::options::{
-    DialSettings, KeepAlive, Keeping, Limits, LocalAddress, Options, ReuseOrder,
+    Adjustable, DialSettings, KeepAlive, Keeping, Limits, LocalAddress, Options, ReuseOrder,
 };
 
 fn boolean(number: i32, field: &str) -> Result<bool> {
@@ -168,6 +168,27 @@ fn keeping(raw: &vcp_pool_options, reuse_order: ReuseOrder) -> Result<Keeping> {
     })
 }
 
+fn adjustable(raw: &vcp_pool_options, reuse_order: ReuseOrder) -> Result<Adjustable> {
+    Ok(Adjustable {
+        limits: limits(raw),
+        keeping: keeping(raw, reuse_order)?,
+        wait_timeout: timeout(raw.wait_timeout_ms, "wait_timeout_ms")?,
+    })
+}
+
+/// Reads and validates what vcp_pool_set_limits takes; the other fields are not looked at.
+///
+/// # Safety
+/// Not NULL, and a struct whose size field is right.
+pub(crate) unsafe fn read_adjustable(
+    options: *const vcp_pool_options,
+    reuse_order: ReuseOrder,
+) -> Result<Adjustable> {
+    // SAFETY: the caller's promise.
+    let raw = unsafe { sized_struct::read(options, DEFAULTS) }?;
+    adjustable(&raw, reuse_order)
+}
+
 /// # Safety
 /// The local address is NULL or NUL-terminated.
 unsafe fn dial_settings(raw: &vcp_pool_options) -> Result<DialSettings> {
@@ -207,9 +228,7 @@ pub(crate) unsafe fn read(
     // SAFETY: the caller's promise.
     let name = unsafe { text::optional(raw.name, "name", Status::InvalidArgument) }?;
     let options = Options {
-        limits: limits(&raw),
-        keeping: keeping(&raw, reuse_order(raw.reuse_order)?)?,
-        wait_timeout: timeout(raw.wait_timeout_ms, "wait_timeout_ms")?,
+        adjustable: adjustable(&raw, reuse_order(raw.reuse_order)?)?,
         liveness: liveness(raw.liveness)?,
         verify_release: boolean(raw.verify_release, "verify_release")?,
         nonblocking: boolean(raw.nonblocking, "nonblocking")?,
@@ -239,12 +258,15 @@ mod tests {
     #[test]
     fn the_defaults_are_accepted_and_mean_what_the_header_says() {
         let options = reading(|_| {}).expect("defaults");
-        assert_eq!(options.limits.max_idle_per_address, 8);
-        assert_eq!(options.limits.max_conns, None);
-        assert_eq!(options.keeping.idle_timeout, Some(Duration::from_secs(90)));
-        assert_eq!(options.keeping.max_lifetime, None);
+        assert_eq!(options.adjustable.limits.max_idle_per_address, 8);
+        assert_eq!(options.adjustable.limits.max_conns, None);
+        assert_eq!(
+            options.adjustable.keeping.idle_timeout,
+            Some(Duration::from_secs(90))
+        );
+        assert_eq!(options.adjustable.keeping.max_lifetime, None);
         assert_eq!(options.dial.timeout, Some(Duration::from_secs(30)));
-        assert_eq!(options.wait_timeout, Some(Duration::ZERO));
+        assert_eq!(options.adjustable.wait_timeout, Some(Duration::ZERO));
         assert_eq!(options.hook_timeout, Some(Duration::from_secs(5)));
         assert_eq!(
             options.dial.fallback_delay,

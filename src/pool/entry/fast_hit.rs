@@ -20,7 +20,7 @@ use crate::pool::conn::Conn;
 use crate::pool::hints::{self, Key};
 use crate::pool::Pool;
 use crate::sys::{clock, socket};
-use crate::values::options::{Options, ReuseOrder};
+use crate::values::options::Options;
 
 /// A connection that was borrowed so.
 pub(crate) struct Hit {
@@ -83,13 +83,7 @@ pub(crate) fn give_back(handle: usize) -> bool {
 impl Options {
     /// Borrowing and giving back are nothing but that.
     pub(crate) fn are_plain(&self) -> bool {
-        let keeping = &self.keeping;
-        !self.verify_release
-            && self.leak_threshold.is_none()
-            && keeping.min_idle_per_address == 0
-            && keeping.max_uses.is_none()
-            && keeping.max_lifetime.is_none()
-            && keeping.reuse_order == ReuseOrder::Lifo
+        !self.verify_release && self.leak_threshold.is_none()
     }
 }
 

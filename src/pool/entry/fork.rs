@@ -14,6 +14,7 @@ use crate::pool::{Pool, PoolHandle};
 use crate::sync::Arc;
 use crate::sys::per_generation::PerGeneration;
 use crate::sys::socket;
+use crate::values::options::Options;
 
 impl PoolHandle {
     pub(crate) fn new(pool: Arc<Pool>) -> Self {
@@ -45,7 +46,11 @@ impl Pool {
             hooks: self.hooks.clone(),
             user: self.user.clone(),
         };
-        let pool = Self::new(self.options.clone(), callbacks);
+        let options = Options {
+            adjustable: self.settings.get(),
+            ..self.options.clone()
+        };
+        let pool = Self::new(options, callbacks);
         if self.is_closed() {
             // Drained.
             pool.end();

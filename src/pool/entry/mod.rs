@@ -6,6 +6,7 @@ mod dial;
 pub(crate) mod fast_hit;
 pub(crate) mod fork;
 mod new;
+mod set_limits;
 pub(crate) mod shutdown;
 pub(crate) mod start_async;
 pub(crate) mod upkeep;

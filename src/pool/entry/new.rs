@@ -1,17 +1,29 @@
 //! How a pool begins.
 #![forbid(unsafe_code)]
 
+use std::time::Duration;
+
 use crate::dial::dialer::Dialer;
 use crate::pool::callbacks::gate::Gate;
 use crate::pool::callbacks::{Callbacks, Hook, Hooks};
 use crate::pool::runtime::runtime;
+use crate::pool::settings::Settings;
 use crate::pool::state::State;
 use crate::pool::Pool;
-use crate::sync::atomic::{AtomicBool, AtomicU64};
+use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 use crate::sync::{Arc, Mutex};
 use crate::sys::fork;
 use crate::values::clock::Time;
-use crate::values::options::Options;
+use crate::values::options::{Keeping, Options};
+
+/// For how long the fast path may lend a connection that is idle; 0: it must not.
+pub(super) fn fast_path_idle_ms(is_plain: bool, keeping: &Keeping) -> u32 {
+    if !is_plain || !keeping.allows_fast_path() {
+        return 0;
+    }
+    let ms = |timeout: Duration| u32::try_from(timeout.as_millis()).ok();
+    keeping.idle_timeout.and_then(ms).unwrap_or(u32::MAX)
+}
 
 impl Pool {
     pub(crate) fn new(options: Options, callbacks: Callbacks) -> Arc<Self> {
@@ -23,8 +35,8 @@ impl Pool {
             && !callbacks.hooks.as_ref().is_some_and(is_asked);
         Arc::new(Self {
             state: Mutex::new(State::new(
-                options.limits.clone(),
-                options.keeping.clone(),
+                options.adjustable.limits.clone(),
+                options.adjustable.keeping.clone(),
                 options.fail_fast,
             )),
             dialer: Arc::new(Dialer::new(
@@ -45,6 +57,11 @@ impl Pool {
             user: callbacks.user,
             gate: Gate::new(),
             is_plain,
+            fast_path_idle_ms: AtomicU32::new(fast_path_idle_ms(
+                is_plain,
+                &options.adjustable.keeping,
+            )),
+            settings: Settings::new(&options.adjustable),
             generation: fork::generation(),
             options,
         })

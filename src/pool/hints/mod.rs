@@ -63,8 +63,9 @@ pub(crate) fn destination(key: &Key<'_>) -> Option<Arc<Destination>> {
 
 /// This thread borrows a connection by that name.
 pub(crate) fn note(name: Named, conn: &Owned<Conn>) {
-    let [_, trace] = conn.traces(conn.pool().idle_ms());
-    let trace = conn.has(QUICK).then_some(trace);
+    let limit = conn.pool().fast_path_idle_ms();
+    let [_, trace] = conn.traces(limit);
+    let trace = (conn.has(QUICK) && limit > 0).then_some(trace);
     let note = |mut hints: ThreadGuard<Hints>| {
         PoolHandle::table().pin(name.pool).ok()?;
         let before = hints.keep(name, conn, trace);
@@ -80,10 +81,11 @@ pub(crate) fn note(name: Named, conn: &Owned<Conn>) {
 
 /// This thread gives a connection back: it is the next one to be borrowed.
 pub(super) fn comes_next(conn: &Owned<Conn>) {
-    if !conn.has(QUICK) {
+    let limit = conn.pool().fast_path_idle_ms();
+    if !conn.has(QUICK) || limit == 0 {
         return;
     }
-    let [trace, _] = conn.traces(conn.pool().idle_ms());
+    let [trace, _] = conn.traces(limit);
     let note = |mut hints: ThreadGuard<Hints>| {
         let hint = hints.takes_back(conn.seat())?;
         let is_its = Arc::ptr_eq(&hint.destination, conn.shared_destination());

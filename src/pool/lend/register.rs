@@ -57,7 +57,7 @@ impl Pool {
 
     /// Connections may become idle, and are to be watched then.
     pub(crate) fn keeps_idle(&self) -> bool {
-        self.options.limits.max_idle_per_address > 0
+        self.settings().limits.max_idle_per_address > 0
     }
 
     /// Lets that engine watch a connection. It never waits, so it may be called under the lock.
@@ -83,10 +83,11 @@ impl Pool {
     /// When a connection that is opened now has to go: a uniform draw from the last `jitter`
     /// percent of its lifetime.
     pub(crate) fn draw_lifetime(&self) -> Time {
-        let Some(longest) = self.options.keeping.max_lifetime else {
+        let keeping = self.settings().keeping;
+        let Some(longest) = keeping.max_lifetime else {
             return Time::NEVER;
         };
-        let jitter = f64::from(self.options.keeping.lifetime_jitter_percent) / 100.0;
+        let jitter = f64::from(keeping.lifetime_jitter_percent) / 100.0;
         let draw = RandomState::new().hash_one(0) as f64 / u64::MAX as f64;
         clock::now().after(longest.mul_f64(1.0 - jitter * draw))
     }

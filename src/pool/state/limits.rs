@@ -183,7 +183,6 @@ impl<C: Held> State<C> {
     ///
     /// Everything is revoked: the fast path must not go on under the old idle timeout or without
     /// counting uses, and what it has lent is borrowed, not idle.
-    #[cfg_attr(not(test), expect(dead_code, reason = "until the C function calls it"))]
     pub(crate) fn set_limits(
         &mut self,
         limits: Limits,

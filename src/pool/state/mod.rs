@@ -261,7 +261,8 @@ impl<C: Held> State<C> {
             self.idle_deadline = self.idle_deadline.min(due);
             // Who waits for a fresh one goes by how many are borrowed, which must not change
             // unseen.
-            conn.make_idle(now, !entry.queue.has_fresh());
+            let may = self.keeping.allows_fast_path() && !entry.queue.has_fresh();
+            conn.make_idle(now, may);
             idle.push(&mut entry.shelf, id, conn, now);
         }
     }

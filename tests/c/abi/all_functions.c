@@ -69,6 +69,7 @@ TEST(every_function_of_a_pool_can_be_called,
     CHECK_EQ(vcp_pool_put(pool, fd, s.network, s.address, "tag"), VCP_OK);
     CHECK_EQ(vcp_pool_conn_count(pool), 1);
     CHECK_EQ(vcp_pool_idle_count(pool, s.network, s.address), 1);
+    CHECK_EQ(vcp_pool_set_limits(pool, &options), VCP_OK);
     CHECK_EQ(vcp_pool_close_idle(pool), VCP_OK);
     CHECK_EQ(vcp_pool_stats(pool, &stats, sizeof stats), VCP_OK);
     CHECK(vcp_pool_describe(NULL, VCP_FORMAT_TEXT, text, sizeof text) < 0);

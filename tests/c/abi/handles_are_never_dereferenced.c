@@ -55,7 +55,9 @@ static void every_pool_function_answers(vcp_pool *pool, int first, int second)
     int count = 0;
     int i;
     vcp_stats stats;
+    vcp_pool_options options = pool_options();
     vcp_conn *conn = (vcp_conn *)text;
+    results[count++] = vcp_pool_set_limits(pool, &options);
     results[count++] = vcp_pool_close_idle(pool);
     results[count++] = vcp_pool_conn_count(pool);
     results[count++] = vcp_pool_idle_count(pool, NULL, NULL);

@@ -73,7 +73,7 @@ impl Pool {
         Report {
             name: self.options.name.clone(),
             is_closed: state.is_closed(),
-            limits: self.options.limits.clone(),
+            limits: self.settings().limits,
             stats: state.stats(),
             rows: state.numbers_by_destination(),
             leaks,
