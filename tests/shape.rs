@@ -31,6 +31,7 @@ const ROOMS: [(&str, &[&str]); 3] = [
         &[
             "state",
             "errors",
+            "settings",
             "callbacks",
             "engine",
             "conn",
