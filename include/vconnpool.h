@@ -325,6 +325,12 @@
 #define VCP_ERR_WOULD_BLOCK -19
 
 /**
+ * Memory ran out, and nothing was changed. This version of the library never returns it: where
+ * memory runs out, the process is aborted.
+ */
+#define VCP_ERR_NO_MEMORY -20
+
+/**
  * A bug in the library, contained; the message says what happened. Any function may return it.
  */
 #define VCP_ERR_INTERNAL -99

@@ -74,6 +74,9 @@ inline constexpr milliseconds forever{-1};
 /// A time for dial_options that means "what the pool's options say". It is their default.
 inline constexpr milliseconds as_the_pool = milliseconds::min();
 
+/// A point in time for deadlines. On Linux it is on the clock of vcp_now_ms, CLOCK_MONOTONIC.
+using time_point = std::chrono::steady_clock::time_point;
+
 /// The failures of the library, one for each VCP_ERR_* of vconnpool.h, with the same number.
 ///
 /// A std::error_code holds one int and a pointer to a category. The int of this library's codes is
@@ -121,6 +124,8 @@ enum class errc : int {
     not_reusable = VCP_ERR_NOT_REUSABLE,
     /// A read or a write without waiting finds nothing to move now.
     would_block = VCP_ERR_WOULD_BLOCK,
+    /// Memory ran out, and nothing was changed. This version aborts the process instead.
+    no_memory = VCP_ERR_NO_MEMORY,
     /// A bug in the library, contained.
     internal = VCP_ERR_INTERNAL
 };
@@ -189,6 +194,8 @@ private:
             return std::errc::operation_in_progress;
         case errc::io:
             return std::errc::io_error;
+        case errc::no_memory:
+            return std::errc::not_enough_memory;
         default:
             return {status, without_errno()};
         }
@@ -349,6 +356,13 @@ private:
 };
 
 namespace detail {
+
+/// A point in time for C: in milliseconds, rounded up. The last one there is means none.
+inline std::int64_t at_ms(time_point time) noexcept
+{
+    const auto since = std::chrono::ceil<milliseconds>(time.time_since_epoch()).count();
+    return time == time_point::max() ? INT64_MAX : since;
+}
 
 /// The result of a C function; a failure is thrown.
 template <typename Number> Number must(Number result)
@@ -651,6 +665,24 @@ public:
         return static_cast<std::size_t>(detail::tried(vcp_conn_read(handle_, buffer, size), ec));
     }
 
+    /// Reads exactly so many bytes, waiting for them until the deadline; returns their number, or 0
+    /// if the stream ends before the first. If it ends later, that is errc::io. A failed read
+    /// discards the connection.
+    [[nodiscard]] std::size_t read_full(void *buffer, std::size_t size)
+    {
+        return static_cast<std::size_t>(detail::must(vcp_conn_read_full(handle_, buffer, size)));
+    }
+
+    /// Reads exactly so many bytes, waiting for them until the deadline; returns their number, or 0
+    /// if the stream ends before the first. If it ends later, that is errc::io. A failure sets ec
+    /// and returns 0.
+    [[nodiscard]] std::size_t read_full(void *buffer, std::size_t size,
+                                        std::error_code &ec) noexcept
+    {
+        return static_cast<std::size_t>(
+            detail::tried(vcp_conn_read_full(handle_, buffer, size), ec));
+    }
+
     /// Writes all of the buffer, waiting for room until the deadline. A failed write discards the
     /// connection.
     void write(const void *buffer, std::size_t size)
@@ -723,6 +755,22 @@ public:
         return read(buffer.data(), buffer.size(), ec);
     }
 
+    /// Reads until the buffer is full, waiting until the deadline; returns its size, or 0 if the
+    /// stream ends before the first byte. If it ends later, that is errc::io. A failed read
+    /// discards the connection.
+    [[nodiscard]] std::size_t read_full(std::span<std::byte> buffer)
+    {
+        return read_full(buffer.data(), buffer.size());
+    }
+
+    /// Reads until the buffer is full, waiting until the deadline; returns its size, or 0 if the
+    /// stream ends before the first byte. If it ends later, that is errc::io. A failure sets ec and
+    /// returns 0.
+    [[nodiscard]] std::size_t read_full(std::span<std::byte> buffer, std::error_code &ec) noexcept
+    {
+        return read_full(buffer.data(), buffer.size(), ec);
+    }
+
     /// Writes all of the bytes, waiting for room until the deadline. A failed write discards the
     /// connection.
     void write(std::span<const std::byte> bytes)
@@ -752,6 +800,22 @@ public:
         std::span<std::byte> buffer)
     {
         return read_expected(buffer.data(), buffer.size());
+    }
+
+    /// Reads exactly so many bytes, waiting for them until the deadline; returns their number, 0 if
+    /// the stream ends before the first, or the error code.
+    [[nodiscard]] std::expected<std::size_t, std::error_code> read_full_expected(void *buffer,
+                                                                                 std::size_t size)
+    {
+        return detail::expected([&](std::error_code &ec) { return read_full(buffer, size, ec); });
+    }
+
+    /// Reads until the buffer is full, waiting until the deadline; returns its size, 0 if the
+    /// stream ends before the first byte, or the error code.
+    [[nodiscard]] std::expected<std::size_t, std::error_code> read_full_expected(
+        std::span<std::byte> buffer)
+    {
+        return read_full_expected(buffer.data(), buffer.size());
     }
 
     /// Writes all of the buffer, waiting for room until the deadline; returns its size, or the
@@ -831,6 +895,59 @@ public:
     void set_write_deadline(milliseconds left, std::error_code &ec) noexcept
     {
         detail::tried(vcp_conn_set_write_deadline(handle_, left.count()), ec);
+    }
+
+    /// Lets the reads, writes and waits of this borrow end at that time; time_point::max(): no
+    /// limit. A time that is past has passed.
+    void set_deadline_at(time_point when)
+    {
+        detail::must(vcp_conn_set_deadline_at(handle_, detail::at_ms(when)));
+    }
+
+    /// Lets the reads, writes and waits of this borrow end at that time. A failure sets ec.
+    void set_deadline_at(time_point when, std::error_code &ec) noexcept
+    {
+        detail::tried(vcp_conn_set_deadline_at(handle_, detail::at_ms(when)), ec);
+    }
+
+    /// Ends one direction or both, as shutdown(2): SHUT_RD, SHUT_WR or SHUT_RDWR. The connection is
+    /// discarded.
+    void shutdown(int how)
+    {
+        detail::must(vcp_conn_shutdown(handle_, how));
+    }
+
+    /// Ends one direction or both, as shutdown(2). The connection is discarded. A failure sets ec.
+    void shutdown(int how, std::error_code &ec) noexcept
+    {
+        detail::tried(vcp_conn_shutdown(handle_, how), ec);
+    }
+
+    /// Tells the library what I/O on the descriptor came to, as recv(2) tells it: so many bytes
+    /// were read, 0 at end of stream, -1 for a failure with that errno. It is then as if read()
+    /// had met it.
+    void report(std::int64_t result, int error_number = 0)
+    {
+        detail::must(vcp_conn_report(handle_, result, error_number));
+    }
+
+    /// Tells the library what I/O on the descriptor came to, as recv(2) tells it. A failure of this
+    /// call sets ec.
+    void report(std::int64_t result, int error_number, std::error_code &ec) noexcept
+    {
+        detail::tried(vcp_conn_report(handle_, result, error_number), ec);
+    }
+
+    /// How long ago the connection was opened, put or added.
+    milliseconds age() const
+    {
+        return milliseconds(detail::must(vcp_conn_age_ms(handle_)));
+    }
+
+    /// How long ago the connection was opened, put or added. A failure sets ec and returns 0.
+    milliseconds age(std::error_code &ec) const noexcept
+    {
+        return milliseconds(detail::tried(vcp_conn_age_ms(handle_), ec));
     }
 
     /// The connection's own address; "" for a unix socket without a name.
@@ -1058,6 +1175,12 @@ public:
     dial_options &wait_timeout(milliseconds time) noexcept
     {
         return set(raw_.wait_timeout_ms, std::int64_t{time.count()});
+    }
+
+    /// When the dial ends, if its timeout does not end it earlier; time_point::max(): never.
+    dial_options &deadline_at(time_point when) noexcept
+    {
+        return set(raw_.deadline_at_ms, detail::at_ms(when));
     }
 
     /// The token that ends the dial. It must live until the dial has begun.
@@ -1308,6 +1431,12 @@ public:
     pool_options &dial_timeout(milliseconds time) noexcept
     {
         return set(raw_.dial_timeout_ms, or_none(time));
+    }
+
+    /// [5 s] How long on_release may take. forever: no limit. 0 is refused.
+    pool_options &hook_timeout(milliseconds time) noexcept
+    {
+        return set(raw_.hook_timeout_ms, time);
     }
 
     /// [250 ms] How long the first address of a name is tried alone before the next one joins the

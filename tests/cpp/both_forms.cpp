@@ -49,7 +49,12 @@ TEST(what_fails_on_an_empty_connection,
     SETS_ONLY(invalid_handle, none.set_liveness(VCP_LIVENESS_WATCH, ec));
     SETS_ONLY(invalid_handle, none.set_cancel(&token, ec));
     SETS(invalid_handle, 0U, none.read(&byte, 1, ec));
+    SETS(invalid_handle, 0U, none.read_full(&byte, 1, ec));
     SETS_ONLY(invalid_handle, none.write("x", ec));
+    SETS_ONLY(invalid_handle, none.shutdown(SHUT_WR, ec));
+    SETS_ONLY(invalid_handle, none.report(1, 0, ec));
+    SETS(invalid_handle, 0ms, none.age(ec));
+    SETS_ONLY(invalid_handle, none.set_deadline_at(vcp::time_point(), ec));
     SETS(invalid_handle, std::nullopt, none.try_read(&byte, 1, ec));
     SETS(invalid_handle, std::nullopt, none.try_write(&byte, 1, ec));
     SETS(invalid_handle, 0, none.wait(VCP_READABLE, ec));
@@ -134,6 +139,11 @@ TEST(what_succeeds_clears_the_code_and_does_the_same,
     CHECK(SUCCEEDS(conn.try_read(&byte, 1, ec)) == std::size_t{1} && byte == 'x');
     SUCCEEDS_ONLY(conn.write("y", ec));
     CHECK(SUCCEEDS(conn.read(&byte, 1, ec)) == 1 && byte == 'y');
+    SUCCEEDS_ONLY(conn.write("z", ec));
+    CHECK(SUCCEEDS(conn.read_full(&byte, 1, ec)) == 1 && byte == 'z');
+    SUCCEEDS_ONLY(conn.set_deadline_at(vcp::time_point::max(), ec));
+    SUCCEEDS_ONLY(conn.report(1, 0, ec));
+    CHECK(SUCCEEDS(conn.age(ec)) >= 0ms && conn.age() < 60s);
     SUCCEEDS_ONLY(conn.set_data(std::make_unique<std::string>("rides along"), ec));
     CHECK(*conn.data<std::string>() == "rides along");
     SUCCEEDS_ONLY(conn.set_data(std::unique_ptr<std::string>(), ec));

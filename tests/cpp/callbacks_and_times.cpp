@@ -151,6 +151,30 @@ TEST(fail_fast_forever_lets_no_other_dial_through,
     CHECK(dials == 1);
 }
 
+// time_point::max() must be "none", and steady_clock the library's clock.
+TEST(points_in_time_are_on_the_librarys_clock,
+     "C++: hpp: absolute times are std::chrono::steady_clock's")
+{
+    const echo_server server;
+    vcp::pool pool;
+    const std::int64_t before = vcp_now_ms();
+    const auto now = std::chrono::steady_clock::now();
+    const std::int64_t since =
+        std::chrono::duration_cast<vcp::milliseconds>(now.time_since_epoch()).count();
+    CHECK(before <= since && since <= vcp_now_ms());
+    const auto passed = vcp::dial_options().deadline_at(now - 1s);
+    CHECK(THROWS(timeout, pool.dial("tcp", server.address(), passed)).phase() != VCP_PHASE_WAITING);
+    const auto open = vcp::dial_options().deadline_at(vcp::time_point::max());
+    vcp::conn conn = pool.dial("tcp", server.address(), open);
+    conn.set_deadline_at(now + 60s);
+    echo(conn, "in time");
+    conn.set_deadline_at(vcp::time_point::max());
+    echo(conn, "at any time");
+    conn.set_deadline_at(now - 1s);
+    char byte = 0;
+    THROWS(timeout, conn.read(&byte, 1));
+}
+
 TEST(the_pools_own_is_the_pools, "C++: hpp: vcp::as_the_pool is the pool's own time")
 {
     const echo_server server;

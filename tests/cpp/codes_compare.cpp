@@ -113,7 +113,7 @@ TEST(other_numbers_are_no_errno, "C++: hpp: EAI_* values and the numbers of call
 TEST(every_status_has_a_text_and_is_itself,
      "C++: hpp: every status is a code of its own, with a text")
 {
-    for (int status = VCP_ERR_WOULD_BLOCK; status < 0; status++) {
+    for (int status = VCP_ERR_NO_MEMORY; status < 0; status++) {
         const std::error_code ec = static_cast<vcp::errc>(status);
         CHECK(ec && ec == static_cast<vcp::errc>(status) && ec.message() == vcp_strerror(status));
         CHECK(ec == vcp::make_error_condition(static_cast<vcp::errc>(status)));
@@ -124,6 +124,8 @@ TEST(every_status_has_a_text_and_is_itself,
     CHECK(would_block == std::errc::resource_unavailable_try_again);
     const std::error_code argument = vcp::errc::invalid_argument;
     CHECK(argument == std::errc::invalid_argument);
+    const std::error_code memory = vcp::errc::no_memory;
+    CHECK(memory == std::errc::not_enough_memory);
     const std::error_code running = vcp::errc::in_progress;
     CHECK(running == std::errc::operation_in_progress);
 }

@@ -15,7 +15,8 @@ static bool holds(std::span<const std::byte> bytes, std::string_view text)
 }
 #endif
 
-TEST(spans_of_bytes_are_read_and_written, "C++: hpp: C++20: read and write take spans of bytes")
+TEST(spans_of_bytes_are_read_and_written,
+     "C++: hpp: C++20: read, read_full and write take spans of bytes")
 {
 #ifdef __cpp_lib_span
     const echo_server server;
@@ -31,6 +32,11 @@ TEST(spans_of_bytes_are_read_and_written, "C++: hpp: C++20: read and write take 
     CHECK(!ec);
     count = conn.read(std::span(room).first(2), ec);
     CHECK(!ec && holds(std::span(room).first(count), "ag"));
+    const std::size_t rest = conn.read_full(std::span(room).first(3));
+    CHECK(holds(std::span(room).first(rest), "ain"));
+    conn.write(bytes_of("whole", 5U));
+    count = conn.read_full(std::span(room).first(5), ec);
+    CHECK(!ec && holds(std::span(room).first(count), "whole"));
     conn.set_deadline(0ms);
     CHECK(conn.read(std::span<std::byte>(room), ec) == 0 && ec == vcp::errc::timeout);
     THROWS(timeout, conn.write(bytes_of("late", 4U)));
@@ -38,7 +44,7 @@ TEST(spans_of_bytes_are_read_and_written, "C++: hpp: C++20: read and write take 
 }
 
 TEST(expected_holds_the_value_or_the_code,
-     "C++: hpp: C++23: dial, read and write have std::expected forms")
+     "C++: hpp: C++23: dial, read, read_full and write have std::expected forms")
 {
 #ifdef __cpp_lib_expected
     const echo_server server;
@@ -54,6 +60,10 @@ TEST(expected_holds_the_value_or_the_code,
         CHECK(got.has_value() && holds(std::span(room).first(*got), "hello"));
         CHECK(conn->write_expected(bytes_of("x", 1U)) == std::size_t{1});
         CHECK(conn->read_expected(room.data(), room.size()) == std::size_t{1});
+        CHECK(conn->write_expected("whole").has_value());
+        CHECK(conn->read_full_expected(std::span(room).first(5)) == std::size_t{5});
+        CHECK(holds(std::span(room).first(5), "whole"));
+        CHECK(conn->read_full_expected(room.data(), 0) == std::size_t{0});
         const auto full = pool.dial_expected("tcp", server.address());
         CHECK(!full && full.error() == vcp::errc::pool_exhausted);
         conn->set_deadline(0ms);

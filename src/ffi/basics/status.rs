@@ -64,6 +64,9 @@ pub const VCP_ERR_IN_PROGRESS: i32 = -17;
 pub const VCP_ERR_NOT_REUSABLE: i32 = -18;
 /// vcp_conn_try_read, vcp_conn_try_write: nothing can be moved now. The connection stays fit.
 pub const VCP_ERR_WOULD_BLOCK: i32 = -19;
+/// Memory ran out, and nothing was changed. This version of the library never returns it: where
+/// memory runs out, the process is aborted.
+pub const VCP_ERR_NO_MEMORY: i32 = -20;
 /// A bug in the library, contained; the message says what happened. Any function may return it.
 pub const VCP_ERR_INTERNAL: i32 = -99;
 
@@ -121,6 +124,7 @@ fn texts(status: c_int) -> (&'static CStr, &'static CStr) {
             c"not a live, clean, connected socket",
         ),
         VCP_ERR_WOULD_BLOCK => (c"VCP_ERR_WOULD_BLOCK", c"nothing can be moved now"),
+        VCP_ERR_NO_MEMORY => (c"VCP_ERR_NO_MEMORY", c"memory ran out"),
         VCP_ERR_INTERNAL => (c"VCP_ERR_INTERNAL", c"internal error of libvconnpool"),
         _ => UNKNOWN,
     }

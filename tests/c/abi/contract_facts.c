@@ -28,6 +28,7 @@ TEST(status_numbers_are_fixed, "header: The 21 status codes have their numbers a
         {VCP_ERR_IN_PROGRESS, -17, "VCP_ERR_IN_PROGRESS"},
         {VCP_ERR_NOT_REUSABLE, -18, "VCP_ERR_NOT_REUSABLE"},
         {VCP_ERR_WOULD_BLOCK, -19, "VCP_ERR_WOULD_BLOCK"},
+        {VCP_ERR_NO_MEMORY, -20, "VCP_ERR_NO_MEMORY"},
         {VCP_ERR_INTERNAL, -99, "VCP_ERR_INTERNAL"},
     };
     size_t i;
