@@ -2,8 +2,8 @@
 //! wake them.
 //!
 //! One table for all connections instead of a list in each: a connection that nobody sleeps on pays
-//! nothing. A waker's eventfd serves one sleeper after another, so that a wait costs one poll(2) and
-//! no descriptor of its own; spare ones are kept while the process has a pool.
+//! nothing. A waker's eventfd serves one sleeper after another, so that a wait costs one poll(2)
+//! and no descriptor of its own; spare ones are kept while the process has a pool.
 #![forbid(unsafe_code)]
 
 use crate::handle::Place;
