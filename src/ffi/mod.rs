@@ -6,8 +6,8 @@
 #![allow(non_camel_case_types)]
 // The header's THREADS, HANDLES and OWNERSHIP paragraphs are the safety sections of every function.
 #![allow(clippy::missing_safety_doc)]
-// Brackets are defaults and IPv6 addresses in the header's text, not links.
-#![allow(rustdoc::broken_intra_doc_links)]
+// Brackets in the header's text are defaults and IPv6 addresses, and what is indented is a table.
+#![allow(rustdoc::broken_intra_doc_links, rustdoc::invalid_rust_codeblocks)]
 
 // The order of the header; blank lines keep rustfmt from sorting it.
 
