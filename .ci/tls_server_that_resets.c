@@ -1,4 +1,5 @@
-/* Answers three requests on each TLS connection, and resets it: tls_server_that_resets port cert.pem key.pem */
+/* Answers three requests on each TLS connection, and resets it: tls_server_that_resets port
+ * cert.pem key.pem */
 #define _POSIX_C_SOURCE 200809L
 
 #include <arpa/inet.h>
@@ -24,7 +25,8 @@ static void *serve(void *argument)
     int i;
     if (session != NULL && SSL_set_fd(session, fd) && SSL_accept(session) == 1)
         for (i = 0; i < 3; i++)
-            if (SSL_read(session, text, sizeof text) <= 0 || SSL_write(session, answer, sizeof answer - 1) <= 0)
+            if (SSL_read(session, text, sizeof text) <= 0 ||
+                SSL_write(session, answer, sizeof answer - 1) <= 0)
                 break;
     SSL_free(session);
     setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);

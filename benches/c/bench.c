@@ -133,9 +133,9 @@ int listen_on_loopback(struct sockaddr_in *name, int backlog)
     socklen_t length = sizeof *name;
     name->sin_family = AF_INET;
     name->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes) < 0
-        || bind(fd, (struct sockaddr *)name, sizeof *name) < 0 || listen(fd, backlog) < 0
-        || getsockname(fd, (struct sockaddr *)name, &length) < 0)
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes) < 0 ||
+        bind(fd, (struct sockaddr *)name, sizeof *name) < 0 || listen(fd, backlog) < 0 ||
+        getsockname(fd, (struct sockaddr *)name, &length) < 0)
         fail("listen");
     return fd;
 }

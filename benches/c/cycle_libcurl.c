@@ -71,8 +71,8 @@ static void bare(uint64_t count)
     char bytes[sizeof answer];
     while (count-- > 0) {
         put_answer();
-        if (write(client, request, request_size) != (ssize_t)request_size
-            || read(client, bytes, sizeof bytes) != sizeof answer - 1)
+        if (write(client, request, request_size) != (ssize_t)request_size ||
+            read(client, bytes, sizeof bytes) != sizeof answer - 1)
             fail("bare request");
         take_request();
     }

@@ -58,8 +58,8 @@ static entry *entry_of(const char *text, uint64_t *hash)
     size_t length = strlen(text);
     *hash = hash_of(text, length);
     size_t at = *hash & mask;
-    while (table[at].node != NULL
-           && (table[at].hash != *hash || memcmp(table[at].node->text, text, length + 1) != 0))
+    while (table[at].node != NULL &&
+           (table[at].hash != *hash || memcmp(table[at].node->text, text, length + 1) != 0))
         at = (at + 1) & mask;
     return &table[at];
 }

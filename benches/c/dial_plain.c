@@ -69,8 +69,8 @@ static void with_calls(uint64_t count)
             fail("connect");
         if (connect(fd, (struct sockaddr *)&peer, sizeof peer) < 0)
             fail("the peer has not answered at once");
-        if (getsockname(fd, (struct sockaddr *)&own, &length) < 0
-            || ioctl(fd, FIONBIO, &blocking) < 0)
+        if (getsockname(fd, (struct sockaddr *)&own, &length) < 0 ||
+            ioctl(fd, FIONBIO, &blocking) < 0)
             fail("a connected socket");
         echo_over(fd);
         close(fd);

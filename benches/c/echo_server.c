@@ -27,10 +27,10 @@ static int listen_on_device(void)
     struct linger reset = {.l_onoff = 1, .l_linger = 0}; /* accepted sockets inherit it */
     socklen_t length = sizeof name;
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset) < 0
-        || setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, "lo", sizeof "lo") < 0
-        || bind(fd, (struct sockaddr *)&name, sizeof name) < 0 || listen(fd, BACKLOG) < 0
-        || getsockname(fd, (struct sockaddr *)&name, &length) < 0)
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset) < 0 ||
+        setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, "lo", sizeof "lo") < 0 ||
+        bind(fd, (struct sockaddr *)&name, sizeof name) < 0 || listen(fd, BACKLOG) < 0 ||
+        getsockname(fd, (struct sockaddr *)&name, &length) < 0)
         fail("listen");
     printf("127.0.0.1:%d\n", ntohs(name.sin_port));
     if (fflush(stdout) != 0)

@@ -64,8 +64,8 @@ static work work_so_far(void)
 {
     work work;
     const char *sleeps = strstr(text_of(directory, "status"), "\nvoluntary_ctxt_switches:");
-    if (sleeps == NULL || sscanf(sleeps, "%*s %" SCNu64, &work.sleeps) != 1
-        || sscanf(text_of(directory, "schedstat"), "%" SCNu64, &work.cpu_ns) != 1)
+    if (sleeps == NULL || sscanf(sleeps, "%*s %" SCNu64, &work.sleeps) != 1 ||
+        sscanf(text_of(directory, "schedstat"), "%" SCNu64, &work.cpu_ns) != 1)
         fail(directory);
     return work;
 }

@@ -28,8 +28,8 @@ apr_reslist_t *new_reslist(char *address, int most, apr_interval_time_t life)
     apr_reslist_t *list;
     if (apr_initialize() != APR_SUCCESS || apr_pool_create(&pool, NULL) != APR_SUCCESS)
         fail("apr_initialize");
-    if (apr_reslist_create(&list, 0, most, most, life, open_one, close_one, address, pool)
-        != APR_SUCCESS)
+    if (apr_reslist_create(&list, 0, most, most, life, open_one, close_one, address, pool) !=
+        APR_SUCCESS)
         fail("apr_reslist_create");
     return list;
 }

@@ -31,8 +31,8 @@ void (*on_threads(void (*cycles)(uint64_t count)))(uint64_t count)
 {
     pthread_t thread;
     cycles_of_one = cycles;
-    if (pthread_barrier_init(&start, NULL, THREADS + 1) != 0
-        || pthread_barrier_init(&end, NULL, THREADS + 1) != 0)
+    if (pthread_barrier_init(&start, NULL, THREADS + 1) != 0 ||
+        pthread_barrier_init(&end, NULL, THREADS + 1) != 0)
         fail("pthread_barrier_init");
     for (uintptr_t place = 0; place < THREADS; place++)
         if (pthread_create(&thread, NULL, work, (void *)place) != 0)
