@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::os::fd::RawFd;
 
 use crate::sync::Arc;
+use crate::sys::foreign::ProgramFd;
 use crate::values::error::Result;
 
 /// Takes the addresses that a resolve callback finds, one by one.
@@ -36,7 +37,7 @@ pub(crate) trait DialCallbacks: Debug + Send + Sync {
         found: Arc<dyn AddressSink>,
     ) -> Result<()>;
     /// A connected descriptor. `None`: the program has no such callback. May block.
-    fn dial(&self, network: &str, address: &str, timeout_ms: i64) -> Result<Option<RawFd>>;
+    fn dial(&self, network: &str, address: &str, timeout_ms: i64) -> Result<Option<ProgramFd>>;
     /// Prepares a socket before bind(2) and connect(2).
     fn control(&self, network: &str, address: &str, fd: RawFd) -> Result<()>;
 }

@@ -18,7 +18,7 @@ use crate::pool::runtime::run_where_it_may;
 use crate::sync::atomic::AtomicBool;
 use crate::sync::atomic::Ordering::Release;
 use crate::sync::Arc;
-use crate::sys::foreign::UserData;
+use crate::sys::foreign::{ProgramFd, UserData};
 use crate::sys::fork;
 use crate::values::address::LONGEST_TEXT;
 use crate::values::destination::Destination;
@@ -265,7 +265,7 @@ impl DialCallbacks for CallbackAdapter {
         }
     }
 
-    fn dial(&self, network: &str, address: &str, timeout_ms: i64) -> Result<Option<RawFd>> {
+    fn dial(&self, network: &str, address: &str, timeout_ms: i64) -> Result<Option<ProgramFd>> {
         let Some(dial) = self.c.dial else {
             return Ok(None);
         };
@@ -275,7 +275,8 @@ impl DialCallbacks for CallbackAdapter {
             unsafe { dial(self.c.user, network.as_ptr(), address.as_ptr(), timeout_ms) }
         });
         if answer.0 >= 0 {
-            Ok(Some(answer.0))
+            // SAFETY: the header: the pool owns what the callback returns.
+            Ok(Some(unsafe { ProgramFd::new(answer.0) }))
         } else {
             Err(refused("dial", answer))
         }

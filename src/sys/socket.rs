@@ -294,21 +294,6 @@ pub(crate) fn set_close_on_exec(fd: BorrowedFd<'_>, wanted: bool) -> io::Result<
     }
 }
 
-/// A descriptor number that the program passed in, as a borrow for the length of one check.
-pub(crate) fn borrow<'a>(fd: RawFd) -> io::Result<BorrowedFd<'a>> {
-    // SAFETY: no pointers; fails with EBADF for a number that is not open.
-    unsafe { syscall!(fcntl(fd, libc::F_GETFD)) }?;
-    // SAFETY: it is open now; the program that passed it promises not to close it during the call.
-    Ok(unsafe { BorrowedFd::borrow_raw(fd) })
-}
-
-/// Takes the ownership that the program hands over with a descriptor number.
-pub(crate) fn adopt(fd: RawFd) -> io::Result<OwnedFd> {
-    borrow(fd)?;
-    // SAFETY: open (just seen), and its owner gives it away.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
-}
-
 /// IP(V6)_BIND_ADDRESS_NO_PORT: bind(2) fixes the address only, connect(2) chooses the port (ip(7)).
 pub(crate) fn set_bind_address_no_port(fd: BorrowedFd<'_>) -> io::Result<()> {
     set_option(fd, libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, 1)

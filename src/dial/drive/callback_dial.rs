@@ -1,12 +1,13 @@
 //! A dial that the program's dial callback makes instead of the library.
 #![forbid(unsafe_code)]
 
-use std::os::fd::{AsFd, RawFd};
+use std::os::fd::AsFd;
 
 use super::connected::ConnectedSocket;
 use crate::dial::caller::{shortage, timeout_left, DialCaller};
 use crate::dial::dialer::Dialer;
 use crate::handle::owners;
+use crate::sys::foreign::ProgramFd;
 use crate::sys::{clock, socket};
 use crate::values::address::Address;
 use crate::values::clock::Deadline;
@@ -24,14 +25,19 @@ pub(super) fn dial_by_callback(
     };
     let network = address.network.to_string();
     match callbacks.dial(&network, &address.text, timeout_left(deadline))? {
-        Some(number) => adopted(number, deadline, caller).map(Some),
+        Some(offered) => take(offered, deadline, caller).map(Some),
         None => Ok(None),
     }
 }
 
 /// Takes over the descriptor that the dial callback returned: it is the pool's, whatever comes of
 /// it.
-fn adopted(number: RawFd, deadline: Deadline, caller: &dyn DialCaller) -> Result<ConnectedSocket> {
+fn take(
+    offered: ProgramFd,
+    deadline: Deadline,
+    caller: &dyn DialCaller,
+) -> Result<ConnectedSocket> {
+    let number = offered.number();
     let refused = |why: &str| {
         Error::new(
             Status::Callback,
@@ -41,7 +47,7 @@ fn adopted(number: RawFd, deadline: Deadline, caller: &dyn DialCaller) -> Result
     if owners::is_owned(number) {
         return Err(refused("which a pool of this process has already"));
     }
-    let fd = socket::adopt(number).map_err(|_| refused("which is not open"))?;
+    let fd = offered.take().map_err(|_| refused("which is not open"))?;
     let kind = socket::kind(fd.as_fd()).map_err(|_| refused("which is not a socket"))?;
     let remote = socket::peer(fd.as_fd()).map_err(|_| refused("which is not connected"))?;
     let system = |error: std::io::Error| shortage(&error);

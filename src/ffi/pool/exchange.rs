@@ -5,6 +5,7 @@ use std::ffi::{c_char, c_int};
 use crate::ffi::arguments::address::Asked;
 use crate::ffi::guard::guard;
 use crate::ffi::handles::{pool_of, vcp_pool};
+use crate::sys::foreign::ProgramFd;
 
 /// ---- SOCKETS OF THE PROGRAM'S OWN ----
 ///
@@ -35,7 +36,9 @@ pub unsafe extern "C" fn vcp_pool_put(
         // SAFETY: as above.
         let (pool, destination) = asked
             .name_in(|asked| unsafe { Ok((pool_of(pool)?, asked.destination(reuse_tag)?)) })?;
-        pool.put(fd, destination).map(|()| 0)
+        // SAFETY: the header: the program owns the descriptor that it passes, until this succeeds.
+        let offered = unsafe { ProgramFd::new(fd) };
+        pool.put(offered, destination).map(|()| 0)
     })
 }
 
@@ -49,7 +52,11 @@ pub unsafe extern "C" fn vcp_pool_put(
 /// VCP_ERR_POOL_EXHAUSTED at max_conns or max_conns_per_address; VCP_ERR_IDLE_FULL; VCP_ERR_SYSTEM.
 #[no_mangle]
 pub extern "C" fn vcp_pool_add(pool: *mut vcp_pool, fd: c_int) -> c_int {
-    guard(|| pool_of(pool)?.add(fd).map(|()| 0))
+    guard(|| {
+        // SAFETY: the header: the program owns the descriptor that it passes, until this succeeds.
+        let offered = unsafe { ProgramFd::new(fd) };
+        pool_of(pool)?.add(offered).map(|()| 0)
+    })
 }
 
 /// Takes an idle connection out of the pool and returns its descriptor, which is the program's to

@@ -1,7 +1,7 @@
 //! Connections that the program made itself: `put` and `add`.
 #![forbid(unsafe_code)]
 
-use std::os::fd::{BorrowedFd, IntoRawFd, RawFd};
+use std::os::fd::{BorrowedFd, RawFd};
 
 use crate::dial::race::connect;
 use crate::handle::{owners, Owned};
@@ -14,6 +14,7 @@ use crate::pool::transition::close_conn;
 use crate::pool::Pool;
 use crate::sync::Arc;
 use crate::sys;
+use crate::sys::foreign::ProgramFd;
 use crate::sys::socket::{Kind, Peek};
 use crate::sys::{clock, socket};
 use crate::values::address::Address;
@@ -44,34 +45,41 @@ fn not_reusable(fd: RawFd, why: &str) -> Error {
 
 impl Pool {
     /// Takes the descriptor on success only.
-    pub(crate) fn put(self: &Arc<Self>, fd: RawFd, destination: Destination) -> Result<()> {
+    pub(crate) fn put(
+        self: &Arc<Self>,
+        offered: ProgramFd,
+        destination: Destination,
+    ) -> Result<()> {
         let named = destination.to_string();
-        self.put_at(fd, |_| Ok(destination))
+        self.put_at(offered, |_| Ok(destination))
             .map_err(|error| error.of(format_args!("put {named}")))
     }
 
     /// Takes the descriptor under its peer's address, on success only.
-    pub(crate) fn add(self: &Arc<Self>, fd: RawFd) -> Result<()> {
-        self.put_at(fd, |candidate| destination_of(fd, candidate))
+    pub(crate) fn add(self: &Arc<Self>, offered: ProgramFd) -> Result<()> {
+        let number = offered.number();
+        self.put_at(offered, |candidate| destination_of(number, candidate))
             .map_err(|error| error.of("add"))
     }
 
     fn put_at(
         self: &Arc<Self>,
-        fd: RawFd,
+        offered: ProgramFd,
         place: impl FnOnce(&Candidate) -> Result<Destination>,
     ) -> Result<()> {
-        let borrowed =
-            socket::borrow(fd).map_err(|_| not_reusable(fd, "not an open descriptor"))?;
-        if !owners::reserve(fd).map_err(|error| system_error("put", &error))? {
+        let number = offered.number();
+        let fd = offered
+            .borrow()
+            .map_err(|_| not_reusable(number, "not an open descriptor"))?;
+        if !owners::reserve(number).map_err(|error| system_error("put", &error))? {
             return Err(Error::invalid_argument(format!(
-                "fd {fd} belongs to a pool of this process already"
+                "fd {number} belongs to a pool of this process already"
             )));
         }
-        let reservation = Reservation(fd);
-        let candidate = self.look_at(borrowed, fd)?;
+        let reservation = Reservation(number);
+        let candidate = self.look_at(fd, number)?;
         let destination = Arc::new(place(&candidate)?);
-        self.admit(fd, borrowed, candidate, &destination)?;
+        self.admit(offered, candidate, &destination)?;
         // Admitted: the number has an owner now, and the reservation finds nothing to undo.
         drop(reservation);
         Ok(())
@@ -100,13 +108,14 @@ impl Pool {
 
     fn admit(
         self: &Arc<Self>,
-        number: RawFd,
-        fd: BorrowedFd<'_>,
+        offered: ProgramFd,
         candidate: Candidate,
         destination: &Arc<Destination>,
     ) -> Result<()> {
-        let was_close_on_exec =
-            socket::set_close_on_exec(fd, true).map_err(|error| system_error("fcntl", &error))?;
+        let refused = |error| system_error("fcntl", &error);
+        let fd = offered.borrow().map_err(refused)?;
+        let was_close_on_exec = socket::set_close_on_exec(fd, true).map_err(refused)?;
+        let mut offered = Some(offered);
         let info = SocketInfo {
             identity: None,
             remote: candidate.peer.map(|peer| self.shared_remote(peer)),
@@ -119,34 +128,41 @@ impl Pool {
         let now = clock::now_coarse();
         let mut effects = Effects::none();
         let mut state = self.locked();
-        let build = |id, destination| self.build(number, id, destination, info, engine.as_deref());
+        let build =
+            |id, destination| self.build(&mut offered, id, destination, info, engine.as_deref());
         let admitted = state.admit(destination, build, now, &mut effects);
         self.wake_by(state.next_deadline());
         drop(state);
         self.apply(effects);
         admitted.map_err(|(conn, error)| {
             if let Some(conn) = conn {
-                close_conn::release(conn);
+                offered = Some(close_conn::release(conn));
             }
-            let _ = socket::set_close_on_exec(fd, was_close_on_exec);
+            if let Some(Ok(fd)) = offered.as_ref().map(ProgramFd::borrow) {
+                let _ = socket::set_close_on_exec(fd, was_close_on_exec);
+            }
             error
         })
     }
 
     fn build(
         self: &Arc<Self>,
-        number: RawFd,
+        offered: &mut Option<ProgramFd>,
         id: DestinationId,
         destination: Arc<Destination>,
         info: SocketInfo,
         engine: Option<&Engine>,
     ) -> Result<Owned<Conn>> {
-        let fd = socket::adopt(number).map_err(|error| system_error("fcntl", &error))?;
+        let Some(taken) = offered.take() else {
+            unreachable!("it is taken once");
+        };
+        let fd = taken
+            .take()
+            .map_err(|error| system_error("fcntl", &error))?;
         let conn = self
             .register(fd, id, destination, info)
             .map_err(|(fd, error)| {
-                // Still the program's.
-                let _ = fd.into_raw_fd();
+                *offered = Some(ProgramFd::give(fd));
                 error
             })?;
         self.watch_by(engine, &conn);

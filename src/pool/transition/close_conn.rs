@@ -1,13 +1,14 @@
 //! How a connection leaves: closed, or given to the program.
 #![forbid(unsafe_code)]
 
-use std::os::fd::{AsFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, IntoRawFd, OwnedFd};
 
 use crate::handle::{owners, Owned};
 use crate::pool::conn::{Conn, WATCHED};
 use crate::pool::runtime::runtime;
 use crate::pool::state::counters::CloseCause;
 use crate::pool::Pool;
+use crate::sys::foreign::ProgramFd;
 use crate::sys::{fork, socket};
 
 /// Ends the watch: before the descriptor is closed or given away.
@@ -104,11 +105,11 @@ fn close_fd(conn: Owned<Conn>, is_own: bool) {
 }
 
 /// Gives the descriptor to the program.
-pub(crate) fn release(conn: Owned<Conn>) -> RawFd {
+pub(crate) fn release(conn: Owned<Conn>) -> ProgramFd {
     if owners::is_owner(conn.raw_fd(), conn.place()) {
         unwatch(&conn);
     }
-    take_fd(conn).into_raw_fd()
+    ProgramFd::give(take_fd(conn))
 }
 
 fn take_fd(conn: Owned<Conn>) -> OwnedFd {
