@@ -24,18 +24,18 @@
 //! This table stands below `pool`, not above it: a connection lives in its slot from dial to close, so that one number
 //! names it to the C program, to epoll and to a forked child, and an idle connection costs no second allocation.
 
+mod biased;
 mod chunked;
+pub(crate) mod fd_owners;
 mod inherited;
-pub(crate) mod owners;
 mod pin;
-mod place;
-mod shelved;
+mod slot_id;
 pub(crate) mod word;
 
+pub(crate) use self::biased::Trace;
 pub(crate) use self::inherited::Inherited;
 pub(crate) use self::pin::Pin;
-pub(crate) use self::place::Place;
-pub(crate) use self::shelved::Trace;
+pub(crate) use self::slot_id::Place;
 pub(crate) use self::word::Absence;
 
 use std::io;

@@ -13,12 +13,12 @@ pub(crate) mod engine;
 pub(crate) mod entry;
 pub(crate) mod errors;
 pub(crate) mod events;
-pub(crate) mod hints;
 pub(crate) mod lend;
 pub(crate) mod report;
 pub(crate) mod runtime;
 pub(crate) mod settings;
 pub(crate) mod state;
+pub(crate) mod thread_cache;
 pub(crate) mod transition;
 
 use std::collections::VecDeque;
@@ -41,7 +41,7 @@ use crate::sync::atomic::{
     Ordering::{Relaxed, SeqCst},
 };
 use crate::sync::{Arc, Mutex, MutexGuard};
-use crate::sys::per_generation::PerGeneration;
+use crate::sys::fork::per_process::PerGeneration;
 use crate::sys::wake::CancelToken;
 use crate::sys::{clock, fork};
 use crate::values::clock::{Deadline, Time};

@@ -9,7 +9,7 @@ use crate::pool::conn::sleepers::sleepers;
 use crate::pool::engine::{Engine, Engines};
 use crate::pool::Pool;
 use crate::sync::{Arc, Mutex};
-use crate::sys::per_generation::PerGeneration;
+use crate::sys::fork::per_process::PerGeneration;
 use crate::thread_pool::helpers::{HelperLane, Helpers};
 use crate::thread_pool::{Job, Lane, ThreadPool};
 

@@ -24,13 +24,10 @@ pub(crate) mod futex;
 pub(crate) mod getaddrinfo;
 pub(crate) mod memory;
 pub(crate) mod names;
-pub(crate) mod per_generation;
 pub(crate) mod poll;
 pub(crate) mod sockaddr;
 pub(crate) mod socket;
-pub(crate) mod text;
 pub(crate) mod thread;
-pub(crate) mod thread_cell;
 pub(crate) mod wake;
 
 /// The errno of an error that came from a system call, 0 if it has none.

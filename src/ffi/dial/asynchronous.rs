@@ -11,7 +11,7 @@ use crate::ffi::guard::guard;
 use crate::ffi::handles::{pool_of, queue_of, vcp_conn, vcp_pool, vcp_queue};
 use crate::pool::background::queue::Recipient;
 use crate::pool::entry::start_async::Started;
-use crate::pool::hints;
+use crate::pool::thread_cache;
 use crate::values::error::Error;
 
 /// Borrows a connection without ever blocking. Its answer is one of three:
@@ -71,7 +71,7 @@ pub unsafe extern "C" fn vcp_dial_async(
             Started::Conn(borrowed) => {
                 let fd = borrowed.raw_fd();
                 if let Some(name) = name {
-                    hints::note(name, &borrowed);
+                    thread_cache::note(name, &borrowed);
                 }
                 // SAFETY: as above.
                 unsafe { *conn = borrowed.lend_out() as *mut vcp_conn };

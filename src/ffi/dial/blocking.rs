@@ -8,7 +8,7 @@ use super::request::read_dial;
 use crate::ffi::arguments::address::Asked;
 use crate::ffi::guard::guard;
 use crate::ffi::handles::{pool_of, vcp_conn, vcp_pool};
-use crate::pool::hints::{self, Named};
+use crate::pool::thread_cache::{self, Named};
 use crate::values::error::Error;
 
 /// START HERE. Borrows a connection, as vcp_dial_with with all defaults: an idle one of the
@@ -104,7 +104,7 @@ unsafe fn dial(
         let borrowed = owner.borrow(&destination, &borrow)?;
         let fd = borrowed.raw_fd();
         if let Some(name) = name {
-            hints::note(name, &borrowed);
+            thread_cache::note(name, &borrowed);
         }
         // SAFETY: as above.
         unsafe { *conn = borrowed.lend_out() as *mut vcp_conn };

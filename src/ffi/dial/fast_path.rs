@@ -6,9 +6,9 @@ use super::options::{read_options, vcp_dial_options, VCP_DIAL_REUSE_ONLY};
 use crate::ffi::guard::guard;
 use crate::ffi::handles::{vcp_conn, vcp_pool};
 use crate::pool::entry::fast_hit;
-use crate::pool::hints::{Key, Named};
+use crate::pool::thread_cache::{Key, Named};
 use crate::sys::clock;
-use crate::sys::text::Text;
+use crate::sys::foreign::text::Text;
 
 /// What is dialed, as it was passed; `None` if it is not whole.
 ///

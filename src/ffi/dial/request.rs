@@ -11,9 +11,9 @@ use crate::ffi::arguments::address::Asked;
 use crate::ffi::arguments::{text, time};
 use crate::ffi::handles::token_of;
 use crate::pool::entry::start_async::{AsyncTarget, UnparsedAddress};
-use crate::pool::hints::{self, Key};
 use crate::pool::runtime::runtime;
 use crate::pool::state::answer::Reuse;
+use crate::pool::thread_cache::{self, Key};
 use crate::pool::{BorrowOptions, Mode, Pool};
 use crate::sync::Arc;
 use crate::sys::clock;
@@ -42,7 +42,7 @@ pub(crate) unsafe fn read_dial(
     known: &Option<Key<'_>>,
 ) -> Result<(Arc<Destination>, BorrowOptions)> {
     refuse_queued(&raw)?;
-    let destination = match known.as_ref().and_then(hints::destination) {
+    let destination = match known.as_ref().and_then(thread_cache::destination) {
         Some(destination) => destination,
         // SAFETY: the caller's promise.
         None => Arc::new(unsafe { asked.destination(raw.reuse_tag) }?),

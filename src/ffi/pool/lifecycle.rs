@@ -9,7 +9,7 @@ use crate::ffi::guard::guard;
 use crate::ffi::handles::{pool_error, pool_of, vcp_pool};
 use crate::handle::Kept;
 use crate::pool::errors::system_error;
-use crate::pool::{hints, Pool, PoolHandle};
+use crate::pool::{thread_cache, Pool, PoolHandle};
 use crate::sys::clock;
 use crate::values::clock::Deadline;
 use crate::values::error::Error;
@@ -64,7 +64,7 @@ pub extern "C" fn vcp_pool_close(pool: *mut vcp_pool) -> c_int {
             .redeem(pool as usize, |_| {})
             .map_err(pool_error)?;
         owned.into_inner().pool().close();
-        hints::pool_ended();
+        thread_cache::pool_ended();
         Ok(0)
     })
 }

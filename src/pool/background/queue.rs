@@ -14,7 +14,7 @@ use crate::pool::conn::Conn;
 use crate::pool::runtime::run_where_it_may;
 use crate::pool::runtime::runtime;
 use crate::sync::{Arc, Mutex};
-use crate::sys::per_generation::PerGeneration;
+use crate::sys::fork::per_process::PerGeneration;
 use crate::sys::wake::{Wake, Waker};
 use crate::values::error::Result;
 

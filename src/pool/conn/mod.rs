@@ -7,10 +7,10 @@
 #![forbid(unsafe_code)]
 
 mod extras;
+mod held;
 pub(crate) mod io;
 mod liveness;
 pub(crate) mod loan;
-mod shelved;
 pub(crate) mod sleepers;
 
 use once_cell::race::OnceBox;
@@ -19,7 +19,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use self::extras::Extras;
 use super::state::DestinationId;
 use super::Pool;
-use crate::handle::{owners, Kept, Kind, Owned, Place, Table};
+use crate::handle::{fd_owners, Kept, Kind, Owned, Place, Table};
 use crate::sync::atomic::{
     AtomicU32,
     Ordering::{AcqRel, Acquire, Relaxed, Release},
@@ -327,7 +327,7 @@ impl Conn {
     /// file has the device and inode of then. `place`: the connection's own.
     pub(crate) fn has_own_socket_at(&self, place: Place) -> bool {
         let number = self.raw_fd();
-        owners::is_owner(number, place) && socket::identity(number).ok() == Some(self.identity())
+        fd_owners::is_owner(number, place) && socket::identity(number).ok() == Some(self.identity())
     }
 
     /// Puts the descriptor's mode back, whatever the borrower has made of it.

@@ -8,7 +8,7 @@
 
 use crate::handle::Place;
 use crate::sync::{Arc, Mutex};
-use crate::sys::per_generation::PerGeneration;
+use crate::sys::fork::per_process::PerGeneration;
 use crate::sys::wake::{Wake, Waker};
 
 /// A power of two; with so many locks, 64 sleeping threads rarely meet.

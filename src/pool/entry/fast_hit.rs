@@ -17,7 +17,7 @@ use std::os::fd::RawFd;
 use crate::handle::{Kept, Place};
 use crate::pool::conn::io;
 use crate::pool::conn::Conn;
-use crate::pool::hints::{self, Key};
+use crate::pool::thread_cache::{self, Key};
 use crate::pool::Pool;
 use crate::sys::{clock, socket};
 use crate::values::options::Options;
@@ -33,7 +33,7 @@ pub(crate) struct Hit {
 /// Borrows what this thread has used last for that key.
 #[inline(always)]
 pub(crate) fn borrow(key: &Key<'_>) -> Option<Hit> {
-    let mut hints = hints::at_hand()?;
+    let mut hints = thread_cache::at_hand()?;
     let trace = hints.find(key)?.trace.as_mut()?;
     let offer = trace.offer(|| clock::now_coarse().nanos())?;
     Some(Hit {

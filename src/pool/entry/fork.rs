@@ -7,12 +7,12 @@
 #![forbid(unsafe_code)]
 
 use crate::dial::race::connecting_socket;
-use crate::handle::{owners, Inherited, Kept};
+use crate::handle::{fd_owners, Inherited, Kept};
 use crate::pool::callbacks::Callbacks;
 use crate::pool::conn::Conn;
 use crate::pool::{Pool, PoolHandle};
 use crate::sync::Arc;
-use crate::sys::per_generation::PerGeneration;
+use crate::sys::fork::per_process::PerGeneration;
 use crate::sys::socket;
 use crate::values::options::Options;
 
@@ -63,7 +63,7 @@ impl Conn {
     /// Closes the child's copy of the descriptor, unless the number stands for something else by
     /// now.
     fn close_copy(&self) {
-        if !owners::is_owned(self.raw_fd()) {
+        if !fd_owners::is_owned(self.raw_fd()) {
             socket::close_inherited(self.raw_fd(), self.identity());
         }
     }
@@ -78,7 +78,7 @@ pub(crate) fn close_copy_of_lent(handle: usize) {
 
 /// The child's first call, before anybody else looks.
 pub(crate) fn adopt(generation: u32) {
-    owners::disown_all();
+    fd_owners::disown_all();
     connecting_socket::close_inherited(generation);
     PoolHandle::table().adopt(generation, Inherited::Lives);
     Conn::table().adopt(generation, Inherited::Ends);

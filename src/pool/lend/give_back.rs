@@ -1,7 +1,7 @@
 //! The end of a borrow: a connection is kept, handed to the oldest waiter, or closed.
 #![forbid(unsafe_code)]
 
-use crate::handle::{owners, Owned};
+use crate::handle::{fd_owners, Owned};
 use crate::pool::callbacks::Hook;
 use crate::pool::conn;
 use crate::pool::conn::loan::LoanInfo;
@@ -11,7 +11,7 @@ use crate::pool::state::counters::CloseCause;
 use crate::pool::state::held::Held;
 use crate::pool::state::DestinationId;
 use crate::pool::transition::wake;
-use crate::pool::{hints, Pool};
+use crate::pool::{thread_cache, Pool};
 use crate::sync::Arc;
 use crate::sys::clock;
 use crate::values::event::EventKind;
@@ -36,7 +36,7 @@ impl Pool {
         if disposition == Disposition::Keep {
             self.watch(&conn);
             conn.let_go_of_token();
-            hints::comes_next(&conn);
+            thread_cache::comes_next(&conn);
         }
         self.end_borrow(conn.destination_id(), conn, disposition);
     }
@@ -53,7 +53,7 @@ impl Pool {
         let is_own = if self.options.verify_release {
             conn.has_own_socket() && conn.restore_mode().is_ok()
         } else {
-            owners::is_owner(conn.raw_fd(), conn.place())
+            fd_owners::is_owner(conn.raw_fd(), conn.place())
         };
         Disposition::Close(if !is_own {
             CloseCause::ForeignFd

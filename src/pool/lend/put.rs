@@ -4,7 +4,7 @@
 use std::os::fd::{BorrowedFd, RawFd};
 
 use crate::dial::race::connect;
-use crate::handle::{owners, Owned};
+use crate::handle::{fd_owners, Owned};
 use crate::pool::conn::{Conn, SocketInfo};
 use crate::pool::engine::Engine;
 use crate::pool::errors::system_error;
@@ -35,7 +35,7 @@ struct Reservation(RawFd);
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        owners::unreserve(self.0);
+        fd_owners::unreserve(self.0);
     }
 }
 
@@ -71,7 +71,7 @@ impl Pool {
         let fd = offered
             .borrow()
             .map_err(|_| not_reusable(number, "not an open descriptor"))?;
-        if !owners::reserve(number).map_err(|error| system_error("put", &error))? {
+        if !fd_owners::reserve(number).map_err(|error| system_error("put", &error))? {
             return Err(Error::invalid_argument(format!(
                 "fd {number} belongs to a pool of this process already"
             )));

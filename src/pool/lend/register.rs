@@ -4,7 +4,7 @@
 use std::hash::{BuildHasher, RandomState};
 use std::os::fd::{AsRawFd, OwnedFd};
 
-use crate::handle::{owners, Kept, Owned};
+use crate::handle::{fd_owners, Kept, Owned};
 use crate::pool::conn::{Conn, SocketInfo};
 use crate::pool::engine::Engine;
 use crate::pool::errors::system_error;
@@ -39,7 +39,7 @@ impl Pool {
             .insert(conn)
             .map_err(|(conn, error)| (conn.into_fd(), refused(error)))?;
         conn.is_seated();
-        match owners::claim(number, conn.place()) {
+        match fd_owners::claim(number, conn.place()) {
             Ok(None) => {}
             Ok(Some(loser)) => Conn::lost_its_number(loser),
             Err(error) => return Err((conn.into_inner().into_fd(), refused(error))),

@@ -3,7 +3,7 @@
 
 use std::os::fd::{AsFd, IntoRawFd, OwnedFd};
 
-use crate::handle::{owners, Owned};
+use crate::handle::{fd_owners, Owned};
 use crate::pool::conn::{Conn, WATCHED};
 use crate::pool::runtime::runtime;
 use crate::pool::state::counters::CloseCause;
@@ -106,13 +106,13 @@ fn close_fd(conn: Owned<Conn>, is_own: bool) {
 
 /// Gives the descriptor to the program.
 pub(crate) fn release(conn: Owned<Conn>) -> ProgramFd {
-    if owners::is_owner(conn.raw_fd(), conn.place()) {
+    if fd_owners::is_owner(conn.raw_fd(), conn.place()) {
         unwatch(&conn);
     }
     ProgramFd::give(take_fd(conn))
 }
 
 fn take_fd(conn: Owned<Conn>) -> OwnedFd {
-    owners::release(conn.raw_fd(), conn.place());
+    fd_owners::release(conn.raw_fd(), conn.place());
     conn.into_inner().into_fd()
 }

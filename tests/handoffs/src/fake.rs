@@ -53,7 +53,7 @@ impl Facts {
         word::spoil(&self.word);
     }
 
-    /// As `owners::claim` and `Conn::lost_its_number` do.
+    /// As `fd_owners::claim` and `Conn::lost_its_number` do.
     pub(crate) fn loses_its_number(&self) {
         self.is_foreign.swap(true, AcqRel);
         word::spoil(&self.word);

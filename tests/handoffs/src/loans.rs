@@ -131,7 +131,7 @@ impl Pool {
         self.leave(conn)
     }
 
-    /// Gives it back by the state, as `hints::comes_next` remembers it.
+    /// Gives it back by the state, as `thread_cache::comes_next` remembers it.
     pub(crate) fn leave(&self, conn: Conn) -> Trace {
         let trace = Trace::of_return(&conn);
         self.give_back(conn);

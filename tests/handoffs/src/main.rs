@@ -20,7 +20,7 @@ mod fake;
 mod handle;
 mod loans;
 mod pool;
-mod quick_scenarios;
+mod fast_path_scenarios;
 mod scenarios;
 mod scene;
 mod sync;
@@ -28,7 +28,7 @@ mod sync;
 mod values;
 fn main() {
     let scenarios = if cfg!(feature = "loom") {
-        [scenarios::ALL, quick_scenarios::ALL].concat()
+        [scenarios::ALL, fast_path_scenarios::ALL].concat()
     } else {
         crowds::ALL.to_vec()
     };

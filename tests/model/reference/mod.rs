@@ -7,9 +7,9 @@
 //! side by side with the real state.
 #![forbid(unsafe_code)]
 
+mod fast_path;
 mod line;
 mod moves;
-mod quick;
 
 use std::time::Duration;
 

@@ -5,7 +5,7 @@
 mod callers;
 mod conns;
 mod dials;
-mod quick;
+mod fast_path;
 
 use std::rc::Rc;
 use std::time::Duration;

@@ -5,17 +5,17 @@
 //! where the hint leads. Hints of a pool that has ended go when their thread next dials the long way, and all of them with the thread.
 #![forbid(unsafe_code)]
 
+mod key;
 mod table;
-mod words;
 
+pub(crate) use self::key::{Key, Named};
 use self::table::Hints;
-pub(crate) use self::words::{Key, Named};
 use super::conn::{Conn, QUICK};
 use super::PoolHandle;
 use crate::handle::{Kept, Owned, Trace};
 use crate::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use crate::sync::Arc;
-use crate::sys::thread_cell::{borrow, Dropper, ThreadCell, ThreadGuard};
+use crate::sys::thread::cell::{borrow, Dropper, ThreadCell, ThreadGuard};
 use crate::values::destination::Destination;
 
 /// How many pools have ended.

@@ -16,11 +16,11 @@
 //! Code that was inside the library when its own thread forked (in a callback of the program) comes back into the library in the child. It
 //! asks [`has_come_back_in_a_child`] behind every callback, and leaves by the shortest way.
 
-use super::{futex, memory, thread};
 use crate::sync::atomic::{
     AtomicPtr, AtomicU32,
     Ordering::{AcqRel, Acquire, Relaxed, Release},
 };
+use crate::sys::{futex, memory, thread};
 use crate::values::clock::Deadline;
 
 /// Zeroed in a child.

@@ -3,11 +3,11 @@
 //! In a child the parent's value may be half changed for ever, its locks held by threads that do not exist there. So it is
 //! left as it is, neither dropped nor lost to tools that look for leaks, and its place is taken by a new one.
 
-use super::fork;
 use crate::sync::atomic::{
     AtomicPtr,
     Ordering::{AcqRel, Acquire},
 };
+use crate::sys::fork;
 
 struct Made<T> {
     generation: u32,

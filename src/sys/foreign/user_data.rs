@@ -43,7 +43,7 @@ impl UserData {
 
 /// A descriptor that belongs to the program, and that a pool takes or has given away. Nothing closes
 /// it while the value lives: that is the program's promise. A number that a pool has already is for
-/// `handle::owners` to find.
+/// `handle::fd_owners` to find.
 #[derive(Debug)]
 pub(crate) struct ProgramFd(RawFd);
 

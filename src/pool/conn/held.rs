@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::{ARMED, CUT, GONE, HUNG_UP, LEAKED, NONBLOCKING, QUICK, TOLD_TO_THE_POOL, WATCHED};
-use crate::handle::{owners, Absence, Owned};
+use crate::handle::{fd_owners, Absence, Owned};
 use crate::pool::conn::loan::Loan;
 use crate::pool::conn::Conn;
 use crate::pool::state::counters::CloseCause;
@@ -80,7 +80,7 @@ impl Held for Owned<Conn> {
             let needs_peek = self.liveness() != Liveness::Watch || !self.has(WATCHED);
             self.shelve(self.raw_fd(), needs_peek);
             // Asked now: what `Conn::lost_its_number` noted before this is gone, and what it notes later stays.
-            if !owners::is_owner(self.raw_fd(), self.place()) {
+            if !fd_owners::is_owner(self.raw_fd(), self.place()) {
                 self.has_changed(TOLD_TO_THE_POOL);
             }
         }

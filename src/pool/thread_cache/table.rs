@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
 
-use super::words::{Key, Named, Words};
+use super::key::{Key, Named, Words};
 use crate::handle::{Kept, Owned, Trace};
 use crate::pool::conn::Conn;
 use crate::pool::PoolHandle;
@@ -243,7 +243,7 @@ impl Hints {
 mod tests {
     use super::*;
     use crate::dial::resolve::names::SystemNames;
-    use crate::sys::text::Text;
+    use crate::sys::foreign::text::Text;
     use crate::values::address::Address;
 
     fn key(pool: usize, address: &str) -> Key<'_> {

@@ -1,7 +1,7 @@
 //! What a dial names, as it was passed, and as it is kept.
 #![forbid(unsafe_code)]
 
-use crate::sys::text::{Short, Text};
+use crate::sys::foreign::text::{Short, Text};
 
 /// Longer addresses and networks are kept on the heap, and these not at all. (With the NUL: "tcp4" is short, "unixpacket" is not.)
 const SHORT: usize = 47;

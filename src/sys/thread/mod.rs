@@ -1,5 +1,7 @@
 //! The library's own threads, and the two things about a caller's thread that the library must know.
 
+pub(crate) mod cell;
+
 use std::io;
 use std::mem::MaybeUninit;
 use std::thread::JoinHandle;
