@@ -39,7 +39,7 @@ const ROOMS: [(&str, &[&str]); 3] = [
             "runtime",
             "events",
             "transition",
-            "hints",
+            "thread_cache",
             "report",
             "lend",
             "dialing",

@@ -170,7 +170,7 @@ impl Observer for CallbackAdapter {
             remote_address: remote_address.as_ptr(),
             message: message.as_ptr(),
         };
-        let before = fork::generation();
+        let before = fork::epoch();
         // SAFETY: texts that end in NUL, all valid until it returns.
         run_on_event(|| unsafe { on_event(self.c.user, &record) });
         // It may have forked: then what goes on in the child sees that what it holds is inherited.
@@ -257,7 +257,7 @@ impl DialCallbacks for CallbackAdapter {
                 )
             }
         });
-        drop(ResolvedHandle::table().redeem(handle, |_| {}));
+        drop(ResolvedHandle::table().take_back(handle, |_| {}));
         if answer.0 == 0 {
             Ok(())
         } else {

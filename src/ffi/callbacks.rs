@@ -96,7 +96,7 @@ pub(crate) fn run_on_event(on_event: impl FnOnce()) {
 /// Runs a callback; returns its number and what it said.
 pub(crate) fn run_callback(callback: impl FnOnce() -> c_int) -> (c_int, Option<String>) {
     with_running(|running| running.push(RunningCallback::MayRefuse(None)));
-    let own = fork::generation();
+    let own = fork::epoch();
     let number = callback();
     let said = match with_running(Vec::pop).flatten() {
         Some(RunningCallback::MayRefuse(said)) => said,

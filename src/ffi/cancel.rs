@@ -66,7 +66,7 @@ pub extern "C" fn vcp_cancel_free(cancel: *mut vcp_cancel) -> c_int {
             return Ok(0);
         }
         let owned = CancelHandle::table()
-            .redeem(cancel as usize, |_| {})
+            .take_back(cancel as usize, |_| {})
             .map_err(|_| no_such_token())?;
         drop(owned);
         Ok(0)

@@ -33,7 +33,7 @@ impl CResult for i64 {
 pub(crate) fn guard<T: CResult>(body: impl FnOnce() -> Result<T>) -> T {
     let _deferred = CancellationDeferred::new();
     fork::enter();
-    let before = sys::fork::generation();
+    let before = sys::fork::epoch();
     // The state that a panicking body leaves behind is looked at again: locks do not poison (see
     // `sync`).
     let result = catch_unwind(AssertUnwindSafe(body));

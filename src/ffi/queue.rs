@@ -123,7 +123,7 @@ pub extern "C" fn vcp_queue_free(queue: *mut vcp_queue) -> c_int {
             return Ok(0);
         }
         let owned = QueueHandle::table()
-            .redeem(queue as usize, |_| {})
+            .take_back(queue as usize, |_| {})
             .map_err(|_| no_such_queue())?;
         owned.queue().close();
         Ok(0)

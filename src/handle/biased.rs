@@ -1,105 +1,134 @@
-//! Values that their owner has put where they may be borrowed and brought back without it: one exchange each way.
+//! The fast path: biased borrowing with revocation, as the JVM's biased locks.
 //!
-//! | a slot's word | means | who moves it |
+//! A lock that one thread takes again and again may be biased towards it: taking it is then one
+//! compare-exchange or none, and any other thread that wants the lock revokes the bias first. An idle
+//! connection is the same: mostly the thread that gave it back borrows it next. So a pool biases an
+//! idle connection: from then on a thread that knows the slot's word ([`CachedSlot`]) borrows it by
+//! one compare-exchange, and gives it back by another, without the pool's lock. The pool still lists
+//! it as idle, and revokes the bias under its lock before it does anything else with it.
+//!
+//! | a slot's word | means | moved here by |
 //! |---|---|---|
-//! | SHELVED | it stands with its owner, for whoever knows the word | [`Owned::shelve`] |
-//! | SHELVED, LENT | it is out; its owner still holds its place | [`Trace::borrow`] |
-//! | SHELVED | it is back, under the generation of its last loan | [`Table::return_shelved`] |
-//! | SHELVED, ODD | there is something to be asked or told: it takes the long way | [`Table::spoil`] |
-//! | (none of them) | its owner has it for itself again | [`Owned::hold`] |
-//! | LENT | its owner called it in while it was out: it comes back by `redeem` | the same, which then has no value left to own |
+//! | BIASED | idle; a thread that knows the word may borrow it | the owner, under the pool's lock: [`Owned::bias`] |
+//! | BIASED, LENT | out; the pool lists it as idle | a borrower: [`CachedSlot::borrow`], the generation goes up |
+//! | BIASED | idle again, under the generation of that loan | the borrower: [`Table::give_back_biased`] |
+//! | BIASED, FORCE_SLOW, LENT or not | no exchange of the fast path succeeds | a thread that pins it: [`Table::force_slow`] |
+//! | neither BIASED nor LENT | the owner has it for itself again | the owner, under the pool's lock: [`Owned::revoke_since`] |
+//! | LENT | revoked while it was out: the borrower gives it back by [`Table::take_back`] | the same; its `Owned` is forgotten |
 //!
-//! The word says it all, so whoever has lost a race sees it: every exchange names the whole word, and a generation never comes twice.
-//! What has to be known of the value before it is borrowed stands beside it, on its card, which may be read at any time: if the
-//! exchange comes through, it was the value's.
+//! Why it is safe:
+//! - Every exchange of the fast path names the whole word, and no word of a slot ever comes twice
+//!   (the generation only grows). A thread that lost a race, to another borrower, a revocation, a pin
+//!   or a flag, finds another word and takes the slow path.
+//! - A revocation is one `fetch_and` under the pool's lock. Its result says whether the connection
+//!   was out at that instant, and the generation how often it had been lent ([`CheckedOut`]), so the
+//!   pool counts each loan once. A connection that is out when revoked has one owner, its borrower.
+//! - The descriptor and the idle time stand beside the word and may be read at any time; if the
+//!   exchange succeeds, what was read belonged to that word. The borrower's Acquire pairs with the
+//!   Release of the give-back before it.
+//! - A forked child writes another process epoch beside each word that lives on; a cached slot of a
+//!   connection that it inherited does not match.
+//! - Once in 2^24 loans the fast path refuses (`word::is_due`), so the pool sees a slot before its
+//!   loans overflow [`CheckedOut::loans`] or its generation is used up.
+//!
+//! `tests/handoffs` takes the same lines through every order of events with loom: a give-back against
+//! a waiter and its timeout, a borrow against a borrow, loans against eviction, close_idle, drain, the
+//! reaper, a hang-up, get, a count and dials, an unfit hit against eviction, count and drain.
 
-use super::word::{self, Absence, GENERATION_SHIFT};
-use super::{Card, Kept, Owned, Pin, Slot, Stale, Table, INDEX_BITS, KIND_BITS};
+use super::slot::Slot;
+use super::word::{self, CheckedOut, GENERATION_SHIFT};
+use super::{Kept, Owned, Pin, Stale, Table, INDEX_BITS, KIND_BITS};
 use crate::sync::atomic::Ordering::{Acquire, Relaxed};
 use crate::sys::fork;
 
-/// In a card's number: the descriptor has to be looked at before it is handed out.
-const PEEK: u32 = 1 << 31;
+/// In `Slot::info`: the descriptor has to be peeked at before it is handed out.
+const NEEDS_PEEK: u32 = 1 << 31;
 
-/// Where a value will be, and under which word, when its borrower has brought it back.
-pub(crate) struct Trace<T: Kept> {
+/// Where a value will be, and under which word, when its borrower has given it back.
+pub(crate) struct CachedSlot<T: Kept> {
     slot: &'static Slot<T>,
     word: u64,
     /// The low bits of every handle of that slot.
     low: u32,
-    /// It may stand idle for so many milliseconds.
+    /// It may be idle for so many milliseconds.
     limit: u32,
 }
 
-impl<T: Kept> Clone for Trace<T> {
+impl<T: Kept> Clone for CachedSlot<T> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<T: Kept> Copy for Trace<T> {}
+impl<T: Kept> Copy for CachedSlot<T> {}
 
-impl<T: Kept> PartialEq for Trace<T> {
+impl<T: Kept> PartialEq for CachedSlot<T> {
     fn eq(&self, other: &Self) -> bool {
         self.low == other.low && self.word == other.word
     }
 }
 
-impl<T: Kept> std::fmt::Debug for Trace<T> {
+impl<T: Kept> std::fmt::Debug for CachedSlot<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Trace({}, {:x})", self.seat(), self.word)
+        write!(f, "CachedSlot({}, {:x})", self.index(), self.word)
     }
 }
 
-/// What a card says.
+/// What stands beside the word of a biased value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Offer {
+pub(crate) struct SlotInfo {
     pub(crate) fd: i32,
-    /// The descriptor has to be looked at first.
+    /// The descriptor has to be peeked at before it is handed out.
     pub(crate) needs_peek: bool,
 }
 
-impl Card {
+impl SlotInfo {
     #[inline(always)]
-    fn offer(&self) -> Offer {
-        let number = self.number.load(Relaxed);
-        Offer {
-            fd: (number & !PEEK) as i32,
-            needs_peek: number & PEEK != 0,
+    fn from_bits(bits: u32) -> Self {
+        Self {
+            fd: (bits & !NEEDS_PEEK) as i32,
+            needs_peek: bits & NEEDS_PEEK != 0,
         }
+    }
+
+    fn to_bits(self) -> u32 {
+        self.fd as u32 | if self.needs_peek { NEEDS_PEEK } else { 0 }
     }
 }
 
 impl<T> Slot<T> {
-    /// Asked by those who have not entered (`sys::fork`): in a child that has not called yet nothing is.
+    /// Asked by callers that have not entered (`sys::fork`): in a child that has not called yet no
+    /// slot is.
     #[inline(always)]
     fn is_of_this_process(&self) -> bool {
-        self.made_in.load(Relaxed) == fork::generation_if_entered()
+        self.made_in.load(Relaxed) == fork::epoch_if_entered()
     }
 }
 
-impl<T: Kept> Trace<T> {
-    /// What is offered, if the value is where its last borrower left it, and has not stood there too long by `now`, in nanoseconds.
+impl<T: Kept> CachedSlot<T> {
+    /// What stands beside the value, if the value is where its last borrower left it, and has not
+    /// been idle too long by `now`, in nanoseconds.
     #[inline(always)]
-    pub(crate) fn offer(&self, now: impl FnOnce() -> u64) -> Option<Offer> {
+    pub(crate) fn info(&self, now: impl FnOnce() -> u64) -> Option<SlotInfo> {
         if self.slot.word.load(Acquire) != self.word || !self.slot.is_of_this_process() {
             return None;
         }
-        let since = self.slot.card.since.load(Relaxed);
+        let since = self.slot.idle_since.load(Relaxed);
         // Less than zero when another thread read the clock a moment later.
         let idle_for = now().wrapping_sub(since) as i64;
         let is_too_old = idle_for >= i64::from(self.limit) * 1_000_000;
-        (!is_too_old).then(|| self.slot.card.offer())
+        (!is_too_old).then(|| SlotInfo::from_bits(self.slot.info.load(Relaxed)))
     }
 
-    /// Borrows it, if it is there still; with its new handle. The trace is then that of its return.
+    /// Borrows the value, if it is there still; with its new handle. From then on `self` is where it
+    /// will be after this loan.
     #[inline(always)]
     pub(crate) fn borrow(&mut self) -> Option<usize> {
         self.word = word::borrow(&self.slot.word, self.word)?;
         Some(self.handle())
     }
 
-    pub(crate) fn seat(&self) -> u32 {
+    pub(crate) fn index(&self) -> u32 {
         self.low >> KIND_BITS
     }
 
@@ -111,66 +140,53 @@ impl<T: Kept> Trace<T> {
 }
 
 impl<T: Kept> Table<T> {
-    /// Brings one back that is out, at time `now`, if nobody else looks at it. If not, it has to come home by `redeem`.
+    /// Gives back a biased value that is out, at time `now`, if nobody pins it. If that fails, it is
+    /// given back by [`Table::take_back`].
     #[inline(always)]
-    pub(crate) fn return_shelved(&'static self, handle: usize, now: u64) -> bool {
+    pub(crate) fn give_back_biased(&'static self, handle: usize, now: u64) -> bool {
         let bits = handle as u64;
         let index = (bits >> KIND_BITS) as u32 & ((1 << INDEX_BITS) - 1);
-        let back = word::at_rest(bits, 0);
+        let idle = word::idle_word(bits, 0);
         if bits & ((1 << KIND_BITS) - 1) != self.kind as u64 {
             return false;
         }
         let Some(slot) = self.slots.get(index) else {
             return false;
         };
-        if !word::is_out(&slot.word, back) || !slot.is_of_this_process() {
+        if !word::is_out(&slot.word, idle) || !slot.is_of_this_process() {
             return false;
         }
-        // Whoever else brings it back at this instant writes the same.
-        slot.card.since.store(now, Relaxed);
-        word::bring_back(&slot.word, back)
+        // Another thread that gives the same back at this instant writes the same.
+        slot.idle_since.store(now, Relaxed);
+        word::give_back(&slot.word, idle)
     }
 
-    /// What that trace waits for, while it is out.
-    pub(crate) fn pin_shelved(&'static self, trace: &Trace<T>) -> Result<Pin<T>, Stale> {
-        let pin = self.pin(trace.handle())?;
-        if pin.is_shelved() {
+    /// Pins the value of a cached slot while it is out, biased.
+    pub(crate) fn pin_biased(&'static self, cached: &CachedSlot<T>) -> Result<Pin<T>, Stale> {
+        let pin = self.pin(cached.handle())?;
+        if pin.is_biased() {
             Ok(pin)
         } else {
             Err(Stale::Closed)
         }
     }
 
-    /// From now on that one is borrowed and brought back by the long way alone, until it is shelved anew. Called by one who pins or owns
-    /// it.
-    pub(crate) fn spoil(&'static self, index: u32) {
-        word::spoil(&self.known(index).word);
+    /// Sends every borrow and give-back of that slot down the slow path, until it is biased anew.
+    /// Called by one that pins or owns the value.
+    pub(crate) fn force_slow(&'static self, index: u32) {
+        word::force_slow(&self.known(index).word);
     }
 
-    /// Somebody is about to look at that slot: it is fetched meanwhile.
-    #[inline(always)]
-    pub(crate) fn is_wanted(&'static self, index: u32) {
-        #[cfg(target_arch = "x86_64")]
-        if let Some(slot) = self.slots.get(index) {
-            // SAFETY: a hint; it reads nothing.
-            unsafe {
-                std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(
-                    std::ptr::from_ref(&slot.word).cast(),
-                );
-            }
-        }
-    }
-
-    /// The number that stands beside the value with that seat.
-    pub(crate) fn note(&'static self, index: u32) -> u32 {
-        self.known(index).card.note.load(Relaxed)
+    /// The number that the owner left beside the value of that slot.
+    pub(crate) fn owner_data(&'static self, index: u32) -> u32 {
+        self.known(index).owner_data.load(Relaxed)
     }
 }
 
 impl<T: Kept> Pin<T> {
-    /// It is out, or stands on its shelf.
-    pub(crate) fn is_shelved(&self) -> bool {
-        word::is_shelved(&self.slot.word)
+    /// It is out or idle by the fast path, and not revoked.
+    pub(crate) fn is_biased(&self) -> bool {
+        word::is_biased(&self.slot.word)
     }
 
     /// The low bits of its generation: the same as long as one borrower has it.
@@ -180,59 +196,55 @@ impl<T: Kept> Pin<T> {
 }
 
 impl<T: Kept> Owned<T> {
-    /// Its number, for those who reach it by the value alone: see [`Table::spoil`] and [`Table::note`].
-    pub(crate) fn seat(&self) -> u32 {
-        self.index()
+    /// Leaves a number beside the value, for those who know its slot (see [`Table::owner_data`]).
+    pub(crate) fn set_owner_data(&self, owner_data: u32) {
+        self.slot().owner_data.store(owner_data, Relaxed);
     }
 
-    pub(crate) fn set_note(&self, note: u32) {
-        self.slot().card.note.store(note, Relaxed);
+    /// Since when it has been idle, in nanoseconds.
+    pub(crate) fn idle_since(&self) -> u64 {
+        self.slot().idle_since.load(Relaxed)
     }
 
-    /// Since when it has stood on its shelf.
-    pub(crate) fn since(&self) -> u64 {
-        self.slot().card.since.load(Relaxed)
+    pub(crate) fn set_idle_since(&self, now: u64) {
+        self.slot().idle_since.store(now, Relaxed);
     }
 
-    pub(crate) fn set_since(&self, now: u64) {
-        self.slot().card.since.store(now, Relaxed);
-    }
-
-    /// The low bits of its generation: what [`Absence::lends`] is counted from.
+    /// The low bits of its generation: what [`CheckedOut::loans`] is counted from.
     pub(crate) fn generation(&self) -> u32 {
         word::generation(self.slot().word.load(Relaxed))
     }
 
-    /// Where it is when it has been shelved, and when it has been brought back after its next loan; for so many milliseconds.
-    pub(crate) fn traces(&self, limit: u32) -> [Trace<T>; 2] {
+    /// Where it is once it has been biased, and where once it has been given back after its next
+    /// loan; for so many milliseconds.
+    pub(crate) fn cached_slots(&self, limit: u32) -> [CachedSlot<T>; 2] {
         let word = self.slot().word.load(Relaxed);
-        [0, 1].map(|loans| Trace {
+        [0, 1].map(|loans| CachedSlot {
             slot: self.slot(),
             low: self.index() << KIND_BITS | T::table().kind as u32,
-            word: word::at_rest(word, loans),
+            word: word::idle_word(word, loans),
             limit,
         })
     }
 
-    /// From now on it may be borrowed without its owner, as this descriptor.
-    pub(crate) fn shelve(&self, fd: i32, needs_peek: bool) {
-        let number = fd as u32 | if needs_peek { PEEK } else { 0 };
-        self.slot().card.number.store(number, Relaxed);
-        word::shelve(&self.slot().word);
+    /// Lets it be borrowed without its owner, as this descriptor.
+    pub(crate) fn bias(&self, info: SlotInfo) {
+        self.slot().info.store(info.to_bits(), Relaxed);
+        word::bias(&self.slot().word);
     }
 
-    /// What has become of it since that generation; it stays where it is.
-    pub(crate) fn look(&self, since: u32) -> Absence {
-        word::look(&self.slot().word, since)
+    /// What has become of it since that generation. It stays where it is.
+    pub(crate) fn checked_out_since(&self, generation: u32) -> CheckedOut {
+        word::checked_out(&self.slot().word, generation)
     }
 
-    /// The same, and from now on it may not be borrowed any more. If it is out, its borrower gives it back as one that was lent by its
-    /// owner, who has to let go of it by `forget`.
-    pub(crate) fn hold(&self, since: u32) -> Absence {
-        word::hold(&self.slot().word, since)
+    /// Ends the bias; what has become of the value since that generation. If it is out, its borrower
+    /// takes it back as one that was lent by its owner, who must let go of it by [`Owned::forget`].
+    pub(crate) fn revoke_since(&self, generation: u32) -> CheckedOut {
+        word::revoke(&self.slot().word, generation)
     }
 
-    /// Somebody else owns it by now.
+    /// Lets go of a value that is another's by now.
     pub(crate) fn forget(self) {
         std::mem::forget(self);
     }

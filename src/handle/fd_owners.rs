@@ -7,7 +7,7 @@ use std::io;
 use std::os::fd::RawFd;
 
 use super::chunked::{Chunked, Zeroable};
-use super::Place;
+use super::SlotId;
 use crate::sync::atomic::{
     AtomicU64,
     Ordering::{AcqRel, Acquire, Release},
@@ -24,7 +24,7 @@ const RESERVED: u64 = u64::MAX;
 
 static OWNERS: Chunked<Owner> = Chunked::new();
 
-fn mark(place: Place) -> u64 {
+fn mark(place: SlotId) -> u64 {
     place.to_bits() + 1
 }
 
@@ -43,20 +43,20 @@ pub(crate) fn disown_all() {
 }
 
 /// From now on `place` owns the number, whoever did before: that one is returned. Fails when there is no memory.
-pub(crate) fn claim(fd: RawFd, place: Place) -> io::Result<Option<Place>> {
+pub(crate) fn claim(fd: RawFd, place: SlotId) -> io::Result<Option<SlotId>> {
     let index = u32::try_from(fd).map_err(|_| io::Error::from_raw_os_error(libc::EBADF))?;
     let before = OWNERS.get_or_map(index)?.0.swap(mark(place), AcqRel);
     let is_nobody = before == 0 || before == RESERVED;
-    Ok((!is_nobody).then(|| Place::from_bits(before - 1)))
+    Ok((!is_nobody).then(|| SlotId::from_bits(before - 1)))
 }
 
 /// True while `place` owns the number: nobody else has opened it since.
-pub(crate) fn is_owner(fd: RawFd, place: Place) -> bool {
+pub(crate) fn is_owner(fd: RawFd, place: SlotId) -> bool {
     owner(fd).is_some_and(|owner| owner.0.load(Acquire) == mark(place))
 }
 
 /// Ends the ownership, if the number still is `place`'s. Called before the number is released.
-pub(crate) fn release(fd: RawFd, place: Place) {
+pub(crate) fn release(fd: RawFd, place: SlotId) {
     if let Some(owner) = owner(fd) {
         let _ = owner.0.compare_exchange(mark(place), 0, AcqRel, Acquire);
     }

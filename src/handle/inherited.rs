@@ -1,6 +1,7 @@
 //! What a forked child finds in a table: every slot as it was at the fork, with threads inside that do not exist here.
 
-use super::{Kept, Table, AWAITED, FULL, GENERATION_SHIFT, LENT, PINS};
+use super::word::{GENERATION_SHIFT, HAS_WAITER, LENT, OCCUPIED, PINS};
+use super::{Kept, Table};
 use crate::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 
 /// In `Slot::made_in`: the value was lent at the fork, and its handle has been closed since.
@@ -17,17 +18,17 @@ pub(crate) enum Inherited {
 
 impl<T: Kept> Table<T> {
     /// Called when nobody else can look at the table. A child that is forked meanwhile begins again.
-    pub(crate) fn adopt(&'static self, generation: u32, inherited: Inherited) {
+    pub(crate) fn adopt(&'static self, epoch: u32, inherited: Inherited) {
         for index in 0..self.used.load(Acquire) {
             let slot = self.known(index);
             let word = slot.word.load(Relaxed);
-            if word & FULL == 0 {
+            if word & OCCUPIED == 0 {
                 continue;
             }
-            let quiet = word & !(PINS | AWAITED);
+            let quiet = word & !(PINS | HAS_WAITER);
             match inherited {
                 Inherited::Lives => {
-                    slot.made_in.store(generation, Relaxed);
+                    slot.made_in.store(epoch, Relaxed);
                     slot.word.store(quiet, Relaxed);
                 }
                 Inherited::Ends => {
@@ -50,13 +51,13 @@ impl<T: Kept> Table<T> {
             let slot = self.known(index);
             let is_there = slot.is_inherited()
                 && slot.made_in.load(Relaxed) & WAS_LENT == 0
-                && slot.word.load(Acquire) & FULL != 0;
+                && slot.word.load(Acquire) & OCCUPIED != 0;
             if !is_there {
                 continue;
             }
-            // SAFETY: FULL when it was inherited, so the value is there, and its slot is never used again.
+            // SAFETY: OCCUPIED when it was inherited, so the value is there, and its slot is never used again.
             let value: &'static T = unsafe { slot.value() };
-            if is_wanted(value) && slot.word.fetch_and(!FULL, AcqRel) & FULL != 0 {
+            if is_wanted(value) && slot.word.fetch_and(!OCCUPIED, AcqRel) & OCCUPIED != 0 {
                 take(value);
             }
         }
@@ -68,7 +69,7 @@ impl<T: Kept> Table<T> {
         let is_it = slot.is_inherited()
             && slot.made_in.load(Relaxed) & WAS_LENT != 0
             && slot.word.load(Acquire) >> GENERATION_SHIFT == generation;
-        if is_it && slot.word.fetch_and(!FULL, AcqRel) & FULL != 0 {
+        if is_it && slot.word.fetch_and(!OCCUPIED, AcqRel) & OCCUPIED != 0 {
             // SAFETY: as above.
             Some(unsafe { slot.value() })
         } else {

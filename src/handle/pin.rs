@@ -2,7 +2,8 @@
 
 use std::ops::Deref;
 
-use super::{Kept, Place, Slot};
+use super::slot::Slot;
+use super::{Kept, SlotId};
 
 /// A look at a value that keeps it in its slot.
 pub(crate) struct Pin<T: Kept> {
@@ -17,8 +18,8 @@ impl<T: Kept> std::fmt::Debug for Pin<T> {
 }
 
 impl<T: Kept> Pin<T> {
-    pub(crate) fn place(&self) -> Place {
-        self.slot.place(self.index)
+    pub(crate) fn slot_id(&self) -> SlotId {
+        self.slot.slot_id(self.index)
     }
 }
 
@@ -26,7 +27,7 @@ impl<T: Kept> Deref for Pin<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        // SAFETY: a pinned slot stays FULL.
+        // SAFETY: a pinned slot stays OCCUPIED.
         unsafe { self.slot.value() }
     }
 }

@@ -1,13 +1,13 @@
-//! A slot's word, and how it changes where two may want it at once: lent and redeemed by its owner (`handle`), borrowed and brought back
-//! without it (`shelved`).
+//! A slot's word, and how it changes where two may want it at once: lent and taken back by its owner
+//! (`handle`), borrowed and given back without it (`biased`).
 //!
 //! ```text
-//!   63          27  26     25       24    23       22   21    0
-//!   generation      LENT   AWAITED  FULL  SHELVED  ODD  pins
+//!   63          27  26     25           24         23       22           21    0
+//!   generation      LENT   HAS_WAITER   OCCUPIED   BIASED   FORCE_SLOW   pins
 //! ```
 //!
-//! Knows no slot and no value, so that `tests/handoffs` takes the same lines through every order of events, and the model of `pool::state`
-//! through every sequence.
+//! Knows no slot and no value, so that `tests/handoffs` takes these lines through every order of
+//! events, and the model of `pool::state` through every sequence.
 #![forbid(unsafe_code)]
 
 use crate::sync::atomic::{
@@ -19,59 +19,64 @@ pub(super) const GENERATION_SHIFT: u32 = 27;
 pub(super) const GENERATION_ONE: u64 = 1 << GENERATION_SHIFT;
 pub(super) const LAST_GENERATION: u64 = (1 << (64 - GENERATION_SHIFT)) - 1;
 pub(super) const PINS: u64 = (1 << 22) - 1;
-/// Of a shelved one: there is something to be asked or told, so it takes the long way.
-pub(super) const ODD: u64 = 1 << 22;
-/// Whoever knows the word may borrow it, or has.
-pub(super) const SHELVED: u64 = 1 << 23;
-pub(crate) const FULL: u64 = 1 << 24;
-pub(super) const AWAITED: u64 = 1 << 25;
+/// There is something to be asked or told, so no exchange of the fast path succeeds.
+pub(super) const FORCE_SLOW: u64 = 1 << 22;
+/// A thread that knows the word may borrow the value, or has.
+pub(super) const BIASED: u64 = 1 << 23;
+/// The slot has a value.
+pub(crate) const OCCUPIED: u64 = 1 << 24;
+/// The owner waits for the last pin.
+pub(super) const HAS_WAITER: u64 = 1 << 25;
+/// The value is a borrower's.
 pub(super) const LENT: u64 = 1 << 26;
 
-/// So many loans at most follow each other without the owner: far fewer than [`Absence::lends`] can count.
+/// So many loans at most follow each other without the owner: far fewer than [`CheckedOut::loans`]
+/// can count.
 const LOANS_UNSEEN: u64 = 1 << 24;
 
-const _: () = assert!(PINS & (ODD | SHELVED | FULL | AWAITED | LENT) == 0);
+const _: () = assert!(PINS & (FORCE_SLOW | BIASED | OCCUPIED | HAS_WAITER | LENT) == 0);
 
-/// What became of a shelved value without its owner.
+/// What became of a biased value without its owner.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Absence {
-    /// How often it was lent, the last time included.
-    pub(crate) lends: u32,
-    /// It still is.
+pub(crate) struct CheckedOut {
+    /// How often it was borrowed, the last time included.
+    pub(crate) loans: u32,
+    /// The last borrower still has it.
     pub(crate) is_out: bool,
 }
 
-impl Absence {
+impl CheckedOut {
     fn of(word: u64, since: u32) -> Self {
         Self {
-            lends: generation(word).wrapping_sub(since),
+            loans: generation(word).wrapping_sub(since),
             is_out: word & LENT != 0,
         }
     }
 }
 
-/// The low bits of it: what [`Absence::lends`] is counted from.
+/// The low bits of the generation: what [`CheckedOut::loans`] is counted from.
 pub(crate) fn generation(word: u64) -> u32 {
     (word >> GENERATION_SHIFT) as u32
 }
 
-/// How a shelved value's word reads between two loans, `loans` after this one.
+/// How a biased value's word reads between two loans, `loans` after this one.
 #[inline(always)]
-pub(crate) fn at_rest(word: u64, loans: u64) -> u64 {
+pub(crate) fn idle_word(word: u64, loans: u64) -> u64 {
     let generation = (word >> GENERATION_SHIFT).wrapping_add(loans);
-    generation << GENERATION_SHIFT | FULL | SHELVED
+    generation << GENERATION_SHIFT | OCCUPIED | BIASED
 }
 
-/// Out, under a handle that never was one before. Returns what it was.
+/// Lends the value under a handle that never was one before. Returns the word of before.
 pub(crate) fn lend(word: &AtomicU64) -> u64 {
     word.fetch_add(GENERATION_ONE | LENT, Release)
 }
 
-/// The loan of that generation ends. Returns what it was, as an error if that loan is over, never was, or has not been called in.
-pub(crate) fn redeem(word: &AtomicU64, generation: u64) -> Result<u64, u64> {
+/// Ends the loan of that generation. Returns the word of before; as an error if that loan is over,
+/// never was, or has not been revoked.
+pub(crate) fn take_back(word: &AtomicU64, generation: u64) -> Result<u64, u64> {
     let mut before = word.load(Relaxed);
     loop {
-        if before >> GENERATION_SHIFT != generation || before & (LENT | SHELVED) != LENT {
+        if before >> GENERATION_SHIFT != generation || before & (LENT | BIASED) != LENT {
             return Err(before);
         }
         match word.compare_exchange_weak(before, before - LENT, Acquire, Relaxed) {
@@ -81,60 +86,62 @@ pub(crate) fn redeem(word: &AtomicU64, generation: u64) -> Result<u64, u64> {
     }
 }
 
-/// From now on it may be borrowed without its owner.
-pub(crate) fn shelve(word: &AtomicU64) {
-    let offer = |word| Some(word & !ODD | SHELVED);
-    // Acquire: who made it odd before this has told why.
-    let _ = word.fetch_update(AcqRel, Relaxed, offer);
+/// Lets the value be borrowed without its owner.
+pub(crate) fn bias(word: &AtomicU64) {
+    let biased = |word| Some(word & !FORCE_SLOW | BIASED);
+    // Acquire: a thread that forced the slow path before this has told why.
+    let _ = word.fetch_update(AcqRel, Relaxed, biased);
 }
 
-/// Its owner has to lend it the next time: to count what was lent, and to let go of a slot before its last generation.
+/// Its owner has to lend it the next time: to count the loans, and to retire the slot before its last
+/// generation.
 #[inline(always)]
 fn is_due(word: u64) -> bool {
     ((word >> GENERATION_SHIFT) + 2) & (LOANS_UNSEEN - 1) == 0
 }
 
-/// Borrows what is there under `word_there`, if it still is. Returns the word of its return.
+/// Borrows the value if the word still is `idle`. Returns how the word will read after the loan.
 #[inline(always)]
-pub(crate) fn borrow(word: &AtomicU64, word_there: u64) -> Option<u64> {
-    if is_due(word_there) {
+pub(crate) fn borrow(word: &AtomicU64, idle: u64) -> Option<u64> {
+    if is_due(idle) {
         return None;
     }
-    let back = word_there + GENERATION_ONE;
-    word.compare_exchange(word_there, back + LENT, Acquire, Relaxed)
+    let back = idle + GENERATION_ONE;
+    word.compare_exchange(idle, back + LENT, Acquire, Relaxed)
         .ok()?;
     Some(back)
 }
 
-/// It is out, nobody looks at it, nothing is odd, and `back` is the word of its return.
+/// It is out, nothing pins it or forces the slow path, and `idle` is how its word will read.
 #[inline(always)]
-pub(crate) fn is_out(word: &AtomicU64, back: u64) -> bool {
-    word.load(Acquire) == back | LENT
+pub(crate) fn is_out(word: &AtomicU64, idle: u64) -> bool {
+    word.load(Acquire) == idle | LENT
 }
 
-/// Brings it back; false if that is not so any more: it has to come home by `redeem`.
+/// Gives the value back; false if that is not so any more: then it has to be taken back by its owner.
 #[inline(always)]
-pub(crate) fn bring_back(word: &AtomicU64, back: u64) -> bool {
-    word.compare_exchange(back | LENT, back, Release, Relaxed)
+pub(crate) fn give_back(word: &AtomicU64, idle: u64) -> bool {
+    word.compare_exchange(idle | LENT, idle, Release, Relaxed)
         .is_ok()
 }
 
-/// From now on it is borrowed and brought back by the long way alone, until it is shelved anew.
-pub(crate) fn spoil(word: &AtomicU64) {
-    word.fetch_or(ODD, AcqRel);
+/// Sends every borrow and give-back down the slow path, until the value is biased anew.
+pub(crate) fn force_slow(word: &AtomicU64) {
+    word.fetch_or(FORCE_SLOW, AcqRel);
 }
 
-/// It is out, or stands on its shelf, and its owner has not called it in.
-pub(crate) fn is_shelved(word: &AtomicU64) -> bool {
-    word.load(Relaxed) & SHELVED != 0
+/// It is out or idle by the fast path, and its owner has not revoked that.
+pub(crate) fn is_biased(word: &AtomicU64) -> bool {
+    word.load(Relaxed) & BIASED != 0
 }
 
-/// What has become of it since that generation; it stays where it is.
-pub(crate) fn look(word: &AtomicU64, since: u32) -> Absence {
-    Absence::of(word.load(Acquire), since)
+/// What has become of it since that generation. It stays where it is.
+pub(crate) fn checked_out(word: &AtomicU64, since: u32) -> CheckedOut {
+    CheckedOut::of(word.load(Acquire), since)
 }
 
-/// The same, and from now on it may not be borrowed any more. If it is out, its borrower redeems it.
-pub(crate) fn hold(word: &AtomicU64, since: u32) -> Absence {
-    Absence::of(word.fetch_and(!(SHELVED | ODD), AcqRel), since)
+/// Ends the bias; what has become of the value since that generation. If it is out, the borrower has
+/// it taken back by `take_back`.
+pub(crate) fn revoke(word: &AtomicU64, since: u32) -> CheckedOut {
+    CheckedOut::of(word.fetch_and(!(BIASED | FORCE_SLOW), AcqRel), since)
 }

@@ -41,7 +41,7 @@ use crate::sync::atomic::{
     Ordering::{Relaxed, SeqCst},
 };
 use crate::sync::{Arc, Mutex, MutexGuard};
-use crate::sys::fork::per_process::PerGeneration;
+use crate::sys::fork::per_process::PerProcess;
 use crate::sys::wake::CancelToken;
 use crate::sys::{clock, fork};
 use crate::values::clock::{Deadline, Time};
@@ -56,7 +56,7 @@ pub(crate) struct Pool {
     options: Options,
     settings: Settings,
     /// The process that it belongs to (`sys::fork`).
-    generation: u32,
+    epoch: u32,
     dialer: Arc<Dialer>,
     /// Guards everything that `state` describes. No system call that can wait and no code of the
     /// program under it.
@@ -88,7 +88,7 @@ pub(crate) struct Pool {
 
 /// A pool in its slot of the handle table.
 #[derive(Debug)]
-pub(crate) struct PoolHandle(PerGeneration<Arc<Pool>>);
+pub(crate) struct PoolHandle(PerProcess<Arc<Pool>>);
 
 impl Kept for PoolHandle {
     fn table() -> &'static Table<Self> {
@@ -129,7 +129,7 @@ pub(crate) struct BorrowOptions {
     /// Names the borrower.
     pub(crate) label: Option<Arc<str>>,
     pub(crate) mode: Mode,
-    /// So many idle connections turned out to be unfit before it asked the pool (`quick`).
+    /// So many idle connections turned out to be unfit before it asked the pool (`entry::fast_hit`).
     pub(crate) found_unfit: u32,
 }
 
@@ -202,7 +202,7 @@ impl Pool {
     /// It belongs to a parent process; a call that was inside it before the fork has come back
     /// here.
     pub(crate) fn is_inherited(&self) -> bool {
-        self.generation != fork::generation()
+        self.epoch != fork::epoch()
     }
 
     /// To be called before any lock: such a call ends here.

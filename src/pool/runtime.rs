@@ -9,7 +9,7 @@ use crate::pool::conn::sleepers::sleepers;
 use crate::pool::engine::{Engine, Engines};
 use crate::pool::Pool;
 use crate::sync::{Arc, Mutex};
-use crate::sys::fork::per_process::PerGeneration;
+use crate::sys::fork::per_process::PerProcess;
 use crate::thread_pool::helpers::{HelperLane, Helpers};
 use crate::thread_pool::{Job, Lane, ThreadPool};
 
@@ -91,7 +91,7 @@ impl Runtime {
 
 /// The one of this process.
 pub(crate) fn runtime() -> &'static Runtime {
-    static RUNTIME: PerGeneration<Runtime> = PerGeneration::empty();
+    static RUNTIME: PerProcess<Runtime> = PerProcess::empty();
     RUNTIME.get_or_make(|_| Runtime::new(), drop)
 }
 

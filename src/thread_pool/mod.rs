@@ -202,7 +202,7 @@ impl ThreadPool {
     }
 
     fn run_jobs(self: &Arc<Self>) {
-        let own = fork::generation();
+        let own = fork::epoch();
         let mut state = self.state.lock();
         loop {
             let for_first = state.is_last_free();

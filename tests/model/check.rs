@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::fake::Fake;
-use super::reference::{Place, Reference, DESTINATIONS};
+use super::reference::{Reference, SlotId, DESTINATIONS};
 use super::world::{same, World, Wrong};
 use crate::pool::state::answer::{Reuse, ARM_AFTER};
 use crate::pool::state::counters::{Counters, CLOSED};
@@ -46,17 +46,17 @@ fn at_most(what: &str, is: u32, max: Option<u32>) -> Result<(), Wrong> {
 /// it know by itself (answers, refusals and their numbers, closes) nothing is added.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Unseen {
-    lends: u32,
+    loans: u32,
     pub(super) out: u32,
 }
 
 impl Unseen {
     fn of<'a>(conns: impl Iterator<Item = &'a Fake>) -> Self {
         conns.fold(Self::default(), |sum, conn| {
-            let absence = conn.absence();
+            let checked_out = conn.uncounted();
             Self {
-                lends: sum.lends + absence.lends,
-                out: sum.out + u32::from(absence.is_out),
+                loans: sum.loans + checked_out.loans,
+                out: sum.out + u32::from(checked_out.is_out),
             }
         })
     }
@@ -112,7 +112,7 @@ impl World<'_> {
         let reference = &self.reference;
         let limits = &self.rules.limits;
         let before = self.before.of[to];
-        let borrowed = |place| place == Place::Borrowed;
+        let borrowed = |place| place == SlotId::Borrowed;
         same(
             &format!("borrowed of {to}"),
             entry.borrowed + Unseen::of(self.on_shelf(entry)).out,
@@ -147,7 +147,10 @@ impl World<'_> {
     /// each knows its node.
     fn check_shelf(&self, to: usize, entry: &DestinationState) -> Result<(), Wrong> {
         let on_shelf: Vec<&Fake> = self.on_shelf(entry).collect();
-        let there = on_shelf.iter().rev().filter(|conn| !conn.absence().is_out);
+        let there = on_shelf
+            .iter()
+            .rev()
+            .filter(|conn| !conn.uncounted().is_out);
         let is: Vec<u64> = there.map(|conn| conn.id).collect();
         let idle = self.reference.conns.iter().filter(|conn| conn.to == to);
         let should_be: Vec<u64> = idle
@@ -183,13 +186,13 @@ impl World<'_> {
     /// What stands on no shelf is borrowed by the state alone. And each loan is told once.
     fn check_permissions(&self) -> Result<(), Wrong> {
         for conn in self.conns.iter().filter(|conn| !conn.is_gone.get()) {
-            if conn.node.get() == NOWHERE && conn.is_shelved() {
+            if conn.node.get() == NOWHERE && conn.is_biased() {
                 return Err(format!("on no shelf, and to be borrowed there: {conn:?}"));
             }
             let uncounted = if conn.node.get() == NOWHERE {
                 0
             } else {
-                conn.absence().lends
+                conn.uncounted().loans
             };
             let mut known = self.reference.conns.iter();
             let known = known.find(|one| one.id == conn.id);
@@ -201,12 +204,12 @@ impl World<'_> {
 
     fn check_totals(&self) -> Result<(), Wrong> {
         let reference = &self.reference;
-        let count = |which: fn(Place) -> bool| reference.count(|conn| which(conn.place));
+        let count = |which: fn(SlotId) -> bool| reference.count(|conn| which(conn.place));
         let stats = self.state.stats();
         let out = self.unseen().out;
-        let idle = count(|place| matches!(place, Place::Idle { .. }));
-        let borrowed = count(|place| place == Place::Borrowed);
-        let dialing = count(|place| place == Place::Dialing);
+        let idle = count(|place| matches!(place, SlotId::Idle { .. }));
+        let borrowed = count(|place| place == SlotId::Borrowed);
+        let dialing = count(|place| place == SlotId::Dialing);
         same("idle", stats.idle, (idle + out).into())?;
         same("borrowed", stats.borrowed + u64::from(out), borrowed.into())?;
         same("dialing", stats.dialing, dialing.into())?;
@@ -264,9 +267,9 @@ impl World<'_> {
             is.dial_failures + stats.idle + stats.borrowed + gone(&is),
         )?;
         let should_be = &self.reference.counters;
-        let Unseen { lends, out } = self.unseen();
-        same("reuses", is.reuses + u64::from(lends), should_be.reuses)?;
-        let releases = is.releases + u64::from(lends);
+        let Unseen { loans, out } = self.unseen();
+        same("reuses", is.reuses + u64::from(loans), should_be.reuses)?;
+        let releases = is.releases + u64::from(loans);
         same("releases", releases, should_be.releases + u64::from(out))?;
         // These differ by what is unseen, or the reference has no hooks, clock and leaks.
         let others = ["reuses", "releases", "wait_us", "closed_hook", "leaks"];
@@ -285,7 +288,7 @@ impl World<'_> {
             .conns
             .iter()
             .filter(|conn| match conn.place {
-                Place::Idle { since } => {
+                SlotId::Idle { since } => {
                     since.after(ARM_AFTER) <= self.now && self.wants_arming(conn.id)
                 }
                 _ => false,
@@ -308,7 +311,7 @@ impl World<'_> {
             return Err(format!("to look again at {next:?}, now is {:?}", self.now));
         }
         for conn in &self.reference.conns {
-            let Place::Idle { since } = conn.place else {
+            let SlotId::Idle { since } = conn.place else {
                 continue;
             };
             let timeout = self.rules.keeping.idle_timeout;

@@ -6,7 +6,7 @@ use std::ops::Deref;
 use std::rc::Rc;
 
 use super::reference::DESTINATIONS;
-use crate::handle::{word, Absence};
+use crate::handle::{word, CheckedOut};
 use crate::pool::state::counters::CloseCause;
 use crate::pool::state::held::{Held, NOWHERE};
 use crate::pool::state::DestinationId;
@@ -29,7 +29,7 @@ pub(super) struct Facts {
     destination_id: DestinationId,
     retire_at: Time,
     /// Its pool is plain: it may be borrowed without the state.
-    is_quick: bool,
+    has_fast_path: bool,
     pub(super) uses: Cell<u32>,
     pub(super) has_data: Cell<bool>,
     pub(super) is_armed: Cell<bool>,
@@ -61,13 +61,13 @@ impl Fake {
         id: u64,
         destination_id: DestinationId,
         retire_at: Time,
-        is_quick: bool,
+        has_fast_path: bool,
     ) -> Self {
         Self(Rc::new(Facts {
             id,
             destination_id,
             retire_at,
-            is_quick,
+            has_fast_path,
             uses: Cell::new(0),
             has_data: Cell::new(false),
             is_armed: Cell::new(false),
@@ -75,7 +75,7 @@ impl Fake {
             unfit: Cell::new(None),
             is_gone: Cell::new(false),
             returned_at: Cell::default(),
-            word: AtomicU64::new(word::FULL),
+            word: AtomicU64::new(word::OCCUPIED),
             counted_at: Cell::new(0),
             eviction_epoch: Cell::new(0),
             looks: Cell::new(0),
@@ -95,9 +95,9 @@ impl Fake {
     }
 
     /// It is its borrower's no more.
-    pub(super) fn redeem(facts: &Rc<Facts>) -> Self {
+    pub(super) fn take_back(facts: &Rc<Facts>) -> Self {
         let generation = u64::from(facts.generation());
-        assert!(word::redeem(&facts.word, generation).is_ok(), "not lent");
+        assert!(word::take_back(&facts.word, generation).is_ok(), "not lent");
         assert!(!facts.is_owned.replace(true), "two owners");
         Self(facts.clone())
     }
@@ -111,7 +111,7 @@ impl Facts {
     /// Everything but that it has not been idle for too long.
     pub(super) fn can_be_borrowed(&self) -> bool {
         let word = self.word.load(Relaxed);
-        word == word::at_rest(word, 0)
+        word == word::idle_word(word, 0)
     }
 
     pub(super) fn returned_at(&self) -> Time {
@@ -124,20 +124,20 @@ impl Facts {
         assert!(word::borrow(&self.word, there).is_some(), "nobody was");
     }
 
-    /// The same for bringing back; false if it has to take the long way. Its borrower believes that
+    /// The same for bringing back; false if it has to take the slow path. Its borrower believes that
     /// it is `now`.
-    pub(super) fn bring_back(&self, now: Time) -> bool {
-        let back = word::at_rest(self.word.load(Relaxed), 0);
+    pub(super) fn give_back_biased(&self, now: Time) -> bool {
+        let back = word::idle_word(self.word.load(Relaxed), 0);
         if !word::is_out(&self.word, back) {
             return false;
         }
         self.returned_at.set(now);
-        word::bring_back(&self.word, back)
+        word::give_back(&self.word, back)
     }
 
     /// The state has not called it in.
-    pub(super) fn is_shelved(&self) -> bool {
-        word::is_shelved(&self.word)
+    pub(super) fn is_biased(&self) -> bool {
+        word::is_biased(&self.word)
     }
 
     /// Why it must not be kept.
@@ -148,19 +148,20 @@ impl Facts {
     /// As `Conn::mark` marks.
     pub(super) fn mark_unfit(&self, cause: CloseCause) {
         self.unfit.set(Some(cause));
-        word::spoil(&self.word);
+        word::force_slow(&self.word);
     }
 
     /// Of what `Held::checked_out` will tell next.
-    pub(super) fn absence(&self) -> Absence {
-        word::look(&self.word, self.counted_at.get())
+    pub(super) fn uncounted(&self) -> CheckedOut {
+        word::checked_out(&self.word, self.counted_at.get())
     }
 
-    /// Each loan is told once.
-    fn count(&self, absence: Absence) -> Absence {
-        self.counted_at.set(self.counted_at.get() + absence.lends);
-        self.uses.set(self.uses.get() + absence.lends);
-        absence
+    /// Counts each loan once.
+    fn count(&self, checked_out: CheckedOut) -> CheckedOut {
+        self.counted_at
+            .set(self.counted_at.get() + checked_out.loans);
+        self.uses.set(self.uses.get() + checked_out.loans);
+        checked_out
     }
 }
 
@@ -219,18 +220,18 @@ impl Held for Fake {
     fn make_idle(&self, now: Time, allow_fast_path: bool) {
         self.returned_at.set(now);
         self.counted_at.set(self.generation());
-        if allow_fast_path && self.is_quick {
-            word::shelve(&self.word);
+        if allow_fast_path && self.has_fast_path {
+            word::bias(&self.word);
         }
     }
 
-    fn checked_out(&self) -> Absence {
+    fn checked_out(&self) -> CheckedOut {
         self.looks.set(self.looks.get() + 1);
-        self.count(self.absence())
+        self.count(self.uncounted())
     }
 
-    fn revoke(&self) -> Absence {
-        self.count(word::hold(&self.word, self.counted_at.get()))
+    fn revoke(&self) -> CheckedOut {
+        self.count(word::revoke(&self.word, self.counted_at.get()))
     }
 
     fn leave_to_borrower(self) {

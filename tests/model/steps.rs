@@ -118,7 +118,7 @@ const WEIGHTS: [u64; 28] = [
     180, 20, 10, 25,
 ];
 /// Such as have no meaning but in a plain pool.
-const QUICK: std::ops::Range<usize> = 23..26;
+const FAST_PATH: std::ops::Range<usize> = 23..26;
 
 /// One sequence's habits: sequences that do few things do them often enough to reach far corners
 /// (swarm testing, Groce and others 2012).
@@ -204,7 +204,7 @@ impl Dice {
             destinations: 1 + self.below(DESTINATIONS as u64),
         };
         if !are_plain {
-            mood.weights[QUICK].fill(0);
+            mood.weights[FAST_PATH].fill(0);
         }
         let count = MOST_STEPS / 3 + self.below(MOST_STEPS * 2 / 3 + 1);
         (0..count).map(|_| self.step(&mood)).collect()

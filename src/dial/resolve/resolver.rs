@@ -18,7 +18,7 @@ use crate::values::error::{Error, Status};
 /// Resolves names, each on a thread of its own.
 pub(crate) struct Resolver {
     /// The process that it belongs to (`sys::fork`).
-    generation: u32,
+    epoch: u32,
     threads: Arc<ThreadPool>,
     /// In which its lookups stand.
     lane: usize,
@@ -47,7 +47,7 @@ impl Resolver {
     /// Looks up `most` names at once, on that lane of `threads`.
     pub(crate) fn new(threads: Arc<ThreadPool>, lane: usize, most: usize) -> Self {
         Self {
-            generation: fork::generation(),
+            epoch: fork::epoch(),
             threads,
             lane,
             queue: Mutex::new(LookupQueue::new(most)),
@@ -139,7 +139,7 @@ impl Resolver {
 
     /// A callback has forked, and this is the child: the queue may be locked for ever.
     fn is_inherited(&self) -> bool {
-        fork::has_come_back_in_a_child(self.generation)
+        fork::has_come_back_in_a_child(self.epoch)
     }
 }
 

@@ -54,13 +54,13 @@ pub extern "C" fn vcp_conn_detach(conn: *mut vcp_conn) -> c_int {
                 "vcp_conn_detach: a read or write of the connection is running",
             ));
         }
-        let place = pin.place();
-        if pin.is_shelved() {
+        let place = pin.slot_id();
+        if pin.is_biased() {
             pin.pool().revoke(&pin, place);
         }
         drop(pin);
         let owned = Conn::table()
-            .redeem(conn as usize, |busy| io::kick(busy, place))
+            .take_back(conn as usize, |busy| io::kick(busy, place))
             .map_err(conn_error)?;
         let pool = owned.pool().clone();
         Ok(pool.detach(owned))
@@ -95,10 +95,10 @@ pub extern "C" fn vcp_conn_is_reused(conn: *mut vcp_conn) -> c_int {
 pub extern "C" fn vcp_conn_uses(conn: *mut vcp_conn) -> i64 {
     guard(|| {
         let conn = conn_of(conn)?;
-        if conn.has(flags::QUICK) {
+        if conn.has(flags::FAST_PATH) {
             // Borrows by the fast path are counted when the pool revokes it; the lock waits for a
             // thread that does so now.
-            conn.pool().revoke(&conn, conn.place());
+            conn.pool().revoke(&conn, conn.slot_id());
         }
         Ok(conn.uses().into())
     })
@@ -182,13 +182,13 @@ fn close(conn: *mut vcp_conn) -> c_int {
             conn_error(error)
         })?;
         refuse_in_hook(&pin, "vcp_conn_close")?;
-        let place = pin.place();
-        if pin.is_shelved() {
+        let place = pin.slot_id();
+        if pin.is_biased() {
             pin.pool().revoke(&pin, place);
         }
         drop(pin);
         let owned = Conn::table()
-            .redeem(conn as usize, |busy| io::kick(busy, place))
+            .take_back(conn as usize, |busy| io::kick(busy, place))
             .map_err(conn_error)?;
         let pool = owned.pool().clone();
         pool.give_back(owned);

@@ -8,7 +8,7 @@ use super::request::read_dial;
 use crate::ffi::arguments::address::Asked;
 use crate::ffi::guard::guard;
 use crate::ffi::handles::{pool_of, vcp_conn, vcp_pool};
-use crate::pool::thread_cache::{self, Named};
+use crate::pool::thread_cache::{self, OwnedKey};
 use crate::values::error::Error;
 
 /// START HERE. Borrows a connection, as vcp_dial_with with all defaults: an idle one of the
@@ -97,14 +97,14 @@ unsafe fn dial(
             let key = key(pool, network, address, raw.reuse_tag);
             let (destination, borrow) = read_dial(&owner, asked, raw, &key)?;
             // Before a callback runs, which may change the texts.
-            let name = key.as_ref().and_then(Named::new);
+            let name = key.as_ref().and_then(OwnedKey::new);
             Ok((owner, destination, borrow, name))
         })?;
         borrow.found_unfit = missed.unfit;
         let borrowed = owner.borrow(&destination, &borrow)?;
         let fd = borrowed.raw_fd();
         if let Some(name) = name {
-            thread_cache::note(name, &borrowed);
+            thread_cache::remember(name, &borrowed);
         }
         // SAFETY: as above.
         unsafe { *conn = borrowed.lend_out() as *mut vcp_conn };

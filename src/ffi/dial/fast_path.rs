@@ -6,7 +6,7 @@ use super::options::{read_options, vcp_dial_options, VCP_DIAL_REUSE_ONLY};
 use crate::ffi::guard::guard;
 use crate::ffi::handles::{vcp_conn, vcp_pool};
 use crate::pool::entry::fast_hit;
-use crate::pool::thread_cache::{Key, Named};
+use crate::pool::thread_cache::{KeyRef, OwnedKey};
 use crate::sys::clock;
 use crate::sys::foreign::text::Text;
 
@@ -20,10 +20,10 @@ pub(crate) unsafe fn key<'a>(
     network: *const c_char,
     address: *const c_char,
     reuse_tag: *const c_char,
-) -> Option<Key<'a>> {
+) -> Option<KeyRef<'a>> {
     // SAFETY: the caller's promise.
     unsafe {
-        Some(Key {
+        Some(KeyRef {
             pool: pool as usize,
             network: Text::new(network)?,
             address: Text::new(address)?.bytes(),
@@ -119,13 +119,13 @@ pub(crate) unsafe fn name_for_next(
     network: *const c_char,
     address: *const c_char,
     options: *const vcp_dial_options,
-) -> Option<Named> {
+) -> Option<OwnedKey> {
     // SAFETY: the caller's promise.
     let key = unsafe {
         let tag = read_options(options).map_or(std::ptr::null(), |raw| raw.reuse_tag);
         key(pool, network, address, tag)
     };
-    Named::new(&key?)
+    OwnedKey::new(&key?)
 }
 
 /// The tag, if nothing else in the options keeps a dial from taking what is idle, or tells of it.

@@ -13,7 +13,7 @@ use crate::ffi::handles::token_of;
 use crate::pool::entry::start_async::{AsyncTarget, UnparsedAddress};
 use crate::pool::runtime::runtime;
 use crate::pool::state::answer::Reuse;
-use crate::pool::thread_cache::{self, Key};
+use crate::pool::thread_cache::{self, KeyRef};
 use crate::pool::{BorrowOptions, Mode, Pool};
 use crate::sync::Arc;
 use crate::sys::clock;
@@ -39,7 +39,7 @@ pub(crate) unsafe fn read_dial(
     pool: &Pool,
     asked: Asked,
     raw: vcp_dial_options,
-    known: &Option<Key<'_>>,
+    known: &Option<KeyRef<'_>>,
 ) -> Result<(Arc<Destination>, BorrowOptions)> {
     refuse_queued(&raw)?;
     let destination = match known.as_ref().and_then(thread_cache::destination) {

@@ -61,7 +61,7 @@ pub extern "C" fn vcp_pool_close(pool: *mut vcp_pool) -> c_int {
             return Ok(0);
         }
         let owned = PoolHandle::table()
-            .redeem(pool as usize, |_| {})
+            .take_back(pool as usize, |_| {})
             .map_err(pool_error)?;
         owned.into_inner().pool().close();
         thread_cache::pool_ended();

@@ -14,7 +14,7 @@ use crate::pool::conn::Conn;
 use crate::pool::runtime::run_where_it_may;
 use crate::pool::runtime::runtime;
 use crate::sync::{Arc, Mutex};
-use crate::sys::fork::per_process::PerGeneration;
+use crate::sys::fork::per_process::PerProcess;
 use crate::sys::wake::{Wake, Waker};
 use crate::values::error::Result;
 
@@ -49,7 +49,7 @@ pub(crate) struct Queue {
 
 /// A queue in its slot of the handle table.
 #[derive(Debug)]
-pub(crate) struct QueueHandle(PerGeneration<Arc<Queue>>);
+pub(crate) struct QueueHandle(PerProcess<Arc<Queue>>);
 
 impl Kept for QueueHandle {
     fn table() -> &'static Table<Self> {
@@ -60,7 +60,7 @@ impl Kept for QueueHandle {
 
 impl QueueHandle {
     pub(crate) fn new(queue: Queue) -> Self {
-        Self(PerGeneration::of(Arc::new(queue)))
+        Self(PerProcess::of(Arc::new(queue)))
     }
 
     /// This process's queue.
@@ -131,7 +131,7 @@ impl Queue {
             .into_iter()
             .filter_map(|one| one.result.ok())
         {
-            if let Ok(conn) = Conn::table().redeem(lent.handle, |_| {}) {
+            if let Ok(conn) = Conn::table().take_back(lent.handle, |_| {}) {
                 let pool = conn.pool().clone();
                 pool.give_back(conn);
             }

@@ -22,7 +22,7 @@ struct Passage {
 #[derive(Debug)]
 pub(crate) struct Gate {
     /// The process that it belongs to (`sys::fork`).
-    generation: u32,
+    epoch: u32,
     /// Guards itself alone.
     passage: Mutex<Passage>,
     emptied: Condvar,
@@ -31,14 +31,14 @@ pub(crate) struct Gate {
 /// Inside, for as long as it lives.
 struct Inside<'a> {
     gate: &'a Gate,
-    generation: u32,
+    epoch: u32,
 }
 
 impl Drop for Inside<'_> {
     fn drop(&mut self) {
         WITHIN.set(WITHIN.get() - 1);
         // A callback has forked, and this is the child: the gate is its parent's.
-        if self.generation != fork::generation() {
+        if self.epoch != fork::epoch() {
             return;
         }
         let mut passage = self.gate.passage.lock();
@@ -52,7 +52,7 @@ impl Drop for Inside<'_> {
 impl Gate {
     pub(crate) fn new() -> Self {
         Self {
-            generation: fork::generation(),
+            epoch: fork::epoch(),
             passage: Mutex::default(),
             emptied: Condvar::new(),
         }
@@ -61,7 +61,7 @@ impl Gate {
     /// Runs what may call the program; `None`, and not at all, once the gate is shut, or in a child
     /// to which it was brought by a callback that forked.
     pub(crate) fn within<R>(&self, work: impl FnOnce() -> R) -> Option<R> {
-        if self.generation != fork::generation() {
+        if self.epoch != fork::epoch() {
             return None;
         }
         let mut passage = self.passage.lock();
@@ -73,7 +73,7 @@ impl Gate {
         WITHIN.set(WITHIN.get() + 1);
         let _inside = Inside {
             gate: self,
-            generation: self.generation,
+            epoch: self.epoch,
         };
         Some(work())
     }

@@ -1,8 +1,8 @@
-//! A connection as its pool's shelves see it: lent out and found again without them (`quick`), counted when they look.
+//! A connection as its pool's shelves see it: lent out and found again without them (`entry::fast_hit`), counted when they look.
 #![forbid(unsafe_code)]
 
-use super::{ARMED, CUT, GONE, HUNG_UP, LEAKED, NONBLOCKING, QUICK, TOLD_TO_THE_POOL, WATCHED};
-use crate::handle::{fd_owners, Absence, Owned};
+use super::{ARMED, CUT, FAST_PATH, GONE, HUNG_UP, LEAKED, NONBLOCKING, TOLD_TO_THE_POOL, WATCHED};
+use crate::handle::{fd_owners, CheckedOut, Owned, SlotInfo};
 use crate::pool::conn::loan::Loan;
 use crate::pool::conn::Conn;
 use crate::pool::state::counters::CloseCause;
@@ -17,7 +17,7 @@ impl Held for Owned<Conn> {
     type Waker = Arc<dyn Wake>;
 
     fn id(&self) -> u64 {
-        self.place().to_bits()
+        self.slot_id().to_bits()
     }
 
     fn destination_id(&self) -> u32 {
@@ -55,7 +55,7 @@ impl Held for Owned<Conn> {
     }
 
     fn set_node(&self, node: u32) {
-        self.set_note(node);
+        self.set_owner_data(node);
     }
 
     fn on_removed(&self) {
@@ -68,32 +68,33 @@ impl Held for Owned<Conn> {
     }
 
     fn returned_at(&self) -> Time {
-        Time::from_nanos(self.since())
+        Time::from_nanos(self.idle_since())
     }
 
     fn make_idle(&self, now: Time, allow_fast_path: bool) {
-        self.set_since(now.nanos());
+        self.set_idle_since(now.nanos());
         self.counted_at.store(self.generation(), Relaxed);
         let is_as_the_pool = self.has(NONBLOCKING) == self.pool.options().nonblocking;
-        if allow_fast_path && self.has(QUICK) && is_as_the_pool {
-            self.rest();
+        if allow_fast_path && self.has(FAST_PATH) && is_as_the_pool {
+            self.begin_next_borrow();
             let needs_peek = self.liveness() != Liveness::Watch || !self.has(WATCHED);
-            self.shelve(self.raw_fd(), needs_peek);
+            let fd = self.raw_fd();
+            self.bias(SlotInfo { fd, needs_peek });
             // Asked now: what `Conn::lost_its_number` noted before this is gone, and what it notes later stays.
-            if !fd_owners::is_owner(self.raw_fd(), self.place()) {
+            if !fd_owners::is_owner(self.raw_fd(), self.slot_id()) {
                 self.has_changed(TOLD_TO_THE_POOL);
             }
         }
     }
 
-    fn checked_out(&self) -> Absence {
-        let absence = Owned::look(self, self.counted_at.load(Relaxed));
-        self.count(absence)
+    fn checked_out(&self) -> CheckedOut {
+        let checked_out = Owned::checked_out_since(self, self.counted_at.load(Relaxed));
+        self.count(checked_out)
     }
 
-    fn revoke(&self) -> Absence {
-        let absence = Owned::hold(self, self.counted_at.load(Relaxed));
-        self.count(absence)
+    fn revoke(&self) -> CheckedOut {
+        let checked_out = Owned::revoke_since(self, self.counted_at.load(Relaxed));
+        self.count(checked_out)
     }
 
     fn leave_to_borrower(self) {
@@ -102,26 +103,26 @@ impl Held for Owned<Conn> {
 }
 
 impl Owned<Conn> {
-    /// It has its slot; nobody has seen it yet.
-    pub(crate) fn is_seated(&self) {
-        self.seat.store(Owned::seat(self), Relaxed);
-        self.set_note(NOWHERE);
+    /// Tells a connection that nobody has seen yet which slot it has.
+    pub(crate) fn set_slot_index(&self) {
+        self.slot_index.store(self.slot_id().index(), Relaxed);
+        self.set_owner_data(NOWHERE);
     }
 
-    /// Whoever borrows it without the pool finds a borrow that has begun.
-    fn rest(&self) {
+    /// Begins the borrow of the thread that will borrow it without the pool.
+    fn begin_next_borrow(&self) {
         let uses = self.uses.load(Relaxed);
         self.begin_borrow(true);
         self.uses.store(uses, Relaxed);
     }
 
-    /// Each loan is told once.
-    fn count(&self, absence: Absence) -> Absence {
+    /// Counts each loan once.
+    fn count(&self, checked_out: CheckedOut) -> CheckedOut {
         let counted = self.counted_at.load(Relaxed);
         self.counted_at
-            .store(counted.wrapping_add(absence.lends), Relaxed);
-        let uses = self.uses.load(Relaxed).saturating_add(absence.lends);
+            .store(counted.wrapping_add(checked_out.loans), Relaxed);
+        let uses = self.uses.load(Relaxed).saturating_add(checked_out.loans);
         self.uses.store(uses, Relaxed);
-        absence
+        checked_out
     }
 }

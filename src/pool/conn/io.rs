@@ -8,7 +8,7 @@
 
 use std::io::ErrorKind;
 
-use crate::handle::{Pin, Place};
+use crate::handle::{Pin, SlotId};
 use crate::pool::conn::sleepers::sleepers;
 use crate::pool::conn::{Conn, ABORTED, CANCELED, CLOSING, CUT, DISCARDED, ENDED, FAILED};
 use crate::pool::errors::{canceled, system_error};
@@ -255,7 +255,7 @@ fn check(conn: &Conn, directions: Directions) -> Result<()> {
 
 /// Sleeps until the socket is ready.
 fn sleep(conn: &Pin<Conn>, directions: Directions) -> Result<Directions> {
-    let sleeper = sleepers().announce(conn.place());
+    let sleeper = sleepers().announce(conn.slot_id());
     let waker = match sleeper.waker.arm() {
         // No descriptor left: the pool's longest idle connection gives its own. A failure here
         // leaves the connection fit.
@@ -299,7 +299,7 @@ fn ready(socket: &Interest, asked: Directions) -> Option<Directions> {
 }
 
 /// Makes everyone who is inside a read, write or wait leave.
-pub(crate) fn kick(conn: &Conn, place: Place) {
+pub(crate) fn kick(conn: &Conn, place: SlotId) {
     conn.mark(CLOSING);
     sleepers().wake(place);
 }
@@ -310,6 +310,6 @@ pub(crate) fn terms_changed(conn: &Pin<Conn>) {
     // thread sees the sleeper.
     fence(SeqCst);
     if conn.is_running() {
-        sleepers().wake(conn.place());
+        sleepers().wake(conn.slot_id());
     }
 }

@@ -19,7 +19,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use self::extras::Extras;
 use super::state::DestinationId;
 use super::Pool;
-use crate::handle::{fd_owners, Kept, Kind, Owned, Place, Table};
+use crate::handle::{fd_owners, Kept, Kind, Owned, SlotId, Table};
 use crate::sync::atomic::{
     AtomicU32,
     Ordering::{AcqRel, Acquire, Relaxed, Release},
@@ -79,8 +79,8 @@ pub(crate) const LATE: u32 = 1 << 22;
 pub(crate) const CANCELED: u32 = 1 << 23;
 /// Shut down by the library: the end of stream that a read finds is not the peer's.
 pub(crate) const CUT: u32 = ABORTED | LATE | CANCELED;
-/// It may be borrowed from its shelf without the pool's lock (`quick`).
-pub(crate) const QUICK: u32 = 1 << 24;
+/// It may be borrowed from its shelf without the pool's lock (`entry::fast_hit`).
+pub(crate) const FAST_PATH: u32 = 1 << 24;
 const OF_ONE_BORROW: u32 = REUSED | DISCARDED | FAILED | ENDED | CLOSING | LEAKED | SHOWN;
 /// One that changes in one of these is borrowed and given back by the pool.
 const TOLD_TO_THE_POOL: u32 = HUNG_UP
@@ -111,8 +111,7 @@ pub(crate) struct Conn {
     fd: OwnedFd,
     destination_id: DestinationId,
     identity: socket::Identity,
-    /// The slot's number.
-    seat: AtomicU32,
+    slot_index: AtomicU32,
     flags: AtomicU32,
     uses: AtomicU32,
     /// Its slot's generation when its loans were counted last. Under the pool's lock.
@@ -158,7 +157,7 @@ impl Conn {
         let liveness = pool.options().liveness as u32 + 1;
         let flags = flag(info.is_datagram, DATAGRAM)
             | flag(info.is_nonblocking, NONBLOCKING)
-            | flag(pool.is_plain() && !info.is_datagram, QUICK)
+            | flag(pool.is_plain() && !info.is_datagram, FAST_PATH)
             | liveness << LIVENESS_SHIFT;
         Self {
             pool,
@@ -170,7 +169,7 @@ impl Conn {
             fd,
             destination_id,
             identity,
-            seat: AtomicU32::new(0),
+            slot_index: AtomicU32::new(0),
             flags: AtomicU32::new(flags),
             uses: AtomicU32::new(0),
             counted_at: AtomicU32::new(0),
@@ -222,7 +221,7 @@ impl Conn {
 
     /// Where it stands on its shelf; `NOWHERE` if it does not.
     pub(crate) fn node(&self) -> u32 {
-        Conn::table().note(self.seat.load(Relaxed))
+        Conn::table().owner_data(self.slot_index.load(Relaxed))
     }
 
     pub(crate) fn has(&self, flags: u32) -> bool {
@@ -241,15 +240,15 @@ impl Conn {
 
     /// The program closed its descriptor behind the library's back, and the number is another
     /// connection's by now: the pool finds that when it is asked.
-    pub(crate) fn lost_its_number(place: Place) {
-        if let Some(conn) = Conn::table().pin_place(place) {
+    pub(crate) fn lost_its_number(place: SlotId) {
+        if let Some(conn) = Conn::table().pin_slot(place) {
             conn.has_changed(TOLD_TO_THE_POOL);
         }
     }
 
     fn has_changed(&self, flags: u32) {
         if flags & TOLD_TO_THE_POOL != 0 {
-            Conn::table().spoil(self.seat.load(Relaxed));
+            Conn::table().force_slow(self.slot_index.load(Relaxed));
         }
     }
 
@@ -325,7 +324,7 @@ impl Conn {
 
     /// The number still stands for the connection's own socket: no other connection has it, and the
     /// file has the device and inode of then. `place`: the connection's own.
-    pub(crate) fn has_own_socket_at(&self, place: Place) -> bool {
+    pub(crate) fn has_own_socket_at(&self, place: SlotId) -> bool {
         let number = self.raw_fd();
         fd_owners::is_owner(number, place) && socket::identity(number).ok() == Some(self.identity())
     }
@@ -360,7 +359,7 @@ impl Conn {
 impl Owned<Conn> {
     /// The number still stands for the connection's own socket.
     pub(crate) fn has_own_socket(&self) -> bool {
-        self.has_own_socket_at(self.place())
+        self.has_own_socket_at(self.slot_id())
     }
 
     /// Gives it to its borrower, by the handle that a hook of this borrow has seen, if one has.

@@ -6,9 +6,9 @@
 //! and no descriptor of its own; spare ones are kept while the process has a pool.
 #![forbid(unsafe_code)]
 
-use crate::handle::Place;
+use crate::handle::SlotId;
 use crate::sync::{Arc, Mutex};
-use crate::sys::fork::per_process::PerGeneration;
+use crate::sys::fork::per_process::PerProcess;
 use crate::sys::wake::{Wake, Waker};
 
 /// A power of two; with so many locks, 64 sleeping threads rarely meet.
@@ -29,7 +29,7 @@ pub(crate) struct Sleepers {
 
 #[derive(Debug)]
 struct Entry {
-    place: Place,
+    place: SlotId,
     waker: Arc<Waker>,
     /// The eventfd is readable, or about to be: it serves nobody else.
     is_used: bool,
@@ -37,7 +37,7 @@ struct Entry {
 
 /// Those of this process.
 pub(crate) fn sleepers() -> &'static Sleepers {
-    static SLEEPERS: PerGeneration<Sleepers> = PerGeneration::empty();
+    static SLEEPERS: PerProcess<Sleepers> = PerProcess::empty();
     SLEEPERS.get_or_make(|_| Sleepers::new(), drop)
 }
 
@@ -49,7 +49,7 @@ impl Sleepers {
         }
     }
 
-    fn stripe(&self, place: Place) -> &Stripe {
+    fn stripe(&self, place: SlotId) -> &Stripe {
         &self.stripes[place.to_bits() as usize % STRIPES]
     }
 
@@ -65,7 +65,7 @@ impl Sleepers {
     }
 
     /// Announces a sleeper; it is gone when the value is dropped.
-    pub(crate) fn announce(&self, place: Place) -> Sleeper<'_> {
+    pub(crate) fn announce(&self, place: SlotId) -> Sleeper<'_> {
         let spare = self.spare.lock().as_mut().and_then(Vec::pop);
         let waker = spare.unwrap_or_default();
         self.stripe(place).lock().push(Entry {
@@ -81,7 +81,7 @@ impl Sleepers {
     }
 
     /// Wakes everyone who sleeps on that connection.
-    pub(crate) fn wake(&self, place: Place) {
+    pub(crate) fn wake(&self, place: SlotId) {
         let mut entries = self.stripe(place).lock();
         for entry in entries.iter_mut().filter(|entry| entry.place == place) {
             entry.is_used = true;
@@ -90,7 +90,7 @@ impl Sleepers {
     }
 
     /// Takes it off the list; whether it was never woken.
-    fn retire(&self, place: Place, waker: &Arc<Waker>) -> bool {
+    fn retire(&self, place: SlotId, waker: &Arc<Waker>) -> bool {
         let mut entries = self.stripe(place).lock();
         let is_it = |entry: &Entry| Arc::ptr_eq(&entry.waker, waker);
         let at = entries.iter().position(is_it);
@@ -114,7 +114,7 @@ impl Sleepers {
 #[derive(Debug)]
 pub(crate) struct Sleeper<'a> {
     sleepers: &'a Sleepers,
-    place: Place,
+    place: SlotId,
     pub(crate) waker: Arc<Waker>,
 }
 

@@ -168,11 +168,11 @@ impl Engine {
 
     /// The calling thread is an engine: code of the program must not run on it.
     pub(crate) fn is_this_thread() -> bool {
-        ENGINE_OF.get() == fork::generation()
+        ENGINE_OF.get() == fork::epoch()
     }
 
     fn run(&self) {
-        ENGINE_OF.set(fork::generation());
+        ENGINE_OF.set(fork::epoch());
         while !self.is_ended.load(SeqCst) {
             let polled = catch_unwind(AssertUnwindSafe(|| self.poll()));
             if !matches!(polled, Ok(Ok(()))) {

@@ -178,9 +178,9 @@ impl Task {
 
     /// False once it is idle or done.
     fn poll_once(self: &Arc<Self>, thread: Thread) -> bool {
-        let before = fork::generation();
+        let before = fork::epoch();
         let polled = catch_unwind(AssertUnwindSafe(|| self.work.poll(self, thread)));
-        if fork::generation() != before {
+        if fork::epoch() != before {
             // A callback has forked, and this is the child: the task and its list are its parent's.
             if let Err(came_back) = polled {
                 resume_unwind(came_back);

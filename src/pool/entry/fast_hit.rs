@@ -4,9 +4,9 @@
 //! No lock, no allocation, no cache line that another thread writes (unless it uses the next slot).
 //! Only where nothing has to be asked or told: no hook at either end, no event, no leak report, no
 //! lifetime, last in first out, and so on (`Pool::is_plain`); a connection on which anything out of
-//! the ordinary was done or noticed (`conn::TOLD_TO_THE_POOL`) comes back the long way. Whoever
+//! the ordinary was done or noticed (`conn::TOLD_TO_THE_POOL`) comes back by the slow path. Whoever
 //! waits, counts, limits, drains or closes takes the permission away under the pool's lock, and
-//! then the borrower comes by the long way too: see `state::absence`.
+//! then the borrower comes by the slow path too: see `state::checked_out`.
 //!
 //! Nothing in [`borrow`], [`is_quiet`] and [`give_back`] is a cancellation point or can panic:
 //! `ffi` calls them outside of its wall.
@@ -14,10 +14,10 @@
 
 use std::os::fd::RawFd;
 
-use crate::handle::{Kept, Place};
+use crate::handle::{Kept, SlotId};
 use crate::pool::conn::io;
 use crate::pool::conn::Conn;
-use crate::pool::thread_cache::{self, Key};
+use crate::pool::thread_cache::{self, KeyRef};
 use crate::pool::Pool;
 use crate::sys::{clock, socket};
 use crate::values::options::Options;
@@ -32,14 +32,14 @@ pub(crate) struct Hit {
 
 /// Borrows what this thread has used last for that key.
 #[inline(always)]
-pub(crate) fn borrow(key: &Key<'_>) -> Option<Hit> {
-    let mut hints = thread_cache::at_hand()?;
-    let trace = hints.find(key)?.trace.as_mut()?;
-    let offer = trace.offer(|| clock::now_coarse().nanos())?;
+pub(crate) fn borrow(key: &KeyRef<'_>) -> Option<Hit> {
+    let mut cache = thread_cache::borrow_own()?;
+    let cached = cache.find(key)?.cached.as_mut()?;
+    let info = cached.info(|| clock::now_coarse().nanos())?;
     Some(Hit {
-        handle: trace.borrow()?,
-        fd: offer.fd,
-        needs_peek: offer.needs_peek,
+        handle: cached.borrow()?,
+        fd: info.fd,
+        needs_peek: info.needs_peek,
     })
 }
 
@@ -60,14 +60,14 @@ pub(crate) fn is_fit(handle: usize) -> bool {
     let Some(cause) = pin.find_unfit() else {
         return true;
     };
-    let place = pin.place();
+    let place = pin.slot_id();
     pool.change(|state, _, _| {
         if state.revoke_one(|| pin.node(), place.to_bits()) {
             state.uncount_reuse();
         }
     });
     drop(pin);
-    if let Ok(conn) = Conn::table().redeem(handle, |busy| io::kick(busy, place)) {
+    if let Ok(conn) = Conn::table().take_back(handle, |busy| io::kick(busy, place)) {
         pool.reject(conn, cause);
     }
     false
@@ -77,7 +77,7 @@ pub(crate) fn is_fit(handle: usize) -> bool {
 #[inline]
 pub(crate) fn give_back(handle: usize) -> bool {
     let now = clock::now_coarse().nanos();
-    Conn::table().return_shelved(handle, now)
+    Conn::table().give_back_biased(handle, now)
 }
 
 impl Options {
@@ -89,7 +89,7 @@ impl Options {
 
 impl Pool {
     /// Revokes the bias of one connection: if it is out, it comes back by the slow path.
-    pub(crate) fn revoke(&self, conn: &Conn, place: Place) {
+    pub(crate) fn revoke(&self, conn: &Conn, place: SlotId) {
         self.change(|state, _, _| state.revoke_one(|| conn.node(), place.to_bits()));
     }
 }

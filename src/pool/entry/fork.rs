@@ -12,13 +12,13 @@ use crate::pool::callbacks::Callbacks;
 use crate::pool::conn::Conn;
 use crate::pool::{Pool, PoolHandle};
 use crate::sync::Arc;
-use crate::sys::fork::per_process::PerGeneration;
+use crate::sys::fork::per_process::PerProcess;
 use crate::sys::socket;
 use crate::values::options::Options;
 
 impl PoolHandle {
     pub(crate) fn new(pool: Arc<Pool>) -> Self {
-        Self(PerGeneration::of(pool))
+        Self(PerProcess::of(pool))
     }
 
     /// This process's pool.
@@ -77,11 +77,11 @@ pub(crate) fn close_copy_of_lent(handle: usize) {
 }
 
 /// The child's first call, before anybody else looks.
-pub(crate) fn adopt(generation: u32) {
+pub(crate) fn adopt(epoch: u32) {
     fd_owners::disown_all();
-    connecting_socket::close_inherited(generation);
-    PoolHandle::table().adopt(generation, Inherited::Lives);
-    Conn::table().adopt(generation, Inherited::Ends);
+    connecting_socket::close_inherited(epoch);
+    PoolHandle::table().adopt(epoch, Inherited::Lives);
+    Conn::table().adopt(epoch, Inherited::Ends);
     // Nobody can call a closed pool, so what it was about to close is closed now.
     let is_orphan = |conn: &Conn| conn.pool().is_closed();
     Conn::table().take_inherited(is_orphan, Conn::close_copy);

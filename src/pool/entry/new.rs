@@ -62,7 +62,7 @@ impl Pool {
                 &options.adjustable.keeping,
             )),
             settings: Settings::new(&options.adjustable),
-            generation: fork::generation(),
+            epoch: fork::epoch(),
             options,
         })
     }

@@ -1,7 +1,7 @@
 //! How a pool lets go of what is borrowed: drain waits for it, abort cuts it, evict dooms it.
 #![forbid(unsafe_code)]
 
-use crate::handle::{Kept, Place};
+use crate::handle::{Kept, SlotId};
 use crate::pool::conn::sleepers::sleepers;
 use crate::pool::conn::{self, Conn};
 use crate::pool::runtime::runtime;
@@ -71,7 +71,7 @@ impl Pool {
             self.mark_aborted()
         });
         for place in borrowed {
-            if let Some(conn) = Conn::table().pin_place(place) {
+            if let Some(conn) = Conn::table().pin_slot(place) {
                 if conn.has_own_socket_at(place) {
                     let _ = socket::shut_down(conn.fd());
                 }
@@ -88,12 +88,12 @@ impl Pool {
 
     /// Marks what is borrowed now as aborted. Under the state's lock, so that nothing of it is kept
     /// unmarked.
-    fn mark_aborted(self: &Arc<Self>) -> Vec<Place> {
+    fn mark_aborted(self: &Arc<Self>) -> Vec<SlotId> {
         let mut marked = Vec::new();
         Conn::table().each(|conn| {
             if conn.node() == NOWHERE && Arc::ptr_eq(conn.pool(), self) {
                 conn.mark(conn::ABORTED);
-                marked.push(conn.place());
+                marked.push(conn.slot_id());
             }
         });
         marked

@@ -2,7 +2,7 @@
 //! or made dirty.
 #![forbid(unsafe_code)]
 
-use crate::handle::{Kept, Owned, Place};
+use crate::handle::{Kept, Owned, SlotId};
 use crate::pool::conn::Conn;
 use crate::pool::engine::client::{Client, Handlers};
 use crate::pool::engine::poller::Poller;
@@ -29,8 +29,8 @@ fn handlers() -> Handlers {
 
 /// epoll has reported events for the connection of that slot number.
 fn on_conn_event(poller: &Poller, number: u64, events: u32) {
-    let place = Place::from_bits(number);
-    let Some(conn) = Conn::table().pin_place(place) else {
+    let place = SlotId::from_bits(number);
+    let Some(conn) = Conn::table().pin_slot(place) else {
         return;
     };
     let pool = conn.pool().clone();
@@ -97,16 +97,16 @@ impl Pool {
         self.apply_in_background(effects);
         self.report_leaks(leaked);
         for id in reaped.retired {
-            self.retire(Place::from_bits(id));
+            self.retire(SlotId::from_bits(id));
         }
         for id in reaped.to_arm {
-            self.arm(Place::from_bits(id));
+            self.arm(SlotId::from_bits(id));
         }
     }
 
-    fn retire(&self, place: Place) {
+    fn retire(&self, place: SlotId) {
         let mut effects = Effects::none();
-        if let Some(conn) = Conn::table().pin_place(place) {
+        if let Some(conn) = Conn::table().pin_slot(place) {
             let mut state = self.locked();
             state.remove_idle(
                 conn.node(),
@@ -120,8 +120,8 @@ impl Pool {
         self.apply_in_background(effects);
     }
 
-    fn arm(&self, place: Place) {
-        let (Some(conn), Some(engine)) = (Conn::table().pin_place(place), self.engine_if_running())
+    fn arm(&self, place: SlotId) {
+        let (Some(conn), Some(engine)) = (Conn::table().pin_slot(place), self.engine_if_running())
         else {
             return;
         };
@@ -141,7 +141,7 @@ impl Pool {
         &self,
         poller: &Poller,
         conn: &Conn,
-        place: Place,
+        place: SlotId,
         events: u32,
     ) -> Effects<Owned<Conn>> {
         let mut effects = Effects::none();

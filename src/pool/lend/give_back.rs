@@ -36,7 +36,7 @@ impl Pool {
         if disposition == Disposition::Keep {
             self.watch(&conn);
             conn.let_go_of_token();
-            thread_cache::comes_next(&conn);
+            thread_cache::give_back(&conn);
         }
         self.end_borrow(conn.destination_id(), conn, disposition);
     }
@@ -53,7 +53,7 @@ impl Pool {
         let is_own = if self.options.verify_release {
             conn.has_own_socket() && conn.restore_mode().is_ok()
         } else {
-            fd_owners::is_owner(conn.raw_fd(), conn.place())
+            fd_owners::is_owner(conn.raw_fd(), conn.slot_id())
         };
         Disposition::Close(if !is_own {
             CloseCause::ForeignFd
@@ -63,7 +63,7 @@ impl Pool {
             CloseCause::Failed
         } else if conn.has(conn::HUNG_UP) {
             CloseCause::PeerClosedAtGiveBack
-        } else if conn.is_worn() {
+        } else if conn.is_exhausted() {
             CloseCause::MaxUses
         } else {
             return Disposition::Keep;

@@ -38,8 +38,8 @@ impl Pool {
         let conn = Conn::table()
             .insert(conn)
             .map_err(|(conn, error)| (conn.into_fd(), refused(error)))?;
-        conn.is_seated();
-        match fd_owners::claim(number, conn.place()) {
+        conn.set_slot_index();
+        match fd_owners::claim(number, conn.slot_id()) {
             Ok(None) => {}
             Ok(Some(loser)) => Conn::lost_its_number(loser),
             Err(error) => return Err((conn.into_inner().into_fd(), refused(error))),
@@ -64,7 +64,7 @@ impl Pool {
     pub(crate) fn watch_by(&self, engine: Option<&Engine>, conn: &Owned<Conn>) {
         let watched = engine.map(|engine| {
             let poller = &engine.reactor().poller;
-            poller.watch(conn.fd(), conn.is_datagram(), conn.place().to_bits())
+            poller.watch(conn.fd(), conn.is_datagram(), conn.slot_id().to_bits())
         });
         if matches!(watched, Some(Ok(()))) {
             conn.mark(conn::WATCHED);

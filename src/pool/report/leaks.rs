@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crate::handle::{Kept, Owned, Place};
+use crate::handle::{Kept, Owned, SlotId};
 use crate::pool::conn::loan::{Loan, LoanInfo};
 use crate::pool::conn::Conn;
 use crate::pool::runtime::runtime;
@@ -39,7 +39,7 @@ impl Pool {
             let _ = self.engine();
             let state = self.locked();
             let mut loans = self.loans.lock();
-            loans.begin(since, conn.place().to_bits());
+            loans.begin(since, conn.slot_id().to_bits());
             self.wake_by(since.after(threshold));
             drop((loans, state));
         }
@@ -49,7 +49,7 @@ impl Pool {
     pub(crate) fn end_loan(&self, conn: &Owned<Conn>) {
         if self.leak_threshold().is_some() {
             let mut loans = self.loans.lock();
-            loans.end(conn.loaned_since(), conn.place().to_bits());
+            loans.end(conn.loaned_since(), conn.slot_id().to_bits());
         }
     }
 
@@ -66,7 +66,7 @@ impl Pool {
         let mut loans = self.loans.lock();
         let slots = loans.take_leaks(threshold, now);
         let leaked = slots.into_iter().filter_map(|slot| {
-            let conn = Conn::table().pin_place(Place::from_bits(slot))?;
+            let conn = Conn::table().pin_slot(SlotId::from_bits(slot))?;
             conn.mark(conn::LEAKED);
             Some(LoanInfo::of(&conn))
         });
@@ -84,7 +84,7 @@ impl Pool {
         let loans = self.loans.lock();
         let conns = loans
             .leaks()
-            .filter_map(|slot| Conn::table().pin_place(Place::from_bits(slot)));
+            .filter_map(|slot| Conn::table().pin_slot(SlotId::from_bits(slot)));
         conns.map(|conn| LoanInfo::of(&conn)).collect()
     }
 

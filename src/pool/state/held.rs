@@ -5,7 +5,7 @@
 #![forbid(unsafe_code)]
 
 use super::counters::CloseCause;
-use crate::handle::Absence;
+use crate::handle::CheckedOut;
 use crate::values::clock::Time;
 
 /// No node of the idle list.
@@ -43,10 +43,10 @@ pub(crate) trait Held {
     /// its word alone, until it is revoked.
     fn make_idle(&self, now: Time, allow_fast_path: bool);
     /// What the fast path did with it since the last call of this or of `revoke`.
-    fn checked_out(&self) -> Absence;
+    fn checked_out(&self) -> CheckedOut;
     /// Takes the fast path's permission away, and tells what the fast path did with it. A
     /// connection that is out stays its borrower's, who gives it back under the pool's lock.
-    fn revoke(&self) -> Absence;
+    fn revoke(&self) -> CheckedOut;
     /// Drops the state's claim to a connection that `revoke` found out.
     fn leave_to_borrower(self);
 }

@@ -301,7 +301,7 @@ impl<C: Held> State<C> {
         self.idle.len() + self.borrowed
     }
 
-    /// Of one address, whatever the tag; `None`: of all. With those that are out (`absence`).
+    /// Of one address, whatever the tag; `None`: of all. With those that are out (`checked_out`).
     pub(crate) fn idle_count(&self, address: Option<&Address>) -> u32 {
         match address {
             None => self.idle.len(),

@@ -19,7 +19,7 @@ impl<C: Held> State<C> {
             return false;
         };
         let checked_out = held.revoke();
-        self.count_loans(checked_out.lends);
+        self.count_loans(checked_out.loans);
         if !checked_out.is_out {
             return true;
         }
@@ -43,7 +43,7 @@ impl<C: Held> State<C> {
     pub(super) fn revoke_if_out(&mut self, node: u32, id: DestinationId) -> bool {
         let held = self.idle.held(node);
         let checked_out = held.map(Held::checked_out).unwrap_or_default();
-        self.count_loans(checked_out.lends);
+        self.count_loans(checked_out.loans);
         checked_out.is_out && !self.revoke(node, id)
     }
 

@@ -1,67 +1,110 @@
-//! What a dial names, as it was passed, and as it is kept.
+//! What a dial names: as it was passed ([`KeyRef`]), and as a thread remembers it ([`OwnedKey`]).
 #![forbid(unsafe_code)]
 
-use crate::sys::foreign::text::{Short, Text};
+use crate::sys::foreign::text::{ShortText, Text};
 
-/// Longer addresses and networks are kept on the heap, and these not at all. (With the NUL: "tcp4" is short, "unixpacket" is not.)
-const SHORT: usize = 47;
-const NETWORK: usize = 8;
-const TOO_LONG: usize = 1 << 11;
+/// Address and tag of most dials fit: a host name of a cluster, a port and a user's name do. Longer
+/// ones are not remembered, and take the slow path. An entry of the cache has 128 bytes so.
+const MOST_BYTES: usize = 78;
+/// With a NUL: "tcp4" and "unix" fit.
+const NETWORK_BYTES: usize = 8;
 
 /// A dial's pool, by its handle, and network, address and tag.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Key<'a> {
+pub(crate) struct KeyRef<'a> {
     pub(crate) pool: usize,
     pub(crate) network: Text<'a>,
     pub(crate) address: &'a [u8],
+    /// `None` is the same tag as an empty one.
     pub(crate) tag: Option<&'a [u8]>,
 }
 
-impl Key<'_> {
-    pub(super) fn hash(&self, seed: u64) -> u64 {
-        hash(self.pool, self.address, self.tag, seed)
+impl KeyRef<'_> {
+    pub(super) fn hash(&self, seed: u64) -> u32 {
+        hash(self.pool, self.address, self.tag.unwrap_or_default(), seed)
     }
 }
 
 /// Of what most keys differ in.
-fn hash(pool: usize, address: &[u8], tag: Option<&[u8]>, seed: u64) -> u64 {
-    let hash = mix(seed ^ pool as u64, address);
-    let hash = tag.map_or(hash, |tag| mix(hash, tag));
-    hash ^ hash >> 32
+fn hash(pool: usize, address: &[u8], tag: &[u8], seed: u64) -> u32 {
+    let mut hash = mix(seed ^ pool as u64, address);
+    if !tag.is_empty() {
+        hash = mix(hash, tag);
+    }
+    (hash ^ hash >> 32) as u32
 }
 
 /// A key with texts of its own: the program's may change as soon as a callback runs.
-#[derive(Debug)]
-pub(crate) struct Named {
+#[derive(Debug, PartialEq, Eq)]
+#[repr(C)]
+pub(crate) struct OwnedKey {
     pub(super) pool: usize,
-    pub(super) text: Words,
+    network: ShortText<NETWORK_BYTES>,
+    address_length: u8,
+    tag_length: u8,
+    /// Address, tag, and NULs to the end.
+    text: [u8; MOST_BYTES],
 }
 
-impl Named {
-    /// `None` for what no hint is kept of.
-    pub(crate) fn new(key: &Key<'_>) -> Option<Self> {
-        let text = Words::new(key)?;
+impl OwnedKey {
+    /// `None` for what is not remembered: texts that are too long, and addresses with a zone, whose
+    /// interface may come anew under another number.
+    pub(crate) fn new(key: &KeyRef<'_>) -> Option<Self> {
+        let (address, tag) = (key.address, key.tag.unwrap_or_default());
+        let mut text = [0; MOST_BYTES];
+        let (head, tail) = text.split_at_mut_checked(address.len())?;
+        head.copy_from_slice(address);
+        tail.get_mut(..tag.len())?.copy_from_slice(tag);
+        if address.contains(&b'%') {
+            return None;
+        }
         Some(Self {
             pool: key.pool,
+            network: ShortText::new(key.network.bytes())?,
+            address_length: address.len() as u8,
+            tag_length: tag.len() as u8,
             text,
         })
     }
 
-    pub(super) fn hash(&self, seed: u64) -> u64 {
-        let (address, tag) = match &self.text.rest {
-            Some(rest) => (&*rest.address, rest.tag.as_deref()),
-            None => (self.text.short_address(), None),
+    fn address(&self) -> &[u8] {
+        let length = usize::from(self.address_length);
+        self.text.get(..length).unwrap_or_default()
+    }
+
+    fn tag(&self) -> &[u8] {
+        let from = usize::from(self.address_length);
+        let tag = from..from + usize::from(self.tag_length);
+        self.text.get(tag).unwrap_or_default()
+    }
+
+    #[inline(always)]
+    pub(super) fn is(&self, key: &KeyRef<'_>) -> bool {
+        let length = key.address.len();
+        let Some(address) = self.text.get(..length) else {
+            return false;
         };
-        hash(self.pool, address, tag, seed)
+        self.pool == key.pool
+            && usize::from(self.address_length) == length
+            && are_same(address, key.address)
+            && match key.tag {
+                None => self.tag_length == 0,
+                Some(tag) => self.tag() == tag,
+            }
+            && key.network.is(&self.network)
+    }
+
+    pub(super) fn hash(&self, seed: u64) -> u32 {
+        hash(self.pool, self.address(), self.tag(), seed)
     }
 }
 
-/// Eight bytes at a time, the last of them twice rather than one by one, each step folded (as wyhash does): so no two texts fall together
-/// under more than a few of the seeds.
+/// Eight bytes at a time, the last of them twice rather than one by one, each step folded (as wyhash
+/// does): so no two texts fall together under more than a few of the seeds.
 fn mix(hash: u64, bytes: &[u8]) -> u64 {
-    const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
+    const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
     let step = |hash: u64, word: u64| {
-        let wide = u128::from(hash.rotate_left(23) ^ word) * u128::from(ODD);
+        let wide = u128::from(hash.rotate_left(23) ^ word) * u128::from(MULTIPLIER);
         (wide >> 64) as u64 ^ wide as u64
     };
     let hash = hash ^ bytes.len() as u64;
@@ -108,94 +151,12 @@ fn are_same(one: &[u8], other: &[u8]) -> bool {
     last == others
 }
 
-/// Network, address and tag as they were passed. Of a short address without a tag all that is compared comes first.
-#[derive(Debug, PartialEq, Eq)]
-#[repr(C)]
-pub(super) struct Words {
-    network: Short<NETWORK>,
-    /// Of the address; `AMONG_THE_REST`: the rest has everything.
-    length: u8,
-    address: [u8; SHORT],
-    rest: Option<Box<Rest>>,
-}
-
-const AMONG_THE_REST: u8 = u8::MAX;
-
-/// Long ones, and those with a tag.
-#[derive(Debug, PartialEq, Eq)]
-struct Rest {
-    network: Box<[u8]>,
-    address: Box<[u8]>,
-    tag: Option<Box<[u8]>>,
-}
-
-impl Words {
-    /// `None` for what is not to be kept: a zone's interface may come anew under another number.
-    pub(super) fn new(key: &Key<'_>) -> Option<Self> {
-        let Key { address, tag, .. } = *key;
-        let length = address.len() + tag.map_or(0, <[u8]>::len);
-        let network = key.network.bytes();
-        if length > TOO_LONG || network.len() > TOO_LONG || address.contains(&b'%') {
-            return None;
-        }
-        let mut short = [0; SHORT];
-        let place = short.get_mut(..address.len()).filter(|_| tag.is_none());
-        match (Short::new(network), place) {
-            (Some(network), Some(place)) => {
-                place.copy_from_slice(address);
-                Some(Self {
-                    network,
-                    length: address.len() as u8,
-                    address: short,
-                    rest: None,
-                })
-            }
-            _ => Some(Self {
-                network: Short::new(b"")?,
-                length: AMONG_THE_REST,
-                address: [0; SHORT],
-                rest: Some(Box::new(Rest {
-                    network: network.into(),
-                    address: address.into(),
-                    tag: tag.map(Box::from),
-                })),
-            }),
-        }
-    }
-
-    /// Without those that are kept among the rest.
-    fn short_address(&self) -> &[u8] {
-        self.address.get(..self.length.into()).unwrap_or_default()
-    }
-
-    #[inline(always)]
-    pub(super) fn is(&self, key: &Key<'_>) -> bool {
-        match self.address.get(..self.length.into()) {
-            Some(own) => {
-                key.tag.is_none()
-                    && are_same(own, key.address)
-                    && key.network.is_one_of_few(&self.network)
-            }
-            None => self.rest.as_ref().is_some_and(|rest| rest.is(key)),
-        }
-    }
-}
-
-impl Rest {
-    #[cold]
-    fn is(&self, key: &Key<'_>) -> bool {
-        self.tag.as_deref() == key.tag
-            && *self.address == *key.address
-            && *self.network == *key.network.bytes()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn key<'a>(pool: usize, network: &'a std::ffi::CStr, address: &'a str) -> Key<'a> {
-        Key {
+    fn key<'a>(pool: usize, network: &'a std::ffi::CStr, address: &'a str) -> KeyRef<'a> {
+        KeyRef {
             pool,
             network: Text::of(network),
             address: address.as_bytes(),
@@ -204,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_is_known_whole_and_no_other() {
+    fn a_key_is_known_whole_and_no_other() {
         let long = "abcdefghijklmnopqrstuvwxyz.abcdefghijklmnopqrstuvwxyz:1";
         for address in [
             "a:1",
@@ -214,12 +175,14 @@ mod tests {
             long,
         ] {
             for tag in [None, Some(&b"x"[..])] {
-                let it = Key {
+                let it = KeyRef {
                     tag,
                     ..key(1, c"tcp", address)
                 };
-                let kept = Words::new(&it).expect("not too long");
+                let kept = OwnedKey::new(&it).expect("not too long");
                 assert!(kept.is(&it));
+                assert_eq!(kept.hash(7), it.hash(7));
+                assert!(!kept.is(&KeyRef { pool: 2, ..it }));
                 let longer = format!("{address}2");
                 let bytes = address.as_bytes();
                 let others = (0..bytes.len()).map(|at| {
@@ -230,34 +193,30 @@ mod tests {
                 let others = others.chain([bytes[1..].to_vec(), longer.into_bytes()]);
                 for other in others {
                     let address = &other[..];
-                    assert!(!kept.is(&Key { address, ..it }), "{address:?}");
+                    assert!(!kept.is(&KeyRef { address, ..it }), "{address:?}");
                 }
                 for network in [c"tcp4", c"tc", c"", c"unixpacket"] {
                     let network = Text::of(network);
-                    assert!(!kept.is(&Key { network, ..it }));
+                    assert!(!kept.is(&KeyRef { network, ..it }));
                 }
                 for other in [None, Some(&b"x"[..]), Some(b"xy"), Some(b"")] {
-                    assert_eq!(kept.is(&Key { tag: other, ..it }), other == tag);
+                    let is_same = other.unwrap_or_default() == tag.unwrap_or_default();
+                    assert_eq!(kept.is(&KeyRef { tag: other, ..it }), is_same);
                 }
             }
         }
-        assert!(Words::new(&key(1, c"tcp", "[fe80::1%eth0]:1")).is_none());
     }
 
     #[test]
-    fn a_copy_has_the_hash_of_what_it_was_made_of() {
-        let long = "abcdefghijklmnopqrstuvwxyz.abcdefghijklmnopqrstuvwxyz:1";
-        for address in ["a:1", "127.0.0.1:12345", long] {
-            for tag in [None, Some(&b""[..]), Some(b"x")] {
-                let it = Key {
-                    tag,
-                    ..key(1, c"tcp", address)
-                };
-                let copy = Named::new(&it).expect("not too long");
-                assert_eq!(copy.hash(7), it.hash(7));
-                assert!(copy.text.is(&it));
-            }
-        }
+    fn what_is_too_long_or_has_a_zone_is_not_kept() {
+        let fits = "a".repeat(MOST_BYTES);
+        let kept = OwnedKey::new(&key(1, c"tcp", &fits)).expect("it fits");
+        assert!(kept.is(&key(1, c"tcp", &fits)));
+        assert!(!kept.is(&key(1, c"tcpx", &fits)));
+        assert!(OwnedKey::new(&key(1, c"tcp", &format!("{fits}a"))).is_none());
+        assert!(OwnedKey::new(&key(1, c"unixpacket", "/a")).is_none());
+        assert!(OwnedKey::new(&key(1, c"tcp", &"a".repeat(300))).is_none());
+        assert!(OwnedKey::new(&key(1, c"tcp", "[fe80::1%eth0]:1")).is_none());
     }
 
     #[test]
@@ -279,11 +238,11 @@ mod tests {
 
     #[test]
     fn hashes_tell_keys_apart() {
-        let mut hashes: Vec<u64> = (0..1000)
-            .map(|port| key(1, c"tcp", &format!("127.0.0.1:{port}")).hash(1) & 0xffff)
+        let low = |key: KeyRef<'_>| key.hash(1) & 0xffff;
+        let mut hashes: Vec<u32> = (0..1000)
+            .map(|port| low(key(1, c"tcp", &format!("127.0.0.1:{port}"))))
             .collect();
-        hashes
-            .extend((2..1000).map(|pool| key(pool << 27, c"tcp", "127.0.0.1:80").hash(1) & 0xffff));
+        hashes.extend((2..1000).map(|pool| low(key(pool << 27, c"tcp", "127.0.0.1:80"))));
         hashes.sort_unstable();
         hashes.dedup();
         // Of 1998 keys in 65,536 places about 1,968 are alone, if they fall at random.

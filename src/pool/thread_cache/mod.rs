@@ -1,18 +1,21 @@
-//! What a thread has dialed lately, by the text that it passed: the destination it means, so that nothing is parsed twice, and the
-//! connection that it used last, so that a hit finds it by one look (`quick`).
+//! What a thread has dialed lately, by the texts that it passed: the destination they mean, so that
+//! nothing is parsed twice, and the connection that it used last, so that the fast path finds it by
+//! one look (`entry::fast_hit`).
 //!
-//! Each thread has hints of its own, which nobody else sees. A hint promises nothing: the connection's own word says whether it still is
-//! where the hint leads. Hints of a pool that has ended go when their thread next dials the long way, and all of them with the thread.
+//! Each thread has a cache of its own, which no other thread sees. An entry promises nothing: the
+//! slot's word says whether the connection still is where the entry leads. A cache takes at most
+//! 2 MiB, and then forgets its oldest entries. Entries of a pool that has ended go when their thread
+//! next takes the slow path, and the whole cache goes with the thread.
 #![forbid(unsafe_code)]
 
 mod key;
 mod table;
 
-pub(crate) use self::key::{Key, Named};
-use self::table::Hints;
-use super::conn::{Conn, QUICK};
+pub(crate) use self::key::{KeyRef, OwnedKey};
+use self::table::ThreadCache;
+use super::conn::{Conn, FAST_PATH};
 use super::PoolHandle;
-use crate::handle::{Kept, Owned, Trace};
+use crate::handle::{CachedSlot, Kept, Owned};
 use crate::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use crate::sync::Arc;
 use crate::sys::thread::cell::{borrow, Dropper, ThreadCell, ThreadGuard};
@@ -22,85 +25,83 @@ use crate::values::destination::Destination;
 static ENDED: AtomicU32 = AtomicU32::new(0);
 
 thread_local! {
-    static CELL: ThreadCell<Hints> = const { ThreadCell::new() };
-    static DROPPER: Dropper<Hints> = const { Dropper::new() };
+    static CACHE: ThreadCell<ThreadCache> = const { ThreadCell::new() };
+    static DROPPER: Dropper<ThreadCache> = const { Dropper::new() };
 }
 
-/// A pool has ended, and its handle is over: this thread's hints to it go now, those of other threads when they next dial
-/// the long way.
+/// Called when a pool's handle is over: this thread forgets the pool now, other threads when they
+/// next take the slow path.
 pub(crate) fn pool_ended() {
     ENDED.fetch_add(1, Relaxed);
     drop(swept());
 }
 
-/// This thread's hints, if it has any.
+/// This thread's cache, if it has one and nothing is using it.
 #[inline(always)]
-pub(super) fn at_hand() -> Option<ThreadGuard<Hints>> {
-    borrow(&CELL)
+pub(super) fn borrow_own() -> Option<ThreadGuard<ThreadCache>> {
+    borrow(&CACHE)
 }
 
-/// This thread's hints, without those of pools that have ended.
-fn swept() -> Option<ThreadGuard<Hints>> {
-    let mut hints = at_hand()?;
-    hints.sweep(ENDED.load(Relaxed));
-    Some(hints)
+/// This thread's cache, without pools that have ended.
+fn swept() -> Option<ThreadGuard<ThreadCache>> {
+    let mut cache = borrow_own()?;
+    cache.sweep(ENDED.load(Relaxed));
+    Some(cache)
 }
 
-/// This thread's hints, made if need be. At a thread's end, when they are gone already, it may still dial.
-fn at_hand_or_new() -> Option<ThreadGuard<Hints>> {
+/// This thread's cache, made if need be. At a thread's end, when the cache is gone, it may still dial.
+fn swept_or_new() -> Option<ThreadGuard<ThreadCache>> {
     swept().or_else(|| {
         DROPPER
-            .try_with(|dropper| dropper.fill(&CELL, Hints::NONE))
+            .try_with(|dropper| dropper.fill(&CACHE, ThreadCache::EMPTY))
             .ok()?;
-        at_hand()
+        borrow_own()
     })
 }
 
-/// What the text means, if this thread has dialed it before.
-pub(crate) fn destination(key: &Key<'_>) -> Option<Arc<Destination>> {
+/// What the texts mean, if this thread has dialed them before.
+pub(crate) fn destination(key: &KeyRef<'_>) -> Option<Arc<Destination>> {
     Some(swept()?.find(key)?.destination.clone())
 }
 
-/// This thread borrows a connection by that name.
-pub(crate) fn note(name: Named, conn: &Owned<Conn>) {
+/// This thread borrows a connection by that key.
+pub(crate) fn remember(key: OwnedKey, conn: &Owned<Conn>) {
     let limit = conn.pool().fast_path_idle_ms();
-    let [_, trace] = conn.traces(limit);
-    let trace = (conn.has(QUICK) && limit > 0).then_some(trace);
-    let note = |mut hints: ThreadGuard<Hints>| {
-        PoolHandle::table().pin(name.pool).ok()?;
-        let before = hints.keep(name, conn, trace);
-        if trace.is_some() {
-            let seats = [before.as_ref().map(Trace::seat), Some(conn.seat())];
-            let seats = seats.into_iter().flatten();
-            seats.for_each(|seat| hints.lends(seat));
+    let [_, cached] = conn.cached_slots(limit);
+    let cached = (conn.has(FAST_PATH) && limit > 0).then_some(cached);
+    let replaced = swept_or_new().and_then(|mut cache| {
+        // A pool that ends after this look is swept later.
+        PoolHandle::table().pin(key.pool).ok()?;
+        let replaced = cache.remember(key, conn, cached);
+        if cached.is_some() {
+            let before = replaced.as_ref().map(CachedSlot::index);
+            let slots = before.into_iter().chain([conn.slot_id().index()]);
+            slots.for_each(|slot| cache.lend(slot));
         }
-        before
-    };
-    recall(at_hand_or_new().and_then(note), trace);
+        replaced
+    });
+    revoke_replaced(replaced, cached);
 }
 
 /// This thread gives a connection back: it is the next one to be borrowed.
-pub(super) fn comes_next(conn: &Owned<Conn>) {
+pub(super) fn give_back(conn: &Owned<Conn>) {
     let limit = conn.pool().fast_path_idle_ms();
-    if !conn.has(QUICK) || limit == 0 {
+    if !conn.has(FAST_PATH) || limit == 0 {
         return;
     }
-    let [trace, _] = conn.traces(limit);
-    let note = |mut hints: ThreadGuard<Hints>| {
-        let hint = hints.takes_back(conn.seat())?;
-        let is_its = Arc::ptr_eq(&hint.destination, conn.shared_destination());
-        is_its.then(|| hint.trace.replace(trace))?
-    };
-    recall(at_hand().and_then(note), Some(trace));
+    let [cached, _] = conn.cached_slots(limit);
+    let replaced = borrow_own().and_then(|mut cache| cache.entry_of(conn)?.cached.replace(cached));
+    revoke_replaced(replaced, Some(cached));
 }
 
-/// What a trace that was replaced leads to comes back the long way, if it is out: only the newest may take the short one, so that a
-/// thread finds its connections in the order in which it gave them back.
-fn recall(before: Option<Trace<Conn>>, now: Option<Trace<Conn>>) {
+/// A connection that the cache does not lead to any more is given back by the slow path, if it is
+/// out: only the newest may take the fast path, so that a thread finds its connections in the order
+/// in which it gave them back.
+fn revoke_replaced(before: Option<CachedSlot<Conn>>, now: Option<CachedSlot<Conn>>) {
     let Some(before) = before.filter(|_| before != now) else {
         return;
     };
-    if let Ok(pin) = Conn::table().pin_shelved(&before) {
-        pin.pool().revoke(&pin, pin.place());
+    if let Ok(pin) = Conn::table().pin_biased(&before) {
+        pin.pool().revoke(&pin, pin.slot_id());
     }
 }

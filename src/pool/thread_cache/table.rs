@@ -1,141 +1,142 @@
-//! One thread's hints, by key: a table of numbers, each with some bits of its hint's hash, and the hints behind it, so that a look at what
-//! is not there touches one cache line, and one at what is there two or three.
+//! One thread's cache: a hash table of numbers, and the entries behind it in the order in which they
+//! came, so that a look at what is not there touches one cache line, and one at what is there two or
+//! three. The oldest entry makes room for a new one when there are as many as there may be.
 #![forbid(unsafe_code)]
 
-use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
 
-use super::key::{Key, Named, Words};
-use crate::handle::{Kept, Owned, Trace};
+use super::key::{KeyRef, OwnedKey};
+use crate::handle::{CachedSlot, Kept, Owned};
 use crate::pool::conn::Conn;
 use crate::pool::PoolHandle;
 use crate::sync::Arc;
 use crate::values::destination::Destination;
 
-/// The table begins with so many spots, and doubles while the hints are no more than these.
-const FIRST: usize = 16;
-const MOST: usize = 1 << 16;
-/// As soon as there are so many spots for each hint it does not grow any more.
-const MOST_SPOTS_EACH: usize = 4;
-/// Where a hint may be found: at the spot of its hash, or at one of the next. Of a table that is half full few are further away.
-const REACH: usize = 32;
-/// A thread that has more connections out at once does not find the oldest of them first when it has given them back.
-const MOST_LENT: usize = 256;
+/// A cache takes at most 2 MiB: entries of 128 bytes, a table of 32,768 buckets of 8, and the pools.
+const MOST_ENTRIES: usize = 13_000;
+/// The table has at least so many buckets, and twice as many as entries: then linear probing ends
+/// after two or three of them.
+const FEWEST_BUCKETS: usize = 32;
+/// An entry stands so many buckets behind that of its hash at most. Of a seeded hash none has to
+/// stand further away (1 in 10^5 at half load); of an adversary's, those are not remembered.
+const LONGEST_PROBE: usize = 128;
+/// A thread that has more connections out at once does not find the oldest of them first when it has
+/// given them back.
+const MOST_LENT: usize = 32;
 
-/// What a thread knows of one key. What a hit looks at stands first.
+const _: () = assert!(size_of::<CacheEntry>() == 128);
+const _: () = assert!(MOST_ENTRIES * 128 + 32_768 * 8 + 16_384 * 8 < 2 << 20);
+
+/// What a thread knows of one key.
 #[derive(Debug)]
 #[repr(C, align(64))]
-pub(crate) struct Hint {
-    pool: usize,
-    /// Where the connection is that it used last.
-    pub(crate) trace: Option<Trace<Conn>>,
-    text: Words,
-    hash: u64,
+pub(crate) struct CacheEntry {
+    key: OwnedKey,
+    /// The connection that it used last.
+    pub(crate) cached: Option<CachedSlot<Conn>>,
     pub(super) destination: Arc<Destination>,
 }
 
-impl Hint {
-    #[inline(always)]
-    fn is(&self, key: &Key<'_>) -> bool {
-        self.pool == key.pool && self.text.is(key)
-    }
-}
-
 #[derive(Clone, Copy, Debug, Default)]
-struct Spot {
-    /// The hint's number + 1; 0: there is none.
-    hint: u32,
+struct Bucket {
+    /// The entry's number + 1; 0: there is none.
+    entry: u32,
     hash: u32,
-    /// Of the connection that it led to when it was listed: its slot is fetched while the hint is read.
-    seat: u32,
 }
 
-/// See the module.
+/// What one thread has dialed lately.
 #[derive(Debug)]
-pub(crate) struct Hints {
-    spots: Vec<Spot>,
-    hints: Vec<Hint>,
-    /// Whose they are: the end of another pool is no reason to look through them.
-    pools: Vec<usize>,
+pub(crate) struct ThreadCache {
+    buckets: Vec<Bucket>,
+    entries: Vec<CacheEntry>,
     /// The one that was asked for last: most threads dial the same again.
     last: usize,
+    /// The one that makes room for the next when there are [`MOST_ENTRIES`].
+    oldest: usize,
     /// Drawn for this thread, so that nobody can make the hashes of addresses fall together.
     seed: u64,
+    /// Whose they are: the end of another pool is no reason to look through them.
+    pools: Vec<usize>,
     /// Of so many pools it has seen the end.
     seen: u32,
-    /// The connections that the thread borrowed last and has not given back, each with the number of its hint.
-    lent: VecDeque<(u32, usize)>,
+    /// Connections that the thread borrowed, by slot, each with the number of its entry; the newest
+    /// overwrites the oldest.
+    lent: [(u32, u32); MOST_LENT],
+    lent_so_far: usize,
 }
 
-impl Hints {
-    pub(super) const NONE: Self = Self {
-        spots: Vec::new(),
-        hints: Vec::new(),
-        pools: Vec::new(),
+impl ThreadCache {
+    pub(super) const EMPTY: Self = Self {
+        buckets: Vec::new(),
+        entries: Vec::new(),
         last: 0,
+        oldest: 0,
         seed: 0,
+        pools: Vec::new(),
         seen: 0,
-        lent: VecDeque::new(),
+        lent: [(u32::MAX, 0); MOST_LENT],
+        lent_so_far: 0,
     };
 
     #[inline(always)]
-    pub(crate) fn find(&mut self, key: &Key<'_>) -> Option<&mut Hint> {
-        if !self.hints.get(self.last).is_some_and(|hint| hint.is(key)) {
-            self.last = self.look_up(key.hash(self.seed), |hint| hint.is(key))?;
+    pub(crate) fn find(&mut self, key: &KeyRef<'_>) -> Option<&mut CacheEntry> {
+        match self.entries.get(self.last) {
+            Some(last) if last.key.is(key) => {}
+            _ => self.last = self.look_up(key)?,
         }
-        self.hints.get_mut(self.last)
-    }
-
-    /// The spots of that hash.
-    fn spots(&self, hash: u64) -> impl Iterator<Item = usize> {
-        let mask = self.spots.len().wrapping_sub(1);
-        let first = hash as usize;
-        (0..REACH.min(self.spots.len())).map(move |step| first.wrapping_add(step) & mask)
+        self.entries.get_mut(self.last)
     }
 
     #[inline(never)]
-    fn look_up(&self, hash: u64, is_it: impl Fn(&Hint) -> bool) -> Option<usize> {
-        let bits = (hash >> 32) as u32;
-        for at in self.spots(hash) {
-            let spot = self.spots[at];
-            let hint = (spot.hint as usize).checked_sub(1)?;
-            if spot.hash == bits {
-                Conn::table().is_wanted(spot.seat);
-                if is_it(self.hints.get(hint)?) {
-                    return Some(hint);
-                }
+    fn look_up(&self, key: &KeyRef<'_>) -> Option<usize> {
+        self.number_of(key.hash(self.seed), |entry| entry.key.is(key))
+    }
+
+    #[inline(always)]
+    fn number_of(&self, hash: u32, is_it: impl Fn(&CacheEntry) -> bool) -> Option<usize> {
+        for at in self.probe(hash) {
+            let bucket = self.buckets[at];
+            let number = (bucket.entry as usize).checked_sub(1)?;
+            if bucket.hash == hash && is_it(self.entries.get(number)?) {
+                return Some(number);
             }
         }
         None
     }
 
-    /// Keeps where a connection of that name will be; what stood there before.
-    pub(super) fn keep(
+    /// The buckets in which an entry of that hash may be.
+    fn probe(&self, hash: u32) -> impl Iterator<Item = usize> {
+        let mask = self.buckets.len().wrapping_sub(1);
+        let first = hash as usize;
+        let steps = LONGEST_PROBE.min(self.buckets.len());
+        (0..steps).map(move |step| first.wrapping_add(step) & mask)
+    }
+
+    /// Remembers where a connection of that key will be; returns the one that this replaces.
+    pub(super) fn remember(
         &mut self,
-        name: Named,
+        key: OwnedKey,
         conn: &Owned<Conn>,
-        trace: Option<Trace<Conn>>,
-    ) -> Option<Trace<Conn>> {
-        let hash = name.hash(self.drawn_seed());
-        let Named { pool, text } = name;
-        let is_it = |hint: &Hint| hint.pool == pool && hint.text == text;
-        if let Some(at) = self.look_up(hash, is_it) {
-            self.last = at;
-            let hint = &mut self.hints[at];
-            // The destination may have gone and come again.
-            if !Arc::ptr_eq(&hint.destination, conn.shared_destination()) {
-                hint.destination = conn.shared_destination().clone();
-            }
-            return std::mem::replace(&mut hint.trace, trace);
+        cached: Option<CachedSlot<Conn>>,
+    ) -> Option<CachedSlot<Conn>> {
+        let destination = conn.shared_destination();
+        let hash = key.hash(self.drawn_seed());
+        let Some(at) = self.number_of(hash, |entry| entry.key == key) else {
+            let destination = destination.clone();
+            let entry = CacheEntry {
+                key,
+                cached,
+                destination,
+            };
+            return self.add(hash, entry)?.cached;
+        };
+        self.last = at;
+        let entry = &mut self.entries[at];
+        // The destination may have gone and come again.
+        if !Arc::ptr_eq(&entry.destination, destination) {
+            entry.destination = destination.clone();
         }
-        self.add(Hint {
-            pool,
-            trace,
-            text,
-            hash,
-            destination: conn.shared_destination().clone(),
-        });
-        None
+        std::mem::replace(&mut entry.cached, cached)
     }
 
     fn drawn_seed(&mut self) -> u64 {
@@ -145,66 +146,96 @@ impl Hints {
         self.seed
     }
 
-    fn add(&mut self, hint: Hint) {
-        if self.hints.len() >= MOST {
-            // A thread that dials more begins anew.
-            self.let_go(|_| false);
+    /// Returns the entry that made room for it.
+    fn add(&mut self, hash: u32, entry: CacheEntry) -> Option<CacheEntry> {
+        if !self.pools.contains(&entry.key.pool) {
+            self.pools.push(entry.key.pool);
         }
-        if !self.pools.contains(&hint.pool) {
-            self.pools.push(hint.pool);
-        }
-        self.hints.push(hint);
-        let at = self.hints.len() - 1;
-        if self.list(at) || self.grow() {
-            self.last = at;
+        let (at, evicted) = self.place(entry);
+        self.last = at;
+        if self.buckets.len() < 2 * self.entries.len() {
+            self.rebuild();
         } else {
-            // Too many of the same hash: this one is not known.
-            self.hints.pop();
+            self.list(at, hash);
+        }
+        evicted
+    }
+
+    /// Gives it a number: a new one, or the oldest entry's.
+    fn place(&mut self, entry: CacheEntry) -> (usize, Option<CacheEntry>) {
+        let count = self.entries.len();
+        if count < MOST_ENTRIES {
+            if count == self.entries.capacity() {
+                let more = count.max(FEWEST_BUCKETS / 2).min(MOST_ENTRIES - count);
+                self.entries.reserve_exact(more);
+            }
+            self.entries.push(entry);
+            return (count, None);
+        }
+        let at = self.oldest;
+        self.oldest = (at + 1) % MOST_ENTRIES;
+        self.unlist(at);
+        (at, Some(std::mem::replace(&mut self.entries[at], entry)))
+    }
+
+    fn list(&mut self, at: usize, hash: u32) {
+        let entry = (at + 1) as u32;
+        if let Some(free) = self.probe(hash).find(|&at| self.buckets[at].entry == 0) {
+            self.buckets[free] = Bucket { entry, hash };
         }
     }
 
-    /// False if there is no spot.
-    fn list(&mut self, at: usize) -> bool {
-        let hash = self.hints[at].hash;
-        let Some(free) = self.spots(hash).find(|&spot| self.spots[spot].hint == 0) else {
-            return false;
+    /// Empties the bucket of that entry, and moves those behind it up, so that none stands behind an
+    /// empty one.
+    fn unlist(&mut self, at: usize) {
+        let hash = self.entries[at].key.hash(self.seed);
+        let own = (at + 1) as u32;
+        let Some(mut hole) = self.probe(hash).find(|&at| self.buckets[at].entry == own) else {
+            return;
         };
-        self.spots[free] = Spot {
-            hint: (at + 1) as u32,
-            hash: (hash >> 32) as u32,
-            seat: self.hints[at].trace.map_or(0, |trace| trace.seat()),
-        };
-        true
-    }
-
-    /// Until each has a spot; false if so many are of one hash that the table would be almost empty.
-    fn grow(&mut self) -> bool {
-        let mut size = self.spots.len();
-        while size < MOST_SPOTS_EACH * self.hints.len().max(FIRST) {
-            size = (size * 2).max(FIRST);
-            self.spots = vec![Spot::default(); size];
-            if (0..self.hints.len()).all(|at| self.list(at)) {
-                return true;
+        let mask = self.buckets.len() - 1;
+        let mut next = hole;
+        loop {
+            next = (next + 1) & mask;
+            let bucket = self.buckets[next];
+            if bucket.entry == 0 {
+                break;
+            }
+            let distance = |to: usize| to.wrapping_sub(bucket.hash as usize) & mask;
+            if distance(hole) <= distance(next) {
+                self.buckets[hole] = bucket;
+                hole = next;
             }
         }
-        false
+        self.buckets[hole] = Bucket::default();
     }
 
-    pub(super) fn lends(&mut self, seat: u32) {
-        if self.lent.len() >= MOST_LENT {
-            self.lent.pop_front();
+    fn rebuild(&mut self) {
+        let size = (2 * self.entries.len()).next_power_of_two();
+        self.buckets = vec![Bucket::default(); size.max(FEWEST_BUCKETS)];
+        for at in 0..self.entries.len() {
+            let hash = self.entries[at].key.hash(self.seed);
+            self.list(at, hash);
         }
-        self.lent.push_back((seat, self.last));
     }
 
-    /// The hint of one that it lent.
-    pub(super) fn takes_back(&mut self, seat: u32) -> Option<&mut Hint> {
-        let at = self.lent.iter().rposition(|&(one, _)| one == seat)?;
-        let (_, hint) = self.lent.remove(at)?;
-        self.hints.get_mut(hint)
+    /// The connection in that slot is this thread's, for the key that was asked for last.
+    pub(super) fn lend(&mut self, slot: u32) {
+        let known = self.lent.iter().position(|&(one, _)| one == slot);
+        let at = known.unwrap_or(self.lent_so_far % MOST_LENT);
+        self.lent[at] = (slot, self.last as u32);
+        self.lent_so_far += usize::from(known.is_none());
     }
 
-    /// Lets go of what belongs to pools that have ended, if more have since the last time.
+    /// The entry by which the connection was borrowed.
+    pub(super) fn entry_of(&mut self, conn: &Owned<Conn>) -> Option<&mut CacheEntry> {
+        let slot = conn.slot_id().index();
+        let (_, number) = self.lent.iter().find(|&&(one, _)| one == slot)?;
+        let entry = self.entries.get_mut(*number as usize)?;
+        Arc::ptr_eq(&entry.destination, conn.shared_destination()).then_some(entry)
+    }
+
+    /// Forgets pools that have ended, if more have since the last time.
     pub(super) fn sweep(&mut self, ended: u32) {
         if self.seen == ended {
             return;
@@ -215,26 +246,26 @@ impl Hints {
             .retain(|&pool| PoolHandle::table().pin(pool).is_ok());
         if self.pools.len() < before {
             let pools = std::mem::take(&mut self.pools);
-            self.let_go(|hint| pools.contains(&hint.pool));
+            self.retain(|entry| pools.contains(&entry.key.pool));
             self.pools = pools;
         }
     }
 
-    fn let_go(&mut self, stays: impl Fn(&Hint) -> bool) {
-        let before = self.hints.len();
-        self.hints.retain(stays);
-        if self.hints.is_empty() {
+    fn retain(&mut self, stays: impl Fn(&CacheEntry) -> bool) {
+        let before = self.entries.len();
+        self.entries.retain(stays);
+        if self.entries.is_empty() {
             let Self { seed, seen, .. } = *self;
             *self = Self {
                 seed,
                 seen,
-                ..Self::NONE
+                ..Self::EMPTY
             };
-        } else if self.hints.len() < before {
-            self.lent = VecDeque::new();
-            self.hints.shrink_to_fit();
-            self.spots = Vec::new();
-            self.grow();
+        } else if self.entries.len() < before {
+            self.oldest = 0;
+            self.lent = Self::EMPTY.lent;
+            self.entries.shrink_to(FEWEST_BUCKETS / 2);
+            self.rebuild();
         }
     }
 }
@@ -246,8 +277,8 @@ mod tests {
     use crate::sys::foreign::text::Text;
     use crate::values::address::Address;
 
-    fn key(pool: usize, address: &str) -> Key<'_> {
-        Key {
+    fn key(pool: usize, address: &str) -> KeyRef<'_> {
+        KeyRef {
             pool,
             network: Text::of(c"tcp"),
             address: address.as_bytes(),
@@ -255,68 +286,69 @@ mod tests {
         }
     }
 
-    fn hint(pool: usize, address: &str, hash: u64) -> Hint {
+    fn entry(pool: usize, address: &str) -> CacheEntry {
         let parsed = Address::parse("tcp", address, &SystemNames::new());
-        Hint {
-            pool,
-            trace: None,
-            text: Words::new(&key(pool, address)).expect("short"),
-            hash,
+        CacheEntry {
+            key: OwnedKey::new(&key(pool, address)).expect("short"),
+            cached: None,
             destination: Arc::new(Destination::new(parsed.expect("a literal"), "")),
         }
     }
 
-    fn addresses(count: u32) -> impl Iterator<Item = String> {
+    fn add(cache: &mut ThreadCache, pool: usize, address: &str) {
+        let hash = key(pool, address).hash(cache.drawn_seed());
+        cache.add(hash, entry(pool, address));
+    }
+
+    fn addresses(count: usize) -> impl Iterator<Item = String> {
         (0..count).map(|i| format!("127.0.{}.{}:80", i >> 8, i & 255))
     }
 
     #[test]
     fn each_is_found_and_no_other() {
-        let mut hints = Hints::NONE;
+        let mut cache = ThreadCache::EMPTY;
         for address in addresses(5000) {
-            assert!(hints.find(&key(7, &address)).is_none());
-            let hash = key(7, &address).hash(hints.drawn_seed());
-            hints.add(hint(7, &address, hash));
+            assert!(cache.find(&key(7, &address)).is_none());
+            add(&mut cache, 7, &address);
         }
         for address in addresses(5000) {
-            let found = hints.find(&key(7, &address)).expect("kept");
+            let found = cache.find(&key(7, &address)).expect("kept");
             assert_eq!(&*found.destination.address.text, address);
-            assert!(hints.find(&key(8, &address)).is_none());
+            assert!(cache.find(&key(8, &address)).is_none());
         }
-        assert!(hints.spots.len() <= 2 * MOST_SPOTS_EACH * 5000);
-        hints.let_go(|hint| hint.destination.address.text.contains(".1."));
+        cache.retain(|entry| entry.destination.address.text.contains(".1."));
         for address in addresses(5000) {
             let is_kept = address.contains(".1.");
-            assert_eq!(hints.find(&key(7, &address)).is_some(), is_kept);
+            assert_eq!(cache.find(&key(7, &address)).is_some(), is_kept);
         }
-        hints.let_go(|_| false);
-        assert_eq!((hints.hints.capacity(), hints.spots.capacity()), (0, 0));
+        cache.retain(|_| false);
+        assert_eq!((cache.entries.capacity(), cache.buckets.capacity()), (0, 0));
+    }
+
+    #[test]
+    fn the_oldest_make_room_and_the_memory_stays_within_two_mebibytes() {
+        let mut cache = ThreadCache::EMPTY;
+        let addresses: Vec<String> = addresses(3 * MOST_ENTRIES / 2).collect();
+        for (number, address) in addresses.iter().enumerate() {
+            add(&mut cache, number, address);
+        }
+        let forgotten = addresses.len() - MOST_ENTRIES;
+        for (number, address) in addresses.iter().enumerate() {
+            let is_known = cache.find(&key(number, address)).is_some();
+            assert_eq!(is_known, number >= forgotten, "{number}");
+        }
+        let memory = size_of::<CacheEntry>() * cache.entries.capacity()
+            + size_of::<Bucket>() * cache.buckets.capacity();
+        assert!(memory <= 2 << 20, "{memory}");
     }
 
     #[test]
     fn many_of_one_hash_cost_no_more_than_a_few() {
-        let mut hints = Hints::NONE;
-        for address in addresses(100) {
-            hints.add(hint(7, &address, 5));
+        let mut cache = ThreadCache::EMPTY;
+        for address in addresses(1000) {
+            cache.add(5, entry(7, &address));
         }
-        assert_eq!(hints.hints.len(), REACH);
-        assert!(hints.spots.len() <= 2 * MOST_SPOTS_EACH * REACH);
-    }
-
-    #[test]
-    fn the_hint_of_what_was_lent_is_known_when_it_comes_back() {
-        let mut hints = Hints::NONE;
-        for (at, address) in addresses(3).enumerate() {
-            let hash = key(7, &address).hash(hints.drawn_seed());
-            hints.add(hint(7, &address, hash));
-            hints.lends(at as u32);
-        }
-        let back = hints.takes_back(1).expect("lent");
-        assert_eq!(&*back.destination.address.text, "127.0.0.1:80");
-        assert!(hints.takes_back(1).is_none());
-        for seat in 0..2 * MOST_LENT as u32 {
-            hints.lends(seat);
-        }
-        assert_eq!(hints.lent.len(), MOST_LENT);
+        assert!(cache.buckets.len() <= 2048);
+        assert!(cache.probe(5).count() <= LONGEST_PROBE);
     }
 }

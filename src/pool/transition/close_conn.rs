@@ -80,7 +80,7 @@ fn free_data(conn: &Owned<Conn>, was_foreign: bool) -> Option<bool> {
     if is_own && has_destructor {
         let _ = socket::set_nonblocking(conn.fd(), true);
     }
-    let before = fork::generation();
+    let before = fork::epoch();
     data.free();
     if fork::has_come_back_in_a_child(before) {
         return None;
@@ -106,13 +106,13 @@ fn close_fd(conn: Owned<Conn>, is_own: bool) {
 
 /// Gives the descriptor to the program.
 pub(crate) fn release(conn: Owned<Conn>) -> ProgramFd {
-    if fd_owners::is_owner(conn.raw_fd(), conn.place()) {
+    if fd_owners::is_owner(conn.raw_fd(), conn.slot_id()) {
         unwatch(&conn);
     }
     ProgramFd::give(take_fd(conn))
 }
 
 fn take_fd(conn: Owned<Conn>) -> OwnedFd {
-    fd_owners::release(conn.raw_fd(), conn.place());
+    fd_owners::release(conn.raw_fd(), conn.slot_id());
     conn.into_inner().into_fd()
 }

@@ -3,4 +3,4 @@
 pub(crate) mod text;
 mod user_data;
 
-pub(crate) use self::user_data::UserData;
+pub(crate) use self::user_data::{ProgramFd, UserData};

@@ -33,12 +33,13 @@ impl<'a> Text<'a> {
         unsafe { CStr::from_ptr(self.0.as_ptr()) }.to_bytes()
     }
 
-    /// Byte by byte: for very short ones.
+    /// Compares byte by byte: for very short ones, whose length is not worth a strlen(3).
     #[inline(always)]
-    pub(crate) fn is_one_of_few<const N: usize>(self, kept: &Short<N>) -> bool {
+    pub(crate) fn is<const N: usize>(self, kept: &ShortText<N>) -> bool {
         let mut at = 0;
         loop {
-            // SAFETY: all bytes before this one were the same and no NUL, so it is the text's too, and one of the kept, whose last is one.
+            // SAFETY: all bytes before this one were the same and no NUL, so it is the text's, and
+            // one of `kept`, whose last is a NUL.
             let (own, byte) = unsafe { (self.0.add(at).read() as u8, *kept.0.get_unchecked(at)) };
             if own != byte {
                 return false;
@@ -53,9 +54,9 @@ impl<'a> Text<'a> {
 
 /// A text of fewer than `N` bytes, and NULs to the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Short<const N: usize>([u8; N]);
+pub(crate) struct ShortText<const N: usize>([u8; N]);
 
-impl<const N: usize> Short<N> {
+impl<const N: usize> ShortText<N> {
     /// `None` if it is too long.
     pub(crate) fn new(text: &[u8]) -> Option<Self> {
         let mut bytes = [0; N];
@@ -80,10 +81,10 @@ mod tests {
             (c"abc", c"abd", false),
         ] {
             let text = Text::of(own);
-            let kept = Short::<4>::new(other.to_bytes()).expect("short");
             assert_eq!(text.bytes(), own.to_bytes());
-            assert_eq!(text.is_one_of_few(&kept), is_it, "{own:?} {other:?}");
+            let kept = ShortText::<4>::new(other.to_bytes()).expect("short");
+            assert_eq!(text.is(&kept), is_it, "{own:?} {other:?}");
         }
-        assert!(Short::<4>::new(b"abcd").is_none());
+        assert!(ShortText::<4>::new(b"abcd").is_none());
     }
 }

@@ -1,6 +1,6 @@
 //! fork(2): in which process of a line of forks this code runs.
 //!
-//! A generation is a number: 1 in the process that first called the library, one more in its child, and so on. It stands
+//! An epoch is a number: 1 in the process that first called the library, one more in its child, and so on. It stands
 //! in a page that the kernel wipes in a child (MADV_WIPEONFORK, madvise(2)), for fork, `_Fork` and clone(2) alike, where
 //! handlers of pthread_atfork(3) run for fork only. Zero there means: this is a child, and nobody has called yet.
 //!
@@ -11,7 +11,7 @@
 //! | n | n | every other caller | goes on |
 //!
 //! Whatever another thread of the parent was doing at the fork stays half done in the child for ever. So nothing that
-//! belongs to an older generation is locked, changed or dropped; it is left where it is, and made anew (`PerGeneration`).
+//! belongs to an older epoch is locked, changed or dropped; it is left where it is, and made anew (`PerProcess`).
 //!
 //! Code that was inside the library when its own thread forked (in a callback of the program) comes back into the library in the child. It
 //! asks [`has_come_back_in_a_child`] behind every callback, and leaves by the shortest way.
@@ -25,7 +25,7 @@ use crate::values::clock::Deadline;
 
 /// Zeroed in a child.
 struct Page {
-    generation: AtomicU32,
+    epoch: AtomicU32,
     /// 1 once somebody has begun to put in order what was inherited.
     is_begun: AtomicU32,
 }
@@ -33,7 +33,7 @@ struct Page {
 impl Page {
     const fn empty() -> Self {
         Self {
-            generation: AtomicU32::new(0),
+            epoch: AtomicU32::new(0),
             is_begun: AtomicU32::new(0),
         }
     }
@@ -45,9 +45,9 @@ static NO_PAGE: Page = Page::empty();
 static SPARE: Page = Page::empty();
 /// Where the page is; never unmapped.
 static PAGE: AtomicPtr<Page> = AtomicPtr::new(std::ptr::from_ref(&NO_PAGE).cast_mut());
-/// The generation of this process, and in a child, until its first call, that of its parent.
+/// The epoch of this process, and in a child, until its first call, that of its parent.
 static LATEST: AtomicU32 = AtomicU32::new(1);
-/// The generation in which fork was called last.
+/// The epoch in which fork was called last.
 static FORKED_IN: AtomicU32 = AtomicU32::new(0);
 /// `enter`'s `adopt`, for those below who cannot name it.
 static ADOPT: AtomicPtr<()> = AtomicPtr::new(std::ptr::null_mut());
@@ -57,18 +57,18 @@ fn page() -> &'static Page {
     unsafe { &*PAGE.load(Acquire) }
 }
 
-/// Called first by every function of the library. The first caller in a child runs `adopt` with the new generation, while
+/// Called first by every function of the library. The first caller in a child runs `adopt` with the new epoch, while
 /// the others wait and no signal handler runs on its thread.
 pub(crate) fn enter(adopt: fn(u32)) {
-    if page().generation.load(Acquire) == 0 {
+    if page().epoch.load(Acquire) == 0 {
         begin(adopt);
     }
 }
 
-/// The generation of this process; 0 if only one of its parents has called yet.
+/// The epoch of this process; 0 if only one of its parents has called yet.
 #[inline(always)]
-pub(crate) fn generation_if_entered() -> u32 {
-    page().generation.load(Acquire)
+pub(crate) fn epoch_if_entered() -> u32 {
+    page().epoch.load(Acquire)
 }
 
 /// The same for a signal handler: before the first call of all there is nothing that it could find.
@@ -78,14 +78,14 @@ pub(crate) fn enter_from_handler(adopt: fn(u32)) {
     }
 }
 
-/// Asked with the generation of before a callback, when the callback has returned: it forked, and this is the child.
+/// Asked with the epoch of before a callback, when the callback has returned: it forked, and this is the child.
 pub(crate) fn has_come_back_in_a_child(before: u32) -> bool {
     let adopt = ADOPT.load(Acquire);
-    if page().generation.load(Acquire) == 0 && !adopt.is_null() {
+    if page().epoch.load(Acquire) == 0 && !adopt.is_null() {
         // SAFETY: what `map` stored.
         begin(unsafe { std::mem::transmute::<*mut (), fn(u32)>(adopt) });
     }
-    generation() != before
+    epoch() != before
 }
 
 /// What unwinds a call of the parent's that a callback has brought into the child, up to the C boundary or the end of the thread.
@@ -108,28 +108,28 @@ fn begin(adopt: fn(u32)) {
     // A handler that calls the library would wait for the very thread that it interrupted.
     let blocked = thread::SignalsBlocked::new();
     let page = page();
-    if page.generation.load(Acquire) == 0 && page.is_begun.swap(1, AcqRel) == 0 {
+    if page.epoch.load(Acquire) == 0 && page.is_begun.swap(1, AcqRel) == 0 {
         let own = LATEST.load(Relaxed) + 1;
         // First: a child that another thread forks meanwhile must not take the same number again.
         LATEST.store(own, Release);
         adopt(own);
-        page.generation.store(own, Release);
-        futex::wake_everyone(&page.generation);
+        page.epoch.store(own, Release);
+        futex::wake_everyone(&page.epoch);
     }
-    while page.generation.load(Acquire) == 0 {
-        futex::wait_until(&page.generation, 0, Deadline::NEVER);
+    while page.epoch.load(Acquire) == 0 {
+        futex::wait_until(&page.epoch, 0, Deadline::NEVER);
     }
     drop(blocked);
 }
 
-/// The generation of this process, for all who have entered.
-pub(crate) fn generation() -> u32 {
+/// The epoch of this process, for all who have entered.
+pub(crate) fn epoch() -> u32 {
     LATEST.load(Acquire)
 }
 
 /// fork was called in this process: a child may hold copies of its descriptors.
 pub(crate) fn has_forked() -> bool {
-    FORKED_IN.load(Acquire) == generation()
+    FORKED_IN.load(Acquire) == epoch()
 }
 
 /// The first call of all, here and in every ancestor: there is nothing to adopt.
@@ -144,7 +144,7 @@ fn map(adopt: fn(u32)) {
     };
     // SAFETY: zeroed memory of a page's size, or the spare one.
     unsafe { &*fresh }
-        .generation
+        .epoch
         .store(LATEST.load(Relaxed), Relaxed);
     let nobody = std::ptr::from_ref(&NO_PAGE).cast_mut();
     // Where another thread was faster, this page of ours stays unused: 4 KiB once in a process's life.
@@ -153,11 +153,11 @@ fn map(adopt: fn(u32)) {
 
 /// Before, not after: what another thread closes from now on may have a copy in the child.
 extern "C" fn before_fork() {
-    FORKED_IN.store(page().generation.load(Acquire), Release);
+    FORKED_IN.store(page().epoch.load(Acquire), Release);
 }
 
 /// What the kernel does where it can.
 extern "C" fn in_child() {
-    SPARE.generation.store(0, Relaxed);
+    SPARE.epoch.store(0, Relaxed);
     SPARE.is_begun.store(0, Release);
 }

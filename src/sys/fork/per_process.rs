@@ -10,28 +10,28 @@ use crate::sync::atomic::{
 use crate::sys::fork;
 
 struct Made<T> {
-    generation: u32,
+    epoch: u32,
     value: T,
     inherited: *mut Made<T>,
 }
 
 /// See the module.
-pub(crate) struct PerGeneration<T> {
+pub(crate) struct PerProcess<T> {
     latest: AtomicPtr<Made<T>>,
 }
 
 // SAFETY: hands out `&T` only, to any thread, and drops the T on any thread.
-unsafe impl<T: Send + Sync> Send for PerGeneration<T> {}
+unsafe impl<T: Send + Sync> Send for PerProcess<T> {}
 // SAFETY: as above.
-unsafe impl<T: Send + Sync> Sync for PerGeneration<T> {}
+unsafe impl<T: Send + Sync> Sync for PerProcess<T> {}
 
-impl<T> std::fmt::Debug for PerGeneration<T> {
+impl<T> std::fmt::Debug for PerProcess<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("PerGeneration").finish_non_exhaustive()
+        f.debug_struct("PerProcess").finish_non_exhaustive()
     }
 }
 
-impl<T> PerGeneration<T> {
+impl<T> PerProcess<T> {
     /// Made when it is first asked for.
     pub(crate) const fn empty() -> Self {
         Self {
@@ -56,7 +56,7 @@ impl<T> PerGeneration<T> {
         let seen = self.latest.load(Acquire);
         // SAFETY: what is published stays until `self` is dropped.
         match unsafe { seen.as_ref() } {
-            Some(made) if made.generation == fork::generation() => &made.value,
+            Some(made) if made.epoch == fork::epoch() => &made.value,
             inherited => self.make(seen, make(inherited.map(|made| &made.value)), lost),
         }
     }
@@ -64,7 +64,7 @@ impl<T> PerGeneration<T> {
     #[cold]
     fn make(&self, inherited: *mut Made<T>, value: T, lost: impl FnOnce(T)) -> &T {
         let fresh = Box::into_raw(Box::new(Made {
-            generation: fork::generation(),
+            epoch: fork::epoch(),
             value,
             inherited,
         }));
@@ -84,12 +84,12 @@ impl<T> PerGeneration<T> {
     }
 }
 
-impl<T> Drop for PerGeneration<T> {
+impl<T> Drop for PerProcess<T> {
     fn drop(&mut self) {
         let latest = *self.latest.get_mut();
         // SAFETY: published nodes are boxes, and nobody else looks at them any more.
         let own = match unsafe { latest.as_ref() } {
-            Some(made) if made.generation == fork::generation() => {
+            Some(made) if made.epoch == fork::epoch() => {
                 // SAFETY: as above. The box does not own its predecessor.
                 unsafe { Box::from_raw(latest) }
             }
@@ -136,7 +136,7 @@ mod tests {
     #[test]
     fn it_is_made_once_and_dropped_once() {
         let count = Arc::new(());
-        let cell = PerGeneration::empty();
+        let cell = PerProcess::empty();
         let make = |inherited: Option<&Arc<()>>| {
             assert!(inherited.is_none());
             count.clone()
@@ -152,7 +152,7 @@ mod tests {
     fn of_many_threads_that_make_it_all_get_the_same() {
         for _ in 0..100 {
             let count = Arc::new(());
-            let cell = PerGeneration::empty();
+            let cell = PerProcess::empty();
             let seen: Vec<usize> = std::thread::scope(|scope| {
                 let get = || {
                     let made: *const Arc<()> = cell.get_or_make(|_| count.clone(), drop);

@@ -15,7 +15,7 @@ use crate::sync::atomic::{
 use crate::sys::eventfd::{self, EventFd};
 use crate::sys::fork;
 
-/// An eventfd that is made when it is first armed: `generation << 32 | descriptor + 1`, and 0 before that.
+/// An eventfd that is made when it is first armed: `epoch << 32 | descriptor + 1`, and 0 before that.
 #[derive(Debug, Default)]
 pub(crate) struct Waker(AtomicU64);
 
@@ -23,7 +23,7 @@ impl Waker {
     /// The eventfd of this process.
     fn own(&self) -> Option<BorrowedFd<'_>> {
         let bits = self.0.load(Acquire);
-        let is_own = bits as u32 != 0 && (bits >> 32) as u32 == fork::generation();
+        let is_own = bits as u32 != 0 && (bits >> 32) as u32 == fork::epoch();
         // SAFETY: made by `arm` and closed when `self` is dropped.
         is_own.then(|| unsafe { BorrowedFd::borrow_raw(bits as i32 - 1) })
     }
@@ -38,7 +38,7 @@ impl Waker {
             }
             let fresh = EventFd::new()?;
             let number = fresh.as_fd().as_raw_fd() as u64 + 1;
-            let bits = u64::from(fork::generation()) << 32 | number;
+            let bits = u64::from(fork::epoch()) << 32 | number;
             // A parent's number is forgotten, not closed: by now it may be another file's here.
             if self.0.compare_exchange(seen, bits, AcqRel, Acquire).is_ok() {
                 let _ = OwnedFd::from(fresh).into_raw_fd();

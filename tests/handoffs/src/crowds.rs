@@ -109,7 +109,7 @@ pub(crate) const ALL: &[(&str, fn())] = &[
             ],
         )
     }),
-    ("quick loans among the patient", || {
+    ("fast-path loans among the patient", || {
         crowd(
             limits(2),
             &[
@@ -122,23 +122,26 @@ pub(crate) const ALL: &[(&str, fn())] = &[
             ],
         )
     }),
-    ("quick loans, the engine, evictions and fresh dials", || {
-        let mut few = limits(3);
-        few.max_conns_per_address = Some(2);
-        crowd(
-            few,
-            &[
-                Do::Lend,
-                Do::Evict,
-                Do::Lend,
-                Do::Reap,
-                Do::Fresh,
-                Do::Lend,
-                Do::Wait,
-            ],
-        )
-    }),
-    ("quick loans and a drain in the middle", || {
+    (
+        "fast-path loans, the engine, evictions and fresh dials",
+        || {
+            let mut few = limits(3);
+            few.max_conns_per_address = Some(2);
+            crowd(
+                few,
+                &[
+                    Do::Lend,
+                    Do::Evict,
+                    Do::Lend,
+                    Do::Reap,
+                    Do::Fresh,
+                    Do::Lend,
+                    Do::Wait,
+                ],
+            )
+        },
+    ),
+    ("fast-path loans and a drain in the middle", || {
         crowd(
             limits(2),
             &[Do::Lend, Do::Drain, Do::Lend, Do::Wait, Do::Lend],
@@ -254,8 +257,8 @@ fn end(pool: &Pool, conn: crate::fake::Conn, what: Do) {
     match what {
         Do::Discard => pool.discard(conn),
         Do::Lend => {
-            let trace = pool.leave(conn);
-            trace.lend(pool, 3);
+            let cached = pool.leave(conn);
+            cached.lend(pool, 3);
         }
         _ => pool.give_back(conn),
     }

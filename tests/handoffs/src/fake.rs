@@ -3,7 +3,7 @@
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
 
-use crate::handle::{word, Absence};
+use crate::handle::{word, CheckedOut};
 use crate::pool::state::counters::CloseCause;
 use crate::pool::state::held::{Held, NOWHERE};
 use crate::scene::Parker;
@@ -21,7 +21,7 @@ pub(crate) struct Facts {
     pub(crate) id: u64,
     pub(crate) to: u32,
     /// It may be borrowed without the state.
-    pub(crate) is_quick: bool,
+    pub(crate) has_fast_path: bool,
     eviction_epoch: AtomicU32,
     pub(crate) has_hung_up: AtomicBool,
     pub(crate) is_gone: AtomicBool,
@@ -50,13 +50,13 @@ impl Facts {
     /// As `Conn::mark` does: it comes back by the state.
     pub(crate) fn mark(&self, flag: &AtomicBool) {
         flag.store(true, SeqCst);
-        word::spoil(&self.word);
+        word::force_slow(&self.word);
     }
 
     /// As `fd_owners::claim` and `Conn::lost_its_number` do.
     pub(crate) fn loses_its_number(&self) {
         self.is_foreign.swap(true, AcqRel);
-        word::spoil(&self.word);
+        word::force_slow(&self.word);
     }
 
     pub(crate) fn is_borrowed(&self) -> bool {
@@ -64,9 +64,9 @@ impl Facts {
     }
 
     /// Each loan is told once.
-    fn count(&self, absence: Absence) -> Absence {
-        self.counted_at.fetch_add(absence.lends, SeqCst);
-        absence
+    fn count(&self, checked_out: CheckedOut) -> CheckedOut {
+        self.counted_at.fetch_add(checked_out.loans, SeqCst);
+        checked_out
     }
 }
 
@@ -85,11 +85,11 @@ impl Deref for Conn {
 }
 
 impl Conn {
-    pub(crate) fn new(id: u64, to: u32, is_quick: bool) -> Self {
+    pub(crate) fn new(id: u64, to: u32, has_fast_path: bool) -> Self {
         let facts = Facts {
             id,
             to,
-            is_quick,
+            has_fast_path,
             eviction_epoch: AtomicU32::new(0),
             has_hung_up: AtomicBool::new(false),
             is_gone: AtomicBool::new(false),
@@ -98,7 +98,7 @@ impl Conn {
             is_owned: AtomicBool::new(false),
             node: atomic::AtomicU32::new(NOWHERE),
             counted_at: AtomicU32::new(0),
-            word: AtomicU64::new(word::FULL),
+            word: AtomicU64::new(word::OCCUPIED),
             since: AtomicU64::new(0),
         };
         Self {
@@ -113,10 +113,10 @@ impl Conn {
     }
 
     /// And has it no more.
-    pub(crate) fn redeem(&self) {
+    pub(crate) fn take_back(&self) {
         self.is_left();
         let generation = u64::from(word::generation(self.word.load(Relaxed)));
-        word::redeem(&self.word, generation).expect("lent");
+        word::take_back(&self.word, generation).expect("lent");
     }
 }
 
@@ -178,20 +178,20 @@ impl Held for Conn {
         self.since.store(now.nanos(), Relaxed);
         let generation = word::generation(self.word.load(Relaxed));
         self.counted_at.store(generation, SeqCst);
-        if allow_fast_path && self.is_quick {
-            word::shelve(&self.word);
+        if allow_fast_path && self.has_fast_path {
+            word::bias(&self.word);
             if self.is_foreign.load(Acquire) {
-                word::spoil(&self.word);
+                word::force_slow(&self.word);
             }
         }
     }
 
-    fn checked_out(&self) -> Absence {
-        self.count(word::look(&self.word, self.counted_at.load(SeqCst)))
+    fn checked_out(&self) -> CheckedOut {
+        self.count(word::checked_out(&self.word, self.counted_at.load(SeqCst)))
     }
 
-    fn revoke(&self) -> Absence {
-        self.count(word::hold(&self.word, self.counted_at.load(SeqCst)))
+    fn revoke(&self) -> CheckedOut {
+        self.count(word::revoke(&self.word, self.counted_at.load(SeqCst)))
     }
 
     fn leave_to_borrower(self) {

@@ -3,40 +3,49 @@
 
 use std::sync::atomic::Ordering::SeqCst;
 
-use crate::loans::Trace;
+use crate::loans::CachedSlot;
 use crate::pool::state::answer::Reuse;
 use crate::scenarios::{borrow_and_return, ended, spawn};
 use crate::scene::{limits, Got, Patience, Pool};
 use crate::sync::{thread, Arc};
 
 pub(crate) const ALL: &[(&str, fn())] = &[
-    ("a quick return against a waiter", return_against_waiter),
+    ("a fast-path return against a waiter", return_against_waiter),
     (
-        "a quick return against a waiter elsewhere and a timeout",
+        "a fast-path return against a waiter elsewhere and a timeout",
         return_against_waiter_elsewhere,
     ),
-    ("a quick return against a timeout", return_against_timeout),
     (
-        "a quick loan's end by discard against a waiter elsewhere",
+        "a fast-path return against a timeout",
+        return_against_timeout,
+    ),
+    (
+        "a fast-path loan's end by discard against a waiter elsewhere",
         discard_against_waiter_elsewhere,
     ),
-    ("a quick borrow against a borrow", borrow_against_borrow),
-    ("a quick borrow against another", borrow_against_another),
+    ("a fast-path borrow against a borrow", borrow_against_borrow),
+    ("a fast-path borrow against another", borrow_against_another),
     (
-        "a quick borrow against room for another destination",
+        "a fast-path borrow against room for another destination",
         borrow_against_room,
     ),
-    ("quick loans against an eviction", loans_against_evict),
-    ("quick loans against close_idle", loans_against_close_idle),
-    ("quick loans against a drain", loans_against_drain),
-    ("quick loans against the reaper", loans_against_reaper),
-    ("quick loans against a hang-up", loans_against_hang_up),
-    ("quick loans against a get", loans_against_get),
-    ("quick loans against a count", loans_against_count),
-    ("quick loans against a fresh dial", loans_against_fresh_dial),
-    ("quick loans against a dial", loans_against_dial),
+    ("fast-path loans against an eviction", loans_against_evict),
     (
-        "a quick loan's end by discard against the give-back before it",
+        "fast-path loans against close_idle",
+        loans_against_close_idle,
+    ),
+    ("fast-path loans against a drain", loans_against_drain),
+    ("fast-path loans against the reaper", loans_against_reaper),
+    ("fast-path loans against a hang-up", loans_against_hang_up),
+    ("fast-path loans against a get", loans_against_get),
+    ("fast-path loans against a count", loans_against_count),
+    (
+        "fast-path loans against a fresh dial",
+        loans_against_fresh_dial,
+    ),
+    ("fast-path loans against a dial", loans_against_dial),
+    (
+        "a fast-path loan's end by discard against the give-back before it",
         discard_against_give_back,
     ),
     ("a lost number against a give-back", lost_number),
@@ -48,9 +57,9 @@ pub(crate) const ALL: &[(&str, fn())] = &[
     ("an unfit hit against a drain", unfit_against_drain),
 ];
 
-fn lending(pool: &Arc<Pool>, trace: &Trace, times: u32) -> thread::JoinHandle<bool> {
-    let trace = trace.clone();
-    spawn(pool, move |pool| trace.lend(pool, times))
+fn lending(pool: &Arc<Pool>, cached: &CachedSlot, times: u32) -> thread::JoinHandle<bool> {
+    let cached = cached.clone();
+    spawn(pool, move |pool| cached.lend(pool, times))
 }
 
 fn waiting(pool: &Arc<Pool>, to: usize) -> thread::JoinHandle<bool> {
@@ -59,8 +68,8 @@ fn waiting(pool: &Arc<Pool>, to: usize) -> thread::JoinHandle<bool> {
     })
 }
 
-fn is_gone(trace: &Trace) -> bool {
-    trace.facts.is_gone.load(SeqCst)
+fn is_gone(cached: &CachedSlot) -> bool {
+    cached.facts.is_gone.load(SeqCst)
 }
 
 /// Hold against return: the waiter finds it on its shelf, or gets it when it comes back.
@@ -95,30 +104,30 @@ fn return_against_timeout() {
 
 fn discard_against_waiter_elsewhere() {
     let pool = Pool::plain(limits(1));
-    let trace = pool.shelved(0);
-    let loan = trace.borrow(&pool).expect("it is there");
+    let cached = pool.shelved(0);
+    let loan = cached.borrow(&pool).expect("it is there");
     let waiter = waiting(&pool, 1);
     loan.discard(&pool);
     assert!(ended(waiter), "served by the slot");
-    assert!(is_gone(&trace), "discarded");
+    assert!(is_gone(&cached), "discarded");
     pool.check_at_rest();
 }
 
 fn borrow_against_borrow() {
     let pool = Pool::plain(limits(1));
-    let trace = pool.shelved(0);
-    let quick = lending(&pool, &trace, 2);
+    let cached = pool.shelved(0);
+    let fast = lending(&pool, &cached, 2);
     assert!(borrow_and_return(&pool, 0, &Patience::ForEver), "served");
-    ended(quick);
+    ended(fast);
     pool.check_at_rest();
 }
 
 /// Two threads remember the same place, and somebody counts.
 fn borrow_against_another() {
     let pool = Pool::plain(limits(1));
-    let trace = pool.shelved(0);
-    let one = lending(&pool, &trace, 1);
-    let other = lending(&pool, &trace, 1);
+    let cached = pool.shelved(0);
+    let one = lending(&pool, &cached, 1);
+    let other = lending(&pool, &cached, 1);
     let (idle, borrowed) = pool.count();
     assert_eq!(idle + borrowed, 1);
     ended(one);
@@ -129,62 +138,62 @@ fn borrow_against_another() {
 /// What is out is not closed to make room, and what was closed is not lent.
 fn borrow_against_room() {
     let pool = Pool::plain(limits(1));
-    let trace = pool.shelved(0);
-    let quick = lending(&pool, &trace, 2);
+    let cached = pool.shelved(0);
+    let fast = lending(&pool, &cached, 2);
     assert!(borrow_and_return(&pool, 1, &Patience::ForEver), "served");
-    ended(quick);
-    assert!(is_gone(&trace), "room was made");
+    ended(fast);
+    assert!(is_gone(&cached), "room was made");
     pool.check_at_rest();
 }
 
 /// Whoever had it then, it does not outlive the eviction.
 fn loans_against_evict() {
     let pool = Pool::plain(limits(2));
-    let trace = pool.shelved(0);
-    let quick = lending(&pool, &trace, 3);
+    let cached = pool.shelved(0);
+    let fast = lending(&pool, &cached, 3);
     pool.evict();
-    ended(quick);
-    assert!(is_gone(&trace), "evicted");
+    ended(fast);
+    assert!(is_gone(&cached), "evicted");
     pool.check_at_rest();
 }
 
 /// What is out then is kept when it comes back.
 fn loans_against_close_idle() {
     let pool = Pool::plain(limits(1));
-    let trace = pool.shelved(0);
-    let loan = trace.borrow(&pool).expect("it is there");
+    let cached = pool.shelved(0);
+    let loan = cached.borrow(&pool).expect("it is there");
     let closing = spawn(&pool, |pool| {
         pool.close_idle();
         true
     });
     let is_back_quickly = loan.give_back(&pool).is_some();
     ended(closing);
-    assert!(is_back_quickly || !is_gone(&trace), "it was not idle");
+    assert!(is_back_quickly || !is_gone(&cached), "it was not idle");
     pool.check_at_rest();
 }
 
 fn loans_against_drain() {
     let pool = Pool::plain(limits(1));
-    let trace = pool.shelved(0);
-    let quick = lending(&pool, &trace, 2);
+    let cached = pool.shelved(0);
+    let fast = lending(&pool, &cached, 2);
     pool.drain();
-    assert!(is_gone(&trace), "all are home, and closed");
-    ended(quick);
+    assert!(is_gone(&cached), "all are home, and closed");
+    ended(fast);
     pool.check_at_rest();
 }
 
 fn loans_against_reaper() {
     let pool = Pool::plain(limits(1));
-    let trace = pool.shelved(0);
-    let quick = spawn(&pool, move |pool| {
-        let loan = trace.borrow(pool);
+    let cached = pool.shelved(0);
+    let fast = spawn(&pool, move |pool| {
+        let loan = cached.borrow(pool);
         let was_there = loan.is_some();
         loan.into_iter().for_each(|loan| loan.give_back_late(pool));
         was_there
     });
     let waiter = waiting(&pool, 1);
     pool.reap();
-    ended(quick);
+    ended(fast);
     assert!(ended(waiter), "served");
     pool.check_at_rest();
 }
@@ -192,22 +201,22 @@ fn loans_against_reaper() {
 /// Idle or out, it is closed.
 fn loans_against_hang_up() {
     let pool = Pool::plain(limits(1));
-    let trace = pool.shelved(0);
-    let quick = lending(&pool, &trace, 1);
+    let cached = pool.shelved(0);
+    let fast = lending(&pool, &cached, 1);
     let borrower = spawn(&pool, |pool| borrow_and_return(pool, 0, &Patience::Ends));
-    pool.noticed(&trace.facts);
-    ended(quick);
+    pool.noticed(&cached.facts);
+    ended(fast);
     ended(borrower);
-    assert!(is_gone(&trace), "it hung up");
+    assert!(is_gone(&cached), "it hung up");
     pool.check_at_rest();
 }
 
 /// A borrower gives it user data; then it is not given away.
 fn loans_against_get() {
     let pool = Pool::plain(limits(1));
-    let trace = pool.shelved(0);
-    let quick = spawn(&pool, move |pool| {
-        let loan = trace.borrow(pool);
+    let cached = pool.shelved(0);
+    let fast = spawn(&pool, move |pool| {
+        let loan = cached.borrow(pool);
         let was_there = loan.is_some();
         if let Some(loan) = loan {
             loan.facts.has_data.store(true, SeqCst);
@@ -216,18 +225,18 @@ fn loans_against_get() {
         was_there
     });
     pool.get(0);
-    ended(quick);
+    ended(fast);
     pool.check_at_rest();
 }
 
 /// It is idle or borrowed, at any moment; and each loan is told once.
 fn loans_against_count() {
     let pool = Pool::plain(limits(1));
-    let trace = pool.shelved(0);
-    let quick = lending(&pool, &trace, 3);
+    let cached = pool.shelved(0);
+    let fast = lending(&pool, &cached, 3);
     let (idle, borrowed) = pool.count();
     assert_eq!(idle + borrowed, 1);
-    ended(quick);
+    ended(fast);
     pool.check_at_rest();
 }
 
@@ -236,8 +245,8 @@ fn loans_against_fresh_dial() {
     let mut one = limits(2);
     one.max_conns_per_address = Some(1);
     let pool = Pool::plain(one);
-    let trace = pool.shelved(0);
-    let quick = lending(&pool, &trace, 2);
+    let cached = pool.shelved(0);
+    let fast = lending(&pool, &cached, 2);
     match pool.borrow(0, Reuse::Never, &Patience::ForEver) {
         Got::Dial(right) => {
             let conn = pool.dialed(right).expect("an open pool");
@@ -245,17 +254,17 @@ fn loans_against_fresh_dial() {
         }
         got => panic!("{got:?}"),
     }
-    ended(quick);
-    assert!(is_gone(&trace), "room was made");
+    ended(fast);
+    assert!(is_gone(&cached), "room was made");
     pool.check_at_rest();
 }
 
 fn loans_against_dial() {
     let pool = Pool::plain(limits(2));
-    let trace = pool.shelved(0);
-    let quick = lending(&pool, &trace, 2);
+    let cached = pool.shelved(0);
+    let fast = lending(&pool, &cached, 2);
     assert!(borrow_and_return(&pool, 0, &Patience::ForEver), "served");
-    ended(quick);
+    ended(fast);
     pool.check_at_rest();
 }
 
@@ -263,23 +272,23 @@ fn loans_against_dial() {
 fn discard_against_give_back() {
     let pool = Pool::plain(limits(1));
     let conn = pool.opened(0);
-    let trace = Trace::of_return(&conn);
-    let quick = spawn(&pool, move |pool| {
-        let loan = trace.borrow(pool);
+    let cached = CachedSlot::of_return(&conn);
+    let fast = spawn(&pool, move |pool| {
+        let loan = cached.borrow(pool);
         let was_there = loan.is_some();
         loan.into_iter().for_each(|loan| loan.discard(pool));
         was_there
     });
     pool.give_back(conn);
-    ended(quick);
+    ended(fast);
     pool.check_at_rest();
 }
 
-/// Whenever its number became another's, nobody borrows it by the short way any more.
+/// Whenever its number became another's, nobody borrows it by the fast path any more.
 fn lost_number() {
     let pool = Pool::plain(limits(1));
     let conn = pool.opened(0);
-    let trace = Trace::of_return(&conn);
+    let cached = CachedSlot::of_return(&conn);
     let facts = conn.facts.clone();
     let loser = spawn(&pool, move |_| {
         facts.loses_its_number();
@@ -287,14 +296,14 @@ fn lost_number() {
     });
     pool.give_back(conn);
     ended(loser);
-    assert!(trace.borrow(&pool).is_none(), "it is not the pool's");
+    assert!(cached.borrow(&pool).is_none(), "it is not the pool's");
     pool.check_at_rest();
 }
 
-fn finding_it_unfit(pool: &Arc<Pool>, trace: &Trace) -> thread::JoinHandle<bool> {
-    let trace = trace.clone();
+fn finding_it_unfit(pool: &Arc<Pool>, cached: &CachedSlot) -> thread::JoinHandle<bool> {
+    let cached = cached.clone();
     spawn(pool, move |pool| {
-        let loan = trace.borrow(pool);
+        let loan = cached.borrow(pool);
         let was_there = loan.is_some();
         loan.into_iter().for_each(|loan| loan.is_unfit(pool));
         was_there
@@ -303,33 +312,33 @@ fn finding_it_unfit(pool: &Arc<Pool>, trace: &Trace) -> thread::JoinHandle<bool>
 
 fn unfit_against_evict() {
     let pool = Pool::plain(limits(2));
-    let trace = pool.shelved(0);
-    let quick = finding_it_unfit(&pool, &trace);
+    let cached = pool.shelved(0);
+    let fast = finding_it_unfit(&pool, &cached);
     pool.evict();
-    ended(quick);
-    assert!(is_gone(&trace), "evicted or unfit");
+    ended(fast);
+    assert!(is_gone(&cached), "evicted or unfit");
     pool.check_at_rest();
 }
 
 /// Its slot serves whoever waits; and what a count has seen stays counted.
 fn unfit_against_count() {
     let pool = Pool::plain(limits(1));
-    let trace = pool.shelved(0);
-    let quick = finding_it_unfit(&pool, &trace);
+    let cached = pool.shelved(0);
+    let fast = finding_it_unfit(&pool, &cached);
     let waiter = waiting(&pool, 1);
     let (idle, borrowed) = pool.count();
     assert!(idle + borrowed <= 1);
-    ended(quick);
+    ended(fast);
     assert!(ended(waiter), "served");
     pool.check_at_rest();
 }
 
 fn unfit_against_drain() {
     let pool = Pool::plain(limits(1));
-    let trace = pool.shelved(0);
-    let quick = finding_it_unfit(&pool, &trace);
+    let cached = pool.shelved(0);
+    let fast = finding_it_unfit(&pool, &cached);
     pool.drain();
-    assert!(is_gone(&trace), "all are home, and closed");
-    ended(quick);
+    assert!(is_gone(&cached), "all are home, and closed");
+    ended(fast);
     pool.check_at_rest();
 }

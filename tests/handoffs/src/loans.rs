@@ -13,7 +13,7 @@ use crate::values::clock::Time;
 
 /// Where a connection was left.
 #[derive(Clone, Debug)]
-pub(crate) struct Trace {
+pub(crate) struct CachedSlot {
     pub(crate) facts: Arc<Facts>,
     word: u64,
 }
@@ -25,19 +25,19 @@ pub(crate) struct Loan {
     back: u64,
 }
 
-impl Trace {
+impl CachedSlot {
     /// Where one that is borrowed from the state will be.
     pub(crate) fn of_return(conn: &Conn) -> Self {
         Self {
             facts: conn.facts.clone(),
-            word: word::at_rest(conn.word.load(Relaxed), 0),
+            word: word::idle_word(conn.word.load(Relaxed), 0),
         }
     }
 
     pub(crate) fn borrow(&self, pool: &Pool) -> Option<Loan> {
         let back = word::borrow(&self.facts.word, self.word)?;
         self.facts.is_taken();
-        pool.lends.fetch_add(1, SeqCst);
+        pool.loans.fetch_add(1, SeqCst);
         Some(Loan {
             facts: self.facts.clone(),
             back,
@@ -47,13 +47,13 @@ impl Trace {
     /// Borrows what it finds where it was left, and brings it back: so often, or until somebody
     /// else has had it.
     pub(crate) fn lend(self, pool: &Pool, times: u32) -> bool {
-        let mut trace = self;
+        let mut cached = self;
         for _ in 0..times {
-            let Some(loan) = trace.borrow(pool) else {
+            let Some(loan) = cached.borrow(pool) else {
                 return false;
             };
             match loan.give_back(pool) {
-                Some(back) => trace = back,
+                Some(back) => cached = back,
                 None => return false,
             }
         }
@@ -62,17 +62,17 @@ impl Trace {
 }
 
 impl Loan {
-    /// Brings it back by the short way, if that is open. The trace of its return if so.
-    fn bring_back(&self, pool: &Pool, now: Time) -> Option<Trace> {
+    /// Brings it back by the fast path, if that is open. The cached of its return if so.
+    fn give_back_biased(&self, pool: &Pool, now: Time) -> Option<CachedSlot> {
         let facts = &self.facts;
         if !word::is_out(&facts.word, self.back) {
             return None;
         }
         facts.since.store(now.nanos(), Relaxed);
         facts.is_left();
-        if word::bring_back(&facts.word, self.back) {
+        if word::give_back(&facts.word, self.back) {
             pool.returns.fetch_add(1, SeqCst);
-            return Some(Trace {
+            return Some(CachedSlot {
                 facts: facts.clone(),
                 word: self.back,
             });
@@ -82,17 +82,17 @@ impl Loan {
     }
 
     /// By whichever way is open.
-    pub(crate) fn give_back(self, pool: &Pool) -> Option<Trace> {
-        let trace = self.bring_back(pool, NOW);
-        if trace.is_none() {
+    pub(crate) fn give_back(self, pool: &Pool) -> Option<CachedSlot> {
+        let cached = self.give_back_biased(pool, NOW);
+        if cached.is_none() {
             pool.give_back(self.come_home(pool));
         }
-        trace
+        cached
     }
 
     /// The same when much time has passed.
     pub(crate) fn give_back_late(self, pool: &Pool) {
-        if self.bring_back(pool, LATE).is_none() {
+        if self.give_back_biased(pool, LATE).is_none() {
             pool.give_back(self.come_home(pool));
         }
     }
@@ -101,23 +101,23 @@ impl Loan {
         pool.discard(self.come_home(pool));
     }
 
-    /// As `quick::is_fit` does with one that is not.
+    /// As `fast_hit::is_fit` does with one that is not.
     pub(crate) fn is_unfit(self, pool: &Pool) {
         let Self { facts, .. } = self;
         let node = || facts.node.load(SeqCst);
         pool.change(|state, _| {
             if state.revoke_one(node, facts.id) {
                 state.uncount_reuse();
-                pool.lends.fetch_sub(1, SeqCst);
+                pool.loans.fetch_sub(1, SeqCst);
             }
         });
         pool.reject(Conn { facts });
     }
 
-    /// The first half of the long way, up to where it is as any borrowed one.
+    /// The first half of the slow path, up to where it is as any borrowed one.
     fn come_home(self, pool: &Pool) -> Conn {
         let Self { facts, .. } = self;
-        if word::is_shelved(&facts.word) {
+        if word::is_biased(&facts.word) {
             pool.change(|state, _| state.revoke_one(|| facts.node.load(SeqCst), facts.id));
         }
         Conn { facts }
@@ -126,16 +126,16 @@ impl Loan {
 
 impl Pool {
     /// One that stands on its shelf, from nothing.
-    pub(crate) fn shelved(self: &Arc<Self>, to: usize) -> Trace {
+    pub(crate) fn shelved(self: &Arc<Self>, to: usize) -> CachedSlot {
         let conn = self.opened(to);
         self.leave(conn)
     }
 
     /// Gives it back by the state, as `thread_cache::comes_next` remembers it.
-    pub(crate) fn leave(&self, conn: Conn) -> Trace {
-        let trace = Trace::of_return(&conn);
+    pub(crate) fn leave(&self, conn: Conn) -> CachedSlot {
+        let cached = CachedSlot::of_return(&conn);
         self.give_back(conn);
-        trace
+        cached
     }
 
     /// As `Pool::noticed`: the watch has seen the peer hang up.

@@ -84,7 +84,7 @@ pub(crate) struct Pool {
     next: AtomicU64,
     /// Loans without the state, such as came back without it, and what was given back to it and
     /// kept.
-    pub(crate) lends: AtomicU64,
+    pub(crate) loans: AtomicU64,
     pub(crate) returns: AtomicU64,
     kept: AtomicU64,
     // Books of the scene's own: `std`'s lock, which is no step for the checker.
@@ -131,7 +131,7 @@ impl Pool {
             destinations: ["a", "b"].map(destination),
             is_plain,
             next: AtomicU64::new(1),
-            lends: AtomicU64::new(0),
+            loans: AtomicU64::new(0),
             returns: AtomicU64::new(0),
             kept: AtomicU64::new(0),
             conns: std::sync::Mutex::default(),
@@ -270,7 +270,7 @@ impl Pool {
     }
 
     pub(crate) fn settle_in(&self, conn: Conn) {
-        conn.redeem();
+        conn.take_back();
         self.change(|state, effects| {
             state.settle_in(conn.to, conn, Disposition::Keep, NOW, effects)
         });
@@ -286,13 +286,13 @@ impl Pool {
 
     /// It was found unfit before its borrower saw it.
     pub(crate) fn reject(&self, conn: Conn) {
-        conn.redeem();
+        conn.take_back();
         let cause = CloseCause::StaleAtBorrow;
         self.change(|state, effects| state.reject(conn.to, conn, cause, NOW, effects));
     }
 
     fn end_borrow(&self, conn: Conn, disposition: Disposition) {
-        conn.redeem();
+        conn.take_back();
         let is_kept =
             self.change(|state, effects| state.give_back(conn.to, conn, disposition, NOW, effects));
         self.kept.fetch_add(is_kept.into(), SeqCst);
@@ -387,7 +387,7 @@ impl Pool {
             + law.closed_discarded
             + law.closed_idle_full;
         let [lends, returns, kept] =
-            [&self.lends, &self.returns, &self.kept].map(|of| of.load(SeqCst));
+            [&self.loans, &self.returns, &self.kept].map(|of| of.load(SeqCst));
         assert_eq!((law.reuses, law.releases), (lends, returns + kept), "loans");
         assert_eq!(law.dials - law.dial_failures + law.puts, stats.idle + gone);
     }

@@ -2,7 +2,7 @@
 //! done by the same rules here.
 #![forbid(unsafe_code)]
 
-use super::{Conn, Place, Reference};
+use super::{Conn, Reference, SlotId};
 use crate::pool::state::answer::Disposition;
 use crate::pool::state::counters::CloseCause;
 use crate::values::clock::Time;
@@ -20,7 +20,7 @@ impl Reference {
     /// other, not to threads among each other, and each takes the one that it has brought back
     /// last.
     pub(in super::super) fn borrow_quickly(&mut self, id: u64) {
-        self.find(id).place = Place::Borrowed;
+        self.find(id).place = SlotId::Borrowed;
         self.serve();
         self.is_reused(id);
     }
@@ -34,7 +34,7 @@ impl Reference {
         if self.find(id).is_idle() {
             let now = self.position(id);
             let conn = self.conns.remove(now);
-            let place = Place::Idle { since: read };
+            let place = SlotId::Idle { since: read };
             self.conns.insert(at, Conn { place, ..conn });
         }
     }

@@ -1,7 +1,7 @@
 //! Who gets what: everything in which the order of tickets counts.
 #![forbid(unsafe_code)]
 
-use super::{Answer, Call, Conn, Found, HeldBy, Late, Place, Reference, Waiter};
+use super::{Answer, Call, Conn, Found, HeldBy, Late, Reference, SlotId, Waiter};
 use crate::pool::state::answer::{Refusal, Reuse};
 use crate::pool::state::counters::CloseCause;
 use crate::values::options::ReuseOrder;
@@ -78,7 +78,7 @@ impl Reference {
             return Ok(());
         }
         let is_full = self.no_idle_room(conn.to).is_some();
-        let place = Place::Idle { since: self.now };
+        let place = SlotId::Idle { since: self.now };
         self.conns.push(Conn { place, ..conn });
         if is_full {
             return Err(CloseCause::IdleFull);
@@ -87,7 +87,7 @@ impl Reference {
     }
 
     fn lend(&mut self, conn: Conn) {
-        let place = Place::Borrowed;
+        let place = SlotId::Borrowed;
         self.conns.push(Conn { place, ..conn });
     }
 
@@ -133,7 +133,7 @@ impl Reference {
                 ReuseOrder::Fifo => good.next(),
             }?;
             let Some(cause) = self.expired(&conn) else {
-                self.find(conn.id).place = Place::Borrowed;
+                self.find(conn.id).place = SlotId::Borrowed;
                 return Some(conn.id);
             };
             self.close(conn.id, cause);

@@ -47,7 +47,7 @@ impl Rules {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum SlotId {
     Dialing,
     Borrowed,
     Idle { since: Time },
@@ -58,7 +58,7 @@ pub(super) enum Place {
 pub(super) struct Conn {
     pub(super) id: u64,
     pub(super) to: usize,
-    pub(super) place: Place,
+    pub(super) place: SlotId,
     pub(super) uses: u32,
     pub(super) retire_at: Time,
     pub(super) has_data: bool,
@@ -67,7 +67,7 @@ pub(super) struct Conn {
 }
 
 impl Conn {
-    fn new(id: u64, to: usize, place: Place, retire_at: Time) -> Self {
+    fn new(id: u64, to: usize, place: SlotId, retire_at: Time) -> Self {
         Self {
             id,
             to,
@@ -80,15 +80,15 @@ impl Conn {
     }
 
     pub(super) fn is_idle(&self) -> bool {
-        matches!(self.place, Place::Idle { .. })
+        matches!(self.place, SlotId::Idle { .. })
     }
 
     pub(super) fn is_borrowed(&self) -> bool {
-        self.place == Place::Borrowed
+        self.place == SlotId::Borrowed
     }
 
     fn is_dialing(&self) -> bool {
-        self.place == Place::Dialing
+        self.place == SlotId::Dialing
     }
 }
 
@@ -277,7 +277,7 @@ impl Reference {
 
     fn longest_idle(&self, which: impl Fn(&Conn) -> bool) -> Option<u64> {
         let idle = self.conns.iter().filter_map(|conn| match conn.place {
-            Place::Idle { since } if which(conn) => Some((since, conn.id)),
+            SlotId::Idle { since } if which(conn) => Some((since, conn.id)),
             _ => None,
         });
         // Of two that became so at once: the first.
@@ -392,7 +392,7 @@ impl Reference {
         self.make_room(to, reuse);
         let id = self.next_id();
         self.conns
-            .push(Conn::new(id, to, Place::Dialing, Time::NEVER));
+            .push(Conn::new(id, to, SlotId::Dialing, Time::NEVER));
         let failure = self.failures[to].as_mut();
         let is_probe = failure.is_some();
         if let Some(failure) = failure {

@@ -1,7 +1,7 @@
 //! What happens to connections and dials.
 #![forbid(unsafe_code)]
 
-use super::{Answer, Conn, Failure, Flight, HeldBy, Place, Reference, DESTINATIONS};
+use super::{Answer, Conn, Failure, Flight, HeldBy, Reference, SlotId, DESTINATIONS};
 use crate::pool::state::answer::{Disposition, Forgotten, Refusal, Reuse};
 use crate::pool::state::counters::CloseCause;
 use crate::values::clock::Time;
@@ -144,7 +144,7 @@ impl Reference {
         self.counters.dials += 1;
         let unfetched = self.end_dial(id);
         let conn = self.find(id);
-        conn.place = Place::Borrowed;
+        conn.place = SlotId::Borrowed;
         conn.retire_at = retire_at;
         let to = conn.to;
         self.failures[to] = None;
@@ -214,7 +214,7 @@ impl Reference {
         self.make_room(to, Reuse::Allowed);
         self.counters.puts += 1;
         self.conns
-            .push(Conn::new(id, to, Place::Borrowed, retire_at));
+            .push(Conn::new(id, to, SlotId::Borrowed, retire_at));
         self.offer(id).expect("there is room");
         self.serve();
         Ok(())
@@ -266,7 +266,7 @@ impl Reference {
 
     pub(in super::super) fn idle_timeout(&self, conn: &Conn) -> Option<CloseCause> {
         let timeout = self.rules.keeping.idle_timeout?;
-        let Place::Idle { since } = conn.place else {
+        let SlotId::Idle { since } = conn.place else {
             return None;
         };
         (since.after(timeout) <= self.now).then_some(CloseCause::IdleTimeout)

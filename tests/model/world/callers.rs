@@ -52,7 +52,7 @@ impl World<'_> {
         };
         caller.call.distrusts_idle |= distrusts_idle;
         let borrower = self.borrowers.remove(at);
-        let unfit = self.redeem(&borrower.conn);
+        let unfit = self.take_back(&borrower.conn);
         let (Caller { ticket, call }, id) = (caller, unfit.id);
         let taken = self.state.take_another(
             ticket,

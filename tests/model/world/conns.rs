@@ -53,11 +53,11 @@ impl World<'_> {
 
     /// As `ffi::conn` takes one out of its borrower's hands: what came without the state is called
     /// in first.
-    pub(super) fn redeem(&mut self, conn: &Rc<Facts>) -> Fake {
-        if conn.is_shelved() {
+    pub(super) fn take_back(&mut self, conn: &Rc<Facts>) -> Fake {
+        if conn.is_biased() {
             self.state.revoke_one(|| conn.node.get(), conn.id);
         }
-        Fake::redeem(conn)
+        Fake::take_back(conn)
     }
 
     pub(super) fn give_back(
@@ -81,7 +81,7 @@ impl World<'_> {
         is_disarmed: bool,
     ) -> Result<(), Wrong> {
         let Borrower { conn, came } = self.borrowers.remove(at);
-        let conn = self.redeem(&conn);
+        let conn = self.take_back(&conn);
         let (id, to) = (conn.id, conn.destination_id());
         match came {
             Came::ByGet => {
@@ -112,7 +112,7 @@ impl World<'_> {
     pub(super) fn forget(&mut self, who: u8) -> Result<(), Wrong> {
         if let Some(at) = pick(&self.borrowers, who) {
             let Borrower { conn, came } = self.borrowers.remove(at);
-            let conn = self.redeem(&conn);
+            let conn = self.take_back(&conn);
             let how = match came {
                 Came::ByGet => Forgotten::Got,
                 _ => Forgotten::Detached,
@@ -165,11 +165,11 @@ impl World<'_> {
     ) -> Result<(), Wrong> {
         let id = self.reference.next_id();
         let retire_at = self.lifetime(percent);
-        let is_quick = self.rules.are_plain();
+        let has_fast_path = self.rules.are_plain();
         let mut facts = None;
         let build = |destination_id, _| {
             if can_be_built {
-                let conn = Fake::new(id, destination_id, retire_at, is_quick);
+                let conn = Fake::new(id, destination_id, retire_at, has_fast_path);
                 facts = Some(conn.facts().clone());
                 Ok(conn)
             } else {

@@ -176,8 +176,8 @@ impl World<'_> {
             }
         }
         let dial = self.dials.remove(at);
-        let (retire_at, is_quick) = (self.lifetime(percent), self.rules.are_plain());
-        let conn = Fake::new(dial.id, dial.right.destination, retire_at, is_quick);
+        let (retire_at, has_fast_path) = (self.lifetime(percent), self.rules.are_plain());
+        let conn = Fake::new(dial.id, dial.right.destination, retire_at, has_fast_path);
         let is = self
             .state
             .dial_done(dial.right, &conn, self.now, &mut self.effects);

@@ -1,5 +1,5 @@
 //! Connections that are borrowed from their shelf and brought back without the state, as
-//! `pool::quick` does it, and those who want to know.
+//! `pool::entry::fast_hit` does it, and those who want to know.
 #![forbid(unsafe_code)]
 
 use std::rc::Rc;
@@ -57,7 +57,7 @@ impl World<'_> {
         let Borrower { conn, came } = &self.borrowers[at];
         let read = self.read_by(came, held_up);
         conn.has_data.set(has_data);
-        if conn.bring_back(read) {
+        if conn.give_back_biased(read) {
             let id = conn.id;
             self.borrowers.remove(at);
             self.reference.return_quickly(id, has_data, read);
@@ -70,18 +70,18 @@ impl World<'_> {
 
     fn who_came_quickly(&self, who: u8) -> Option<usize> {
         let came_so = |&at: &usize| matches!(self.borrowers[at].came, Came::Quickly(_));
-        let quick: Vec<usize> = (0..self.borrowers.len()).filter(came_so).collect();
-        pick(&quick, who).map(|at| quick[at])
+        let by_fast_path: Vec<usize> = (0..self.borrowers.len()).filter(came_so).collect();
+        pick(&by_fast_path, who).map(|at| by_fast_path[at])
     }
 
-    /// As `quick::is_fit` does.
+    /// As `fast_hit::is_fit` does.
     pub(super) fn find_unfit_quickly(&mut self, who: u8) {
         let Some(at) = self.who_came_quickly(who) else {
             return;
         };
         let conn = self.borrowers.remove(at).conn;
         let was_unseen = self.state.revoke_one(|| conn.node.get(), conn.id);
-        let conn = Fake::redeem(&conn);
+        let conn = Fake::take_back(&conn);
         let (id, to, cause) = (conn.id, conn.destination_id(), CloseCause::StaleAtBorrow);
         if was_unseen {
             self.state.uncount_reuse();

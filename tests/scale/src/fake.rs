@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use crate::handle::{word, Absence};
+use crate::handle::{word, CheckedOut};
 use crate::pool::state::counters::CloseCause;
 use crate::pool::state::held::{Held, NOWHERE};
 use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -31,30 +31,30 @@ impl Fake {
             node: Cell::new(NOWHERE),
             since: Cell::default(),
             counted_at: Cell::default(),
-            word: AtomicU64::new(word::FULL),
+            word: AtomicU64::new(word::OCCUPIED),
         }))
     }
 
-    pub(crate) fn is_shelved(&self) -> bool {
+    pub(crate) fn is_biased(&self) -> bool {
         self.0.node.get() != NOWHERE
     }
 
     /// Borrowed and brought back without the state, at that time.
     pub(crate) fn use_in_place(&self, now: Time) {
-        let there = word::at_rest(self.0.word.load(Relaxed), 0);
+        let there = word::idle_word(self.0.word.load(Relaxed), 0);
         let back = word::borrow(&self.0.word, there).expect("it stands there");
         self.0.since.set(now);
-        assert!(word::bring_back(&self.0.word, back));
+        assert!(word::give_back(&self.0.word, back));
     }
 
     pub(crate) fn to(&self) -> u32 {
         self.0.to
     }
 
-    fn count(&self, absence: Absence) -> Absence {
+    fn count(&self, checked_out: CheckedOut) -> CheckedOut {
         let counted = &self.0.counted_at;
-        counted.set(counted.get().wrapping_add(absence.lends));
-        absence
+        counted.set(counted.get().wrapping_add(checked_out.loans));
+        checked_out
     }
 }
 
@@ -108,16 +108,16 @@ impl Held for Fake {
         let generation = word::generation(self.0.word.load(Relaxed));
         self.0.counted_at.set(generation);
         if allow_fast_path {
-            word::shelve(&self.0.word);
+            word::bias(&self.0.word);
         }
     }
 
-    fn checked_out(&self) -> Absence {
-        self.count(word::look(&self.0.word, self.0.counted_at.get()))
+    fn checked_out(&self) -> CheckedOut {
+        self.count(word::checked_out(&self.0.word, self.0.counted_at.get()))
     }
 
-    fn revoke(&self) -> Absence {
-        self.count(word::hold(&self.0.word, self.0.counted_at.get()))
+    fn revoke(&self) -> CheckedOut {
+        self.count(word::revoke(&self.0.word, self.0.counted_at.get()))
     }
 
     fn leave_to_borrower(self) {}

@@ -3,4 +3,4 @@
 #[path = "../../../src/handle/word.rs"]
 pub(crate) mod word;
 
-pub(crate) use self::word::Absence;
+pub(crate) use self::word::CheckedOut;

@@ -143,7 +143,7 @@ impl Town {
     /// Each is borrowed and brought back where it stands, the newest first, and then somebody wants
     /// to know which is the oldest; how many there were.
     pub(crate) fn use_all_in_place(&mut self) -> u32 {
-        self.conns.retain(Fake::is_shelved);
+        self.conns.retain(Fake::is_biased);
         for conn in self.conns.iter().rev() {
             self.now = self.now.after(STEP);
             conn.use_in_place(self.now);

@@ -155,7 +155,7 @@ mod tests {
     use super::super::super::counters::CloseCause;
     use super::super::Shelf;
     use super::*;
-    use crate::handle::Absence;
+    use crate::handle::CheckedOut;
     use std::cell::Cell;
     use std::rc::Rc;
 
@@ -193,11 +193,11 @@ mod tests {
             self.1.get()
         }
         fn make_idle(&self, _: Time, _: bool) {}
-        fn checked_out(&self) -> Absence {
-            Absence::default()
+        fn checked_out(&self) -> CheckedOut {
+            CheckedOut::default()
         }
-        fn revoke(&self) -> Absence {
-            Absence::default()
+        fn revoke(&self) -> CheckedOut {
+            CheckedOut::default()
         }
         fn leave_to_borrower(self) {}
     }
