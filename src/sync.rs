@@ -1,9 +1,10 @@
 //! The one door to locks, atomics and threads, so that a model checker can stand behind it.
 //!
-//! Does not hold policy: which lock guards what is said where the lock lives. Every layer above `sys` calls it.
-//! The normal back end is the standard library: its locks are single futex words without any process-wide table, so a
-//! fresh lock in a forked child can never hang on a bucket that another thread of the parent held (parking_lot parks
-//! in such a table; CONTRIBUTING.md tells why this library does not use it).
+//! Does not hold policy: which lock guards what is said where the lock lives. Every layer above
+//! `sys` calls it. The normal back end is the standard library: its locks are single futex words
+//! without any process-wide table, so a fresh lock in a forked child can never hang on a bucket
+//! that another thread of the parent held (parking_lot parks in such a table; CONTRIBUTING.md tells
+//! why this library does not use it).
 #![forbid(unsafe_code)]
 
 pub(crate) use std::sync::{atomic, Arc};
@@ -16,8 +17,8 @@ use self::std_locks as locks;
 
 pub(crate) use self::locks::MutexGuard;
 
-/// A mutex without poisoning: a panic inside a critical section is contained at the C boundary (`VCP_ERR_INTERNAL`),
-/// and the next caller finds the data as the panicking one left it.
+/// A mutex without poisoning: a panic inside a critical section is contained at the C boundary
+/// (`VCP_ERR_INTERNAL`), and the next caller finds the data as the panicking one left it.
 #[derive(Debug, Default)]
 pub(crate) struct Mutex<T>(locks::Mutex<T>);
 
@@ -40,7 +41,8 @@ impl Condvar {
         Self(locks::Condvar::new())
     }
 
-    /// Sleeps until notified or until `limit` has passed; wakes up spuriously as every condition variable.
+    /// Sleeps until notified or until `limit` has passed; wakes up spuriously as every condition
+    /// variable.
     pub(crate) fn wait_for<'a, T>(
         &self,
         guard: MutexGuard<'a, T>,

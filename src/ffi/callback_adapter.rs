@@ -174,7 +174,7 @@ impl Observer for CallbackAdapter {
         // SAFETY: texts that end in NUL, all valid until it returns.
         run_on_event(|| unsafe { on_event(self.c.user, &record) });
         // It may have forked: then what goes on in the child sees that what it holds is inherited.
-        fork::has_come_back_in_a_child(before);
+        fork::enter_if_forked(before);
     }
 }
 

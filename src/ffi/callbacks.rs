@@ -102,7 +102,7 @@ pub(crate) fn run_callback(callback: impl FnOnce() -> c_int) -> (c_int, Option<S
         Some(RunningCallback::MayRefuse(said)) => said,
         Some(RunningCallback::IsTold) | None => None,
     };
-    if fork::has_come_back_in_a_child(own) {
+    if fork::enter_if_forked(own) {
         // The callback has forked, and the child came back here: what called it belongs to the
         // parent.
         return (-1, Some("the process was forked inside it".to_owned()));

@@ -37,7 +37,7 @@ pub(crate) fn guard<T: CResult>(body: impl FnOnce() -> Result<T>) -> T {
     // The state that a panicking body leaves behind is looked at again: locks do not poison (see
     // `sync`).
     let result = catch_unwind(AssertUnwindSafe(body));
-    if sys::fork::has_come_back_in_a_child(before) {
+    if sys::fork::enter_if_forked(before) {
         let error = Error::new(Status::Callback, "the process was forked inside a callback");
         return T::failure(remember(error));
     }

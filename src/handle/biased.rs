@@ -1,28 +1,33 @@
 //! The fast path: biased borrowing with revocation, as the JVM's biased locks.
 //!
 //! A lock that one thread takes again and again may be biased towards it: taking it is then one
-//! compare-exchange or none, and any other thread that wants the lock revokes the bias first. An idle
-//! connection is the same: mostly the thread that gave it back borrows it next. So a pool biases an
-//! idle connection: from then on a thread that knows the slot's word ([`CachedSlot`]) borrows it by
-//! one compare-exchange, and gives it back by another, without the pool's lock. The pool still lists
-//! it as idle, and revokes the bias under its lock before it does anything else with it.
+//! compare-exchange or none, and any other thread that wants the lock revokes the bias first. An
+//! idle connection is the same: mostly the thread that gave it back borrows it next. So a pool
+//! biases an idle connection: from then on a thread that knows the slot's word ([`CachedSlot`])
+//! borrows it by one compare-exchange, and gives it back by another, without the pool's lock. The
+//! pool still lists it as idle, and revokes the bias under its lock before it does anything else
+//! with it.
 //!
-//! | a slot's word | means | moved here by |
+//! | a slot's word | means | set by |
 //! |---|---|---|
-//! | BIASED | idle; a thread that knows the word may borrow it | the owner, under the pool's lock: [`Owned::bias`] |
-//! | BIASED, LENT | out; the pool lists it as idle | a borrower: [`CachedSlot::borrow`], the generation goes up |
-//! | BIASED | idle again, under the generation of that loan | the borrower: [`Table::give_back_biased`] |
-//! | BIASED, FORCE_SLOW, LENT or not | no exchange of the fast path succeeds | a thread that pins it: [`Table::force_slow`] |
-//! | neither BIASED nor LENT | the owner has it for itself again | the owner, under the pool's lock: [`Owned::revoke_since`] |
-//! | LENT | revoked while it was out: the borrower gives it back by [`Table::take_back`] | the same; its `Owned` is forgotten |
+//! | BIASED | idle; a thread that knows the word may borrow it | owner: [`Owned::bias`] |
+//! | BIASED, LENT | out; the pool still lists it as idle | borrower: [`CachedSlot::borrow`] |
+//! | BIASED | idle again, one generation later | borrower: [`Table::give_back_biased`] |
+//! | + FORCE_SLOW | no exchange of the fast path succeeds | any pin: [`Table::force_slow`] |
+//! | none of them | its owner has it for itself again | owner: [`Owned::revoke_since`] |
+//! | LENT | revoked while it was out | owner, who then forgets it |
+//!
+//! The owner is the pool's state, under its lock. A borrower whose connection was revoked gives it
+//! back by [`Table::take_back`] and the slow path.
 //!
 //! Why it is safe:
 //! - Every exchange of the fast path names the whole word, and no word of a slot ever comes twice
-//!   (the generation only grows). A thread that lost a race, to another borrower, a revocation, a pin
-//!   or a flag, finds another word and takes the slow path.
+//!   (the generation only grows). A thread that lost a race, to another borrower, a revocation, a
+//!   pin or a flag, finds another word and takes the slow path.
 //! - A revocation is one `fetch_and` under the pool's lock. Its result says whether the connection
-//!   was out at that instant, and the generation how often it had been lent ([`CheckedOut`]), so the
-//!   pool counts each loan once. A connection that is out when revoked has one owner, its borrower.
+//!   was out at that instant, and the generation how often it had been lent ([`CheckedOut`]), so
+//!   the pool counts each loan once. A connection that is out when revoked has one owner, its
+//!   borrower.
 //! - The descriptor and the idle time stand beside the word and may be read at any time; if the
 //!   exchange succeeds, what was read belonged to that word. The borrower's Acquire pairs with the
 //!   Release of the give-back before it.
@@ -31,9 +36,10 @@
 //! - Once in 2^24 loans the fast path refuses (`word::is_due`), so the pool sees a slot before its
 //!   loans overflow [`CheckedOut::loans`] or its generation is used up.
 //!
-//! `tests/handoffs` takes the same lines through every order of events with loom: a give-back against
-//! a waiter and its timeout, a borrow against a borrow, loans against eviction, close_idle, drain, the
-//! reaper, a hang-up, get, a count and dials, an unfit hit against eviction, count and drain.
+//! `tests/handoffs` takes the same lines through every order of events with loom: a give-back
+//! against a waiter and its timeout, a borrow against a borrow, loans against eviction, close_idle,
+//! drain, the reaper, a hang-up, get, a count and dials, an unfit hit against eviction, count and
+//! drain.
 
 use super::slot::Slot;
 use super::word::{self, CheckedOut, GENERATION_SHIFT};
@@ -120,8 +126,8 @@ impl<T: Kept> CachedSlot<T> {
         (!is_too_old).then(|| SlotInfo::from_bits(self.slot.info.load(Relaxed)))
     }
 
-    /// Borrows the value, if it is there still; with its new handle. From then on `self` is where it
-    /// will be after this loan.
+    /// Borrows the value, if it is there still; with its new handle. From then on `self` is where
+    /// it will be after this loan.
     #[inline(always)]
     pub(crate) fn borrow(&mut self) -> Option<usize> {
         self.word = word::borrow(&self.slot.word, self.word)?;
@@ -140,8 +146,8 @@ impl<T: Kept> CachedSlot<T> {
 }
 
 impl<T: Kept> Table<T> {
-    /// Gives back a biased value that is out, at time `now`, if nobody pins it. If that fails, it is
-    /// given back by [`Table::take_back`].
+    /// Gives back a biased value that is out, at time `now`, if nobody pins it. If that fails, it
+    /// is given back by [`Table::take_back`].
     #[inline(always)]
     pub(crate) fn give_back_biased(&'static self, handle: usize, now: u64) -> bool {
         let bits = handle as u64;
@@ -238,8 +244,9 @@ impl<T: Kept> Owned<T> {
         word::checked_out(&self.slot().word, generation)
     }
 
-    /// Ends the bias; what has become of the value since that generation. If it is out, its borrower
-    /// takes it back as one that was lent by its owner, who must let go of it by [`Owned::forget`].
+    /// Ends the bias; what has become of the value since that generation. If it is out, its
+    /// borrower takes it back as one that was lent by its owner, who must let go of it by
+    /// [`Owned::forget`].
     pub(crate) fn revoke_since(&self, generation: u32) -> CheckedOut {
         word::revoke(&self.slot().word, generation)
     }

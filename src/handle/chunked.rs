@@ -1,5 +1,5 @@
-//! An array that grows without ever moving or unmapping an element, so that any thread, and a forked child, may look at
-//! any index at any time without a lock.
+//! An array that grows without ever moving or unmapping an element, so that any thread, and a
+//! forked child, may look at any index at any time without a lock.
 
 use std::io;
 use std::mem::size_of;
@@ -21,7 +21,7 @@ const CHUNKS: usize = 26;
 /// It must be so, and the type must need no drop.
 pub(super) unsafe trait Zeroable: Sync {}
 
-/// Elements 0 to 2^32 - 65, zeroed until somebody writes to them.
+/// Elements 0 to 2^32 - 65, zeroed until they are written to.
 pub(super) struct Chunked<T>([AtomicPtr<T>; CHUNKS]);
 
 impl<T: Zeroable> Chunked<T> {
@@ -39,7 +39,8 @@ impl<T: Zeroable> Chunked<T> {
     pub(super) fn get(&self, index: u32) -> Option<&T> {
         let (chunk, offset) = Self::locate(index)?;
         let base = NonNull::new(self.0.get(chunk)?.load(Acquire))?;
-        // SAFETY: a published chunk has `FIRST << chunk` zeroed elements and is never unmapped; `offset` is below that.
+        // SAFETY: a published chunk has `FIRST << chunk` zeroed elements and is never unmapped;
+        // `offset` is below that.
         Some(unsafe { base.add(offset).as_ref() })
     }
 

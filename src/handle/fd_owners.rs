@@ -1,7 +1,8 @@
 //! Which descriptor numbers the pools of this process own.
 //!
-//! `put` asks here before it takes a number a second time, and a close asks whether the number still is its own: if the
-//! program closed a pooled descriptor behind the library's back, the number may by now belong to a newer connection.
+//! `put` asks here before it takes a number a second time, and a close asks whether the number
+//! still is its own: if the program closed a pooled descriptor behind the library's back, the
+//! number may by now belong to a newer connection.
 
 use std::io;
 use std::os::fd::RawFd;
@@ -13,26 +14,27 @@ use crate::sync::atomic::{
     Ordering::{AcqRel, Acquire, Release},
 };
 
-/// A place with one bit added, so that 0 is nobody.
+/// A slot id + 1, so that 0 is no owner.
 struct Owner(AtomicU64);
 
 // SAFETY: an atomic integer.
 unsafe impl Zeroable for Owner {}
 
-/// No place: a slot index has 24 bits.
+/// No slot id: an index has 24 bits.
 const RESERVED: u64 = u64::MAX;
 
 static OWNERS: Chunked<Owner> = Chunked::new();
 
-fn mark(place: SlotId) -> u64 {
-    place.to_bits() + 1
+fn mark(slot: SlotId) -> u64 {
+    slot.to_bits() + 1
 }
 
 fn owner(fd: RawFd) -> Option<&'static Owner> {
     OWNERS.get(u32::try_from(fd).ok()?)
 }
 
-/// In a forked child, before anybody looks: its pools own nothing yet. What they inherited is told by device and inode.
+/// In a forked child, before anybody looks: its pools own nothing yet. What they inherited is told
+/// by device and inode.
 pub(crate) fn disown_all() {
     OWNERS.each(|owner| {
         // Looked at first: a write would copy the page.
@@ -42,27 +44,29 @@ pub(crate) fn disown_all() {
     });
 }
 
-/// From now on `place` owns the number, whoever did before: that one is returned. Fails when there is no memory.
-pub(crate) fn claim(fd: RawFd, place: SlotId) -> io::Result<Option<SlotId>> {
+/// Makes `slot` the owner of the number; returns the owner of before. Fails when there is no
+/// memory.
+pub(crate) fn claim(fd: RawFd, slot: SlotId) -> io::Result<Option<SlotId>> {
     let index = u32::try_from(fd).map_err(|_| io::Error::from_raw_os_error(libc::EBADF))?;
-    let before = OWNERS.get_or_map(index)?.0.swap(mark(place), AcqRel);
-    let is_nobody = before == 0 || before == RESERVED;
-    Ok((!is_nobody).then(|| SlotId::from_bits(before - 1)))
+    let before = OWNERS.get_or_map(index)?.0.swap(mark(slot), AcqRel);
+    let has_none = before == 0 || before == RESERVED;
+    Ok((!has_none).then(|| SlotId::from_bits(before - 1)))
 }
 
-/// True while `place` owns the number: nobody else has opened it since.
-pub(crate) fn is_owner(fd: RawFd, place: SlotId) -> bool {
-    owner(fd).is_some_and(|owner| owner.0.load(Acquire) == mark(place))
+/// True while `slot` owns the number: no other connection has been opened with it since.
+pub(crate) fn is_owner(fd: RawFd, slot: SlotId) -> bool {
+    owner(fd).is_some_and(|owner| owner.0.load(Acquire) == mark(slot))
 }
 
-/// Ends the ownership, if the number still is `place`'s. Called before the number is released.
-pub(crate) fn release(fd: RawFd, place: SlotId) {
+/// Ends the ownership, if the number still is `slot`'s. Called before the number is released.
+pub(crate) fn release(fd: RawFd, slot: SlotId) {
     if let Some(owner) = owner(fd) {
-        let _ = owner.0.compare_exchange(mark(place), 0, AcqRel, Acquire);
+        let _ = owner.0.compare_exchange(mark(slot), 0, AcqRel, Acquire);
     }
 }
 
-/// Keeps everybody else from claiming the number until `claim` or `unreserve`; `false` if somebody owns it.
+/// Keeps all others from claiming the number until `claim` or `unreserve`; `false` if it has
+/// an owner.
 pub(crate) fn reserve(fd: RawFd) -> io::Result<bool> {
     let index = u32::try_from(fd).map_err(|_| io::Error::from_raw_os_error(libc::EBADF))?;
     let owner = OWNERS.get_or_map(index)?;

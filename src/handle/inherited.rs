@@ -1,4 +1,5 @@
-//! What a forked child finds in a table: every slot as it was at the fork, with threads inside that do not exist here.
+//! What a forked child finds in a table: every slot as it was at the fork, with threads inside that
+//! do not exist here.
 
 use super::word::{GENERATION_SHIFT, HAS_WAITER, LENT, OCCUPIED, PINS};
 use super::{Kept, Table};
@@ -17,7 +18,8 @@ pub(crate) enum Inherited {
 }
 
 impl<T: Kept> Table<T> {
-    /// Called when nobody else can look at the table. A child that is forked meanwhile begins again.
+    /// Called when nobody else can look at the table. A child that is forked meanwhile begins
+    /// again.
     pub(crate) fn adopt(&'static self, epoch: u32, inherited: Inherited) {
         for index in 0..self.used.load(Acquire) {
             let slot = self.known(index);
@@ -55,7 +57,8 @@ impl<T: Kept> Table<T> {
             if !is_there {
                 continue;
             }
-            // SAFETY: OCCUPIED when it was inherited, so the value is there, and its slot is never used again.
+            // SAFETY: OCCUPIED when it was inherited, so the value is there, and its slot is never
+            // used again.
             let value: &'static T = unsafe { slot.value() };
             if is_wanted(value) && slot.word.fetch_and(!OCCUPIED, AcqRel) & OCCUPIED != 0 {
                 take(value);

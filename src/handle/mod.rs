@@ -15,7 +15,8 @@
 //!
 //! - vacant → owned: [`Table::insert`]. The generation goes up, so that no word of the slot ever
 //!   comes twice.
-//! - owned → lent: [`Owned::lend`] makes a handle that never was one before (the generation goes up).
+//! - owned → lent: [`Owned::lend`] makes a handle that never was one before (the generation goes
+//!   up).
 //! - lent → owned: [`Table::take_back`] ends the handle and waits until its last user has left.
 //!   [`Owned::lend_again`] alone makes the same one live once more.
 //! - owned → vacant: the [`Owned`] is dropped.
@@ -24,9 +25,9 @@
 //! generation is used up (2^37 - 1 borrows) is retired, so no handle value ever comes twice.
 //!
 //! In a forked child the first call has every table [`adopt`](Table::adopt) what it holds, before
-//! anything else looks at it: pins of threads that exist only in the parent are taken off. Pools and
-//! tokens live on. Connections and lookups are left as they are: their handles are closed, their
-//! slots never used again, and [`take_inherited`](Table::take_inherited) and
+//! anything else looks at it: pins of threads that exist only in the parent are taken off. Pools
+//! and tokens live on. Connections and lookups are left as they are: their handles are closed,
+//! their slots never used again, and [`take_inherited`](Table::take_inherited) and
 //! [`take_lent`](Table::take_lent) show each of them once more.
 //!
 //! This table stands below `pool`, not above it: a connection lives in its slot from dial to close,

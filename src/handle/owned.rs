@@ -12,8 +12,8 @@ use super::word::{
 use super::{Kept, SlotId, KIND_BITS};
 use crate::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
-/// The right to a value in its slot, as `Box` is to one on the heap. Others may look at the value through pins, so it
-/// gives out shared references only; dropping it waits for them.
+/// The right to a value in its slot, as `Box` is to one on the heap. Others may look at the value
+/// through pins, so it gives out shared references only; dropping it waits for them.
 #[derive(Debug)]
 pub(crate) struct Owned<T: Kept> {
     /// The slot's index + 1, so that an `Option` of it is no bigger.
@@ -47,7 +47,7 @@ impl<T: Kept> Owned<T> {
         self.lent_as(before + GENERATION_ONE)
     }
 
-    /// The same under the handle of the last time, which is live again.
+    /// Gives the value to the holder of the handle of the last time, which is live again.
     pub(crate) fn lend_again(self) -> usize {
         let slot = self.slot();
         let before = slot.word.fetch_or(LENT, Release);
@@ -78,47 +78,54 @@ impl<T: Kept> Owned<T> {
         self.slot().slot_id(self.index())
     }
 
-    /// It was made before a fork, by a call that goes on in the child: its slot is not this owner's any more.
+    /// It was made before a fork, by a call that goes on in the child: its slot is not this owner's
+    /// any more.
     pub(crate) fn is_inherited(&self) -> bool {
         self.slot().is_inherited()
     }
 
-    /// Moves the value out, once nobody looks at it any more.
+    /// Moves the value out, once nothing looks at it any more.
     pub(crate) fn into_inner(self) -> T {
-        let value = self.vacate();
+        let Some(value) = self.vacate() else {
+            unreachable!("its owner was told that it is out, and has only to forget it");
+        };
         std::mem::forget(self);
         value
     }
 
-    fn vacate(&self) -> T {
-        let table = T::table();
+    /// `None` for a value that is lent: it is its borrower's, and stays. The exchange that makes
+    /// the slot vacant names the whole word, so a value cannot be lent meanwhile.
+    fn vacate(&self) -> Option<T> {
         let slot = self.slot();
-        // No new pin can begin by handle (not LENT); those by place end soon.
         let mut word = slot.word.load(Acquire);
         loop {
+            if word & LENT != 0 {
+                return None;
+            }
             if word & PINS != 0 {
+                // No pin can begin by handle (not LENT); those by slot id end soon.
                 slot.wait_until_unpinned();
                 word = slot.word.load(Acquire);
                 continue;
             }
-            match slot.word.compare_exchange_weak(
-                word,
-                word & !(OCCUPIED | HAS_WAITER | BIASED | FORCE_SLOW),
-                AcqRel,
-                Acquire,
-            ) {
+            let vacant = word & !(OCCUPIED | HAS_WAITER | BIASED | FORCE_SLOW);
+            let exchanged = slot
+                .word
+                .compare_exchange_weak(word, vacant, AcqRel, Acquire);
+            match exchanged {
                 Ok(_) => break,
                 Err(now) => word = now,
             }
         }
-        // SAFETY: vacant now and not yet on the free list: this thread alone reaches the value, which was initialised.
+        // SAFETY: vacant now and not yet on the free list: this thread alone reaches the value,
+        // which was initialised.
         let value = unsafe { (*slot.value.get()).assume_init_read() };
         slot.epoch.fetch_add(1, Relaxed);
         // The next insertion takes one generation, the first loan another.
         if word >> GENERATION_SHIFT < LAST_GENERATION - 1 {
-            table.push_free(self.index());
+            T::table().push_free(self.index());
         }
-        value
+        Some(value)
     }
 }
 

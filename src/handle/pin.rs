@@ -1,4 +1,5 @@
-//! Looks at a value, of which there may be many at once; whoever takes the value back waits for the last of them.
+//! Looks at a value, of which there may be many at once; whoever takes the value back waits for the
+//! last of them.
 
 use std::ops::Deref;
 

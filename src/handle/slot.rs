@@ -12,7 +12,7 @@ use crate::sync::atomic::{
 use crate::sys::{fork, futex};
 
 /// What the fast path reads before it borrows comes first, within 32 bytes. All but the value may
-/// be read at any time, whoever has the value, because a slot is never unmapped.
+/// be read at any time by any thread, because a slot is never unmapped.
 #[repr(C)]
 pub(super) struct Slot<T> {
     pub(super) word: AtomicU64,
@@ -33,7 +33,8 @@ pub(super) struct Slot<T> {
 // SAFETY: zeroes are a vacant slot: word 0, epoch 0, nothing in the value.
 unsafe impl<T: Send + Sync> Zeroable for Slot<T> {}
 
-// SAFETY: the values are reached through pins and owners only, which hand out `&T`; `Kept` asks for Send + Sync.
+// SAFETY: the values are reached through pins and owners only, which hand out `&T`; `Kept` asks for
+// Send + Sync.
 unsafe impl<T: Send + Sync> Sync for Slot<T> {}
 
 impl<T> Slot<T> {
@@ -69,7 +70,8 @@ impl<T> Slot<T> {
     }
 
     /// # Safety
-    /// The slot must be OCCUPIED, and stay so while the reference lives: the caller owns or pins it.
+    /// The slot must be OCCUPIED, and stay so while the reference lives: the caller owns or pins
+    /// it.
     pub(super) unsafe fn value(&self) -> &T {
         // SAFETY: initialised by `insert` before OCCUPIED was set.
         unsafe { (*self.value.get()).assume_init_ref() }

@@ -1,7 +1,8 @@
 //! Where a value is, as a number: what epoll is given, and what owns a descriptor.
 #![forbid(unsafe_code)]
 
-/// One value's slot and epoch, for those who know it by number (epoll). A later epoch in the same slot does not match.
+/// One value's slot and epoch, for those who know it by number (epoll). A later epoch in the same
+/// slot does not match.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct SlotId {
     pub(super) index: u32,

@@ -18,7 +18,8 @@ pub(crate) struct Table<T> {
     pub(super) slots: Chunked<Slot<T>>,
     /// How many slots were ever used.
     pub(super) used: AtomicU32,
-    /// `changes << 32 | index + 1` of the first free slot; the changes make a stale exchange fail (ABA).
+    /// `changes << 32 | index + 1` of the first free slot; the changes make a stale exchange fail
+    /// (ABA).
     free: AtomicU64,
 }
 
@@ -171,7 +172,8 @@ impl<T: Kept> Table<T> {
         (slot.epoch.load(Relaxed) == id.epoch).then_some(pin)
     }
 
-    /// Shows every value that is in the table now, lent or not; one that comes or goes meanwhile may be missed.
+    /// Shows every value that is in the table now, lent or not; one that comes or goes meanwhile
+    /// may be missed.
     pub(crate) fn each(&'static self, mut show: impl FnMut(&Pin<T>)) {
         for index in 0..self.used.load(Acquire) {
             let epoch = self.known(index).epoch.load(Relaxed);
@@ -181,8 +183,8 @@ impl<T: Kept> Table<T> {
         }
     }
 
-    /// Ends a handle and takes the value back. If others are using it right now, `kick` is told to make them leave (it
-    /// may be called without need), and the call returns when the last one has.
+    /// Ends a handle and takes the value back. If others are using it right now, `kick` is told to
+    /// make them leave (it may be called without need), and the call returns when the last one has.
     pub(crate) fn take_back(
         &'static self,
         handle: usize,

@@ -155,6 +155,26 @@ fn the_owner_sees_a_slot_that_is_often_lent_without_it() {
 }
 
 #[test]
+fn an_owner_that_is_dropped_leaves_what_is_out_to_its_borrower() {
+    kept!(Value(Arc<()>));
+    fork::enter(|_| {});
+    let count = Arc::new(());
+    let owned = Value::insert(count.clone());
+    let since = owned.generation();
+    owned.bias(SlotInfo {
+        fd: 3,
+        needs_peek: false,
+    });
+    let [mut cached, _] = owned.cached_slots(1);
+    let handle = cached.borrow().expect("idle");
+    assert!(owned.revoke_since(since).is_out);
+    drop(owned);
+    assert_eq!(Arc::strong_count(&count), 2);
+    drop(Value::take_back(handle).expect("the borrower's"));
+    assert_eq!(Arc::strong_count(&count), 1);
+}
+
+#[test]
 fn every_value_is_dropped_once_and_slots_are_used_again() {
     kept!(Value(Arc<()>));
     let count = Arc::new(());

@@ -1,5 +1,5 @@
-//! A slot's word, and how it changes where two may want it at once: lent and taken back by its owner
-//! (`handle`), borrowed and given back without it (`biased`).
+//! A slot's word, and how it changes where two may want it at once: lent and taken back by its
+//! owner (`handle`), borrowed and given back without it (`biased`).
 //!
 //! ```text
 //!   63          27  26     25           24         23       22           21    0
@@ -93,8 +93,8 @@ pub(crate) fn bias(word: &AtomicU64) {
     let _ = word.fetch_update(AcqRel, Relaxed, biased);
 }
 
-/// Its owner has to lend it the next time: to count the loans, and to retire the slot before its last
-/// generation.
+/// Its owner has to lend it the next time: to count the loans, and to retire the slot before its
+/// last generation.
 #[inline(always)]
 fn is_due(word: u64) -> bool {
     ((word >> GENERATION_SHIFT) + 2) & (LOANS_UNSEEN - 1) == 0
@@ -118,7 +118,8 @@ pub(crate) fn is_out(word: &AtomicU64, idle: u64) -> bool {
     word.load(Acquire) == idle | LENT
 }
 
-/// Gives the value back; false if that is not so any more: then it has to be taken back by its owner.
+/// Gives the value back; false if that is not so any more: then it has to be taken back by its
+/// owner.
 #[inline(always)]
 pub(crate) fn give_back(word: &AtomicU64, idle: u64) -> bool {
     word.compare_exchange(idle | LENT, idle, Release, Relaxed)
@@ -140,8 +141,8 @@ pub(crate) fn checked_out(word: &AtomicU64, since: u32) -> CheckedOut {
     CheckedOut::of(word.load(Acquire), since)
 }
 
-/// Ends the bias; what has become of the value since that generation. If it is out, the borrower has
-/// it taken back by `take_back`.
+/// Ends the bias; what has become of the value since that generation. If it is out, the borrower
+/// has it taken back by `take_back`.
 pub(crate) fn revoke(word: &AtomicU64, since: u32) -> CheckedOut {
     CheckedOut::of(word.fetch_and(!(BIASED | FORCE_SLOW), AcqRel), since)
 }

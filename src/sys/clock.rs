@@ -6,7 +6,8 @@ use crate::values::clock::Time;
 
 fn read(id: libc::clockid_t) -> Time {
     let mut spec = MaybeUninit::<libc::timespec>::uninit();
-    // SAFETY: `spec` is writable; both clocks exist on every Linux that Rust supports, so the call does not fail.
+    // SAFETY: `spec` is writable; both clocks exist on every Linux that Rust supports, so the call
+    // does not fail.
     let spec = unsafe {
         libc::clock_gettime(id, spec.as_mut_ptr());
         spec.assume_init()
@@ -19,7 +20,8 @@ pub(crate) fn now() -> Time {
     read(libc::CLOCK_MONOTONIC)
 }
 
-/// CLOCK_MONOTONIC_COARSE: at most one timer tick (1 to 10 ms) behind [`now`], and several times cheaper: for ages.
+/// CLOCK_MONOTONIC_COARSE: at most one timer tick (1 to 10 ms) behind [`now`], and several times
+/// cheaper: for ages.
 pub(crate) fn now_coarse() -> Time {
     read(libc::CLOCK_MONOTONIC_COARSE)
 }

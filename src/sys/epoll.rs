@@ -56,7 +56,7 @@ impl Epoll {
         self.control(libc::EPOLL_CTL_DEL, fd.as_raw_fd(), 0, 0)
     }
 
-    /// The same by number, for a descriptor that is about to be closed.
+    /// Ends the watch of a descriptor that is about to be closed, by its number.
     pub(crate) fn remove_number(&self, number: RawFd) -> io::Result<()> {
         self.control(libc::EPOLL_CTL_DEL, number, 0, 0)
     }

@@ -27,12 +27,12 @@ impl EventFd {
     }
 }
 
-/// Makes the descriptor readable. Cannot fail: the counter would have to stand at 2^64 - 2 (EAGAIN), and then it is
-/// readable already.
+/// Makes the descriptor readable. Cannot fail: the counter would have to stand at 2^64 - 2
+/// (EAGAIN), and then it is readable already.
 pub(super) fn signal(fd: BorrowedFd<'_>) {
     let one = 1u64.to_ne_bytes();
-    // Not write(3), which is a cancellation point: a token may be fired by a thread that is being canceled.
-    // SAFETY: eight readable bytes, as eventfd(2) asks for.
+    // Not write(3), which is a cancellation point: a token may be fired by a thread that is being
+    // canceled. SAFETY: eight readable bytes, as eventfd(2) asks for.
     unsafe { libc::syscall(libc::SYS_write, fd.as_raw_fd(), one.as_ptr(), one.len()) };
 }
 

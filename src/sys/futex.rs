@@ -1,5 +1,6 @@
-//! futex(2): sleeping on a word. On the low half of a 64-bit one, the closer of a handle waits until its last user has left;
-//! on a 32-bit one, a borrower waits for a connection, and the threads of a forked child for the first of them.
+//! futex(2): sleeping on a word. On the low half of a 64-bit one, the closer of a handle waits
+//! until its last user has left; on a 32-bit one, a borrower waits for a connection, and the
+//! threads of a forked child for the first of them.
 
 use crate::sync::atomic::{AtomicU32, AtomicU64};
 use crate::values::clock::Deadline;
@@ -44,7 +45,8 @@ pub(crate) fn wait_until(word: &AtomicU32, seen: u32, until: Deadline) {
         tv_nsec: (time.nanos() % 1_000_000_000) as libc::c_long,
     });
     let timeout = spec.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
-    // SAFETY: a valid, aligned futex word; the timeout is absolute on CLOCK_MONOTONIC, as the bitset form has it.
+    // SAFETY: a valid, aligned futex word; the timeout is absolute on CLOCK_MONOTONIC, as the
+    // bitset form has it.
     unsafe {
         libc::syscall(
             libc::SYS_futex,

@@ -1,4 +1,5 @@
-//! getaddrinfo(3): the system's resolver, so that nsswitch.conf, /etc/hosts and search domains keep working.
+//! getaddrinfo(3): the system's resolver, so that nsswitch.conf, /etc/hosts and search domains keep
+//! working.
 
 use std::ffi::CString;
 use std::net::SocketAddr;
@@ -12,7 +13,8 @@ pub(crate) const EAI_ADDRFAMILY: i32 = -9;
 /// glibc's netdb.h: the name exists and has no address.
 const EAI_NODATA: i32 = -5;
 
-/// True when an EAI_* value says that there is no such name or no address of it: the only failure that may be cached.
+/// True when an EAI_* value says that there is no such name or no address of it: the only failure
+/// that may be cached.
 pub(crate) fn says_no_such_name(code: i32) -> bool {
     matches!(code, libc::EAI_NONAME | EAI_NODATA | EAI_ADDRFAMILY)
 }
@@ -39,10 +41,11 @@ impl ResolveFailure {
     }
 }
 
-/// All addresses of `host` with port 0, both families, in the system's order (RFC 6724). Blocks for as long as the resolver likes.
+/// All addresses of `host` with port 0, both families, in the system's order (RFC 6724). Blocks for
+/// as long as the resolver likes.
 ///
-/// One call with AF_UNSPEC: two calls by family would lose that order and, with search domains, can answer for two
-/// different hosts.
+/// One call with AF_UNSPEC: two calls by family would lose that order and, with search domains, can
+/// answer for two different hosts.
 pub(crate) fn resolve(host: &str) -> Result<Vec<SocketAddr>, ResolveFailure> {
     let name = CString::new(host).map_err(|_| ResolveFailure::new(libc::EAI_NONAME))?;
     // SAFETY: all zeroes is a valid addrinfo: no pointers, AF_UNSPEC, no flags.

@@ -1,11 +1,13 @@
-//! Pages that are never given back (mmap(2)): the handle tables live in them, and the word that tells a forked child.
+//! Pages that are never given back (mmap(2)): the handle tables live in them, and the word that
+//! tells a forked child.
 
 use std::io;
 use std::ptr::NonNull;
 
 /// Maps `length` zeroed bytes, private to this process, for the rest of its life.
 pub(crate) fn map_forever(length: usize) -> io::Result<NonNull<u8>> {
-    // SAFETY: an anonymous mapping at an address of the kernel's choice touches nothing that exists.
+    // SAFETY: an anonymous mapping at an address of the kernel's choice touches nothing that
+    // exists.
     let address = unsafe {
         libc::mmap(
             std::ptr::null_mut(),
@@ -22,7 +24,8 @@ pub(crate) fn map_forever(length: usize) -> io::Result<NonNull<u8>> {
     NonNull::new(address.cast()).ok_or_else(|| io::Error::from_raw_os_error(libc::ENOMEM))
 }
 
-/// The same, but zeroed again in every child of this process. Fails on a kernel that cannot do it (before 4.14), too.
+/// Maps zeroed bytes for ever, zeroed again in every child of this process. Fails on a kernel that
+/// cannot do it (before 4.14), too.
 pub(crate) fn map_wiped_on_fork(length: usize) -> io::Result<NonNull<u8>> {
     let page = map_forever(length)?;
     // SAFETY: the mapping that was just made, in whole pages.

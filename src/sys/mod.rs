@@ -1,7 +1,8 @@
 //! The kernel: the only place with system calls.
 //!
-//! Every call goes through `syscall!` and comes back as `io::Result`; a descriptor becomes an `OwnedFd` on the line it
-//! is born. No policy, no retries except EINTR where a caller could only repeat the call.
+//! Every call goes through `syscall!` and comes back as `io::Result`; a descriptor becomes an
+//! `OwnedFd` on the line it is born. No policy, no retries except EINTR where a caller could only
+//! repeat the call.
 
 /// Calls a libc function and turns -1 into the `io::Error` of `errno`.
 macro_rules! syscall {
@@ -35,7 +36,8 @@ pub(crate) fn errno(error: &std::io::Error) -> i32 {
     error.raw_os_error().unwrap_or(0)
 }
 
-/// What `strerror` says of `errno`, in the small letters that fit into a sentence ("connection refused").
+/// What `strerror` says of `errno`, in the small letters that fit into a sentence ("connection
+/// refused").
 pub(crate) fn errno_text(errno: i32) -> String {
     let text = std::io::Error::from_raw_os_error(errno).to_string();
     let text = text.split(" (os error").next().unwrap_or_default();
@@ -46,8 +48,8 @@ pub(crate) fn errno_text(errno: i32) -> String {
     }
 }
 
-/// True for the errors that say "this process or system has no more of it", not "this peer cannot be reached":
-/// socket(2), accept(2), epoll_ctl(2), pthread_create(3).
+/// True for the errors that say "this process or system has no more of it", not "this peer cannot
+/// be reached": socket(2), accept(2), epoll_ctl(2), pthread_create(3).
 pub(crate) fn is_shortage(errno: i32) -> bool {
     matches!(
         errno,
@@ -55,7 +57,8 @@ pub(crate) fn is_shortage(errno: i32) -> bool {
     )
 }
 
-/// Runs `body` and puts errno back to what it was: for what a signal handler may call (signal-safety(7)).
+/// Runs `body` and puts errno back to what it was: for what a signal handler may call
+/// (signal-safety(7)).
 pub(crate) fn keep_errno<T>(body: impl FnOnce() -> T) -> T {
     // SAFETY: the address of this thread's errno is valid for as long as the thread.
     let errno = unsafe { libc::__errno_location() };

@@ -1,7 +1,8 @@
-//! Numbers that the system knows by name: services(5), protocols(5), interfaces (if_nametoindex(3)).
+//! Numbers that the system knows by name: services(5), protocols(5), interfaces
+//! (if_nametoindex(3)).
 //!
-//! Small machines come without /etc/services and /etc/protocols; the few names that every program expects are built in
-//! as Go's net package does, and serve where the system knows none.
+//! Small machines come without /etc/services and /etc/protocols; the few names that every program
+//! expects are built in as Go's net package does, and serve where the system knows none.
 
 use std::ffi::CString;
 use std::mem::MaybeUninit;
@@ -51,17 +52,20 @@ const PROTOCOLS: [(&str, u8); 5] = [
     ("ipv6-icmp", 58),
 ];
 
-/// The entries of services(5) and protocols(5) are short; a longer one answers ERANGE and counts as unknown.
+/// The entries of services(5) and protocols(5) are short; a longer one answers ERANGE and counts as
+/// unknown.
 const ENTRY_BYTES: usize = 4096;
 
-/// The port of a service; `protocol` is "tcp" or "udp". May read files and ask name services: it can block.
+/// The port of a service; `protocol` is "tcp" or "udp". May read files and ask name services: it
+/// can block.
 pub(crate) fn service_port(name: &str, protocol: &str) -> Option<u16> {
     let c_name = CString::new(name).ok()?;
     let c_protocol = CString::new(protocol).ok()?;
     let mut entry = MaybeUninit::<libc::servent>::uninit();
     let mut text = [0 as libc::c_char; ENTRY_BYTES];
     let mut found: *mut libc::servent = ptr::null_mut();
-    // SAFETY: every pointer is valid for the call; `found` points to `entry` when the name is known, else is NULL.
+    // SAFETY: every pointer is valid for the call; `found` points to `entry` when the name is
+    // known, else is NULL.
     let port = unsafe {
         getservbyname_r(
             c_name.as_ptr(),
@@ -107,7 +111,8 @@ fn builtin<T: Copy>(table: &[(&str, T)], name: &str) -> Option<T> {
     Some(entry.1)
 }
 
-/// The index of a network interface, by name or by number as in `fe80::1%eth0` and `fe80::1%2` (RFC 4007).
+/// The index of a network interface, by name or by number as in `fe80::1%eth0` and `fe80::1%2` (RFC
+/// 4007).
 pub(crate) fn interface_index(zone: &str) -> Option<u32> {
     let name = CString::new(zone).ok()?;
     // SAFETY: a NUL-terminated name; 0 means that there is none.

@@ -30,8 +30,9 @@ impl Interest {
     }
 }
 
-/// Sleeps until one of `interests` has something to report or the deadline passes; returns how many have.
-/// A signal ends the sleep early with 0: the caller looks at its own conditions and waits again.
+/// Sleeps until one of `interests` has something to report or the deadline passes; returns how many
+/// have. A signal ends the sleep early with 0: the caller looks at its own conditions and waits
+/// again.
 pub(crate) fn wait(interests: &mut [Interest], until: Deadline) -> io::Result<usize> {
     let spec;
     let timeout = match until.time() {
@@ -45,7 +46,8 @@ pub(crate) fn wait(interests: &mut [Interest], until: Deadline) -> io::Result<us
             &spec as *const libc::timespec
         }
     };
-    // SAFETY: `Interest` is a transparent pollfd, the count is theirs, and no signal mask is passed.
+    // SAFETY: `Interest` is a transparent pollfd, the count is theirs, and no signal mask is
+    // passed.
     let result = unsafe {
         syscall!(ppoll(
             interests.as_mut_ptr().cast(),

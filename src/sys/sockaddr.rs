@@ -22,7 +22,8 @@ impl RawAddress {
         }
     }
 
-    /// The address of no name: binding to it lets the kernel choose an abstract one (unix(7), autobind).
+    /// The address of no name: binding to it lets the kernel choose an abstract one (unix(7),
+    /// autobind).
     pub(crate) fn unix_autobind() -> Self {
         let mut raw = Self::empty();
         raw.storage.ss_family = libc::AF_UNIX as libc::sa_family_t;
@@ -59,7 +60,8 @@ impl RawAddress {
         let mut raw = Self::empty();
         raw.length = length.min(raw.length);
         let to: *mut libc::sockaddr_storage = &mut raw.storage;
-        // SAFETY: the source is as long as the caller says, and the copy no longer than the storage.
+        // SAFETY: the source is as long as the caller says, and the copy no longer than the
+        // storage.
         unsafe {
             std::ptr::copy_nonoverlapping(
                 address.cast::<u8>(),
@@ -74,7 +76,8 @@ impl RawAddress {
     pub(crate) fn endpoint(&self) -> Option<Endpoint> {
         match i32::from(self.storage.ss_family) {
             libc::AF_INET => {
-                // SAFETY: the family says which member of the storage is there; alignment is the storage's.
+                // SAFETY: the family says which member of the storage is there; alignment is the
+                // storage's.
                 let v4 = unsafe { &*self.as_ptr().cast::<libc::sockaddr_in>() };
                 let ip = Ipv4Addr::from(u32::from_be(v4.sin_addr.s_addr));
                 Some(Endpoint::Inet(SocketAddr::V4(SocketAddrV4::new(
@@ -115,7 +118,8 @@ impl From<&Endpoint> for RawAddress {
         let to: *mut libc::sockaddr_storage = &mut raw.storage;
         match endpoint {
             Endpoint::Inet(SocketAddr::V4(v4)) => {
-                // SAFETY: a sockaddr_in fits into the storage, and zeroes are valid for its padding.
+                // SAFETY: a sockaddr_in fits into the storage, and zeroes are valid for its
+                // padding.
                 let raw_v4 = unsafe { &mut *to.cast::<libc::sockaddr_in>() };
                 raw_v4.sin_family = libc::AF_INET as libc::sa_family_t;
                 raw_v4.sin_port = v4.port().to_be();

@@ -1,6 +1,7 @@
 //! Sockets: socket(2), connect(2), recv(2), send(2), getsockopt(2), fcntl(2).
 //!
-//! The calls that wait are made without waiting (MSG_DONTWAIT, non-blocking connect); whoever must wait polls.
+//! The calls that wait are made without waiting (MSG_DONTWAIT, non-blocking connect); whoever must
+//! wait polls.
 
 use std::io;
 use std::mem::{size_of, MaybeUninit};
@@ -27,8 +28,9 @@ impl Kind {
     }
 }
 
-/// Which file a descriptor stands for: stat(2)'s device and inode, which outlive the number's reuse. The low halves: the kernel numbers
-/// sockets, and the devices of file systems without one, by 32 bits (fs/inode.c, get_next_ino; fs/super.c, get_anon_bdev).
+/// Which file a descriptor stands for: stat(2)'s device and inode, which outlive the number's
+/// reuse. The low halves: the kernel numbers sockets, and the devices of file systems without one,
+/// by 32 bits (fs/inode.c, get_next_ino; fs/super.c, get_anon_bdev).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub(crate) struct Identity {
     device: u32,
@@ -65,7 +67,8 @@ pub(crate) fn connect(fd: BorrowedFd<'_>, to: &Endpoint) -> io::Result<bool> {
     match unsafe { syscall!(connect(fd.as_raw_fd(), address.as_ptr(), address.len())) } {
         Ok(_) => Ok(true),
         Err(error) => match error.raw_os_error() {
-            // EINTR: the connection is being made all the same (connect(2)). EALREADY: it was begun before.
+            // EINTR: the connection is being made all the same (connect(2)). EALREADY: it was begun
+            // before.
             Some(libc::EINPROGRESS | libc::EINTR | libc::EALREADY) => Ok(false),
             _ => Err(error),
         },
@@ -117,13 +120,13 @@ pub(crate) fn send(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
     }
 }
 
-/// One recv(MSG_PEEK | MSG_DONTWAIT) of one byte, by syscall(2): no cancellation point (pthreads(7)), since the hit path
-/// makes this call without deferring cancellation first.
+/// One recv(MSG_PEEK | MSG_DONTWAIT) of one byte, by syscall(2): no cancellation point
+/// (pthreads(7)), since the hit path makes this call without deferring cancellation first.
 pub(crate) fn peek(fd: BorrowedFd<'_>, is_datagram: bool) -> Peek {
     peek_at(fd.as_raw_fd(), is_datagram)
 }
 
-/// The same for a number that may stand for something else by now; of a stream.
+/// As [`peek`], of a stream's number that may stand for something else by now: nothing has arrived.
 pub(crate) fn is_quiet(fd: RawFd) -> bool {
     peek_at(fd, false) == Peek::Quiet
 }
@@ -158,7 +161,8 @@ fn peek_at(fd: RawFd, is_datagram: bool) -> Peek {
 fn option<T: Copy>(fd: BorrowedFd<'_>, level: i32, name: i32) -> io::Result<T> {
     let mut value = MaybeUninit::<T>::zeroed();
     let mut length = size_of::<T>() as libc::socklen_t;
-    // SAFETY: `value` has `length` writable bytes; T is a plain integer, for which zeroes are valid.
+    // SAFETY: `value` has `length` writable bytes; T is a plain integer, for which zeroes are
+    // valid.
     unsafe {
         syscall!(getsockopt(
             fd.as_raw_fd(),
@@ -242,7 +246,8 @@ pub(crate) fn local(fd: BorrowedFd<'_>) -> io::Result<Option<Endpoint>> {
     Ok(raw.endpoint())
 }
 
-/// fstat(2): device and inode. For a number of which nothing else is known, so not yet a `BorrowedFd`.
+/// fstat(2): device and inode. For a number of which nothing else is known, so not yet a
+/// `BorrowedFd`.
 pub(crate) fn identity(fd: RawFd) -> io::Result<Identity> {
     let mut stat = MaybeUninit::<libc::stat>::zeroed();
     // SAFETY: `stat` is writable, and all zeroes is valid for it.
@@ -256,11 +261,12 @@ pub(crate) fn identity(fd: RawFd) -> io::Result<Identity> {
     })
 }
 
-/// Closes this process's copy of a descriptor that its parent opened, if the number still stands for that file. By
-/// syscall(2): a signal handler may call this, and it is no cancellation point.
+/// Closes this process's copy of a descriptor that its parent opened, if the number still stands
+/// for that file. By syscall(2): a signal handler may call this, and it is no cancellation point.
 pub(crate) fn close_inherited(fd: RawFd, was: Identity) {
     if identity(fd).is_ok_and(|now| now == was) {
-        // SAFETY: the file is the library's own, and of this process's owners of the number none is left.
+        // SAFETY: the file is the library's own, and of this process's owners of the number none is
+        // left.
         unsafe { libc::syscall(libc::SYS_close, fd) };
     }
 }
@@ -294,7 +300,8 @@ pub(crate) fn set_close_on_exec(fd: BorrowedFd<'_>, wanted: bool) -> io::Result<
     }
 }
 
-/// IP(V6)_BIND_ADDRESS_NO_PORT: bind(2) fixes the address only, connect(2) chooses the port (ip(7)).
+/// IP(V6)_BIND_ADDRESS_NO_PORT: bind(2) fixes the address only, connect(2) chooses the port
+/// (ip(7)).
 pub(crate) fn set_bind_address_no_port(fd: BorrowedFd<'_>) -> io::Result<()> {
     set_option(fd, libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, 1)
 }

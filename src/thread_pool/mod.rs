@@ -215,7 +215,7 @@ impl ThreadPool {
                 // A panic must not take the thread's count with it. It is a bug, and the panic hook
                 // has reported it on stderr.
                 let _ = catch_unwind(AssertUnwindSafe(job));
-                if fork::has_come_back_in_a_child(own) {
+                if fork::enter_if_forked(own) {
                     // A callback has forked, and this is the child's only thread.
                     return;
                 }

@@ -139,7 +139,7 @@ impl Resolver {
 
     /// A callback has forked, and this is the child: the queue may be locked for ever.
     fn is_inherited(&self) -> bool {
-        fork::has_come_back_in_a_child(self.epoch)
+        fork::enter_if_forked(self.epoch)
     }
 }
 

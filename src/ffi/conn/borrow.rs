@@ -54,13 +54,13 @@ pub extern "C" fn vcp_conn_detach(conn: *mut vcp_conn) -> c_int {
                 "vcp_conn_detach: a read or write of the connection is running",
             ));
         }
-        let place = pin.slot_id();
+        let slot = pin.slot_id();
         if pin.is_biased() {
-            pin.pool().revoke(&pin, place);
+            pin.pool().revoke(&pin, slot);
         }
         drop(pin);
         let owned = Conn::table()
-            .take_back(conn as usize, |busy| io::kick(busy, place))
+            .take_back(conn as usize, |busy| io::kick(busy, slot))
             .map_err(conn_error)?;
         let pool = owned.pool().clone();
         Ok(pool.detach(owned))
@@ -182,13 +182,13 @@ fn close(conn: *mut vcp_conn) -> c_int {
             conn_error(error)
         })?;
         refuse_in_hook(&pin, "vcp_conn_close")?;
-        let place = pin.slot_id();
+        let slot = pin.slot_id();
         if pin.is_biased() {
-            pin.pool().revoke(&pin, place);
+            pin.pool().revoke(&pin, slot);
         }
         drop(pin);
         let owned = Conn::table()
-            .take_back(conn as usize, |busy| io::kick(busy, place))
+            .take_back(conn as usize, |busy| io::kick(busy, slot))
             .map_err(conn_error)?;
         let pool = owned.pool().clone();
         pool.give_back(owned);

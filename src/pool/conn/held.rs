@@ -1,4 +1,5 @@
-//! A connection as its pool's shelves see it: lent out and found again without them (`entry::fast_hit`), counted when they look.
+//! A connection as the pool's state holds it: borrowed and given back without the state by the fast
+//! path, and counted when the state looks.
 #![forbid(unsafe_code)]
 
 use super::{ARMED, CUT, FAST_PATH, GONE, HUNG_UP, LEAKED, NONBLOCKING, TOLD_TO_THE_POOL, WATCHED};
@@ -80,7 +81,8 @@ impl Held for Owned<Conn> {
             let needs_peek = self.liveness() != Liveness::Watch || !self.has(WATCHED);
             let fd = self.raw_fd();
             self.bias(SlotInfo { fd, needs_peek });
-            // Asked now: what `Conn::lost_its_number` noted before this is gone, and what it notes later stays.
+            // Asked now: what `Conn::lost_its_number` noted before this is gone, and what it notes
+            // later stays.
             if !fd_owners::is_owner(self.raw_fd(), self.slot_id()) {
                 self.has_changed(TOLD_TO_THE_POOL);
             }

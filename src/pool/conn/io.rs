@@ -299,9 +299,9 @@ fn ready(socket: &Interest, asked: Directions) -> Option<Directions> {
 }
 
 /// Makes everyone who is inside a read, write or wait leave.
-pub(crate) fn kick(conn: &Conn, place: SlotId) {
+pub(crate) fn kick(conn: &Conn, slot: SlotId) {
     conn.mark(CLOSING);
-    sleepers().wake(place);
+    sleepers().wake(slot);
 }
 
 /// Lets whoever sleeps on the connection look at its deadlines and its token again.

@@ -240,8 +240,8 @@ impl Conn {
 
     /// The program closed its descriptor behind the library's back, and the number is another
     /// connection's by now: the pool finds that when it is asked.
-    pub(crate) fn lost_its_number(place: SlotId) {
-        if let Some(conn) = Conn::table().pin_slot(place) {
+    pub(crate) fn lost_its_number(slot: SlotId) {
+        if let Some(conn) = Conn::table().pin_slot(slot) {
             conn.has_changed(TOLD_TO_THE_POOL);
         }
     }
@@ -324,9 +324,9 @@ impl Conn {
 
     /// The number still stands for the connection's own socket: no other connection has it, and the
     /// file has the device and inode of then. `place`: the connection's own.
-    pub(crate) fn has_own_socket_at(&self, place: SlotId) -> bool {
+    pub(crate) fn has_own_socket_at(&self, slot: SlotId) -> bool {
         let number = self.raw_fd();
-        fd_owners::is_owner(number, place) && socket::identity(number).ok() == Some(self.identity())
+        fd_owners::is_owner(number, slot) && socket::identity(number).ok() == Some(self.identity())
     }
 
     /// Puts the descriptor's mode back, whatever the borrower has made of it.

@@ -29,7 +29,7 @@ pub(crate) struct Sleepers {
 
 #[derive(Debug)]
 struct Entry {
-    place: SlotId,
+    slot: SlotId,
     waker: Arc<Waker>,
     /// The eventfd is readable, or about to be: it serves nobody else.
     is_used: bool,
@@ -49,8 +49,8 @@ impl Sleepers {
         }
     }
 
-    fn stripe(&self, place: SlotId) -> &Stripe {
-        &self.stripes[place.to_bits() as usize % STRIPES]
+    fn stripe(&self, slot: SlotId) -> &Stripe {
+        &self.stripes[slot.to_bits() as usize % STRIPES]
     }
 
     /// The process has a pool: spare wakers are kept.
@@ -65,33 +65,33 @@ impl Sleepers {
     }
 
     /// Announces a sleeper; it is gone when the value is dropped.
-    pub(crate) fn announce(&self, place: SlotId) -> Sleeper<'_> {
+    pub(crate) fn announce(&self, slot: SlotId) -> Sleeper<'_> {
         let spare = self.spare.lock().as_mut().and_then(Vec::pop);
         let waker = spare.unwrap_or_default();
-        self.stripe(place).lock().push(Entry {
-            place,
+        self.stripe(slot).lock().push(Entry {
+            slot,
             waker: waker.clone(),
             is_used: false,
         });
         Sleeper {
             sleepers: self,
-            place,
+            slot,
             waker,
         }
     }
 
     /// Wakes everyone who sleeps on that connection.
-    pub(crate) fn wake(&self, place: SlotId) {
-        let mut entries = self.stripe(place).lock();
-        for entry in entries.iter_mut().filter(|entry| entry.place == place) {
+    pub(crate) fn wake(&self, slot: SlotId) {
+        let mut entries = self.stripe(slot).lock();
+        for entry in entries.iter_mut().filter(|entry| entry.slot == slot) {
             entry.is_used = true;
             entry.waker.wake();
         }
     }
 
     /// Takes it off the list; whether it was never woken.
-    fn retire(&self, place: SlotId, waker: &Arc<Waker>) -> bool {
-        let mut entries = self.stripe(place).lock();
+    fn retire(&self, slot: SlotId, waker: &Arc<Waker>) -> bool {
+        let mut entries = self.stripe(slot).lock();
         let is_it = |entry: &Entry| Arc::ptr_eq(&entry.waker, waker);
         let at = entries.iter().position(is_it);
         let entry = at.map(|at| entries.swap_remove(at));
@@ -114,13 +114,13 @@ impl Sleepers {
 #[derive(Debug)]
 pub(crate) struct Sleeper<'a> {
     sleepers: &'a Sleepers,
-    place: SlotId,
+    slot: SlotId,
     pub(crate) waker: Arc<Waker>,
 }
 
 impl Drop for Sleeper<'_> {
     fn drop(&mut self) {
-        if self.sleepers.retire(self.place, &self.waker) {
+        if self.sleepers.retire(self.slot, &self.waker) {
             self.sleepers.keep(&self.waker);
         }
     }

@@ -1,12 +1,13 @@
-//! The hit without the pool: a connection that this thread gave back and nobody has taken since is
-//! borrowed by one exchange of its word, and brought back by another.
+//! The fast path of a hit: a connection that this thread gave back and no other has taken since is
+//! borrowed by one exchange of its slot's word, and given back by another (`handle`'s `biased`
+//! explains why that is safe).
 //!
 //! No lock, no allocation, no cache line that another thread writes (unless it uses the next slot).
 //! Only where nothing has to be asked or told: no hook at either end, no event, no leak report, no
 //! lifetime, last in first out, and so on (`Pool::is_plain`); a connection on which anything out of
-//! the ordinary was done or noticed (`conn::TOLD_TO_THE_POOL`) comes back by the slow path. Whoever
-//! waits, counts, limits, drains or closes takes the permission away under the pool's lock, and
-//! then the borrower comes by the slow path too: see `state::checked_out`.
+//! the ordinary was done or noticed (`conn::TOLD_TO_THE_POOL`) comes back by the slow path. A
+//! thread that waits, counts, limits, drains or closes revokes the fast path under the pool's lock,
+//! and then the borrower takes the slow path too (`state::revoke`).
 //!
 //! Nothing in [`borrow`], [`is_quiet`] and [`give_back`] is a cancellation point or can panic:
 //! `ffi` calls them outside of its wall.
@@ -60,14 +61,14 @@ pub(crate) fn is_fit(handle: usize) -> bool {
     let Some(cause) = pin.find_unfit() else {
         return true;
     };
-    let place = pin.slot_id();
+    let slot = pin.slot_id();
     pool.change(|state, _, _| {
-        if state.revoke_one(|| pin.node(), place.to_bits()) {
+        if state.revoke_one(|| pin.node(), slot.to_bits()) {
             state.uncount_reuse();
         }
     });
     drop(pin);
-    if let Ok(conn) = Conn::table().take_back(handle, |busy| io::kick(busy, place)) {
+    if let Ok(conn) = Conn::table().take_back(handle, |busy| io::kick(busy, slot)) {
         pool.reject(conn, cause);
     }
     false
@@ -89,7 +90,7 @@ impl Options {
 
 impl Pool {
     /// Revokes the bias of one connection: if it is out, it comes back by the slow path.
-    pub(crate) fn revoke(&self, conn: &Conn, place: SlotId) {
-        self.change(|state, _, _| state.revoke_one(|| conn.node(), place.to_bits()));
+    pub(crate) fn revoke(&self, conn: &Conn, slot: SlotId) {
+        self.change(|state, _, _| state.revoke_one(|| conn.node(), slot.to_bits()));
     }
 }

@@ -70,12 +70,12 @@ impl Pool {
             state.revoke_all();
             self.mark_aborted()
         });
-        for place in borrowed {
-            if let Some(conn) = Conn::table().pin_slot(place) {
-                if conn.has_own_socket_at(place) {
+        for slot in borrowed {
+            if let Some(conn) = Conn::table().pin_slot(slot) {
+                if conn.has_own_socket_at(slot) {
                     let _ = socket::shut_down(conn.fd());
                 }
-                sleepers().wake(place);
+                sleepers().wake(slot);
             }
         }
     }

@@ -29,12 +29,12 @@ fn handlers() -> Handlers {
 
 /// epoll has reported events for the connection of that slot number.
 fn on_conn_event(poller: &Poller, number: u64, events: u32) {
-    let place = SlotId::from_bits(number);
-    let Some(conn) = Conn::table().pin_slot(place) else {
+    let slot = SlotId::from_bits(number);
+    let Some(conn) = Conn::table().pin_slot(slot) else {
         return;
     };
     let pool = conn.pool().clone();
-    let effects = pool.noticed(poller, &conn, place, events);
+    let effects = pool.noticed(poller, &conn, slot, events);
     // Closing waits for every pin, this one too.
     drop(conn);
     pool.apply_in_background(effects);
@@ -70,14 +70,14 @@ impl Pool {
         // Without the lock of its place: starting a thread takes time, and whoever changes the pool
         // asks there for the engine.
         let joined = runtime().engines.join(self.clone(), handlers()).ok()?;
-        let mut place = self.engine.lock();
+        let mut slot = self.engine.lock();
         if self.is_closed() {
-            drop(place);
+            drop(slot);
             runtime().engines.leave(&**self, joined);
             return None;
         }
-        let engine = place.get_or_insert(joined).clone();
-        drop(place);
+        let engine = slot.get_or_insert(joined).clone();
+        drop(slot);
         // A thread that armed an earlier time before the engine was there to be seen woke no engine.
         engine.wake_by(self.due());
         Some(engine)
@@ -104,13 +104,13 @@ impl Pool {
         }
     }
 
-    fn retire(&self, place: SlotId) {
+    fn retire(&self, slot: SlotId) {
         let mut effects = Effects::none();
-        if let Some(conn) = Conn::table().pin_slot(place) {
+        if let Some(conn) = Conn::table().pin_slot(slot) {
             let mut state = self.locked();
             state.remove_idle(
                 conn.node(),
-                place.to_bits(),
+                slot.to_bits(),
                 |_| Some(CloseCause::Lifetime),
                 clock::now_coarse(),
                 &mut effects,
@@ -120,8 +120,8 @@ impl Pool {
         self.apply_in_background(effects);
     }
 
-    fn arm(&self, place: SlotId) {
-        let (Some(conn), Some(engine)) = (Conn::table().pin_slot(place), self.engine_if_running())
+    fn arm(&self, slot: SlotId) {
+        let (Some(conn), Some(engine)) = (Conn::table().pin_slot(slot), self.engine_if_running())
         else {
             return;
         };
@@ -129,7 +129,7 @@ impl Pool {
         if engine
             .reactor()
             .poller
-            .arm(conn.fd(), conn.is_datagram(), place.to_bits())
+            .arm(conn.fd(), conn.is_datagram(), slot.to_bits())
             .is_err()
         {
             conn.unmark(conn::ARMED | conn::WATCHED);
@@ -141,7 +141,7 @@ impl Pool {
         &self,
         poller: &Poller,
         conn: &Conn,
-        place: SlotId,
+        slot: SlotId,
         events: u32,
     ) -> Effects<Owned<Conn>> {
         let mut effects = Effects::none();
@@ -149,11 +149,11 @@ impl Pool {
         if !conn.is_datagram() && has_hung_up(conn, events) {
             conn.mark(conn::HUNG_UP);
         }
-        state.revoke_one(|| conn.node(), place.to_bits());
+        state.revoke_one(|| conn.node(), slot.to_bits());
         if conn.node() != NOWHERE {
             state.remove_idle(
                 conn.node(),
-                place.to_bits(),
+                slot.to_bits(),
                 |idle| unfit_while_idle(idle),
                 clock::now_coarse(),
                 &mut effects,
@@ -164,7 +164,7 @@ impl Pool {
             // not shelved as armed.
             conn.unmark(conn::ARMED);
             if poller
-                .disarm(conn.fd(), conn.is_datagram(), place.to_bits())
+                .disarm(conn.fd(), conn.is_datagram(), slot.to_bits())
                 .is_err()
             {
                 conn.unmark(conn::WATCHED);

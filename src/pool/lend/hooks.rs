@@ -111,14 +111,14 @@ impl Pool {
         let Some(hooks) = &self.hooks else {
             return (Some(conn), Ok(()));
         };
-        let (place, fd) = (conn.slot_id(), conn.raw_fd());
+        let (slot, fd) = (conn.slot_id(), conn.raw_fd());
         conn.mark(conn::IN_HOOK);
         let handle = conn.lend_out();
         let result = hooks.call(hook, handle, fd);
         if self.is_inherited() {
             return (None, result);
         }
-        let back = Conn::table().take_back(handle, |busy| io::kick(busy, place));
+        let back = Conn::table().take_back(handle, |busy| io::kick(busy, slot));
         let Ok(conn) = back else {
             unreachable!("closing and detaching are refused inside a hook");
         };
@@ -140,7 +140,7 @@ struct HookEnd {
 #[derive(Debug)]
 struct HookRun {
     pool: Arc<Pool>,
-    place: SlotId,
+    slot: SlotId,
     budget: Budget,
     /// Guards the end of the hook: nothing is shut down after it.
     end: Mutex<HookEnd>,
@@ -166,18 +166,18 @@ impl Pollable for HookWatch {
         let Some(error) = run.why_end() else {
             return Next::At(run.budget.deadline);
         };
-        if let Some(conn) = Conn::table().pin_slot(run.place) {
+        if let Some(conn) = Conn::table().pin_slot(run.slot) {
             // Before: whoever sees the end of stream must see why.
             conn.mark(match error.status {
                 Status::PoolClosed => conn::ABORTED,
                 Status::Canceled => conn::CANCELED,
                 _ => conn::LATE,
             });
-            if conn.has_own_socket_at(run.place) {
+            if conn.has_own_socket_at(run.slot) {
                 let _ = socket::shut_down(conn.fd());
             }
         }
-        sleepers().wake(run.place);
+        sleepers().wake(run.slot);
         end.error = Some(error);
         Next::Done
     }
@@ -212,7 +212,7 @@ impl Chaperone {
     fn begin(pool: &Arc<Pool>, conn: &Owned<Conn>, budget: &Budget) -> Result<Self> {
         let run = Arc::new(HookRun {
             pool: pool.clone(),
-            place: conn.slot_id(),
+            slot: conn.slot_id(),
             budget: budget.clone(),
             end: Mutex::default(),
         });

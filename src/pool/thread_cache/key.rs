@@ -99,8 +99,8 @@ impl OwnedKey {
     }
 }
 
-/// Eight bytes at a time, the last of them twice rather than one by one, each step folded (as wyhash
-/// does): so no two texts fall together under more than a few of the seeds.
+/// Eight bytes at a time, the last of them twice rather than one by one, each step folded (as
+/// wyhash does): so no two texts fall together under more than a few of the seeds.
 fn mix(hash: u64, bytes: &[u8]) -> u64 {
     const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
     let step = |hash: u64, word: u64| {
@@ -221,7 +221,8 @@ mod tests {
 
     #[test]
     fn a_seed_keeps_texts_apart_that_fall_together_under_another() {
-        // Of these the highest bits that differ go through a product unchanged, unless it is folded.
+        // Of these the highest bits that differ go through a product unchanged, unless it is
+        // folded.
         let pair = |seed: u64| {
             let one = key(1, c"tcp", "12345671xya45678:80");
             let other = key(1, c"tcp", "1234567qxyA45678:80");

@@ -3,8 +3,8 @@
 //! one look (`entry::fast_hit`).
 //!
 //! Each thread has a cache of its own, which no other thread sees. An entry promises nothing: the
-//! slot's word says whether the connection still is where the entry leads. A cache takes at most
-//! 2 MiB, and then forgets its oldest entries. Entries of a pool that has ended go when their thread
+//! slot's word says whether the connection still is where the entry leads. A cache takes at most 2
+//! MiB, and then forgets its oldest entries. Entries of a pool that has ended go when their thread
 //! next takes the slow path, and the whole cache goes with the thread.
 #![forbid(unsafe_code)]
 
@@ -49,7 +49,8 @@ fn swept() -> Option<ThreadGuard<ThreadCache>> {
     Some(cache)
 }
 
-/// This thread's cache, made if need be. At a thread's end, when the cache is gone, it may still dial.
+/// This thread's cache, made if need be. At a thread's end, when the cache is gone, it may still
+/// dial.
 fn swept_or_new() -> Option<ThreadGuard<ThreadCache>> {
     swept().or_else(|| {
         DROPPER

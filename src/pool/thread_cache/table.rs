@@ -1,6 +1,6 @@
-//! One thread's cache: a hash table of numbers, and the entries behind it in the order in which they
-//! came, so that a look at what is not there touches one cache line, and one at what is there two or
-//! three. The oldest entry makes room for a new one when there are as many as there may be.
+//! One thread's cache: a hash table of numbers, and the entries behind it in the order in which
+//! they came, so that a look at what is not there touches one cache line, and one at what is there
+//! two or three. The oldest entry makes room for a new one when there are as many as there may be.
 #![forbid(unsafe_code)]
 
 use std::hash::{BuildHasher, RandomState};
@@ -12,7 +12,8 @@ use crate::pool::PoolHandle;
 use crate::sync::Arc;
 use crate::values::destination::Destination;
 
-/// A cache takes at most 2 MiB: entries of 128 bytes, a table of 32,768 buckets of 8, and the pools.
+/// A cache takes at most 2 MiB: entries of 128 bytes, a table of 32,768 buckets of 8, and the
+/// pools.
 const MOST_ENTRIES: usize = 13_000;
 /// The table has at least so many buckets, and twice as many as entries: then linear probing ends
 /// after two or three of them.
@@ -20,8 +21,8 @@ const FEWEST_BUCKETS: usize = 32;
 /// An entry stands so many buckets behind that of its hash at most. Of a seeded hash none has to
 /// stand further away (1 in 10^5 at half load); of an adversary's, those are not remembered.
 const LONGEST_PROBE: usize = 128;
-/// A thread that has more connections out at once does not find the oldest of them first when it has
-/// given them back.
+/// A thread that has more connections out at once does not find the oldest of them first when it
+/// has given them back.
 const MOST_LENT: usize = 32;
 
 const _: () = assert!(size_of::<CacheEntry>() == 128);
@@ -185,8 +186,8 @@ impl ThreadCache {
         }
     }
 
-    /// Empties the bucket of that entry, and moves those behind it up, so that none stands behind an
-    /// empty one.
+    /// Empties the bucket of that entry, and moves those behind it up, so that none stands behind
+    /// an empty one.
     fn unlist(&mut self, at: usize) {
         let hash = self.entries[at].key.hash(self.seed);
         let own = (at + 1) as u32;

@@ -82,7 +82,7 @@ fn free_data(conn: &Owned<Conn>, was_foreign: bool) -> Option<bool> {
     }
     let before = fork::epoch();
     data.free();
-    if fork::has_come_back_in_a_child(before) {
+    if fork::enter_if_forked(before) {
         return None;
     }
     Some(is_own && (!has_destructor || conn.has_own_socket()))

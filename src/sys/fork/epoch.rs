@@ -1,20 +1,23 @@
 //! fork(2): in which process of a line of forks this code runs.
 //!
-//! An epoch is a number: 1 in the process that first called the library, one more in its child, and so on. It stands
-//! in a page that the kernel wipes in a child (MADV_WIPEONFORK, madvise(2)), for fork, `_Fork` and clone(2) alike, where
-//! handlers of pthread_atfork(3) run for fork only. Zero there means: this is a child, and nobody has called yet.
+//! An epoch is a number: 1 in the process that first called the library, one more in its child, and
+//! so on. It stands in a page that the kernel wipes in a child (MADV_WIPEONFORK, madvise(2)), for
+//! fork, `_Fork` and clone(2) alike, where handlers of pthread_atfork(3) run for fork only. Zero
+//! there means: this is a child, and nobody has called yet.
 //!
 //! | page | latest | who | then |
 //! |---|---|---|---|
 //! | none | 1 | first caller of the first process | maps the page, with 1 in it |
-//! | 0 | n | first caller in a child | latest = n + 1, `adopt` puts in order what was inherited, page = n + 1 |
+//! | 0 | n | first caller in a child | latest = n + 1, `adopt` the inherited, page = n + 1 |
 //! | n | n | every other caller | goes on |
 //!
-//! Whatever another thread of the parent was doing at the fork stays half done in the child for ever. So nothing that
-//! belongs to an older epoch is locked, changed or dropped; it is left where it is, and made anew (`PerProcess`).
+//! Whatever another thread of the parent was doing at the fork stays half done in the child for
+//! ever. So nothing that belongs to an older epoch is locked, changed or dropped; it is left where
+//! it is, and made anew (`PerProcess`).
 //!
-//! Code that was inside the library when its own thread forked (in a callback of the program) comes back into the library in the child. It
-//! asks [`has_come_back_in_a_child`] behind every callback, and leaves by the shortest way.
+//! Code that was inside the library when its own thread forked (in a callback of the program) comes
+//! back into the library in the child. It asks [`enter_if_forked`] behind every callback, and
+//! leaves by the shortest way.
 
 use crate::sync::atomic::{
     AtomicPtr, AtomicU32,
@@ -26,7 +29,7 @@ use crate::values::clock::Deadline;
 /// Zeroed in a child.
 struct Page {
     epoch: AtomicU32,
-    /// 1 once somebody has begun to put in order what was inherited.
+    /// 1 once a thread has begun to put in order what was inherited.
     is_begun: AtomicU32,
 }
 
@@ -41,7 +44,8 @@ impl Page {
 
 /// Stands for the page before there is one: nobody has called the library yet.
 static NO_PAGE: Page = Page::empty();
-/// Serves as the page where the kernel does not wipe one: then fork(3) alone is noticed, by a handler.
+/// Serves as the page where the kernel does not wipe one: then fork(3) alone is noticed, by a
+/// handler.
 static SPARE: Page = Page::empty();
 /// Where the page is; never unmapped.
 static PAGE: AtomicPtr<Page> = AtomicPtr::new(std::ptr::from_ref(&NO_PAGE).cast_mut());
@@ -57,8 +61,8 @@ fn page() -> &'static Page {
     unsafe { &*PAGE.load(Acquire) }
 }
 
-/// Called first by every function of the library. The first caller in a child runs `adopt` with the new epoch, while
-/// the others wait and no signal handler runs on its thread.
+/// Called first by every function of the library. The first caller in a child runs `adopt` with the
+/// new epoch, while the others wait and no signal handler runs on its thread.
 pub(crate) fn enter(adopt: fn(u32)) {
     if page().epoch.load(Acquire) == 0 {
         begin(adopt);
@@ -71,15 +75,17 @@ pub(crate) fn epoch_if_entered() -> u32 {
     page().epoch.load(Acquire)
 }
 
-/// The same for a signal handler: before the first call of all there is nothing that it could find.
+/// As [`enter`], for a signal handler: before the first call of all there is nothing that it could
+/// find.
 pub(crate) fn enter_from_handler(adopt: fn(u32)) {
     if !std::ptr::eq(page(), &NO_PAGE) {
         enter(adopt);
     }
 }
 
-/// Asked with the epoch of before a callback, when the callback has returned: it forked, and this is the child.
-pub(crate) fn has_come_back_in_a_child(before: u32) -> bool {
+/// Called when a callback has returned, with the epoch of before it: true if the callback forked,
+/// and this is the child, which then has entered.
+pub(crate) fn enter_if_forked(before: u32) -> bool {
     let adopt = ADOPT.load(Acquire);
     if page().epoch.load(Acquire) == 0 && !adopt.is_null() {
         // SAFETY: what `map` stored.
@@ -88,11 +94,13 @@ pub(crate) fn has_come_back_in_a_child(before: u32) -> bool {
     epoch() != before
 }
 
-/// What unwinds a call of the parent's that a callback has brought into the child, up to the C boundary or the end of the thread.
+/// What unwinds a call of the parent's that a callback has brought into the child, up to the C
+/// boundary or the end of the thread.
 #[derive(Debug)]
 pub(crate) struct CameBack;
 
-/// Ends such a call before it touches what may be locked for ever. Nothing is printed: no panic hook runs.
+/// Ends such a call before it touches what may be locked for ever. Nothing is printed: no panic
+/// hook runs.
 #[cold]
 pub(crate) fn leave_parents_call() -> ! {
     std::panic::resume_unwind(Box::new(CameBack))
@@ -135,8 +143,9 @@ pub(crate) fn has_forked() -> bool {
 /// The first call of all, here and in every ancestor: there is nothing to adopt.
 fn map(adopt: fn(u32)) {
     ADOPT.store(adopt as *mut (), Release);
-    // Before the page is published: a process that has one has the handlers too. Registered twice they do no harm.
-    // SAFETY: functions that live as long as the process (the library is never unloaded).
+    // Before the page is published: a process that has one has the handlers too. Registered twice
+    // they do no harm. SAFETY: functions that live as long as the process (the library is never
+    // unloaded).
     unsafe { libc::pthread_atfork(Some(before_fork), None, Some(in_child)) };
     let fresh: *mut Page = match memory::map_wiped_on_fork(size_of::<Page>()) {
         Ok(page) => page.as_ptr().cast(),
@@ -147,7 +156,8 @@ fn map(adopt: fn(u32)) {
         .epoch
         .store(LATEST.load(Relaxed), Relaxed);
     let nobody = std::ptr::from_ref(&NO_PAGE).cast_mut();
-    // Where another thread was faster, this page of ours stays unused: 4 KiB once in a process's life.
+    // Where another thread was faster, this page of ours stays unused: 4 KiB once in a process's
+    // life.
     let _ = PAGE.compare_exchange(nobody, fresh, AcqRel, Acquire);
 }
 

@@ -1,7 +1,8 @@
 //! A value that every process of a line of forks makes for itself.
 //!
-//! In a child the parent's value may be half changed for ever, its locks held by threads that do not exist there. So it is
-//! left as it is, neither dropped nor lost to tools that look for leaks, and its place is taken by a new one.
+//! In a child the parent's value may be half changed for ever, its locks held by threads that do
+//! not exist there. So it is left as it is, neither dropped nor lost to tools that look for leaks,
+//! and its place is taken by a new one.
 
 use crate::sync::atomic::{
     AtomicPtr,
@@ -15,7 +16,7 @@ struct Made<T> {
     inherited: *mut Made<T>,
 }
 
-/// See the module.
+/// Made anew in each process that asks for it.
 pub(crate) struct PerProcess<T> {
     latest: AtomicPtr<Made<T>>,
 }
@@ -46,8 +47,9 @@ impl<T> PerProcess<T> {
         made
     }
 
-    /// This process's value. If there is none, `make` is shown the inherited one, of which it may look at what never
-    /// changes; of two threads that make one at once, one has its own given to `lost`.
+    /// This process's value. If there is none, `make` is shown the inherited one, of which it may
+    /// look at what never changes; of two threads that make one at once, one has its own given to
+    /// `lost`.
     pub(crate) fn get_or_make(
         &self,
         make: impl FnOnce(Option<&T>) -> T,
@@ -102,7 +104,8 @@ impl<T> Drop for PerProcess<T> {
     }
 }
 
-/// What was left as it is. Only for valgrind and LeakSanitizer, which call memory lost that nothing points to.
+/// What was left as it is. Only for valgrind and LeakSanitizer, which call memory lost that nothing
+/// points to.
 struct Left {
     _what: *mut (),
     _next: *mut Left,

@@ -1,9 +1,10 @@
 //! A value per thread that is found by one load and borrowed by one part of the program at a time.
 //!
-//! std's thread-local values that need a drop ask at each access whether the drop has been arranged, and a `RefCell`
-//! inside hands its value to a closure, which is not compiled into its caller. So a value here is two thread-locals:
-//! a [`ThreadCell`] that never needs a drop and is all that a borrow touches, and a [`Dropper`], first touched when the
-//! value is first wanted, whose own drop empties the cell at the thread's end.
+//! std's thread-local values that need a drop ask at each access whether the drop has been
+//! arranged, and a `RefCell` inside hands its value to a closure, which is not compiled into its
+//! caller. So a value here is two thread-locals: a [`ThreadCell`] that never needs a drop and is
+//! all that a borrow touches, and a [`Dropper`], first touched when the value is first wanted,
+//! whose own drop empties the cell at the thread's end.
 //!
 //! | state of a cell | means | next |
 //! |---|---|---|
@@ -49,7 +50,8 @@ pub(crate) struct ThreadGuard<T: 'static>(&'static ThreadCell<T>, PhantomData<*m
 #[inline(always)]
 pub(crate) fn borrow<T>(key: &'static LocalKey<ThreadCell<T>>) -> Option<ThreadGuard<T>> {
     let cell = key.with(std::ptr::from_ref);
-    // SAFETY: a thread-local without a drop lives as long as its thread, which the guard (not `Send`) does not leave.
+    // SAFETY: a thread-local without a drop lives as long as its thread, which the guard (not
+    // `Send`) does not leave.
     let cell = unsafe { &*cell };
     if cell.state.get() != State::Free {
         return None;

@@ -1,4 +1,5 @@
-//! The library's own threads, and the two things about a caller's thread that the library must know.
+//! The library's own threads, and the two things about a caller's thread that the library must
+//! know.
 
 pub(crate) mod cell;
 
@@ -13,7 +14,8 @@ extern "C" {
 
 const PTHREAD_CANCEL_DISABLE: libc::c_int = 1;
 
-/// Starts a thread that blocks every signal: the program's handlers never run on it (pthread_sigmask(3)).
+/// Starts a thread that blocks every signal: the program's handlers never run on it
+/// (pthread_sigmask(3)).
 pub(crate) fn spawn(
     name: &str,
     stack_size: usize,
@@ -54,8 +56,8 @@ impl Drop for SignalsBlocked {
     }
 }
 
-/// While it lives, pthread_cancel(3) on this thread waits: a blocking call inside the library is no cancellation point,
-/// because unwinding by cancellation through Rust frames is undefined.
+/// While it lives, pthread_cancel(3) on this thread waits: a blocking call inside the library is no
+/// cancellation point, because unwinding by cancellation through Rust frames is undefined.
 #[derive(Debug)]
 pub(crate) struct CancellationDeferred(libc::c_int);
 

@@ -24,7 +24,8 @@ impl CancelToken {
         self.has_fired.load(SeqCst)
     }
 
-    /// A descriptor that is readable once the token has fired. Look at `has_fired` after this call: it may have fired before.
+    /// A descriptor that is readable once the token has fired. Look at `has_fired` after this call:
+    /// it may have fired before.
     pub(crate) fn arm(&self) -> io::Result<BorrowedFd<'_>> {
         self.waker.arm()
     }

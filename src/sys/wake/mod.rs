@@ -1,7 +1,8 @@
-//! Sleeping and waking: a thread parks on a futex ([`Parker`]) or sits in poll(2) beside an eventfd ([`Waker`]).
+//! Sleeping and waking: a thread parks on a futex ([`Parker`]) or sits in poll(2) beside an eventfd
+//! ([`Waker`]).
 //!
-//! Knows no pool. Everybody above who has news for another thread, or for a task of the background thread, holds a
-//! `dyn Wake` and does not know which of them it is.
+//! Knows no pool. Everybody above who has news for another thread, or for a task of the background
+//! thread, holds a `dyn Wake` and does not know which of them it is.
 
 mod cancel_token;
 mod parker;

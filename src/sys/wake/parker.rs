@@ -1,5 +1,5 @@
-//! Parks one thread until another one has something for it: on a futex, or in poll(2) when a token must be able to end
-//! the sleep too.
+//! Parks one thread until another one has something for it: on a futex, or in poll(2) when a token
+//! must be able to end the sleep too.
 
 use std::io;
 
@@ -26,8 +26,8 @@ impl Parker {
         }
     }
 
-    /// Sleeps until a wake, until `until` has passed or until the token fires, and at times returns for no reason. Fails with
-    /// a token only, when there is no descriptor left.
+    /// Sleeps until a wake, until `until` has passed or until the token fires, and at times returns
+    /// for no reason. Fails with a token only, when there is no descriptor left.
     pub(crate) fn park(&self, until: Deadline, token: Option<&CancelToken>) -> io::Result<()> {
         match (&self.waker, token) {
             (Some(waker), Some(token)) => self.poll(waker, until, token),

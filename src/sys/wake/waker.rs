@@ -1,8 +1,9 @@
 //! Wakes a thread that sleeps in poll(2) inside the library.
 //!
-//! The thread that changes something wakes; the one that is about to sleep arms first, then looks whether anything has
-//! changed already. The eventfd is made by the first arming, so work that never sleeps never pays for it. It belongs to
-//! one process: a forked child that arms gets its own, and never wakes its parent's.
+//! The thread that changes something wakes; the one that is about to sleep arms first, then looks
+//! whether anything has changed already. The eventfd is made by the first arming, so work that
+//! never sleeps never pays for it. It belongs to one process: a forked child that arms gets its
+//! own, and never wakes its parent's.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
@@ -15,7 +16,8 @@ use crate::sync::atomic::{
 use crate::sys::eventfd::{self, EventFd};
 use crate::sys::fork;
 
-/// An eventfd that is made when it is first armed: `epoch << 32 | descriptor + 1`, and 0 before that.
+/// An eventfd that is made when it is first armed: `epoch << 32 | descriptor + 1`, and 0 before
+/// that.
 #[derive(Debug, Default)]
 pub(crate) struct Waker(AtomicU64);
 
@@ -28,8 +30,8 @@ impl Waker {
         is_own.then(|| unsafe { BorrowedFd::borrow_raw(bits as i32 - 1) })
     }
 
-    /// A descriptor that is readable from the next wake on. A change before that wake cannot be missed by a thread that
-    /// looks for it after this call.
+    /// A descriptor that is readable from the next wake on. A change before that wake cannot be
+    /// missed by a thread that looks for it after this call.
     pub(crate) fn arm(&self) -> io::Result<BorrowedFd<'_>> {
         let event = loop {
             let seen = self.0.load(Acquire);
@@ -44,7 +46,8 @@ impl Waker {
                 let _ = OwnedFd::from(fresh).into_raw_fd();
             }
         };
-        // Pairs with the fence in `wake`: either the waking thread sees the eventfd, or this thread sees the change.
+        // Pairs with the fence in `wake`: either the waking thread sees the eventfd, or this thread
+        // sees the change.
         fence(SeqCst);
         Ok(event)
     }
