@@ -200,7 +200,8 @@ TEST(a_token_ends_what_waits_for_a_thread,
     server_close(&s);
 }
 
-TEST(the_deadline_ends_what_waits_for_a_thread, "async: So does its deadline, with the phase")
+TEST(the_deadline_ends_what_waits_for_a_thread,
+     "async: The deadline ends a dial that waits for a helper thread, with the phase")
 {
     server s = tcp_server();
     int way;
@@ -228,7 +229,8 @@ TEST(the_deadline_ends_what_waits_for_a_thread, "async: So does its deadline, wi
     server_close(&s);
 }
 
-TEST(a_drain_ends_what_waits_for_a_thread, "async: So does a drain")
+TEST(a_drain_ends_what_waits_for_a_thread,
+     "async: A drain ends a dial that waits for a helper thread")
 {
     server s = tcp_server();
     int way;

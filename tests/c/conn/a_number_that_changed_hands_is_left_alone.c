@@ -102,7 +102,7 @@ TEST(a_discarded_connection_whose_number_is_anothers_is_forgotten,
 }
 
 TEST(an_idle_connection_whose_number_is_anothers_is_forgotten_when_it_expires,
-     "closing: So it is when an idle connection expires")
+     "closing: An idle connection that expires leaves a number alone that is another file's")
 {
     server s = tcp_server();
     vcp_pool_options options = pool_options();
@@ -122,8 +122,67 @@ TEST(an_idle_connection_whose_number_is_anothers_is_forgotten_when_it_expires,
     server_close(&s);
 }
 
+static int closes_idle(vcp_pool *pool, const server *s)
+{
+    (void)s;
+    return vcp_pool_close_idle(pool);
+}
+
+static int evicts(vcp_pool *pool, const server *s)
+{
+    return vcp_pool_evict(pool, s->network, s->address);
+}
+
+TEST(what_is_closed_while_idle_leaves_the_numbers_of_others_alone,
+     "closing: close_idle and evict leave a number alone that is another file's")
+{
+    int (*const ways[])(vcp_pool *, const server *) = {closes_idle, evicts};
+    int i;
+    for (i = 0; i < 2; i++) {
+        server s = tcp_server();
+        vcp_pool_options options = pool_options();
+        vcp_pool *pool;
+        vcp_conn *conn;
+        int number, other;
+        options.liveness = VCP_LIVENESS_WATCH;
+        pool = observed_pool(&options);
+        conn = borrow(pool, &s);
+        number = vcp_conn_raw_fd(conn);
+        give_back(conn);
+        other = takes_over(number);
+        CHECK_EQ(ways[i](pool, &s), VCP_OK);
+        check_foreign(pool);
+        check_works(number, other);
+        CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+        server_close(&s);
+    }
+}
+
+TEST(
+    a_connection_without_room_leaves_the_numbers_of_others_alone,
+    "closing: A connection that is not kept for want of room leaves a number alone that is another "
+    "file's")
+{
+    server s = tcp_server();
+    vcp_pool_options options = pool_options();
+    vcp_pool *pool;
+    vcp_conn *conn;
+    int number, other;
+    options.max_idle_per_address = 0;
+    options.liveness = VCP_LIVENESS_WATCH;
+    pool = observed_pool(&options);
+    conn = borrow(pool, &s);
+    number = vcp_conn_raw_fd(conn);
+    other = takes_over(number);
+    give_back(conn);
+    check_foreign(pool);
+    check_works(number, other);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
 TEST(a_pool_that_closes_leaves_the_numbers_of_others_alone,
-     "closing: So it is when the pool is closed")
+     "closing: A pool that is closed leaves a number alone that is another file's")
 {
     server s = tcp_server();
     vcp_pool_options options = pool_options();
@@ -225,7 +284,8 @@ static int closes_and_refuses(void *user, vcp_conn *conn, int fd)
     return 1;
 }
 
-TEST(an_on_open_that_refuses_may_close_the_descriptor, "closing: So may an on_open that refuses")
+TEST(an_on_open_that_refuses_may_close_the_descriptor,
+     "closing: An on_open that refuses may have closed the descriptor")
 {
     server s = tcp_server();
     vcp_pool_options options = pool_options();

@@ -116,7 +116,8 @@ TEST(an_address_that_comes_later_joins_the_race,
 
 /* It has its turn as any other: not before fallback_delay_ms while another one is in flight. */
 TEST(an_address_that_comes_early_has_its_turn,
-     "race: It is tried in its turn, not before fallback_delay_ms")
+     "race: An address that resolve adds while another is tried has its turn, not before "
+     "fallback_delay_ms")
 {
     dial_fixture g;
     int64_t start;

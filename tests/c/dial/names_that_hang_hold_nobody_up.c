@@ -244,7 +244,7 @@ TEST(names_that_timed_out_lately_hold_half_of_the_threads_at_most,
  * While its lookup hangs, a name that is asked for again shares it: one thread each, however often.
  */
 TEST(names_that_hang_on_get_no_more_threads_when_asked_again,
-     "names: The same names, asked for again while they hang, get no more places")
+     "names: A hanging name that is asked for again takes no second thread")
 {
     vcp_pool *pool = forgetful_pool();
     int first = new_names(64);

@@ -138,7 +138,7 @@ TEST(longest_idle_is_by_the_last_give_back,
 }
 
 TEST(another_tag_is_another_destination_and_makes_room,
-     "limits: The same address under another tag makes room too")
+     "limits: An idle connection of the same address under another tag makes room too")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_of_at_most(1);

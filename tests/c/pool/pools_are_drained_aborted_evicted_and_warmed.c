@@ -71,7 +71,7 @@ static call call_on(vcp_pool *pool, vcp_conn *conn, const server *to)
 }
 
 TEST(drain_closes_the_idle_and_waits_for_the_borrowed,
-     "drain: drain: closes the idle, waits for the borrowed, tells how many are out")
+     "drain: closes the idle, waits for the borrowed, tells how many are out")
 {
     fixture f = fixture_new(NULL);
     vcp_conn *first = borrow(f.pool, &f.s);
@@ -102,7 +102,7 @@ TEST(drain_closes_the_idle_and_waits_for_the_borrowed,
 }
 
 TEST(drain_ends_waiters_and_dials_in_flight,
-     "drain: drain: waiters and dials in flight end with POOL_CLOSED")
+     "drain: waiters and dials in flight end with POOL_CLOSED")
 {
     server s = tcp_server();
     full_server full = full_server_new();
@@ -134,7 +134,7 @@ TEST(drain_ends_waiters_and_dials_in_flight,
 }
 
 TEST(abort_ends_reads_and_waits_and_never_looks_like_an_end,
-     "abort: abort: the borrowers' I/O answers POOL_CLOSED, never 0; raw users see end of stream")
+     "abort: the borrowers' I/O answers POOL_CLOSED, never 0; raw users see end of stream")
 {
     fixture f = fixture_new(NULL);
     vcp_conn *read_on = borrow(f.pool, &f.s);
@@ -166,8 +166,8 @@ TEST(abort_ends_reads_and_waits_and_never_looks_like_an_end,
 }
 
 TEST(evict_closes_the_idle_of_one_address_and_the_borrowed_when_they_come_back,
-     "evict: evict: one address, all its tags; what is borrowed is closed when given back; NULL, "
-     "NULL is everywhere")
+     "evict: one address, all its tags; what is borrowed is closed when given back; NULL, NULL is "
+     "everywhere")
 {
     server a = tcp_server();
     server b = tcp_server();
@@ -280,7 +280,7 @@ static void *borrows(void *unused)
 }
 
 TEST(evict_misses_none_that_is_being_borrowed,
-     "evict: evict: a connection borrowed at that moment is closed too, sooner or later")
+     "evict: a connection borrowed at that moment is closed too, sooner or later")
 {
     pthread_t thread;
     vcp_pool_options options = pool_options();

@@ -18,7 +18,7 @@ static const int32_t formats[] = {VCP_FORMAT_TEXT, VCP_FORMAT_JSON, VCP_FORMAT_O
                                   VCP_FORMAT_OPENMETRICS_BODY};
 
 TEST(every_form_carries_the_pools_name,
-     "describe: describe: every form carries the pool's name, copied and escaped")
+     "describe: every form carries the pool's name, copied and escaped")
 {
     vcp_pool_options options = pool_options();
     vcp_pool *pool;
@@ -33,9 +33,8 @@ TEST(every_form_carries_the_pools_name,
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
 }
 
-TEST(a_report_is_cut_off_as_snprintf_does,
-     "describe: describe: the whole length is returned, and what fits is written; an unknown "
-     "format is INVALID_ARGUMENT")
+TEST(a_report_is_cut_off_as_snprintf_does, "describe: the whole length is returned, and what fits "
+                                           "is written; an unknown format is INVALID_ARGUMENT")
 {
     vcp_pool *pool = pool_new(NULL);
     size_t i;
@@ -60,9 +59,8 @@ TEST(a_report_is_cut_off_as_snprintf_does,
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
 }
 
-TEST(a_report_tells_what_the_pool_holds,
-     "describe: describe: destinations, limits, gauges and counters; a whole scrape ends with # "
-     "EOF, a body has samples only")
+TEST(a_report_tells_what_the_pool_holds, "describe: destinations, limits, gauges and counters; a "
+                                         "whole scrape ends with # EOF, a body has samples only")
 {
     server s = tcp_server();
     server other = tcp_server();

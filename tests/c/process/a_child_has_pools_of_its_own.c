@@ -120,12 +120,12 @@ TEST(after_fork_an_inherited_pool_is_empty_and_works,
     works_after(BY_FORK);
 }
 
-TEST(after_underscore_fork_too, "fork: The same for _Fork")
+TEST(after_underscore_fork_too, "fork: After _Fork pools start empty in the child and work")
 {
     works_after(BY_UNDERSCORE_FORK);
 }
 
-TEST(after_clone_too, "fork: The same for clone")
+TEST(after_clone_too, "fork: After clone pools start empty in the child and work")
 {
     works_after(BY_CLONE);
 }
@@ -159,8 +159,8 @@ static void has_a_child_after_its_first_call(void *argument)
     CHECK_EQ(vcp_pool_close(h->pool), VCP_OK);
 }
 
-TEST(grandchildren_have_pools_of_their_own_too,
-     "fork: The same for grandchildren, whether the child has called the library or not")
+TEST(grandchildren_have_pools_of_their_own_too, "fork: In a grandchild pools start empty and work, "
+                                                "whether the child has called the library or not")
 {
     home h = home_new();
     IN_A_CHILD(BY_FORK, has_a_child_before_its_first_call, &h);
@@ -1092,7 +1092,7 @@ static void data_that_forks(void *data)
 
 /* On the fast path, which takes no lock. */
 TEST(a_dial_that_finds_an_unfit_one_whose_data_forks_fails_in_the_child,
-     "fork: The same where closing an unfit one runs code of the program within a hit")
+     "fork: A dial that closes an unfit connection, whose free_data forks, fails in the child")
 {
     forker f;
     vcp_pool *pool = pool_new(NULL);

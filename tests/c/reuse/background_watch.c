@@ -79,7 +79,7 @@ TEST(strict_notices_bytes_that_come_while_idle,
 }
 
 TEST(strict_notices_bytes_after_a_long_idle_too,
-     "watch: STRICT: the same after the connection was idle for 2 s")
+     "watch: STRICT: bytes that come after 2 s of idleness close the connection within 1 s")
 {
     server s = tcp_server();
     vcp_pool *pool = pool_with(VCP_LIVENESS_STRICT);

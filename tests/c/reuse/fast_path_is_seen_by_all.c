@@ -239,7 +239,8 @@ TEST(idle_timeout_counts_from_the_last_use,
  * What makes room is the one that was used longest ago, not the one that was put on the shelf
  * longest ago.
  */
-TEST(the_longest_idle_is_by_the_last_use, "fast path: so does which one is closed to make room")
+TEST(the_longest_idle_is_by_the_last_use, "fast path: Which connection is closed to make room "
+                                          "counts from the last use, fast path included")
 {
     server a = tcp_server();
     server b = tcp_server();

@@ -57,7 +57,8 @@ TEST(a_borrower_looks_at_a_few_dead_ones_and_dials,
 }
 
 /* Without room for another one the dead have to go first. */
-TEST(at_the_limit_the_dead_make_room, "restarts: The same at max_conns: the dead make room")
+TEST(at_the_limit_the_dead_make_room,
+     "restarts: At max_conns connections that a restart of the server has ended make room")
 {
     server s = tcp_server();
     vcp_pool_options options = pool_options();

@@ -12,8 +12,7 @@ static vcp_pool *verifying_pool(void)
 }
 
 TEST(a_foreign_file_under_its_number_is_left_open,
-     "verify_release: verify_release: another file under the number is left open, "
-     "closed_foreign_fd counts")
+     "verify_release: another file under the number is left open, closed_foreign_fd counts")
 {
     server s = tcp_server();
     vcp_pool *pool = verifying_pool();
@@ -37,7 +36,7 @@ TEST(a_foreign_file_under_its_number_is_left_open,
 }
 
 TEST(a_foreign_socket_under_its_number_is_left_open,
-     "verify_release: verify_release: another socket under the number is left open")
+     "verify_release: another socket under the number is left open")
 {
     server s = tcp_server();
     server other = tcp_server();
@@ -60,7 +59,7 @@ TEST(a_foreign_socket_under_its_number_is_left_open,
 }
 
 TEST(a_number_that_the_program_closed_is_forgotten,
-     "verify_release: verify_release: a number that the program closed is forgotten")
+     "verify_release: a number that the program closed is forgotten")
 {
     server s = tcp_server();
     vcp_pool *pool = verifying_pool();
