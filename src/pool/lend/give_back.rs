@@ -6,6 +6,7 @@ use crate::pool::callbacks::Hook;
 use crate::pool::conn;
 use crate::pool::conn::loan::LoanInfo;
 use crate::pool::conn::Conn;
+use crate::pool::lend::hooks::ReleaseVerdict;
 use crate::pool::state::answer::{Disposition, Effects};
 use crate::pool::state::counters::CloseCause;
 use crate::pool::state::held::Held;
@@ -24,13 +25,15 @@ impl Pool {
             && self.has_hook(Hook::Release)
             && self.may_be_kept(&conn)
         {
-            let Some((back, is_kept)) = self.run_on_release(conn) else {
+            let Some((back, verdict)) = self.run_on_release(conn) else {
                 return;
             };
             conn = back;
-            disposition = match self.disposition(&conn) {
-                Disposition::Keep if !is_kept => Disposition::Close(CloseCause::Hook),
-                disposition => disposition,
+            disposition = match (verdict, self.disposition(&conn)) {
+                (ReleaseVerdict::Late, _) | (ReleaseVerdict::Refuse, Disposition::Keep) => {
+                    Disposition::Close(CloseCause::Hook)
+                }
+                (_, disposition) => disposition,
             };
         }
         if disposition == Disposition::Keep {

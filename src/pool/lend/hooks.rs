@@ -1,8 +1,9 @@
 //! The program's hooks: on_open, on_reuse and on_release, each with the connection it is about.
 //!
-//! The first two take their time from the dial's: reads and writes in them have its deadline and
-//! token, and when its time is over, the token fires or the pool closes, the engine shuts the
-//! socket down under them, so that I/O on the descriptor itself ends too.
+//! The first two take their time from the dial's, on_release has its own: reads and writes in them
+//! have that deadline, and the dial's token. When the time is over, the token fires or the pool that
+//! dials is closed, the engine shuts the socket down under them, so that I/O on the descriptor
+//! itself ends too.
 #![forbid(unsafe_code)]
 
 use std::fmt::Debug;
@@ -72,10 +73,11 @@ impl Pool {
         if !self.has_hook(hook) {
             return Ok(conn);
         }
-        let chaperone = match Chaperone::begin(self, &conn, budget) {
-            Ok(chaperone) => chaperone,
-            Err(error) => return Err((Some(conn), error)),
-        };
+        let chaperone = Chaperone::begin(self, &conn, HookLimit::OfDial(budget.clone()));
+        if chaperone.task.is_none() && self.is_closed() {
+            // A moment ago: it has no engine any more, and nothing would end the hook.
+            return Err((Some(conn), Refusal::PoolClosed.into()));
+        }
         conn.set_deadlines(Some(budget.deadline), Some(budget.deadline));
         conn.set_token(budget.token.clone());
         let (conn, result) = self.call_hook(hook, conn);
@@ -91,16 +93,20 @@ impl Pool {
         }
     }
 
-    /// Runs on_release; the connection and whether it is to be kept. `None`: this is a child.
+    /// Runs on_release; the connection, and what the hook says of it. `None`: this is a child.
     pub(crate) fn run_on_release(
         self: &Arc<Self>,
         conn: Owned<Conn>,
-    ) -> Option<(Owned<Conn>, bool)> {
+    ) -> Option<(Owned<Conn>, ReleaseVerdict)> {
         let deadline = Deadline::from_timeout(clock::now(), self.options.hook_timeout);
+        let chaperone = Chaperone::begin(self, &conn, HookLimit::Own(deadline));
         conn.set_deadlines(Some(deadline), Some(deadline));
         conn.set_token(None);
         let (conn, result) = self.call_hook(Hook::Release, conn);
-        Some((conn?, result.is_ok()))
+        let conn = conn?;
+        let is_late = chaperone.end().is_some();
+        conn.set_deadlines(Some(Deadline::NEVER), Some(Deadline::NEVER));
+        Some((conn, release_verdict(result.is_ok(), is_late)))
     }
 
     fn call_hook(
@@ -130,6 +136,57 @@ impl Pool {
     }
 }
 
+/// What on_release says of its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ReleaseVerdict {
+    Keep,
+    Refuse,
+    /// Its time was over before it returned.
+    Late,
+}
+
+fn release_verdict(is_kept: bool, is_late: bool) -> ReleaseVerdict {
+    match (is_late, is_kept) {
+        (true, _) => ReleaseVerdict::Late,
+        (false, true) => ReleaseVerdict::Keep,
+        (false, false) => ReleaseVerdict::Refuse,
+    }
+}
+
+/// What ends a hook.
+#[derive(Debug)]
+enum HookLimit {
+    /// The dial's deadline and token, and the end of the pool.
+    OfDial(Budget),
+    /// Its own time alone.
+    Own(Deadline),
+}
+
+impl HookLimit {
+    fn deadline(&self) -> Deadline {
+        match self {
+            Self::OfDial(budget) => budget.deadline,
+            Self::Own(deadline) => *deadline,
+        }
+    }
+
+    fn token(&self) -> Option<&Arc<CancelToken>> {
+        match self {
+            Self::OfDial(budget) => budget.token.as_ref(),
+            Self::Own(_) => None,
+        }
+    }
+
+    fn why_end(&self, pool: &Pool) -> Option<Error> {
+        match self {
+            Self::OfDial(budget) => pool.why_no_hook(budget),
+            Self::Own(deadline) => deadline
+                .has_passed(clock::now())
+                .then(|| Error::timeout(Phase::Opening, "")),
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 struct HookEnd {
     is_over: bool,
@@ -141,14 +198,14 @@ struct HookEnd {
 struct HookRun {
     pool: Arc<Pool>,
     slot: SlotId,
-    budget: Budget,
+    limit: HookLimit,
     /// Guards the end of the hook: nothing is shut down after it.
     end: Mutex<HookEnd>,
 }
 
 impl HookRun {
     fn why_end(&self) -> Option<Error> {
-        self.pool.why_no_hook(&self.budget)
+        self.limit.why_end(&self.pool)
     }
 }
 
@@ -164,7 +221,7 @@ impl Pollable for HookWatch {
             return Next::Done;
         }
         let Some(error) = run.why_end() else {
-            return Next::At(run.budget.deadline);
+            return Next::At(run.limit.deadline());
         };
         if let Some(conn) = Conn::table().pin_slot(run.slot) {
             // Before: whoever sees the end of stream must see why.
@@ -194,8 +251,12 @@ impl Pollable for HookWatch {
     }
 
     fn abandon(&self, queue: usize) -> bool {
-        let reply = self.0.budget.reply.as_ref();
-        reply.is_some_and(|reply| reply.abandon_if_for(queue))
+        match &self.0.limit {
+            HookLimit::OfDial(Budget {
+                reply: Some(reply), ..
+            }) => reply.abandon_if_for(queue),
+            _ => false,
+        }
     }
 }
 
@@ -207,33 +268,26 @@ struct Chaperone {
 }
 
 impl Chaperone {
-    /// Fails where the pool was closed a moment ago: it has no engine any more, and nothing would
-    /// end the hook.
-    fn begin(pool: &Arc<Pool>, conn: &Owned<Conn>, budget: &Budget) -> Result<Self> {
+    fn begin(pool: &Arc<Pool>, conn: &Owned<Conn>, limit: HookLimit) -> Self {
         let run = Arc::new(HookRun {
             pool: pool.clone(),
             slot: conn.slot_id(),
-            budget: budget.clone(),
+            limit,
             end: Mutex::default(),
         });
-        let Some(engine) = pool.engine() else {
-            let task = None;
-            return match pool.is_closed() {
-                true => Err(Refusal::PoolClosed.into()),
-                false => Ok(Self { run, task }),
-            };
-        };
-        let task = Task::new(engine.reactor(), HookWatch(run.clone()));
-        task.start(budget.deadline);
-        if let Some(token) = &budget.token {
-            // Without a descriptor for it, the token ends reads and writes alone.
-            let _ = task.add_token(token);
-        }
-        let task = Some(task);
-        Ok(Self { run, task })
+        let task = pool.engine().map(|engine| {
+            let task = Task::new(engine.reactor(), HookWatch(run.clone()));
+            task.start(run.limit.deadline());
+            if let Some(token) = run.limit.token() {
+                // Without a descriptor for it, the token ends reads and writes alone.
+                let _ = task.add_token(token);
+            }
+            task
+        });
+        Self { run, task }
     }
 
-    /// The hook has returned; why the dial has to end, if it must.
+    /// The hook has returned; why it had to end, if it had.
     fn end(self) -> Option<Error> {
         let mut end = self.run.end.lock();
         end.is_over = true;
