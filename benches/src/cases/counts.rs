@@ -81,6 +81,7 @@ pub(super) const CASES: &[Case] = &[
         "G",
         "instructions per cycle, counted by callgrind",
         &Instructions {
+            cycles: 20_000,
             counts: &[
                 count(&WATCH, Some(300.0)),
                 count(&STRICT, None),
@@ -100,6 +101,7 @@ pub(super) const CASES: &[Case] = &[
         "J'",
         "instructions of a hit elsewhere, after a dial that is refused or an evict of one address",
         &Instructions {
+            cycles: 2_000,
             counts: &[
                 count(&KEYED_1000, None),
                 count(&REFUSED_THEN_HIT, Some(550.0)).less(&REFUSED_SOME),

@@ -9,11 +9,11 @@ use crate::report::{Bar, Report};
 use crate::subject::Subject;
 use crate::tracer::Tracer;
 
-const CYCLES: u64 = 20_000;
 const UNIT: &str = "instructions per cycle";
 
 /// The counts of one case.
 pub(crate) struct Instructions {
+    pub(crate) cycles: u64,
     pub(crate) counts: &'static [Count],
 }
 
@@ -28,15 +28,55 @@ pub(crate) struct Count {
 impl Measure for Instructions {
     fn run(&self, bench: &Bench, report: &mut Report) -> Result<()> {
         for count in self.counts {
-            if let Some(new) = count.per_cycle(bench, report)? {
-                let label = count.label();
-                report.shows(label.clone(), UNIT, &[new], count.at_most.map(Bar::AtMost));
-                if let Some(old) = count.per_cycle_of_twin(bench, report)? {
-                    report.compares_to_baseline(&label, &[new], &[old]);
-                }
+            let twin = bench.twin_of(count.subject);
+            let twin_less = count.less.and_then(|less| bench.twin_of(less));
+            let new = self.difference(bench, report, Some(count.subject), count.less)?;
+            let old = self.difference(bench, report, twin.as_ref(), twin_less.as_ref())?;
+            if let Some(new) = new {
+                let bar = count.at_most.map(Bar::AtMost);
+                report.shows(count.label(), UNIT, &[new], bar);
+            }
+            if let (Some(new), Some(old)) = (new, old) {
+                report.compares_to_baseline(&count.label(), &[new], &[old]);
             }
         }
         Ok(())
+    }
+}
+
+impl Instructions {
+    /// `None` if something is missing.
+    fn difference(
+        &self,
+        bench: &Bench,
+        report: &mut Report,
+        of: Option<&Subject>,
+        less: Option<&Subject>,
+    ) -> Result<Option<f64>> {
+        let mut count = |subject: Option<&Subject>| match subject {
+            Some(subject) => self.per_cycle(bench, subject, report),
+            None => Ok(None),
+        };
+        let (of, less) = (count(of)?, count(less)?);
+        Ok(of.map(|of| of - less.unwrap_or(0.0)))
+    }
+
+    fn per_cycle(
+        &self,
+        bench: &Bench,
+        subject: &Subject,
+        report: &mut Report,
+    ) -> Result<Option<f64>> {
+        let Some(program) = bench.program_of(subject, report)? else {
+            return Ok(None);
+        };
+        if !Tracer::Callgrind.is_installed() {
+            report.misses(subject.label, Tracer::Callgrind.name());
+            return Ok(None);
+        }
+        let files = Tracer::Callgrind.traces(bench, subject, &program, self.cycles)?;
+        let [once, twice] = files.each_ref().map(|file| total(file));
+        Ok(Some((twice? - once?) / self.cycles as f64))
     }
 }
 
@@ -45,44 +85,6 @@ impl Count {
         let less = self.less.map(|less| format!(", less {}", less.label));
         format!("{}{}", self.subject.label, less.unwrap_or_default())
     }
-
-    fn per_cycle(&self, bench: &Bench, report: &mut Report) -> Result<Option<f64>> {
-        difference(bench, report, Some(self.subject), self.less)
-    }
-
-    fn per_cycle_of_twin(&self, bench: &Bench, report: &mut Report) -> Result<Option<f64>> {
-        let twin = bench.twin_of(self.subject);
-        let less = self.less.and_then(|less| bench.twin_of(less));
-        difference(bench, report, twin.as_ref(), less.as_ref())
-    }
-}
-
-/// `None` if something is missing.
-fn difference(
-    bench: &Bench,
-    report: &mut Report,
-    of: Option<&Subject>,
-    less: Option<&Subject>,
-) -> Result<Option<f64>> {
-    let mut count = |subject: Option<&Subject>| match subject {
-        Some(subject) => per_cycle(bench, subject, report),
-        None => Ok(None),
-    };
-    let (of, less) = (count(of)?, count(less)?);
-    Ok(of.map(|of| of - less.unwrap_or(0.0)))
-}
-
-fn per_cycle(bench: &Bench, subject: &Subject, report: &mut Report) -> Result<Option<f64>> {
-    let Some(program) = bench.program_of(subject, report)? else {
-        return Ok(None);
-    };
-    if !Tracer::Callgrind.is_installed() {
-        report.misses(subject.label, Tracer::Callgrind.name());
-        return Ok(None);
-    }
-    let files = Tracer::Callgrind.traces(bench, subject, &program, CYCLES)?;
-    let [once, twice] = files.each_ref().map(|file| total(file));
-    Ok(Some((twice? - once?) / CYCLES as f64))
 }
 
 /// The line "totals: N" of callgrind's file.
