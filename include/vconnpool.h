@@ -2020,7 +2020,8 @@ int vcp_conn_shutdown(vcp_conn *conn, int32_t how);
  * Tells the library what your own I/O on the descriptor came to, or that of a driver, as recv(2)
  * tells it. result > 0: bytes were read. 0: the stream ended. -1: it failed with error_number;
  * EAGAIN and EINTR change nothing. The connection is then as if vcp_conn_read had seen it: the end
- * of the stream and a failure discard it, and vcp_conn_should_retry knows of them and of the bytes.
+ * of the stream and a failure discard it, and vcp_conn_should_retry knows of them and of the
+ * bytes.
  *
  * Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_CONN_CLOSED; VCP_ERR_INVALID_ARGUMENT if result is below
  * -1, or is -1 and error_number is not above 0.

@@ -1,5 +1,6 @@
 //! Compiles every C++ program of tests/cpp and the C++ example against vconnpool.hpp, as C++17,
-//! C++20 and C++23, with every warning an error, by each compiler that is there, and runs the tests.
+//! C++20 and C++23, with every warning an error, by each compiler that is there, and runs the
+//! tests.
 //!
 //! `cargo test --test cpp_programs -- NAME` runs one program, or one TEST.
 
@@ -103,8 +104,8 @@ fn in_each_language(source: &Path, check: impl Fn(Language) -> Check) -> Vec<Tri
         .collect()
 }
 
-/// C++: hpp: owners, counts of bytes and errors are nodiscard: each line of the file, alone, compiles
-/// where its result is used, and not where it is dropped.
+/// C++: hpp: owners, counts of bytes and errors are nodiscard: each line of the file, alone,
+/// compiles where its result is used, and not where it is dropped.
 fn nothing_is_dropped(directory: &Path) -> Vec<Trial> {
     let list = root().join("tests/cpp/never_dropped.txt");
     in_each_language(&list, |language| {

@@ -1,5 +1,5 @@
-//! The helper threads of a process, on which the library calls the program: at most 64 callbacks run
-//! on them at once, whatever their kind.
+//! The helper threads of a process, on which the library calls the program: at most 64 callbacks
+//! run on them at once, whatever their kind.
 //!
 //! A callback that hangs holds its thread. So every kind leaves some threads to the others: a dial
 //! whose login hangs does not keep the program from hearing of events, and dials ahead of demand do

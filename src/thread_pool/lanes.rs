@@ -1,8 +1,9 @@
 //! Which job of a thread pool runs next. Pure state: the pool holds it under its lock.
 //!
 //! Jobs of one kind stand in one lane, and jobs that hang must not take every thread from the other
-//! kinds. So each lane has threads that the others leave to it, whether it uses them or not, and what
-//! is left goes to the lane that comes first. Of several lanes the one named first is served first.
+//! kinds. So each lane has threads that the others leave to it, whether it uses them or not, and
+//! what is left goes to the lane that comes first. Of several lanes the one named first is served
+//! first.
 #![forbid(unsafe_code)]
 
 use std::collections::VecDeque;

@@ -224,8 +224,8 @@ impl ThreadPool {
                 continue;
             }
             if state.lacks_thread() && state.threads < state.most {
-                // A job has got its turn, and this thread stays for the first lane. If no thread can
-                // be started, the job waits until another one is free.
+                // A job has got its turn, and this thread stays for the first lane. If no thread
+                // can be started, the job waits until another one is free.
                 let _ = self.start_thread(&mut state);
             }
             let (after, has_job) = self.wait_for_job(state);

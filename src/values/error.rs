@@ -119,8 +119,8 @@ impl Error {
     }
 }
 
-/// A message on one line: control characters, which a callback's text or an address may hold, become
-/// spaces. So it holds no NUL either.
+/// A message on one line: control characters, which a callback's text or an address may hold,
+/// become spaces. So it holds no NUL either.
 pub(crate) fn one_line(message: &str) -> String {
     let shown = |letter: char| if letter.is_control() { ' ' } else { letter };
     message.chars().map(shown).collect()

@@ -1,5 +1,5 @@
-//! A build of the library from nothing, header generation left out, as `make` does it: how many crates
-//! it compiles, and how long that takes.
+//! A build of the library from nothing, header generation left out, as `make` does it: how many
+//! crates it compiles, and how long that takes.
 
 use std::collections::HashSet;
 use std::fs;
