@@ -2,7 +2,7 @@
 //! a pointer's clothes (`handle`): it is looked up, never dereferenced.
 
 use crate::dial::callbacks::AddressSink;
-use crate::handle::{Inherited, Kept, Kind, Pin, Stale, Table};
+use crate::handle::{HandleKind, Inherited, Kept, Pin, Stale, Table};
 use crate::pool::background::queue::{Queue, QueueHandle};
 use crate::pool::conn::Conn;
 use crate::pool::entry::fork;
@@ -77,7 +77,7 @@ pub(crate) struct CancelHandle(pub(crate) Arc<CancelToken>);
 
 impl Kept for CancelHandle {
     fn table() -> &'static Table<Self> {
-        static TOKENS: Table<CancelHandle> = Table::new(Kind::Cancel);
+        static TOKENS: Table<CancelHandle> = Table::new(HandleKind::Cancel);
         &TOKENS
     }
 }
@@ -115,7 +115,7 @@ pub(crate) struct ResolvedHandle(pub(crate) Arc<dyn AddressSink>);
 
 impl Kept for ResolvedHandle {
     fn table() -> &'static Table<Self> {
-        static RESOLVED: Table<ResolvedHandle> = Table::new(Kind::Resolved);
+        static RESOLVED: Table<ResolvedHandle> = Table::new(HandleKind::Resolved);
         &RESOLVED
     }
 }

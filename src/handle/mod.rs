@@ -67,7 +67,7 @@ const MOST_SLOTS: u32 = 1 << INDEX_BITS;
 /// What a handle stands for; the low bits of its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub(crate) enum Kind {
+pub(crate) enum HandleKind {
     Pool = 1,
     Conn = 2,
     Queue = 3,

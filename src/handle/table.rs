@@ -5,7 +5,7 @@ use std::io;
 use super::chunked::Chunked;
 use super::slot::Slot;
 use super::word::{self, GENERATION_ONE, GENERATION_SHIFT, LENT, OCCUPIED, PINS};
-use super::{Kept, Kind, Owned, Pin, SlotId, Stale, INDEX_BITS, KIND_BITS, MOST_SLOTS};
+use super::{HandleKind, Kept, Owned, Pin, SlotId, Stale, INDEX_BITS, KIND_BITS, MOST_SLOTS};
 use crate::sync::atomic::{
     AtomicU32, AtomicU64,
     Ordering::{AcqRel, Acquire, Relaxed, Release},
@@ -14,7 +14,7 @@ use crate::sys::fork;
 
 /// Slots that are never unmapped.
 pub(crate) struct Table<T> {
-    pub(super) kind: Kind,
+    pub(super) kind: HandleKind,
     pub(super) slots: Chunked<Slot<T>>,
     /// How many slots were ever used.
     pub(super) used: AtomicU32,
@@ -24,7 +24,7 @@ pub(crate) struct Table<T> {
 }
 
 impl<T: Kept> Table<T> {
-    pub(crate) const fn new(kind: Kind) -> Self {
+    pub(crate) const fn new(kind: HandleKind) -> Self {
         Self {
             kind,
             slots: Chunked::new(),

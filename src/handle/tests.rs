@@ -16,7 +16,7 @@ macro_rules! kept {
         struct $name($field);
         impl Kept for $name {
             fn table() -> &'static Table<Self> {
-                static TABLE: Table<$name> = Table::new(Kind::Conn);
+                static TABLE: Table<$name> = Table::new(HandleKind::Conn);
                 &TABLE
             }
         }

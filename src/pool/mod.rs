@@ -25,7 +25,7 @@ use std::collections::VecDeque;
 use std::fmt::Debug;
 
 use crate::dial::dialer::Dialer;
-use crate::handle::{Kept, Kind, Owned, Table};
+use crate::handle::{HandleKind, Kept, Owned, Table};
 use crate::pool::callbacks::deferred::DeferredEvent;
 use crate::pool::callbacks::gate::Gate;
 use crate::pool::callbacks::{Hooks, Observer};
@@ -92,7 +92,7 @@ pub(crate) struct PoolHandle(PerProcess<Arc<Pool>>);
 
 impl Kept for PoolHandle {
     fn table() -> &'static Table<Self> {
-        static POOLS: Table<PoolHandle> = Table::new(Kind::Pool);
+        static POOLS: Table<PoolHandle> = Table::new(HandleKind::Pool);
         &POOLS
     }
 }
@@ -129,7 +129,8 @@ pub(crate) struct BorrowOptions {
     /// Names the borrower.
     pub(crate) label: Option<Arc<str>>,
     pub(crate) mode: Mode,
-    /// So many idle connections turned out to be unfit before it asked the pool (`entry::fast_hit`).
+    /// So many idle connections turned out to be unfit before it asked the pool
+    /// (`entry::fast_hit`).
     pub(crate) found_unfit: u32,
 }
 

@@ -40,7 +40,8 @@ impl Settings {
             let version = self.version.load(Acquire);
             let words = self.copies[version as usize & 1].each_ref();
             let words = words.map(|word| word.load(Relaxed));
-            // Pairs with the fence in `set`: whoever sees a word of a later change sees its version.
+            // Pairs with the fence in `set`: whoever sees a word of a later change sees its
+            // version.
             fence(Acquire);
             if self.version.load(Relaxed) == version {
                 return of_words(&words);

@@ -24,7 +24,7 @@ pub(crate) struct Epoll(OwnedFd);
 
 /// One reported event: what happened, and the number given at registration.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Event {
+pub(crate) struct EpollEvent {
     pub(crate) events: u32,
     pub(crate) data: u64,
 }
@@ -62,7 +62,11 @@ impl Epoll {
     }
 
     /// Sleeps until an event, or until `until` (`None`: for ever), and hands each event to `each`.
-    pub(crate) fn wait(&self, until: Option<Time>, mut each: impl FnMut(Event)) -> io::Result<()> {
+    pub(crate) fn wait(
+        &self,
+        until: Option<Time>,
+        mut each: impl FnMut(EpollEvent),
+    ) -> io::Result<()> {
         const AT_ONCE: usize = 256;
         let mut events = [libc::epoll_event { events: 0, u64: 0 }; AT_ONCE];
         let timeout = match until {
@@ -88,7 +92,7 @@ impl Epoll {
         };
         for event in events.iter().take(count as usize) {
             let libc::epoll_event { events, u64: data } = *event;
-            each(Event { events, data });
+            each(EpollEvent { events, data });
         }
         Ok(())
     }

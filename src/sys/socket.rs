@@ -12,13 +12,13 @@ use crate::values::endpoint::Endpoint;
 
 /// What socket(2) is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Kind {
+pub(crate) struct SocketKind {
     pub(crate) domain: i32,
     pub(crate) kind: i32,
     pub(crate) protocol: i32,
 }
 
-impl Kind {
+impl SocketKind {
     /// One datagram per read, and no hang-up to be seen (SOCK_SEQPACKET has one).
     pub(crate) fn is_datagram(self) -> bool {
         matches!(
@@ -51,7 +51,7 @@ pub(crate) enum Peek {
 }
 
 /// A new socket, non-blocking and close-on-exec.
-pub(crate) fn open(kind: Kind) -> io::Result<OwnedFd> {
+pub(crate) fn open(kind: SocketKind) -> io::Result<OwnedFd> {
     let flags = libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
     // SAFETY: no pointers; the result is a fresh descriptor that nobody else owns.
     unsafe {
@@ -220,8 +220,8 @@ pub(crate) fn is_stream(fd: BorrowedFd<'_>) -> io::Result<bool> {
 }
 
 /// What kind of socket this is; fails with ENOTSOCK or EBADF for anything else.
-pub(crate) fn kind(fd: BorrowedFd<'_>) -> io::Result<Kind> {
-    Ok(Kind {
+pub(crate) fn kind(fd: BorrowedFd<'_>) -> io::Result<SocketKind> {
+    Ok(SocketKind {
         domain: option(fd, libc::SOL_SOCKET, libc::SO_DOMAIN)?,
         kind: option(fd, libc::SOL_SOCKET, libc::SO_TYPE)?,
         protocol: option(fd, libc::SOL_SOCKET, libc::SO_PROTOCOL)?,

@@ -124,8 +124,8 @@ impl Facts {
         assert!(word::borrow(&self.word, there).is_some(), "nobody was");
     }
 
-    /// The same for bringing back; false if it has to take the slow path. Its borrower believes that
-    /// it is `now`.
+    /// The same for bringing back; false if it has to take the slow path. Its borrower believes
+    /// that it is `now`.
     pub(super) fn give_back_biased(&self, now: Time) -> bool {
         let back = word::idle_word(self.word.load(Relaxed), 0);
         if !word::is_out(&self.word, back) {

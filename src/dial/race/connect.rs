@@ -9,7 +9,7 @@ use super::connecting_socket::{ConnectingSocket, Watcher};
 use crate::dial::callbacks::DialCallbacks;
 use crate::sync::Arc;
 use crate::sys::sockaddr::RawAddress;
-use crate::sys::socket::{self, Identity, Kind};
+use crate::sys::socket::{self, Identity, SocketKind};
 use crate::values::clock::Time;
 use crate::values::endpoint::Endpoint;
 use crate::values::error::Error;
@@ -22,7 +22,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
 /// What socket(2) is asked for to reach `endpoint` over `network`.
-pub(crate) fn kind_of(network: Network, endpoint: &Endpoint) -> Kind {
+pub(crate) fn kind_of(network: Network, endpoint: &Endpoint) -> SocketKind {
     let domain = match endpoint {
         Endpoint::Unix(_) => libc::AF_UNIX,
         inet if inet.is_ipv6() => libc::AF_INET6,
@@ -36,7 +36,7 @@ pub(crate) fn kind_of(network: Network, endpoint: &Endpoint) -> Kind {
         Network::Unixgram => (libc::SOCK_DGRAM, 0),
         Network::Unixpacket => (libc::SOCK_SEQPACKET, 0),
     };
-    Kind {
+    SocketKind {
         domain,
         kind,
         protocol,
@@ -45,9 +45,9 @@ pub(crate) fn kind_of(network: Network, endpoint: &Endpoint) -> Kind {
 
 /// The network of a connected socket, as `vcp_pool_add` files it; `None` for one that cannot be
 /// dialed here.
-pub(crate) fn network_of(kind: Kind) -> Option<Network> {
+pub(crate) fn network_of(kind: SocketKind) -> Option<Network> {
     use crate::values::network::Family::Any;
-    let Kind {
+    let SocketKind {
         domain,
         kind,
         protocol,

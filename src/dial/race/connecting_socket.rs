@@ -5,7 +5,7 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
-use crate::handle::{Inherited, Kept, Kind, Owned, Table};
+use crate::handle::{HandleKind, Inherited, Kept, Owned, Table};
 use crate::sync::Arc;
 use crate::sys::fork;
 use crate::sys::socket::{self, Identity};
@@ -41,7 +41,7 @@ struct ConnectingSlot {
 
 impl Kept for ConnectingSlot {
     fn table() -> &'static Table<Self> {
-        static SOCKETS: Table<ConnectingSlot> = Table::new(Kind::Flight);
+        static SOCKETS: Table<ConnectingSlot> = Table::new(HandleKind::Flight);
         &SOCKETS
     }
 }

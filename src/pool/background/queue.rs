@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 
-use crate::handle::{Kept, Kind, Owned, Table};
+use crate::handle::{HandleKind, Kept, Owned, Table};
 use crate::pool::conn::Conn;
 use crate::pool::runtime::run_where_it_may;
 use crate::pool::runtime::runtime;
@@ -53,7 +53,7 @@ pub(crate) struct QueueHandle(PerProcess<Arc<Queue>>);
 
 impl Kept for QueueHandle {
     fn table() -> &'static Table<Self> {
-        static QUEUES: Table<QueueHandle> = Table::new(Kind::Queue);
+        static QUEUES: Table<QueueHandle> = Table::new(HandleKind::Queue);
         &QUEUES
     }
 }

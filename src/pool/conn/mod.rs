@@ -19,7 +19,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use self::extras::Extras;
 use super::state::DestinationId;
 use super::Pool;
-use crate::handle::{fd_owners, Kept, Kind, Owned, SlotId, Table};
+use crate::handle::{fd_owners, HandleKind, Kept, Owned, SlotId, Table};
 use crate::sync::atomic::{
     AtomicU32,
     Ordering::{AcqRel, Acquire, Relaxed, Release},
@@ -127,7 +127,7 @@ pub(crate) struct Conn {
 
 impl Kept for Conn {
     fn table() -> &'static Table<Self> {
-        static CONNS: Table<Conn> = Table::new(Kind::Conn);
+        static CONNS: Table<Conn> = Table::new(HandleKind::Conn);
         &CONNS
     }
 }

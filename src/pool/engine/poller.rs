@@ -8,7 +8,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, RawFd};
 
 use crate::sync::atomic::{AtomicU64, Ordering::SeqCst};
-use crate::sys::epoll::{self, Epoll, Event};
+use crate::sys::epoll::{self, Epoll, EpollEvent};
 use crate::sys::eventfd::EventFd;
 use crate::values::clock::Time;
 
@@ -58,7 +58,7 @@ impl Poller {
     pub(crate) fn poll(
         &self,
         next_deadline: impl Fn() -> Time,
-        mut on_event: impl FnMut(Event),
+        mut on_event: impl FnMut(EpollEvent),
     ) -> io::Result<()> {
         let due = next_deadline();
         self.sleeps_until.store(due.nanos(), SeqCst);

@@ -78,7 +78,8 @@ impl Pool {
         }
         let engine = slot.get_or_insert(joined).clone();
         drop(slot);
-        // A thread that armed an earlier time before the engine was there to be seen woke no engine.
+        // A thread that armed an earlier time before the engine was there to be seen woke no
+        // engine.
         engine.wake_by(self.due());
         Some(engine)
     }

@@ -15,7 +15,7 @@ use crate::pool::Pool;
 use crate::sync::Arc;
 use crate::sys;
 use crate::sys::foreign::ProgramFd;
-use crate::sys::socket::{Kind, Peek};
+use crate::sys::socket::{Peek, SocketKind};
 use crate::sys::{clock, socket};
 use crate::values::address::Address;
 use crate::values::destination::Destination;
@@ -25,7 +25,7 @@ use crate::values::options::Liveness;
 
 /// What a look at the program's socket has shown.
 struct Candidate {
-    kind: Kind,
+    kind: SocketKind,
     peer: Option<Endpoint>,
     is_nonblocking: bool,
 }

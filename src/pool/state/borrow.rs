@@ -76,7 +76,7 @@ impl<C: Held> State<C> {
         (ticket, taken)
     }
 
-    /// The same for one who was handed an unfit connection: it is closed, and its place in the
+    /// Takes again after an unfit connection: that one is closed, and the borrower's place in the
     /// order stays.
     pub(crate) fn take_another(
         &mut self,
@@ -119,7 +119,7 @@ impl<C: Held> State<C> {
         let rather_dials = request.distrusts_idle
             && reuse == Reuse::Allowed
             && self.failures.check(destination, now).is_ok()
-            && self.has_room(destination);
+            && self.find_room(destination);
         if reuse != Reuse::Never && !rather_dials {
             if let Some(conn) = self.take_idle(destination, |_| true, now, effects) {
                 return Take::Reuse(conn);

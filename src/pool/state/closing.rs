@@ -125,7 +125,7 @@ impl<C: Held> State<C> {
         oldest.is_some()
     }
 
-    /// From now on nothing is handed out and nothing is kept.
+    /// The pool ends: nothing is handed out and nothing is kept any more.
     pub(crate) fn close(&mut self, now: Time, effects: &mut Effects<C>) {
         self.is_closed = true;
         self.reject_all(effects);
@@ -134,8 +134,8 @@ impl<C: Held> State<C> {
     }
 
     /// Closes what is idle at one address, whatever the tag, and makes what is borrowed there be
-    /// closed when it comes back ([`Self::is_evicted`]); `None`: everywhere. Other destinations keep
-    /// their fast path.
+    /// closed when it comes back ([`Self::is_evicted`]); `None`: everywhere. Other destinations
+    /// keep their fast path.
     pub(crate) fn evict(&mut self, address: Option<&Address>, now: Time, effects: &mut Effects<C>) {
         self.evictions += 1;
         let evictions = self.evictions;

@@ -2,9 +2,12 @@
 //!
 //! | a dial | is answered by | and then |
 //! |---|---|---|
-//! | whose caller waits | a connection of its destination that no waiter wants | its connect goes on without a caller |
-//! | that is fresh, in on_open, or in a callback on its caller's thread | nothing | it ends with its own connect |
+//! | whose caller waits | a connection that no waiter wants | its connect goes on alone |
+//! | that is fresh, or in a callback | nothing | it ends with its own connect |
 //! | without a caller | nothing | it ends with its own connect |
+//!
+//! The connection is one of the dial's own destination. "In a callback" is: in on_open, or in a
+//! callback on its caller's thread.
 #![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;
@@ -108,10 +111,9 @@ impl<C: Held> State<C> {
     }
 
     /// True if the dial's caller has been given a connection.
-    pub(crate) fn is_dial_answered(&mut self, right: DialRight) -> bool {
-        self.flights
-            .of(right)
-            .is_some_and(|flight| flight.answer.is_some())
+    pub(crate) fn is_dial_answered(&self, right: DialRight) -> bool {
+        let flight = self.flights.0.get(&(right.destination, right.ticket));
+        flight.is_some_and(|flight| flight.answer.is_some())
     }
 
     /// The connection that the dial's caller has been given; it is given no other, so that none is

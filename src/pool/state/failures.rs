@@ -30,7 +30,7 @@ struct Failure {
     probe: Option<Ticket>,
 }
 
-/// See the module.
+/// The destinations whose last dial failed.
 #[derive(Debug)]
 pub(super) struct Failures {
     lasts: Option<Duration>,

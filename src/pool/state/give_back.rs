@@ -100,7 +100,7 @@ impl<C: Held> State<C> {
         Ok(())
     }
 
-    /// The same for one that was dialed for nobody. False if it was closed.
+    /// Takes in a connection that was dialed for no borrower. False if it was closed.
     pub(crate) fn settle_in(
         &mut self,
         id: DestinationId,

@@ -12,7 +12,7 @@ use crate::sync::Arc;
 use crate::values::address::Address;
 use crate::values::destination::Destination;
 
-/// See the module.
+/// Destinations by the hash of their text.
 #[derive(Debug)]
 pub(super) struct Index {
     /// By hash, and where several have one hash, by number.

@@ -34,7 +34,7 @@ impl Obstacle {
 
 impl<C: Held> State<C> {
     /// A dial could begin, and nothing would have to be closed for it.
-    pub(super) fn has_room(&mut self, destination: &Destination) -> bool {
+    pub(super) fn find_room(&mut self, destination: &Destination) -> bool {
         let own = self.index.find(destination);
         self.limits.max_conns.is_none_or(|max| self.conns() < max)
             && self.find_obstacle(own, Reuse::Allowed).is_none()
@@ -177,9 +177,9 @@ impl<C: Held> State<C> {
     }
 
     /// Applies new limits, and how long connections are kept, at once and as a whole. What is idle
-    /// above a lowered limit is closed, longest idle first; what is borrowed above it is closed as it
-    /// comes back ([`Self::is_above_a_limit`]). Waiters that a raised limit lets in are served in
-    /// order. Lifetimes already drawn stay, and so does the order of reuse.
+    /// above a lowered limit is closed, longest idle first; what is borrowed above it is closed as
+    /// it comes back ([`Self::is_above_a_limit`]). Waiters that a raised limit lets in are served
+    /// in order. Lifetimes already drawn stay, and so does the order of reuse.
     ///
     /// Everything is revoked: the fast path must not go on under the old idle timeout or without
     /// counting uses, and what it has lent is borrowed, not idle.

@@ -89,7 +89,7 @@ impl<C: Held> State<C> {
                 self.refill_check_at = self.refill_check_at.min(due);
                 continue;
             }
-            if self.queue.waiting() > 0 || !self.has_room_to_refill(id) {
+            if self.queue.waiting() > 0 || !self.find_room_to_refill(id) {
                 self.is_refill_blocked = true;
                 continue;
             }
@@ -114,7 +114,7 @@ impl<C: Held> State<C> {
         })
     }
 
-    fn has_room_to_refill(&mut self, id: DestinationId) -> bool {
+    fn find_room_to_refill(&mut self, id: DestinationId) -> bool {
         self.limits.max_conns.is_none_or(|max| self.conns() < max)
             && self.find_obstacle(Some(id), Reuse::Allowed).is_none()
     }

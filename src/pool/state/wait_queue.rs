@@ -133,7 +133,7 @@ impl<C: Held> State<C> {
         self.refresh(id);
     }
 
-    /// From now on it counts against max_waiters.
+    /// The waiter is held back by a limit: it counts against max_waiters.
     pub(super) fn count_as_limited(&mut self, ticket: Ticket) {
         if let Some(waiter) = self.queue.waiters.get_mut(&ticket) {
             waiter.is_limited = true;

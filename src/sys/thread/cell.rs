@@ -19,7 +19,7 @@ use std::ops::{Deref, DerefMut};
 use std::thread::LocalKey;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
+enum CellState {
     Empty,
     Free,
     Borrowed,
@@ -27,14 +27,14 @@ enum State {
 
 /// Where a thread's value is.
 pub(crate) struct ThreadCell<T> {
-    state: Cell<State>,
+    state: Cell<CellState>,
     value: UnsafeCell<MaybeUninit<T>>,
 }
 
 impl<T> ThreadCell<T> {
     pub(crate) const fn new() -> Self {
         Self {
-            state: Cell::new(State::Empty),
+            state: Cell::new(CellState::Empty),
             value: UnsafeCell::new(MaybeUninit::uninit()),
         }
     }
@@ -53,10 +53,10 @@ pub(crate) fn borrow<T>(key: &'static LocalKey<ThreadCell<T>>) -> Option<ThreadG
     // SAFETY: a thread-local without a drop lives as long as its thread, which the guard (not
     // `Send`) does not leave.
     let cell = unsafe { &*cell };
-    if cell.state.get() != State::Free {
+    if cell.state.get() != CellState::Free {
         return None;
     }
-    cell.state.set(State::Borrowed);
+    cell.state.set(CellState::Borrowed);
     Some(ThreadGuard(cell, PhantomData))
 }
 
@@ -81,7 +81,7 @@ impl<T> DerefMut for ThreadGuard<T> {
 impl<T> Drop for ThreadGuard<T> {
     #[inline(always)]
     fn drop(&mut self) {
-        self.0.state.set(State::Free);
+        self.0.state.set(CellState::Free);
     }
 }
 
@@ -93,10 +93,10 @@ impl<T> Dropper<T> {
     /// Gives the thread its value, if it has none.
     pub(crate) fn fill(&self, key: &'static LocalKey<ThreadCell<T>>, value: T) {
         key.with(|cell| {
-            if cell.state.get() == State::Empty {
+            if cell.state.get() == CellState::Empty {
                 // SAFETY: EMPTY: nothing is there, and nothing looks at it.
                 unsafe { (*cell.value.get()).write(value) };
-                cell.state.set(State::Free);
+                cell.state.set(CellState::Free);
                 self.0.set(Some(key));
             }
         });
@@ -108,8 +108,8 @@ impl<T> Drop for Dropper<T> {
         let Some(key) = self.0.take() else { return };
         key.with(|cell| {
             // One that is borrowed for ever (by a thread-local that ends later) stays.
-            if cell.state.get() == State::Free {
-                cell.state.set(State::Empty);
+            if cell.state.get() == CellState::Free {
+                cell.state.set(CellState::Empty);
                 // SAFETY: it was FREE, so it is initialised, and nothing finds it any more.
                 unsafe { (*cell.value.get()).assume_init_drop() };
             }

@@ -285,8 +285,8 @@ impl Reference {
         longest.is_some()
     }
 
-    /// set_limits: "what is idle above a lowered limit (of idle ones, of all, per address) is closed
-    /// at once, longest idle first".
+    /// set_limits: "what is idle above a lowered limit (of idle ones, of all, per address) is
+    /// closed at once, longest idle first".
     pub(in super::super) fn set_limits(&mut self, limits: &Limits, keeping: &Keeping) {
         self.rules.limits = limits.clone();
         self.rules.keeping = keeping.clone();

@@ -1,8 +1,8 @@
 //! The age list: every idle connection in the order in which they became idle.
 //!
-//! Times only grow, so the list is kept in order by appending alone. A connection that the fast path
-//! borrowed and brought back in place stands too far on the old side, until a search for the oldest
-//! passes it: then it is moved to where it belongs.
+//! Times only grow, so the list is kept in order by appending alone. A connection that the fast
+//! path borrowed and brought back in place stands too far on the old side, until a search for the
+//! oldest passes it: then it is moved to where it belongs.
 #![forbid(unsafe_code)]
 
 use super::{Held, IdleList, Link, NOWHERE};
@@ -77,7 +77,7 @@ impl<C: Held> IdleList<C> {
         self.move_all(stale);
     }
 
-    /// The same for those on the new side, after that time, that please `choose`.
+    /// Moves those on the new side, after that time, that please `choose`, to where they belong.
     pub(crate) fn move_new(&mut self, after: Time, choose: impl Fn(&C) -> bool) {
         let mut stale = Vec::new();
         let mut at = self.newest;

@@ -1,7 +1,7 @@
 //! Idle connections in order: a shelf per destination, and one list of all by age (`age`).
 //!
-//! Nodes live in one array and are linked by number, so every operation is O(1). Knows no limits and
-//! no reasons for closing; `state` has those.
+//! Nodes live in one array and are linked by number, so every operation is O(1). Knows no limits
+//! and no reasons for closing; `state` has those.
 #![forbid(unsafe_code)]
 
 mod age;
