@@ -1926,6 +1926,14 @@ int vcp_conn_is_reused(vcp_conn *conn);
 int64_t vcp_conn_uses(vcp_conn *conn);
 
 /**
+ * Returns for how many milliseconds the connection had been idle before this borrow, to about 10
+ * ms; 0 if it was dialed for this borrow.
+ *
+ * Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_CONN_CLOSED.
+ */
+int64_t vcp_conn_idle_ms(vcp_conn *conn);
+
+/**
  * Returns for how many milliseconds the connection has been open: since it was dialed, put or
  * added, over all of its borrows.
  *

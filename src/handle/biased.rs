@@ -80,6 +80,13 @@ impl<T: Kept> std::fmt::Debug for CachedSlot<T> {
     }
 }
 
+/// A biased value that may be borrowed, as it was when it was looked at.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Offer {
+    pub(crate) info: SlotInfo,
+    idle_for: u64,
+}
+
 /// What stands beside the word of a biased value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SlotInfo {
@@ -112,10 +119,10 @@ impl<T> Slot<T> {
 }
 
 impl<T: Kept> CachedSlot<T> {
-    /// What stands beside the value, if the value is where its last borrower left it, and has not
-    /// been idle too long by `now`, in nanoseconds.
+    /// What there is to borrow, if the value is where its last borrower left it, and has not been
+    /// idle too long by `now`, in nanoseconds.
     #[inline(always)]
-    pub(crate) fn info(&self, now: impl FnOnce() -> u64) -> Option<SlotInfo> {
+    pub(crate) fn offer(&self, now: impl FnOnce() -> u64) -> Option<Offer> {
         if self.slot.word.load(Acquire) != self.word || !self.slot.is_of_this_process() {
             return None;
         }
@@ -123,14 +130,18 @@ impl<T: Kept> CachedSlot<T> {
         // Less than zero when another thread read the clock a moment later.
         let idle_for = now().wrapping_sub(since) as i64;
         let is_too_old = idle_for >= i64::from(self.limit) * 1_000_000;
-        (!is_too_old).then(|| SlotInfo::from_bits(self.slot.info.load(Relaxed)))
+        (!is_too_old).then(|| Offer {
+            info: SlotInfo::from_bits(self.slot.info.load(Relaxed)),
+            idle_for: idle_for as u64,
+        })
     }
 
     /// Borrows the value, if it is there still; with its new handle. From then on `self` is where
     /// it will be after this loan.
     #[inline(always)]
-    pub(crate) fn borrow(&mut self) -> Option<usize> {
+    pub(crate) fn borrow(&mut self, offer: &Offer) -> Option<usize> {
         self.word = word::borrow(&self.slot.word, self.word)?;
+        self.slot.idle_before.store(offer.idle_for, Relaxed);
         Some(self.handle())
     }
 
@@ -199,6 +210,12 @@ impl<T: Kept> Pin<T> {
     pub(crate) fn generation(&self) -> u32 {
         word::generation(self.slot.word.load(Relaxed))
     }
+
+    /// How long it had been idle before this loan, in nanoseconds. Less than zero when another
+    /// thread read the clock a moment later.
+    pub(crate) fn idle_before(&self) -> i64 {
+        self.slot.idle_before.load(Relaxed) as i64
+    }
 }
 
 impl<T: Kept> Owned<T> {
@@ -214,6 +231,12 @@ impl<T: Kept> Owned<T> {
 
     pub(crate) fn set_idle_since(&self, now: u64) {
         self.slot().idle_since.store(now, Relaxed);
+    }
+
+    /// Its owner lends it, at time `now`.
+    pub(crate) fn note_idle_before(&self, now: u64) {
+        let idle_for = now.saturating_sub(self.idle_since());
+        self.slot().idle_before.store(idle_for, Relaxed);
     }
 
     /// The low bits of its generation: what [`CheckedOut::loans`] is counted from.

@@ -27,6 +27,9 @@ pub(super) struct Slot<T> {
     pub(super) epoch: AtomicU32,
     /// The process epoch to which the value belongs, and see `inherited`.
     pub(super) made_in: AtomicU32,
+    /// Of a value that came from its pool: how long it had been idle before this loan, in
+    /// nanoseconds.
+    pub(super) idle_before: AtomicU64,
     pub(super) value: std::cell::UnsafeCell<MaybeUninit<T>>,
 }
 

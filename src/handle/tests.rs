@@ -141,13 +141,13 @@ fn the_owner_sees_a_slot_that_is_often_lent_without_it() {
             needs_peek: false,
         });
         let [mut cached, _] = owned.cached_slots(1);
-        assert!(cached.info(|| 0).is_some());
-        let handle = cached.borrow().expect("two go by");
+        let offer = cached.offer(|| 0).expect("idle");
+        let handle = cached.borrow(&offer).expect("two go by");
         assert!(Value::table().give_back_biased(handle, 0));
-        let last = cached.borrow().expect("one more");
+        let last = cached.borrow(&offer).expect("one more");
         assert!(Value::table().give_back_biased(last, 0));
-        assert!(cached.info(|| 0).is_some());
-        assert_eq!(cached.borrow(), None, "the next one is its owner's");
+        assert!(cached.offer(|| 0).is_some());
+        assert_eq!(cached.borrow(&offer), None, "the next one is its owner's");
         owned.revoke_since(0);
         let owned = Value::take_back(owned.lend()).expect("live");
         assert_eq!(owned.is_exhausted(), turns > LAST_GENERATION);
@@ -166,7 +166,8 @@ fn an_owner_that_is_dropped_leaves_what_is_out_to_its_borrower() {
         needs_peek: false,
     });
     let [mut cached, _] = owned.cached_slots(1);
-    let handle = cached.borrow().expect("idle");
+    let offer = cached.offer(|| 0).expect("idle");
+    let handle = cached.borrow(&offer).expect("idle");
     assert!(owned.revoke_since(since).is_out);
     drop(owned);
     assert_eq!(Arc::strong_count(&count), 2);

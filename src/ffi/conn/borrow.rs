@@ -12,6 +12,8 @@ use crate::pool::entry::fork::close_copy_of_lent;
 use crate::sys::clock;
 use crate::values::error::{Error, Result};
 
+const NANOS_PER_MS: i64 = 1_000_000;
+
 fn refuse_in_hook(conn: &Conn, what: &str) -> Result<()> {
     if conn.has(flags::IN_HOOK) {
         return Err(Error::invalid_argument(format!(
@@ -101,6 +103,23 @@ pub extern "C" fn vcp_conn_uses(conn: *mut vcp_conn) -> i64 {
             conn.pool().revoke(&conn, conn.slot_id());
         }
         Ok(conn.uses().into())
+    })
+}
+
+/// Returns for how many milliseconds the connection had been idle before this borrow, to about 10
+/// ms; 0 if it was dialed for this borrow.
+///
+/// Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_CONN_CLOSED.
+#[no_mangle]
+pub extern "C" fn vcp_conn_idle_ms(conn: *mut vcp_conn) -> i64 {
+    guard(|| {
+        let conn = conn_of(conn)?;
+        let idle_before = if conn.has(flags::REUSED) {
+            conn.idle_before()
+        } else {
+            0
+        };
+        Ok(idle_before.max(0) / NANOS_PER_MS)
     })
 }
 

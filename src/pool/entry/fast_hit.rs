@@ -36,11 +36,11 @@ pub(crate) struct Hit {
 pub(crate) fn borrow(key: &KeyRef<'_>) -> Option<Hit> {
     let mut cache = thread_cache::borrow_own()?;
     let cached = cache.find(key)?.cached.as_mut()?;
-    let info = cached.info(|| clock::now_coarse().nanos())?;
+    let offer = cached.offer(|| clock::now_coarse().nanos())?;
     Some(Hit {
-        handle: cached.borrow()?,
-        fd: info.fd,
-        needs_peek: info.needs_peek,
+        handle: cached.borrow(&offer)?,
+        fd: offer.info.fd,
+        needs_peek: offer.info.needs_peek,
     })
 }
 

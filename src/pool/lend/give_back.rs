@@ -83,6 +83,8 @@ impl Pool {
         let mut effects = Effects::none();
         let lent = self.is_observed().then(|| LoanInfo::of(&conn));
         self.end_loan(&conn);
+        // One that a waiter gets has not been idle.
+        conn.set_idle_since(now.nanos());
         let mut state = self.locked();
         let was_leaked = conn.has(conn::LEAKED);
         let is_kept = state.give_back(id, conn, disposition, now, &mut effects);

@@ -12,6 +12,7 @@ use crate::pool::state::counters::CloseCause;
 use crate::pool::state::held::Held;
 use crate::pool::{BorrowOptions, Mode, Pool};
 use crate::sync::Arc;
+use crate::sys::clock;
 use crate::values::error::{Error, Result, Status};
 
 /// Why a connection from the pool did not become the borrower's.
@@ -59,6 +60,7 @@ impl Pool {
                 return Err(NotLent::Failed(error));
             }
         }
+        conn.note_idle_before(clock::now_coarse().nanos());
         conn.begin_borrow(true);
         if let Err(error) = self.set_mode(&conn, options.mode) {
             self.end_borrow(

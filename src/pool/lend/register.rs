@@ -39,6 +39,7 @@ impl Pool {
             .insert(conn)
             .map_err(|(conn, error)| (conn.into_fd(), refused(error)))?;
         conn.set_slot_index();
+        conn.set_idle_since(now.nanos());
         match fd_owners::claim(number, conn.slot_id()) {
             Ok(None) => {}
             Ok(Some(loser)) => Conn::lost_its_number(loser),

@@ -27,6 +27,7 @@ TEST(every_function_of_a_connection_can_be_called,
     CHECK_EQ(vcp_conn_set_write_deadline(conn, at_most(5000)), VCP_OK);
     CHECK_EQ(vcp_conn_set_deadline_at(conn, vcp_now_ms() + at_most(5000)), VCP_OK);
     CHECK(vcp_conn_age_ms(conn) >= 0);
+    CHECK_EQ(vcp_conn_idle_ms(conn), 0);
     CHECK_EQ(vcp_conn_wait(conn, VCP_WRITABLE), VCP_WRITABLE);
     CHECK_EQ(vcp_conn_try_read(conn, text, sizeof text), VCP_ERR_WOULD_BLOCK);
     CHECK_EQ(vcp_conn_try_write(conn, "abc", 3), 3);

@@ -26,6 +26,7 @@ static void every_conn_function_answers(vcp_conn *conn, int first, int second)
     results[count++] = vcp_conn_set_write_deadline(conn, 1);
     results[count++] = vcp_conn_set_deadline_at(conn, 1);
     results[count++] = vcp_conn_age_ms(conn);
+    results[count++] = vcp_conn_idle_ms(conn);
     results[count++] = vcp_conn_read_full(conn, text, sizeof text);
     results[count++] = vcp_conn_shutdown(conn, SHUT_RDWR);
     results[count++] = vcp_conn_report(conn, 1, 0);

@@ -3,6 +3,7 @@
  * section 4.
  */
 #include "check.h"
+#include "completions.h"
 
 TEST(an_old_idle_one_is_not_borrowed, "lifetime: idle_timeout_ms is checked at borrow")
 {
@@ -308,6 +309,105 @@ TEST(an_age_counts_from_the_opening_or_the_put,
     CHECK_EQ(vcp_pool_put(f.pool, fd, f.s.network, f.s.address, NULL), VCP_OK);
     conn = borrow(f.pool, &f.s);
     CHECK_BETWEEN(vcp_conn_age_ms(conn), 0, 59);
+    give_back(conn);
+    FIXTURE_END(&f);
+}
+
+/* Ages are told by a clock that ticks every 1 to 10 ms (CLOCK_MONOTONIC_COARSE). */
+#define TICK_MS 10
+
+static int saw_idle_in_hook;
+
+static int sees_idle(void *user, vcp_conn *conn, int fd)
+{
+    (void)user;
+    (void)fd;
+    saw_idle_in_hook = (int)vcp_conn_idle_ms(conn);
+    return 0;
+}
+
+/* Idle for `ms` before this borrow. */
+#define CHECK_IDLE(conn, ms) \
+    CHECK_BETWEEN(vcp_conn_idle_ms(conn), (ms)-TICK_MS, at_most((ms) + LATENESS_MS))
+
+TEST(a_borrow_knows_how_long_it_had_been_idle,
+     "lifetimes: vcp_conn_idle_ms: 0 for a fresh connection, else how long it had been idle before "
+     "this borrow, however it was borrowed")
+{
+    fixture f = fixture_new(NULL);
+    vcp_dial_options labelled = dial_options(0);
+    vcp_conn *conn = borrow(f.pool, &f.s);
+    CHECK_EQ(vcp_conn_idle_ms(conn), 0);
+    let_pass(30);
+    CHECK_EQ(vcp_conn_idle_ms(conn), 0);
+    give_back(conn);
+    let_pass(60);
+    conn = borrow(f.pool, &f.s); /* by the fast path */
+    CHECK_IDLE(conn, 60);
+    let_pass(500);
+    CHECK_IDLE(conn, 60);
+    give_back(conn);
+    let_pass(300);
+    labelled.label = "by the pool";
+    CHECK(vcp_dial_with(f.pool, f.s.network, f.s.address, &labelled, &conn) >= 0);
+    CHECK_IDLE(conn, 300);
+    give_back(conn);
+    conn = borrow(f.pool, &f.s);
+    CHECK_IDLE(conn, 0);
+    CHECK_EQ(vcp_conn_discard(conn), VCP_OK);
+    give_back(conn);
+    conn = borrow(f.pool, &f.s);
+    CHECK_EQ(vcp_conn_is_reused(conn), 0);
+    CHECK_EQ(vcp_conn_idle_ms(conn), 0);
+    give_back(conn);
+    FIXTURE_END(&f);
+}
+
+TEST(what_was_handed_over_was_not_idle,
+     "lifetimes: vcp_conn_idle_ms: a connection handed over to a waiter had not been idle")
+{
+    vcp_pool_options options = pool_options();
+    fixture f;
+    vcp_queue *queue = queue_new();
+    vcp_conn *conn;
+    options.max_conns = 1;
+    options.wait_timeout_ms = VCP_FOREVER;
+    f = fixture_new(&options);
+    give_back(borrow(f.pool, &f.s));
+    let_pass(300);
+    conn = borrow(f.pool, &f.s);
+    CHECK_IDLE(conn, 300);
+    begin_dial(f.pool, &f.s, NULL, queue, NULL);
+    let_pass(600);
+    give_back(conn);
+    conn = next_conn(queue, NULL);
+    CHECK_EQ(vcp_conn_is_reused(conn), 1);
+    CHECK_IDLE(conn, 0);
+    give_back(conn);
+    CHECK_EQ(vcp_queue_free(queue), VCP_OK);
+    FIXTURE_END(&f);
+}
+
+TEST(what_was_put_or_warmed_is_idle_from_then_on,
+     "lifetimes: vcp_conn_idle_ms counts from the put, the add or the warming, and on_reuse knows "
+     "it")
+{
+    vcp_pool_options options = pool_options();
+    fixture f;
+    vcp_conn *conn;
+    options.on_reuse = sees_idle;
+    f = fixture_new(&options);
+    CHECK_EQ(vcp_pool_put(f.pool, client_of(&f.s), f.s.network, f.s.address, NULL), VCP_OK);
+    let_pass(300);
+    conn = borrow(f.pool, &f.s);
+    CHECK_IDLE(conn, 300);
+    CHECK_EQ(saw_idle_in_hook, vcp_conn_idle_ms(conn));
+    CHECK_EQ(vcp_conn_discard(conn), VCP_OK);
+    give_back(conn);
+    CHECK_EQ(vcp_pool_warm(f.pool, f.s.network, f.s.address, NULL, 1), 1);
+    let_pass(60);
+    conn = borrow(f.pool, &f.s);
+    CHECK_IDLE(conn, 60);
     give_back(conn);
     FIXTURE_END(&f);
 }
