@@ -74,7 +74,7 @@ pub(crate) enum HandleKind {
     Cancel = 4,
     Resolved = 5,
     /// Never lent: a socket that is being connected.
-    Flight = 7,
+    ConnectingSocket = 7,
 }
 
 /// Why a value names nothing that lives.

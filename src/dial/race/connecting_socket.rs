@@ -41,7 +41,7 @@ struct ConnectingSlot {
 
 impl Kept for ConnectingSlot {
     fn table() -> &'static Table<Self> {
-        static SOCKETS: Table<ConnectingSlot> = Table::new(HandleKind::Flight);
+        static SOCKETS: Table<ConnectingSlot> = Table::new(HandleKind::ConnectingSocket);
         &SOCKETS
     }
 }

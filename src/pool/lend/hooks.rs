@@ -1,8 +1,8 @@
 //! The program's hooks: on_open, on_reuse and on_release, each with the connection it is about.
 //!
 //! The first two take their time from the dial's, on_release has its own: reads and writes in them
-//! have that deadline, and the dial's token. When the time is over, the token fires or the pool that
-//! dials is closed, the engine shuts the socket down under them, so that I/O on the descriptor
+//! have that deadline, and the dial's token. When the time is over, the token fires or the pool
+//! that dials is closed, the engine shuts the socket down under them, so that I/O on the descriptor
 //! itself ends too.
 #![forbid(unsafe_code)]
 
