@@ -25,21 +25,21 @@ programs() {
     done
 }
 
+run_one() { # kind, program
+    local log=target-$1/c/$2.log began=$SECONDS status=0
+    timeout 300 "target-$1/c/$2" >"$log" 2>&1 || status=$?
+    [ "$status" -eq 0 ] || tail -60 "$log"
+    echo "$1: $2: $((SECONDS - began)) s$([ "$status" -eq 0 ] || echo ", FAILED")"
+    return "$status"
+}
+
+# The programs mostly wait: twice as many at once as there are CPUs.
 run_all() { # kind, programs
-    kind=$1
+    local kind=$1
     shift
-    failed=()
-    for program in "$@"; do
-        log=target-$kind/c/$program.log
-        began=$SECONDS
-        if ! timeout 300 "target-$kind/c/$program" >"$log" 2>&1; then
-            failed+=("$program")
-            tail -60 "$log"
-        fi
-        echo "$kind: $program: $((SECONDS - began)) s"
-    done
-    if [ ${#failed[@]} -gt 0 ]; then
-        echo "FAILED under the $kind sanitizer: ${failed[*]}"
+    export -f run_one
+    if ! printf '%s\n' "$@" | xargs -P "$(($(nproc) * 2))" -I{} bash -c "run_one $kind {}"; then
+        echo "FAILED under the $kind sanitizer. One alone: .ci/sanitizers.sh $kind PROGRAM"
         return 1
     fi
 }
