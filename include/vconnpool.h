@@ -40,8 +40,9 @@
  *
  * A function that can fail returns an int or an int64_t. A result >= 0 is a success: a descriptor,
  * a count, or VCP_OK. A result < 0 is a vcp_status, and vcp_last_error() has its whole message for
- * the calling thread. Out parameters are written only on success; but a dial that fails sets *conn
- * to NULL. errno is unspecified after every call.
+ * the calling thread (VCP_ERR_IN_PROGRESS, which is no failure, leaves none). Out parameters are
+ * written only on success; but a dial that fails sets *conn to NULL. errno is unspecified after
+ * every call.
  *
  * Each function names its errors. Two may come from any function: VCP_ERR_INTERNAL is a bug in the
  * library, contained. VCP_ERR_CALLBACK is what a call returns in a child that was forked inside one
@@ -95,12 +96,14 @@
  *       max_lifetime_ms
  *     user_timeout_ms                          the system's limit      the system's limit
  *     fallback_delay_ms                        all addresses at once   one address after another
- *     keepalive_idle_ms                        an error                no keep-alive
- *     keepalive_interval_ms                    an error                an error
+ *     keepalive_idle_ms                        refused                 no keep-alive
+ *     keepalive_interval_ms                    refused                 refused
  *     dns_cache_ms                             each dial asks          each dial asks
  *     fail_fast_ms, leak_threshold_ms          off                     off
- *     hook_timeout_ms                          an error                no limit
+ *     hook_timeout_ms                          refused                 no limit
  *     timeout_ms that a callback is given      it is over              no limit
+ *
+ *     (refused: VCP_ERR_INVALID_ARGUMENT)
  *
  *     VCP_POOL_DEFAULT, which is INT64_MIN     timeout_ms and wait_timeout_ms of a dial: the pool's
  *     vcp_dial_options.deadline_at_ms,         absolute; INT64_MAX: none. A time that has passed
@@ -144,16 +147,18 @@
  *     free_user      the thread that ends the pool's last callback, borrow or close
  *
  * Dials in the background are asynchronous dials, those for min_idle_per_address, and those that go
- * on after their caller was served otherwise. Helper threads are the library's own, at most 64 in a
- * process. No callback runs on the library's background thread. Callbacks that concern one
- * connection run one after another.
+ * on after their caller was served otherwise. Helper threads are the library's own; at most 64
+ * callbacks of a process run on them at once. No callback runs on the library's background thread.
+ * Callbacks that concern one connection run one after another.
  *
  * A callback may call every function of this library, except vcp_pool_close and vcp_pool_drain of
  * its own pool; a hook must not close or detach its connection. Callbacks run with no lock held,
  * and must return: no exception, longjmp or pthread_exit may leave them.
  *
- * The library starts threads only when it needs them. They block every signal, and end within 5 s
- * of the last pool's end, or when the callback or getaddrinfo(3) that they run returns.
+ * The library starts threads only when it needs them, and names them: vcp-engine, in the
+ * background; vcp-helper, for callbacks; vcp-resolver, for getaddrinfo(3). They block every signal,
+ * and end within 5 s of the last pool's end, or when the callback or getaddrinfo(3) that they run
+ * returns.
  *
  * SIGNALS AND CANCELLATION
  *
@@ -187,8 +192,8 @@
  * it.
  *
  * Each thread remembers the destinations that it dialed last, for the fast path: at most 2 MiB a
- * thread. It forgets those of a closed pool when it next dials another way than the fast one, and
- * all when it ends.
+ * thread. Beyond that it forgets the oldest. It forgets those of a closed pool when it next dials
+ * another way than the fast one, and all when it ends.
  */
 
 
@@ -1576,9 +1581,9 @@ int vcp_pool_new(const vcp_pool_options *options, vcp_pool **pool);
  *
  * The handle is dead at once. Idle connections are closed. Dials that wait or connect end with
  * VCP_ERR_POOL_CLOSED. Borrowed connections stay usable, and are really closed when they are given
- * back. When the last one is back, the pool's memory is free, but for what other threads remember
- * of their last dials: at most 2 MiB a thread, for all pools together. It goes when such a thread
- * next dials anything that its last dials do not answer at once, or ends.
+ * back. When the last one is back, the pool's memory is free, except what other threads remember
+ * of their last dials: at most 2 MiB a thread, for all pools together. It goes when that thread
+ * next dials something else, or ends.
  *
  * When this returns, no thread of the library runs the pool's on_event or a callback of one of its
  * dials, and none will: it waits for those that run. A callback of the pool must not call it.

@@ -938,6 +938,18 @@ public:
         detail::tried(vcp_conn_report(handle_, result, error_number), ec);
     }
 
+    /// How long the connection had been idle before this borrow; 0 if it was dialed for it.
+    milliseconds idle_time() const
+    {
+        return milliseconds(detail::must(vcp_conn_idle_ms(handle_)));
+    }
+
+    /// How long the connection had been idle before this borrow. A failure sets ec and returns 0.
+    milliseconds idle_time(std::error_code &ec) const noexcept
+    {
+        return milliseconds(detail::tried(vcp_conn_idle_ms(handle_), ec));
+    }
+
     /// How long ago the connection was opened, put or added.
     milliseconds age() const
     {
@@ -1914,6 +1926,21 @@ public:
     void close(std::error_code &ec) noexcept
     {
         detail::tried(vcp_pool_close(std::exchange(handle_, nullptr)), ec);
+    }
+
+    /// Changes the limits of the pool while it works, and how long it keeps connections: it takes
+    /// the options from max_idle_per_address to min_idle_per_address, as a whole, and does not look
+    /// at the others. If this throws, nothing has changed.
+    void set_limits(const pool_options &options)
+    {
+        detail::must(vcp_pool_set_limits(handle_, &options.raw_));
+    }
+
+    /// Changes the limits of the pool while it works, and how long it keeps connections. A failure
+    /// sets ec, and nothing has changed.
+    void set_limits(const pool_options &options, std::error_code &ec) noexcept
+    {
+        detail::tried(vcp_pool_set_limits(handle_, &options.raw_), ec);
     }
 
     /// How many connections there are, idle and borrowed.

@@ -54,6 +54,7 @@ TEST(what_fails_on_an_empty_connection,
     SETS_ONLY(invalid_handle, none.shutdown(SHUT_WR, ec));
     SETS_ONLY(invalid_handle, none.report(1, 0, ec));
     SETS(invalid_handle, 0ms, none.age(ec));
+    SETS(invalid_handle, 0ms, none.idle_time(ec));
     SETS_ONLY(invalid_handle, none.set_deadline_at(vcp::time_point(), ec));
     SETS(invalid_handle, std::nullopt, none.try_read(&byte, 1, ec));
     SETS(invalid_handle, std::nullopt, none.try_write(&byte, 1, ec));
@@ -97,6 +98,7 @@ TEST(what_fails_on_an_empty_pool_and_queue,
     SETS_ONLY(invalid_handle, pool.evict(tcp, at, ec));
     SETS_ONLY(invalid_handle, pool.abort(ec));
     SETS(invalid_handle, 0, pool.drain(0ms, ec));
+    SETS_ONLY(invalid_handle, pool.set_limits(vcp::pool_options(), ec));
     SETS(invalid_handle, 0, pool.conn_count(ec));
     SETS(invalid_handle, 0, pool.idle_count(ec));
     SETS(invalid_handle, 0, pool.idle_count(tcp, at, ec));
@@ -144,6 +146,7 @@ TEST(what_succeeds_clears_the_code_and_does_the_same,
     SUCCEEDS_ONLY(conn.set_deadline_at(vcp::time_point::max(), ec));
     SUCCEEDS_ONLY(conn.report(1, 0, ec));
     CHECK(SUCCEEDS(conn.age(ec)) >= 0ms && conn.age() < 60s);
+    CHECK(SUCCEEDS(conn.idle_time(ec)) == 0ms);
     SUCCEEDS_ONLY(conn.set_data(std::make_unique<std::string>("rides along"), ec));
     CHECK(*conn.data<std::string>() == "rides along");
     SUCCEEDS_ONLY(conn.set_data(std::unique_ptr<std::string>(), ec));
@@ -154,6 +157,8 @@ TEST(what_succeeds_clears_the_code_and_does_the_same,
     const std::optional<int> fd = SUCCEEDS(pool.get("tcp", server.address(), ec));
     CHECK(fd.has_value() && !SUCCEEDS(pool.get("tcp", server.address(), "tag", ec)).has_value());
     SUCCEEDS_ONLY(pool.put(*fd, "tcp", server.address(), "tag", ec));
+    SUCCEEDS_ONLY(pool.set_limits(vcp::pool_options().max_conns(5), ec));
+    pool.set_limits(vcp::pool_options());
     SUCCEEDS_ONLY(pool.evict("tcp", server.address(), ec));
     CHECK(SUCCEEDS(pool.stats(ec)).dials == 2 && SUCCEEDS(pool.describe(ec)) == pool.describe());
     CHECK(!SUCCEEDS(queue.next(ec)).has_value() && SUCCEEDS(queue.fd(ec)) == queue.fd());
