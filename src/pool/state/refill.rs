@@ -26,11 +26,17 @@ const WANTED_FOR: Duration = Duration::from_secs(90);
 /// A destination with nothing left is kept for so long, for a refill to succeed.
 const KEPT_EMPTY: Duration = Duration::from_secs(50);
 
-/// One destination's.
+/// How far one destination is to be refilled.
 #[derive(Debug, Default)]
 pub(super) struct Refill {
     /// Until then it counts as lately borrowed.
     wanted_until: Time,
+    /// Boxed, because without min_idle_per_address no destination has one.
+    pace: Option<Box<RefillPace>>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct RefillPace {
     /// Not again before.
     not_before: Time,
     failures: u32,
@@ -41,6 +47,16 @@ pub(super) struct Refill {
     paced_until: Time,
     /// Nothing idle or borrowed since.
     empty_since: Option<Time>,
+}
+
+impl Refill {
+    fn pace(&self) -> RefillPace {
+        self.pace.as_deref().copied().unwrap_or_default()
+    }
+
+    fn pace_mut(&mut self) -> &mut RefillPace {
+        self.pace.get_or_insert_default()
+    }
 }
 
 impl<C: Held> State<C> {
@@ -54,9 +70,11 @@ impl<C: Held> State<C> {
         let lasts = self.keeping.idle_timeout.unwrap_or(WANTED_FOR);
         let refill = &mut self.entry(id).refill;
         refill.wanted_until = now.after(lasts);
-        refill.dials = 0;
-        refill.paced_until = Time::default();
-        refill.empty_since = None;
+        if let Some(pace) = &mut refill.pace {
+            pace.dials = 0;
+            pace.paced_until = Time::default();
+            pace.empty_since = None;
+        }
         self.schedule_refill_check(now);
     }
 
@@ -94,7 +112,7 @@ impl<C: Held> State<C> {
                 continue;
             }
             let entry = self.entry(id);
-            entry.refill.is_running = true;
+            entry.refill.pace_mut().is_running = true;
             short.push(entry.destination.clone());
         }
         short
@@ -105,13 +123,9 @@ impl<C: Held> State<C> {
         let entry = self.known(Some(id))?;
         let is_short = entry.shelf.len() < self.wanted_idle();
         let is_wanted = entry.refill.wanted_until > now;
-        (is_short && is_wanted && !entry.refill.is_running).then(|| {
-            entry
-                .refill
-                .not_before
-                .max(entry.refill.paced_until)
-                .max(now)
-        })
+        let pace = entry.refill.pace();
+        let is_due = is_short && is_wanted && !pace.is_running;
+        is_due.then(|| pace.not_before.max(pace.paced_until).max(now))
     }
 
     fn find_room_to_refill(&mut self, id: DestinationId) -> bool {
@@ -131,10 +145,12 @@ impl<C: Held> State<C> {
         let wanted_until = entry.refill.wanted_until;
         let entry = self.entry(id);
         if !has_none {
-            entry.refill.empty_since = None;
+            if let Some(pace) = &mut entry.refill.pace {
+                pace.empty_since = None;
+            }
             return;
         }
-        let since = *entry.refill.empty_since.get_or_insert(now);
+        let since = *entry.refill.pace_mut().empty_since.get_or_insert(now);
         let until = since.after(KEPT_EMPTY).min(wanted_until);
         if until <= now {
             entry.refill.wanted_until = Time::default();
@@ -156,7 +172,7 @@ impl<C: Held> State<C> {
         } else if self.may_refill(destination, now) {
             match self.try_for_idle(destination, wanted, now) {
                 Ok(Some(taken)) => {
-                    self.entry(taken.0.destination).refill.dials += 1;
+                    self.entry(taken.0.destination).refill.pace_mut().dials += 1;
                     return Some(taken);
                 }
                 Ok(None) => {}
@@ -186,42 +202,43 @@ impl<C: Held> State<C> {
         let Some(id) = self.index.find(destination) else {
             return false;
         };
-        let refill = &mut self.entry(id).refill;
-        let second_ends = refill.second_began.after(FIRST_PAUSE);
+        let pace = self.entry(id).refill.pace_mut();
+        let second_ends = pace.second_began.after(FIRST_PAUSE);
         if second_ends <= now {
-            refill.second_began = now;
-            refill.dials = 0;
+            pace.second_began = now;
+            pace.dials = 0;
         }
-        if refill.dials < wanted {
+        if pace.dials < wanted {
             return true;
         }
-        refill.paced_until = second_ends;
+        pace.paced_until = second_ends;
         self.refill_check_at = self.refill_check_at.min(second_ends);
         false
     }
 
-    fn end_refill(&mut self, destination: &Destination) -> Option<&mut Refill> {
+    fn end_refill(&mut self, destination: &Destination) -> Option<&mut RefillPace> {
         let id = self.index.find(destination)?;
-        let refill = &mut self.entry(id).refill;
-        refill.is_running = false;
-        Some(refill)
+        let pace = self.entry(id).refill.pace.as_mut()?;
+        pace.is_running = false;
+        Some(pace)
     }
 
     /// Somebody's dial succeeded: the destination works.
     pub(super) fn clear_refill_failures(&mut self, id: DestinationId) {
-        let refill = &mut self.entry(id).refill;
-        refill.failures = 0;
-        refill.not_before = Time::default();
-        refill.empty_since = None;
+        if let Some(pace) = &mut self.entry(id).refill.pace {
+            pace.failures = 0;
+            pace.not_before = Time::default();
+            pace.empty_since = None;
+        }
     }
 
     /// The job is over: the destination is left alone for a while.
     pub(crate) fn refill_failed(&mut self, destination: &Destination, now: Time) {
-        if let Some(refill) = self.end_refill(destination) {
-            let pause = FIRST_PAUSE * 2_u32.saturating_pow(refill.failures.min(6));
-            refill.failures += 1;
-            refill.not_before = now.after(pause.min(LONGEST_PAUSE));
-            let again = refill.not_before;
+        if let Some(pace) = self.end_refill(destination) {
+            let pause = FIRST_PAUSE * 2_u32.saturating_pow(pace.failures.min(6));
+            pace.failures += 1;
+            pace.not_before = now.after(pause.min(LONGEST_PAUSE));
+            let again = pace.not_before;
             self.refill_check_at = self.refill_check_at.min(again);
         }
     }

@@ -23,9 +23,12 @@ use super::held::Held;
 use super::{DestinationId, State};
 use crate::values::clock::Time;
 
-/// The waiters of one destination.
+/// The waiters of one destination. Boxed, because most destinations have none.
 #[derive(Debug, Default)]
-pub(super) struct DestinationQueue {
+pub(super) struct DestinationQueue(Option<Box<Tickets>>);
+
+#[derive(Debug, Default)]
+struct Tickets {
     any: BTreeSet<Ticket>,
     fresh: BTreeSet<Ticket>,
     /// The ticket that `slot_waiters` has of this destination.
@@ -34,30 +37,62 @@ pub(super) struct DestinationQueue {
 
 impl DestinationQueue {
     pub(super) fn is_empty(&self) -> bool {
-        self.any.is_empty() && self.fresh.is_empty()
+        self.waiting() == 0
     }
 
     pub(super) fn has_fresh(&self) -> bool {
-        !self.fresh.is_empty()
+        self.0.as_ref().is_some_and(|one| !one.fresh.is_empty())
     }
 
     pub(super) fn waiting(&self) -> u32 {
-        (self.any.len() + self.fresh.len()) as u32
+        let count = |one: &Tickets| one.any.len() + one.fresh.len();
+        self.0.as_deref().map_or(0, count) as u32
     }
 
+    fn insert(&mut self, ticket: Ticket, reuse: Reuse) {
+        let tickets = self.0.get_or_insert_default();
+        tickets.of(reuse).insert(ticket);
+    }
+
+    fn remove(&mut self, ticket: Ticket, reuse: Reuse) {
+        if let Some(tickets) = &mut self.0 {
+            tickets.of(reuse).remove(&ticket);
+        }
+    }
+
+    fn oldest_of_any(&self) -> Option<Ticket> {
+        self.0.as_ref()?.any.first().copied()
+    }
+
+    fn oldest(&self) -> Option<(Ticket, Reuse)> {
+        let fresh = self.0.as_ref()?.fresh.first();
+        let fresh = fresh.map(|&ticket| (ticket, Reuse::Never));
+        let any = self.oldest_of_any().map(|ticket| (ticket, Reuse::Allowed));
+        match (any, fresh) {
+            (Some(any), Some(fresh)) => Some(if any.0 < fresh.0 { any } else { fresh }),
+            (any, fresh) => any.or(fresh),
+        }
+    }
+
+    fn head(&self) -> Option<Ticket> {
+        self.0.as_ref()?.head
+    }
+
+    /// Without waiters and without a head nothing is kept.
+    fn set_head(&mut self, head: Option<Ticket>) {
+        if head.is_none() && self.is_empty() {
+            self.0 = None;
+        } else {
+            self.0.get_or_insert_default().head = head;
+        }
+    }
+}
+
+impl Tickets {
     fn of(&mut self, reuse: Reuse) -> &mut BTreeSet<Ticket> {
         match reuse {
             Reuse::Never => &mut self.fresh,
             _ => &mut self.any,
-        }
-    }
-
-    fn oldest(&self) -> Option<(Ticket, Reuse)> {
-        let any = self.any.first().map(|&ticket| (ticket, Reuse::Allowed));
-        let fresh = self.fresh.first().map(|&ticket| (ticket, Reuse::Never));
-        match (any, fresh) {
-            (Some(any), Some(fresh)) => Some(if any.0 < fresh.0 { any } else { fresh }),
-            (any, fresh) => any.or(fresh),
         }
     }
 }
@@ -129,7 +164,7 @@ impl<C: Held> State<C> {
         };
         self.queue.waiters.insert(ticket, waiter);
         self.queue.waiting += 1;
-        self.entry(id).queue.of(reuse).insert(ticket);
+        self.entry(id).queue.insert(ticket, reuse);
         self.refresh(id);
     }
 
@@ -151,15 +186,15 @@ impl<C: Held> State<C> {
         let Some(Some(entry)) = self.entries.get(id as usize) else {
             return;
         };
-        if entry.queue.head.is_none() && entry.queue.is_empty() {
+        if entry.queue.0.is_none() {
             return;
         }
         let oldest = entry.queue.oldest();
         let head = oldest
             .filter(|&(_, reuse)| entry.may_dial(reuse, &self.limits))
             .map(|(ticket, _)| ticket);
-        let before = entry.queue.head;
-        if before == head {
+        let before = entry.queue.head();
+        if before == head && !entry.queue.is_empty() {
             return;
         }
         if let Some(before) = before {
@@ -168,7 +203,7 @@ impl<C: Held> State<C> {
         if let Some(head) = head {
             self.queue.slot_waiters.insert((head, id));
         }
-        self.entry(id).queue.head = head;
+        self.entry(id).queue.set_head(head);
     }
 
     /// Serves whoever can be served by slots, the oldest first. The end of every transition.
@@ -214,13 +249,13 @@ impl<C: Held> State<C> {
         let (id, reuse) = (waiter.destination, waiter.reuse);
         self.queue.waiting -= 1;
         self.queue.limited -= u32::from(waiter.is_limited);
-        self.entry(id).queue.of(reuse).remove(&ticket);
+        self.entry(id).queue.remove(ticket, reuse);
         self.refresh(id);
     }
 
     /// Who gets a connection of that destination as it is.
     pub(super) fn oldest_who_takes_any(&mut self, id: DestinationId) -> Option<Ticket> {
-        self.entry(id).queue.any.first().copied()
+        self.entry(id).queue.oldest_of_any()
     }
 
     /// Hands a connection to a waiter as it is.
