@@ -1667,7 +1667,7 @@ int vcp_pool_evict(vcp_pool *pool,
  * to the destination; VCP_DIAL_REUSE_ONLY and VCP_DIAL_QUEUED are refused. For its first borrower
  * such a connection counts as reused.
  *
- * Errors: those of vcp_dial_with, but VCP_ERR_NOT_AVAILABLE.
+ * Errors: those of vcp_dial_with, except VCP_ERR_NOT_AVAILABLE.
  */
 int vcp_pool_warm(vcp_pool *pool,
                   const char *network,
@@ -1732,14 +1732,11 @@ int vcp_pool_add(vcp_pool *pool,
  * close. The pool counts it no more. It never dials. NULL reuse_tag: "". A connection that has
  * user data is not given away, because its data could not follow. Go: Get.
  *
- * Errors: VCP_ERR_NOT_AVAILABLE if none is idle; VCP_ERR_INVALID_HANDLE, VCP_ERR_POOL_CLOSED,
- * VCP_ERR_UNKNOWN_NETWORK, VCP_ERR_INVALID_ADDRESS; VCP_ERR_INVALID_ARGUMENT if network or address
- * is NULL.
+ * Errors: VCP_ERR_NOT_AVAILABLE if none without user data is idle; VCP_ERR_INVALID_HANDLE,
+ * VCP_ERR_POOL_CLOSED, VCP_ERR_UNKNOWN_NETWORK, VCP_ERR_INVALID_ADDRESS; VCP_ERR_INVALID_ARGUMENT
+ * if network or address is NULL.
  */
-int vcp_pool_get(vcp_pool *pool,
-                 const char *network,
-                 const char *address,
-                 const char *reuse_tag);
+int vcp_pool_get(vcp_pool *pool, const char *network, const char *address, const char *reuse_tag);
 
 /*
  * ---- REPORTS ----
@@ -1820,7 +1817,7 @@ int vcp_dial_options_init(vcp_dial_options *options,
  * destination, else a new one. Returns its descriptor and writes its handle to *conn. The
  * descriptor stays the pool's: never close(2) it; vcp_conn_close(*conn) gives it back.
  *
- * Errors: those of vcp_dial_with, but VCP_ERR_CANCELED and VCP_ERR_NOT_AVAILABLE.
+ * Errors: those of vcp_dial_with, except VCP_ERR_CANCELED and VCP_ERR_NOT_AVAILABLE.
  */
 int vcp_dial(vcp_pool *pool, const char *network, const char *address, vcp_conn **conn);
 

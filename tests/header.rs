@@ -104,3 +104,44 @@ fn the_library_has_its_soname_and_stays_loaded() {
     assert!(text.contains("libvconnpool.so.0"), "{text}");
     assert!(text.contains("NODELETE"), "{text}");
 }
+
+fn header() -> String {
+    std::fs::read_to_string(root().join("include/vconnpool.h")).expect("the header is text")
+}
+
+/// What stands before each declaration: its comment, and the line that it begins with.
+fn declarations(header: &str) -> Vec<(&str, &str)> {
+    let comments = header.split("/**\n").skip(1);
+    let parts = comments.filter_map(|rest| rest.split_once("*/\n"));
+    parts
+        .map(|(comment, code)| (comment, code.trim_start().lines().next().unwrap_or("")))
+        .collect()
+}
+
+/// Whose negative result is no vcp_status, or who cannot fail.
+const WITHOUT_ERRORS: [&str; 3] = ["vcp_last_errno(", "vcp_last_phase(", "vcp_now_ms("];
+
+#[test]
+fn every_function_names_its_errors() {
+    let header = header();
+    let returns_status = |code: &str| code.starts_with("int ") || code.starts_with("int64_t vcp");
+    let functions = declarations(&header).into_iter().filter(|(_, code)| {
+        returns_status(code)
+            && code.contains('(')
+            && !WITHOUT_ERRORS.iter().any(|n| code.contains(n))
+    });
+    let silent: Vec<&str> = functions
+        .filter(|(comment, _)| !comment.contains(" * Errors:"))
+        .map(|(_, code)| code)
+        .collect();
+    assert!(silent.is_empty(), "no errors named: {silent:#?}");
+}
+
+#[test]
+fn twelve_functions_and_eight_options_are_to_start_with() {
+    let header = header();
+    let marked = declarations(&header).into_iter();
+    let marked = marked.filter(|(comment, _)| comment.contains("* START HERE. "));
+    let (functions, options): (Vec<_>, Vec<_>) = marked.partition(|(_, code)| code.contains('('));
+    assert_eq!((functions.len(), options.len()), (12, 8));
+}

@@ -15,7 +15,7 @@ use crate::values::error::Error;
 /// destination, else a new one. Returns its descriptor and writes its handle to *conn. The
 /// descriptor stays the pool's: never close(2) it; vcp_conn_close(*conn) gives it back.
 ///
-/// Errors: those of vcp_dial_with, but VCP_ERR_CANCELED and VCP_ERR_NOT_AVAILABLE.
+/// Errors: those of vcp_dial_with, except VCP_ERR_CANCELED and VCP_ERR_NOT_AVAILABLE.
 #[no_mangle]
 pub unsafe extern "C" fn vcp_dial(
     pool: *mut vcp_pool,

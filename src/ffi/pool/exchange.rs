@@ -63,9 +63,9 @@ pub extern "C" fn vcp_pool_add(pool: *mut vcp_pool, fd: c_int) -> c_int {
 /// close. The pool counts it no more. It never dials. NULL reuse_tag: "". A connection that has
 /// user data is not given away, because its data could not follow. Go: Get.
 ///
-/// Errors: VCP_ERR_NOT_AVAILABLE if none is idle; VCP_ERR_INVALID_HANDLE, VCP_ERR_POOL_CLOSED,
-/// VCP_ERR_UNKNOWN_NETWORK, VCP_ERR_INVALID_ADDRESS; VCP_ERR_INVALID_ARGUMENT if network or address
-/// is NULL.
+/// Errors: VCP_ERR_NOT_AVAILABLE if none without user data is idle; VCP_ERR_INVALID_HANDLE,
+/// VCP_ERR_POOL_CLOSED, VCP_ERR_UNKNOWN_NETWORK, VCP_ERR_INVALID_ADDRESS; VCP_ERR_INVALID_ARGUMENT
+/// if network or address is NULL.
 #[no_mangle]
 pub unsafe extern "C" fn vcp_pool_get(
     pool: *mut vcp_pool,
