@@ -73,6 +73,9 @@ static void with_calls(uint64_t count)
             ioctl(fd, FIONBIO, &blocking) < 0)
             fail("a connected socket");
         echo_over(fd);
+        /* Is the number still this socket? */
+        if (fstat(fd, &file) < 0)
+            fail("fstat");
         close(fd);
     }
 }
