@@ -47,7 +47,7 @@ use crate::sys::{clock, fork};
 use crate::values::clock::{Deadline, Time};
 use crate::values::endpoint::Endpoint;
 use crate::values::error::{Error, Phase, Result};
-use crate::values::options::{Adjustable, Options};
+use crate::values::options::Options;
 
 /// One pool: its state, behind a lock, and what its borrowers and its engine share.
 #[derive(Debug)]
@@ -183,8 +183,8 @@ impl Pool {
         self.is_plain
     }
 
-    pub(crate) fn settings(&self) -> Adjustable {
-        self.settings.get()
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     /// How long a connection may be idle and still be borrowed by the fast path; 0: it must not be.

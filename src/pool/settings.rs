@@ -15,6 +15,10 @@ use crate::sync::atomic::{
 use crate::values::options::{Adjustable, Keeping, Limits, ReuseOrder};
 
 const WORDS: usize = 13;
+/// Words that every borrow or give-back by the slow path looks at.
+const MAX_IDLE_PER_ADDRESS: usize = 0;
+const MIN_IDLE_PER_ADDRESS: usize = 10;
+const WAIT_TIMEOUT: usize = 12;
 
 type Words = [u64; WORDS];
 
@@ -47,6 +51,24 @@ impl Settings {
                 return of_words(&words);
             }
         }
+    }
+
+    /// One word by itself: it is one that was set, so there is nothing to compare.
+    fn word(&self, at: usize) -> u64 {
+        let version = self.version.load(Acquire);
+        self.copies[version as usize & 1][at].load(Relaxed)
+    }
+
+    pub(crate) fn max_idle_per_address(&self) -> u32 {
+        self.word(MAX_IDLE_PER_ADDRESS) as u32
+    }
+
+    pub(crate) fn min_idle_per_address(&self) -> u32 {
+        self.word(MIN_IDLE_PER_ADDRESS) as u32
+    }
+
+    pub(crate) fn wait_timeout(&self) -> Option<Duration> {
+        time_of(self.word(WAIT_TIMEOUT))
     }
 
     /// By one thread at a time: under the state's lock.
@@ -108,7 +130,7 @@ fn words_of(settings: &Adjustable) -> Words {
 fn of_words(words: &Words) -> Adjustable {
     Adjustable {
         limits: Limits {
-            max_idle_per_address: words[0] as u32,
+            max_idle_per_address: words[MAX_IDLE_PER_ADDRESS] as u32,
             max_idle: count_of(words[1]),
             max_conns: count_of(words[2]),
             max_conns_per_address: count_of(words[3]),
@@ -120,14 +142,14 @@ fn of_words(words: &Words) -> Adjustable {
             max_lifetime: time_of(words[7]),
             lifetime_jitter_percent: words[8] as u32,
             max_uses: count_of(words[9]),
-            min_idle_per_address: words[10] as u32,
+            min_idle_per_address: words[MIN_IDLE_PER_ADDRESS] as u32,
             reuse_order: if words[11] == 0 {
                 ReuseOrder::Lifo
             } else {
                 ReuseOrder::Fifo
             },
         },
-        wait_timeout: time_of(words[12]),
+        wait_timeout: time_of(words[WAIT_TIMEOUT]),
     }
 }
 
@@ -165,6 +187,9 @@ mod tests {
         for number in 0..5 {
             settings.set(&numbered(number));
             assert_eq!(settings.get(), numbered(number));
+            assert_eq!(settings.max_idle_per_address(), number);
+            assert_eq!(settings.min_idle_per_address(), number + 10);
+            assert_eq!(settings.wait_timeout(), numbered(number).wait_timeout);
         }
     }
 

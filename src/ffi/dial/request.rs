@@ -104,7 +104,7 @@ impl Times {
         let wait = time::timeout_or_pools(
             raw.wait_timeout_ms,
             "wait_timeout_ms",
-            pool.settings().wait_timeout,
+            pool.settings().wait_timeout(),
         )?;
         let now = clock::now();
         let deadline = time::deadline_at(raw.deadline_at_ms).min(Deadline::from_timeout(now, own));

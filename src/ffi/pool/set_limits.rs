@@ -29,7 +29,7 @@ pub unsafe extern "C" fn vcp_pool_set_limits(
         if options.is_null() {
             return Err(Error::invalid_argument("options is NULL"));
         }
-        let reuse_order = pool.settings().keeping.reuse_order;
+        let reuse_order = pool.settings().get().keeping.reuse_order;
         // SAFETY: not NULL, and as big as its size field says by the program's promise.
         let new = unsafe { validate::read_adjustable(options, reuse_order) }?;
         pool.set_limits(&new);

@@ -15,7 +15,7 @@ use crate::values::destination::Destination;
 impl Pool {
     /// A borrower has got it: some more like it are to be idle.
     pub(crate) fn mark_wanted(self: &Arc<Self>, conn: &Owned<Conn>) {
-        if self.settings().keeping.min_idle_per_address == 0 {
+        if self.settings.min_idle_per_address() == 0 {
             return;
         }
         // Without the engine nothing is dialed ahead, and the borrower has what it needs.

@@ -58,7 +58,7 @@ impl Pool {
 
     /// Connections may become idle, and are to be watched then.
     pub(crate) fn keeps_idle(&self) -> bool {
-        self.settings().limits.max_idle_per_address > 0
+        self.settings.max_idle_per_address() > 0
     }
 
     /// Lets that engine watch a connection. It never waits, so it may be called under the lock.
@@ -84,7 +84,7 @@ impl Pool {
     /// When a connection that is opened now has to go: a uniform draw from the last `jitter`
     /// percent of its lifetime.
     pub(crate) fn draw_lifetime(&self) -> Time {
-        let keeping = self.settings().keeping;
+        let keeping = self.settings.get().keeping;
         let Some(longest) = keeping.max_lifetime else {
             return Time::NEVER;
         };

@@ -73,7 +73,7 @@ impl Pool {
         Report {
             name: self.options.name.clone(),
             is_closed: state.is_closed(),
-            limits: self.settings().limits,
+            limits: self.settings.get().limits,
             stats: state.stats(),
             rows: state.numbers_by_destination(),
             leaks,
