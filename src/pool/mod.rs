@@ -29,6 +29,7 @@ use crate::handle::{HandleKind, Kept, Owned, Table};
 use crate::pool::callbacks::deferred::DeferredEvent;
 use crate::pool::callbacks::gate::Gate;
 use crate::pool::callbacks::{Hooks, Observer};
+use crate::pool::conn::follow_up::FollowUp;
 use crate::pool::conn::loan::Loans;
 use crate::pool::conn::Conn;
 use crate::pool::engine::Engine;
@@ -72,7 +73,7 @@ pub(crate) struct Pool {
     /// Told what happens.
     observer: Option<Arc<dyn Observer>>,
     /// Events that the observer has not been told yet. Guards itself alone.
-    deferred: Mutex<VecDeque<DeferredEvent>>,
+    deferred: Mutex<VecDeque<(DeferredEvent, Option<FollowUp>)>>,
     /// Empty unless leaks are reported. Guards itself alone; taken under the state's lock too.
     loans: Mutex<Loans>,
     hooks: Option<Arc<dyn Hooks>>,

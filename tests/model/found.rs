@@ -36,6 +36,7 @@ fn unlimited() -> Rules {
             reuse_order: ReuseOrder::Fifo,
         },
         fail_fast: Some(Duration::from_millis(100)),
+        is_observed: false,
     }
 }
 

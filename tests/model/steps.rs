@@ -103,6 +103,8 @@ impl NewLimits {
         if before.are_plain() {
             rules.make_plain();
         }
+        rules.is_observed = before.is_observed;
+        rules.leave_max_waiters_if_observed();
         rules.keeping.reuse_order = before.keeping.reuse_order;
         (rules.limits, rules.keeping)
     }
@@ -172,6 +174,9 @@ impl Dice {
             rules.make_plain();
             // More often several idle ones, whose order loans can change.
             rules.limits.max_idle_per_address = 1 + self.below(3) as u32;
+        } else {
+            rules.is_observed = self.chance(60);
+            rules.leave_max_waiters_if_observed();
         }
         rules
     }
@@ -195,6 +200,7 @@ impl Dice {
                 reuse_order: self.one_of(&[ReuseOrder::Lifo, ReuseOrder::Fifo]),
             },
             fail_fast: self.ms(&[0, 100]),
+            is_observed: false,
         }
     }
 

@@ -35,7 +35,7 @@ use crate::pool::engine::task::{Next, Pollable, Task, Thread};
 use crate::pool::engine::Engine;
 use crate::pool::errors::{canceled, no_engine, system_error};
 use crate::pool::state::answer::{Refusal, Take};
-use crate::pool::state::wait_loop::{WaitError, Waiter};
+use crate::pool::state::wait::wait_loop::{WaitError, Waiter};
 use crate::pool::{BorrowOptions, Pool, Reply};
 use crate::sync::{Arc, Mutex};
 use crate::sys::clock;

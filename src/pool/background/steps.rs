@@ -18,7 +18,7 @@ use crate::pool::dialing::Dialing;
 use crate::pool::engine::task::Task;
 use crate::pool::lend::hand_over::NotLent;
 use crate::pool::state::answer::{DialRight, LateBinding, Take};
-use crate::pool::state::wait_loop;
+use crate::pool::state::wait::wait_loop;
 use crate::sync::Arc;
 use crate::values::clock::Time;
 use crate::values::destination::Destination;

@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use crate::sys::clock;
+use crate::values::clock::Time;
 use crate::values::destination::Destination;
 use crate::values::error::Error;
 use crate::values::event::{Event, EventKind};
@@ -19,6 +21,23 @@ pub(crate) struct DeferredEvent {
 }
 
 impl DeferredEvent {
+    /// The end of something that began at `began`.
+    pub(crate) fn new(
+        kind: EventKind,
+        destination: &Destination,
+        label: &str,
+        began: Time,
+        error: Option<&Error>,
+    ) -> Self {
+        Self {
+            kind,
+            destination: destination.clone(),
+            label: label.to_owned(),
+            duration: clock::now().since(began),
+            error: error.cloned(),
+        }
+    }
+
     pub(crate) fn event(&self) -> Event<'_> {
         Event {
             duration: self.duration,

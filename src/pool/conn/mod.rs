@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod extras;
+pub(crate) mod follow_up;
 mod held;
 pub(crate) mod io;
 mod liveness;

@@ -3,9 +3,12 @@
 #![forbid(unsafe_code)]
 
 use crate::handle::Owned;
+use crate::pool::callbacks::deferred::DeferredEvent;
+use crate::pool::conn::follow_up::FollowUp;
 use crate::pool::conn::Conn;
 use crate::pool::errors::canceled;
 use crate::pool::state::answer::DialRight;
+use crate::pool::state::answer::Untold;
 use crate::pool::transition::close_conn;
 use crate::pool::Pool;
 use crate::sync::Arc;
@@ -86,14 +89,16 @@ impl Permit {
             .pool
             .change(|state, now, effects| state.dial_done(right, &conn, now, effects));
         match dialed {
-            Ok(()) => {
-                self.pool.emit_dialed(&conn, self.label(), self.began);
+            Ok(untold) => {
+                self.pool.tell_then(untold.map(FollowUp::Free), || {
+                    self.pool.emit_dialed(&conn, self.label(), self.began);
+                });
                 Ok(conn)
             }
             Err(refusal) => {
                 let error = refusal.into();
                 close_conn::discard(conn);
-                self.emit_failed(&error);
+                self.emit_failed(&error, None);
                 Err(error)
             }
         }
@@ -102,45 +107,44 @@ impl Permit {
     /// The dial failed; `is_to_blame` is the destination, if others are to know.
     pub(crate) fn failed(mut self, error: &Error, is_to_blame: bool) {
         self.is_open = false;
-        self.end(is_to_blame.then_some(error));
-        self.emit_failed(error);
+        let untold = self.end(is_to_blame.then_some(error));
+        self.emit_failed(error, untold);
     }
 
-    fn end(&self, blame: Option<&Error>) {
+    fn end(&self, blame: Option<&Error>) -> Option<Untold> {
         // A callback has forked, and its dial ends in the child too.
         if self.pool.is_inherited() {
-            return;
+            return None;
         }
         let right = self.right;
         self.pool.change(|state, now, effects| {
             if self.has_begun {
-                state.dial_failed(right, blame, now, effects);
-            } else {
-                state.give_up(right, now, effects);
+                return state.dial_failed(right, blame, now, effects);
             }
-        });
+            state.give_up(right, now, effects);
+            None
+        })
     }
 
-    fn emit_failed(&self, error: &Error) {
+    fn emit_failed(&self, error: &Error, untold: Option<Untold>) {
         if !self.pool.is_observed() || !self.has_begun || self.pool.is_inherited() {
             return;
         }
         let destination = &self.destination;
         let error = error.clone().of(format_args!("dial {destination}"));
-        let tell = || {
-            let (label, began) = (self.label(), self.began);
-            self.pool.emit_end(
-                EventKind::DialFailed,
-                destination,
-                label,
-                began,
-                Some(&error),
-            );
-        };
+        let then = untold.map(FollowUp::Free);
+        let (label, began) = (self.label(), self.began);
+        let end = DeferredEvent::new(
+            EventKind::DialFailed,
+            destination,
+            label,
+            began,
+            Some(&error),
+        );
         if self.is_in_background {
-            self.pool.gate.within(tell);
+            self.pool.emit_end_in_background(end, then);
         } else {
-            tell();
+            self.pool.emit_end(end, then);
         }
     }
 }
@@ -148,8 +152,8 @@ impl Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         if self.is_open {
-            self.end(None);
-            self.emit_failed(&canceled());
+            let untold = self.end(None);
+            self.emit_failed(&canceled(), untold);
         }
     }
 }

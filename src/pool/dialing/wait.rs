@@ -7,12 +7,14 @@
 use std::io;
 
 use crate::handle::Owned;
+use crate::pool::callbacks::deferred::DeferredEvent;
+use crate::pool::conn::follow_up::FollowUp;
 use crate::pool::conn::Conn;
 use crate::pool::errors::{canceled, system_error};
 use crate::pool::state::answer::{LateBinding, Request, Reuse, Take, Ticket, WaitPoll};
 use crate::pool::state::counters::CloseCause;
-use crate::pool::state::wait_loop;
-use crate::pool::state::wait_loop::{ParkingWaiter, WaitDeadlines, WaitError, Waiter};
+use crate::pool::state::wait::wait_loop;
+use crate::pool::state::wait::wait_loop::{ParkingWaiter, WaitDeadlines, WaitError, Waiter};
 use crate::pool::{BorrowOptions, Pool};
 use crate::sync::Arc;
 use crate::sys::clock;
@@ -152,14 +154,12 @@ impl Borrower<'_> {
             Ok(Take::Refused(refusal)) => Some(refusal.clone().into()),
             Ok(_) => None,
         };
-        let (destination, label) = (self.destination, self.options.label());
-        self.pool.emit_end(
-            EventKind::WaitDone,
-            destination,
-            label,
-            began,
-            error.as_ref(),
-        );
+        if self.pool.is_observed() {
+            let (kind, label) = (EventKind::WaitDone, self.options.label());
+            let end = DeferredEvent::new(kind, self.destination, label, began, error.as_ref());
+            let then = FollowUp::EndWait(self.ticket());
+            self.pool.emit_end(end, Some(then));
+        }
         result
     }
 }

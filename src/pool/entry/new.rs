@@ -33,12 +33,18 @@ impl Pool {
         let is_plain = options.are_plain()
             && callbacks.observer.is_none()
             && !callbacks.hooks.as_ref().is_some_and(is_asked);
+        let limits = options.adjustable.limits.clone();
+        let state = State::new(
+            limits,
+            options.adjustable.keeping.clone(),
+            options.fail_fast,
+        );
+        let state = match &callbacks.observer {
+            Some(_) => state.observed(),
+            None => state,
+        };
         Arc::new(Self {
-            state: Mutex::new(State::new(
-                options.adjustable.limits.clone(),
-                options.adjustable.keeping.clone(),
-                options.fail_fast,
-            )),
+            state: Mutex::new(state),
             dialer: Arc::new(Dialer::new(
                 options.dial.clone(),
                 options.dns_cache,

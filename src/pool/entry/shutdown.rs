@@ -30,15 +30,15 @@ impl Pool {
 
     /// Ends the pool: what is idle is closed, dials in flight end, what is borrowed is closed when
     /// it comes back.
-    pub(crate) fn close(&self) {
+    pub(crate) fn close(self: &Arc<Self>) {
         self.end();
         if self.is_inherited() {
             return;
         }
         let engine = self.engine.lock().take();
         if let Some(engine) = engine {
-            engine.reactor().poll_tasks_of(self);
-            runtime().engines.leave(self, engine);
+            engine.reactor().poll_tasks_of(&**self);
+            runtime().engines.leave(&**self, engine);
         }
         self.gate.shut();
         self.emit_deferred();

@@ -177,13 +177,13 @@ impl Pool {
     /// Applies effects on the engine's thread, where code of the program must not run.
     pub(crate) fn apply_in_background(&self, effects: Effects<Owned<Conn>>) {
         effects.wakes.iter().for_each(|waker| waker.wake());
-        for (conn, cause) in effects.closes {
+        for closed in effects.closes {
+            let conn = &closed.conn;
             if self.is_observed() || conn.has_destructor() || socket::may_linger(conn.fd()) {
-                runtime().helpers.notify(Box::new(move || {
-                    close_conn::close_in_background(conn, cause)
-                }));
+                let close = move || close_conn::close_in_background(closed);
+                runtime().helpers.notify(Box::new(close));
             } else {
-                close_conn::close_in_background(conn, cause);
+                close_conn::close_in_background(closed);
             }
         }
     }

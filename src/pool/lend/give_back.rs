@@ -4,6 +4,7 @@
 use crate::handle::{fd_owners, Owned};
 use crate::pool::callbacks::Hook;
 use crate::pool::conn;
+use crate::pool::conn::follow_up::FollowUp;
 use crate::pool::conn::loan::LoanInfo;
 use crate::pool::conn::Conn;
 use crate::pool::lend::hooks::ReleaseVerdict;
@@ -74,30 +75,43 @@ impl Pool {
     }
 
     pub(crate) fn end_borrow(
-        &self,
+        self: &Arc<Self>,
+        id: DestinationId,
+        conn: Owned<Conn>,
+        disposition: Disposition,
+    ) {
+        self.end_loan(&conn);
+        // One that a waiter gets has not been idle.
+        conn.set_idle_since(clock::now_coarse().nanos());
+        if self.is_observed() {
+            return self.end_observed_borrow(id, conn, disposition);
+        }
+        self.change(|state, now, effects| state.give_back(id, conn, disposition, now, effects));
+    }
+
+    /// RELEASED is told before the connection can be borrowed again.
+    fn end_observed_borrow(
+        self: &Arc<Self>,
         id: DestinationId,
         conn: Owned<Conn>,
         disposition: Disposition,
     ) {
         let now = clock::now_coarse();
         let mut effects = Effects::none();
-        let lent = self.is_observed().then(|| LoanInfo::of(&conn));
-        self.end_loan(&conn);
-        // One that a waiter gets has not been idle.
-        conn.set_idle_since(now.nanos());
+        let lent = LoanInfo::of(&conn);
         let mut state = self.locked();
         let was_leaked = conn.has(conn::LEAKED);
-        let is_kept = state.give_back(id, conn, disposition, now, &mut effects);
+        let returning = state.begin_give_back(id, conn, disposition, now, &mut effects);
         self.wake_by(state.next_deadline());
         drop(state);
         wake(&mut effects);
-        if let Some(lent) = lent {
-            if was_leaked {
-                self.emit_returned(EventKind::LeakReturned, &lent);
-            }
-            if is_kept {
+        if was_leaked {
+            self.emit_returned(EventKind::LeakReturned, &lent);
+        }
+        if let Some(returning) = returning {
+            self.tell_then(Some(FollowUp::GiveBack(returning)), || {
                 self.emit_returned(EventKind::Released, &lent);
-            }
+            });
         }
         self.apply(effects);
     }

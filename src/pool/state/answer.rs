@@ -170,11 +170,32 @@ pub(crate) enum Disposition {
     Close(CloseCause),
 }
 
+/// What `State::told` frees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Untold {
+    pub(super) destination: DestinationId,
+    /// Of max_conns and max_conns_per_address.
+    pub(super) slots: u32,
+    /// Of max_dials_per_address.
+    pub(super) turns: u32,
+    /// A dial whose answer was not fetched.
+    pub(super) unfetched: Option<Ticket>,
+}
+
+/// A connection that is to be closed.
+#[derive(Debug)]
+pub(crate) struct Closed<C> {
+    pub(crate) conn: C,
+    pub(crate) cause: CloseCause,
+    /// What it frees once CLOSED has been told.
+    pub(crate) untold: Option<Untold>,
+}
+
 /// What has to happen after unlock.
 #[derive(Debug)]
 pub(crate) struct Effects<C: Held> {
     /// Connections that the pool no longer counts, to be closed.
-    pub(crate) closes: Vec<(C, CloseCause)>,
+    pub(crate) closes: Vec<Closed<C>>,
     /// Who waited and has an answer now.
     pub(crate) wakes: Vec<C::Waker>,
 }

@@ -36,13 +36,26 @@ impl<C: Held> State<C> {
         effects: &mut Effects<C>,
     ) -> Option<C> {
         let id = self.index.find(destination)?;
-        let found = loop {
+        let found = self.take_unexpired(id, choose, now, effects);
+        if found.is_none() {
+            self.settle(id, now, effects);
+        }
+        found
+    }
+
+    /// As `take_idle`, but what it has closed serves nobody yet.
+    fn take_unexpired(
+        &mut self,
+        id: DestinationId,
+        choose: impl Fn(&C) -> bool,
+        now: Time,
+        effects: &mut Effects<C>,
+    ) -> Option<C> {
+        loop {
             let order = self.keeping.reuse_order;
             let Self { entries, idle, .. } = self;
             let entry = entries[id as usize].as_ref()?;
-            let Some(node) = idle.find(&entry.shelf, order, &choose) else {
-                break None;
-            };
+            let node = idle.find(&entry.shelf, order, &choose)?;
             // It may have been lent and brought back since `find` looked.
             if !self.revoke(node, id) || !self.idle.held(node).is_some_and(&choose) {
                 continue;
@@ -52,14 +65,12 @@ impl<C: Held> State<C> {
             };
             match self.expired(&conn, idle_since, now) {
                 Some(cause) => self.close_conn(conn, cause, effects),
-                None => break Some(conn),
+                None => {
+                    self.begin_borrow(id);
+                    return Some(conn);
+                }
             }
-        };
-        match found {
-            Some(_) => self.begin_borrow(id),
-            None => self.settle(id, now, effects),
         }
-        found
     }
 
     /// The one way to borrow. A caller that has to wait gets its answer from `collect`; `waker`
@@ -72,7 +83,14 @@ impl<C: Held> State<C> {
         effects: &mut Effects<C>,
     ) -> (Ticket, Take<C>) {
         let ticket = self.queue.draw();
+        self.begin_take(ticket);
         let taken = self.take_as(ticket, request, now, waker, effects);
+        self.end_take(&taken, effects);
+        if !matches!(taken, Take::Reuse(_)) {
+            if let Some(own) = self.index.find(request.destination) {
+                self.settle(own, now, effects);
+            }
+        }
         (ticket, taken)
     }
 
@@ -89,9 +107,11 @@ impl<C: Held> State<C> {
     ) -> Take<C> {
         let (conn, cause) = unfit;
         let id = conn.destination_id();
+        self.begin_take(ticket);
         self.end_borrow(id);
         self.close_conn(conn, cause, effects);
         let taken = self.take_as(ticket, request, now, waker, effects);
+        self.end_take(&taken, effects);
         self.settle(id, now, effects);
         taken
     }
@@ -121,7 +141,8 @@ impl<C: Held> State<C> {
             && self.failures.check(destination, now).is_ok()
             && self.find_room(destination);
         if reuse != Reuse::Never && !rather_dials {
-            if let Some(conn) = self.take_idle(destination, |_| true, now, effects) {
+            let idle = own.and_then(|own| self.take_unexpired(own, |_| true, now, effects));
+            if let Some(conn) = idle {
                 return Take::Reuse(conn);
             }
             if reuse == Reuse::Only {
@@ -142,7 +163,7 @@ impl<C: Held> State<C> {
                         self.entry(id).destination.clone(),
                     );
                 }
-                Some(obstacle) if !obstacle.is_turn && !request.may_wait => {
+                Some(obstacle) if !obstacle.is_turn && !obstacle.is_untold && !request.may_wait => {
                     return Take::Refused(Refusal::Exhausted(self.numbers(Some(obstacle), own)));
                 }
                 Some(_) => {}
@@ -191,7 +212,8 @@ impl<C: Held> State<C> {
         self.failures
             .check(destination, now)
             .map_err(NotForIdle::Refused)?;
-        let is_full = self.limits.max_conns.filter(|&max| self.conns() >= max);
+        let slots = self.conns() + self.untold.slots;
+        let is_full = self.limits.max_conns.filter(|&max| slots >= max);
         let obstacle = match is_full {
             Some(max) => Some(Obstacle::max_conns(max)),
             None => self.find_obstacle(own, Reuse::Allowed),
@@ -223,13 +245,20 @@ impl<C: Held> State<C> {
         if let Some(answer) = self.collect(ticket) {
             return answer;
         }
-        let obstacle = self.find_obstacle(Some(id), request.reuse);
-        if obstacle.is_some_and(|obstacle| !obstacle.is_turn) {
+        self.is_for_taker = true;
+        let mut obstacle = self.find_obstacle(Some(id), request.reuse);
+        if obstacle.is_none() {
+            // An older waiter gets the slot that this one has freed.
+            self.is_for_taker = false;
+            obstacle = self.find_obstacle(Some(id), request.reuse);
+        }
+        if let Some(obstacle) = obstacle.filter(|obstacle| !obstacle.is_turn) {
             let too_many = self.max_waiters().filter(|_| !request.has_waited);
-            if !request.may_wait || too_many.is_some() {
+            let may_wait = request.may_wait || obstacle.is_untold;
+            if !may_wait || too_many.is_some() {
                 self.cancel_wait(ticket, now, effects);
-                let numbers = self.numbers(obstacle, Some(id));
-                return Take::Refused(match too_many.filter(|_| request.may_wait) {
+                let numbers = self.numbers(Some(obstacle), Some(id));
+                return Take::Refused(match too_many.filter(|_| may_wait) {
                     Some(max) => Refusal::TooManyWait(numbers, max),
                     None => Refusal::Exhausted(numbers),
                 });

@@ -1,7 +1,7 @@
 //! Time and death: what has grown too old, and what was found unfit while idle.
 #![forbid(unsafe_code)]
 
-use super::answer::{Effects, Reaped, ARM_AFTER};
+use super::answer::{Closed, Effects, Reaped, ARM_AFTER};
 use super::counters::CloseCause;
 use super::held::Held;
 use super::{DestinationId, State};
@@ -90,7 +90,12 @@ impl<C: Held> State<C> {
         self.retiring.remove(&(conn.retire_at(), conn.id()));
         self.schedule_refill_check(Time::default());
         conn.on_removed();
-        effects.closes.push((conn, cause));
+        let untold = self.hold_until_told(conn.destination_id(), 1, 0);
+        effects.closes.push(Closed {
+            conn,
+            cause,
+            untold,
+        });
     }
 
     pub(super) fn close_idle_node(

@@ -12,7 +12,7 @@
 
 use std::collections::BTreeMap;
 
-use super::answer::{DialRight, Disposition, Effects, LateBinding, Refusal, Ticket};
+use super::answer::{DialRight, Disposition, Effects, LateBinding, Refusal, Ticket, Untold};
 use super::held::Held;
 use super::{DestinationId, State};
 use crate::values::clock::Time;
@@ -211,7 +211,7 @@ impl<C: Held> State<C> {
         conn: &C,
         now: Time,
         effects: &mut Effects<C>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Option<Untold>, Refusal> {
         if self.is_closed {
             self.dial_failed(right, None, now, effects);
             return Err(Refusal::PoolClosed);
@@ -224,8 +224,7 @@ impl<C: Held> State<C> {
         self.failures.succeeded(&destination);
         self.clear_refill_failures(right.destination);
         self.schedule_retirement(conn);
-        self.pass_on(unfetched, right.destination, now, effects);
-        Ok(())
+        Ok(self.free_dial(right, 0, unfetched, now, effects))
     }
 
     /// A dial failed, or was given up; with the error if the destination is to blame.
@@ -235,16 +234,37 @@ impl<C: Held> State<C> {
         blame: Option<&Error>,
         now: Time,
         effects: &mut Effects<C>,
-    ) {
+    ) -> Option<Untold> {
         self.counters.dials += 1;
         self.counters.dial_failures += 1;
-        if let Some(error) = blame {
-            let destination = self.entry(right.destination).destination.clone();
-            self.failures.failed(destination, right.ticket, error, now);
-            let unfetched = self.end_dial(right);
-            self.pass_on(unfetched, right.destination, now, effects);
-        } else {
-            self.give_up(right, now, effects);
+        let destination = self.entry(right.destination).destination.clone();
+        match blame {
+            Some(error) => self.failures.failed(destination, right.ticket, error, now),
+            None => self.failures.probe_ended(&destination, right.ticket),
         }
+        let unfetched = self.end_dial(right);
+        self.free_dial(right, 1, unfetched, now, effects)
+    }
+
+    /// The end of a dial frees its turn, so many slots, and what it was answered with and nobody
+    /// fetched: now, or once the end has been told.
+    fn free_dial(
+        &mut self,
+        right: DialRight,
+        slots: u32,
+        unfetched: Option<C>,
+        now: Time,
+        effects: &mut Effects<C>,
+    ) -> Option<Untold> {
+        let Some(untold) = self.hold_until_told(right.destination, slots, 1) else {
+            self.pass_on(unfetched, right.destination, now, effects);
+            return None;
+        };
+        let untold = match unfetched {
+            Some(conn) => self.hold_unfetched(untold, right.ticket, conn),
+            None => untold,
+        };
+        self.refresh(right.destination);
+        Some(untold)
     }
 }

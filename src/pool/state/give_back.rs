@@ -10,7 +10,7 @@ use crate::values::clock::Time;
 use crate::values::destination::Destination;
 
 /// What a connection that became free is used for.
-enum Assignment {
+pub(super) enum Assignment {
     HandTo(Ticket),
     /// To a dial in flight.
     Answer(Ticket),
@@ -34,7 +34,7 @@ impl<C: Held> State<C> {
         is_kept
     }
 
-    fn disposition(&self, conn: &C, disposition: Disposition, now: Time) -> Disposition {
+    pub(super) fn disposition(&self, conn: &C, disposition: Disposition, now: Time) -> Disposition {
         if disposition != Disposition::Keep {
             return disposition;
         }
@@ -183,7 +183,7 @@ impl<C: Held> State<C> {
         is_used
     }
 
-    fn best_assignment(
+    pub(super) fn best_assignment(
         &mut self,
         id: DestinationId,
         now: Time,
@@ -194,7 +194,8 @@ impl<C: Held> State<C> {
         }
         loop {
             let own = self.oldest_who_takes_any(id);
-            let other = self.queue.first_slot_waiter().map(|(ticket, _)| ticket);
+            // Those before it are served by the slots that are about to be free.
+            let other = self.slot_waiter_after(self.untold.slots);
             match (own, other) {
                 (Some(own), other) if other.is_none_or(|other| own <= other) => {
                     return Assignment::HandTo(own);

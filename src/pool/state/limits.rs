@@ -5,6 +5,7 @@
 use super::answer::{Effects, LimitReached, Refusal, Reuse};
 use super::counters::CloseCause;
 use super::held::Held;
+use super::untold::UntoldCounts;
 use super::{DestinationId, DestinationState, State};
 use crate::values::clock::Time;
 use crate::values::destination::Destination;
@@ -19,6 +20,8 @@ pub(super) struct Obstacle {
     pub(super) is_of_the_pool: bool,
     /// Only the dials in flight to the same destination.
     pub(super) is_turn: bool,
+    /// What is in the way is about to be free (`untold`).
+    pub(super) is_untold: bool,
 }
 
 impl Obstacle {
@@ -28,6 +31,7 @@ impl Obstacle {
             max,
             is_of_the_pool: true,
             is_turn: false,
+            is_untold: false,
         }
     }
 }
@@ -36,7 +40,8 @@ impl<C: Held> State<C> {
     /// A dial could begin, and nothing would have to be closed for it.
     pub(super) fn find_room(&mut self, destination: &Destination) -> bool {
         let own = self.index.find(destination);
-        self.limits.max_conns.is_none_or(|max| self.conns() < max)
+        let slots = self.conns() + self.untold.held_slots(self.is_for_taker);
+        self.limits.max_conns.is_none_or(|max| slots < max)
             && self.find_obstacle(own, Reuse::Allowed).is_none()
     }
 
@@ -48,11 +53,12 @@ impl<C: Held> State<C> {
     ) -> Option<Obstacle> {
         self.find_limit(own, reuse).or_else(|| {
             let max = self.limits.max_dials_per_address?;
-            (self.known(own)?.dialing >= max).then_some(Obstacle {
+            (self.known(own)?.turns() >= max).then_some(Obstacle {
                 limit: "max_dials_per_address",
                 max,
                 is_of_the_pool: false,
                 is_turn: true,
+                is_untold: false,
             })
         })
     }
@@ -63,19 +69,32 @@ impl<C: Held> State<C> {
         own: Option<DestinationId>,
         reuse: Reuse,
     ) -> Option<Obstacle> {
+        // The slots that a taker has freed itself are free for it, or go to a waiter before it.
+        let kept =
+            |untold: &UntoldCounts| untold.held_slots(self.is_for_taker) - untold.held_slots(true);
         if let (Some(max), Some(entry)) = (self.limits.max_conns_per_address, self.known(own)) {
-            if entry.in_the_way_of(reuse) >= max {
+            let in_the_way = entry.in_the_way_of(reuse);
+            if in_the_way + entry.untold.held_slots(self.is_for_taker) >= max {
                 return Some(Obstacle {
                     limit: "max_conns_per_address",
                     max,
                     is_of_the_pool: false,
                     is_turn: false,
+                    is_untold: in_the_way + kept(&entry.untold) < max + entry.untold.returning,
                 });
             }
         }
         let max = self.limits.max_conns?;
-        (self.conns() >= max && self.oldest_to_evict(own, reuse).is_none())
-            .then(|| Obstacle::max_conns(max))
+        let conns = self.conns();
+        if conns + self.untold.held_slots(self.is_for_taker) < max {
+            return None;
+        }
+        let is_untold = conns + kept(&self.untold) < max + self.untold.returning;
+        // Nothing is evicted for what is about to be free.
+        (conns < max || self.oldest_to_evict(own, reuse).is_none()).then(|| Obstacle {
+            is_untold,
+            ..Obstacle::max_conns(max)
+        })
     }
 
     /// The longest idle connection that may be closed for a dial: of another destination, or of its
@@ -114,6 +133,19 @@ impl<C: Held> State<C> {
         }
     }
 
+    /// What was closed for a waiter has not been told: its slot must not be used yet.
+    pub(super) fn must_wait_until_told(&self, own: DestinationId) -> bool {
+        let is_held = |max: Option<u32>, slots| max.is_some_and(|max| slots >= max);
+        let own = self.known(Some(own)).map_or(0, |entry| {
+            entry.conns() + entry.untold.held_slots(self.is_for_taker)
+        });
+        self.is_observed
+            && (is_held(
+                self.limits.max_conns,
+                self.conns() + self.untold.held_slots(self.is_for_taker),
+            ) || is_held(self.limits.max_conns_per_address, own))
+    }
+
     fn longest_idle_of(&self, id: DestinationId) -> Option<u32> {
         let entry = self.known(Some(id))?;
         self.idle.oldest_on(&entry.shelf)
@@ -139,7 +171,7 @@ impl<C: Held> State<C> {
             return LimitReached {
                 limit,
                 idle: self.idle.len(),
-                borrowed: self.borrowed,
+                borrowed: self.borrowed + self.untold.held_slots(true),
                 dialing: self.dialing,
                 waiting: self.queue.waiting(),
             };
@@ -149,7 +181,7 @@ impl<C: Held> State<C> {
         LimitReached {
             limit,
             idle: of(|entry| entry.shelf.len()),
-            borrowed: of(|entry| entry.borrowed),
+            borrowed: of(|entry| entry.borrowed + entry.untold.held_slots(true)),
             dialing: of(|entry| entry.dialing),
             waiting: of(|entry| entry.queue.waiting()),
         }
@@ -160,7 +192,8 @@ impl<C: Held> State<C> {
         if self.entry(id).shelf.len() >= max {
             self.revoke_out_of(id);
         }
-        if self.entry(id).shelf.len() >= max {
+        let entry = self.entry(id);
+        if entry.shelf.len() + entry.untold.arriving >= max {
             return Some(Refusal::IdleFull {
                 limit: "max_idle_per_address",
                 max,
@@ -170,7 +203,7 @@ impl<C: Held> State<C> {
         if self.idle.len() >= max {
             self.revoke_out_until(|state| state.idle.len() < max);
         }
-        (self.idle.len() >= max).then_some(Refusal::IdleFull {
+        (self.idle.len() + self.untold.arriving >= max).then_some(Refusal::IdleFull {
             limit: "max_idle",
             max,
         })

@@ -20,7 +20,8 @@
 //! | nothing | `admit` | idle, or borrowed by a waiter |
 //! | idle | `remove_idle`, `reap`, `close_idle`, `evict`, `close`, `make_room` | closed |
 //!
-//! Borrowers that have to wait are in `wait_queue`, which is served at the end of every transition.
+//! Borrowers that have to wait are in the queue of `wait`, which is served at the end of every
+//! transition.
 #![forbid(unsafe_code)]
 
 pub(crate) mod answer;
@@ -39,8 +40,8 @@ mod limits;
 mod model;
 mod refill;
 mod revoke;
-pub(crate) mod wait_loop;
-mod wait_queue;
+pub(crate) mod untold;
+pub(crate) mod wait;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -54,7 +55,8 @@ use self::held::Held;
 use self::idle_list::{IdleList, Shelf};
 use self::index::Index;
 use self::refill::Refill;
-use self::wait_queue::{DestinationQueue, WaitQueue};
+use self::untold::UntoldCounts;
+use self::wait::{DestinationQueue, WaitQueue};
 use crate::sync::Arc;
 use crate::values::address::Address;
 use crate::values::clock::Time;
@@ -77,6 +79,7 @@ struct DestinationState {
     dialing: u32,
     /// The last eviction of this destination, by its number.
     evicted_at: u32,
+    untold: UntoldCounts,
     queue: DestinationQueue,
     refill: Refill,
 }
@@ -97,13 +100,24 @@ impl DestinationState {
 
     /// Whether the destination's own limits let a dial begin.
     fn may_dial(&self, reuse: Reuse, limits: &Limits) -> bool {
+        self.may_dial_after(0, reuse, limits)
+    }
+
+    /// As `may_dial`, once so many others have begun.
+    fn may_dial_after(&self, others: u32, reuse: Reuse, limits: &Limits) -> bool {
         let is_below = |count, max: Option<u32>| max.is_none_or(|max| count < max);
-        is_below(self.in_the_way_of(reuse), limits.max_conns_per_address)
-            && is_below(self.dialing, limits.max_dials_per_address)
+        let slots = self.in_the_way_of(reuse) + self.untold.held_slots(true) + others;
+        is_below(slots, limits.max_conns_per_address)
+            && is_below(self.turns() + others, limits.max_dials_per_address)
+    }
+
+    /// Of max_dials_per_address.
+    fn turns(&self) -> u32 {
+        self.dialing + self.untold.turns
     }
 
     fn is_empty(&self) -> bool {
-        self.conns() == 0 && self.queue.is_empty()
+        self.conns() == 0 && self.queue.is_empty() && self.untold.is_none()
     }
 }
 
@@ -138,6 +152,15 @@ pub(crate) struct State<C: Held> {
     refill_check_at: Time,
     is_refill_blocked: bool,
     is_closed: bool,
+    /// There is an on_event.
+    is_observed: bool,
+    untold: UntoldCounts,
+    /// By the dial that had been answered with it.
+    unfetched: BTreeMap<Ticket, C>,
+    /// Whose `take` runs, in a pool with on_event.
+    taker: Option<Ticket>,
+    /// Slots that it has freed are free for what is looked for now.
+    is_for_taker: bool,
 }
 
 impl<C: Held> State<C> {
@@ -164,6 +187,11 @@ impl<C: Held> State<C> {
             refill_check_at: Time::NEVER,
             is_refill_blocked: false,
             is_closed: false,
+            is_observed: false,
+            untold: UntoldCounts::default(),
+            unfetched: BTreeMap::new(),
+            taker: None,
+            is_for_taker: false,
         }
     }
 
@@ -188,6 +216,7 @@ impl<C: Held> State<C> {
             borrowed: 0,
             dialing: 0,
             evicted_at: 0,
+            untold: UntoldCounts::default(),
             queue: DestinationQueue::default(),
             refill: Refill::default(),
         };

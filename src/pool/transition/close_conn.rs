@@ -4,8 +4,10 @@
 use std::os::fd::{AsFd, IntoRawFd, OwnedFd};
 
 use crate::handle::{fd_owners, Owned};
+use crate::pool::conn::follow_up::FollowUp;
 use crate::pool::conn::{Conn, WATCHED};
 use crate::pool::runtime::runtime;
+use crate::pool::state::answer::Closed;
 use crate::pool::state::counters::CloseCause;
 use crate::pool::Pool;
 use crate::sys::foreign::ProgramFd;
@@ -20,28 +22,43 @@ fn unwatch(conn: &Conn) {
 
 /// Really closes a connection that the pool no longer counts: the watch, the program's data, the
 /// descriptor. Called without any lock, because code of the program runs in here.
-pub(crate) fn close(conn: Owned<Conn>, cause: CloseCause) {
-    close_with(conn, cause, |pool, conn, cause| {
-        pool.emit_closed(conn, cause)
-    });
+pub(crate) fn close(closed: Closed<Owned<Conn>>) {
+    close_with(closed, |pool, conn, cause| pool.emit_closed(conn, cause));
 }
 
 /// Really closes a connection on a thread of the library: after the pool's end no event is
 /// emitted.
-pub(crate) fn close_in_background(conn: Owned<Conn>, cause: CloseCause) {
-    close_with(conn, cause, |pool, conn, cause| {
+pub(crate) fn close_in_background(closed: Closed<Owned<Conn>>) {
+    close_with(closed, |pool, conn, cause| {
         if pool.is_observed() {
             pool.gate.within(|| pool.emit_closed(conn, cause));
         }
     });
 }
 
-fn close_with(conn: Owned<Conn>, cause: CloseCause, emit: impl FnOnce(&Pool, &Conn, CloseCause)) {
+/// Its slot is free when CLOSED has been told and the descriptor is closed.
+fn close_with(closed: Closed<Owned<Conn>>, emit: impl FnOnce(&Pool, &Conn, CloseCause)) {
+    let Closed {
+        conn,
+        cause,
+        untold,
+    } = closed;
+    let pool = conn.pool().clone();
+    pool.tell_then(untold.map(FollowUp::Free), || {
+        close_and_tell(conn, cause, &pool, emit)
+    });
+}
+
+fn close_and_tell(
+    conn: Owned<Conn>,
+    cause: CloseCause,
+    pool: &Pool,
+    emit: impl FnOnce(&Pool, &Conn, CloseCause),
+) {
     let was_foreign = cause == CloseCause::ForeignFd;
     let Some(is_own) = free_data(&conn, was_foreign) else {
         return;
     };
-    let pool = conn.pool().clone();
     let cause = if is_own {
         cause
     } else {
@@ -49,7 +66,7 @@ fn close_with(conn: Owned<Conn>, cause: CloseCause, emit: impl FnOnce(&Pool, &Co
         CloseCause::ForeignFd
     };
     // The descriptor still is open, so that its number means nothing else to the observer.
-    emit(&pool, &conn, cause);
+    emit(pool, &conn, cause);
     close_fd(conn, is_own);
 }
 

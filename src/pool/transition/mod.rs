@@ -4,15 +4,17 @@
 pub(crate) mod close_conn;
 
 use crate::handle::Owned;
+use crate::pool::conn::follow_up::FollowUp;
 use crate::pool::conn::Conn;
 use crate::pool::engine::Engine;
+use crate::pool::events::tell::free_what_is_being_told;
 use crate::pool::state::answer::Effects;
 use crate::pool::state::counters::CloseCause;
 use crate::pool::state::held::Held;
 use crate::pool::state::State;
 use crate::pool::Pool;
 use crate::sync::atomic::Ordering::SeqCst;
-use crate::sync::MutexGuard;
+use crate::sync::{Arc, MutexGuard};
 use crate::sys::clock;
 use crate::values::clock::Time;
 
@@ -22,6 +24,9 @@ impl Pool {
         &self,
         change: impl FnOnce(&mut State<Owned<Conn>>, Time, &mut Effects<Owned<Conn>>) -> R,
     ) -> R {
+        if self.is_observed() {
+            free_what_is_being_told();
+        }
         let now = clock::now_coarse();
         let mut effects = Effects::none();
         let mut state = self.locked();
@@ -30,6 +35,22 @@ impl Pool {
         drop(state);
         self.apply(effects);
         result
+    }
+
+    /// Frees what an event that has been told makes possible.
+    pub(crate) fn follow(self: &Arc<Self>, then: FollowUp) {
+        if self.is_inherited() {
+            // The callback has forked, and this is the child.
+            if let FollowUp::GiveBack(returning) = then {
+                close_conn::discard(returning.conn);
+            }
+            return;
+        }
+        self.change(|state, now, effects| match then {
+            FollowUp::Free(untold) => state.told(untold, now, effects),
+            FollowUp::GiveBack(returning) => state.finish_give_back(returning, now, effects),
+            FollowUp::EndWait(ticket) => state.wait_told(ticket),
+        });
     }
 
     /// Wakes who was served, and closes what the pool let go of.
@@ -41,9 +62,7 @@ impl Pool {
             return self.apply_in_background(effects);
         }
         wake(&mut effects);
-        for (conn, cause) in effects.closes {
-            close_conn::close(conn, cause);
-        }
+        effects.closes.into_iter().for_each(close_conn::close);
     }
 
     /// Under the state's lock: the engine has to look at `due`, if not earlier.

@@ -10,7 +10,7 @@ use crate::pool::state::answer::{
     DialRight, Disposition, Effects, LateBinding, Request, Reuse, Take, Ticket, WaitPoll,
 };
 use crate::pool::state::counters::CloseCause;
-use crate::pool::state::wait_loop::{self, ParkingWaiter, WaitError};
+use crate::pool::state::wait::wait_loop::{self, ParkingWaiter, WaitError};
 use crate::pool::state::State;
 use crate::sync::{Arc, Condvar, Mutex};
 use crate::values::address::{Address, Target};

@@ -152,17 +152,21 @@ impl Reference {
             && self.held_or_full(to).is_none();
         if reuse != Reuse::Never && !rather_dials {
             let taken = self.take_idle(to, |_| true);
-            self.serve();
-            match taken {
-                Some(id) => return Answer::Reuse(id),
-                None if reuse == Reuse::Only => return Answer::Refused(Refusal::NothingIdle),
-                None => {}
+            if let Some(id) = taken {
+                self.serve();
+                return Answer::Reuse(id);
+            }
+            if reuse == Reuse::Only {
+                self.serve();
+                return Answer::Refused(Refusal::NothingIdle);
             }
         }
-        match self.failing(to) {
-            Some(refusal) => Answer::Refused(refusal),
-            None => self.stand_in_line(call),
+        if let Some(refusal) = self.failing(to) {
+            self.serve();
+            return Answer::Refused(refusal);
         }
+        // What was closed here serves the oldest, which may be this one.
+        self.stand_in_line(call)
     }
 
     /// "A newcomer takes nothing that an older waiter could be served with": everybody stands in

@@ -28,15 +28,26 @@ pub(super) struct Rules {
     pub(super) limits: Limits,
     pub(super) keeping: Keeping,
     pub(super) fail_fast: Option<Duration>,
+    /// There is an on_event: what is freed is told first.
+    pub(super) is_observed: bool,
 }
 
 impl Rules {
     /// What `Options::are_plain` asks for, as far as the state knows it.
     pub(super) fn are_plain(&self) -> bool {
         let keeping = &self.keeping;
-        keeping.max_lifetime.is_none()
+        !self.is_observed
+            && keeping.max_lifetime.is_none()
             && keeping.max_uses.is_none()
             && keeping.reuse_order == ReuseOrder::Lifo
+    }
+
+    /// A waiter that an untold slot will serve still counts against max_waiters, as an observer
+    /// counts it: more are sent away than the reference, which tells at once, would send.
+    pub(super) fn leave_max_waiters_if_observed(&mut self) {
+        if self.is_observed {
+            self.limits.max_waiters = None;
+        }
     }
 
     pub(super) fn make_plain(&mut self) {

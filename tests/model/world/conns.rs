@@ -101,11 +101,27 @@ impl World<'_> {
             Came::Reused(_) | Came::ForADial | Came::Quickly(_) => {
                 conn.has_data.set(has_data);
                 conn.is_armed.set(conn.is_armed.get() && !is_disarmed);
-                self.state
-                    .give_back(to, conn, disposition, self.now, &mut self.effects);
+                self.give_back_told(to, conn, disposition);
                 self.reference.give_back(id, disposition, has_data);
                 Ok(())
             }
+        }
+    }
+
+    fn give_back_told(&mut self, to: u32, conn: Fake, disposition: Disposition) {
+        let Self {
+            state,
+            now,
+            effects,
+            ..
+        } = self;
+        if self.rules.is_observed {
+            let returning = state.begin_give_back(to, conn, disposition, *now, effects);
+            if let Some(returning) = returning {
+                state.finish_give_back(returning, *now, effects);
+            }
+        } else {
+            state.give_back(to, conn, disposition, *now, effects);
         }
     }
 

@@ -101,6 +101,7 @@ impl World<'_> {
             self.state
                 .reject(to, conn, cause, self.now, &mut self.effects);
             self.reference.reject(id, cause);
+            self.tell();
             let next = self
                 .state
                 .resume_late_binding(dial.right, self.now, &mut self.effects);
@@ -159,8 +160,10 @@ impl World<'_> {
 
     fn fail(&mut self, at: usize, blame: Option<&Error>) {
         let dial = self.dials.remove(at);
-        self.state
+        let untold = self
+            .state
             .dial_failed(dial.right, blame, self.now, &mut self.effects);
+        self.tell_end_of_dial(untold);
         self.reference.dial_failed(dial.id, blame);
     }
 
@@ -181,6 +184,7 @@ impl World<'_> {
         let is = self
             .state
             .dial_done(dial.right, &conn, self.now, &mut self.effects);
+        let is = is.map(|untold| self.tell_end_of_dial(untold));
         same(
             "dialed",
             &is,

@@ -17,6 +17,7 @@ use super::check::Counts;
 use super::fake::{Destinations, Facts, Fake};
 use super::reference::{Reference, Rules};
 use super::steps::{NewLimits, Percent, Step};
+use crate::pool::state::answer::Untold;
 use crate::pool::state::answer::{Disposition, Effects};
 use crate::pool::state::State;
 use crate::values::clock::Time;
@@ -67,7 +68,7 @@ impl<'a> World<'a> {
         Self {
             destinations,
             rules: rules.clone(),
-            state: State::new(rules.limits.clone(), rules.keeping.clone(), rules.fail_fast),
+            state: Self::state(rules),
             reference: Reference::new(rules.clone(), now),
             now,
             effects: Effects::none(),
@@ -80,9 +81,41 @@ impl<'a> World<'a> {
         }
     }
 
+    fn state(rules: &Rules) -> State<Fake> {
+        let state = State::new(rules.limits.clone(), rules.keeping.clone(), rules.fail_fast);
+        if rules.is_observed {
+            state.observed()
+        } else {
+            state
+        }
+    }
+
+    /// Every event is told at once: then what is freed in two steps is free as if it were in one,
+    /// and the reference needs no second truth.
+    fn tell(&mut self) {
+        while let Some(untold) = self.next_untold() {
+            self.state.told(untold, self.now, &mut self.effects);
+        }
+        while let Some(&ticket) = self.state.queue.untold.first() {
+            self.state.wait_told(ticket);
+        }
+    }
+
+    fn next_untold(&mut self) -> Option<Untold> {
+        let mut closes = self.effects.closes.iter_mut();
+        closes.find_map(|closed| closed.untold.take())
+    }
+
+    fn tell_end_of_dial(&mut self, untold: Option<Untold>) {
+        if let Some(untold) = untold {
+            self.state.told(untold, self.now, &mut self.effects);
+        }
+    }
+
     /// One step on both sides. A step that finds nobody to concern is none.
     pub(super) fn step(&mut self, step: Step) -> Result<(), Wrong> {
         self.make(step)?;
+        self.tell();
         self.compare_effects()?;
         self.check()?;
         self.before = Counts::of(&self.reference);
@@ -231,11 +264,16 @@ impl<'a> World<'a> {
 
     fn compare_effects(&mut self) -> Result<(), Wrong> {
         let closes = self.effects.closes.drain(..);
-        let mut is: Vec<_> = closes.map(|(conn, cause)| (conn.id, cause)).collect();
+        let mut is: Vec<_> = closes.map(|one| (one.conn.id, one.cause)).collect();
         let mut should_be = std::mem::take(&mut self.reference.closes);
         is.sort_unstable_by_key(|one| one.0);
         should_be.sort_unstable_by_key(|one| one.0);
         same("closed", is, should_be)?;
+        if self.rules.is_observed {
+            // A slot that is told first comes later than what is handed over in the same step.
+            self.effects.wakes.sort_unstable();
+            self.reference.wakes.sort_unstable();
+        }
         same(
             "answered in this order",
             std::mem::take(&mut self.effects.wakes),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::fake::Fake;
-use crate::pool::state::answer::{Disposition, Effects, Refusal, Request, Reuse, Take};
+use crate::pool::state::answer::{Closed, Disposition, Effects, Refusal, Request, Reuse, Take};
 use crate::pool::state::State;
 use crate::sync::Arc;
 use crate::values::address::Address;
@@ -158,7 +158,7 @@ impl Town {
         for _ in 0..count {
             let mut effects = Effects::none();
             assert!(self.state.close_longest_idle(self.now, &mut effects));
-            let [(conn, _)] = &effects.closes[..] else {
+            let [Closed { conn, .. }] = &effects.closes[..] else {
                 panic!("one is closed");
             };
             let to = conn.to();
@@ -173,7 +173,11 @@ impl Town {
         let next = self.state.reap(self.now, &mut effects).next;
         self.now = self.now.max(next).after(BATCH);
         self.state.reap(self.now, &mut effects);
-        let places: Vec<u32> = effects.closes.iter().map(|(conn, _)| conn.to()).collect();
+        let places: Vec<u32> = effects
+            .closes
+            .iter()
+            .map(|closed| closed.conn.to())
+            .collect();
         drop(effects);
         let destinations = self.destinations.len() as u32;
         for to in &places {

@@ -2,9 +2,12 @@
 //! lock.
 #![forbid(unsafe_code)]
 
+pub(crate) mod tell;
+
 use std::time::Duration;
 
 use crate::pool::callbacks::deferred::DeferredEvent;
+use crate::pool::conn::follow_up::FollowUp;
 use crate::pool::conn::loan::{Loan, LoanInfo};
 use crate::pool::conn::Conn;
 use crate::pool::engine::Engine;
@@ -15,7 +18,6 @@ use crate::sync::Arc;
 use crate::sys::clock;
 use crate::values::clock::Time;
 use crate::values::destination::Destination;
-use crate::values::error::Error;
 use crate::values::event::{CloseReason, Event, EventKind};
 
 /// What a connection's closing is called outside.
@@ -45,7 +47,7 @@ impl Pool {
     }
 
     /// The time, where an event will tell how long something took.
-    pub(super) fn event_start(&self) -> Time {
+    pub(in crate::pool) fn event_start(&self) -> Time {
         if self.is_observed() {
             clock::now()
         } else {
@@ -53,45 +55,48 @@ impl Pool {
         }
     }
 
-    pub(super) fn emit(&self, event: Event<'_>) {
+    pub(in crate::pool) fn emit(&self, event: Event<'_>) {
         if let Some(observer) = &self.observer {
             observer.on_event(&event);
         }
     }
 
-    pub(super) fn emit_plain(&self, kind: EventKind, destination: &Destination, label: &str) {
-        self.emit(Event::new(kind, destination, label));
-    }
-
-    /// The end of something that began at `began`. The engine may see to that end, and then a
-    /// helper tells of it.
-    pub(super) fn emit_end(
-        self: &Arc<Self>,
+    pub(in crate::pool) fn emit_plain(
+        &self,
         kind: EventKind,
         destination: &Destination,
         label: &str,
-        began: Time,
-        error: Option<&Error>,
     ) {
-        if !self.is_observed() {
-            return;
-        }
-        let end = DeferredEvent {
-            kind,
-            destination: destination.clone(),
-            label: label.to_owned(),
-            duration: clock::now().since(began),
-            error: error.cloned(),
-        };
+        self.emit(Event::new(kind, destination, label));
+    }
+
+    /// Emits the end of a dial or a wait, which frees what `then` says. The engine's thread, where
+    /// no code of the program may run, leaves both to a helper.
+    pub(in crate::pool) fn emit_end(self: &Arc<Self>, end: DeferredEvent, then: Option<FollowUp>) {
         if Engine::is_this_thread() {
-            self.defer(end);
+            self.defer(end, then);
         } else {
-            self.emit(end.event());
+            self.tell_then(then, || self.emit(end.event()));
         }
     }
 
-    fn defer(self: &Arc<Self>, end: DeferredEvent) {
-        self.deferred.lock().push_back(end);
+    /// As `emit_end`, on a thread of the library: after the pool's end no event is emitted.
+    pub(in crate::pool) fn emit_end_in_background(
+        self: &Arc<Self>,
+        end: DeferredEvent,
+        then: Option<FollowUp>,
+    ) {
+        if Engine::is_this_thread() {
+            self.gate.within(|| self.defer(end, then));
+        } else {
+            self.tell_then(then, || {
+                self.gate.within(|| self.emit(end.event()));
+            });
+        }
+    }
+
+    fn defer(self: &Arc<Self>, end: DeferredEvent, then: Option<FollowUp>) {
+        self.deferred.lock().push_back((end, then));
         let pool = Arc::downgrade(self);
         let job = move || {
             if let Some(pool) = pool.upgrade() {
@@ -102,19 +107,19 @@ impl Pool {
     }
 
     /// What no helper has come to.
-    pub(super) fn emit_deferred(&self) {
-        while let Some(end) = self.next_deferred() {
-            self.emit(end.event());
+    pub(in crate::pool) fn emit_deferred(self: &Arc<Self>) {
+        while let Some((end, then)) = self.next_deferred() {
+            self.tell_then(then, || self.emit(end.event()));
         }
     }
 
-    fn next_deferred(&self) -> Option<DeferredEvent> {
+    fn next_deferred(&self) -> Option<(DeferredEvent, Option<FollowUp>)> {
         // on_event may have forked.
         self.must_be_ours();
         self.deferred.lock().pop_front()
     }
 
-    pub(super) fn emit_reused(&self, conn: &Conn, label: &str) {
+    pub(in crate::pool) fn emit_reused(&self, conn: &Conn, label: &str) {
         if self.is_observed() {
             self.emit(Event {
                 fd: Some(conn.raw_fd()),
@@ -125,7 +130,7 @@ impl Pool {
     }
 
     /// A connection has come back.
-    pub(super) fn emit_returned(&self, kind: EventKind, lent: &LoanInfo) {
+    pub(in crate::pool) fn emit_returned(&self, kind: EventKind, lent: &LoanInfo) {
         self.emit(Event {
             fd: Some(lent.fd),
             remote: lent.remote.as_deref(),
@@ -135,7 +140,7 @@ impl Pool {
     }
 
     /// Before the descriptor is closed: it still is what it was.
-    pub(super) fn emit_closed(&self, conn: &Conn, cause: CloseCause) {
+    pub(in crate::pool) fn emit_closed(&self, conn: &Conn, cause: CloseCause) {
         if self.is_observed() {
             let loan = conn.loan();
             self.emit(Event {
@@ -148,7 +153,7 @@ impl Pool {
         }
     }
 
-    pub(super) fn emit_dialed(&self, conn: &Conn, label: &str, began: Time) {
+    pub(in crate::pool) fn emit_dialed(&self, conn: &Conn, label: &str, began: Time) {
         if self.is_observed() {
             self.emit(Event {
                 duration: clock::now().since(began),

@@ -10,8 +10,8 @@
 use std::io;
 use std::ops::ControlFlow;
 
-use super::answer::{LimitReached, Take, Ticket, WaitPoll};
-use super::held::Held;
+use crate::pool::state::answer::{LimitReached, Take, Ticket, WaitPoll};
+use crate::pool::state::held::Held;
 use crate::values::clock::{Deadline, Time};
 
 /// The borrower and its pool.

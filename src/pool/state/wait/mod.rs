@@ -15,17 +15,19 @@
 //! limits hold.
 #![forbid(unsafe_code)]
 
+pub(crate) mod wait_loop;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::answer::{Effects, Refusal, Reuse, Take, Ticket, WaitPoll};
-use super::held::Held;
-use super::{DestinationId, State};
+use crate::pool::state::answer::{Effects, Refusal, Reuse, Take, Ticket, WaitPoll};
+use crate::pool::state::held::Held;
+use crate::pool::state::{DestinationId, DestinationState, State};
 use crate::values::clock::Time;
 
 /// The waiters of one destination. Boxed, because most destinations have none.
 #[derive(Debug, Default)]
-pub(super) struct DestinationQueue(Option<Box<Tickets>>);
+pub(in crate::pool::state) struct DestinationQueue(Option<Box<Tickets>>);
 
 #[derive(Debug, Default)]
 struct Tickets {
@@ -36,15 +38,15 @@ struct Tickets {
 }
 
 impl DestinationQueue {
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::pool::state) fn is_empty(&self) -> bool {
         self.waiting() == 0
     }
 
-    pub(super) fn has_fresh(&self) -> bool {
+    pub(in crate::pool::state) fn has_fresh(&self) -> bool {
         self.0.as_ref().is_some_and(|one| !one.fresh.is_empty())
     }
 
-    pub(super) fn waiting(&self) -> u32 {
+    pub(in crate::pool::state) fn waiting(&self) -> u32 {
         let count = |one: &Tickets| one.any.len() + one.fresh.len();
         self.0.as_deref().map_or(0, count) as u32
     }
@@ -109,46 +111,49 @@ struct QueuedWaiter<C: Held> {
 
 /// The waiters of a pool.
 #[derive(Debug)]
-pub(super) struct WaitQueue<C: Held> {
+pub(in crate::pool::state) struct WaitQueue<C: Held> {
     next: u64,
     /// Those with an answer stay until they fetch it.
     waiters: BTreeMap<Ticket, QueuedWaiter<C>>,
     /// Without an answer.
     waiting: u32,
     /// Of those, the ones that count against max_waiters.
-    pub(super) limited: u32,
+    pub(in crate::pool::state) limited: u32,
+    /// Those that count against max_waiters until WAIT_DONE has been told.
+    pub(in crate::pool::state) untold: BTreeSet<Ticket>,
     slot_waiters: BTreeSet<(Ticket, DestinationId)>,
 }
 
 impl<C: Held> WaitQueue<C> {
-    pub(super) const fn new() -> Self {
+    pub(in crate::pool::state) const fn new() -> Self {
         Self {
             next: 0,
             waiters: BTreeMap::new(),
             waiting: 0,
             limited: 0,
+            untold: BTreeSet::new(),
             slot_waiters: BTreeSet::new(),
         }
     }
 
-    pub(super) fn draw(&mut self) -> Ticket {
+    pub(in crate::pool::state) fn draw(&mut self) -> Ticket {
         self.next += 1;
         Ticket(self.next)
     }
 
-    pub(super) fn waiting(&self) -> u32 {
+    pub(in crate::pool::state) fn waiting(&self) -> u32 {
         self.waiting
     }
 
     /// The oldest of those whom a free slot would serve.
-    pub(super) fn first_slot_waiter(&self) -> Option<(Ticket, DestinationId)> {
+    pub(in crate::pool::state) fn first_slot_waiter(&self) -> Option<(Ticket, DestinationId)> {
         self.slot_waiters.first().copied()
     }
 }
 
 impl<C: Held> State<C> {
     /// Puts a borrower in line.
-    pub(super) fn enqueue(
+    pub(in crate::pool::state) fn enqueue(
         &mut self,
         ticket: Ticket,
         id: DestinationId,
@@ -169,7 +174,7 @@ impl<C: Held> State<C> {
     }
 
     /// The waiter is held back by a limit: it counts against max_waiters.
-    pub(super) fn count_as_limited(&mut self, ticket: Ticket) {
+    pub(in crate::pool::state) fn count_as_limited(&mut self, ticket: Ticket) {
         if let Some(waiter) = self.queue.waiters.get_mut(&ticket) {
             waiter.is_limited = true;
             self.queue.limited += 1;
@@ -181,8 +186,32 @@ impl<C: Held> State<C> {
         self.counters.wait_us += duration.as_micros() as u64;
     }
 
+    /// The waiter that a free slot serves once so many others have been served.
+    pub(in crate::pool::state) fn slot_waiter_after(&self, mut others: u32) -> Option<Ticket> {
+        if others == 0 {
+            return self.queue.first_slot_waiter().map(|(ticket, _)| ticket);
+        }
+        let mut served = BTreeMap::<DestinationId, u32>::new();
+        for (&ticket, waiter) in &self.queue.waiters {
+            let entry = self.known(Some(waiter.destination));
+            let before = served.entry(waiter.destination).or_default();
+            let may_dial = |entry: &DestinationState| {
+                entry.may_dial_after(*before, waiter.reuse, &self.limits)
+            };
+            if waiter.answer.is_some() || !entry.is_some_and(may_dial) {
+                continue;
+            }
+            if others == 0 {
+                return Some(ticket);
+            }
+            others -= 1;
+            *before += 1;
+        }
+        None
+    }
+
     /// To be called after every change of a destination's numbers: keeps `slot_waiters` true.
-    pub(super) fn refresh(&mut self, id: DestinationId) {
+    pub(in crate::pool::state) fn refresh(&mut self, id: DestinationId) {
         let Some(Some(entry)) = self.entries.get(id as usize) else {
             return;
         };
@@ -207,15 +236,20 @@ impl<C: Held> State<C> {
     }
 
     /// Serves whoever can be served by slots, the oldest first. The end of every transition.
-    pub(super) fn serve(&mut self, now: Time, effects: &mut Effects<C>) {
+    pub(in crate::pool::state) fn serve(&mut self, now: Time, effects: &mut Effects<C>) {
         while self.serve_next(now, effects) {}
     }
 
     /// False if nobody could be served.
-    pub(super) fn serve_next(&mut self, now: Time, effects: &mut Effects<C>) -> bool {
+    pub(in crate::pool::state) fn serve_next(
+        &mut self,
+        now: Time,
+        effects: &mut Effects<C>,
+    ) -> bool {
         let Some((ticket, id)) = self.queue.first_slot_waiter() else {
             return false;
         };
+        self.is_for_taker = self.taker == Some(ticket);
         let destination = self.entry(id).destination.clone();
         let waiter = self.queue.waiters.get(&ticket);
         let reuse = waiter.map_or(Reuse::Allowed, |one| one.reuse);
@@ -224,6 +258,9 @@ impl<C: Held> State<C> {
             Ok(()) if self.find_obstacle(Some(id), reuse).is_some() => return false,
             Ok(()) => {
                 self.make_room(Some(id), reuse, effects);
+                if self.must_wait_until_told(id) {
+                    return false;
+                }
                 Take::Dial(self.begin_dial(id, ticket), destination)
             }
         };
@@ -248,18 +285,25 @@ impl<C: Held> State<C> {
         };
         let (id, reuse) = (waiter.destination, waiter.reuse);
         self.queue.waiting -= 1;
-        self.queue.limited -= u32::from(waiter.is_limited);
+        if waiter.is_limited && self.is_observed {
+            self.queue.untold.insert(ticket);
+        } else {
+            self.queue.limited -= u32::from(waiter.is_limited);
+        }
         self.entry(id).queue.remove(ticket, reuse);
         self.refresh(id);
     }
 
     /// Who gets a connection of that destination as it is.
-    pub(super) fn oldest_who_takes_any(&mut self, id: DestinationId) -> Option<Ticket> {
+    pub(in crate::pool::state) fn oldest_who_takes_any(
+        &mut self,
+        id: DestinationId,
+    ) -> Option<Ticket> {
         self.entry(id).queue.oldest_of_any()
     }
 
     /// Hands a connection to a waiter as it is.
-    pub(super) fn hand_to(
+    pub(in crate::pool::state) fn hand_to(
         &mut self,
         ticket: Ticket,
         conn: C,
@@ -338,7 +382,7 @@ impl<C: Held> State<C> {
     }
 
     /// Everybody who waits is told that the pool is closed.
-    pub(super) fn reject_all(&mut self, effects: &mut Effects<C>) {
+    pub(in crate::pool::state) fn reject_all(&mut self, effects: &mut Effects<C>) {
         let waiting: Vec<Ticket> = self
             .queue
             .waiters
