@@ -69,10 +69,10 @@ using std::chrono::milliseconds;
 
 /// A time that means "no limit": no deadline for a dial, a read or a write, or no timeout for a
 /// pool. pool_options says what it means for each of its times.
-inline constexpr milliseconds forever{-1};
+inline constexpr milliseconds forever{VCP_FOREVER};
 
 /// A time for dial_options that means "what the pool's options say". It is their default.
-inline constexpr milliseconds as_the_pool = milliseconds::min();
+inline constexpr milliseconds as_the_pool{VCP_POOL_DEFAULT};
 
 /// A point in time for deadlines. On Linux it is on the clock of vcp_now_ms, CLOCK_MONOTONIC.
 using time_point = std::chrono::steady_clock::time_point;
@@ -1429,20 +1429,20 @@ public:
     /// [90 s] How long a connection may be idle before it is closed. 0 and forever: no limit.
     pool_options &idle_timeout(milliseconds time) noexcept
     {
-        return set(raw_.idle_timeout_ms, or_none(time));
+        return set(raw_.idle_timeout_ms, time);
     }
 
     /// [0] How old a connection may become before it is closed. 0 and forever: no limit.
     pool_options &max_lifetime(milliseconds time) noexcept
     {
-        return set(raw_.max_lifetime_ms, or_none(time));
+        return set(raw_.max_lifetime_ms, time);
     }
 
     /// [30 s] How long a dial may take in all: waiting, resolving, connecting and the hooks. 0 and
     /// forever: no limit.
     pool_options &dial_timeout(milliseconds time) noexcept
     {
-        return set(raw_.dial_timeout_ms, or_none(time));
+        return set(raw_.dial_timeout_ms, time);
     }
 
     /// [5 s] How long on_release may take. forever: no limit. 0 is refused.
@@ -1482,7 +1482,7 @@ public:
     /// (TCP_USER_TIMEOUT). 0 and forever: the system's own limit.
     pool_options &user_timeout(milliseconds time) noexcept
     {
-        return set(raw_.user_timeout_ms, or_none(time));
+        return set(raw_.user_timeout_ms, time);
     }
 
     /// [0] How long the addresses of a name are remembered. 0: each fresh dial asks. forever: as
@@ -1503,7 +1503,7 @@ public:
     /// forever: it is never reported.
     pool_options &leak_threshold(milliseconds time) noexcept
     {
-        return set(raw_.leak_threshold_ms, or_none(time));
+        return set(raw_.leak_threshold_ms, time);
     }
 
     /// [VCP_LIVENESS_STRICT] How an idle connection is checked before it is handed out.
@@ -1575,11 +1575,7 @@ private:
         return *this;
     }
 
-    static milliseconds or_none(milliseconds time) noexcept
-    {
-        return time == forever ? milliseconds::zero() : time;
-    }
-
+    /// For C, forever is "off" where it is asked for how long something is remembered.
     static milliseconds or_longest(milliseconds time) noexcept
     {
         return time == forever ? milliseconds::max() : time;

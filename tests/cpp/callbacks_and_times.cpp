@@ -118,8 +118,8 @@ TEST(forever_is_no_limit_everywhere, "C++: hpp: vcp::forever is no limit whereve
         .dial_timeout(vcp::forever);
     options.fallback_delay(vcp::forever).keepalive_idle(vcp::forever).user_timeout(vcp::forever);
     options.dns_cache(vcp::forever).fail_fast(vcp::forever).leak_threshold(vcp::forever);
-    CHECK(options.raw().idle_timeout_ms == 0 && options.raw().max_lifetime_ms == 0);
-    CHECK(options.raw().dial_timeout_ms == 0 && options.raw().leak_threshold_ms == 0);
+    options.hook_timeout(vcp::forever);
+    CHECK(options.raw().idle_timeout_ms == VCP_FOREVER);
     CHECK(options.raw().dns_cache_ms == INT64_MAX && options.raw().fail_fast_ms == INT64_MAX);
     vcp::pool pool(options.call(calls));
     pool.dial("tcp", "alias.test:1").close();
