@@ -1,42 +1,37 @@
-//! Connections that are nothing but their facts, and the places that they lead to.
+//! Connections that are nothing but their facts. `tests/scale` compiles this file too.
 #![forbid(unsafe_code)]
 
 use std::cell::Cell;
 use std::ops::Deref;
 use std::rc::Rc;
 
-use super::reference::DESTINATIONS;
 use crate::handle::{word, CheckedOut};
 use crate::pool::state::counters::CloseCause;
 use crate::pool::state::held::{Held, NOWHERE};
 use crate::pool::state::DestinationId;
 use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use crate::sync::Arc;
-use crate::values::address::{Address, Target};
 use crate::values::clock::Time;
-use crate::values::destination::Destination;
-use crate::values::network::{Family, Network};
 
 /// The right to a connection, as `Owned<Conn>` is: there is one at a time, or the connection is
 /// lent.
 #[derive(Debug)]
-pub(super) struct Fake(Rc<Facts>);
+pub(crate) struct Fake(Rc<Facts>);
 
 /// What is known of a connection, whoever has it.
 #[derive(Debug)]
-pub(super) struct Facts {
-    pub(super) id: u64,
+pub(crate) struct Facts {
+    pub(crate) id: u64,
     destination_id: DestinationId,
     retire_at: Time,
     /// Its pool is plain: it may be borrowed without the state.
     has_fast_path: bool,
-    pub(super) uses: Cell<u32>,
-    pub(super) has_data: Cell<bool>,
-    pub(super) is_armed: Cell<bool>,
-    pub(super) node: Cell<u32>,
+    pub(crate) uses: Cell<u32>,
+    pub(crate) has_data: Cell<bool>,
+    pub(crate) is_armed: Cell<bool>,
+    pub(crate) node: Cell<u32>,
     unfit: Cell<Option<CloseCause>>,
     /// The pool lets go of it, for good.
-    pub(super) is_gone: Cell<bool>,
+    pub(crate) is_gone: Cell<bool>,
     returned_at: Cell<Time>,
     /// A slot's, by which it is lent, borrowed and brought back.
     word: AtomicU64,
@@ -44,7 +39,7 @@ pub(super) struct Facts {
     counted_at: Cell<u32>,
     eviction_epoch: Cell<u32>,
     /// How often the state asked what the fast path has done with it.
-    pub(super) looks: Cell<u32>,
+    pub(crate) looks: Cell<u32>,
     is_owned: Cell<bool>,
 }
 
@@ -57,7 +52,7 @@ impl Deref for Fake {
 }
 
 impl Fake {
-    pub(super) fn new(
+    pub(crate) fn new(
         id: u64,
         destination_id: DestinationId,
         retire_at: Time,
@@ -83,19 +78,19 @@ impl Fake {
         }))
     }
 
-    pub(super) fn facts(&self) -> &Rc<Facts> {
+    pub(crate) fn facts(&self) -> &Rc<Facts> {
         &self.0
     }
 
     /// From now on it is its borrower's.
-    pub(super) fn lend(self) -> Rc<Facts> {
+    pub(crate) fn lend(self) -> Rc<Facts> {
         word::lend(&self.word);
         self.is_owned.set(false);
         self.0
     }
 
     /// It is its borrower's no more.
-    pub(super) fn take_back(facts: &Rc<Facts>) -> Self {
+    pub(crate) fn take_back(facts: &Rc<Facts>) -> Self {
         let generation = u64::from(facts.generation());
         assert!(word::take_back(&facts.word, generation).is_ok(), "not lent");
         assert!(!facts.is_owned.replace(true), "two owners");
@@ -109,24 +104,24 @@ impl Facts {
     }
 
     /// Everything but that it has not been idle for too long.
-    pub(super) fn can_be_borrowed(&self) -> bool {
+    pub(crate) fn can_be_borrowed(&self) -> bool {
         let word = self.word.load(Relaxed);
         word == word::idle_word(word, 0)
     }
 
-    pub(super) fn returned_at(&self) -> Time {
+    pub(crate) fn returned_at(&self) -> Time {
         self.returned_at.get()
     }
 
     /// Without the state; nobody is in the way.
-    pub(super) fn borrow(&self) {
+    pub(crate) fn borrow(&self) {
         let there = self.word.load(Relaxed);
         assert!(word::borrow(&self.word, there).is_some(), "nobody was");
     }
 
     /// The same for bringing back; false if it has to take the slow path. Its borrower believes
     /// that it is `now`.
-    pub(super) fn give_back_biased(&self, now: Time) -> bool {
+    pub(crate) fn give_back_biased(&self, now: Time) -> bool {
         let back = word::idle_word(self.word.load(Relaxed), 0);
         if !word::is_out(&self.word, back) {
             return false;
@@ -136,23 +131,23 @@ impl Facts {
     }
 
     /// The state has not called it in.
-    pub(super) fn is_biased(&self) -> bool {
+    pub(crate) fn is_biased(&self) -> bool {
         word::is_biased(&self.word)
     }
 
     /// Why it must not be kept.
-    pub(super) fn unfit(&self) -> Option<CloseCause> {
+    pub(crate) fn unfit(&self) -> Option<CloseCause> {
         self.unfit.get()
     }
 
     /// As `Conn::mark` marks.
-    pub(super) fn mark_unfit(&self, cause: CloseCause) {
+    pub(crate) fn mark_unfit(&self, cause: CloseCause) {
         self.unfit.set(Some(cause));
         word::force_slow(&self.word);
     }
 
     /// Of what `Held::checked_out` will tell next.
-    pub(super) fn uncounted(&self) -> CheckedOut {
+    pub(crate) fn uncounted(&self) -> CheckedOut {
         word::checked_out(&self.word, self.counted_at.get())
     }
 
@@ -237,21 +232,4 @@ impl Held for Fake {
     fn leave_to_borrower(self) {
         assert!(self.is_owned.replace(false), "it was let go of before");
     }
-}
-
-pub(super) type Destinations = [Arc<Destination>; DESTINATIONS];
-
-/// Two with one address, and another.
-pub(super) fn destinations() -> Destinations {
-    [("a", ""), ("a", "tag"), ("b", "")].map(|(host, tag)| {
-        let address = Address {
-            network: Network::Tcp(Family::Any),
-            text: format!("{host}:1").into(),
-            target: Target::Name {
-                host: host.into(),
-                port: 1,
-            },
-        };
-        Arc::new(Destination::new(address, tag))
-    })
 }

@@ -4,7 +4,8 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::fake::{destinations, Facts, Fake};
+use super::destinations::destinations;
+use super::fake::{Facts, Fake};
 use super::reference::{Late, Rules};
 use super::steps::Step;
 use crate::pool::state::answer::{Effects, LateBinding, Refusal, Request, Reuse, Take};

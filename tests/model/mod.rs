@@ -8,7 +8,8 @@
 #![forbid(unsafe_code)]
 
 mod check;
-mod fake;
+mod destinations;
+pub(super) mod fake;
 mod found;
 mod reference;
 mod steps;
@@ -17,7 +18,7 @@ mod world;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use self::fake::{destinations, Destinations};
+use self::destinations::{destinations, Destinations};
 use self::reference::Rules;
 use self::steps::{Dice, Step};
 use self::world::World;

@@ -5,6 +5,7 @@
 //! All sizes take turns in every round; a figure is the median of the rounds.
 #![allow(dead_code)]
 
+#[path = "../../model/fake.rs"]
 mod fake;
 mod handle;
 mod pool;

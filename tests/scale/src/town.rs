@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-use crate::fake::Fake;
+use std::rc::Rc;
+
+use crate::fake::{Facts, Fake};
 use crate::pool::state::answer::{Closed, Disposition, Effects, Refusal, Request, Reuse, Take};
+use crate::pool::state::held::{Held, NOWHERE};
 use crate::pool::state::State;
 use crate::sync::Arc;
 use crate::values::address::Address;
@@ -40,7 +43,7 @@ pub(crate) struct Town {
     state: State<Fake>,
     destinations: Vec<Arc<Destination>>,
     /// All that were put, in that order, but for those that `use_all_in_place` found to be gone.
-    conns: Vec<Fake>,
+    conns: Vec<Rc<Facts>>,
     next: u64,
     now: Time,
     dice: u64,
@@ -105,8 +108,10 @@ impl Town {
     fn put(&mut self, to: u32) {
         self.next += 1;
         self.pass(STEP);
-        let conn = Fake::new(self.next, to);
-        self.conns.push(conn.clone());
+        let conn = Fake::new(self.next, to, Time::NEVER, true);
+        // Nothing is to be watched here.
+        conn.is_armed.set(true);
+        self.conns.push(conn.facts().clone());
         let mut effects = Effects::none();
         let put = self.state.admit::<Refusal>(
             &self.destinations[to as usize],
@@ -128,12 +133,12 @@ impl Town {
                 distrusts_idle: false,
                 has_waited: false,
             };
-            let (_, taken) = self.state.take(request, self.now, || (), &mut effects);
+            let (_, taken) = self.state.take(request, self.now, || 0, &mut effects);
             let Take::Reuse(conn) = taken else {
                 panic!("one is idle");
             };
             self.pass(STEP);
-            let id = conn.to();
+            let id = conn.destination_id();
             self.state
                 .give_back(id, conn, Disposition::Keep, self.now, &mut effects);
             assert!(effects.closes.is_empty());
@@ -143,10 +148,11 @@ impl Town {
     /// Each is borrowed and brought back where it stands, the newest first, and then somebody wants
     /// to know which is the oldest; how many there were.
     pub(crate) fn use_all_in_place(&mut self) -> u32 {
-        self.conns.retain(Fake::is_biased);
+        self.conns.retain(|conn| conn.node.get() != NOWHERE);
         for conn in self.conns.iter().rev() {
             self.now = self.now.after(STEP);
-            conn.use_in_place(self.now);
+            conn.borrow();
+            assert!(conn.give_back_biased(self.now));
         }
         let uses = self.conns.len() as u32;
         self.evictions(1);
@@ -161,7 +167,7 @@ impl Town {
             let [Closed { conn, .. }] = &effects.closes[..] else {
                 panic!("one is closed");
             };
-            let to = conn.to();
+            let to = conn.destination_id();
             drop(effects);
             self.put(to % self.destinations.len() as u32);
         }
@@ -176,7 +182,7 @@ impl Town {
         let places: Vec<u32> = effects
             .closes
             .iter()
-            .map(|closed| closed.conn.to())
+            .map(|closed| closed.conn.destination_id())
             .collect();
         drop(effects);
         let destinations = self.destinations.len() as u32;

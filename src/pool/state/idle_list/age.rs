@@ -152,55 +152,9 @@ impl<C: Held> IdleList<C> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::counters::CloseCause;
     use super::super::Shelf;
     use super::*;
-    use crate::handle::CheckedOut;
-    use std::cell::Cell;
-    use std::rc::Rc;
-
-    #[derive(Clone, Debug)]
-    struct One(u64, Rc<Cell<Time>>);
-
-    impl Held for One {
-        type Waker = ();
-        fn id(&self) -> u64 {
-            self.0
-        }
-        fn destination_id(&self) -> u32 {
-            0
-        }
-        fn retire_at(&self) -> Time {
-            Time::NEVER
-        }
-        fn uses(&self) -> u32 {
-            1
-        }
-        fn eviction_epoch(&self) -> u32 {
-            0
-        }
-        fn set_eviction_epoch(&self, _: u32) {}
-        fn unfit(&self) -> Option<CloseCause> {
-            None
-        }
-        fn wants_arming(&self) -> bool {
-            false
-        }
-        fn set_node(&self, _: u32) {}
-        fn on_returned(&self) {}
-        fn on_removed(&self) {}
-        fn returned_at(&self) -> Time {
-            self.1.get()
-        }
-        fn make_idle(&self, _: Time, _: bool) {}
-        fn checked_out(&self) -> CheckedOut {
-            CheckedOut::default()
-        }
-        fn revoke(&self) -> CheckedOut {
-            CheckedOut::default()
-        }
-        fn leave_to_borrower(self) {}
-    }
+    use crate::pool::state::model::fake::Fake;
 
     /// Whatever stands too far on the old side costs about one walk over all, not one walk each.
     #[test]
@@ -216,12 +170,9 @@ mod tests {
                 let put = Time::from_nanos(i);
                 let since = used_at(i).map_or(put, |at| Time::from_nanos(MANY + at));
                 let destination = (i % 2) as u32;
-                shelves.push(
-                    &mut shelf,
-                    destination,
-                    One(i, Rc::new(Cell::new(since))),
-                    put,
-                );
+                let conn = Fake::new(i, destination, Time::NEVER, true);
+                conn.make_idle(since, false);
+                shelves.push(&mut shelf, destination, conn, put);
                 if destination == 0 {
                     oldest_of_evens = oldest_of_evens.min(since);
                 }
