@@ -43,13 +43,13 @@ pub unsafe extern "C" fn vcp_dial_async(
     conn: *mut *mut vcp_conn,
 ) -> c_int {
     guard(|| {
+        // SAFETY: the program's promises.
+        let asked = unsafe { Asked::new("dial", network, address) };
         if conn.is_null() {
-            return Err(Error::invalid_argument("conn is NULL"));
+            return Err(Error::invalid_argument("conn is NULL").of(asked.describe()));
         }
         // SAFETY: not NULL, and writable by the program's promise.
         unsafe { *conn = std::ptr::null_mut() };
-        // SAFETY: the program's promises.
-        let asked = unsafe { Asked::new("dial", network, address) };
         let (owner, queue) = asked.name_in(|_| Ok((pool_of(pool)?, queue_of(queue)?)))?;
         // SAFETY: the program's promises are those of vcp_dial_with.
         let missed = match unsafe { try_fast_path(pool, network, address, options, conn) } {

@@ -83,13 +83,13 @@ unsafe fn dial(
     missed: Missed,
 ) -> c_int {
     guard(|| {
+        // SAFETY: the program's promises.
+        let asked = unsafe { Asked::new("dial", network, address) };
         if conn.is_null() {
-            return Err(Error::invalid_argument("conn is NULL"));
+            return Err(Error::invalid_argument("conn is NULL").of(asked.describe()));
         }
         // SAFETY: not NULL, and writable by the program's promise.
         unsafe { *conn = std::ptr::null_mut() };
-        // SAFETY: the program's promises.
-        let asked = unsafe { Asked::new("dial", network, address) };
         // SAFETY: as above.
         let (owner, destination, mut borrow, name) = asked.name_in(|asked| unsafe {
             let owner = pool_of(pool)?;

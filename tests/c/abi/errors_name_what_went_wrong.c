@@ -353,6 +353,20 @@ TEST(bad_options_are_named_after_what_was_asked_for,
     CHECK_STR(vcp_last_error(), "dial tcp a:1: the pool is closed");
 }
 
+/* The message was "conn is NULL": of which dial, in a log, nobody could tell. */
+TEST(a_missing_out_parameter_is_named_after_what_was_asked_for,
+     "errors: a NULL out parameter of a dial is named after the destination that was asked for")
+{
+    vcp_pool *pool = pool_new(NULL);
+    vcp_queue *queue = queue_new();
+    CHECK_EQ(vcp_dial(pool, "tcp", "a:1", NULL), VCP_ERR_INVALID_ARGUMENT);
+    CHECK_STR(vcp_last_error(), "dial tcp a:1: conn is NULL");
+    CHECK_EQ(vcp_dial_async(pool, "tcp", "b:1", NULL, queue, NULL, NULL), VCP_ERR_INVALID_ARGUMENT);
+    CHECK_STR(vcp_last_error(), "dial tcp b:1: conn is NULL");
+    CHECK_EQ(vcp_queue_free(queue), VCP_OK);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+}
+
 TEST(an_unknown_service_is_named_by_a_dial_that_reads_it_later,
      "errors: an asynchronous dial that looks a service name up later names what was asked for")
 {
