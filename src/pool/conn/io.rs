@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 use std::io::ErrorKind;
+use std::os::fd::BorrowedFd;
 
 use crate::handle::{Pin, SlotId};
 use crate::pool::conn::sleepers::sleepers;
@@ -89,6 +90,8 @@ pub(crate) fn read_full(conn: &Pin<Conn>, buffer: &mut [u8]) -> Result<usize> {
             "not a stream: a read is one message",
         ));
     }
+    let _running = conn.run();
+    check(conn, READ)?;
     let mut have = 0;
     while have < buffer.len() {
         match read(conn, &mut buffer[have..])? {
@@ -223,9 +226,17 @@ fn cut(conn: &Conn, directions: Directions) -> Error {
     error.of(conn.destination())
 }
 
-fn no_bell(conn: &Conn, error: &std::io::Error) -> Error {
-    conn.mark(FAILED);
-    system_error("eventfd", error)
+/// Arms a waker or a token. Without a descriptor left, the pool's longest idle connection gives its
+/// own.
+fn arm<'a>(
+    conn: &Conn,
+    arm: impl Fn() -> std::io::Result<BorrowedFd<'a>>,
+) -> Result<BorrowedFd<'a>> {
+    let armed = match arm() {
+        Err(_) if conn.pool().close_longest_idle() => arm(),
+        armed => armed,
+    };
+    armed.map_err(|error| system_error("eventfd", &error))
 }
 
 /// Ends what must not go on.
@@ -256,17 +267,18 @@ fn check(conn: &Conn, directions: Directions) -> Result<()> {
 /// Sleeps until the socket is ready.
 fn sleep(conn: &Pin<Conn>, directions: Directions) -> Result<Directions> {
     let sleeper = sleepers().announce(conn.slot_id());
-    let waker = match sleeper.waker.arm() {
-        // No descriptor left: the pool's longest idle connection gives its own. A failure here
-        // leaves the connection fit.
-        Err(_) if conn.pool().close_longest_idle() => sleeper.waker.arm(),
-        waker => waker,
-    };
-    let waker = waker.map_err(|error| system_error("eventfd", &error))?;
+    let waker = arm(conn, || sleeper.waker.arm())?;
+    let mut has_waited = false;
     loop {
         let token = conn.token();
-        let fired = token.as_ref().map(|token| token.arm()).transpose();
-        let fired = fired.map_err(|error| no_bell(conn, &error))?;
+        let fired = token.as_ref().map(|token| arm(conn, || token.arm()));
+        let fired = fired.transpose().inspect_err(|_| {
+            // Before the wait a failure leaves the connection fit.
+            if has_waited {
+                conn.mark(FAILED);
+            }
+        })?;
+        has_waited = true;
         check(conn, directions)?;
         let mut interests = [
             Interest::new(conn.fd(), directions.events()),

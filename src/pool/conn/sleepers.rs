@@ -13,8 +13,9 @@ use crate::sys::wake::{Wake, Waker};
 
 /// A power of two; with so many locks, 64 sleeping threads rarely meet.
 const STRIPES: usize = 64;
-/// Descriptors that may lie idle: as many threads as are likely to sleep at once.
-const MOST_SPARE: usize = 64;
+/// Descriptors that may lie idle: as many threads as are likely to sleep at once. A forked child
+/// inherits them and cannot close them, so they are few.
+const MOST_SPARE: usize = 16;
 
 type Stripe = Mutex<Vec<Entry>>;
 
@@ -56,6 +57,12 @@ impl Sleepers {
     /// The process has a pool: spare wakers are kept.
     pub(crate) fn keep_spare(&self) {
         self.spare.lock().get_or_insert_with(Vec::new);
+    }
+
+    /// Closes the spare descriptors, where the process has run out of them. False if there is none.
+    pub(crate) fn release_spare(&self) -> bool {
+        let spare = self.spare.lock().as_mut().map(std::mem::take);
+        spare.is_some_and(|spare| !spare.is_empty())
     }
 
     /// The last pool has ended: no descriptor stays.

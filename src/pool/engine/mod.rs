@@ -30,7 +30,6 @@ use std::thread::JoinHandle;
 
 use self::client::{Client, Handlers};
 use self::task::Reactor;
-use crate::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use crate::sync::{Arc, Mutex};
 use crate::sys::{clock, fork, thread};
 use crate::values::clock::Time;
@@ -60,7 +59,6 @@ thread_local! {
 #[derive(Debug)]
 pub(crate) struct Engine {
     reactor: Arc<Reactor>,
-    is_ended: AtomicBool,
     /// Guards the list of clients alone.
     clients: Mutex<Vec<Weak<dyn Client>>>,
 }
@@ -123,7 +121,7 @@ impl Engines {
     }
 
     /// The client has ended: its idle connections are gone. When it was the last, the engine's
-    /// thread is gone too when this returns.
+    /// thread is gone too when this returns, or ends with its last task.
     pub(crate) fn leave(&self, client: &dyn Client, engine: Arc<Engine>) {
         let mut running = self.running.lock();
         let mut clients = engine.clients.lock();
@@ -140,9 +138,11 @@ impl Engines {
         };
         drop(running);
         if let Some(RunningEngine { engine, thread }) = ended {
-            engine.is_ended.store(true, SeqCst);
-            engine.reactor.poller.wake();
-            let _ = thread.join();
+            engine.reactor.end();
+            // A hook that still runs has its time, and the engine ends after it.
+            if engine.reactor.has_ended() {
+                let _ = thread.join();
+            }
         }
     }
 }
@@ -151,7 +151,6 @@ impl Engine {
     fn new(handlers: Handlers) -> io::Result<Self> {
         Ok(Self {
             reactor: Arc::new(Reactor::new(handlers)?),
-            is_ended: AtomicBool::new(false),
             clients: Mutex::new(Vec::new()),
         })
     }
@@ -173,17 +172,18 @@ impl Engine {
 
     fn run(&self) {
         ENGINE_OF.set(fork::epoch());
-        while !self.is_ended.load(SeqCst) {
+        while !self.reactor.has_ended() {
             let polled = catch_unwind(AssertUnwindSafe(|| self.poll()));
             if !matches!(polled, Ok(Ok(()))) {
                 // The program closed the library's descriptors (as daemons do with all of theirs),
                 // or a bug has panicked: there is nothing left to watch with, and trying again
                 // would spin. Tasks end with an error; connections are still peeked at when they
                 // are borrowed.
-                self.reactor.break_down();
-                return;
+                break;
             }
         }
+        // A task that was started a moment ago finds that no engine will poll it.
+        self.reactor.break_down();
     }
 
     /// One sleep, and what there is to do after it.

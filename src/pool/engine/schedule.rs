@@ -91,6 +91,10 @@ impl<T: Clone + Debug> Schedule<T> {
         }
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lists.lock().tasks.is_empty()
+    }
+
     pub(crate) fn make_ready(&self, number: u64) {
         self.lists.lock().ready.push_back(number);
     }

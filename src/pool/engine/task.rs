@@ -87,6 +87,8 @@ pub(crate) struct Reactor {
     handlers: Handlers,
     /// The engine cannot go on: its descriptors were closed, or it has panicked.
     is_broken: AtomicBool,
+    /// No client is left: the engine ends with its last task.
+    is_ending: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -194,6 +196,9 @@ impl Task {
             Next::Done => {
                 self.state.store(DONE, SeqCst);
                 schedule.remove(self.number, poller);
+                if self.reactor.is_ending() {
+                    poller.wake();
+                }
                 return false;
             }
             Next::At(until) => until,
@@ -278,7 +283,23 @@ impl Reactor {
             schedule: Schedule::new(),
             handlers,
             is_broken: AtomicBool::new(false),
+            is_ending: AtomicBool::new(false),
         })
+    }
+
+    /// No client is left: the engine ends with its last task.
+    pub(crate) fn end(&self) {
+        self.is_ending.store(true, SeqCst);
+        self.poller.wake();
+    }
+
+    fn is_ending(&self) -> bool {
+        self.is_ending.load(SeqCst)
+    }
+
+    /// Nothing is left to do for the engine, and nothing will be.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.is_ending() && self.schedule.is_empty()
     }
 
     pub(crate) fn is_broken(&self) -> bool {

@@ -31,10 +31,11 @@ impl Pool {
             };
             conn = back;
             disposition = match (verdict, self.disposition(&conn)) {
-                (ReleaseVerdict::Late, _) | (ReleaseVerdict::Refuse, Disposition::Keep) => {
+                (ReleaseVerdict::Keep, disposition) => disposition,
+                // Whatever the hook's own reads and writes came to.
+                (ReleaseVerdict::Late | ReleaseVerdict::Refuse, _) => {
                     Disposition::Close(CloseCause::Hook)
                 }
-                (_, disposition) => disposition,
             };
         }
         if disposition == Disposition::Keep {

@@ -214,13 +214,17 @@ impl HookRun {
 struct HookWatch(Arc<HookRun>);
 
 impl Pollable for HookWatch {
-    fn poll(&self, _: &Arc<Task>, _: Thread) -> Next {
+    fn poll(&self, task: &Arc<Task>, _: Thread) -> Next {
         let Self(run) = self;
         let mut end = run.end.lock();
         if end.is_over {
             return Next::Done;
         }
-        let Some(error) = run.why_end() else {
+        // The pool was closed a moment ago and took its engine along: nothing would end the hook.
+        let is_left_alone = || task.is_broken() && run.pool.is_closed();
+        let error = run.why_end();
+        let Some(error) = error.or_else(|| is_left_alone().then(|| Refusal::PoolClosed.into()))
+        else {
             return Next::At(run.limit.deadline());
         };
         if let Some(conn) = Conn::table().pin_slot(run.slot) {

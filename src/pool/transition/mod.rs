@@ -5,6 +5,7 @@ pub(crate) mod close_conn;
 
 use crate::handle::Owned;
 use crate::pool::conn::follow_up::FollowUp;
+use crate::pool::conn::sleepers::sleepers;
 use crate::pool::conn::Conn;
 use crate::pool::engine::Engine;
 use crate::pool::events::tell::free_what_is_being_told;
@@ -78,7 +79,8 @@ impl Pool {
     /// Closes the longest idle connection, to give its descriptor back to the system; false if none
     /// is idle.
     pub(crate) fn close_longest_idle(&self) -> bool {
-        self.change(|state, now, effects| state.close_longest_idle(now, effects))
+        sleepers().release_spare()
+            || self.change(|state, now, effects| state.close_longest_idle(now, effects))
     }
 
     pub(crate) fn close_idle(&self) {

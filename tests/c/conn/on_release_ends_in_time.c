@@ -180,3 +180,56 @@ TEST(a_hundred_hooks_are_timed_one_by_one,
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
     server_close(&s);
 }
+
+static int refuses_after_a_failed_read(void *user, vcp_conn *conn, int fd)
+{
+    char byte;
+    (void)user;
+    (void)fd;
+    CHECK_EQ(vcp_conn_set_deadline(conn, 10), VCP_OK);
+    CHECK_EQ(vcp_conn_read(conn, &byte, 1), VCP_ERR_TIMEOUT);
+    seen.calls++;
+    return 1;
+}
+
+TEST(a_refusal_is_the_hooks_whatever_its_io_came_to,
+     "on_release: A hook that refuses after its own read failed closes with HOOK, not FAILED")
+{
+    server s = tcp_server();
+    vcp_pool *pool = pool_with(refuses_after_a_failed_read, VCP_FOREVER);
+    CHECK_EQ(vcp_conn_close(borrow(pool, &s)), VCP_OK);
+    check_closed_by_its_hook(pool);
+    server_close(&s);
+}
+
+static int has_begun;
+
+static int says_that_it_waits(void *user, vcp_conn *conn, int fd)
+{
+    __atomic_store_n(&has_begun, 1, __ATOMIC_SEQ_CST);
+    return waits_on_the_descriptor(user, conn, fd);
+}
+
+static void *gives_back(void *conn)
+{
+    CHECK_EQ(vcp_conn_close((vcp_conn *)conn), VCP_OK);
+    return NULL;
+}
+
+TEST(the_end_of_the_last_pool_leaves_a_hook_its_time,
+     "on_release: A hook that runs while the last pool is closed still ends in its time")
+{
+    server s = tcp_server();
+    vcp_pool *pool = pool_with(says_that_it_waits, LIMIT);
+    vcp_conn *conn = borrow(pool, &s);
+    pthread_t giver;
+    __atomic_store_n(&has_begun, 0, __ATOMIC_SEQ_CST);
+    CHECK_EQ(pthread_create(&giver, NULL, gives_back, conn), 0);
+    EVENTUALLY(__atomic_load_n(&has_begun, __ATOMIC_SEQ_CST), 2000);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    CHECK_EQ(pthread_join(giver, NULL), 0);
+    CHECK_EQ(seen.answer, 0);
+    CHECK_BETWEEN(seen.took, LIMIT - 1, at_most(LIMIT + LATENESS_MS));
+    await_end_of_threads();
+    server_close(&s);
+}

@@ -1,6 +1,8 @@
 /* vcp_conn_read_full. Contract section 6. */
 #include "check.h"
 
+#include <sys/ioctl.h>
+
 /* A connection that was borrowed, and the server's end of it. */
 typedef struct link {
     fixture f;
@@ -132,4 +134,74 @@ TEST(a_full_read_of_messages_is_refused,
         CHECK_EQ(vcp_pool_close(pool), VCP_OK);
         server_close(&servers[i]);
     }
+}
+
+TEST(a_full_read_of_nothing_tells_of_an_abort,
+     "I/O: vcp_conn_read_full after vcp_pool_abort is POOL_CLOSED, for 0 bytes too")
+{
+    link_of_both l = link_up(0);
+    char byte;
+    CHECK_EQ(vcp_pool_abort(l.f.pool), VCP_OK);
+    CHECK_EQ(vcp_conn_read_full(l.conn, &byte, 0), VCP_ERR_POOL_CLOSED);
+    CHECK_EQ(vcp_conn_read_full(l.conn, &byte, 1), VCP_ERR_POOL_CLOSED);
+    link_down(&l, 0);
+}
+
+/* A reader of many bytes, and the server's thread that sends them one by one. */
+static struct {
+    vcp_conn *conn;
+    int peer;
+    int64_t result;
+    int is_over;
+} trickle;
+
+static int unread_bytes(int fd)
+{
+    int count = -1;
+    CHECK_EQ(ioctl(fd, FIONREAD, &count), 0);
+    return count;
+}
+
+static void *reads_all(void *unused)
+{
+    static char bytes[200000];
+    trickle.result = vcp_conn_read_full(trickle.conn, bytes, sizeof bytes);
+    __atomic_store_n(&trickle.is_over, 1, __ATOMIC_SEQ_CST);
+    return unused;
+}
+
+static void *sends_one_by_one(void *unused)
+{
+    while (!__atomic_load_n(&trickle.is_over, __ATOMIC_SEQ_CST) &&
+           send(trickle.peer, "x", 1, MSG_NOSIGNAL) == 1) {
+    }
+    return unused;
+}
+
+TEST(a_full_read_runs_between_its_bytes_too,
+     "I/O: detach while vcp_conn_read_full runs is INVALID_ARGUMENT, between two of its reads too")
+{
+    link_of_both l = link_up(0);
+    pthread_t reader, sender;
+    int refused = 0;
+    trickle.conn = l.conn;
+    trickle.peer = l.peer;
+    trickle.is_over = 0;
+    CHECK_EQ(send(l.peer, "x", 1, MSG_NOSIGNAL), 1);
+    EVENTUALLY(unread_bytes(vcp_conn_raw_fd(l.conn)) == 1, 5000);
+    CHECK_EQ(pthread_create(&reader, NULL, reads_all, NULL), 0);
+    /* The read takes the first byte, and from then on it runs until all are there. */
+    EVENTUALLY(unread_bytes(vcp_conn_raw_fd(l.conn)) == 0, 5000);
+    CHECK_EQ(pthread_create(&sender, NULL, sends_one_by_one, NULL), 0);
+    while (!__atomic_load_n(&trickle.is_over, __ATOMIC_SEQ_CST) && refused < 2000) {
+        if (vcp_conn_detach(l.conn) != VCP_ERR_INVALID_ARGUMENT) {
+            break;
+        }
+        refused++;
+    }
+    CHECK(refused == 2000 || __atomic_load_n(&trickle.is_over, __ATOMIC_SEQ_CST));
+    CHECK_EQ(vcp_conn_shutdown(l.conn, SHUT_RDWR), VCP_OK);
+    CHECK_EQ(pthread_join(reader, NULL), 0);
+    CHECK_EQ(pthread_join(sender, NULL), 0);
+    link_down(&l, 0);
 }
