@@ -1,7 +1,7 @@
 //! Who has borrowed a connection, and since when.
 #![forbid(unsafe_code)]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::os::fd::RawFd;
 use std::time::Duration;
 
@@ -52,6 +52,8 @@ pub(crate) struct Loans {
     running: BTreeSet<(Time, u64)>,
     /// Those that were reported as leaks and have not ended.
     leaked: BTreeSet<(Time, u64)>,
+    /// Leaks that the observer has not been told yet, by slot.
+    untold: VecDeque<(u64, LoanInfo)>,
 }
 
 impl Loans {
@@ -59,10 +61,23 @@ impl Loans {
         self.running.insert((since, slot));
     }
 
-    pub(crate) fn end(&mut self, since: Time, slot: u64) {
-        if !self.running.remove(&(since, slot)) {
-            self.leaked.remove(&(since, slot));
+    /// Ends a loan. If it is a leak of which the observer has not been told, it is to be told now,
+    /// before the connection's return is.
+    pub(crate) fn end(&mut self, since: Time, slot: u64) -> Option<LoanInfo> {
+        if self.running.remove(&(since, slot)) || !self.leaked.remove(&(since, slot)) {
+            return None;
         }
+        let at = self.untold.iter().position(|(leak, _)| *leak == slot)?;
+        self.untold.remove(at).map(|(_, lent)| lent)
+    }
+
+    /// The observer is to be told of a leak.
+    pub(crate) fn tell_later(&mut self, slot: u64, lent: LoanInfo) {
+        self.untold.push_back((slot, lent));
+    }
+
+    pub(crate) fn next_untold(&mut self) -> Option<LoanInfo> {
+        self.untold.pop_front().map(|(_, lent)| lent)
     }
 
     /// The slots of those that last longer than `threshold`: they are leaks from this call on.
@@ -102,11 +117,11 @@ mod tests {
         for slot in 0..5 {
             loans.begin(at(slot), slot);
         }
-        loans.end(at(1), 1);
+        assert!(loans.end(at(1), 1).is_none());
         assert_eq!(loans.take_leaks(threshold, at(12)), [0, 2]);
         assert_eq!(loans.longest_since(), Some(at(3)));
         assert!(loans.take_leaks(threshold, at(12)).is_empty(), "told once");
-        loans.end(at(0), 0);
+        assert!(loans.end(at(0), 0).is_none());
         assert_eq!(loans.leaks().collect::<Vec<_>>(), [2]);
     }
 }

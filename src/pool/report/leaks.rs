@@ -47,36 +47,38 @@ impl Pool {
 
     /// A borrower no longer has it. To be called before the transition that takes it back.
     pub(crate) fn end_loan(&self, conn: &Owned<Conn>) {
-        if self.leak_threshold().is_some() {
-            let mut loans = self.loans.lock();
-            loans.end(conn.loaned_since(), conn.slot_id().to_bits());
+        if self.leak_threshold().is_none() {
+            return;
+        }
+        let mut loans = self.loans.lock();
+        let untold = loans.end(conn.loaned_since(), conn.slot_id().to_bits());
+        drop(loans);
+        if let Some(lent) = untold {
+            self.emit_leaked(&lent);
         }
     }
 
-    /// What has leaked since the last call, and when to call again. Under the state's lock, so that
-    /// nothing comes back meanwhile.
-    pub(crate) fn find_leaks(
-        &self,
-        state: &mut State<Owned<Conn>>,
-        now: Time,
-    ) -> (Vec<LoanInfo>, Time) {
+    /// How many have leaked since the last call, and when to call again. Under the state's lock, so
+    /// that nothing comes back meanwhile.
+    pub(crate) fn find_leaks(&self, state: &mut State<Owned<Conn>>, now: Time) -> (usize, Time) {
         let Some(threshold) = self.leak_threshold() else {
-            return (Vec::new(), Time::NEVER);
+            return (0, Time::NEVER);
         };
         let mut loans = self.loans.lock();
         let slots = loans.take_leaks(threshold, now);
-        let leaked = slots.into_iter().filter_map(|slot| {
-            let conn = Conn::table().pin_slot(SlotId::from_bits(slot))?;
+        for &slot in &slots {
+            let Some(conn) = Conn::table().pin_slot(SlotId::from_bits(slot)) else {
+                continue;
+            };
             conn.mark(conn::LEAKED);
-            Some(LoanInfo::of(&conn))
-        });
-        let leaked: Vec<LoanInfo> = leaked.collect();
+            if self.is_observed() {
+                loans.tell_later(slot, LoanInfo::of(&conn));
+            }
+        }
+        state.count_leaks(slots.len() as u64);
         let since = loans.longest_since();
-        state.count_leaks(leaked.len() as u64);
-        (
-            leaked,
-            since.map_or(Time::NEVER, |since| since.after(threshold)),
-        )
+        let next = since.map_or(Time::NEVER, |since| since.after(threshold));
+        (slots.len(), next)
     }
 
     /// The loans that were reported as leaks and have not ended, longest first.
@@ -88,17 +90,25 @@ impl Pool {
         conns.map(|conn| LoanInfo::of(&conn)).collect()
     }
 
-    /// On a thread that may block: the engine's must not run code of the program.
-    pub(crate) fn report_leaks(self: &Arc<Self>, leaked: Vec<LoanInfo>) {
-        if leaked.is_empty() || !self.is_observed() {
+    /// Tells the observer, on a thread that may block: the engine's must not run code of the
+    /// program. A leak that comes back before its turn is told by the thread that gives it back.
+    pub(crate) fn report_leaks(self: &Arc<Self>, leaks: usize) {
+        if leaks == 0 || !self.is_observed() {
             return;
         }
         let pool = self.clone();
-        runtime().helpers.notify(Box::new(move || {
-            for lent in &leaked {
-                pool.gate.within(|| pool.emit_leaked(lent));
-            }
-        }));
+        let tell = move || while pool.gate.within(|| pool.tell_next_leak()) == Some(true) {};
+        runtime().helpers.notify(Box::new(tell));
+    }
+
+    fn tell_next_leak(&self) -> bool {
+        self.must_be_ours();
+        let untold = self.loans.lock().next_untold();
+        let is_one = untold.is_some();
+        if let Some(lent) = untold {
+            self.emit_leaked(&lent);
+        }
+        is_one
     }
 
     /// `remark` names the pool, because one callback may serve several.

@@ -300,3 +300,54 @@ TEST(a_callback_may_use_what_it_is_told_of,
     dials_again_when_told(VCP_EVENT_RELEASED, 1);
     dials_again_when_told(VCP_EVENT_CLOSED, 0);
 }
+
+/* ---- a leak that comes back while the observer is busy ---- */
+
+static struct {
+    int is_busy;   /* LEAKED of "first" is being told */
+    int may_go_on; /* the test has given "second" back */
+    int leaked;    /* LEAKED of "second" was told */
+    int returned_before;
+} leaks;
+
+static void is_slow_about_the_first(void *user, const vcp_event *event)
+{
+    (void)user;
+    if (event->kind == VCP_EVENT_LEAKED && strcmp(event->label, "first") == 0) {
+        __atomic_store_n(&leaks.is_busy, 1, __ATOMIC_SEQ_CST);
+        EVENTUALLY(__atomic_load_n(&leaks.may_go_on, __ATOMIC_SEQ_CST), 10000);
+    } else if (event->kind == VCP_EVENT_LEAKED) {
+        __atomic_store_n(&leaks.leaked, 1, __ATOMIC_SEQ_CST);
+    } else if (event->kind == VCP_EVENT_LEAK_RETURNED &&
+               !__atomic_load_n(&leaks.leaked, __ATOMIC_SEQ_CST) &&
+               strcmp(event->label, "second") == 0) {
+        leaks.returned_before = 1;
+    }
+}
+
+TEST(a_leak_is_told_before_it_returns,
+     "events: LEAKED comes before LEAK_RETURNED, though on_event is busy with another leak")
+{
+    server s = tcp_server();
+    vcp_pool_options options = pool_options();
+    vcp_dial_options labels = dial_options(0);
+    vcp_conn *first, *second;
+    vcp_pool *pool;
+    memset(&leaks, 0, sizeof leaks);
+    options.leak_threshold_ms = 50;
+    options.on_event = is_slow_about_the_first;
+    pool = pool_new(&options);
+    labels.label = "first";
+    CHECK(vcp_dial_with(pool, "tcp", s.address, &labels, &first) >= 0);
+    labels.label = "second";
+    CHECK(vcp_dial_with(pool, "tcp", s.address, &labels, &second) >= 0);
+    EVENTUALLY(stats_of(pool).leaks == 2, 5000);
+    EVENTUALLY(__atomic_load_n(&leaks.is_busy, __ATOMIC_SEQ_CST), 5000);
+    CHECK_EQ(vcp_conn_close(second), VCP_OK);
+    CHECK_EQ(leaks.leaked, 1);
+    CHECK_EQ(leaks.returned_before, 0);
+    __atomic_store_n(&leaks.may_go_on, 1, __ATOMIC_SEQ_CST);
+    CHECK_EQ(vcp_conn_close(first), VCP_OK);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
