@@ -1,6 +1,8 @@
-//! What most connections never have: deadlines, a token, a label, user data. It is made when
-//! something of it is first needed.
+//! What most connections never have: a lifetime, deadlines, a token, a label, user data. It is made
+//! when something of it is first needed.
 #![forbid(unsafe_code)]
+
+use once_cell::race::OnceBox;
 
 use super::{HAS_DATA, HAS_DEADLINE, HAS_LABEL, HAS_TOKEN};
 use crate::pool::conn::loan::Loan;
@@ -15,6 +17,8 @@ use crate::values::clock::{Deadline, Time};
 /// What most connections never have.
 #[derive(Debug)]
 pub(super) struct Extras {
+    /// When its lifetime ends.
+    retire_at: Time,
     read_deadline: AtomicU64,
     write_deadline: AtomicU64,
     /// Guards itself alone.
@@ -27,7 +31,20 @@ pub(super) struct Extras {
 
 impl Extras {
     fn new() -> Box<Self> {
+        Self::retiring_at(Time::NEVER)
+    }
+
+    /// None for a connection that may live for ever.
+    pub(super) fn of_lifetime(retire_at: Time) -> OnceBox<Self> {
+        match retire_at {
+            Time::NEVER => OnceBox::new(),
+            _ => OnceBox::with_value(Self::retiring_at(retire_at)),
+        }
+    }
+
+    fn retiring_at(retire_at: Time) -> Box<Self> {
         Box::new(Self {
+            retire_at,
             read_deadline: AtomicU64::new(Time::NEVER.nanos()),
             write_deadline: AtomicU64::new(Time::NEVER.nanos()),
             data: Mutex::new(None),
@@ -48,6 +65,11 @@ struct BorrowExtras {
 impl Conn {
     fn extras(&self) -> &Extras {
         self.extras.get_or_init(Extras::new)
+    }
+
+    /// When its lifetime ends.
+    pub(super) fn lifetime_ends_at(&self) -> Time {
+        self.extras.get().map_or(Time::NEVER, |one| one.retire_at)
     }
 
     /// Only asked for where the borrower may have set one: the flag keeps the lock off the other

@@ -26,7 +26,7 @@ impl Held for Owned<Conn> {
     }
 
     fn retire_at(&self) -> Time {
-        self.retire_at
+        self.lifetime_ends_at()
     }
 
     fn uses(&self) -> u32 {

@@ -106,7 +106,6 @@ pub(crate) struct Conn {
     destination: Arc<Destination>,
     remote: Option<Arc<Endpoint>>,
     opened_at: Time,
-    retire_at: Time,
     /// Made when something of it is first needed.
     extras: OnceBox<Extras>,
     fd: OwnedFd,
@@ -165,8 +164,7 @@ impl Conn {
             destination,
             remote: info.remote,
             opened_at,
-            retire_at: info.retire_at,
-            extras: OnceBox::new(),
+            extras: Extras::of_lifetime(info.retire_at),
             fd,
             destination_id,
             identity,

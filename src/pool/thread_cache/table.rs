@@ -83,14 +83,15 @@ impl ThreadCache {
     pub(crate) fn find(&mut self, key: &KeyRef<'_>) -> Option<&mut CacheEntry> {
         match self.entries.get(self.last) {
             Some(last) if last.key.is(key) => {}
-            _ => self.last = self.look_up(key)?,
+            _ => self.last = self.look_up(*key)?,
         }
         self.entries.get_mut(self.last)
     }
 
+    /// By value: so the key is put into memory for this call alone.
     #[inline(never)]
-    fn look_up(&self, key: &KeyRef<'_>) -> Option<usize> {
-        self.number_of(key.hash(self.seed), |entry| entry.key.is(key))
+    fn look_up(&self, key: KeyRef<'_>) -> Option<usize> {
+        self.number_of(key.hash(self.seed), |entry| entry.key.is(&key))
     }
 
     #[inline(always)]
