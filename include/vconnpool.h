@@ -822,6 +822,9 @@ typedef struct {
 
 /**
  * on_event: hears what has just happened in the pool. It may call the library. It cannot refuse.
+ * What a give-back, a close or the end of a dial or a wait frees is used only after it has
+ * returned, or has itself dialed: whoever counts events sees no limit broken. So a callback must
+ * not wait for another thread's dial of the same pool.
  * The descriptor of a VCP_EVENT_CLOSED that is the pool's is still open during the call. That an
  * asynchronous dial was ended by its deadline, its token or its pool's close may be told a moment
  * after its completion.

@@ -43,31 +43,22 @@ fn close_with(closed: Closed<Owned<Conn>>, emit: impl FnOnce(&Pool, &Conn, Close
         cause,
         untold,
     } = closed;
-    let pool = conn.pool().clone();
-    pool.tell_then(untold.map(FollowUp::Free), || {
-        close_and_tell(conn, cause, &pool, emit)
-    });
-}
-
-fn close_and_tell(
-    conn: Owned<Conn>,
-    cause: CloseCause,
-    pool: &Pool,
-    emit: impl FnOnce(&Pool, &Conn, CloseCause),
-) {
     let was_foreign = cause == CloseCause::ForeignFd;
     let Some(is_own) = free_data(&conn, was_foreign) else {
         return;
     };
+    let pool = conn.pool().clone();
     let cause = if is_own {
         cause
     } else {
         pool.count_as_foreign(cause);
         CloseCause::ForeignFd
     };
-    // The descriptor still is open, so that its number means nothing else to the observer.
-    emit(pool, &conn, cause);
-    close_fd(conn, is_own);
+    pool.tell_then(untold.map(FollowUp::Free), || {
+        // The descriptor still is open, so that its number means nothing else to the observer.
+        emit(&pool, &conn, cause);
+        close_fd(conn, is_own);
+    });
 }
 
 /// Really closes a connection that the pool never counted: no event is emitted.
