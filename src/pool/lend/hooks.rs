@@ -14,7 +14,7 @@ use crate::pool::conn::sleepers::sleepers;
 use crate::pool::conn::{io, Conn};
 use crate::pool::engine::client::Client;
 use crate::pool::engine::task::{Next, Pollable, Task, Thread};
-use crate::pool::errors::{canceled, forked_inside_callback};
+use crate::pool::errors::{canceled, forked_inside_callback, no_engine};
 use crate::pool::state::answer::Refusal;
 use crate::pool::Reply;
 use crate::pool::{conn, Pool};
@@ -267,7 +267,8 @@ impl Pollable for HookWatch {
 /// Sees to it that a hook ends in time.
 struct Chaperone {
     run: Arc<HookRun>,
-    /// `None`: there is no engine; then only what the hook does by the library ends in time.
+    /// `None`: there is no engine that works; then only what the hook does by the library ends in
+    /// time.
     task: Option<Arc<Task>>,
 }
 
@@ -279,7 +280,9 @@ impl Chaperone {
             limit,
             end: Mutex::default(),
         });
-        let task = pool.engine().map(|engine| {
+        let engine = pool.engine();
+        let working = engine.filter(|engine| !engine.reactor().is_broken());
+        let task = working.map(|engine| {
             let task = Task::new(engine.reactor(), HookWatch(run.clone()));
             task.start(run.limit.deadline());
             if let Some(token) = run.limit.token() {

@@ -2,7 +2,7 @@
  * hook_timeout_ms: how long on_release may take. When its time is over the socket is shut down
  * under it, and the connection is closed as soon as the hook returns. Contract section 4.
  */
-#include "check.h"
+#include "completions.h"
 
 #define LIMIT 100
 
