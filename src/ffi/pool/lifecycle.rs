@@ -49,8 +49,7 @@ pub unsafe extern "C" fn vcp_pool_new(
 /// The handle is dead at once. Idle connections are closed. Dials that wait or connect end with
 /// VCP_ERR_POOL_CLOSED. Borrowed connections stay usable, and are really closed when they are given
 /// back. When the last one is back, the pool's memory is free, except what other threads remember
-/// of their last dials: at most 2 MiB a thread, for all pools together. It goes when that thread
-/// next dials something else, or ends.
+/// of their last dials (see MEMORY): that goes when they next dial something else, or end.
 ///
 /// When this returns, no thread of the library runs the pool's on_event or a callback of one of its
 /// dials, and none will: it waits for those that run. A callback of the pool must not call it.

@@ -12,8 +12,8 @@ use crate::pool::PoolHandle;
 use crate::sync::Arc;
 use crate::values::destination::Destination;
 
-/// A cache takes at most 2 MiB: entries of 128 bytes, a table of 32,768 buckets of 8, and the
-/// pools.
+/// A cache of its own takes at most 2 MiB: entries of 128 bytes, a table of 32,768 buckets of 8,
+/// and the pools. The destinations are shared with the pools that know them.
 const MOST_ENTRIES: usize = 13_000;
 /// The table has at least so many buckets, and twice as many as entries: then linear probing ends
 /// after two or three of them.
