@@ -1,6 +1,6 @@
-//! What a thread has dialed lately, by the texts that it passed: the destination they mean, so that
-//! nothing is parsed twice, and the connection that it used last, so that the fast path finds it by
-//! one look (`entry::fast_hit`).
+//! What a thread has dialed lately, by the texts that it passed: the connection that it used last, so
+//! that the fast path finds it by one look (`entry::fast_hit`), and nothing is parsed anew while that
+//! connection lives.
 //!
 //! Each thread has a cache of its own, which no other thread sees. An entry promises nothing: the
 //! slot's word says whether the connection still is where the entry leads. A cache takes at most 2
@@ -60,9 +60,12 @@ fn swept_or_new() -> Option<ThreadGuard<ThreadCache>> {
     })
 }
 
-/// What the texts mean, if this thread has dialed them before.
+/// What the texts mean, if this thread has dialed them before and the connection still lives.
 pub(crate) fn destination(key: &KeyRef<'_>) -> Option<Arc<Destination>> {
-    Some(swept()?.find(key)?.destination.clone())
+    let conn = swept()?.find(key)?.conn;
+    let conn = Conn::table().pin_slot(conn)?;
+    // In a forked child the pool of before is not this process's.
+    (!conn.pool().is_inherited()).then(|| conn.shared_destination().clone())
 }
 
 /// This thread borrows a connection by that key.
@@ -75,9 +78,7 @@ pub(crate) fn remember(key: OwnedKey, conn: &Owned<Conn>) {
         PoolHandle::table().pin(key.pool).ok()?;
         let replaced = cache.remember(key, conn, cached);
         if cached.is_some() {
-            let before = replaced.as_ref().map(CachedSlot::index);
-            let slots = before.into_iter().chain([conn.slot_id().index()]);
-            slots.for_each(|slot| cache.lend(slot));
+            cache.lend(conn.slot_id());
         }
         replaced
     });
@@ -91,7 +92,11 @@ pub(super) fn give_back(conn: &Owned<Conn>) {
         return;
     }
     let [cached, _] = conn.cached_slots(limit);
-    let replaced = borrow_own().and_then(|mut cache| cache.entry_of(conn)?.cached.replace(cached));
+    let replaced = borrow_own().and_then(|mut cache| {
+        let entry = cache.entry_of(conn.slot_id())?;
+        entry.conn = conn.slot_id();
+        entry.cached.replace(cached)
+    });
     revoke_replaced(replaced, Some(cached));
 }
 

@@ -6,11 +6,9 @@
 use std::hash::{BuildHasher, RandomState};
 
 use super::key::{KeyRef, OwnedKey};
-use crate::handle::{CachedSlot, Kept, Owned};
+use crate::handle::{CachedSlot, Kept, Owned, SlotId};
 use crate::pool::conn::Conn;
 use crate::pool::PoolHandle;
-use crate::sync::Arc;
-use crate::values::destination::Destination;
 
 /// A cache of its own takes at most 2 MiB: entries of 128 bytes, a table of 32,768 buckets of 8,
 /// and the pools. The destinations are shared with the pools that know them.
@@ -25,17 +23,21 @@ const LONGEST_PROBE: usize = 128;
 /// has given them back.
 const MOST_LENT: usize = 32;
 
+/// More are not told apart when a pool ends.
+const MOST_POOLS: usize = 64;
+
 const _: () = assert!(size_of::<CacheEntry>() == 128);
-const _: () = assert!(MOST_ENTRIES * 128 + 32_768 * 8 + 16_384 * 8 < 2 << 20);
+const _: () = assert!(MOST_ENTRIES * 128 + 32_768 * 8 + (32 << 10) < 2 << 20);
 
 /// What a thread knows of one key.
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub(crate) struct CacheEntry {
     key: OwnedKey,
-    /// The connection that it used last.
+    /// The connection that it used last, if the fast path may borrow that.
     pub(crate) cached: Option<CachedSlot<Conn>>,
-    pub(super) destination: Arc<Destination>,
+    /// The connection that it used last, which knows the destination that the key means.
+    pub(super) conn: SlotId,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -56,13 +58,14 @@ pub(crate) struct ThreadCache {
     oldest: usize,
     /// Drawn for this thread, so that nobody can make the hashes of addresses fall together.
     seed: u64,
-    /// Whose they are: the end of another pool is no reason to look through them.
+    /// Whose they are, unless they are too many: the end of another pool is no reason to look through
+    /// all entries.
     pools: Vec<usize>,
     /// Of so many pools it has seen the end.
     seen: u32,
-    /// Connections that the thread borrowed, by slot, each with the number of its entry; the newest
+    /// Connections that the thread borrowed, each with the number of its entry; the newest
     /// overwrites the oldest.
-    lent: [(u32, u32); MOST_LENT],
+    lent: [Option<(SlotId, u32)>; MOST_LENT],
     lent_so_far: usize,
 }
 
@@ -75,7 +78,7 @@ impl ThreadCache {
         seed: 0,
         pools: Vec::new(),
         seen: 0,
-        lent: [(u32::MAX, 0); MOST_LENT],
+        lent: [None; MOST_LENT],
         lent_so_far: 0,
     };
 
@@ -121,23 +124,19 @@ impl ThreadCache {
         conn: &Owned<Conn>,
         cached: Option<CachedSlot<Conn>>,
     ) -> Option<CachedSlot<Conn>> {
-        let destination = conn.shared_destination();
+        let conn = conn.slot_id();
         let hash = key.hash(self.drawn_seed());
         let Some(at) = self.number_of(hash, |entry| entry.key == key) else {
-            let destination = destination.clone();
-            let entry = CacheEntry {
-                key,
-                cached,
-                destination,
-            };
+            let entry = CacheEntry { key, cached, conn };
             return self.add(hash, entry)?.cached;
         };
         self.last = at;
-        let entry = &mut self.entries[at];
-        // The destination may have gone and come again.
-        if !Arc::ptr_eq(&entry.destination, destination) {
-            entry.destination = destination.clone();
+        if self.entries[at].cached.is_some() {
+            // It is out, perhaps.
+            self.lend(self.entries[at].conn);
         }
+        let entry = &mut self.entries[at];
+        entry.conn = conn;
         std::mem::replace(&mut entry.cached, cached)
     }
 
@@ -150,7 +149,7 @@ impl ThreadCache {
 
     /// Returns the entry that made room for it.
     fn add(&mut self, hash: u32, entry: CacheEntry) -> Option<CacheEntry> {
-        if !self.pools.contains(&entry.key.pool) {
+        if self.pools.len() <= MOST_POOLS && !self.pools.contains(&entry.key.pool) {
             self.pools.push(entry.key.pool);
         }
         let (at, evicted) = self.place(entry);
@@ -177,6 +176,9 @@ impl ThreadCache {
         let at = self.oldest;
         self.oldest = (at + 1) % MOST_ENTRIES;
         self.unlist(at);
+        for lent in &mut self.lent {
+            lent.take_if(|&mut (_, number)| number as usize == at);
+        }
         (at, Some(std::mem::replace(&mut self.entries[at], entry)))
     }
 
@@ -221,20 +223,20 @@ impl ThreadCache {
         }
     }
 
-    /// The connection in that slot is this thread's, for the key that was asked for last.
-    pub(super) fn lend(&mut self, slot: u32) {
-        let known = self.lent.iter().position(|&(one, _)| one == slot);
+    /// That connection is this thread's, for the key that was asked for last.
+    pub(super) fn lend(&mut self, conn: SlotId) {
+        let is_it = |lent: &Option<(SlotId, u32)>| lent.is_some_and(|(one, _)| one == conn);
+        let known = self.lent.iter().position(is_it);
         let at = known.unwrap_or(self.lent_so_far % MOST_LENT);
-        self.lent[at] = (slot, self.last as u32);
+        self.lent[at] = Some((conn, self.last as u32));
         self.lent_so_far += usize::from(known.is_none());
     }
 
-    /// The entry by which the connection was borrowed.
-    pub(super) fn entry_of(&mut self, conn: &Owned<Conn>) -> Option<&mut CacheEntry> {
-        let slot = conn.slot_id().index();
-        let (_, number) = self.lent.iter().find(|&&(one, _)| one == slot)?;
-        let entry = self.entries.get_mut(*number as usize)?;
-        Arc::ptr_eq(&entry.destination, conn.shared_destination()).then_some(entry)
+    /// The entry by which that connection was borrowed.
+    pub(super) fn entry_of(&mut self, conn: SlotId) -> Option<&mut CacheEntry> {
+        let mut lent = self.lent.iter().flatten();
+        let &(_, number) = lent.find(|(one, _)| *one == conn)?;
+        self.entries.get_mut(number as usize)
     }
 
     /// Forgets pools that have ended, if more have since the last time.
@@ -243,9 +245,12 @@ impl ThreadCache {
             return;
         }
         self.seen = ended;
+        let is_alive = |&pool: &usize| PoolHandle::table().pin(pool).is_ok();
+        if self.pools.len() > MOST_POOLS {
+            return self.retain(|entry| is_alive(&entry.key.pool));
+        }
         let before = self.pools.len();
-        self.pools
-            .retain(|&pool| PoolHandle::table().pin(pool).is_ok());
+        self.pools.retain(is_alive);
         if self.pools.len() < before {
             let pools = std::mem::take(&mut self.pools);
             self.retain(|entry| pools.contains(&entry.key.pool));
@@ -275,9 +280,7 @@ impl ThreadCache {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dial::resolve::names::SystemNames;
     use crate::sys::foreign::text::Text;
-    use crate::values::address::Address;
 
     fn key(pool: usize, address: &str) -> KeyRef<'_> {
         KeyRef {
@@ -289,11 +292,10 @@ mod tests {
     }
 
     fn entry(pool: usize, address: &str) -> CacheEntry {
-        let parsed = Address::parse("tcp", address, &SystemNames::new());
         CacheEntry {
             key: OwnedKey::new(&key(pool, address)).expect("short"),
             cached: None,
-            destination: Arc::new(Destination::new(parsed.expect("a literal"), "")),
+            conn: SlotId::from_bits(0),
         }
     }
 
@@ -315,12 +317,14 @@ mod tests {
         }
         for address in addresses(5000) {
             let found = cache.find(&key(7, &address)).expect("kept");
-            assert_eq!(&*found.destination.address.text, address);
+            assert!(found.key.is(&key(7, &address)));
             assert!(cache.find(&key(8, &address)).is_none());
         }
-        cache.retain(|entry| entry.destination.address.text.contains(".1."));
+        let stays = |address: &String| address.contains(".1.");
+        let kept: Vec<String> = addresses(5000).filter(stays).collect();
+        cache.retain(|entry| kept.iter().any(|address| entry.key.is(&key(7, address))));
         for address in addresses(5000) {
-            let is_kept = address.contains(".1.");
+            let is_kept = stays(&address);
             assert_eq!(cache.find(&key(7, &address)).is_some(), is_kept);
         }
         cache.retain(|_| false);
@@ -340,7 +344,8 @@ mod tests {
             assert_eq!(is_known, number >= forgotten, "{number}");
         }
         let memory = size_of::<CacheEntry>() * cache.entries.capacity()
-            + size_of::<Bucket>() * cache.buckets.capacity();
+            + size_of::<Bucket>() * cache.buckets.capacity()
+            + size_of::<usize>() * cache.pools.capacity();
         assert!(memory <= 2 << 20, "{memory}");
     }
 

@@ -267,10 +267,10 @@ static int connects_at_once(void *user, const char *network, const char *address
     return ends[0];
 }
 
-static void dial_many_texts(vcp_pool *pool)
+static void dial_many_texts_from(vcp_pool *pool, int first)
 {
     int i;
-    for (i = 0; i < TEXTS; i++) {
+    for (i = first; i < first + TEXTS; i++) {
         char address[32];
         vcp_conn *conn;
         snprintf(address, sizeof address, "10.0.%d.%d:80", i / 256, i % 256);
@@ -278,6 +278,11 @@ static void dial_many_texts(vcp_pool *pool)
         CHECK_EQ(vcp_conn_discard(conn), VCP_OK);
         give_back(conn);
     }
+}
+
+static void dial_many_texts(vcp_pool *pool)
+{
+    dial_many_texts_from(pool, 0);
 }
 
 /*
@@ -364,6 +369,28 @@ TEST(what_threads_remember_of_a_pool_goes_when_they_dial_another_one,
     pthread_barrier_destroy(&c.at_rest);
     server_close(&s);
     CHECK_BASELINE(fds_before, threads_before);
+}
+
+enum { VERY_MANY_TEXTS = 30000, TWO_MEBIBYTES = 2 << 20 };
+
+TEST(what_a_thread_remembers_is_bounded,
+     "leaks: What a thread remembers of its last dials is at most 2 MiB")
+{
+    vcp_pool_options options = pool_options();
+    vcp_pool *pool;
+    int64_t heap;
+    int i;
+    if (slowness() > 1) {
+        SKIP("valgrind and sanitizers replace malloc");
+    }
+    options.dial = connects_at_once;
+    pool = pool_new(&options);
+    heap = heap_bytes();
+    for (i = 0; i < VERY_MANY_TEXTS; i += TEXTS) {
+        dial_many_texts_from(pool, i);
+    }
+    CHECK_BETWEEN(heap_bytes() - heap, TEXTS * 64, TWO_MEBIBYTES);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
 }
 
 static void closes_what_it_inherited(void *argument)
