@@ -14,7 +14,7 @@ use crate::pool::conn::sleepers::sleepers;
 use crate::pool::conn::{io, Conn};
 use crate::pool::engine::client::Client;
 use crate::pool::engine::task::{Next, Pollable, Task, Thread};
-use crate::pool::errors::{canceled, forked_inside_callback, no_engine};
+use crate::pool::errors::{canceled, forked_inside_callback};
 use crate::pool::state::answer::Refusal;
 use crate::pool::Reply;
 use crate::pool::{conn, Pool};

@@ -1,6 +1,6 @@
-//! What a thread has dialed lately, by the texts that it passed: the connection that it used last, so
-//! that the fast path finds it by one look (`entry::fast_hit`), and nothing is parsed anew while that
-//! connection lives.
+//! What a thread has dialed lately, by the texts that it passed: the connection that it used last,
+//! so that the fast path finds it by one look (`entry::fast_hit`), and nothing is parsed anew while
+//! that connection lives.
 //!
 //! Each thread has a cache of its own, which no other thread sees. An entry promises nothing: the
 //! slot's word says whether the connection still is where the entry leads. A cache takes at most 2

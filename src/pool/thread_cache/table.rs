@@ -58,8 +58,8 @@ pub(crate) struct ThreadCache {
     oldest: usize,
     /// Drawn for this thread, so that nobody can make the hashes of addresses fall together.
     seed: u64,
-    /// Whose they are, unless they are too many: the end of another pool is no reason to look through
-    /// all entries.
+    /// Whose they are, unless they are too many: the end of another pool is no reason to look
+    /// through all entries.
     pools: Vec<usize>,
     /// Of so many pools it has seen the end.
     seen: u32,
