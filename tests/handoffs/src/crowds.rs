@@ -147,6 +147,40 @@ pub(crate) const ALL: &[(&str, fn())] = &[
             &[Do::Lend, Do::Drain, Do::Lend, Do::Wait, Do::Lend],
         )
     }),
+    ("an observer counts slots and turns", || {
+        let mut turns = limits(2);
+        turns.max_dials_per_address = Some(1);
+        observed(
+            turns,
+            &[
+                Do::Fresh,
+                Do::Wait,
+                Do::FailDial,
+                Do::Discard,
+                Do::WaitElsewhere,
+                Do::TimeOut,
+            ],
+        )
+    }),
+    ("an observer counts one slot", || {
+        observed(
+            limits(1),
+            &[
+                Do::Wait,
+                Do::Discard,
+                Do::WaitElsewhere,
+                Do::FailDial,
+                Do::Cancel,
+                Do::Evict,
+            ],
+        )
+    }),
+    ("an observer counts, and a drain in the middle", || {
+        observed(
+            limits(2),
+            &[Do::Wait, Do::Drain, Do::Discard, Do::Fresh, Do::Wait],
+        )
+    }),
     ("everything at once", || {
         let mut few = limits(2);
         few.max_conns_per_address = Some(1);
@@ -193,6 +227,14 @@ fn crowd(limits: Limits, of: &[Do]) {
     } else {
         Pool::new(limits)
     };
+    act_together(&pool, of);
+}
+
+fn observed(limits: Limits, of: &[Do]) {
+    act_together(&Pool::observed(limits), of);
+}
+
+fn act_together(pool: &Arc<Pool>, of: &[Do]) {
     // Who asks without an end is served, unless the pool ends.
     let may_end = of.iter().any(|one| matches!(one, Do::Close | Do::Drain));
     let threads: Vec<_> = of

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::fake::{Conn, Facts};
 use crate::pool::state::answer::{
-    DialRight, Disposition, Effects, LateBinding, Request, Reuse, Take, Ticket, WaitPoll,
+    DialRight, Disposition, Effects, LateBinding, Request, Reuse, Take, Ticket, Untold, WaitPoll,
 };
 use crate::pool::state::counters::CloseCause;
 use crate::pool::state::wait::wait_loop::{self, ParkingWaiter, WaitError};
@@ -73,6 +73,13 @@ pub(crate) enum Got {
     Nothing,
 }
 
+/// Counts events alone: what is open, and what is dialed to each destination.
+#[derive(Debug, Default)]
+struct Observer {
+    open: u32,
+    dialing: [u32; 2],
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Pool {
@@ -87,6 +94,8 @@ pub(crate) struct Pool {
     pub(crate) loans: AtomicU64,
     pub(crate) returns: AtomicU64,
     kept: AtomicU64,
+    /// What an observer makes of the events, where there is one.
+    observer: Option<std::sync::Mutex<Observer>>,
     // Books of the scene's own: `std`'s lock, which is no step for the checker.
     conns: std::sync::Mutex<Vec<Arc<Facts>>>,
     lined_up: std::sync::Mutex<Vec<Ticket>>,
@@ -109,14 +118,25 @@ pub(crate) fn limits(max_conns: u32) -> Limits {
 
 impl Pool {
     pub(crate) fn new(limits: Limits) -> Arc<Self> {
-        Self::of(limits, false)
+        Arc::new(Self::of(limits, false))
+    }
+
+    /// With an on_event.
+    pub(crate) fn observed(limits: Limits) -> Arc<Self> {
+        let Self { state, .. } = Self::of(limits.clone(), false);
+        let state = state.into_inner().expect("no panic").observed();
+        Arc::new(Self {
+            state: Mutex::new(state),
+            observer: Some(std::sync::Mutex::default()),
+            ..Self::of(limits, false)
+        })
     }
 
     pub(crate) fn plain(limits: Limits) -> Arc<Self> {
-        Self::of(limits, true)
+        Arc::new(Self::of(limits, true))
     }
 
-    fn of(limits: Limits, is_plain: bool) -> Arc<Self> {
+    fn of(limits: Limits, is_plain: bool) -> Self {
         let keeping = Keeping {
             idle_timeout: Some(Duration::from_secs(10)),
             max_lifetime: None,
@@ -125,7 +145,7 @@ impl Pool {
             min_idle_per_address: 0,
             reuse_order: ReuseOrder::Lifo,
         };
-        Arc::new(Self {
+        Self {
             state: Mutex::new(State::new(limits.clone(), keeping, None)),
             limits,
             destinations: ["a", "b"].map(destination),
@@ -134,10 +154,11 @@ impl Pool {
             loans: AtomicU64::new(0),
             returns: AtomicU64::new(0),
             kept: AtomicU64::new(0),
+            observer: None,
             conns: std::sync::Mutex::default(),
             lined_up: std::sync::Mutex::default(),
             served: std::sync::Mutex::default(),
-        })
+        }
     }
 
     pub(crate) fn change<R>(
@@ -150,7 +171,44 @@ impl Pool {
         self.check_limits(&state);
         drop(state);
         effects.wakes.drain(..).for_each(|parker| parker.wake());
+        for closed in effects.closes {
+            self.tell(|observer| observer.open -= 1);
+            self.free(closed.untold);
+        }
         result
+    }
+
+    fn tell(&self, event: impl FnOnce(&mut Observer)) {
+        if let Some(observer) = &self.observer {
+            event(&mut observer.lock().expect("no panic"));
+        }
+    }
+
+    /// The second step, once the event has been told.
+    fn free(&self, untold: Option<Untold>) {
+        if let Some(untold) = untold {
+            self.change(|state, effects| state.told(untold, NOW, effects));
+        }
+    }
+
+    fn tell_start(&self, right: DialRight) {
+        let limits = &self.limits;
+        self.tell(|observer| {
+            let dialing = &mut observer.dialing[right.destination as usize];
+            *dialing += 1;
+            observer.open += 1;
+            let most = limits.max_dials_per_address.unwrap_or(u32::MAX);
+            assert!(*dialing <= most, "{dialing} dials are told");
+            let most = limits.max_conns.unwrap_or(u32::MAX);
+            assert!(observer.open <= most, "{} open are told", observer.open);
+        });
+    }
+
+    fn tell_end(&self, right: DialRight, is_open: bool) {
+        self.tell(|observer| {
+            observer.dialing[right.destination as usize] -= 1;
+            observer.open -= u32::from(!is_open);
+        });
     }
 
     fn check_limits(&self, state: &State<Conn>) {
@@ -201,7 +259,9 @@ impl Pool {
                 at_a_limit: until,
                 at_all: until,
             };
-            match wait_loop::wait(&waiter, ticket, patience) {
+            let waited = wait_loop::wait(&waiter, ticket, patience);
+            self.change(|state, _| state.wait_told(ticket));
+            match waited {
                 Ok(taken) => {
                     self.served.lock().expect("no panic").push(ticket);
                     taken
@@ -225,18 +285,27 @@ impl Pool {
 
     /// Its own connect; `None` if the pool was closed meanwhile.
     pub(crate) fn dialed(&self, right: DialRight) -> Option<Conn> {
+        self.tell_start(right);
+        self.connected(right)
+    }
+
+    fn connected(&self, right: DialRight) -> Option<Conn> {
         let id = self.next.fetch_add(1, SeqCst);
         let conn = Conn::new(id, right.destination, self.is_plain);
         let facts = conn.facts.clone();
-        self.change(|state, effects| state.dial_done(right, &conn, NOW, effects))
-            .ok()?;
+        let done = self.change(|state, effects| state.dial_done(right, &conn, NOW, effects));
+        self.tell_end(right, done.is_ok());
+        self.free(done.ok()?);
         self.conns.lock().expect("no panic").push(facts);
         conn.lend();
         Some(conn)
     }
 
     pub(crate) fn dial_failed(&self, right: DialRight) {
-        self.change(|state, effects| state.dial_failed(right, None, NOW, effects));
+        self.tell_start(right);
+        let untold = self.change(|state, effects| state.dial_failed(right, None, NOW, effects));
+        self.tell_end(right, false);
+        self.free(untold);
     }
 
     /// A dial with late binding: what came first, its own connect or another; what comes second
@@ -248,7 +317,7 @@ impl Pool {
             .change(|state, effects| state.start_dial(right, takes, waker.clone(), NOW, effects));
         let at_once = match begun {
             Err(_) => {
-                self.dial_failed(right);
+                self.change(|state, effects| state.give_up(right, NOW, effects));
                 return None;
             }
             Ok(at_once) => at_once,
@@ -258,12 +327,13 @@ impl Pool {
             self.change(|state, effects| state.give_up(right, NOW, effects));
             return Some(conn);
         }
+        self.tell_start(right);
         let answer = self.change(|state, _| state.take_dial_answer(right));
         let Some(answer) = answer else {
-            return self.dialed(right);
+            return self.connected(right);
         };
         answer.lend();
-        if let Some(surplus) = self.dialed(right) {
+        if let Some(surplus) = self.connected(right) {
             self.settle_in(surplus);
         }
         Some(answer)
@@ -293,6 +363,16 @@ impl Pool {
 
     fn end_borrow(&self, conn: Conn, disposition: Disposition) {
         conn.take_back();
+        if self.observer.is_some() {
+            let returning = self.change(|state, effects| {
+                state.begin_give_back(conn.to, conn, disposition, NOW, effects)
+            });
+            self.kept.fetch_add(returning.is_some().into(), SeqCst);
+            if let Some(returning) = returning {
+                self.change(|state, effects| state.finish_give_back(returning, NOW, effects));
+            }
+            return;
+        }
         let is_kept =
             self.change(|state, effects| state.give_back(conn.to, conn, disposition, NOW, effects));
         self.kept.fetch_add(is_kept.into(), SeqCst);
