@@ -37,6 +37,8 @@ pub(crate) struct Metric {
     pub(crate) what: String,
     pub(crate) unit: &'static str,
     pub(crate) statistics: Statistics,
+    /// Of a ratio, that of the least samples: what is left of it where others held up neither.
+    pub(crate) of_least: Option<f64>,
     pub(crate) bar: Option<Bar>,
 }
 
@@ -81,6 +83,7 @@ impl Report {
             what: what.into(),
             unit,
             statistics: Statistics::of(samples),
+            of_least: None,
             bar,
         });
     }
@@ -97,6 +100,7 @@ impl Report {
             what: what.into(),
             unit: "",
             statistics: Statistics::of_ratios(of, to),
+            of_least: Some(Statistics::of(of).min / Statistics::of(to).min),
             bar,
         });
     }

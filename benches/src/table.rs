@@ -15,7 +15,7 @@ pub(crate) fn of_case(report: &Report) -> String {
         text += &format!("{}\n\n", table(&head, rows));
     }
     if !report.metrics.is_empty() {
-        let head = ["", "median", "min", "max", "unit", "bar"];
+        let head = ["", "median", "min", "max", "of the least", "unit", "bar"];
         let rows = report.metrics.iter();
         let rows = rows.map(|metric| row_of_metric(report, metric));
         text += &format!("{}\n", table(&head, rows));
@@ -34,7 +34,7 @@ pub(crate) fn of_case(report: &Report) -> String {
 
 /// All bars, for the end of a run.
 pub(crate) fn of_bars(reports: &[Report]) -> String {
-    let head = ["case", "what", "bar", "measured", ""];
+    let head = ["case", "what", "bar", "measured", "of the least", ""];
     let rows = reports.iter().flat_map(rows_of_bars);
     format!("\n### Bars\n\n{}\n", table(&head, rows))
 }
@@ -53,6 +53,7 @@ fn rows_of_bars(report: &Report) -> impl Iterator<Item = Vec<String>> + '_ {
             what,
             bar,
             measured,
+            least(metric),
             verdict.to_owned(),
         ]
         .into()
@@ -77,7 +78,7 @@ fn table<const N: usize>(head: &[&str; N], rows: impl Iterator<Item = Vec<String
 }
 
 fn is_number(head: &str) -> bool {
-    matches!(head, "median" | "min" | "max" | "measured")
+    matches!(head, "median" | "min" | "max" | "measured" | "of the least")
 }
 
 fn row_of_measurement(measurement: &Measurement) -> Vec<String> {
@@ -103,7 +104,22 @@ fn row_of_metric(report: &Report, metric: &Metric) -> Vec<String> {
     let [median, min, max] = values.map(number);
     let (bar, verdict) = bar(report, metric);
     let bar = format!("{bar} {verdict}").trim().to_owned();
-    [what.clone(), median, min, max, (*unit).to_owned(), bar].into()
+    let least = least(metric);
+    [
+        what.clone(),
+        median,
+        min,
+        max,
+        least,
+        (*unit).to_owned(),
+        bar,
+    ]
+    .into()
+}
+
+/// The ratio of the least samples; empty where there is none.
+fn least(metric: &Metric) -> String {
+    metric.of_least.map(number).unwrap_or_default()
 }
 
 /// The bar, and whether it holds; empty texts if there is none.

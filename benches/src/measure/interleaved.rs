@@ -17,10 +17,12 @@ use crate::turns::turns;
 const TURN_NS: u64 = 20_000_000;
 /// Runs of each number of cycles, on the way to that of a turn.
 const TRIALS: usize = 3;
-const ROUNDS: usize = 151;
-const QUICK_ROUNDS: usize = 25;
-/// Rounds between two words of progress.
-const PROGRESS: usize = 25;
+/// How often all subjects are started anew, and the rounds of each time: where the kernel puts a
+/// process's pages, and the seeds of its hashes, are worth up to half of a time that is bound by
+/// memory.
+const STARTS: usize = 5;
+const ROUNDS: usize = 31;
+const QUICK_ROUNDS: usize = 5;
 
 /// Subjects that take turns, and whose times are compared.
 pub(crate) struct Interleaved {
@@ -48,33 +50,29 @@ pub(crate) struct Comparison {
     pub(crate) at_most: Option<f64>,
 }
 
-/// A subject that is running, and its samples.
+/// A subject, and its nanoseconds per cycle, one of each round.
 struct Series {
     subject: Subject,
-    title: String,
+    samples: Vec<f64>,
+}
+
+/// A subject that is running.
+struct Running {
     runner: Runner,
     /// As many as fill a turn.
     cycles: u64,
-    /// Nanoseconds per cycle, one of each round.
-    samples: Vec<f64>,
 }
 
 impl Measure for Interleaved {
     fn run(&self, bench: &Bench, report: &mut Report) -> Result<()> {
-        let mut series = self.start_all(bench, report)?;
-        let rounds = if bench.is_quick { QUICK_ROUNDS } else { ROUNDS };
-        for round in 0..rounds {
-            if round % PROGRESS == 0 {
-                eprintln!("  round {} of {}", round + 1, rounds);
-            }
-            for one in turns(series.len(), round) {
-                series[one].take_turn()?;
-            }
+        let mut series = self.series(bench, report)?;
+        for start in 0..STARTS {
+            eprintln!("  start {} of {STARTS}", start + 1);
+            self.run_once(bench, report, &mut series)?;
         }
         self.compare(&series, report);
-        for one in series {
-            report.measurements.push(one.end()?);
-        }
+        let all = series.into_iter().map(|one| one.measurement(bench));
+        report.measurements.extend(all);
         Ok(())
     }
 
@@ -84,33 +82,51 @@ impl Measure for Interleaved {
 }
 
 impl Interleaved {
-    /// Those that can run, warm.
-    fn start_all(&self, bench: &Bench, report: &mut Report) -> Result<Vec<Series>> {
+    /// Those that can run.
+    fn series(&self, bench: &Bench, report: &mut Report) -> Result<Vec<Series>> {
         let mut series = Vec::new();
         for subject in bench.with_twins(self.subjects) {
-            if let Some(program) = bench.program_of(&subject, report)? {
-                let command = self.affinity.command(&program)?;
-                let runner = Runner::start(bench, &subject, self.affinity, command)?;
-                let title = subject.title(bench.descriptors);
-                series.push(self.warm_up(subject, title, runner)?);
+            if bench.program_of(&subject, report)?.is_some() {
+                let samples = Vec::new();
+                series.push(Series { subject, samples });
             }
         }
         Ok(series)
     }
 
-    fn warm_up(&self, subject: Subject, title: String, mut runner: Runner) -> Result<Series> {
+    /// Starts all of them, lets them run their rounds, and ends them.
+    fn run_once(&self, bench: &Bench, report: &mut Report, series: &mut [Series]) -> Result<()> {
+        let mut running = Vec::new();
+        for one in &*series {
+            running.extend(self.start(bench, report, &one.subject)?);
+        }
+        let rounds = if bench.is_quick { QUICK_ROUNDS } else { ROUNDS };
+        for round in 0..rounds {
+            for one in turns(series.len(), round) {
+                series[one].samples.push(running[one].take_turn()?);
+            }
+        }
+        running.into_iter().try_for_each(|one| one.runner.end())
+    }
+
+    /// Warm.
+    fn start(
+        &self,
+        bench: &Bench,
+        report: &mut Report,
+        subject: &Subject,
+    ) -> Result<Option<Running>> {
+        let Some(program) = bench.program_of(subject, report)? else {
+            return Ok(None);
+        };
+        let command = self.affinity.command(&program)?;
+        let mut runner = Runner::start(bench, subject, self.affinity, command)?;
         let cycles = match self.turn {
             Turn::Filled => cycles_of_a_turn(&mut runner)?,
             Turn::OneCycle => 1,
         };
         runner.run(cycles)?;
-        Ok(Series {
-            subject,
-            title,
-            runner,
-            cycles,
-            samples: Vec::new(),
-        })
+        Ok(Some(Running { runner, cycles }))
     }
 
     fn compare(&self, series: &[Series], report: &mut Report) {
@@ -159,15 +175,17 @@ impl Series {
         Statistics::of(&self.samples).median
     }
 
-    fn take_turn(&mut self) -> Result<()> {
-        let took = self.runner.run(self.cycles)?;
-        self.samples.push(took as f64 / self.cycles as f64);
-        Ok(())
+    fn measurement(self, bench: &Bench) -> Measurement {
+        let title = self.subject.title(bench.descriptors);
+        Measurement::new(title, "ns per cycle", self.samples)
     }
+}
 
-    fn end(self) -> Result<Measurement> {
-        self.runner.end()?;
-        Ok(Measurement::new(self.title, "ns per cycle", self.samples))
+impl Running {
+    /// Nanoseconds per cycle.
+    fn take_turn(&mut self) -> Result<f64> {
+        let took = self.runner.run(self.cycles)?;
+        Ok(took as f64 / self.cycles as f64)
     }
 }
 
