@@ -83,7 +83,7 @@ pub(super) const CASES: &[Case] = &[
         &Instructions {
             cycles: 20_000,
             counts: &[
-                count(&WATCH, Some(300.0)),
+                count(&WATCH, Some(280.0)),
                 count(&STRICT, None),
                 count(&RESLIST, None),
             ],
