@@ -14,7 +14,7 @@ use crate::pool::conn::sleepers::sleepers;
 use crate::pool::conn::{io, Conn};
 use crate::pool::engine::client::Client;
 use crate::pool::engine::task::{Next, Pollable, Task, Thread};
-use crate::pool::errors::{canceled, forked_inside_callback};
+use crate::pool::errors::{canceled, forked_inside_callback, no_engine};
 use crate::pool::state::answer::Refusal;
 use crate::pool::Reply;
 use crate::pool::{conn, Pool};
@@ -204,6 +204,16 @@ struct HookRun {
 }
 
 impl HookRun {
+    /// Why no engine is there that would end the hook in time. One whose pool was closed a moment
+    /// ago has taken its engine along.
+    fn why_alone(&self) -> Error {
+        if self.pool.is_closed() {
+            Refusal::PoolClosed.into()
+        } else {
+            no_engine()
+        }
+    }
+
     fn why_end(&self) -> Option<Error> {
         self.limit.why_end(&self.pool)
     }
@@ -220,11 +230,8 @@ impl Pollable for HookWatch {
         if end.is_over {
             return Next::Done;
         }
-        // The pool was closed a moment ago and took its engine along: nothing would end the hook.
-        let is_left_alone = || task.is_broken() && run.pool.is_closed();
-        let error = run.why_end();
-        let Some(error) = error.or_else(|| is_left_alone().then(|| Refusal::PoolClosed.into()))
-        else {
+        let alone = || task.is_broken().then(|| run.why_alone());
+        let Some(error) = run.why_end().or_else(alone) else {
             return Next::At(run.limit.deadline());
         };
         if let Some(conn) = Conn::table().pin_slot(run.slot) {

@@ -233,3 +233,52 @@ TEST(the_end_of_the_last_pool_leaves_a_hook_its_time,
     await_end_of_threads();
     server_close(&s);
 }
+
+/* As daemons do that put /dev/null in the place of descriptors they did not open. */
+static void replace_the_epoll_of_the_library(void)
+{
+    char path[64];
+    char target[64];
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    int fd;
+    for (fd = 3; fd < 256; fd++) {
+        ssize_t size;
+        snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+        size = readlink(path, target, sizeof target - 1);
+        target[size > 0 ? size : 0] = '\0';
+        if (strstr(target, "eventpoll") != NULL) {
+            CHECK_EQ(dup3(null, fd, O_CLOEXEC), fd);
+        }
+    }
+    close(null);
+}
+
+static int breaks_the_engine_and_waits(void *user, vcp_conn *conn, int fd)
+{
+    vcp_pool *pool = pool_new(NULL);
+    vcp_queue *queue = queue_new();
+    server s = tcp_server();
+    vcp_conn *other = NULL;
+    replace_the_epoll_of_the_library();
+    /* The background thread is woken, and finds out. */
+    CHECK(dial_async(pool, &s, NULL, queue, &seen, &other) < 0);
+    waits_on_the_descriptor(user, conn, fd);
+    CHECK_EQ(vcp_queue_free(queue), VCP_OK);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+    return 0;
+}
+
+TEST(a_background_thread_that_cannot_go_on_ends_the_hooks_in_its_care,
+     "on_release: When the background thread cannot go on, the hooks that it watches end then")
+{
+    server s = tcp_server();
+    vcp_pool *pool = pool_with(breaks_the_engine_and_waits, 3600000);
+    vcp_conn *conn = borrow(pool, &s);
+    int peer = server_accept(&s);
+    CHECK_EQ(vcp_conn_close(conn), VCP_OK);
+    CHECK_EQ(seen.answer, 0);
+    check_closed_by_its_hook(pool);
+    close(peer);
+    server_close(&s);
+}
