@@ -192,10 +192,8 @@
  * it.
  *
  * Each thread remembers the destinations that it dialed last, for the fast path: at most 13,000, in
- * at most 2 MiB. Beyond that it forgets the oldest. Their names it shares with the pool; when the
- * pool has forgotten a destination, or was closed, the thread holds its name alone, 130 to 350
- * bytes each. It forgets those of a closed pool when it next dials another way than the fast one,
- * and all when it ends.
+ * at most 2 MiB. Beyond that it forgets the oldest. It forgets those of a closed pool when it next
+ * dials another way than the fast one, and all when it ends.
  */
 
 
