@@ -65,7 +65,7 @@ if [ "$which" = both ] || [ "$which" = thread ]; then
     ln -sf libvconnpool.so "$library/libvconnpool.so.0"
     runtime=$(rustc --print sysroot)/lib/rustlib/$target/lib/librustc-stable_rt.tsan.a
     # The fence before an Arc's or a Weak's memory is freed is not understood by TSan (rust-lang/rust, library/alloc/src/sync.rs).
-    printf 'race:drop_slow\nrace:alloc::sync::Weak<*>*::drop>::drop\nrace:*Weak*Drop*drop\n' >target-thread/suppressions
+    printf 'race:drop_slow\nrace:<alloc::sync::Arc<std::thread::thread::Inner\nrace:alloc::sync::Weak<*>*::drop>::drop\nrace:*Weak*Drop*drop\n' >target-thread/suppressions
     chosen=${*:-$(programs "$not_for_threads")}
     for program in $chosen; do
         gcc -std=c99 -D_GNU_SOURCE -g -O1 -fsanitize=thread -pthread -Iinclude -Itests/c/support \
