@@ -37,12 +37,17 @@ impl Obstacle {
 }
 
 impl<C: Held> State<C> {
-    /// A dial could begin, and nothing would have to be closed for it.
+    /// A dial of the borrower that asks could begin, and nothing would have to be closed for it.
     pub(super) fn find_room(&mut self, destination: &Destination) -> bool {
         let own = self.index.find(destination);
-        let slots = self.conns() + self.untold.held_slots(self.is_for_taker);
-        self.limits.max_conns.is_none_or(|max| slots < max)
-            && self.find_obstacle(own, Reuse::Allowed).is_none()
+        // The slot of an unfit connection is the borrower's own, though the closing is not told
+        // yet.
+        let is_for_taker = std::mem::replace(&mut self.is_for_taker, true);
+        let slots = self.conns() + self.untold.held_slots(true);
+        let has_room = self.limits.max_conns.is_none_or(|max| slots < max)
+            && self.find_obstacle(own, Reuse::Allowed).is_none();
+        self.is_for_taker = is_for_taker;
+        has_room
     }
 
     /// What keeps a dial from beginning now, if anything does.

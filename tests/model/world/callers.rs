@@ -20,6 +20,10 @@ pub(super) struct Caller {
 
 impl World<'_> {
     pub(super) fn take(&mut self, to: usize, reuse: Reuse, may_wait: bool) -> Result<(), Wrong> {
+        // Where events are told, a caller whose unfit connection frees a slot waits for its turn to
+        // dial until that is told, though an older waiter gets the slot: the reference, which tells
+        // at once, refuses it.
+        let may_wait = may_wait || self.rules.is_observed;
         let call = Call {
             ticket: self.new_waker(),
             to,
