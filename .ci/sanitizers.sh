@@ -1,11 +1,15 @@
 #!/usr/bin/env bash
 # The C tests with AddressSanitizer (and LeakSanitizer) and with ThreadSanitizer, in the library and in the programs.
-# usage: .ci/sanitizers.sh [address|thread] [program ...]
+# usage: .ci/sanitizers.sh [address|thread|both] [program ...]. VCP_C_TIMEOUT: seconds for one program, 300.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 target=x86_64-unknown-linux-gnu
 which=${1:-both}
 shift || true
+case $which in
+    address | thread | both) ;;
+    *) echo "usage: .ci/sanitizers.sh [address|thread|both] [program ...]" >&2; exit 2 ;;
+esac
 # Times are a few times longer; the tests' upper bounds are widened by as much.
 export VCP_SLOW=${VCP_SLOW:-10} RUSTC_BOOTSTRAP=1
 
@@ -27,7 +31,7 @@ programs() {
 
 run_one() { # kind, program
     local log=target-$1/c/$2.log began=$SECONDS status=0
-    timeout 300 "target-$1/c/$2" >"$log" 2>&1 || status=$?
+    timeout "${VCP_C_TIMEOUT:-300}" "target-$1/c/$2" >"$log" 2>&1 || status=$?
     [ "$status" -eq 0 ] || tail -60 "$log"
     echo "$1: $2: $((SECONDS - began)) s$([ "$status" -eq 0 ] || echo ", FAILED")"
     return "$status"

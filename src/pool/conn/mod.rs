@@ -44,7 +44,7 @@ pub(crate) const DATAGRAM: u32 = 1 << 3;
 pub(crate) const NONBLOCKING: u32 = 1 << 4;
 /// The program gave it a pointer of its own.
 pub(crate) const HAS_DATA: u32 = 1 << 5;
-/// Liveness + 1 in two bits; 0: the pool's.
+/// Liveness + 1 in two bits.
 const LIVENESS_SHIFT: u32 = 6;
 const LIVENESS: u32 = 3 << LIVENESS_SHIFT;
 /// This borrow: it came from the pool.

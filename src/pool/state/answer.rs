@@ -53,7 +53,7 @@ pub(crate) struct Request<'a> {
 pub(crate) enum Take<C> {
     /// An idle one or one just given back, now borrowed.
     Reuse(C),
-    /// The right to dial, to be ended by `dialed` or `dial_failed`.
+    /// The right to dial, to be ended by `dial_done` or `dial_failed`.
     Dial(DialRight, Arc<Destination>),
     Refused(Refusal),
     /// Nothing now: the answer comes later, to be fetched by `collect`.
