@@ -134,7 +134,7 @@ impl AsyncDial {
     ) -> Step {
         let dialing = Dialing::new(&self.pool, right, destination, &self.options, waker(task));
         let borrower = self.borrower(progress);
-        let dialing = Box::new(dialing.patient(borrower.blames_destination()));
+        let dialing = Box::new(dialing.blaming_destination(borrower.blames_destination()));
         match dialing.begin(dialing.late_binding(&borrower)) {
             Ok(Some(conn)) => Step::Continue(Stage::Served(dialing, ConnectPhase::NotBegun, conn)),
             Ok(None) => Step::Continue(Stage::Dialing(dialing, ConnectPhase::NotBegun)),

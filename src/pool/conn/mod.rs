@@ -322,7 +322,7 @@ impl Conn {
     }
 
     /// The number still stands for the connection's own socket: no other connection has it, and the
-    /// file has the device and inode of then. `place`: the connection's own.
+    /// file has the device and inode of then. `slot`: the connection's own.
     pub(crate) fn has_own_socket_at(&self, slot: SlotId) -> bool {
         let number = self.raw_fd();
         fd_owners::is_owner(number, slot) && socket::identity(number).ok() == Some(self.identity())

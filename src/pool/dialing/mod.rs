@@ -57,7 +57,8 @@ impl Dialing {
         }
     }
 
-    pub(crate) fn patient(self, blames_destination: bool) -> Self {
+    /// Whether the destination is to blame when the deadline passes.
+    pub(crate) fn blaming_destination(self, blames_destination: bool) -> Self {
         Self {
             blames_destination,
             ..self
@@ -102,7 +103,7 @@ impl Dialing {
     }
 
     /// When its caller has been served a connection that was given back meanwhile.
-    pub(crate) fn late_binding(&self, line: &Borrower<'_>) -> LateBinding {
+    pub(crate) fn late_binding(&self, borrower: &Borrower<'_>) -> LateBinding {
         if self
             .pool()
             .dialer
@@ -110,7 +111,7 @@ impl Dialing {
         {
             LateBinding::Off
         } else {
-            line.late_binding()
+            borrower.late_binding()
         }
     }
 

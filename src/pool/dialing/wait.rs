@@ -1,4 +1,4 @@
-//! A borrower in line: asks the pool's state for a connection, and waits while others are served,
+//! A borrower: asks the pool's state for a connection, and waits while others are served,
 //! parked (`ParkedBorrower`) or told by the engine (`async_dial`).
 //!
 //! No lock is held while it sleeps; `wait_loop` has the loop.
@@ -250,7 +250,7 @@ impl Waiter for ParkedBorrower<'_> {
 impl ParkingWaiter for ParkedBorrower<'_> {
     fn sleep(&self, until: Deadline) -> io::Result<()> {
         let Some(parker) = &self.parker else {
-            unreachable!("who stands in line has a waker");
+            unreachable!("a waiting borrower has a waker");
         };
         parker.park(until, self.borrower.options.token.as_deref())
     }

@@ -25,16 +25,16 @@ impl Pool {
         self: &Arc<Self>,
         right: DialRight,
         destination: Arc<Destination>,
-        line: &Borrower<'_>,
+        borrower: &Borrower<'_>,
     ) -> Result<Owned<Conn>> {
         let waker = Arc::new(Waker::default());
-        let dialing = Dialing::new(self, right, destination, line.options, waker.clone());
-        let mut dialing = dialing.patient(line.blames_destination());
-        let at_once = match dialing.begin(dialing.late_binding(line)) {
+        let dialing = Dialing::new(self, right, destination, borrower.options, waker.clone());
+        let mut dialing = dialing.blaming_destination(borrower.blames_destination());
+        let at_once = match dialing.begin(dialing.late_binding(borrower)) {
             Ok(at_once) => at_once,
             Err(error) => return Err(dialing.failed(error)),
         };
-        if let Some(lent) = at_once.and_then(|conn| dialing.lend(conn, line.options)) {
+        if let Some(lent) = at_once.and_then(|conn| dialing.lend(conn, borrower.options)) {
             return lent;
         }
         dialing.permit_mut().begin();
@@ -47,7 +47,7 @@ impl Pool {
         loop {
             let is_connected = matches!(outcome, Ok(DialOutcome::Connected(_)));
             let answer = (!is_connected).then(|| dialing.answer()).flatten();
-            if let Some(lent) = answer.and_then(|conn| dialing.lend(conn, line.options)) {
+            if let Some(lent) = answer.and_then(|conn| dialing.lend(conn, borrower.options)) {
                 match outcome {
                     Ok(DialOutcome::Left(drive)) => dialing.go_on_without_caller(drive),
                     Err(error) => drop(dialing.failed(error)),
@@ -58,7 +58,7 @@ impl Pool {
             outcome = match outcome {
                 Ok(DialOutcome::Connected(dialed)) => {
                     let conn = dialing.connected(dialed)?;
-                    return Ok(self.lend_dialed(conn, line.options));
+                    return Ok(self.lend_dialed(conn, borrower.options));
                 }
                 // What it left for was unfit, or refused.
                 Ok(DialOutcome::Left(drive)) => match dialing.ended() {
