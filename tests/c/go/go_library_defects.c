@@ -235,6 +235,8 @@ TEST(a_dead_connection_is_not_handed_out_as_reused,
         give_back(conn);
         close(server_accept(&f.s));
     }
+    /* The watch closes the last one by and by. */
+    EVENTUALLY(idle_in(f.pool) == 0, 2000);
     FIXTURE_END(&f);
 }
 
