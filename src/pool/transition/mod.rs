@@ -76,11 +76,11 @@ impl Pool {
         }
     }
 
-    /// Closes the longest idle connection, to give its descriptor back to the system; false if none
-    /// is idle.
+    /// Gives a descriptor back to the system: the longest idle connection's, or where none is idle,
+    /// those of wakers that no thread sleeps on. False if there is none of either.
     pub(crate) fn close_longest_idle(&self) -> bool {
-        sleepers().release_spare()
-            || self.change(|state, now, effects| state.close_longest_idle(now, effects))
+        self.change(|state, now, effects| state.close_longest_idle(now, effects))
+            || sleepers().release_spare()
     }
 
     pub(crate) fn close_idle(&self) {
