@@ -5,6 +5,7 @@
 //! which valgrind calls "possibly lost" when a pool is alive at the program's end.
 #![forbid(unsafe_code)]
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use super::DestinationId;
@@ -17,12 +18,15 @@ use crate::values::destination::Destination;
 pub(super) struct Index {
     /// By hash, and where several have one hash, by number.
     known: BTreeMap<(u64, DestinationId), Arc<Destination>>,
+    /// Where the one is that was found last, and its number: a transition asks several times.
+    last: Cell<Option<(usize, DestinationId)>>,
 }
 
 impl Index {
     pub(super) const fn new() -> Self {
         Self {
             known: BTreeMap::new(),
+            last: Cell::new(None),
         }
     }
 
@@ -31,12 +35,22 @@ impl Index {
     }
 
     pub(super) fn find(&self, destination: &Destination) -> Option<DestinationId> {
+        match self.last.get() {
+            Some((last, id)) if last == place_of(destination) => Some(id),
+            _ => self.look_up(destination),
+        }
+    }
+
+    fn look_up(&self, destination: &Destination) -> Option<DestinationId> {
         let hash = destination.hash();
-        let mut known = self
-            .known
-            .range((hash, DestinationId::MIN)..=(hash, DestinationId::MAX));
-        let found = known.find(|(_, own)| ***own == *destination);
-        found.map(|(&(_, id), _)| id)
+        let known = self.known.range((hash, DestinationId::MIN)..);
+        let mut known = known.take_while(|((own, _), _)| *own == hash);
+        let (&(_, id), found) = known.find(|(_, own)| ***own == *destination)?;
+        if std::ptr::eq(&**found, destination) {
+            // It stays where it is for as long as it is known.
+            self.last.set(Some((place_of(destination), id)));
+        }
+        Some(id)
     }
 
     /// One that is not known yet.
@@ -46,6 +60,7 @@ impl Index {
 
     pub(super) fn remove(&mut self, destination: &Destination, id: DestinationId) {
         self.known.remove(&(destination.hash(), id));
+        self.last.set(None);
     }
 
     /// Of every destination at that address, whatever the tag.
@@ -62,6 +77,10 @@ impl Index {
     pub(super) fn ids(&self) -> impl Iterator<Item = DestinationId> + '_ {
         self.known.keys().map(|&(_, id)| id)
     }
+}
+
+fn place_of(destination: &Destination) -> usize {
+    std::ptr::from_ref(destination).addr()
 }
 
 #[cfg(test)]
@@ -84,7 +103,9 @@ mod tests {
             assert_eq!(index.find(one), None);
             index.insert(one.clone(), id);
         }
+        assert_eq!(index.find(&all[2]), Some(2));
         index.remove(&all[2], 2);
+        assert_eq!(index.find(&all[2]), None);
         let found: Vec<_> = all.iter().map(|one| index.find(one)).collect();
         assert_eq!(found, [Some(0), Some(1), None, Some(3), Some(4)]);
         assert_eq!(index.len(), 4);
