@@ -2,7 +2,8 @@
 #![forbid(unsafe_code)]
 
 use std::any::Any;
-use std::fmt;
+use std::borrow::Cow;
+use std::fmt::{self, Write};
 
 /// The failures of the C contract, with their numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -113,21 +114,60 @@ impl Error {
     /// With what was asked for in front: `dial tcp db:5432: connection refused`.
     pub(crate) fn of(self, what: impl fmt::Display) -> Self {
         Self {
-            message: format!("{what}: {}", self.message),
+            message: text(format_args!("{what}: {}", self.message)),
             ..self
         }
     }
 }
 
+/// As `format!`, which finds room for a longer text step by step.
+pub(crate) fn text(text: fmt::Arguments<'_>) -> String {
+    let mut message = String::with_capacity(USUAL_LENGTH);
+    let _ = message.write_fmt(text);
+    message
+}
+
+/// Most messages are shorter.
+const USUAL_LENGTH: usize = 160;
+
 /// A message on one line: control characters, which a callback's text or an address may hold,
 /// become spaces. So it holds no NUL either.
-pub(crate) fn one_line(message: &str) -> String {
+pub(crate) fn one_line(message: &str) -> Cow<'_, str> {
     let shown = |letter: char| if letter.is_control() { ' ' } else { letter };
-    message.chars().map(shown).collect()
+    if may_hold_control(message.as_bytes()) {
+        Cow::Owned(message.chars().map(shown).collect())
+    } else {
+        Cow::Borrowed(message)
+    }
+}
+
+/// Looks at every byte, several at once. Those of U+0080 to U+009F begin with C2.
+fn may_hold_control(message: &[u8]) -> bool {
+    let may_be = |byte: u8| byte < b' ' || byte == 0x7f || byte == 0xc2;
+    message.iter().fold(false, |any, &byte| any | may_be(byte))
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_become_spaces_and_nothing_else_does() {
+        for code in 0..0x300 {
+            let letter = char::from_u32(code).expect("no surrogate");
+            let expected = if letter.is_control() { ' ' } else { letter };
+            let message = format!("a long message, and {letter} in it");
+            assert_eq!(
+                one_line(&message),
+                format!("a long message, and {expected} in it")
+            );
+        }
+        assert!(matches!(one_line("plain"), Cow::Borrowed("plain")));
     }
 }

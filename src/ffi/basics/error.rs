@@ -35,7 +35,8 @@ pub(crate) fn remember(error: Error) -> vcp_status {
             phase: Phase::None,
         });
         last.message.clear();
-        last.message.extend(one_line(&error.message).bytes());
+        last.message
+            .extend_from_slice(one_line(&error.message).as_bytes());
         last.message.push(0);
         last.number = error.number;
         last.phase = error.phase;

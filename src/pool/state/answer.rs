@@ -9,7 +9,7 @@ use super::DestinationId;
 use crate::sync::Arc;
 use crate::values::clock::Time;
 use crate::values::destination::Destination;
-use crate::values::error::{Error, Status};
+use crate::values::error::{text, Error, Status};
 
 /// A connection is watched for stray bytes only after it has been idle for so long: a busy one
 /// costs no epoll_ctl, and the engine wakes up at most twice a second for all of them.
@@ -153,7 +153,9 @@ impl From<Refusal> for Error {
             ),
             Refusal::Exhausted(blocked) => Error::new(
                 Status::PoolExhausted,
-                format!("pool exhausted: {blocked} (wait_timeout_ms=0: not waiting)"),
+                text(format_args!(
+                    "pool exhausted: {blocked} (wait_timeout_ms=0: not waiting)"
+                )),
             ),
             Refusal::TooManyWait(blocked, max) => Error::new(
                 Status::PoolExhausted,
