@@ -18,6 +18,9 @@ LIBRARY := libvconnpool.so.$(VERSION)
 # Copies, so that "make install" needs no cargo (as root it often is not there) once "make" has run.
 STAGE := target/stage
 
+# Headers for drivers, in a directory of their own.
+ADAPTERS := $(notdir $(wildcard include/vconnpool/*.h*))
+
 # The C and C++ that clang-format keeps; the header is generated.
 FORMATTED = $(filter-out include/vconnpool.h,$(shell git ls-files '*.c' '*.h' '*.cpp' '*.hpp'))
 # Packages of their own, which "cargo fmt" of the library does not reach.
@@ -43,9 +46,10 @@ $(STAGE)/done: $(SOURCES) Makefile
 	rm $(STAGE)/empty.a $(STAGE)/all.a $(STAGE)/all.o $(STAGE)/vconnpool.o
 	touch $@
 
-install: $(STAGE)/done ## installs it, with header and pkg-config file
-	$(INSTALL) -d "$(DESTDIR)$(INCLUDEDIR)" "$(DESTDIR)$(LIBDIR)/pkgconfig"
+install: $(STAGE)/done ## installs it, with headers and pkg-config file
+	$(INSTALL) -d "$(DESTDIR)$(INCLUDEDIR)/vconnpool" "$(DESTDIR)$(LIBDIR)/pkgconfig"
 	$(INSTALL) -m 644 include/vconnpool.h include/vconnpool.hpp "$(DESTDIR)$(INCLUDEDIR)"
+	$(INSTALL) -m 644 $(ADAPTERS:%=include/vconnpool/%) "$(DESTDIR)$(INCLUDEDIR)/vconnpool"
 	$(INSTALL) -m 644 $(STAGE)/libvconnpool.a "$(DESTDIR)$(LIBDIR)/libvconnpool.a"
 	$(INSTALL) -m 755 $(STAGE)/libvconnpool.so "$(DESTDIR)$(LIBDIR)/$(LIBRARY)"
 	ln -sf $(LIBRARY) "$(DESTDIR)$(LIBDIR)/$(SONAME)"
@@ -66,7 +70,9 @@ install: $(STAGE)/done ## installs it, with header and pkg-config file
 uninstall: ## removes what "make install" installed
 	rm -f "$(DESTDIR)$(INCLUDEDIR)/vconnpool.h" "$(DESTDIR)$(INCLUDEDIR)/vconnpool.hpp" "$(DESTDIR)$(LIBDIR)/libvconnpool.a" \
 	    "$(DESTDIR)$(LIBDIR)/$(LIBRARY)" "$(DESTDIR)$(LIBDIR)/$(SONAME)" "$(DESTDIR)$(LIBDIR)/libvconnpool.so" \
-	    "$(DESTDIR)$(LIBDIR)/pkgconfig/vconnpool.pc"
+	    "$(DESTDIR)$(LIBDIR)/pkgconfig/vconnpool.pc" \
+	    $(ADAPTERS:%="$(DESTDIR)$(INCLUDEDIR)/vconnpool/%")
+	-rmdir "$(DESTDIR)$(INCLUDEDIR)/vconnpool"
 
 test: ## all that needs only Rust and a C compiler
 	cargo test
