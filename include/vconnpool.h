@@ -136,12 +136,16 @@
  *     callback       runs on
  *     -------------  --------------------------------------------------------------------------
  *     rewrite, dial  the thread that dials; for dials in the background a helper thread
+ *     open_session   as rewrite and dial
  *     control        as rewrite and dial
  *     resolve        the thread that dials, if the dial has neither deadline nor token; else a
  *                    helper thread
  *     on_open        the thread that dials; for dials in the background a helper thread
  *     on_reuse       the thread that dials; for asynchronous dials a helper thread
- *     on_release     the thread that calls vcp_conn_close
+ *     on_release     the thread that calls vcp_conn_close; with on_release_in_background a helper
+ *                    thread
+ *     on_idle        a helper thread
+ *     fd             the thread that opens the session, gives it back, or ran its hook
  *     on_event       the thread that caused the event; for work in the background a helper thread
  *     free_data      the thread that closes the connection; in the background a helper thread
  *     free_user      the thread that ends the pool's last callback, borrow or close
@@ -178,6 +182,8 @@
  *     dials in flight                   are gone in the child
  *     queues                            are empty; ask vcp_queue_fd again
  *     tokens                            work, each side its own
+ *     sessions of drivers               are never used; free_data does not run, and the child's
+ *                                       copies of their descriptors are closed
  *     user, user data                   are freed by the parent alone
  *     threads of the library            start anew in the child when they are needed
  *
@@ -676,6 +682,51 @@ typedef struct vcp_queue vcp_queue;
  */
 typedef struct vcp_resolved vcp_resolved;
 
+/**
+ * free_data, free_user: frees what the program gave the library. It is never called with NULL.
+ */
+typedef void (*vcp_free_fn)(void *data);
+
+/**
+ * fd: returns the socket that a session has at this moment, or -1 (PQsocket, say).
+ *
+ * It is asked when the session has been opened, after on_open, at every vcp_conn_close and after
+ * on_idle, because a driver may reconnect (PQreset). -1 from a session that has told a socket
+ * before means that the session is lost: it is closed (VCP_CLOSE_FAILED), and a dial that is
+ * opening it fails with VCP_ERR_CALLBACK. So does a number that is no connected socket, or that
+ * another connection of a pool has.
+ *
+ * It must not block. It runs on the thread that opens the session, gives it back, or has run its
+ * hook, and never together with another call for the same session.
+ */
+typedef int (*vcp_session_fd_fn)(void *data);
+
+/**
+ * A session of a driver. The default of each field stands in brackets.
+ */
+typedef struct {
+    /**
+     * sizeof(vcp_session).
+     */
+    size_t size;
+    /**
+     * [NULL] The session, which must not be NULL. vcp_conn_data gives it to each borrower.
+     */
+    void *data;
+    /**
+     * [NULL] Ends the session (PQfinish).
+     */
+    vcp_free_fn free_data;
+    /**
+     * [NULL] Tells the socket of the session. NULL: it has none, or does not tell.
+     */
+    vcp_session_fd_fn fd;
+    /**
+     * [-1: the pool's] How the session is checked before it is handed out: a vcp_liveness.
+     */
+    int32_t liveness;
+} vcp_session;
+
 /*
  * ---- CALLBACKS ----
  *
@@ -730,17 +781,18 @@ typedef int (*vcp_dial_fn)(void *user,
 typedef int (*vcp_control_fn)(void *user, const char *network, const char *address, int fd);
 
 /**
- * on_open, on_reuse, on_release: looks at a connection. 0 keeps it; another number closes it. conn
- * is the handle that its borrower has or will have. The hook may use it as the borrower may, but
- * must not close or detach it (VCP_ERR_INVALID_ARGUMENT). fd is in the mode that the borrower
- * asked for.
+ * on_open, on_reuse, on_release, on_idle: looks at a connection. 0 keeps it; another number closes
+ * it. conn is the handle that its borrower has or will have. The hook may use it as the borrower
+ * may, but must not close or detach it (VCP_ERR_INVALID_ARGUMENT). fd is in the mode that the
+ * borrower asked for; it is -1 for a session without a descriptor.
  *
  * on_open runs after a new connection is made: a TLS handshake, a login. If it refuses, the
  * connection is closed and the dial fails with VCP_ERR_CALLBACK. It may run when nobody waits for
  * it any more: a dial may be answered by a connection that another borrower gives back, and its
  * own connect then goes on in the background, with on_open, for the next dial.
  *
- * on_reuse runs before an idle connection is handed out. If it refuses, or a read or write of it
+ * on_reuse runs before an idle connection is handed out, if that one has been idle for
+ * on_reuse_after_ms. If it refuses, or a read or write of it
  * fails, that connection is closed (VCP_CLOSE_HOOK), and the dial takes the next idle one or a new
  * one.
  *
@@ -751,11 +803,25 @@ typedef int (*vcp_control_fn)(void *user, const char *network, const char *addre
  * VCP_ERR_POOL_CLOSED, never 0; a read(2) on fd sees end of stream. The dial ends with that error
  * when the hook returns.
  *
- * on_release runs inside vcp_conn_close, before a fit connection is kept or handed on. It has
- * hook_timeout_ms: vcp_conn_read, write and wait have that deadline there; when it passes, the
- * library shuts the socket down, and the connection is closed (VCP_CLOSE_HOOK) when the hook
- * returns. It is not called for a connection that is closed anyhow: discarded, failed, evicted,
- * too old, used up, or of a closed pool. After it there may still be no room for the connection.
+ * on_release runs inside vcp_conn_close, before a fit connection is kept or handed on. With
+ * on_release_in_background it runs on a helper thread, and vcp_conn_close returns at once (where
+ * no thread can be had it runs inside vcp_conn_close). Until it has ended the connection counts as
+ * borrowed (vcp_stats.releasing), and vcp_pool_drain waits for it; vcp_pool_close does not.
+ *
+ * on_idle looks at each idle connection every on_idle_ms, on a helper thread: a ping of the
+ * protocol. Meanwhile nobody can borrow that connection, and it counts as borrowed. Afterwards it
+ * goes to the oldest dial that waits for it, or back to its place among the idle ones, as if it
+ * had been idle all the time: for idle_timeout_ms, reuse_order and vcp_conn_idle_ms. If
+ * vcp_pool_close, close_idle or evict is called meanwhile, it is closed when the hook returns. A
+ * process asks about at most 16 connections at a time. A connection that is borrowed again and
+ * again is never asked about.
+ *
+ * on_release and on_idle have hook_timeout_ms: vcp_conn_read, write and wait have that deadline
+ * there; when it passes, the library shuts the socket down, and the connection is closed
+ * (VCP_CLOSE_HOOK) when the hook returns. A hook whose own read or write has failed refuses,
+ * whatever it returns. on_release is not called for a connection that is closed anyhow: discarded,
+ * failed, evicted, too old, used up, or of a closed pool. After it there may still be no room for
+ * the connection.
  *
  * A hook that writes to fd by itself (SSL_connect does) may raise SIGPIPE when the peer has gone.
  * vcp_conn_write never does.
@@ -831,16 +897,27 @@ typedef struct {
  */
 typedef void (*vcp_event_fn)(void *user, const vcp_event *event);
 
-/**
- * free_data, free_user: frees what the program gave the library. It is never called with NULL.
- */
-typedef void (*vcp_free_fn)(void *data);
-
 /*
  * ---- SESSIONS OF DRIVERS THAT DIAL BY THEMSELVES ----
  *
- * A driver such as libpq opens its own socket and keeps it; the pool holds its session as a
- * connection. This version of the library has the types only: open_session must be NULL.
+ * A driver such as libpq opens its own socket and never gives it away. A pool can hold its session
+ * as a connection: with the same limits, waiting, checks, ageing, hooks, events and asynchronous
+ * dials. The pool opens sessions by its open_session callback; vcp_pool_put_session gives it one
+ * that the program has opened. vcp_conn_data gives each borrower its session.
+ *
+ * The descriptor stays the driver's. The library watches it, peeks at it, and shuts it down in
+ * vcp_pool_abort and where a hook's time is over. It never reads, writes or closes it, and never
+ * changes its mode or an option. So vcp_conn_read, write, try_read, try_write, read_full and
+ * shutdown answer VCP_ERR_INVALID_ARGUMENT. vcp_conn_wait works. Tell what the driver met by
+ * vcp_conn_report or vcp_conn_discard.
+ *
+ * A session without a descriptor is neither checked nor watched: on_reuse and on_idle do that. A
+ * dial returns 0 for it.
+ *
+ * free_data ends a session, once: after the library has let go of its descriptor, on the thread
+ * that closes the connection, or on a helper thread for work in the background. vcp_conn_detach
+ * gives the session to the caller, and free_data does not run. In a forked child the sessions of
+ * the parent are never used, and free_data does not run.
  */
 
 /**
@@ -856,7 +933,8 @@ typedef struct {
      */
     const char *network;
     /**
-     * Where to dial: the address of the destination, or what rewrite made of it.
+     * Where to dial: the address of the destination, or what rewrite made of it. It has the form
+     * of its network, and has not been resolved.
      */
     const char *address;
     /**
@@ -868,44 +946,26 @@ typedef struct {
      */
     const char *label;
     /**
-     * What is left of the dial's time; VCP_FOREVER without a deadline.
+     * What is left of the dial's time, in milliseconds; VCP_FOREVER without a deadline.
      */
     int64_t timeout_ms;
 } vcp_session_request;
 
 /**
- * fd: returns the socket that a session has at this moment, or -1.
- */
-typedef int (*vcp_session_fd_fn)(void *data);
-
-/**
- * A session of a driver. The default of each field stands in brackets.
- */
-typedef struct {
-    /**
-     * sizeof(vcp_session).
-     */
-    size_t size;
-    /**
-     * The session, which is not NULL. vcp_conn_data gives it to each borrower.
-     */
-    void *data;
-    /**
-     * [NULL] Ends the session.
-     */
-    vcp_free_fn free_data;
-    /**
-     * [NULL] Tells the socket of the session. NULL: it has none, or does not tell.
-     */
-    vcp_session_fd_fn fd;
-    /**
-     * [-1: the pool's] How the session is checked before it is handed out: a vcp_liveness.
-     */
-    int32_t liveness;
-} vcp_session;
-
-/**
- * open_session: opens a session. It fills *session and returns 0; another number refuses.
+ * open_session: opens a session, instead of resolving and connecting; rewrite comes before it,
+ * on_open after it. It fills *session, which has its defaults, and returns 0; another number
+ * refuses. A callback that refuses has freed what it opened; so has one that leaves data NULL,
+ * which refuses too.
+ *
+ * timeout_ms is what is left for the dial. The callback must keep to it, because nothing ends it
+ * earlier: a dial whose time is over returns when the callback does. (An asynchronous one is
+ * answered at its deadline, and vcp_pool_close does not wait for a callback on a helper thread.) A
+ * refusal that comes too late is VCP_ERR_TIMEOUT, phase opening, or VCP_ERR_CANCELED if the token
+ * has fired.
+ *
+ * A session that comes too late is kept for the next borrower, and its dial has succeeded. It is
+ * ended by free_data if the pool was closed meanwhile or has an on_open hook. Until then it counts
+ * against every limit.
  */
 typedef int (*vcp_session_fn)(void *user, const vcp_session_request *request, vcp_session *session);
 
@@ -1175,29 +1235,30 @@ typedef struct {
      */
 
     /**
-     * [NULL] Opens sessions of a driver that dials by itself. This version takes NULL only.
+     * [NULL] Opens sessions of a driver that dials by itself. Not together with dial, resolve,
+     * nonblocking or verify_release; keep-alive, no_delay, local_address and control do not apply.
      */
     vcp_session_fn open_session;
     /**
-     * [0] on_reuse looks only at connections that have been idle for so long. 0: at all. This
-     * version takes 0 only.
+     * [0] on_reuse looks only at connections that have been idle for so long. 0: at all of them;
+     * VCP_FOREVER: at none.
      */
     int64_t on_reuse_after_ms;
     /**
-     * [0] 1: on_release runs on a helper thread, and vcp_conn_close does not wait for it. This
-     * version takes 0 only.
+     * [0] 1: on_release runs on a helper thread, and vcp_conn_close does not wait for it.
      */
     int32_t on_release_in_background;
     /**
-     * [NULL] Looks at each idle connection every on_idle_ms. This version takes NULL only.
+     * [NULL] Looks at each idle connection every on_idle_ms. It may refuse.
      */
     vcp_conn_hook_fn on_idle;
     /**
-     * [0] How often on_idle looks at an idle connection. 0: never. This version takes 0 only.
+     * [0] How often on_idle looks at an idle connection. 0: never.
      */
     int64_t on_idle_ms;
     /**
-     * [5000] How long on_release may take. VCP_FOREVER: no limit. 0 is VCP_ERR_INVALID_ARGUMENT.
+     * [5000] How long on_release and on_idle may take. VCP_FOREVER: no limit. 0 is
+     * VCP_ERR_INVALID_ARGUMENT.
      */
     int64_t hook_timeout_ms;
 } vcp_pool_options;
@@ -1347,7 +1408,7 @@ typedef struct {
      */
     uint64_t closed_discarded;
     /**
-     * Connections closed because on_reuse or on_release refused them.
+     * Connections closed because on_reuse, on_release or on_idle refused them.
      */
     uint64_t closed_hook;
     /**
@@ -1379,12 +1440,11 @@ typedef struct {
      */
     uint64_t waiting;
     /**
-     * Calls of on_idle that ended. This version has none.
+     * Calls of on_idle that ended.
      */
     uint64_t idle_checks;
     /**
-     * Gauge: how many connections an on_release in the background looks at; a part of borrowed.
-     * This version has none.
+     * Gauge: how many connections on_release looks at in the background; a part of borrowed.
      */
     uint64_t releasing;
 } vcp_stats;
@@ -1555,6 +1615,20 @@ int vcp_resolved_add(vcp_resolved *out, const char *ip);
  * callback that may refuse; on_event cannot.
  */
 int vcp_set_callback_error(const char *text);
+
+/*
+ * ---- SESSIONS THAT THE PROGRAM HAS OPENED ----
+ */
+
+/**
+ * Fills a session with the defaults, for vcp_pool_put_session. Pass sizeof *session as size.
+ * (open_session is given one that is filled already.)
+ *
+ * Errors: VCP_ERR_INVALID_ARGUMENT if session is NULL or size is shorter than this struct was when
+ * it came; nothing is written then.
+ */
+int vcp_session_init(vcp_session *session,
+                     size_t size);
 
 /*
  * ---- THE POOL ----
@@ -1731,9 +1805,29 @@ int vcp_pool_add(vcp_pool *pool,
                  int fd);
 
 /**
+ * Gives the pool a session that the program has opened, filed under that destination. NULL
+ * reuse_tag: "". Any pool takes sessions, one that dials sockets too; the modes of its descriptors
+ * do not apply. A waiter gets it first. Fill *session by vcp_session_init first.
+ *
+ * On success the session is the pool's, which ends it by its free_data. On failure it stays the
+ * program's, and free_data does not run.
+ *
+ * Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_POOL_CLOSED, VCP_ERR_UNKNOWN_NETWORK,
+ * VCP_ERR_INVALID_ADDRESS; VCP_ERR_INVALID_ARGUMENT if session, its data or a text is NULL, its
+ * size or liveness is wrong, or a pool of this process has its descriptor already;
+ * VCP_ERR_NOT_REUSABLE if its descriptor is dead, dirty or no connected socket;
+ * VCP_ERR_POOL_EXHAUSTED at max_conns or max_conns_per_address; VCP_ERR_IDLE_FULL; VCP_ERR_SYSTEM.
+ */
+int vcp_pool_put_session(vcp_pool *pool,
+                         const vcp_session *session,
+                         const char *network,
+                         const char *address,
+                         const char *reuse_tag);
+
+/**
  * Takes an idle connection out of the pool and returns its descriptor, which is the program's to
  * close. The pool counts it no more. It never dials. NULL reuse_tag: "". A connection that has
- * user data is not given away, because its data could not follow. Go: Get.
+ * user data is not given away, because its data could not follow; nor is a session. Go: Get.
  *
  * Errors: VCP_ERR_NOT_AVAILABLE if none without user data is idle; VCP_ERR_INVALID_HANDLE,
  * VCP_ERR_POOL_CLOSED, VCP_ERR_UNKNOWN_NETWORK, VCP_ERR_INVALID_ADDRESS; VCP_ERR_INVALID_ARGUMENT
@@ -1828,7 +1922,7 @@ int vcp_dial(vcp_pool *pool, const char *network, const char *address, vcp_conn 
  * START HERE. Borrows a connection: an idle one of (network, address, reuse tag) that is fit, else
  * a new one. Returns its descriptor and writes its handle to *conn; a failure writes NULL. The
  * descriptor stays the pool's: never close(2) it; vcp_conn_close(*conn) gives it back. NULL
- * options: all defaults.
+ * options: all defaults. For a session without a descriptor it returns 0.
  *
  * Errors:
  *
@@ -1891,16 +1985,17 @@ int vcp_dial_async(vcp_pool *pool,
  * Returns the connection's descriptor, to do I/O on. It is borrowed: never close(2) it. It is
  * valid until vcp_conn_close or vcp_conn_detach. Before you close the connection, take the
  * descriptor out of your epoll set, uv_poll or ring, and end your I/O on it: it stays open in the
- * pool. Socket options that you change stay changed.
+ * pool. Socket options that you change stay changed. The descriptor of a session is its driver's.
  *
- * Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_CONN_CLOSED.
+ * Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_CONN_CLOSED; VCP_ERR_NOT_AVAILABLE for a session without
+ * a descriptor.
  */
 int vcp_conn_raw_fd(vcp_conn *conn);
 
 /**
  * Takes the connection out of the pool and returns its descriptor, which is the caller's to close.
  * The handle is dead. The user data is the caller's too: fetch it before; free_data does not run.
- * Go: RawConn.
+ * So a session is the caller's whole; the call returns what its dial returned. Go: RawConn.
  *
  * Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_CONN_CLOSED; VCP_ERR_INVALID_ARGUMENT while a read,
  * write, wait or hook of the connection runs.
@@ -1932,7 +2027,7 @@ int64_t vcp_conn_uses(vcp_conn *conn);
 
 /**
  * Returns for how many milliseconds the connection had been idle before this borrow, to about 10
- * ms; 0 if it was dialed for this borrow.
+ * ms; 0 if it was dialed for this borrow. Inside on_idle: for how long it has been idle by now.
  *
  * Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_CONN_CLOSED.
  */
@@ -1996,6 +2091,9 @@ int vcp_conn_close(vcp_conn *conn);
  * VCP_ERR_INVALID_ARGUMENT, and a VCP_ERR_SYSTEM before the wait began.
  *
  * On a datagram socket a read or a write moves one datagram, which may be empty.
+ *
+ * The bytes of a session are its driver's: all of these calls but vcp_conn_wait and
+ * vcp_conn_report answer VCP_ERR_INVALID_ARGUMENT for it.
  */
 
 /**
@@ -2081,6 +2179,7 @@ int64_t vcp_conn_try_write(vcp_conn *conn, const void *buffer, size_t size);
  *
  * Errors: VCP_ERR_INVALID_HANDLE; VCP_ERR_CONN_CLOSED, also if another thread closes the
  * connection meanwhile; VCP_ERR_INVALID_ARGUMENT if events is 0 or has other bits;
+ * VCP_ERR_NOT_AVAILABLE for a session without a descriptor;
  * VCP_ERR_TIMEOUT; VCP_ERR_CANCELED; VCP_ERR_POOL_CLOSED if the pool is aborted; VCP_ERR_IO;
  * VCP_ERR_SYSTEM if there is no descriptor to wait with.
  */
@@ -2147,7 +2246,8 @@ int vcp_conn_set_cancel(vcp_conn *conn, vcp_cancel *cancel);
  */
 
 /**
- * Writes the connection's own address; "" for a unix socket without a name.
+ * Writes the connection's own address; "" for a unix socket without a name, and for a session
+ * without a descriptor.
  *
  * Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_CONN_CLOSED; VCP_ERR_INVALID_ARGUMENT if buffer is NULL
  * and size is not 0; VCP_ERR_IO if getsockname(2) fails.
@@ -2206,7 +2306,10 @@ int64_t vcp_conn_reuse_tag(vcp_conn *conn, char *buffer, size_t size);
  * Set again, what was there before is freed at once, unless it is the same pointer. NULL data
  * frees it and sets none. If this call fails, the data stays yours.
  *
- * Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_CONN_CLOSED.
+ * The data of a session is the session itself: only its free_data can be set anew.
+ *
+ * Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_CONN_CLOSED; VCP_ERR_INVALID_ARGUMENT for other data of
+ * a session.
  */
 int vcp_conn_set_data(vcp_conn *conn, void *data, vcp_free_fn free_data);
 

@@ -68,6 +68,7 @@ const FFI_ROOMS: &[&str] = &[
     "arguments",
     "callback_types",
     "callbacks",
+    "session",
     "callback_adapter",
     "cancel",
     "conn",

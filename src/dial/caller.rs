@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use std::io;
+use std::os::fd::RawFd;
 
 use crate::sync::Arc;
 use crate::sys::wake::{CancelToken, Wake, Waker};
@@ -15,6 +16,10 @@ pub(crate) trait DialCaller {
     fn ended(&self) -> Option<Error>;
     /// Is woken when there is news of a lookup.
     fn shared_waker(&self) -> Arc<dyn Wake>;
+    /// Names the borrower, for the driver that opens a session.
+    fn label(&self) -> &str;
+    /// A living connection of a pool has that descriptor.
+    fn is_pooled(&self, number: RawFd) -> bool;
     /// A resolve callback may take its time in this thread.
     fn may_resolve_here(&self) -> bool;
     /// Closes an idle connection, because the process has no descriptor left. False if none was

@@ -45,9 +45,15 @@ impl Dialer {
 
     /// A callback of the program that may block runs on the dialing thread itself.
     pub(crate) fn may_block_in_callback(&self, resolves_here: bool) -> bool {
-        self.callbacks
-            .as_ref()
-            .is_some_and(|one| one.has_dial() || (one.has_resolve() && resolves_here))
+        self.callbacks.as_ref().is_some_and(|one| {
+            one.has_dial() || one.has_open_session() || (one.has_resolve() && resolves_here)
+        })
+    }
+
+    /// A driver dials by itself; the library opens no socket.
+    pub(crate) fn opens_sessions(&self) -> bool {
+        let callbacks = self.callbacks.as_ref();
+        callbacks.is_some_and(|one| one.has_open_session())
     }
 
     /// The address that the rewrite callback wants instead, if there is one.

@@ -1,17 +1,18 @@
 //! The program's callbacks as the lower layers call them: with C's texts and handles, and their
 //! answers as errors.
 
-use std::ffi::{c_char, c_void, CString};
+use std::ffi::{c_char, c_void};
 use std::os::fd::RawFd;
 
-use super::arguments::text;
+use super::arguments::text::{self, c_text};
 use super::callback_types::{
     vcp_conn_hook_fn, vcp_control_fn, vcp_dial_fn, vcp_event, vcp_event_fn, vcp_free_fn,
-    vcp_resolve_fn, vcp_rewrite_fn,
+    vcp_resolve_fn, vcp_rewrite_fn, vcp_session_fn,
 };
 use super::callbacks::{refused, run_callback, run_on_event};
 use super::handles::{vcp_conn, vcp_resolved, ResolvedHandle};
-use crate::dial::callbacks::{AddressSink, DialCallbacks};
+use super::session;
+use crate::dial::callbacks::{AddressSink, DialCallbacks, Session, SessionRequest};
 use crate::handle::Kept;
 use crate::pool::callbacks::{Callbacks, Hook, Hooks, Observer};
 use crate::pool::runtime::run_where_it_may;
@@ -38,6 +39,8 @@ pub(crate) struct UserCallbacks {
     pub(crate) on_release: vcp_conn_hook_fn,
     pub(crate) on_event: vcp_event_fn,
     pub(crate) free_user: vcp_free_fn,
+    pub(crate) open_session: vcp_session_fn,
+    pub(crate) on_idle: vcp_conn_hook_fn,
 }
 
 /// `UserCallbacks` as the traits that the lower layers call.
@@ -71,11 +74,6 @@ impl std::fmt::Debug for CallbackAdapter {
     }
 }
 
-/// Text for a callback. What comes from an address or a network has no NUL inside.
-fn c_text(text: &str) -> CString {
-    CString::new(text).unwrap_or_default()
-}
-
 /// Frees `user` when the pool's last callback has returned, once it is armed.
 #[derive(Debug)]
 pub(crate) struct FreeUser(Arc<CallbackAdapter>);
@@ -94,9 +92,13 @@ pub(crate) fn adapt(c: UserCallbacks) -> (Callbacks, FreeUser) {
         c,
         is_in_use: AtomicBool::new(false),
     });
-    let has_hooks = c.on_open.is_some() || c.on_reuse.is_some() || c.on_release.is_some();
-    let has_dial =
-        c.rewrite.is_some() || c.resolve.is_some() || c.dial.is_some() || c.control.is_some();
+    let hooks = [c.on_open, c.on_reuse, c.on_release, c.on_idle];
+    let has_hooks = hooks.iter().any(Option::is_some);
+    let has_dial = c.rewrite.is_some()
+        || c.resolve.is_some()
+        || c.dial.is_some()
+        || c.open_session.is_some()
+        || c.control.is_some();
     let callbacks = Callbacks {
         dial: has_dial.then(|| -> Arc<dyn DialCallbacks> { adapter.clone() }),
         observer: c.on_event.map(|_| -> Arc<dyn Observer> { adapter.clone() }),
@@ -112,6 +114,7 @@ impl CallbackAdapter {
             Hook::Open => self.c.on_open,
             Hook::Reuse => self.c.on_reuse,
             Hook::Release => self.c.on_release,
+            Hook::Idle => self.c.on_idle,
         }
     }
 }
@@ -136,6 +139,7 @@ impl Hooks for CallbackAdapter {
             Hook::Open => "on_open",
             Hook::Reuse => "on_reuse",
             Hook::Release => "on_release",
+            Hook::Idle => "on_idle",
         };
         Err(refused(name, answer))
     }
@@ -218,8 +222,8 @@ impl DialCallbacks for CallbackAdapter {
         self.c.resolve.is_some()
     }
 
-    fn has_rewrite_or_dial(&self) -> bool {
-        self.c.rewrite.is_some() || self.c.dial.is_some()
+    fn runs_first(&self) -> bool {
+        self.c.rewrite.is_some() || self.c.dial.is_some() || self.c.open_session.is_some()
     }
 
     fn has_control(&self) -> bool {
@@ -228,6 +232,10 @@ impl DialCallbacks for CallbackAdapter {
 
     fn has_dial(&self) -> bool {
         self.c.dial.is_some()
+    }
+
+    fn has_open_session(&self) -> bool {
+        self.c.open_session.is_some()
     }
 
     fn resolve(
@@ -280,6 +288,13 @@ impl DialCallbacks for CallbackAdapter {
         } else {
             Err(refused("dial", answer))
         }
+    }
+
+    fn open_session(&self, asked: SessionRequest<'_>) -> Result<Option<Session>> {
+        let Some(open_session) = self.c.open_session else {
+            return Ok(None);
+        };
+        session::open(self.c.user, open_session, asked).map(Some)
     }
 
     fn control(&self, network: &str, address: &str, fd: RawFd) -> Result<()> {

@@ -68,17 +68,18 @@ pub type vcp_control_fn = Option<
     ) -> c_int,
 >;
 
-/// on_open, on_reuse, on_release: looks at a connection. 0 keeps it; another number closes it. conn
-/// is the handle that its borrower has or will have. The hook may use it as the borrower may, but
-/// must not close or detach it (VCP_ERR_INVALID_ARGUMENT). fd is in the mode that the borrower
-/// asked for.
+/// on_open, on_reuse, on_release, on_idle: looks at a connection. 0 keeps it; another number closes
+/// it. conn is the handle that its borrower has or will have. The hook may use it as the borrower
+/// may, but must not close or detach it (VCP_ERR_INVALID_ARGUMENT). fd is in the mode that the
+/// borrower asked for; it is -1 for a session without a descriptor.
 ///
 /// on_open runs after a new connection is made: a TLS handshake, a login. If it refuses, the
 /// connection is closed and the dial fails with VCP_ERR_CALLBACK. It may run when nobody waits for
 /// it any more: a dial may be answered by a connection that another borrower gives back, and its
 /// own connect then goes on in the background, with on_open, for the next dial.
 ///
-/// on_reuse runs before an idle connection is handed out. If it refuses, or a read or write of it
+/// on_reuse runs before an idle connection is handed out, if that one has been idle for
+/// on_reuse_after_ms. If it refuses, or a read or write of it
 /// fails, that connection is closed (VCP_CLOSE_HOOK), and the dial takes the next idle one or a new
 /// one.
 ///
@@ -89,11 +90,25 @@ pub type vcp_control_fn = Option<
 /// VCP_ERR_POOL_CLOSED, never 0; a read(2) on fd sees end of stream. The dial ends with that error
 /// when the hook returns.
 ///
-/// on_release runs inside vcp_conn_close, before a fit connection is kept or handed on. It has
-/// hook_timeout_ms: vcp_conn_read, write and wait have that deadline there; when it passes, the
-/// library shuts the socket down, and the connection is closed (VCP_CLOSE_HOOK) when the hook
-/// returns. It is not called for a connection that is closed anyhow: discarded, failed, evicted,
-/// too old, used up, or of a closed pool. After it there may still be no room for the connection.
+/// on_release runs inside vcp_conn_close, before a fit connection is kept or handed on. With
+/// on_release_in_background it runs on a helper thread, and vcp_conn_close returns at once (where
+/// no thread can be had it runs inside vcp_conn_close). Until it has ended the connection counts as
+/// borrowed (vcp_stats.releasing), and vcp_pool_drain waits for it; vcp_pool_close does not.
+///
+/// on_idle looks at each idle connection every on_idle_ms, on a helper thread: a ping of the
+/// protocol. Meanwhile nobody can borrow that connection, and it counts as borrowed. Afterwards it
+/// goes to the oldest dial that waits for it, or back to its place among the idle ones, as if it
+/// had been idle all the time: for idle_timeout_ms, reuse_order and vcp_conn_idle_ms. If
+/// vcp_pool_close, close_idle or evict is called meanwhile, it is closed when the hook returns. A
+/// process asks about at most 16 connections at a time. A connection that is borrowed again and
+/// again is never asked about.
+///
+/// on_release and on_idle have hook_timeout_ms: vcp_conn_read, write and wait have that deadline
+/// there; when it passes, the library shuts the socket down, and the connection is closed
+/// (VCP_CLOSE_HOOK) when the hook returns. A hook whose own read or write has failed refuses,
+/// whatever it returns. on_release is not called for a connection that is closed anyhow: discarded,
+/// failed, evicted, too old, used up, or of a closed pool. After it there may still be no room for
+/// the connection.
 ///
 /// A hook that writes to fd by itself (SSL_connect does) may raise SIGPIPE when the peer has gone.
 /// vcp_conn_write never does.
@@ -114,8 +129,24 @@ pub type vcp_free_fn = Option<unsafe extern "C" fn(data: *mut c_void)>;
 
 /// ---- SESSIONS OF DRIVERS THAT DIAL BY THEMSELVES ----
 ///
-/// A driver such as libpq opens its own socket and keeps it; the pool holds its session as a
-/// connection. This version of the library has the types only: open_session must be NULL.
+/// A driver such as libpq opens its own socket and never gives it away. A pool can hold its session
+/// as a connection: with the same limits, waiting, checks, ageing, hooks, events and asynchronous
+/// dials. The pool opens sessions by its open_session callback; vcp_pool_put_session gives it one
+/// that the program has opened. vcp_conn_data gives each borrower its session.
+///
+/// The descriptor stays the driver's. The library watches it, peeks at it, and shuts it down in
+/// vcp_pool_abort and where a hook's time is over. It never reads, writes or closes it, and never
+/// changes its mode or an option. So vcp_conn_read, write, try_read, try_write, read_full and
+/// shutdown answer VCP_ERR_INVALID_ARGUMENT. vcp_conn_wait works. Tell what the driver met by
+/// vcp_conn_report or vcp_conn_discard.
+///
+/// A session without a descriptor is neither checked nor watched: on_reuse and on_idle do that. A
+/// dial returns 0 for it.
+///
+/// free_data ends a session, once: after the library has let go of its descriptor, on the thread
+/// that closes the connection, or on a helper thread for work in the background. vcp_conn_detach
+/// gives the session to the caller, and free_data does not run. In a forked child the sessions of
+/// the parent are never used, and free_data does not run.
 ///
 /// ----
 ///
@@ -127,17 +158,27 @@ pub struct vcp_session_request {
     pub size: usize,
     /// The network of the destination.
     pub network: *const c_char,
-    /// Where to dial: the address of the destination, or what rewrite made of it.
+    /// Where to dial: the address of the destination, or what rewrite made of it. It has the form
+    /// of its network, and has not been resolved.
     pub address: *const c_char,
     /// The reuse tag of the destination, or "".
     pub reuse_tag: *const c_char,
     /// The label of the borrower, or "".
     pub label: *const c_char,
-    /// What is left of the dial's time; VCP_FOREVER without a deadline.
+    /// What is left of the dial's time, in milliseconds; VCP_FOREVER without a deadline.
     pub timeout_ms: i64,
 }
 
-/// fd: returns the socket that a session has at this moment, or -1.
+/// fd: returns the socket that a session has at this moment, or -1 (PQsocket, say).
+///
+/// It is asked when the session has been opened, after on_open, at every vcp_conn_close and after
+/// on_idle, because a driver may reconnect (PQreset). -1 from a session that has told a socket
+/// before means that the session is lost: it is closed (VCP_CLOSE_FAILED), and a dial that is
+/// opening it fails with VCP_ERR_CALLBACK. So does a number that is no connected socket, or that
+/// another connection of a pool has.
+///
+/// It must not block. It runs on the thread that opens the session, gives it back, or has run its
+/// hook, and never together with another call for the same session.
 pub type vcp_session_fd_fn = Option<unsafe extern "C" fn(data: *mut c_void) -> c_int>;
 
 /// A session of a driver. The default of each field stands in brackets.
@@ -146,9 +187,9 @@ pub type vcp_session_fd_fn = Option<unsafe extern "C" fn(data: *mut c_void) -> c
 pub struct vcp_session {
     /// sizeof(vcp_session).
     pub size: usize,
-    /// The session, which is not NULL. vcp_conn_data gives it to each borrower.
+    /// [NULL] The session, which must not be NULL. vcp_conn_data gives it to each borrower.
     pub data: *mut c_void,
-    /// [NULL] Ends the session.
+    /// [NULL] Ends the session (PQfinish).
     pub free_data: vcp_free_fn,
     /// [NULL] Tells the socket of the session. NULL: it has none, or does not tell.
     pub fd: vcp_session_fd_fn,
@@ -156,7 +197,20 @@ pub struct vcp_session {
     pub liveness: i32,
 }
 
-/// open_session: opens a session. It fills *session and returns 0; another number refuses.
+/// open_session: opens a session, instead of resolving and connecting; rewrite comes before it,
+/// on_open after it. It fills *session, which has its defaults, and returns 0; another number
+/// refuses. A callback that refuses has freed what it opened; so has one that leaves data NULL,
+/// which refuses too.
+///
+/// timeout_ms is what is left for the dial. The callback must keep to it, because nothing ends it
+/// earlier: a dial whose time is over returns when the callback does. (An asynchronous one is
+/// answered at its deadline, and vcp_pool_close does not wait for a callback on a helper thread.) A
+/// refusal that comes too late is VCP_ERR_TIMEOUT, phase opening, or VCP_ERR_CANCELED if the token
+/// has fired.
+///
+/// A session that comes too late is kept for the next borrower, and its dial has succeeded. It is
+/// ended by free_data if the pool was closed meanwhile or has an on_open hook. Until then it counts
+/// against every limit.
 pub type vcp_session_fn = Option<
     unsafe extern "C" fn(
         user: *mut c_void,

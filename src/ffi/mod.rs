@@ -19,6 +19,8 @@ pub mod callback_types;
 
 pub mod callbacks;
 
+pub mod session;
+
 pub mod pool;
 
 pub mod dial;

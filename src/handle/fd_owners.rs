@@ -83,6 +83,12 @@ pub(crate) fn unreserve(fd: RawFd) {
     }
 }
 
+/// The connection that owns the number.
+pub(crate) fn owner_of(fd: RawFd) -> Option<SlotId> {
+    let mark = owner(fd)?.0.load(Acquire);
+    (mark != 0 && mark != RESERVED).then(|| SlotId::from_bits(mark - 1))
+}
+
 /// True if a pool of this process owns the number.
 pub(crate) fn is_owned(fd: RawFd) -> bool {
     owner(fd).is_some_and(|owner| owner.0.load(Acquire) != 0)

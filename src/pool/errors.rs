@@ -26,3 +26,9 @@ pub(crate) fn no_engine() -> Error {
 pub(crate) fn forked_inside_callback() -> Error {
     Error::new(Status::Callback, "the process was forked inside a callback")
 }
+
+/// A session that tells no descriptor.
+pub(crate) fn no_descriptor() -> Error {
+    let message = "the session has no descriptor";
+    Error::new(Status::NotAvailable, message)
+}

@@ -184,6 +184,11 @@ impl Pool {
         self.is_plain
     }
 
+    /// Its connections are sessions of a driver that dials by itself.
+    pub(crate) fn opens_sessions(&self) -> bool {
+        self.dialer.opens_sessions()
+    }
+
     pub(crate) fn settings(&self) -> &Settings {
         &self.settings
     }

@@ -37,6 +37,19 @@ pub(crate) struct Identity {
     inode: u32,
 }
 
+impl Identity {
+    pub(crate) fn to_bits(self) -> u64 {
+        u64::from(self.device) << 32 | u64::from(self.inode)
+    }
+
+    pub(crate) fn from_bits(bits: u64) -> Self {
+        Self {
+            device: (bits >> 32) as u32,
+            inode: bits as u32,
+        }
+    }
+}
+
 /// What a look at the receive queue found, without taking anything out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Peek {

@@ -24,17 +24,24 @@ pub(crate) enum HelperLane {
     Resolve,
     /// Callbacks and hooks of dials that a caller waits for.
     Dial,
+    /// on_release in the background, which a waiter may wait for.
+    Release,
+    /// on_idle.
+    Check,
     /// Those of dials that no caller waits for (min_idle_per_address).
     Refill,
 }
 
-/// 8 + 4 + 24 + 4 threads are kept, and 24 go to the kind that comes first.
-static LANES: [Lane; 4] = [
-    Lane { kept: 8, most: 64 },
-    Lane { kept: 4, most: 64 },
+/// 6 + 2 + 24 + 4 + 2 + 2 threads are kept, and 24 go to the kind that comes first.
+static LANES: [Lane; 6] = [
+    Lane { kept: 6, most: 64 },
+    Lane { kept: 2, most: 64 },
     Lane { kept: 24, most: 64 },
+    Lane { kept: 4, most: 64 },
+    // The header's "at most 16 at a time".
+    Lane { kept: 2, most: 16 },
     // Enough for many handshakes with servers that answer; where they do not, there is no hurry.
-    Lane { kept: 4, most: 16 },
+    Lane { kept: 2, most: 16 },
 ];
 
 /// The helper threads.
@@ -69,7 +76,13 @@ impl Helpers {
 
     /// Resolve callbacks that run at once at the most.
     pub(crate) fn most_resolving() -> usize {
-        let others = [HelperLane::Notify, HelperLane::Dial, HelperLane::Refill];
+        let others = [
+            HelperLane::Notify,
+            HelperLane::Dial,
+            HelperLane::Release,
+            HelperLane::Check,
+            HelperLane::Refill,
+        ];
         MOST_CALLBACKS
             - others
                 .iter()

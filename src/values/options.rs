@@ -110,6 +110,13 @@ pub(crate) struct Options {
     pub(crate) dns_cache: Duration,
     /// For so long after a failed dial others fail at once.
     pub(crate) fail_fast: Option<Duration>,
+    /// on_reuse is asked about those that have been idle for so long; zero: about all, `None`:
+    /// about none.
+    pub(crate) on_reuse_after: Option<Duration>,
+    /// vcp_conn_close does not wait for on_release.
+    pub(crate) on_release_in_background: bool,
+    /// How often on_idle is asked about an idle connection; `None`: never.
+    pub(crate) on_idle_every: Option<Duration>,
     /// How long a hook that no dial's time bounds may take; `None`: without a limit.
     pub(crate) hook_timeout: Option<Duration>,
     /// Borrowed longer than that is reported.

@@ -6,7 +6,6 @@ use std::os::fd::AsFd;
 use super::connected::ConnectedSocket;
 use crate::dial::caller::{shortage, timeout_left, DialCaller};
 use crate::dial::dialer::Dialer;
-use crate::handle::fd_owners;
 use crate::sys::foreign::ProgramFd;
 use crate::sys::{clock, socket};
 use crate::values::address::Address;
@@ -44,7 +43,7 @@ fn take(
             format!("dial callback: returned fd {number}, {why}"),
         )
     };
-    if fd_owners::is_owned(number) {
+    if caller.is_pooled(number) {
         return Err(refused("which a pool of this process has already"));
     }
     let fd = offered.take().map_err(|_| refused("which is not open"))?;

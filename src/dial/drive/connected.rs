@@ -3,8 +3,16 @@
 
 use std::os::fd::OwnedFd;
 
+use super::open_session::OpenedSession;
 use crate::sys::socket::Identity;
 use crate::values::endpoint::Endpoint;
+
+/// What a dial has opened.
+#[derive(Debug)]
+pub(crate) enum Dialed {
+    Socket(ConnectedSocket),
+    Session(OpenedSession),
+}
 
 /// A connected socket.
 #[derive(Debug)]

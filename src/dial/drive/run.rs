@@ -6,8 +6,9 @@ use std::io;
 use std::os::fd::BorrowedFd;
 
 use super::callback_dial::dial_by_callback;
-use super::connected::ConnectedSocket;
+use super::connected::{ConnectedSocket, Dialed};
 use super::dial::{prefer_end, Dial};
+use super::open_session::open_by_callback;
 use crate::dial::caller::{shortage, BlockingCaller, DialCaller};
 use crate::dial::dialer::Dialer;
 use crate::dial::race::happy_eyeballs::Action;
@@ -20,7 +21,7 @@ use crate::values::error::Result;
 /// How far a dial came while its caller slept.
 #[derive(Debug)]
 pub(crate) enum DialOutcome {
-    Connected(ConnectedSocket),
+    Connected(Dialed),
     /// The caller has no more need of it; it can go on elsewhere.
     Left(Box<Dial>),
 }
@@ -36,8 +37,8 @@ pub(crate) enum DialPoll {
 /// How a dial begins.
 #[derive(Debug)]
 pub(crate) enum BegunDial {
-    /// The dial callback has connected it.
-    Connected(ConnectedSocket),
+    /// The dial callback has connected it, or open_session has opened it.
+    Connected(Dialed),
     Begun(Box<Dial>),
 }
 
@@ -49,12 +50,13 @@ pub(crate) fn dial(
     caller: &dyn BlockingCaller,
 ) -> Result<DialOutcome> {
     match begin(destination, dialer, deadline, caller)? {
-        BegunDial::Connected(socket) => Ok(DialOutcome::Connected(socket)),
+        BegunDial::Connected(dialed) => Ok(DialOutcome::Connected(dialed)),
         BegunDial::Begun(dial) => dial.run(caller),
     }
 }
 
-/// The begin of a dial: the rewrite and dial callbacks run here, and a resolve callback may.
+/// The begin of a dial: the rewrite, dial and open_session callbacks run here, and a resolve
+/// callback may.
 pub(crate) fn begin(
     destination: &Arc<Destination>,
     dialer: &Arc<Dialer>,
@@ -73,7 +75,10 @@ fn try_begin(
     let rewritten = dialer.rewrite(&destination.address)?;
     let address = rewritten.as_ref().unwrap_or(&destination.address);
     if let Some(socket) = dial_by_callback(address, dialer, deadline, caller)? {
-        return Ok(BegunDial::Connected(socket));
+        return Ok(BegunDial::Connected(Dialed::Socket(socket)));
+    }
+    if let Some(session) = open_by_callback(destination, address, dialer, deadline, caller)? {
+        return Ok(BegunDial::Connected(Dialed::Session(session)));
     }
     let mut dial = Dial::new(destination, rewritten, dialer, deadline);
     dial.find_addresses(caller)?;
@@ -85,7 +90,9 @@ impl Dial {
     pub(crate) fn run(mut self: Box<Self>, caller: &dyn BlockingCaller) -> Result<DialOutcome> {
         loop {
             match self.advance(caller)? {
-                DialPoll::Connected(dialed) => return Ok(DialOutcome::Connected(dialed)),
+                DialPoll::Connected(socket) => {
+                    return Ok(DialOutcome::Connected(Dialed::Socket(socket)));
+                }
                 DialPoll::Pending(_) if caller.leaves() => return Ok(DialOutcome::Left(self)),
                 DialPoll::Pending(until) => self.sleep(until, caller)?,
             }

@@ -1,6 +1,6 @@
 //! Text in and out.
 
-use std::ffi::c_char;
+use std::ffi::{c_char, CString};
 
 use crate::values::address::LONGEST_TEXT;
 use crate::values::error::{Error, Result, Status};
@@ -72,4 +72,9 @@ pub(crate) unsafe fn write_out(text: &str, buffer: *mut c_char, size: usize) -> 
         }
     }
     Ok(text.len() as i64)
+}
+
+/// A text for a callback of the program. What comes from an address or a network has no NUL inside.
+pub(crate) fn c_text(text: &str) -> CString {
+    CString::new(text).unwrap_or_default()
 }

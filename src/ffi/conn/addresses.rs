@@ -17,7 +17,8 @@ use crate::values::error::{Error, Result, Status};
 ///
 /// ----
 ///
-/// Writes the connection's own address; "" for a unix socket without a name.
+/// Writes the connection's own address; "" for a unix socket without a name, and for a session
+/// without a descriptor.
 ///
 /// Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_CONN_CLOSED; VCP_ERR_INVALID_ARGUMENT if buffer is NULL
 /// and size is not 0; VCP_ERR_IO if getsockname(2) fails.
@@ -28,7 +29,10 @@ pub unsafe extern "C" fn vcp_conn_local_address(
     size: usize,
 ) -> i64 {
     let local = |conn: &Conn| {
-        let local = socket::local(conn.fd()).map_err(|error| {
+        let Some(fd) = conn.fd() else {
+            return Ok(String::new());
+        };
+        let local = socket::local(fd).map_err(|error| {
             let errno = sys::errno(&error);
             Error::new(
                 Status::Io,

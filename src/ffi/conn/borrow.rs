@@ -9,6 +9,7 @@ use crate::handle::Kept;
 use crate::pool::conn::{self as flags, io, Conn};
 use crate::pool::entry::fast_hit;
 use crate::pool::entry::fork::close_copy_of_lent;
+use crate::pool::errors::no_descriptor;
 use crate::sys::clock;
 use crate::values::error::{Error, Result};
 
@@ -32,17 +33,21 @@ fn refuse_in_hook(conn: &Conn, what: &str) -> Result<()> {
 /// Returns the connection's descriptor, to do I/O on. It is borrowed: never close(2) it. It is
 /// valid until vcp_conn_close or vcp_conn_detach. Before you close the connection, take the
 /// descriptor out of your epoll set, uv_poll or ring, and end your I/O on it: it stays open in the
-/// pool. Socket options that you change stay changed.
+/// pool. Socket options that you change stay changed. The descriptor of a session is its driver's.
 ///
-/// Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_CONN_CLOSED.
+/// Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_CONN_CLOSED; VCP_ERR_NOT_AVAILABLE for a session without
+/// a descriptor.
 #[no_mangle]
 pub extern "C" fn vcp_conn_raw_fd(conn: *mut vcp_conn) -> c_int {
-    guard(|| Ok(conn_of(conn)?.raw_fd()))
+    guard(|| match conn_of(conn)?.raw_fd() {
+        -1 => Err(no_descriptor()),
+        fd => Ok(fd),
+    })
 }
 
 /// Takes the connection out of the pool and returns its descriptor, which is the caller's to close.
 /// The handle is dead. The user data is the caller's too: fetch it before; free_data does not run.
-/// Go: RawConn.
+/// So a session is the caller's whole; the call returns what its dial returned. Go: RawConn.
 ///
 /// Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_CONN_CLOSED; VCP_ERR_INVALID_ARGUMENT while a read,
 /// write, wait or hook of the connection runs.
@@ -107,7 +112,7 @@ pub extern "C" fn vcp_conn_uses(conn: *mut vcp_conn) -> i64 {
 }
 
 /// Returns for how many milliseconds the connection had been idle before this borrow, to about 10
-/// ms; 0 if it was dialed for this borrow.
+/// ms; 0 if it was dialed for this borrow. Inside on_idle: for how long it has been idle by now.
 ///
 /// Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_CONN_CLOSED.
 #[no_mangle]

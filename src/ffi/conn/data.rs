@@ -7,6 +7,7 @@ use crate::ffi::fork;
 use crate::ffi::guard::guard;
 use crate::ffi::handles::{conn_of, vcp_conn};
 use crate::sys::foreign::UserData;
+use crate::values::error::Error;
 
 /// ---- DATA OF THE PROGRAM THAT RIDES ON A CONNECTION ----
 ///
@@ -22,7 +23,10 @@ use crate::sys::foreign::UserData;
 /// Set again, what was there before is freed at once, unless it is the same pointer. NULL data
 /// frees it and sets none. If this call fails, the data stays yours.
 ///
-/// Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_CONN_CLOSED.
+/// The data of a session is the session itself: only its free_data can be set anew.
+///
+/// Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_CONN_CLOSED; VCP_ERR_INVALID_ARGUMENT for other data of
+/// a session.
 #[no_mangle]
 pub unsafe extern "C" fn vcp_conn_set_data(
     conn: *mut vcp_conn,
@@ -31,7 +35,14 @@ pub unsafe extern "C" fn vcp_conn_set_data(
 ) -> c_int {
     guard(|| {
         let new = (!data.is_null()).then(|| UserData::new(data, free_data));
-        let old = conn_of(conn)?.set_data(new);
+        let conn = conn_of(conn)?;
+        if conn.is_session() && conn.data() != Some(data) {
+            return Err(Error::invalid_argument(
+                "vcp_conn_set_data: the data of a session is the session",
+            ));
+        }
+        let old = conn.set_data(new);
+        drop(conn);
         // The pin is gone: the destructor may close the connection.
         if let Some(old) = old {
             old.free();

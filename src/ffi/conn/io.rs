@@ -33,6 +33,9 @@ pub const VCP_WRITABLE: i32 = 2;
 ///
 /// On a datagram socket a read or a write moves one datagram, which may be empty.
 ///
+/// The bytes of a session are its driver's: all of these calls but vcp_conn_wait and
+/// vcp_conn_report answer VCP_ERR_INVALID_ARGUMENT for it.
+///
 /// ----
 ///
 /// START HERE. Reads at least one byte, as read(2), and waits for it. Returns how many bytes came;
@@ -199,6 +202,7 @@ pub unsafe extern "C" fn vcp_conn_try_write(
 ///
 /// Errors: VCP_ERR_INVALID_HANDLE; VCP_ERR_CONN_CLOSED, also if another thread closes the
 /// connection meanwhile; VCP_ERR_INVALID_ARGUMENT if events is 0 or has other bits;
+/// VCP_ERR_NOT_AVAILABLE for a session without a descriptor;
 /// VCP_ERR_TIMEOUT; VCP_ERR_CANCELED; VCP_ERR_POOL_CLOSED if the pool is aborted; VCP_ERR_IO;
 /// VCP_ERR_SYSTEM if there is no descriptor to wait with.
 #[no_mangle]

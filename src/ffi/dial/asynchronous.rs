@@ -69,7 +69,7 @@ pub unsafe extern "C" fn vcp_dial_async(
         };
         match owner.borrow_async(place, borrow, recipient)? {
             Started::Conn(borrowed) => {
-                let fd = borrowed.raw_fd();
+                let fd = borrowed.lent_fd();
                 if let Some(name) = name {
                     thread_cache::remember(name, &borrowed);
                 }

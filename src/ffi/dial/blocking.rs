@@ -35,7 +35,7 @@ pub unsafe extern "C" fn vcp_dial(
 /// START HERE. Borrows a connection: an idle one of (network, address, reuse tag) that is fit, else
 /// a new one. Returns its descriptor and writes its handle to *conn; a failure writes NULL. The
 /// descriptor stays the pool's: never close(2) it; vcp_conn_close(*conn) gives it back. NULL
-/// options: all defaults.
+/// options: all defaults. For a session without a descriptor it returns 0.
 ///
 /// Errors:
 ///
@@ -102,7 +102,7 @@ unsafe fn dial(
         })?;
         borrow.found_unfit = missed.unfit;
         let borrowed = owner.borrow(&destination, &borrow)?;
-        let fd = borrowed.raw_fd();
+        let fd = borrowed.lent_fd();
         if let Some(name) = name {
             thread_cache::remember(name, &borrowed);
         }

@@ -125,6 +125,11 @@ unsafe fn borrow_options(raw: &vcp_dial_options, pool: &Pool) -> Result<BorrowOp
     // SAFETY: the caller's promise.
     let label = unsafe { text::optional(raw.label, "label", Status::InvalidArgument) }?;
     let label = label.map(Arc::from);
+    if raw.flags & (VCP_DIAL_BLOCKING | VCP_DIAL_NONBLOCKING) != 0 && pool.opens_sessions() {
+        return Err(Error::invalid_argument(
+            "flags: the mode of a session's descriptor is its driver's",
+        ));
+    }
     let times = Times::read(raw, pool)?;
     Ok(BorrowOptions {
         reuse: match raw.flags & (VCP_DIAL_FRESH | VCP_DIAL_REUSE_ONLY) {

@@ -3,8 +3,10 @@
 use std::ffi::{c_char, c_int};
 
 use crate::ffi::arguments::address::Asked;
+use crate::ffi::callback_types::vcp_session;
 use crate::ffi::guard::guard;
 use crate::ffi::handles::{pool_of, vcp_pool};
+use crate::ffi::session;
 use crate::sys::foreign::ProgramFd;
 
 /// ---- SOCKETS OF THE PROGRAM'S OWN ----
@@ -59,9 +61,44 @@ pub extern "C" fn vcp_pool_add(pool: *mut vcp_pool, fd: c_int) -> c_int {
     })
 }
 
+/// Gives the pool a session that the program has opened, filed under that destination. NULL
+/// reuse_tag: "". Any pool takes sessions, one that dials sockets too; the modes of its descriptors
+/// do not apply. A waiter gets it first. Fill *session by vcp_session_init first.
+///
+/// On success the session is the pool's, which ends it by its free_data. On failure it stays the
+/// program's, and free_data does not run.
+///
+/// Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_POOL_CLOSED, VCP_ERR_UNKNOWN_NETWORK,
+/// VCP_ERR_INVALID_ADDRESS; VCP_ERR_INVALID_ARGUMENT if session, its data or a text is NULL, its
+/// size or liveness is wrong, or a pool of this process has its descriptor already;
+/// VCP_ERR_NOT_REUSABLE if its descriptor is dead, dirty or no connected socket;
+/// VCP_ERR_POOL_EXHAUSTED at max_conns or max_conns_per_address; VCP_ERR_IDLE_FULL; VCP_ERR_SYSTEM.
+#[no_mangle]
+pub unsafe extern "C" fn vcp_pool_put_session(
+    pool: *mut vcp_pool,
+    session: *const vcp_session,
+    network: *const c_char,
+    address: *const c_char,
+    reuse_tag: *const c_char,
+) -> c_int {
+    guard(|| {
+        // SAFETY: the program's promise.
+        let asked = unsafe { Asked::new("put_session", network, address) };
+        // SAFETY: as above.
+        let (pool, session, destination) = asked.name_in(|asked| unsafe {
+            Ok((
+                pool_of(pool)?,
+                session::read(session)?,
+                asked.destination(reuse_tag)?,
+            ))
+        })?;
+        pool.put_session(session, destination).map(|()| 0)
+    })
+}
+
 /// Takes an idle connection out of the pool and returns its descriptor, which is the program's to
 /// close. The pool counts it no more. It never dials. NULL reuse_tag: "". A connection that has
-/// user data is not given away, because its data could not follow. Go: Get.
+/// user data is not given away, because its data could not follow; nor is a session. Go: Get.
 ///
 /// Errors: VCP_ERR_NOT_AVAILABLE if none without user data is idle; VCP_ERR_INVALID_HANDLE,
 /// VCP_ERR_POOL_CLOSED, VCP_ERR_UNKNOWN_NETWORK, VCP_ERR_INVALID_ADDRESS; VCP_ERR_INVALID_ARGUMENT

@@ -197,19 +197,20 @@ pub struct vcp_pool_options {
     ///
     /// ----
     ///
-    /// [NULL] Opens sessions of a driver that dials by itself. This version takes NULL only.
+    /// [NULL] Opens sessions of a driver that dials by itself. Not together with dial, resolve,
+    /// nonblocking or verify_release; keep-alive, no_delay, local_address and control do not apply.
     pub open_session: vcp_session_fn,
-    /// [0] on_reuse looks only at connections that have been idle for so long. 0: at all. This
-    /// version takes 0 only.
+    /// [0] on_reuse looks only at connections that have been idle for so long. 0: at all of them;
+    /// VCP_FOREVER: at none.
     pub on_reuse_after_ms: i64,
-    /// [0] 1: on_release runs on a helper thread, and vcp_conn_close does not wait for it. This
-    /// version takes 0 only.
+    /// [0] 1: on_release runs on a helper thread, and vcp_conn_close does not wait for it.
     pub on_release_in_background: i32,
-    /// [NULL] Looks at each idle connection every on_idle_ms. This version takes NULL only.
+    /// [NULL] Looks at each idle connection every on_idle_ms. It may refuse.
     pub on_idle: vcp_conn_hook_fn,
-    /// [0] How often on_idle looks at an idle connection. 0: never. This version takes 0 only.
+    /// [0] How often on_idle looks at an idle connection. 0: never.
     pub on_idle_ms: i64,
-    /// [5000] How long on_release may take. VCP_FOREVER: no limit. 0 is VCP_ERR_INVALID_ARGUMENT.
+    /// [5000] How long on_release and on_idle may take. VCP_FOREVER: no limit. 0 is
+    /// VCP_ERR_INVALID_ARGUMENT.
     pub hook_timeout_ms: i64,
 }
 

@@ -61,7 +61,7 @@ pub struct vcp_stats {
     /// Connections closed because their borrower discarded them, their I/O failed, the pool was
     /// aborted, closed or drained meanwhile, or the peer had hung up when they were given back.
     pub closed_discarded: u64,
-    /// Connections closed because on_reuse or on_release refused them.
+    /// Connections closed because on_reuse, on_release or on_idle refused them.
     pub closed_hook: u64,
     /// Connections forgotten because another file was found under their number.
     pub closed_foreign_fd: u64,
@@ -77,10 +77,9 @@ pub struct vcp_stats {
     pub dialing: u64,
     /// Gauge: how many dials wait now.
     pub waiting: u64,
-    /// Calls of on_idle that ended. This version has none.
+    /// Calls of on_idle that ended.
     pub idle_checks: u64,
-    /// Gauge: how many connections an on_release in the background looks at; a part of borrowed.
-    /// This version has none.
+    /// Gauge: how many connections on_release looks at in the background; a part of borrowed.
     pub releasing: u64,
 }
 
@@ -117,8 +116,7 @@ pub unsafe extern "C" fn vcp_pool_stats(
                     borrowed: now.borrowed,
                     dialing: now.dialing,
                     waiting: now.waiting,
-            idle_checks: 0,
-            releasing: 0,
+                    releasing: now.releasing,
                 }
             };
         }

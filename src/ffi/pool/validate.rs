@@ -108,27 +108,33 @@ fn user_callbacks(raw: &vcp_pool_options) -> UserCallbacks {
         on_release: raw.on_release,
         on_event: raw.on_event,
         free_user: raw.free_user,
+        open_session: raw.open_session,
+        on_idle: raw.on_idle,
     }
 }
 
-/// Refuses what stands in the struct for sessions and their upkeep, unless it is the default.
-fn refuse_sessions(raw: &vcp_pool_options) -> Result<()> {
+/// Refuses what makes no sense where a driver dials by itself, and keeps its descriptor.
+fn refuse_beside_sessions(raw: &vcp_pool_options) -> Result<()> {
+    if raw.open_session.is_none() {
+        return Ok(());
+    }
     let is_set = [
-        ("open_session", raw.open_session.is_some()),
-        ("on_reuse_after_ms", raw.on_reuse_after_ms != 0),
-        (
-            "on_release_in_background",
-            raw.on_release_in_background != 0,
-        ),
-        ("on_idle", raw.on_idle.is_some()),
-        ("on_idle_ms", raw.on_idle_ms != 0),
+        ("dial", raw.dial.is_some()),
+        ("resolve", raw.resolve.is_some()),
+        ("nonblocking", raw.nonblocking != 0),
+        ("verify_release", raw.verify_release != 0),
     ];
     match is_set.iter().find(|(_, is_set)| *is_set) {
         Some((field, _)) => Err(Error::invalid_argument(format!(
-            "{field}: not supported yet"
+            "{field}: not together with open_session"
         ))),
         None => Ok(()),
     }
+}
+
+/// 0: about every one; VCP_FOREVER: about none.
+fn on_reuse_after(ms: i64) -> Result<Option<Duration>> {
+    timeout(ms, "on_reuse_after_ms")
 }
 
 fn hook_timeout(ms: i64) -> Result<Option<Duration>> {
@@ -224,7 +230,7 @@ pub(crate) unsafe fn read(
 ) -> Result<(Options, Callbacks, FreeUser)> {
     // SAFETY: the caller's promise.
     let raw = unsafe { read_raw(options) }?;
-    refuse_sessions(&raw)?;
+    refuse_beside_sessions(&raw)?;
     // SAFETY: the caller's promise.
     let name = unsafe { text::optional(raw.name, "name", Status::InvalidArgument) }?;
     let options = Options {
@@ -237,6 +243,12 @@ pub(crate) unsafe fn read(
         dns_cache: timeout_or_off(raw.dns_cache_ms, "dns_cache_ms")?.unwrap_or_default(),
         fail_fast: timeout_or_off(raw.fail_fast_ms, "fail_fast_ms")?,
         leak_threshold: timeout_or_off(raw.leak_threshold_ms, "leak_threshold_ms")?,
+        on_reuse_after: on_reuse_after(raw.on_reuse_after_ms)?,
+        on_release_in_background: boolean(
+            raw.on_release_in_background,
+            "on_release_in_background",
+        )?,
+        on_idle_every: timeout_or_off(raw.on_idle_ms, "on_idle_ms")?,
         hook_timeout: hook_timeout(raw.hook_timeout_ms)?,
         name: name.unwrap_or_default().into(),
     };
@@ -305,11 +317,11 @@ mod tests {
             }),
             ("hook_timeout_ms", |o| o.hook_timeout_ms = 0),
             ("hook_timeout_ms", |o| o.hook_timeout_ms = -2),
-            ("on_reuse_after_ms", |o| o.on_reuse_after_ms = 1),
+            ("on_reuse_after_ms", |o| o.on_reuse_after_ms = -2),
             ("on_release_in_background", |o| {
-                o.on_release_in_background = 1
+                o.on_release_in_background = 2
             }),
-            ("on_idle_ms", |o| o.on_idle_ms = -1),
+            ("on_idle_ms", |o| o.on_idle_ms = -2),
             ("keepalive_count", |o| o.keepalive_count = 128),
             ("keepalive_idle_ms", |o| o.keepalive_idle_ms = 32_767_001),
             ("keepalive_interval_ms", |o| o.keepalive_interval_ms = 0),

@@ -179,12 +179,12 @@ impl AsyncDial {
         match stage {
             Stage::Unparsed(_) => true,
             Stage::Taken(Take::Wait) | Stage::Waited { .. } => is_told,
-            Stage::Taken(Take::Reuse(_)) | Stage::Served(..) => {
-                is_told || pool.has_hook(Hook::Reuse)
+            Stage::Taken(Take::Reuse(conn)) | Stage::Served(_, _, conn) => {
+                is_told || pool.asks_on_reuse(conn)
             }
             Stage::Dialing(_, ConnectPhase::Connected(_)) => is_told || pool.has_hook(Hook::Open),
             Stage::Dialing(_, ConnectPhase::NotBegun) => {
-                is_told || callbacks.is_some_and(|callbacks| callbacks.has_rewrite_or_dial())
+                is_told || callbacks.is_some_and(|callbacks| callbacks.runs_first())
             }
             Stage::Dialing(_, ConnectPhase::OnItsWay(_)) => {
                 is_told || callbacks.is_some_and(|callbacks| callbacks.has_control())

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub(crate) mod async_dial;
+pub(crate) mod idle_checks;
 pub(crate) mod progress;
 pub(crate) mod queue;
 pub(crate) mod refill;

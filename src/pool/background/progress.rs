@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::dial::drive::connected::ConnectedSocket;
+use crate::dial::drive::connected::Dialed;
 use crate::dial::drive::dial::Dial;
 use crate::handle::Owned;
 use crate::pool::conn::Conn;
@@ -40,7 +40,7 @@ pub(crate) enum Stage {
 pub(crate) enum ConnectPhase {
     NotBegun,
     OnItsWay(Box<Dial>),
-    Connected(ConnectedSocket),
+    Connected(Dialed),
 }
 
 impl Stage {

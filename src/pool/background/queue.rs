@@ -113,7 +113,7 @@ impl Queue {
             return;
         }
         let result = result.map(|conn| LentConn {
-            fd: conn.raw_fd(),
+            fd: conn.lent_fd(),
             handle: conn.lend_out(),
         });
         inbox.completions.push_back(Completion { token, result });

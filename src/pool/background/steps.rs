@@ -4,7 +4,7 @@
 
 use std::ops::ControlFlow;
 
-use crate::dial::drive::connected::ConnectedSocket;
+use crate::dial::drive::connected::Dialed;
 use crate::dial::drive::dial::Dial;
 use crate::dial::drive::run;
 use crate::dial::drive::run::{BegunDial, DialPoll};
@@ -16,6 +16,7 @@ use crate::pool::conn::Conn;
 use crate::pool::dialing::wait::Taken;
 use crate::pool::dialing::Dialing;
 use crate::pool::engine::task::Task;
+use crate::pool::lend::chaperone::{Chaperone, Guarded, HookLimit};
 use crate::pool::lend::hand_over::NotLent;
 use crate::pool::state::answer::{DialRight, LateBinding, Take};
 use crate::pool::state::wait::wait_loop;
@@ -158,13 +159,24 @@ impl AsyncDial {
 
     fn start(&self, mut dialing: Box<Dialing>, progress: &Progress) -> Step {
         dialing.permit_mut().begin();
-        let begun = run::begin(
-            dialing.destination(),
-            &self.pool.dialer,
-            dialing.deadline(),
-            &*dialing,
-        );
+        let begin = || {
+            run::begin(
+                dialing.destination(),
+                &self.pool.dialer,
+                dialing.deadline(),
+                &*dialing,
+            )
+        };
+        let begun = if self.pool.dialer.opens_sessions() {
+            self.answer_in_time(&dialing, begin)
+        } else {
+            begin()
+        };
         match begun {
+            // Whatever has become of the dial: its session is kept or ended on this thread.
+            Ok(BegunDial::Connected(dialed @ Dialed::Session(_))) => {
+                self.connected(*dialing, dialed, progress)
+            }
             Ok(BegunDial::Connected(dialed)) => {
                 Step::Continue(Stage::Dialing(dialing, ConnectPhase::Connected(dialed)))
             }
@@ -173,6 +185,22 @@ impl AsyncDial {
             }
             Err(error) => self.answer(progress, Err(dialing.failed(error))),
         }
+    }
+
+    /// Nothing ends open_session early: the caller is answered at its deadline all the same, and
+    /// the pool's close does not wait.
+    fn answer_in_time<R>(&self, dialing: &Dialing, open: impl FnOnce() -> R) -> R {
+        let chaperone = self.options.reply.as_ref().map(|reply| {
+            let guarded = Guarded::Reply(reply.clone(), dialing.destination().clone());
+            Chaperone::begin(
+                &self.pool,
+                guarded,
+                HookLimit::OfDial(self.options.budget()),
+            )
+        });
+        let opened = self.pool.gate.outside(open);
+        chaperone.map(Chaperone::end);
+        opened
     }
 
     fn drive(
@@ -191,8 +219,9 @@ impl AsyncDial {
             Ok(went)
         });
         match went {
-            Ok(DialPoll::Connected(dialed)) => {
-                Step::Continue(Stage::Dialing(dialing, ConnectPhase::Connected(dialed)))
+            Ok(DialPoll::Connected(socket)) => {
+                let connected = ConnectPhase::Connected(Dialed::Socket(socket));
+                Step::Continue(Stage::Dialing(dialing, connected))
             }
             // What answered it a moment ago has woken it.
             Ok(DialPoll::Pending(until)) => Step::Sleep(
@@ -209,7 +238,7 @@ impl AsyncDial {
         }
     }
 
-    fn connected(&self, dialing: Dialing, dialed: ConnectedSocket, progress: &Progress) -> Step {
+    fn connected(&self, dialing: Dialing, dialed: Dialed, progress: &Progress) -> Step {
         let is_orphaned = dialing.is_orphaned();
         match dialing.connected(dialed) {
             Ok(conn) if is_orphaned => {

@@ -10,6 +10,8 @@ use crate::sys::fork;
 thread_local! {
     /// How many gates this thread has gone through.
     static WITHIN: Cell<u32> = const { Cell::new(0) };
+    /// The last of them.
+    static INNERMOST: Cell<*const Gate> = const { Cell::new(std::ptr::null()) };
 }
 
 #[derive(Debug, Default)]
@@ -32,19 +34,33 @@ pub(crate) struct Gate {
 struct Inside<'a> {
     gate: &'a Gate,
     epoch: u32,
+    /// The gate that the thread went through before.
+    around: *const Gate,
 }
 
 impl Drop for Inside<'_> {
     fn drop(&mut self) {
         WITHIN.set(WITHIN.get() - 1);
+        INNERMOST.set(self.around);
         // A callback has forked, and this is the child: the gate is its parent's.
-        if self.epoch != fork::epoch() {
-            return;
+        if self.epoch == fork::epoch() {
+            self.gate.leave();
         }
-        let mut passage = self.gate.passage.lock();
-        passage.inside -= 1;
-        if passage.inside == 0 {
-            self.gate.emptied.notify_all();
+    }
+}
+
+/// A thread that is inside has gone out, for as long as it lives.
+struct Outside<'a> {
+    gate: &'a Gate,
+    within: u32,
+}
+
+impl Drop for Outside<'_> {
+    fn drop(&mut self) {
+        WITHIN.set(self.within);
+        INNERMOST.set(self.gate);
+        if self.gate.epoch == fork::epoch() {
+            self.gate.passage.lock().inside += 1;
         }
     }
 }
@@ -74,8 +90,37 @@ impl Gate {
         let _inside = Inside {
             gate: self,
             epoch: self.epoch,
+            around: INNERMOST.replace(self),
         };
         Some(work())
+    }
+
+    /// Runs what may last as long as the program likes, and what the pool's close does not wait
+    /// for. A thread that is inside is outside meanwhile. What it calls afterwards asks again.
+    pub(crate) fn outside<R>(&self, work: impl FnOnce() -> R) -> R {
+        if INNERMOST.get() != std::ptr::from_ref(self) {
+            return work();
+        }
+        self.leave();
+        let _outside = Outside {
+            gate: self,
+            within: WITHIN.replace(0),
+        };
+        INNERMOST.set(std::ptr::null());
+        work()
+    }
+
+    /// Nobody has shut it, so a callback may begin.
+    pub(crate) fn is_open(&self) -> bool {
+        self.epoch == fork::epoch() && !self.passage.lock().is_shut
+    }
+
+    fn leave(&self) {
+        let mut passage = self.passage.lock();
+        passage.inside -= 1;
+        if passage.inside == 0 {
+            self.emptied.notify_all();
+        }
     }
 
     /// Lets nobody in any more, and waits for those inside; not from inside a gate, where that

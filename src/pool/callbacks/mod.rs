@@ -28,6 +28,7 @@ pub(crate) enum Hook {
     Open,
     Reuse,
     Release,
+    Idle,
 }
 
 /// The program's hooks, as this layer sees them. `ffi::callback_adapter` implements it.

@@ -1,9 +1,10 @@
-//! What most connections never have: a lifetime, deadlines, a token, a label, user data. It is made
-//! when something of it is first needed.
+//! What most connections never have: a lifetime, a driver's session, deadlines, a token, a label,
+//! user data. It is made when something of it is first needed.
 #![forbid(unsafe_code)]
 
 use once_cell::race::OnceBox;
 
+use super::session::SessionSocket;
 use super::{HAS_DATA, HAS_DEADLINE, HAS_LABEL, HAS_TOKEN};
 use crate::pool::conn::loan::Loan;
 use crate::pool::conn::Conn;
@@ -19,6 +20,8 @@ use crate::values::clock::{Deadline, Time};
 pub(super) struct Extras {
     /// When its lifetime ends.
     retire_at: Time,
+    /// Of a session of a driver.
+    session: Option<SessionSocket>,
     read_deadline: AtomicU64,
     write_deadline: AtomicU64,
     /// Guards itself alone.
@@ -31,20 +34,25 @@ pub(super) struct Extras {
 
 impl Extras {
     fn new() -> Box<Self> {
-        Self::retiring_at(Time::NEVER)
+        Self::begin(Time::NEVER, None)
     }
 
-    /// None for a connection that may live for ever.
-    pub(super) fn of_lifetime(retire_at: Time) -> OnceBox<Self> {
-        match retire_at {
-            Time::NEVER => OnceBox::new(),
-            _ => OnceBox::with_value(Self::retiring_at(retire_at)),
+    /// None for a socket that may live for ever.
+    pub(super) fn of(retire_at: Time, session: Option<SessionSocket>) -> OnceBox<Self> {
+        match (retire_at, &session) {
+            (Time::NEVER, None) => OnceBox::new(),
+            _ => OnceBox::with_value(Self::begin(retire_at, session)),
         }
     }
 
-    fn retiring_at(retire_at: Time) -> Box<Self> {
+    pub(super) fn session(&self) -> Option<&SessionSocket> {
+        self.session.as_ref()
+    }
+
+    fn begin(retire_at: Time, session: Option<SessionSocket>) -> Box<Self> {
         Box::new(Self {
             retire_at,
+            session,
             read_deadline: AtomicU64::new(Time::NEVER.nanos()),
             write_deadline: AtomicU64::new(Time::NEVER.nanos()),
             data: Mutex::new(None),

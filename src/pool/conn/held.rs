@@ -52,7 +52,7 @@ impl Held for Owned<Conn> {
     }
 
     fn wants_arming(&self) -> bool {
-        self.has(WATCHED) && !self.has(ARMED) && self.liveness() == Liveness::Strict
+        self.is_unarmed()
     }
 
     fn set_node(&self, node: u32) {
@@ -75,7 +75,8 @@ impl Held for Owned<Conn> {
     fn make_idle(&self, now: Time, allow_fast_path: bool) {
         self.set_idle_since(now.nanos());
         self.counted_at.store(self.generation(), Relaxed);
-        let is_as_the_pool = self.has(NONBLOCKING) == self.pool.options().nonblocking;
+        let is_as_the_pool =
+            self.is_session() || self.has(NONBLOCKING) == self.pool.options().nonblocking;
         if allow_fast_path && self.has(FAST_PATH) && is_as_the_pool {
             self.begin_next_borrow();
             let needs_peek = self.liveness() != Liveness::Watch || !self.has(WATCHED);
@@ -104,6 +105,13 @@ impl Held for Owned<Conn> {
     }
 }
 
+impl Conn {
+    /// Its watch does not report unread bytes, and should.
+    pub(crate) fn is_unarmed(&self) -> bool {
+        self.has(WATCHED) && !self.has(ARMED) && self.liveness() == Liveness::Strict
+    }
+}
+
 impl Owned<Conn> {
     /// Tells a connection that nobody has seen yet which slot it has.
     pub(crate) fn set_slot_index(&self) {
@@ -116,6 +124,12 @@ impl Owned<Conn> {
         let uses = self.uses.load(Relaxed);
         self.begin_borrow(true);
         self.uses.store(uses, Relaxed);
+    }
+
+    /// on_idle is asked about it, which is no borrow.
+    pub(crate) fn begin_check(&self, now: u64) {
+        self.note_idle_before(now);
+        self.begin_next_borrow();
     }
 
     /// Counts each loan once.

@@ -12,7 +12,7 @@ use std::os::fd::BorrowedFd;
 use crate::handle::{Pin, SlotId};
 use crate::pool::conn::sleepers::sleepers;
 use crate::pool::conn::{Conn, ABORTED, CANCELED, CLOSING, CUT, DISCARDED, ENDED, FAILED};
-use crate::pool::errors::{canceled, system_error};
+use crate::pool::errors::{canceled, no_descriptor, system_error};
 use crate::sync::atomic::fence;
 use crate::sync::atomic::Ordering::SeqCst;
 use crate::sys;
@@ -85,7 +85,8 @@ pub(crate) fn read(conn: &Pin<Conn>, buffer: &mut [u8]) -> Result<usize> {
 
 /// Fills the whole buffer; 0 at end of stream before the first byte.
 pub(crate) fn read_full(conn: &Pin<Conn>, buffer: &mut [u8]) -> Result<usize> {
-    if !socket::is_stream(conn.fd()).map_err(|error| io_error(conn, "getsockopt", &error))? {
+    let fd = own_socket(conn, "read_full")?;
+    if !socket::is_stream(fd).map_err(|error| io_error(conn, "getsockopt", &error))? {
         return Err(Error::invalid_argument(
             "not a stream: a read is one message",
         ));
@@ -123,8 +124,9 @@ pub(crate) fn report(conn: &Pin<Conn>, seen: Seen) {
 
 /// shutdown(2); the connection is not kept.
 pub(crate) fn shut_down(conn: &Conn, how: i32) -> Result<()> {
+    let fd = own_socket(conn, "shutdown")?;
     conn.mark(DISCARDED);
-    socket::shut_down_directions(conn.fd(), how).map_err(|error| io_error(conn, "shutdown", &error))
+    socket::shut_down_directions(fd, how).map_err(|error| io_error(conn, "shutdown", &error))
 }
 
 /// As read(2) of a non-blocking descriptor; `None`: nothing there now.
@@ -162,12 +164,13 @@ pub(crate) fn wait(conn: &Pin<Conn>, directions: Directions) -> Result<Direction
 }
 
 fn try_receive(conn: &Pin<Conn>, buffer: &mut [u8]) -> Result<Option<usize>> {
+    let fd = own_socket(conn, "read")?;
     check(conn, READ)?;
     let is_datagram = conn.is_datagram();
     if buffer.is_empty() && !is_datagram {
         return Ok(Some(0));
     }
-    match socket::receive(conn.fd(), buffer) {
+    match socket::receive(fd, buffer) {
         // A truncated answer must not look like a whole one.
         Ok(0) | Err(_) if conn.has(CUT) => Err(cut(conn, READ)),
         Ok(0) if !is_datagram => {
@@ -184,16 +187,28 @@ fn try_receive(conn: &Pin<Conn>, buffer: &mut [u8]) -> Result<Option<usize>> {
 }
 
 fn try_send(conn: &Pin<Conn>, bytes: &[u8]) -> Result<Option<usize>> {
+    let fd = own_socket(conn, "write")?;
     check(conn, WRITE)?;
     if bytes.is_empty() && !conn.is_datagram() {
         return Ok(Some(0));
     }
-    match socket::send(conn.fd(), bytes) {
+    match socket::send(fd, bytes) {
         Err(_) if conn.has(CUT) => Err(cut(conn, WRITE)),
         Ok(count) => Ok(Some(count)),
         Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),
         Err(error) => Err(failed(conn, "write", &error)),
     }
+}
+
+/// A driver's bytes are the driver's: nobody else may take or send any.
+fn own_socket<'a>(conn: &'a Conn, what: &str) -> Result<BorrowedFd<'a>> {
+    if conn.is_session() {
+        return Err(Error::invalid_argument(format!(
+            "{what} {}: a driver's session is read and written by its driver",
+            conn.destination()
+        )));
+    }
+    conn.fd().ok_or_else(no_descriptor)
 }
 
 fn failed(conn: &Conn, what: &str, error: &std::io::Error) -> Error {
@@ -266,6 +281,7 @@ fn check(conn: &Conn, directions: Directions) -> Result<()> {
 
 /// Sleeps until the socket is ready.
 fn sleep(conn: &Pin<Conn>, directions: Directions) -> Result<Directions> {
+    let fd = conn.fd().ok_or_else(no_descriptor)?;
     let sleeper = sleepers().announce(conn.slot_id());
     let waker = arm(conn, || sleeper.waker.arm())?;
     let mut has_waited = false;
@@ -281,7 +297,7 @@ fn sleep(conn: &Pin<Conn>, directions: Directions) -> Result<Directions> {
         has_waited = true;
         check(conn, directions)?;
         let mut interests = [
-            Interest::new(conn.fd(), directions.events()),
+            Interest::new(fd, directions.events()),
             Interest::new(waker, poll::READABLE),
             Interest::new(fired.unwrap_or(waker), poll::READABLE),
         ];

@@ -17,7 +17,8 @@ impl Conn {
         if liveness == Liveness::Watch && self.has(WATCHED) {
             return None;
         }
-        match socket::peek(self.fd(), self.is_datagram()) {
+        // A session that tells no descriptor has nothing to look at: on_reuse and on_idle do.
+        match socket::peek(self.fd()?, self.is_datagram()) {
             socket::Peek::Quiet => None,
             socket::Peek::Data => {
                 (liveness == Liveness::Strict).then_some(CloseCause::DirtyAtBorrow)

@@ -12,21 +12,24 @@ mod held;
 pub(crate) mod io;
 mod liveness;
 pub(crate) mod loan;
+pub(crate) mod session;
 pub(crate) mod sleepers;
+mod socket;
 
 use once_cell::race::OnceBox;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use self::extras::Extras;
+use self::session::SessionSocket;
 use super::state::DestinationId;
 use super::Pool;
-use crate::handle::{fd_owners, HandleKind, Kept, Owned, SlotId, Table};
+use crate::handle::{HandleKind, Kept, Owned, SlotId, Table};
 use crate::sync::atomic::{
     AtomicU32,
     Ordering::{AcqRel, Acquire, Relaxed, Release},
 };
 use crate::sync::Arc;
-use crate::sys::socket;
+use crate::sys::foreign::{ConnFd, SessionFd};
+use crate::sys::socket::Identity;
 use crate::values::clock::{Deadline, Time};
 use crate::values::destination::Destination;
 use crate::values::endpoint::Endpoint;
@@ -82,6 +85,8 @@ pub(crate) const CANCELED: u32 = 1 << 23;
 pub(crate) const CUT: u32 = ABORTED | LATE | CANCELED;
 /// It may be borrowed from its shelf without the pool's lock (`entry::fast_hit`).
 pub(crate) const FAST_PATH: u32 = 1 << 24;
+/// A session of a driver, whose descriptor is the driver's.
+pub(crate) const SESSION: u32 = 1 << 25;
 const OF_ONE_BORROW: u32 = REUSED | DISCARDED | FAILED | ENDED | CLOSING | LEAKED | SHOWN;
 /// One that changes in one of these is borrowed and given back by the pool.
 const TOLD_TO_THE_POOL: u32 = HUNG_UP
@@ -108,9 +113,10 @@ pub(crate) struct Conn {
     opened_at: Time,
     /// Made when something of it is first needed.
     extras: OnceBox<Extras>,
-    fd: OwnedFd,
+    fd: ConnFd,
     destination_id: DestinationId,
-    identity: socket::Identity,
+    /// Of the pool's own socket.
+    identity: Identity,
     slot_index: AtomicU32,
     flags: AtomicU32,
     uses: AtomicU32,
@@ -132,11 +138,20 @@ impl Kept for Conn {
     }
 }
 
+/// What carries a connection.
+#[derive(Debug)]
+pub(crate) enum Transport {
+    /// The pool's own socket, as it was when the connection began.
+    Socket(ConnFd, Identity),
+    /// A driver's session, which tells its socket so.
+    Session(Option<SessionFd>),
+}
+
 /// What is known of a socket that becomes a connection.
 #[derive(Debug)]
 pub(crate) struct SocketInfo {
     /// `None`: to be asked.
-    pub(crate) identity: Option<socket::Identity>,
+    pub(crate) identity: Option<Identity>,
     pub(crate) remote: Option<Arc<Endpoint>>,
     pub(crate) retire_at: Time,
     pub(crate) is_datagram: bool,
@@ -145,8 +160,7 @@ pub(crate) struct SocketInfo {
 
 impl Conn {
     pub(crate) fn new(
-        fd: OwnedFd,
-        identity: socket::Identity,
+        transport: Transport,
         pool: Arc<Pool>,
         destination_id: DestinationId,
         destination: Arc<Destination>,
@@ -155,16 +169,28 @@ impl Conn {
     ) -> Self {
         let flag = |is: bool, bit| if is { bit } else { 0 };
         let liveness = pool.options().liveness as u32 + 1;
+        let (fd, identity, session) = match transport {
+            Transport::Socket(fd, identity) => (fd, identity, None),
+            Transport::Session(asks) => {
+                let session = SessionSocket::new(asks);
+                (ConnFd::of_driver(), Identity::default(), Some(session))
+            }
+        };
+        let is_session = session.is_some();
         let flags = flag(info.is_datagram, DATAGRAM)
             | flag(info.is_nonblocking, NONBLOCKING)
-            | flag(pool.is_plain() && !info.is_datagram, FAST_PATH)
+            | flag(is_session, SESSION)
+            | flag(
+                pool.is_plain() && !info.is_datagram && !is_session,
+                FAST_PATH,
+            )
             | liveness << LIVENESS_SHIFT;
         Self {
             pool,
             destination,
             remote: info.remote,
             opened_at,
-            extras: Extras::of_lifetime(info.retire_at),
+            extras: Extras::of(info.retire_at, session),
             fd,
             destination_id,
             identity,
@@ -176,18 +202,6 @@ impl Conn {
             read_in: AtomicU32::new(0),
             running: AtomicU32::new(0),
         }
-    }
-
-    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
-    }
-
-    pub(crate) fn raw_fd(&self) -> RawFd {
-        self.fd.as_raw_fd()
-    }
-
-    pub(crate) fn into_fd(self) -> OwnedFd {
-        self.fd
     }
 
     pub(crate) fn pool(&self) -> &Arc<Pool> {
@@ -294,45 +308,6 @@ impl Conn {
         self.read_in.store(0, Release);
     }
 
-    /// Puts the descriptor into the mode that this borrow wants.
-    pub(crate) fn set_mode(&self, nonblocking: bool) -> std::io::Result<()> {
-        if self.has(NONBLOCKING) != nonblocking {
-            socket::set_nonblocking(self.fd(), nonblocking)?;
-            self.flags.fetch_xor(NONBLOCKING, AcqRel);
-            self.has_changed(NONBLOCKING);
-        }
-        Ok(())
-    }
-
-    /// Sets the descriptor's mode even where the library believes it is set: the program may have
-    /// changed it.
-    pub(crate) fn force_mode(&self, nonblocking: bool) -> std::io::Result<()> {
-        socket::set_nonblocking(self.fd(), nonblocking)?;
-        if nonblocking {
-            self.mark(NONBLOCKING);
-        } else {
-            self.unmark(NONBLOCKING);
-        }
-        Ok(())
-    }
-
-    /// The socket as it was when the connection began.
-    pub(crate) fn identity(&self) -> socket::Identity {
-        self.identity
-    }
-
-    /// The number still stands for the connection's own socket: no other connection has it, and the
-    /// file has the device and inode of then. `slot`: the connection's own.
-    pub(crate) fn has_own_socket_at(&self, slot: SlotId) -> bool {
-        let number = self.raw_fd();
-        fd_owners::is_owner(number, slot) && socket::identity(number).ok() == Some(self.identity())
-    }
-
-    /// Puts the descriptor's mode back, whatever the borrower has made of it.
-    pub(crate) fn restore_mode(&self) -> std::io::Result<()> {
-        socket::set_nonblocking(self.fd(), self.has(NONBLOCKING))
-    }
-
     /// At least one byte was read in the borrow of that generation.
     pub(crate) fn was_read(&self, generation: u32) {
         if !self.has_been_read(generation) {
@@ -356,11 +331,6 @@ impl Conn {
 }
 
 impl Owned<Conn> {
-    /// The number still stands for the connection's own socket.
-    pub(crate) fn has_own_socket(&self) -> bool {
-        self.has_own_socket_at(self.slot_id())
-    }
-
     /// Gives it to its borrower, by the handle that a hook of this borrow has seen, if one has.
     pub(crate) fn lend_out(self) -> usize {
         if self.has(SHOWN) {

@@ -3,10 +3,13 @@
 #![forbid(unsafe_code)]
 
 pub(crate) mod permit;
+mod session;
 pub(crate) mod wait;
 
+use std::os::fd::RawFd;
+
 use crate::dial::caller::DialCaller;
-use crate::dial::drive::connected::ConnectedSocket;
+use crate::dial::drive::connected::{ConnectedSocket, Dialed};
 use crate::handle::Owned;
 use crate::pool::callbacks::Hook;
 use crate::pool::conn::{Conn, SocketInfo};
@@ -14,8 +17,8 @@ use crate::pool::dialing::permit::Permit;
 use crate::pool::dialing::wait::Borrower;
 use crate::pool::engine::task::Task;
 use crate::pool::errors::canceled;
+use crate::pool::lend::budget::Budget;
 use crate::pool::lend::hand_over::NotLent;
-use crate::pool::lend::hooks::Budget;
 use crate::pool::state::answer::{DialRight, LateBinding, Refusal};
 use crate::pool::state::counters::CloseCause;
 use crate::pool::transition::close_conn;
@@ -156,7 +159,14 @@ impl Dialing {
         }
     }
 
-    pub(crate) fn connected(self, dialed: ConnectedSocket) -> Result<Owned<Conn>> {
+    pub(crate) fn connected(self, dialed: Dialed) -> Result<Owned<Conn>> {
+        match dialed {
+            Dialed::Socket(socket) => self.connected_socket(socket),
+            Dialed::Session(session) => self.opened_session(session),
+        }
+    }
+
+    fn connected_socket(self, dialed: ConnectedSocket) -> Result<Owned<Conn>> {
         let pool = self.pool().clone();
         if let Err(error) = pool.fail_if_inherited() {
             return Err(self.failed(error));
@@ -183,7 +193,7 @@ impl Dialing {
         }
     }
 
-    fn opened(self, conn: Owned<Conn>) -> Result<Owned<Conn>> {
+    pub(super) fn opened(self, conn: Owned<Conn>) -> Result<Owned<Conn>> {
         let pool = self.pool().clone();
         let mode = if self.is_orphaned {
             Mode::AsThePool
@@ -200,7 +210,10 @@ impl Dialing {
             pool.change(|state, now, effects| state.stop_late_binding(right, now, effects));
         }
         match pool.run_hook(Hook::Open, conn, &self.budget) {
-            Ok(conn) => self.permit.used_for(conn),
+            Ok(conn) => match self.refresh_opened(conn) {
+                Ok(conn) => self.permit.used_for(conn),
+                Err(error) => Err(self.failed(error)),
+            },
             Err((conn, error)) => {
                 if let Some(conn) = conn {
                     close_conn::discard(conn);
@@ -263,6 +276,14 @@ impl DialCaller for Dialing {
 
     fn shared_waker(&self) -> Arc<dyn Wake> {
         self.waker.clone()
+    }
+
+    fn label(&self) -> &str {
+        self.permit.label()
+    }
+
+    fn is_pooled(&self, number: RawFd) -> bool {
+        Conn::owner_of(number).is_some()
     }
 
     fn may_resolve_here(&self) -> bool {

@@ -64,7 +64,7 @@ impl Permit {
         self.pool.must_be_ours();
     }
 
-    fn label(&self) -> &str {
+    pub(crate) fn label(&self) -> &str {
         self.label.as_deref().unwrap_or_default()
     }
 

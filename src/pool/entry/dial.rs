@@ -1,6 +1,8 @@
 //! A dial in its caller's thread, which sleeps until it is connected or served otherwise.
 #![forbid(unsafe_code)]
 
+use std::os::fd::RawFd;
+
 use crate::dial::caller::{BlockingCaller, DialCaller};
 use crate::dial::drive::dial::Dial;
 use crate::dial::drive::run::{self, DialOutcome};
@@ -128,6 +130,14 @@ impl DialCaller for Asleep<'_> {
 
     fn shared_waker(&self) -> Arc<dyn Wake> {
         self.dialing.shared_waker()
+    }
+
+    fn label(&self) -> &str {
+        self.dialing.label()
+    }
+
+    fn is_pooled(&self, number: RawFd) -> bool {
+        self.dialing.is_pooled(number)
     }
 
     fn may_resolve_here(&self) -> bool {

@@ -63,8 +63,8 @@ impl Conn {
     /// Closes the child's copy of the descriptor, unless the number stands for something else by
     /// now.
     fn close_copy(&self) {
-        if !fd_owners::is_owned(self.raw_fd()) {
-            socket::close_inherited(self.raw_fd(), self.identity());
+        if let (false, Some(was)) = (fd_owners::is_owned(self.raw_fd()), self.identity()) {
+            socket::close_inherited(self.raw_fd(), was);
         }
     }
 }

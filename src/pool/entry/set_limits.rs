@@ -1,7 +1,6 @@
 //! vcp_pool_set_limits: other limits, and other times to keep connections for, in a living pool.
 #![forbid(unsafe_code)]
 
-use crate::pool::entry::new::fast_path_idle_ms;
 use crate::pool::Pool;
 use crate::sync::atomic::Ordering::Relaxed;
 use crate::sync::Arc;
@@ -13,7 +12,7 @@ impl Pool {
         let (limits, keeping) = (new.limits.clone(), new.keeping.clone());
         self.change(|state, now, effects| {
             self.settings.set(new);
-            let idle_ms = fast_path_idle_ms(self.is_plain, &new.keeping);
+            let idle_ms = self.fast_path_idle_ms_with(&new.keeping);
             self.fast_path_idle_ms.store(idle_ms, Relaxed);
             state.set_limits(limits, keeping, now, effects);
         });

@@ -10,8 +10,8 @@ use crate::pool::state::held::NOWHERE;
 use crate::pool::Pool;
 use crate::sync::atomic::Ordering::SeqCst;
 use crate::sync::Arc;
+use crate::sys::clock;
 use crate::sys::wake::{Parker, Wake};
-use crate::sys::{clock, socket};
 use crate::values::address::Address;
 use crate::values::clock::Deadline;
 
@@ -72,9 +72,7 @@ impl Pool {
         });
         for slot in borrowed {
             if let Some(conn) = Conn::table().pin_slot(slot) {
-                if conn.has_own_socket_at(slot) {
-                    let _ = socket::shut_down(conn.fd());
-                }
+                conn.cut_at(slot);
                 sleepers().wake(slot);
             }
         }

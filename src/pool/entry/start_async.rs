@@ -7,7 +7,6 @@ use crate::pool::background::async_dial::AsyncDial;
 use crate::pool::background::progress::{waker, Progress, Stage};
 use crate::pool::background::queue::Recipient;
 use crate::pool::background::reply::QueueReply;
-use crate::pool::callbacks::Hook;
 use crate::pool::conn::Conn;
 use crate::pool::dialing::wait::{Borrower, WaitState};
 use crate::pool::engine::task::Task;
@@ -111,7 +110,7 @@ impl Pool {
         let stage = loop {
             match taken {
                 Take::Refused(refusal) => return Err(refusal.into()),
-                Take::Reuse(conn) if !self.has_hook(Hook::Reuse) => {
+                Take::Reuse(conn) if !self.asks_on_reuse(&conn) => {
                     match self.lend_reused(conn, options) {
                         Ok(conn) => return Ok(Started::Conn(conn)),
                         Err(NotLent::Unfit(conn, cause)) => {

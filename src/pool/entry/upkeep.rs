@@ -2,6 +2,8 @@
 //! or made dirty.
 #![forbid(unsafe_code)]
 
+use std::os::fd::BorrowedFd;
+
 use crate::handle::{Kept, Owned, SlotId};
 use crate::pool::conn::Conn;
 use crate::pool::engine::client::{Client, Handlers};
@@ -91,10 +93,13 @@ impl Pool {
         let reaped = state.reap(now, &mut effects);
         let (leaked, next_leak) = self.find_leaks(&mut state, now);
         let short = state.find_short(now);
-        let next = reaped.next.min(next_leak).min(state.next_deadline());
+        let (checkers, next_check) = state.start_checkers(now);
+        let next = reaped.next.min(next_leak).min(next_check);
+        let next = next.min(state.next_deadline());
         self.due.store(next.nanos(), SeqCst);
         drop(state);
         self.refill(short);
+        self.start_checkers(checkers);
         self.apply_in_background(effects);
         self.report_leaks(leaked);
         for id in reaped.retired {
@@ -121,18 +126,21 @@ impl Pool {
         self.apply_in_background(effects);
     }
 
-    fn arm(&self, slot: SlotId) {
+    pub(crate) fn arm(&self, slot: SlotId) {
         let (Some(conn), Some(engine)) = (Conn::table().pin_slot(slot), self.engine_if_running())
         else {
             return;
         };
+        let Some(fd) = conn.fd() else {
+            return;
+        };
         conn.mark(conn::ARMED);
-        if engine
-            .reactor()
-            .poller
-            .arm(conn.fd(), conn.is_datagram(), slot.to_bits())
-            .is_err()
-        {
+        let poller = &engine.reactor().poller;
+        let mut armed = poller.arm(fd, conn.is_datagram(), slot.to_bits());
+        if armed.is_err() && conn.is_session() {
+            armed = conn.watch_replaced(poller, slot);
+        }
+        if armed.is_err() {
             conn.unmark(conn::ARMED | conn::WATCHED);
         }
     }
@@ -164,10 +172,8 @@ impl Pool {
             // In use: its answers would wake the engine one by one. Under the lock, so that it is
             // not shelved as armed.
             conn.unmark(conn::ARMED);
-            if poller
-                .disarm(conn.fd(), conn.is_datagram(), slot.to_bits())
-                .is_err()
-            {
+            let disarm = |fd| poller.disarm(fd, conn.is_datagram(), slot.to_bits());
+            if conn.fd().is_none_or(|fd| disarm(fd).is_err()) {
                 conn.unmark(conn::WATCHED);
             }
         }
@@ -179,7 +185,8 @@ impl Pool {
         effects.wakes.iter().for_each(|waker| waker.wake());
         for closed in effects.closes {
             let conn = &closed.conn;
-            if self.is_observed() || conn.has_destructor() || socket::may_linger(conn.fd()) {
+            let may_linger = conn.fd().is_some_and(socket::may_linger);
+            if self.is_observed() || conn.has_destructor() || may_linger {
                 let close = move || close_conn::close_in_background(closed);
                 runtime().helpers.notify(Box::new(close));
             } else {
@@ -195,11 +202,12 @@ fn has_hung_up(conn: &Conn, events: u32) -> bool {
     }
     // An error alone may be news in the error queue (zero-copy sends, time stamps), which ends
     // nothing.
-    events & epoll::HANG_UP != 0
-        || !matches!(
-            socket::peek(conn.fd(), false),
-            socket::Peek::Quiet | socket::Peek::Data
-        )
+    events & epoll::HANG_UP != 0 || !conn.fd().is_some_and(is_alive)
+}
+
+fn is_alive(fd: BorrowedFd<'_>) -> bool {
+    let peek = socket::peek(fd, false);
+    matches!(peek, socket::Peek::Quiet | socket::Peek::Data)
 }
 
 fn unfit_while_idle(conn: &Conn) -> Option<CloseCause> {
@@ -211,7 +219,7 @@ fn unfit_while_idle(conn: &Conn) -> Option<CloseCause> {
     }
     // An event may be older than this idle time, so the socket is asked. It never waits, so it may
     // be asked under the lock.
-    match socket::peek(conn.fd(), conn.is_datagram()) {
+    match socket::peek(conn.fd()?, conn.is_datagram()) {
         socket::Peek::Quiet => None,
         socket::Peek::Data => Some(CloseCause::DirtyWhileIdle),
         socket::Peek::End | socket::Peek::Failed(_) => Some(CloseCause::PeerClosedWhileIdle),

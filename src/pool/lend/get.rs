@@ -17,7 +17,7 @@ impl Pool {
     /// A borrowed connection becomes the program's own.
     pub(crate) fn detach(&self, conn: Owned<Conn>) -> RawFd {
         self.forget(&conn, Forgotten::Detached);
-        close_conn::release(conn).number()
+        close_conn::release(conn)
     }
 
     fn forget(&self, conn: &Owned<Conn>, how: Forgotten) {
@@ -44,7 +44,7 @@ impl Pool {
             let cause = match conn.find_unfit() {
                 None if conn.set_mode(self.options.nonblocking).is_ok() => {
                     self.forget(&conn, Forgotten::Got);
-                    return Ok(close_conn::release(conn).number());
+                    return Ok(close_conn::release(conn));
                 }
                 None => CloseCause::StaleAtBorrow,
                 Some(cause) => cause,

@@ -7,7 +7,8 @@ use crate::pool::conn;
 use crate::pool::conn::follow_up::FollowUp;
 use crate::pool::conn::loan::LoanInfo;
 use crate::pool::conn::Conn;
-use crate::pool::lend::hooks::ReleaseVerdict;
+use crate::pool::lend::hooks::HookVerdict;
+use crate::pool::lend::sessions::refresh_socket;
 use crate::pool::state::answer::{Disposition, Effects};
 use crate::pool::state::counters::CloseCause;
 use crate::pool::state::held::Held;
@@ -20,24 +21,62 @@ use crate::values::event::EventKind;
 
 impl Pool {
     /// The one way back.
-    pub(crate) fn give_back(self: &Arc<Self>, mut conn: Owned<Conn>) {
-        let mut disposition = self.disposition(&conn);
-        if disposition == Disposition::Keep
-            && self.has_hook(Hook::Release)
-            && self.may_be_kept(&conn)
-        {
-            let Some((back, verdict)) = self.run_on_release(conn) else {
-                return;
-            };
-            conn = back;
-            disposition = match (verdict, self.disposition(&conn)) {
-                (ReleaseVerdict::Keep, disposition) => disposition,
-                // Whatever the hook's own reads and writes came to.
-                (ReleaseVerdict::Late | ReleaseVerdict::Refuse, _) => {
-                    Disposition::Close(CloseCause::Hook)
-                }
-            };
+    pub(crate) fn give_back(self: &Arc<Self>, conn: Owned<Conn>) {
+        if conn.is_session() && conn.has(conn::HUNG_UP) && refresh_socket(&conn).is_err() {
+            // It may have been the hang-up of a socket that its driver has replaced; it was not.
+            conn.mark(conn::FAILED);
         }
+        if !self.asks_on_release(&conn) {
+            let disposition = self.disposition_as_told(&conn);
+            self.finish_borrow(conn, disposition);
+        } else if self.options.on_release_in_background {
+            self.release_in_background(conn);
+        } else if let Some((conn, disposition)) = self.ask_on_release(conn) {
+            self.finish_borrow(conn, disposition);
+        }
+    }
+
+    /// on_release has a say: nothing else closes it.
+    pub(super) fn asks_on_release(&self, conn: &Owned<Conn>) -> bool {
+        self.has_hook(Hook::Release)
+            && self.disposition(conn) == Disposition::Keep
+            && self.may_be_kept(conn)
+    }
+
+    /// What becomes of a connection about which on_release has a say. `None`: this is a child.
+    pub(super) fn ask_on_release(
+        self: &Arc<Self>,
+        conn: Owned<Conn>,
+    ) -> Option<(Owned<Conn>, Disposition)> {
+        let (conn, verdict) = self.run_own_hook(Hook::Release, conn)?;
+        let disposition = self.disposition_after_hook(&conn, verdict);
+        Some((conn, disposition))
+    }
+
+    /// What becomes of a connection that a hook with a time of its own has looked at.
+    pub(crate) fn disposition_after_hook(
+        &self,
+        conn: &Owned<Conn>,
+        verdict: HookVerdict,
+    ) -> Disposition {
+        match verdict {
+            HookVerdict::Keep => self.disposition_as_told(conn),
+            // Whatever the hook's own reads and writes came to.
+            HookVerdict::Late | HookVerdict::Refuse => Disposition::Close(CloseCause::Hook),
+        }
+    }
+
+    /// As `disposition`; a session's driver tells which socket it has now.
+    pub(super) fn disposition_as_told(&self, conn: &Owned<Conn>) -> Disposition {
+        match self.disposition(conn) {
+            Disposition::Keep if refresh_socket(conn).is_err() => {
+                Disposition::Close(CloseCause::Failed)
+            }
+            disposition => disposition,
+        }
+    }
+
+    pub(super) fn finish_borrow(self: &Arc<Self>, conn: Owned<Conn>, disposition: Disposition) {
         if disposition == Disposition::Keep {
             self.watch(&conn);
             conn.let_go_of_token();
@@ -55,7 +94,10 @@ impl Pool {
     }
 
     pub(crate) fn disposition(&self, conn: &Owned<Conn>) -> Disposition {
-        let is_own = if self.options.verify_release {
+        let is_own = if conn.is_session() {
+            // The number is its driver's affair.
+            true
+        } else if self.options.verify_release {
             conn.has_own_socket() && conn.restore_mode().is_ok()
         } else {
             fd_owners::is_owner(conn.raw_fd(), conn.slot_id())

@@ -2,11 +2,13 @@
 //! loan.
 #![forbid(unsafe_code)]
 
+use std::time::Duration;
+
 use crate::handle::Owned;
 use crate::pool::callbacks::Hook;
 use crate::pool::conn::{Conn, FAILED};
 use crate::pool::errors::system_error;
-use crate::pool::lend::hooks::Budget;
+use crate::pool::lend::budget::Budget;
 use crate::pool::state::answer::Disposition;
 use crate::pool::state::counters::CloseCause;
 use crate::pool::state::held::Held;
@@ -54,7 +56,8 @@ impl Pool {
         if let Some(cause) = conn.find_unfit() {
             return Err(NotLent::Unfit(conn, cause));
         }
-        if self.has_hook(Hook::Reuse) {
+        let is_asked = self.asks_on_reuse(&conn);
+        if is_asked {
             if let Some(error) = self.why_no_hook(&options.budget()) {
                 self.settle_in(conn);
                 return Err(NotLent::Failed(error));
@@ -70,7 +73,7 @@ impl Pool {
             );
             return Err(NotLent::Failed(error));
         }
-        let conn = if self.has_hook(Hook::Reuse) {
+        let conn = if is_asked {
             self.reuse(conn, options)?
         } else {
             conn
@@ -80,6 +83,21 @@ impl Pool {
         self.locked().count_reuse();
         self.emit_reused(&conn, options.label());
         Ok(conn)
+    }
+
+    /// on_reuse has a say: the connection has been idle for long enough.
+    pub(crate) fn asks_on_reuse(&self, conn: &Owned<Conn>) -> bool {
+        let idle_for = || {
+            clock::now_coarse()
+                .nanos()
+                .saturating_sub(conn.idle_since())
+        };
+        self.has_hook(Hook::Reuse)
+            && match self.options.on_reuse_after {
+                Some(Duration::ZERO) => true,
+                Some(after) => Duration::from_nanos(idle_for()) >= after,
+                None => false,
+            }
     }
 
     fn reuse(

@@ -39,6 +39,16 @@ impl Drop for Reservation {
     }
 }
 
+/// False if a connection has the number, or another thread is about to put it.
+fn reserve(number: RawFd) -> Result<bool> {
+    if let (Some(owner), None) = (fd_owners::owner_of(number), Conn::owner_of(number)) {
+        // A driver has closed it, or the program.
+        fd_owners::release(number, owner);
+        Conn::lost_its_number(owner);
+    }
+    fd_owners::reserve(number).map_err(|error| system_error("put", &error))
+}
+
 fn not_reusable(fd: RawFd, why: &str) -> Error {
     Error::new(Status::NotReusable, format!("fd {fd}: {why}"))
 }
@@ -71,7 +81,7 @@ impl Pool {
         let fd = offered
             .borrow()
             .map_err(|_| not_reusable(number, "not an open descriptor"))?;
-        if !fd_owners::reserve(number).map_err(|error| system_error("put", &error))? {
+        if !reserve(number)? {
             return Err(Error::invalid_argument(format!(
                 "fd {number} belongs to a pool of this process already"
             )));
@@ -123,26 +133,37 @@ impl Pool {
             is_datagram: candidate.kind.is_datagram(),
             is_nonblocking: candidate.is_nonblocking,
         };
-        // Outside the lock: starting a thread is no work to do under it.
-        let engine = self.keeps_idle().then(|| self.engine()).flatten();
-        let now = clock::now_coarse();
-        let mut effects = Effects::none();
-        let mut state = self.locked();
-        let build =
-            |id, destination| self.build(&mut offered, id, destination, info, engine.as_deref());
-        let admitted = state.admit(destination, build, now, &mut effects);
-        self.wake_by(state.next_deadline());
-        drop(state);
-        self.apply(effects);
-        admitted.map_err(|(conn, error)| {
+        let build = |id, destination: Arc<Destination>, engine: Option<&Engine>| {
+            self.build(&mut offered, id, destination, info, engine)
+        };
+        self.admit_by(destination, build).map_err(|(conn, error)| {
             if let Some(conn) = conn {
-                offered = Some(close_conn::release(conn));
+                offered = close_conn::release_fd(conn);
             }
             if let Some(Ok(fd)) = offered.as_ref().map(ProgramFd::borrow) {
                 let _ = socket::set_close_on_exec(fd, was_close_on_exec);
             }
             error
         })
+    }
+
+    /// Takes in a connection that `build` makes under the state's lock, once there is room for it.
+    pub(crate) fn admit_by(
+        self: &Arc<Self>,
+        destination: &Arc<Destination>,
+        build: impl FnOnce(DestinationId, Arc<Destination>, Option<&Engine>) -> Result<Owned<Conn>>,
+    ) -> std::result::Result<(), (Option<Owned<Conn>>, Error)> {
+        // Outside the lock: starting a thread is no work to do under it.
+        let engine = self.keeps_idle().then(|| self.engine()).flatten();
+        let now = clock::now_coarse();
+        let mut effects = Effects::none();
+        let mut state = self.locked();
+        let build = |id, destination| build(id, destination, engine.as_deref());
+        let admitted = state.admit(destination, build, now, &mut effects);
+        self.wake_by(state.next_deadline());
+        drop(state);
+        self.apply(effects);
+        admitted
     }
 
     fn build(
@@ -162,7 +183,7 @@ impl Pool {
         let conn = self
             .register(fd, id, destination, info)
             .map_err(|(fd, error)| {
-                *offered = Some(ProgramFd::give(fd));
+                *offered = fd.map(ProgramFd::give);
                 error
             })?;
         self.watch_by(engine, &conn);

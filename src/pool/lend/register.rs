@@ -5,17 +5,22 @@ use std::hash::{BuildHasher, RandomState};
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use crate::handle::{fd_owners, Kept, Owned};
-use crate::pool::conn::{Conn, SocketInfo};
+use crate::pool::conn::{Conn, SocketInfo, Transport};
 use crate::pool::engine::Engine;
 use crate::pool::errors::system_error;
 use crate::pool::state::DestinationId;
 use crate::pool::{conn, Pool};
 use crate::sync::Arc;
+use crate::sys::foreign::ConnFd;
 use crate::sys::{clock, socket};
 use crate::values::clock::Time;
 use crate::values::destination::Destination;
 use crate::values::endpoint::Endpoint;
 use crate::values::error::Error;
+
+fn refused(error: &std::io::Error) -> Error {
+    system_error("a new connection", error)
+}
 
 impl Pool {
     /// Puts a socket into its slot. Gives the socket back on failure.
@@ -25,26 +30,40 @@ impl Pool {
         id: DestinationId,
         destination: Arc<Destination>,
         info: SocketInfo,
-    ) -> std::result::Result<Owned<Conn>, (OwnedFd, Error)> {
+    ) -> std::result::Result<Owned<Conn>, (Option<OwnedFd>, Error)> {
         let number = fd.as_raw_fd();
-        let refused = |error| system_error("a new connection", &error);
         let identity = info.identity.map_or_else(|| socket::identity(number), Ok);
         let identity = match identity {
             Ok(identity) => identity,
-            Err(error) => return Err((fd, refused(error))),
+            Err(error) => return Err((Some(fd), refused(&error))),
         };
-        let now = clock::now();
-        let conn = Conn::new(fd, identity, self.clone(), id, destination, info, now);
-        let conn = Conn::table()
-            .insert(conn)
-            .map_err(|(conn, error)| (conn.into_fd(), refused(error)))?;
-        conn.set_slot_index();
-        conn.set_idle_since(now.nanos());
+        let transport = Transport::Socket(ConnFd::Own(fd), identity);
+        let conn = self
+            .insert(transport, id, destination, info)
+            .map_err(|(fd, error)| (fd.into_own(), error))?;
         match fd_owners::claim(number, conn.slot_id()) {
             Ok(None) => {}
             Ok(Some(loser)) => Conn::lost_its_number(loser),
-            Err(error) => return Err((conn.into_inner().into_fd(), refused(error))),
+            Err(error) => return Err((conn.into_inner().into_fd().into_own(), refused(&error))),
         }
+        Ok(conn)
+    }
+
+    /// Puts a connection into its slot. Gives its descriptor back on failure.
+    pub(super) fn insert(
+        self: &Arc<Self>,
+        transport: Transport,
+        id: DestinationId,
+        destination: Arc<Destination>,
+        info: SocketInfo,
+    ) -> std::result::Result<Owned<Conn>, (ConnFd, Error)> {
+        let now = clock::now();
+        let conn = Conn::new(transport, self.clone(), id, destination, info, now);
+        let conn = Conn::table()
+            .insert(conn)
+            .map_err(|(conn, error)| (conn.into_fd(), refused(&error)))?;
+        conn.set_slot_index();
+        conn.set_idle_since(now.nanos());
         Ok(conn)
     }
 
@@ -63,9 +82,9 @@ impl Pool {
 
     /// Lets that engine watch a connection. It never waits, so it may be called under the lock.
     pub(crate) fn watch_by(&self, engine: Option<&Engine>, conn: &Owned<Conn>) {
-        let watched = engine.map(|engine| {
+        let watched = engine.zip(conn.fd()).map(|(engine, fd)| {
             let poller = &engine.reactor().poller;
-            poller.watch(conn.fd(), conn.is_datagram(), conn.slot_id().to_bits())
+            poller.watch(fd, conn.is_datagram(), conn.slot_id().to_bits())
         });
         if matches!(watched, Some(Ok(()))) {
             conn.mark(conn::WATCHED);

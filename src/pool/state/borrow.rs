@@ -206,7 +206,8 @@ impl<C: Held> State<C> {
         if let Some(id) = own {
             self.revoke_out_of(id);
         }
-        if self.known(own).map_or(0, |entry| entry.shelf.len()) >= wanted {
+        let idle = |entry: &DestinationState| entry.shelf.len() + entry.checking;
+        if self.known(own).map_or(0, idle) >= wanted {
             return Ok(None);
         }
         self.failures

@@ -114,6 +114,7 @@ impl<C: Held> State<C> {
 
     /// Closes everything that is idle.
     pub(crate) fn close_idle(&mut self, cause: CloseCause, now: Time, effects: &mut Effects<C>) {
+        self.closings += 1;
         while let Some((node, id, _)) = self.idle.oldest() {
             self.close_idle_node(node, id, cause, effects);
         }

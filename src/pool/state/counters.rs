@@ -35,9 +35,9 @@ pub(crate) enum CloseCause {
     PoolClosedWhileIdle,
 }
 
-/// The counters of `vcp_stats` in its order, each with what the metrics say of it: `$then!` is
-/// given the table. A counter that is added here and in the C struct is counted, reported and
-/// described.
+/// The counters of `vcp_stats` in its order (`idle_checks` stands behind the gauges there), each
+/// with what the metrics say of it: `$then!` is given the table. A counter that is added here and
+/// in the C struct is counted, reported and described.
 macro_rules! for_each_counter {
     ($then:ident) => {
         $then! {
@@ -63,6 +63,7 @@ macro_rules! for_each_counter {
             closed_foreign_fd: "Forgotten: another file had their number.",
             detached: "Given away by detach.",
             leaks: "Borrowed for too long.",
+            idle_checks: "Calls of on_idle that ended.",
         }
     };
 }
@@ -129,6 +130,8 @@ pub(crate) struct Stats {
     pub(crate) borrowed: u64,
     pub(crate) dialing: u64,
     pub(crate) waiting: u64,
+    /// A part of borrowed.
+    pub(crate) releasing: u64,
 }
 
 /// How the names of the counters of closed connections begin.

@@ -4,6 +4,7 @@
 use super::answer::{Disposition, Effects, Forgotten, Refusal, Reuse, Ticket};
 use super::counters::CloseCause;
 use super::held::Held;
+use super::idle_checks::Place;
 use super::{DestinationId, State};
 use crate::sync::Arc;
 use crate::values::clock::Time;
@@ -32,6 +33,16 @@ impl<C: Held> State<C> {
         let is_kept = self.settle_in(id, conn, disposition, now, effects);
         self.counters.releases += u64::from(is_kept);
         is_kept
+    }
+
+    /// on_release looks at one in the background: it stays borrowed.
+    pub(crate) fn begin_release(&mut self) {
+        self.releasing += 1;
+    }
+
+    /// It has looked.
+    pub(crate) fn end_release(&mut self) {
+        self.releasing -= 1;
     }
 
     pub(super) fn disposition(&self, conn: &C, disposition: Disposition, now: Time) -> Disposition {
@@ -149,8 +160,23 @@ impl<C: Held> State<C> {
         now: Time,
         effects: &mut Effects<C>,
     ) -> bool {
+        self.assign_to(Place::Newest, conn, id, now, effects)
+    }
+
+    pub(super) fn assign_to(
+        &mut self,
+        place: Place,
+        conn: C,
+        id: DestinationId,
+        now: Time,
+        effects: &mut Effects<C>,
+    ) -> bool {
         self.refresh(id);
         let best = self.best_assignment(id, now, effects);
+        let is_kept = matches!(best, Assignment::Keep) && self.no_idle_room(id).is_none();
+        if let (Place::Spot(spot), false) = (place, is_kept) {
+            self.drop_spot(spot, id);
+        }
         let is_used = match best {
             Assignment::HandTo(ticket) => {
                 conn.on_returned();
@@ -166,7 +192,7 @@ impl<C: Held> State<C> {
                 self.close_conn(conn, CloseCause::Evicted, effects);
                 false
             }
-            Assignment::Keep if self.no_idle_room(id).is_some() => {
+            Assignment::Keep if !is_kept => {
                 self.close_conn(conn, CloseCause::IdleFull, effects);
                 false
             }
@@ -175,7 +201,10 @@ impl<C: Held> State<C> {
                 // just come.
                 self.schedule_retirement(&conn);
                 conn.on_returned();
-                self.make_idle(conn, id, now);
+                match place {
+                    Place::Newest => self.make_idle(conn, id, now),
+                    Place::Spot(spot) => self.return_to_spot(conn, spot, id, now),
+                }
                 true
             }
         };

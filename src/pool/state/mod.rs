@@ -29,9 +29,9 @@ mod borrow;
 mod closing;
 pub(crate) mod counters;
 mod dials;
-mod failures;
 mod give_back;
 pub(crate) mod held;
+pub(crate) mod idle_checks;
 pub(crate) mod idle_list;
 mod index;
 mod limits;
@@ -49,9 +49,10 @@ use std::time::Duration;
 use self::answer::{Effects, Numbers, Reuse, Ticket};
 use self::closing::due_after_keeping;
 use self::counters::{Counters, Stats};
+use self::dials::failures::Failures;
 use self::dials::DialsInFlight;
-use self::failures::Failures;
 use self::held::Held;
+use self::idle_checks::IdleChecks;
 use self::idle_list::{IdleList, Shelf};
 use self::index::Index;
 use self::refill::Refill;
@@ -77,6 +78,8 @@ struct DestinationState {
     destination: Arc<Destination>,
     shelf: Shelf,
     borrowed: u32,
+    /// Of those, the ones that on_idle is asked about.
+    checking: u32,
     dialing: u32,
     /// The last eviction of this destination, by its number.
     evicted_at: u32,
@@ -144,6 +147,11 @@ pub(crate) struct State<C: Held> {
     evictions: u32,
     /// The last eviction of everything.
     evicted_at: u32,
+    /// Calls of close_idle so far.
+    closings: u32,
+    checks: IdleChecks,
+    /// Borrowed connections that on_release looks at in the background.
+    releasing: u32,
     queue: WaitQueue<C>,
     flights: DialsInFlight<C>,
     /// Who waits for the last borrowed connection to come home.
@@ -181,6 +189,9 @@ impl<C: Held> State<C> {
             failures: Failures::new(fail_fast),
             evictions: 0,
             evicted_at: 0,
+            closings: 0,
+            checks: IdleChecks::default(),
+            releasing: 0,
             queue: WaitQueue::new(),
             flights: DialsInFlight::new(),
             drain_waiters: BTreeMap::new(),
@@ -215,6 +226,7 @@ impl<C: Held> State<C> {
             destination: destination.clone(),
             shelf: Shelf::EMPTY,
             borrowed: 0,
+            checking: 0,
             dialing: 0,
             evicted_at: 0,
             untold: UntoldCounts::default(),
@@ -278,7 +290,9 @@ impl<C: Held> State<C> {
     fn remove(&mut self, node: u32, id: DestinationId) -> Option<(C, Time)> {
         let Self { entries, idle, .. } = self;
         let entry = entries.get_mut(id as usize)?.as_mut()?;
-        idle.remove(&mut entry.shelf, node)
+        let removed = idle.remove(&mut entry.shelf, node)?;
+        self.checks.remove(removed.0.id());
+        Some(removed)
     }
 
     fn make_idle(&mut self, conn: C, id: DestinationId, now: Time) {
@@ -293,7 +307,9 @@ impl<C: Held> State<C> {
             // unseen.
             let may = self.keeping.allows_fast_path() && !entry.queue.has_fresh();
             conn.make_idle(now, may);
-            idle.push(&mut entry.shelf, id, conn, now);
+            let slot = conn.id();
+            let node = idle.push(&mut entry.shelf, id, conn, now);
+            self.schedule_check(slot, node, now);
         }
     }
 
@@ -370,6 +386,7 @@ impl<C: Held> State<C> {
             borrowed: self.borrowed.into(),
             dialing: self.dialing.into(),
             waiting: self.queue.waiting().into(),
+            releasing: self.releasing.into(),
         }
     }
 }

@@ -121,7 +121,7 @@ impl<C: Held> State<C> {
     /// `None`: it needs nothing now.
     fn refill_due(&mut self, id: DestinationId, now: Time) -> Option<Time> {
         let entry = self.known(Some(id))?;
-        let is_short = entry.shelf.len() < self.wanted_idle();
+        let is_short = entry.shelf.len() + entry.checking < self.wanted_idle();
         let is_wanted = entry.refill.wanted_until > now;
         let pace = entry.refill.pace();
         let is_due = is_short && is_wanted && !pace.is_running;

@@ -1,7 +1,7 @@
 //! How a connection leaves: closed, or given to the program.
 #![forbid(unsafe_code)]
 
-use std::os::fd::{AsFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsFd, IntoRawFd, RawFd};
 
 use crate::handle::{fd_owners, Owned};
 use crate::pool::conn::follow_up::FollowUp;
@@ -10,14 +10,23 @@ use crate::pool::runtime::runtime;
 use crate::pool::state::answer::Closed;
 use crate::pool::state::counters::CloseCause;
 use crate::pool::Pool;
-use crate::sys::foreign::ProgramFd;
+use crate::sys::foreign::{ConnFd, ProgramFd};
 use crate::sys::{fork, socket};
 
 /// Ends the watch: before the descriptor is closed or given away.
 fn unwatch(conn: &Conn) {
-    if conn.has(WATCHED) {
-        runtime().engines.unwatch(conn.fd());
+    if let (true, Some(fd)) = (conn.has(WATCHED), conn.fd()) {
+        runtime().engines.unwatch(fd);
     }
+}
+
+/// A session's driver has another socket by now. The watch on one that is closed ended with it
+/// (epoll(7), question 6).
+pub(crate) fn forget_socket(conn: &Owned<Conn>) {
+    if conn.has_own_socket() {
+        unwatch(conn);
+    }
+    conn.forget_socket();
 }
 
 /// Really closes a connection that the pool no longer counts: the watch, the program's data, the
@@ -48,7 +57,7 @@ fn close_with(closed: Closed<Owned<Conn>>, emit: impl FnOnce(&Pool, &Conn, Close
         return;
     };
     let pool = conn.pool().clone();
-    let cause = if is_own {
+    let cause = if is_own || conn.is_session() {
         cause
     } else {
         pool.count_as_foreign(cause);
@@ -70,8 +79,9 @@ pub(crate) fn discard(conn: Owned<Conn>) {
 
 /// Ends the watch and frees the program's data; whether the number still stands for the
 /// connection's own socket then. A driver that was lent it may have closed it, in its destructor at
-/// the latest (redisFree, ldap_unbind), and the number may be another file's by now. `None`: code
-/// of the program has forked, and this is the child.
+/// the latest (redisFree, ldap_unbind), and the number may be another file's by now. The number of
+/// a session is its driver's, which ends it here: the library lets go of it before. `None`: code of
+/// the program has forked, and this is the child.
 fn free_data(conn: &Owned<Conn>, was_foreign: bool) -> Option<bool> {
     if conn.is_inherited() {
         return None;
@@ -80,13 +90,16 @@ fn free_data(conn: &Owned<Conn>, was_foreign: bool) -> Option<bool> {
     if is_own {
         unwatch(conn);
     }
+    if conn.is_session() {
+        fd_owners::release(conn.raw_fd(), conn.slot_id());
+    }
     let Some(data) = conn.set_data(None) else {
         return Some(is_own);
     };
     let has_destructor = data.has_destructor();
     // The destructor may say good-bye to the peer (SSL_shutdown), and must not wait for it.
     if is_own && has_destructor {
-        let _ = socket::set_nonblocking(conn.fd(), true);
+        let _ = conn.force_mode(true);
     }
     let before = fork::epoch();
     data.free();
@@ -101,7 +114,9 @@ fn close_fd(conn: Owned<Conn>, is_own: bool) {
     if conn.is_inherited() {
         return;
     }
-    let fd = take_fd(conn);
+    let Some(fd) = take_fd(conn).into_own() else {
+        return;
+    };
     if !is_own {
         // The number may stand for another file: closing it would cut what is not the pool's.
         let _ = fd.into_raw_fd();
@@ -112,15 +127,22 @@ fn close_fd(conn: Owned<Conn>, is_own: bool) {
     }
 }
 
-/// Gives the descriptor to the program.
-pub(crate) fn release(conn: Owned<Conn>) -> ProgramFd {
+/// Gives a connection to the program; what a dial of it returned. The descriptor of a session is
+/// its driver's as before.
+pub(crate) fn release(conn: Owned<Conn>) -> RawFd {
+    let number = conn.lent_fd();
+    release_fd(conn).map_or(number, |fd| fd.number())
+}
+
+/// Gives the pool's own descriptor to the program.
+pub(crate) fn release_fd(conn: Owned<Conn>) -> Option<ProgramFd> {
     if fd_owners::is_owner(conn.raw_fd(), conn.slot_id()) {
         unwatch(&conn);
     }
-    ProgramFd::give(take_fd(conn))
+    take_fd(conn).into_own().map(ProgramFd::give)
 }
 
-fn take_fd(conn: Owned<Conn>) -> OwnedFd {
+fn take_fd(conn: Owned<Conn>) -> ConnFd {
     fd_owners::release(conn.raw_fd(), conn.slot_id());
     conn.into_inner().into_fd()
 }

@@ -38,6 +38,23 @@ impl Pool {
         result
     }
 
+    /// As `change`, on a helper thread: once the pool is closed, no event is emitted.
+    pub(crate) fn change_in_background<R>(
+        &self,
+        change: impl FnOnce(&mut State<Owned<Conn>>, Time, &mut Effects<Owned<Conn>>) -> R,
+    ) -> R {
+        let now = clock::now_coarse();
+        let mut effects = Effects::none();
+        let mut state = self.locked();
+        let result = change(&mut state, now, &mut effects);
+        self.wake_by(state.next_deadline());
+        drop(state);
+        wake(&mut effects);
+        let closes = effects.closes.into_iter();
+        closes.for_each(close_conn::close_in_background);
+        result
+    }
+
     /// Frees what an event that has been told makes possible.
     pub(crate) fn follow(self: &Arc<Self>, then: FollowUp) {
         if self.is_inherited() {

@@ -77,6 +77,7 @@ pub(super) fn of(report: &Report) -> String {
         ("borrowed", stats.borrowed.to_string()),
         ("dialing", stats.dialing.to_string()),
         ("waiting", stats.waiting.to_string()),
+        ("releasing", stats.releasing.to_string()),
         ("limits", limits),
         ("counters", counters),
         ("destinations", destinations),

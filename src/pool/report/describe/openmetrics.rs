@@ -65,6 +65,10 @@ pub(super) fn of(report: &Report, is_whole: bool) -> String {
     }
     exposition.family("vconnpool_waiting", "gauge", None, "Dials that wait now.");
     exposition.sample("vconnpool_waiting", None, stats.waiting);
+    let releasing = "vconnpool_releasing";
+    let help = "Borrowed connections that on_release looks at in the background now.";
+    exposition.family(releasing, "gauge", None, help);
+    exposition.sample(releasing, None, stats.releasing);
 
     let counters = stats.counters.named();
     let (closed, others): (Vec<&Counter>, Vec<&Counter>) = counters

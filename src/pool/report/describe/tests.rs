@@ -40,6 +40,7 @@ fn report() -> Report {
             borrowed: 2,
             dialing: 3,
             waiting: 4,
+            releasing: 1,
         },
         rows: vec![
             Numbers {
@@ -70,7 +71,8 @@ fn report() -> Report {
 #[test]
 fn text_is_a_table_of_single_lines() {
     let expected = "\
-pool a \"quoted\" back\\slash,\\nsecond line \\u{7} ü: idle 1 borrowed 2 dialing 3 waiting 4
+pool a \"quoted\" back\\slash,\\nsecond line \\u{7} ü: idle 1\x20\
+    borrowed 2 (releasing 1) dialing 3 waiting 4
 limits: max_idle_per_address 8 max_conns 10 max_waiters 3
 
 network  address       tag                                               idle \x20\
@@ -123,7 +125,7 @@ fn json_says_everything() {
     assert_eq!(json["limits"]["max_conns"], 10);
     assert_eq!(json["limits"].get("max_idle"), None);
     assert_eq!(json["counters"]["dials"], 7);
-    assert_eq!(json["counters"].as_object().map(|all| all.len()), Some(22));
+    assert_eq!(json["counters"].as_object().map(|all| all.len()), Some(23));
     assert_eq!(json["destinations"][1]["address"], "[::1]:65535");
     assert_eq!(json["destinations"][1]["reuse_tag"], AWKWARD);
     assert_eq!(json["destinations"][0]["waiting"], 4);

@@ -26,10 +26,14 @@ pub(super) fn of(report: &Report) -> String {
         "" => String::new(),
         name => format!(" {}", plain(name)),
     };
+    let releasing = match stats.releasing {
+        0 => String::new(),
+        some => format!(" (releasing {some})"),
+    };
     line(
         &mut out,
         &format!(
-            "pool{name}{closed}: idle {} borrowed {} dialing {} waiting {}",
+            "pool{name}{closed}: idle {} borrowed {}{releasing} dialing {} waiting {}",
             stats.idle, stats.borrowed, stats.dialing, stats.waiting
         ),
     );

@@ -16,7 +16,7 @@ impl<C: Held> IdleList<C> {
         while at != NOWHERE {
             let node = &self.nodes[at as usize];
             let (destination, newer) = (node.destination, node.age.newer);
-            if Some(destination) == except {
+            if Some(destination) == except || node.held.is_none() {
                 passed = at;
                 at = newer;
             } else if self.is_stale(at) {

@@ -57,6 +57,8 @@ pub(crate) struct IdleList<C> {
     oldest: u32,
     newest: u32,
     len: u32,
+    /// Nodes whose connection is asked about, and will come back to them.
+    lent: u32,
     /// So many nodes were walked over to put others in their places since all were.
     walked: u32,
 }
@@ -69,6 +71,7 @@ impl<C: Held> IdleList<C> {
             oldest: NOWHERE,
             newest: NOWHERE,
             len: 0,
+            lent: 0,
             walked: 0,
         }
     }
@@ -103,8 +106,8 @@ impl<C: Held> IdleList<C> {
         }
     }
 
-    /// Puts a connection on its destination's shelf as the newest.
-    pub(crate) fn push(&mut self, shelf: &mut Shelf, destination: u32, held: C, now: Time) {
+    /// Puts a connection on its destination's shelf as the newest. Returns its node.
+    pub(crate) fn push(&mut self, shelf: &mut Shelf, destination: u32, held: C, now: Time) -> u32 {
         let idle_since = match self.nodes.get(self.newest as usize) {
             Some(newest) => now.max(newest.idle_since),
             None => now,
@@ -132,18 +135,31 @@ impl<C: Held> IdleList<C> {
         shelf.newest = at;
         shelf.len += 1;
         self.len += 1;
+        at
     }
 
     /// Takes out the connection in node `at`; the node is occupied and belongs to `shelf`.
     pub(crate) fn remove(&mut self, shelf: &mut Shelf, at: u32) -> Option<(C, Time)> {
-        let free = self.free;
-        let node = self.node(at);
-        let held = node.held.take()?;
-        let (in_shelf, idle_since) = (node.shelf, node.idle_since.max(held.returned_at()));
-        node.shelf.newer = free;
+        let held = self.take_held(shelf, at)?;
+        let idle_since = self.node(at).idle_since.max(held.returned_at());
+        self.free_node(shelf, at);
+        Some((held, idle_since))
+    }
+
+    /// Its node stays where it is.
+    fn take_held(&mut self, shelf: &mut Shelf, at: u32) -> Option<C> {
+        let held = self.node(at).held.take()?;
+        held.set_node(NOWHERE);
+        shelf.len -= 1;
+        self.len -= 1;
+        Some(held)
+    }
+
+    fn free_node(&mut self, shelf: &mut Shelf, at: u32) {
+        let in_shelf = self.node(at).shelf;
+        self.node(at).shelf.newer = self.free;
         self.leave_row(at);
         self.free = at;
-        held.set_node(NOWHERE);
         match in_shelf.older {
             NOWHERE => shelf.oldest = in_shelf.newer,
             older => self.node(older).shelf.newer = in_shelf.newer,
@@ -152,9 +168,38 @@ impl<C: Held> IdleList<C> {
             NOWHERE => shelf.newest = in_shelf.older,
             newer => self.node(newer).shelf.older = in_shelf.older,
         }
-        shelf.len -= 1;
-        self.len -= 1;
-        Some((held, idle_since))
+    }
+
+    /// Takes out a connection that will come back to its node, or be closed.
+    pub(crate) fn lend_node(&mut self, shelf: &mut Shelf, at: u32) -> Option<C> {
+        let held = self.take_held(shelf, at)?;
+        self.lent += 1;
+        Some(held)
+    }
+
+    /// It is back.
+    pub(crate) fn return_node(&mut self, shelf: &mut Shelf, at: u32, held: C) {
+        held.set_node(at);
+        self.node(at).held = Some(held);
+        shelf.len += 1;
+        self.len += 1;
+        self.lent -= 1;
+    }
+
+    /// It does not come back.
+    pub(crate) fn drop_node(&mut self, shelf: &mut Shelf, at: u32) {
+        self.lent -= 1;
+        self.free_node(shelf, at);
+    }
+
+    /// Since when the connection in node `at` has been idle.
+    pub(crate) fn since(&self, at: u32) -> Time {
+        let node = self.nodes.get(at as usize);
+        let since = |node: &Node<C>| {
+            let held = node.held.as_ref().map(C::returned_at);
+            node.idle_since.max(held.unwrap_or_default())
+        };
+        node.map_or(Time::NEVER, since)
     }
 
     /// The node that is next in `order` and pleases `choose`.
@@ -183,22 +228,23 @@ impl<C: Held> IdleList<C> {
 
     /// The longest idle node of one shelf.
     pub(crate) fn oldest_on(&self, shelf: &Shelf) -> Option<u32> {
-        let since = |&at: &u32| {
-            let node = &self.nodes[at as usize];
-            let since = node.held.as_ref().map(C::returned_at);
-            since.unwrap_or_default().max(node.idle_since)
-        };
-        // Of equally old ones that which was put there first.
-        self.nodes_of(shelf).into_iter().rev().min_by_key(since)
+        // Of equally old ones that one which was put there first.
+        self.nodes_of(shelf)
+            .into_iter()
+            .rev()
+            .min_by_key(|&at| self.since(at))
     }
 
-    /// Every node of a shelf, the newest first.
+    /// Every node of a shelf that has its connection, the newest first.
     pub(crate) fn nodes_of(&self, shelf: &Shelf) -> Vec<u32> {
         let mut nodes = Vec::with_capacity(shelf.len as usize);
         let mut at = shelf.newest;
         while at != NOWHERE {
-            nodes.push(at);
-            at = self.nodes[at as usize].shelf.older;
+            let node = &self.nodes[at as usize];
+            if node.held.is_some() {
+                nodes.push(at);
+            }
+            at = node.shelf.older;
         }
         nodes
     }
@@ -221,7 +267,7 @@ impl<C: Held> IdleList<C> {
 
     /// Gives back the memory of nodes when nothing is idle.
     pub(crate) fn trim(&mut self) {
-        if self.len == 0 {
+        if self.len + self.lent == 0 {
             *self = Self::new();
         }
     }

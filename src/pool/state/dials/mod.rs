@@ -10,6 +10,8 @@
 //! callback on its caller's thread.
 #![forbid(unsafe_code)]
 
+pub(super) mod failures;
+
 use std::collections::BTreeMap;
 
 use super::answer::{DialRight, Disposition, Effects, LateBinding, Refusal, Ticket, Untold};

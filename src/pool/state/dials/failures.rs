@@ -13,7 +13,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::answer::{Refusal, Ticket};
+use super::super::answer::{Refusal, Ticket};
 use crate::sync::Arc;
 use crate::values::clock::Time;
 use crate::values::destination::Destination;
@@ -32,13 +32,13 @@ struct Failure {
 
 /// The destinations whose last dial failed.
 #[derive(Debug)]
-pub(super) struct Failures {
+pub(in crate::pool::state) struct Failures {
     lasts: Option<Duration>,
     of: BTreeMap<Arc<Destination>, Failure>,
 }
 
 impl Failures {
-    pub(super) fn new(lasts: Option<Duration>) -> Self {
+    pub(in crate::pool::state) fn new(lasts: Option<Duration>) -> Self {
         Self {
             lasts,
             of: BTreeMap::new(),
@@ -46,7 +46,11 @@ impl Failures {
     }
 
     /// Fails if a dial would have to fail at once.
-    pub(super) fn check(&self, destination: &Destination, now: Time) -> Result<(), Refusal> {
+    pub(in crate::pool::state) fn check(
+        &self,
+        destination: &Destination,
+        now: Time,
+    ) -> Result<(), Refusal> {
         if self.of.is_empty() {
             return Ok(());
         }
@@ -59,7 +63,11 @@ impl Failures {
     }
 
     /// A dial that `check` has let through begins; true if it is the one that tries again.
-    pub(super) fn begin_probe(&mut self, destination: &Destination, dial: Ticket) -> bool {
+    pub(in crate::pool::state) fn begin_probe(
+        &mut self,
+        destination: &Destination,
+        dial: Ticket,
+    ) -> bool {
         if self.of.is_empty() {
             return false;
         }
@@ -67,19 +75,19 @@ impl Failures {
         failure.is_some_and(|failure| *failure.probe.get_or_insert(dial) == dial)
     }
 
-    pub(super) fn probe_ended(&mut self, destination: &Destination, dial: Ticket) {
+    pub(in crate::pool::state) fn probe_ended(&mut self, destination: &Destination, dial: Ticket) {
         if let Some(failure) = self.of.get_mut(destination) {
             failure.probe = failure.probe.filter(|&probe| probe != dial);
         }
     }
 
-    pub(super) fn succeeded(&mut self, destination: &Destination) {
+    pub(in crate::pool::state) fn succeeded(&mut self, destination: &Destination) {
         if !self.of.is_empty() {
             self.of.remove(destination);
         }
     }
 
-    pub(super) fn failed(
+    pub(in crate::pool::state) fn failed(
         &mut self,
         destination: Arc<Destination>,
         dial: Ticket,

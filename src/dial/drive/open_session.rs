@@ -1,0 +1,84 @@
+//! A session that the program's open_session callback opens, by a driver that dials by itself.
+#![forbid(unsafe_code)]
+
+use crate::dial::callbacks::{Session, SessionRequest};
+use crate::dial::caller::{timeout_left, DialCaller};
+use crate::dial::dialer::Dialer;
+use crate::sys::{clock, fork};
+use crate::values::address::Address;
+use crate::values::clock::Deadline;
+use crate::values::destination::Destination;
+use crate::values::error::{Error, Phase, Result};
+
+/// A session that a driver has opened, until the pool has taken it: whatever becomes of the dial,
+/// it is kept or ended, once.
+#[derive(Debug)]
+pub(crate) struct OpenedSession {
+    session: Option<Session>,
+    /// The process that it belongs to (`sys::fork`).
+    epoch: u32,
+}
+
+impl OpenedSession {
+    fn new(session: Session) -> Self {
+        Self {
+            session: Some(session),
+            epoch: fork::epoch(),
+        }
+    }
+
+    pub(crate) fn take(mut self) -> Session {
+        match self.session.take() {
+            Some(session) => session,
+            None => unreachable!("it is taken once"),
+        }
+    }
+
+    /// One that the pool could not take.
+    pub(crate) fn end(session: Session) {
+        drop(Self::new(session));
+    }
+}
+
+impl Drop for OpenedSession {
+    fn drop(&mut self) {
+        if self.epoch == fork::epoch() {
+            if let Some(session) = self.session.take() {
+                session.data.free();
+            }
+        }
+    }
+}
+
+/// `None` if the program has no open_session callback.
+pub(super) fn open_by_callback(
+    destination: &Destination,
+    address: &Address,
+    dialer: &Dialer,
+    deadline: Deadline,
+    caller: &dyn DialCaller,
+) -> Result<Option<OpenedSession>> {
+    let Some(callbacks) = dialer
+        .callbacks
+        .as_ref()
+        .filter(|one| one.has_open_session())
+    else {
+        return Ok(None);
+    };
+    let network = address.network.to_string();
+    let opened = callbacks.open_session(SessionRequest {
+        network: &network,
+        address: &address.text,
+        reuse_tag: &destination.tag,
+        label: caller.label(),
+        timeout_ms: timeout_left(deadline),
+    });
+    match opened {
+        Ok(session) => Ok(session.map(OpenedSession::new)),
+        // A driver that keeps its time can only refuse when that is over.
+        Err(error) if deadline.has_passed(clock::now()) => {
+            Err(Error::timeout(Phase::Opening, &error.message))
+        }
+        Err(error) => Err(error),
+    }
+}
