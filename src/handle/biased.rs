@@ -49,6 +49,8 @@ use crate::sys::fork;
 
 /// In `Slot::info`: the descriptor has to be peeked at before it is handed out.
 const NEEDS_PEEK: u32 = 1 << 31;
+/// In `Slot::info`: something has to be asked before it is given back ([`Pin::give_back`]).
+const ASKS_AT_RETURN: u32 = 1 << 30;
 
 /// Where a value will be, and under which word, when its borrower has given it back.
 pub(crate) struct CachedSlot<T: Kept> {
@@ -93,19 +95,25 @@ pub(crate) struct SlotInfo {
     pub(crate) fd: i32,
     /// The descriptor has to be peeked at before it is handed out.
     pub(crate) needs_peek: bool,
+    /// Something has to be asked before it is given back.
+    pub(crate) asks_at_return: bool,
 }
 
 impl SlotInfo {
     #[inline(always)]
     fn from_bits(bits: u32) -> Self {
         Self {
-            fd: (bits & !NEEDS_PEEK) as i32,
+            fd: (bits & !(NEEDS_PEEK | ASKS_AT_RETURN)) as i32,
             needs_peek: bits & NEEDS_PEEK != 0,
+            asks_at_return: bits & ASKS_AT_RETURN != 0,
         }
     }
 
     fn to_bits(self) -> u32 {
-        self.fd as u32 | if self.needs_peek { NEEDS_PEEK } else { 0 }
+        let flag = |is: bool, bit| if is { bit } else { 0 };
+        self.fd as u32
+            | flag(self.needs_peek, NEEDS_PEEK)
+            | flag(self.asks_at_return, ASKS_AT_RETURN)
     }
 }
 
@@ -157,8 +165,8 @@ impl<T: Kept> CachedSlot<T> {
 }
 
 impl<T: Kept> Table<T> {
-    /// Gives back a biased value that is out, at time `now`, if nobody pins it. If that fails, it
-    /// is given back by [`Table::take_back`].
+    /// Gives back a biased value that is out, at time `now`, if nobody pins it and nothing has to be
+    /// asked before. If that fails, it is given back by [`Table::take_back`].
     #[inline(always)]
     pub(crate) fn give_back_biased(&'static self, handle: usize, now: u64) -> bool {
         let bits = handle as u64;
@@ -171,6 +179,9 @@ impl<T: Kept> Table<T> {
             return false;
         };
         if !word::is_out(&slot.word, idle) || !slot.is_of_this_process() {
+            return false;
+        }
+        if slot.info.load(Relaxed) & ASKS_AT_RETURN != 0 {
             return false;
         }
         // Another thread that gives the same back at this instant writes the same.
@@ -204,6 +215,18 @@ impl<T: Kept> Pin<T> {
     /// It is out or idle by the fast path, and not revoked.
     pub(crate) fn is_biased(&self) -> bool {
         word::is_biased(&self.slot.word)
+    }
+
+    /// Gives back a biased value that is out, at time `now`, with its only pin. Gives the pin back
+    /// if that fails.
+    pub(crate) fn give_back(self, now: u64) -> Result<(), Self> {
+        let idle = word::idle_word(self.slot.word.load(Relaxed), 0);
+        self.slot.idle_since.store(now, Relaxed);
+        if !word::give_back_pinned(&self.slot.word, idle) {
+            return Err(self);
+        }
+        std::mem::forget(self);
+        Ok(())
     }
 
     /// The low bits of its generation: the same as long as one borrower has it.

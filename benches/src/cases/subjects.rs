@@ -75,6 +75,7 @@ impl Subject {
 
 pub(super) const WATCH: Subject = CYCLE.as_one("libvconnpool, WATCH", "watch");
 pub(super) const STRICT: Subject = CYCLE.as_one("libvconnpool, STRICT", "strict");
+pub(super) const SESSION: Subject = CYCLE.as_one("libvconnpool, a driver's session", "session");
 pub(super) const WATCH_100: Subject = CYCLE.as_one("libvconnpool, 100 idle", "watch").with(100);
 pub(super) const WATCH_MANY: Subject = CYCLE
     .as_one("libvconnpool, 10,000 idle", "watch")

@@ -201,6 +201,11 @@ pub(super) const CASES: &[Case] = &[
         ),
     ),
     Case::new(
+        "K",
+        "cycle of a driver's session, 1 thread, STRICT",
+        &interleaved(&[SESSION, PEEK], &[at_most(1.25, &SESSION, &PEEK)]),
+    ),
+    Case::new(
         "R",
         "the first dial after a restart of the server, 500 connections idle",
         &interleaved(

@@ -198,7 +198,7 @@ pub extern "C" fn vcp_conn_close(conn: *mut vcp_conn) -> c_int {
 #[inline(never)]
 fn close(conn: *mut vcp_conn) -> c_int {
     guard(|| {
-        if conn.is_null() {
+        if conn.is_null() || fast_hit::give_back_session(conn as usize) {
             return Ok(0);
         }
         let pin = Conn::table().pin(conn as usize).map_err(|error| {

@@ -77,14 +77,17 @@ impl Held for Owned<Conn> {
         self.counted_at.store(self.generation(), Relaxed);
         let is_as_the_pool =
             self.is_session() || self.has(NONBLOCKING) == self.pool.options().nonblocking;
-        if allow_fast_path && self.has(FAST_PATH) && is_as_the_pool {
+        if allow_fast_path && self.has(FAST_PATH) && is_as_the_pool && self.allows_fast_path() {
             self.begin_next_borrow();
             let needs_peek = self.liveness() != Liveness::Watch || !self.has(WATCHED);
-            let fd = self.raw_fd();
-            self.bias(SlotInfo { fd, needs_peek });
+            self.bias(SlotInfo {
+                fd: self.lent_fd(),
+                needs_peek: needs_peek && self.raw_fd() >= 0,
+                asks_at_return: self.session_fd().is_some(),
+            });
             // Asked now: what `Conn::lost_its_number` noted before this is gone, and what it notes
             // later stays.
-            if !fd_owners::is_owner(self.raw_fd(), self.slot_id()) {
+            if self.raw_fd() >= 0 && !fd_owners::is_owner(self.raw_fd(), self.slot_id()) {
                 self.has_changed(TOLD_TO_THE_POOL);
             }
         }

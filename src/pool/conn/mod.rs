@@ -180,10 +180,7 @@ impl Conn {
         let flags = flag(info.is_datagram, DATAGRAM)
             | flag(info.is_nonblocking, NONBLOCKING)
             | flag(is_session, SESSION)
-            | flag(
-                pool.is_plain() && !info.is_datagram && !is_session,
-                FAST_PATH,
-            )
+            | flag(pool.is_plain() && !info.is_datagram, FAST_PATH)
             | liveness << LIVENESS_SHIFT;
         Self {
             pool,

@@ -16,6 +16,7 @@ use crate::sync::atomic::{
 use crate::sys::foreign::{ConnFd, SessionFd};
 use crate::sys::socket::{self, Identity};
 use crate::values::endpoint::Endpoint;
+use crate::values::options::Liveness;
 
 /// Where the driver's socket is asked for, and what it was last.
 #[derive(Debug)]
@@ -120,6 +121,20 @@ impl Conn {
     /// What is about to be asked about the session's socket, if it tells one.
     pub(crate) fn session_fd(&self) -> Option<SessionFd> {
         self.session_socket()?.asks
+    }
+
+    /// The fast path may lend it: not a session of which only the watch would notice that its
+    /// driver has replaced the socket under the same number. (Under STRICT each borrow peeks at
+    /// the new one, and once it is idle for a while the engine watches that.)
+    pub(super) fn allows_fast_path(&self) -> bool {
+        self.session_fd().is_none() || self.liveness() == Liveness::Strict
+    }
+
+    /// The fast path gives it back: its driver tells the same number as before. The socket behind
+    /// it is compared where the watch asks for bytes already, which a new one would not have.
+    pub(crate) fn tells_same_fd(&self) -> bool {
+        let told = self.session_fd().and_then(SessionFd::ask).unwrap_or(-1);
+        told == self.raw_fd() && !self.has(ARMED)
     }
 
     /// The session is idle, and its driver has replaced the socket under the same number since it
