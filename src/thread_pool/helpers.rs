@@ -32,16 +32,16 @@ pub(crate) enum HelperLane {
     Refill,
 }
 
-/// 6 + 2 + 24 + 4 + 2 + 2 threads are kept, and 24 go to the kind that comes first.
+/// 8 + 4 + 24 + 4 + 2 + 4 threads are kept, and 18 go to the kind that comes first.
 static LANES: [Lane; 6] = [
-    Lane { kept: 6, most: 64 },
-    Lane { kept: 2, most: 64 },
+    Lane { kept: 8, most: 64 },
+    Lane { kept: 4, most: 64 },
     Lane { kept: 24, most: 64 },
     Lane { kept: 4, most: 64 },
     // The header's "at most 16 at a time".
     Lane { kept: 2, most: 16 },
     // Enough for many handshakes with servers that answer; where they do not, there is no hurry.
-    Lane { kept: 2, most: 16 },
+    Lane { kept: 4, most: 16 },
 ];
 
 /// The helper threads.

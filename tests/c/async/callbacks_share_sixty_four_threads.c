@@ -16,6 +16,8 @@ static struct {
     int refills;
     int events;
     int frees;
+    int releases;
+    int checks;
     int holds;
     int on_engine;
     pthread_t opener; /* the program's own thread, which is none of the library's */
@@ -82,6 +84,22 @@ static int opens(void *user, vcp_conn *conn, int fd)
     (void)user;
     (void)conn;
     hold(&seen.refills);
+    return fd < 0;
+}
+
+static int releases(void *user, vcp_conn *conn, int fd)
+{
+    (void)user;
+    (void)conn;
+    hold(&seen.releases);
+    return fd < 0;
+}
+
+static int checks(void *user, vcp_conn *conn, int fd)
+{
+    (void)user;
+    (void)conn;
+    hold(&seen.checks);
     return fd < 0;
 }
 
@@ -171,6 +189,46 @@ static vcp_pool *idle_conns_with_data(const server *s, int *peers, int with_even
     return pool;
 }
 
+/* Connections that on_release looks at in the background. */
+static vcp_pool *releases_that_hold(const server *s)
+{
+    vcp_pool_options options = pool_options();
+    vcp_conn *conns[CONNS];
+    vcp_pool *pool;
+    int i;
+    options.max_idle_per_address = CONNS;
+    options.on_release = releases;
+    options.on_release_in_background = 1;
+    pool = pool_new(&options);
+    for (i = 0; i < CONNS; i++) {
+        conns[i] = borrow_fresh(pool, s);
+    }
+    for (i = 0; i < CONNS; i++) {
+        give_back(conns[i]);
+    }
+    return pool;
+}
+
+/* Idle connections that on_idle is asked about. */
+static vcp_pool *checks_that_hold(const server *s)
+{
+    vcp_pool_options options = pool_options();
+    vcp_conn *conns[CONNS];
+    vcp_pool *pool;
+    int i;
+    options.max_idle_per_address = CONNS;
+    options.on_idle = checks;
+    options.on_idle_ms = 1;
+    pool = pool_new(&options);
+    for (i = 0; i < CONNS; i++) {
+        conns[i] = borrow_fresh(pool, s);
+    }
+    for (i = 0; i < CONNS; i++) {
+        give_back(conns[i]);
+    }
+    return pool;
+}
+
 /* Destinations that lack an idle connection: they are dialed one by one each. */
 #define REFILLS 20
 
@@ -199,7 +257,7 @@ TEST(
     server s = tcp_server();
     server short_of[REFILLS];
     vcp_queue *queue = queue_new();
-    vcp_pool *pool, *dialing, *resolving, *refilling;
+    vcp_pool *pool, *dialing, *resolving, *refilling, *releasing, *checking;
     vcp_pool_options options = pool_options();
     int peers[CONNS];
     int i;
@@ -214,6 +272,8 @@ TEST(
         short_of[i] = tcp_server();
         give_back(borrow(refilling, &short_of[i]));
     }
+    releasing = releases_that_hold(&s);
+    checking = checks_that_hold(&s);
     close_all(peers);
     /* Each kind has its share, and a while later no more have begun. */
     EVENTUALLY(reads(&seen.inside) == 64, 10000);
@@ -222,11 +282,15 @@ TEST(
     CHECK(reads(&seen.resolves) >= 4);
     CHECK(reads(&seen.refills) >= 4);
     CHECK(reads(&seen.events) + reads(&seen.frees) >= 8);
+    CHECK(reads(&seen.releases) >= 4);
+    CHECK_BETWEEN(reads(&seen.checks), 2, 16);
     let_go();
     end(dialing, queue, DIALS);
     end(resolving, queue, DIALS);
     EVENTUALLY(reads(&seen.frees) == CONNS, 10000);
     CHECK_EQ(vcp_pool_close(refilling), VCP_OK);
+    CHECK_EQ(vcp_pool_close(releasing), VCP_OK);
+    CHECK_EQ(vcp_pool_close(checking), VCP_OK);
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
     CHECK_BETWEEN(reads(&seen.most_inside), 64, 64);
     CHECK_EQ(reads(&seen.on_engine), 0);
