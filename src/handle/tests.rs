@@ -139,6 +139,7 @@ fn the_owner_sees_a_slot_that_is_often_lent_without_it() {
         owned.bias(SlotInfo {
             fd: 3,
             needs_peek: false,
+            asks_at_return: false,
         });
         let [mut cached, _] = owned.cached_slots(1);
         let offer = cached.offer(|| 0).expect("idle");
@@ -164,6 +165,7 @@ fn an_owner_that_is_dropped_leaves_what_is_out_to_its_borrower() {
     owned.bias(SlotInfo {
         fd: 3,
         needs_peek: false,
+        asks_at_return: false,
     });
     let [mut cached, _] = owned.cached_slots(1);
     let offer = cached.offer(|| 0).expect("idle");

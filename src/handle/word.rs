@@ -129,7 +129,8 @@ pub(crate) fn give_back(word: &AtomicU64, idle: u64) -> bool {
 /// As [`give_back`], with the one pin that there is.
 pub(crate) fn give_back_pinned(word: &AtomicU64, idle: u64) -> bool {
     let pinned = (idle | LENT) + 1;
-    word.compare_exchange(pinned, idle, Release, Relaxed).is_ok()
+    word.compare_exchange(pinned, idle, Release, Relaxed)
+        .is_ok()
 }
 
 /// Sends every borrow and give-back down the slow path, until the value is biased anew.

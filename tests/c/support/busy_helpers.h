@@ -8,7 +8,7 @@
 #include "completions.h"
 
 /* Callbacks of dials hold so many of the 64 threads; the others are kept for other kinds. */
-#define HELPERS 48
+#define HELPERS 42
 
 typedef struct busy_helpers {
     vcp_pool *pool;
