@@ -165,8 +165,8 @@ impl<T: Kept> CachedSlot<T> {
 }
 
 impl<T: Kept> Table<T> {
-    /// Gives back a biased value that is out, at time `now`, if nobody pins it and nothing has to be
-    /// asked before. If that fails, it is given back by [`Table::take_back`].
+    /// Gives back a biased value that is out, at time `now`, if nobody pins it and nothing has to
+    /// be asked before. If that fails, it is given back by [`Table::take_back`].
     #[inline(always)]
     pub(crate) fn give_back_biased(&'static self, handle: usize, now: u64) -> bool {
         let bits = handle as u64;
