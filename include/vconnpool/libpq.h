@@ -65,6 +65,7 @@
 #include <limits.h>
 #include <poll.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -80,21 +81,18 @@ typedef struct vcp_libpq_pool_ {
     void *event_user;
 } vcp_libpq_pool_;
 
-/* Says why, in words of libpq's: they may be long, end a line, and be in any encoding. */
+/* Refuses in libpq's words, which may be long, end a line, and not be UTF-8. */
 static inline int vcp_libpq_refuse_(const char *text)
 {
     char line[1000];
-    size_t length = strlen(text);
-    size_t i;
+    size_t length = (size_t)snprintf(line, sizeof line, "%s", text);
     length = length < sizeof line ? length : sizeof line - 1;
-    memcpy(line, text, length);
     while (length > 0 && line[length - 1] == '\n')
-        length--;
-    line[length] = '\0';
+        line[--length] = '\0';
     if (vcp_set_callback_error(line) == VCP_OK)
         return 1;
-    for (i = 0; i < length; i++)
-        line[i] = (unsigned char)line[i] < 0x80 ? line[i] : '?';
+    while (length-- > 0)
+        line[length] = (unsigned char)line[length] < 0x80 ? line[length] : '?';
     return vcp_set_callback_error(line) == VCP_OK ? 1 : 2;
 }
 
@@ -134,7 +132,7 @@ static inline void vcp_libpq_finish_(void *data)
 
 /* Where to connect to, as libpq wants it. */
 typedef struct vcp_libpq_place_ {
-    char address[1100]; /* host and port are parts of it */
+    char address[1100]; /* the library's are shorter; host and port are parts of it */
     const char *host;
     const char *port;
     int is_ip;
@@ -147,13 +145,11 @@ static inline const char *vcp_libpq_find_(vcp_libpq_place_ *place,
     static const char name[] = "/.s.PGSQL.";
     int is_unix = strcmp(request->network, "unix") == 0;
     size_t skipped = is_unix ? sizeof name - 1 : 1;
-    size_t length = strlen(request->address);
     char *end;
     if (!is_unix && strcmp(request->network, "tcp") != 0)
         return "PostgreSQL is dialed by tcp and unix";
-    if (length >= sizeof place->address || strchr(request->address, ',') != NULL)
-        return "an address with a comma, or too long";
-    memcpy(place->address, request->address, length + 1);
+    if (snprintf(place->address, sizeof place->address, "%s", request->address) < 0)
+        return "the address is no text";
     end = strrchr(place->address, is_unix ? '/' : ':');
     if (end == NULL || (is_unix && strncmp(end, name, skipped) != 0))
         return "the address is no host:port, no /DIRECTORY/.s.PGSQL.PORT";
