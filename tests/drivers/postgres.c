@@ -828,13 +828,14 @@ static void send_more_than_fits(PGconn *session)
 TEST(a_server_that_is_stopped_holds_nobody_up,
      "libpq: Dials and closes keep their time while the server is stopped")
 {
+    enum { DIALS = 7 };
     vcp_pool_options options = pool_options();
     PGconn *observer = observer_new();
     vcp_conn *conns[4];
     vcp_pool *pool;
     char address[64];
+    int64_t dials_ms[DIALS];
     int64_t close_us = 0;
-    int64_t dial_ms = 0;
     int64_t start;
     int i;
     snprintf(address, sizeof address, "127.0.0.1:%d", server_port());
@@ -846,22 +847,23 @@ TEST(a_server_that_is_stopped_holds_nobody_up,
     signal_server(SIGSTOP);
     CHECK_EQ(PQsendQuery(vcp_libpq_session(conns[2]), "SELECT 1"), 1);
     send_more_than_fits(vcp_libpq_session(conns[3]));
-    for (i = 0; i < 6; i++) {
-        int64_t took = i % 2 ? dial_takes_ms(pool, "tcp", address)
-                             : dial_takes_ms(pool, "unix", socket_path());
-        dial_ms = took > dial_ms ? took : dial_ms;
-    }
+    for (i = 0; i < DIALS; i++)
+        dials_ms[i] = i % 2 ? dial_takes_ms(pool, "tcp", address)
+                            : dial_takes_ms(pool, "unix", socket_path());
+    qsort(dials_ms, DIALS, sizeof dials_ms[0], compare);
     for (i = 0; i < 4; i++) {
         int64_t took = close_takes_us(conns[i]);
         close_us = took > close_us ? took : close_us;
     }
     start = now_ms();
     EVENTUALLY(is_at_rest(pool), 200 + LATENESS_MS);
-    printf("  dial of %d ms: %" PRId64 " ms; close: %" PRId64
+    printf("  dial of %d ms: %" PRId64 " to %" PRId64 " ms; close: %" PRId64
            " us; rollback given up after %" PRId64 " ms\n",
-           BUDGET_MS, dial_ms, close_us, now_ms() - start);
+           BUDGET_MS, dials_ms[0], dials_ms[DIALS - 1], close_us, now_ms() - start);
     CHECK_EQ(idle_in(pool), 1); /* the one that was idle */
-    CHECK_BETWEEN(dial_ms, BUDGET_MS, at_most(BUDGET_MS + 50));
+    CHECK(dials_ms[0] >= BUDGET_MS);
+    CHECK_BETWEEN(dials_ms[DIALS / 2], BUDGET_MS, at_most(BUDGET_MS + 50));
+    CHECK_BETWEEN(dials_ms[DIALS - 1], BUDGET_MS, at_most(BUDGET_MS + LATENESS_MS));
     CHECK_BETWEEN(close_us, 0, at_most(50000));
     start = now_ms();
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
