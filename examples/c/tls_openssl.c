@@ -5,83 +5,24 @@
  *     tls_openssl host:port ca.pem [requests]
  *
  * Four threads ask for "/" over HTTPS. The certificate is verified against ca.pem and the host's
- * name.
+ * name: vconnpool/openssl.h does it.
  */
 #define _POSIX_C_SOURCE 200809L
 
 #include <inttypes.h>
-#include <openssl/err.h>
-#include <openssl/ssl.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <vconnpool.h>
+#include <vconnpool/openssl.h>
 
-enum { THREADS = 4 };
+enum { THREADS = 4, ANSWER_WITHIN_MS = 5000 };
 
 typedef struct {
-    SSL_CTX *tls;
     vcp_pool *pool;
     const char *address;
     int requests; /* of each thread */
 } client;
-
-/* Says good-bye and frees the session. The descriptor is still open, and in non-blocking mode: this
- * never waits. */
-static void free_session(void *session)
-{
-    SSL_shutdown((SSL *)session);
-    ERR_clear_error();
-    SSL_free((SSL *)session);
-}
-
-/* "db.example:443" is asked for and verified as db.example. */
-static int set_name(SSL *session, vcp_conn *conn)
-{
-    char host[1024 + 1];
-    char *name = host;
-    char *colon;
-    if (vcp_conn_address(conn, host, sizeof host) < 0 || (colon = strrchr(host, ':')) == NULL)
-        return 0;
-    *colon = '\0';
-    if (*name == '[') {
-        name[strlen(name) - 1] = '\0';
-        name++;
-    }
-    if (X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(session), name))
-        return 1;
-    return SSL_set_tlsext_host_name(session, name) && SSL_set1_host(session, name);
-}
-
-/* on_open: the handshake. When the dial's time is over the library shuts the socket down, and
- * SSL_connect ends. */
-static int handshake(void *user, vcp_conn *conn, int fd)
-{
-    SSL *session = SSL_new(((client *)user)->tls);
-    int is_open = session != NULL && SSL_set_fd(session, fd) && set_name(session, conn) &&
-                  SSL_connect(session) == 1;
-    /* Session tickets may arrive at any time: unread bytes are no reason to close. */
-    if (is_open && vcp_conn_set_liveness(conn, VCP_LIVENESS_ALLOW_DATA) == VCP_OK &&
-        vcp_conn_set_data(conn, session, free_session) == VCP_OK)
-        return 0;
-    if (session != NULL && SSL_get_verify_result(session) != X509_V_OK)
-        vcp_set_callback_error(X509_verify_cert_error_string(SSL_get_verify_result(session)));
-    else
-        vcp_set_callback_error(ERR_error_string(ERR_get_error(), NULL));
-    ERR_clear_error();
-    SSL_free(session);
-    return 1;
-}
-
-/* on_release: what still has an unread answer inside must not reach the next borrower. */
-static int has_no_rest(void *user, vcp_conn *conn, int fd)
-{
-    (void)user;
-    (void)fd;
-    return SSL_pending((SSL *)vcp_conn_data(conn)) > 0;
-}
 
 /* One request; 0, or -1. */
 static int ask(SSL *session, const char *address)
@@ -118,7 +59,8 @@ static void *run(void *user)
             fprintf(stderr, "tls_openssl: %s\n", vcp_last_error());
             return c;
         }
-        failed = ask((SSL *)vcp_conn_data(conn), c->address);
+        failed = vcp_conn_set_deadline(conn, ANSWER_WITHIN_MS) != VCP_OK ||
+                 ask(vcp_openssl_session(conn), c->address) != 0;
         if (failed && vcp_conn_discard(conn) != VCP_OK)
             fprintf(stderr, "tls_openssl: %s\n", vcp_last_error());
         if (vcp_conn_close(conn) != VCP_OK || failed) {
@@ -131,8 +73,8 @@ static void *run(void *user)
 
 int main(int argc, char **argv)
 {
-    client c = {NULL, NULL, argc > 1 ? argv[1] : NULL, (argc > 3 ? atoi(argv[3]) : 1000) / THREADS};
-    vcp_pool_options options;
+    client c = {NULL, argc > 1 ? argv[1] : NULL, (argc > 3 ? atoi(argv[3]) : 1000) / THREADS};
+    SSL_CTX *tls = SSL_CTX_new(TLS_client_method());
     vcp_stats stats;
     pthread_t threads[THREADS];
     int failed = 0;
@@ -141,24 +83,16 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: tls_openssl host:port ca.pem [requests]\n");
         return 2;
     }
-    /* The library never raises SIGPIPE, but OpenSSL writes by itself: the good-bye to a peer that
-     * has reset the connection would. */
-    signal(SIGPIPE, SIG_IGN);
-    c.tls = SSL_CTX_new(TLS_client_method());
-    if (c.tls == NULL || SSL_CTX_load_verify_locations(c.tls, argv[2], NULL) != 1) {
+    if (tls == NULL || SSL_CTX_load_verify_locations(tls, argv[2], NULL) != 1) {
         fprintf(stderr, "tls_openssl: %s: no certificates\n", argv[2]);
         return 1;
     }
-    SSL_CTX_set_verify(c.tls, SSL_VERIFY_PEER, NULL);
-    if (vcp_pool_options_init(&options, sizeof options) != VCP_OK)
-        return 1;
-    options.user = &c;
-    options.on_open = handshake;
-    options.on_release = has_no_rest;
-    if (vcp_pool_new(&options, &c.pool) != VCP_OK) {
+    SSL_CTX_set_verify(tls, SSL_VERIFY_PEER, NULL);
+    if (vcp_openssl_pool_new(tls, NULL, NULL, &c.pool) != VCP_OK) {
         fprintf(stderr, "tls_openssl: %s\n", vcp_last_error());
         return 1;
     }
+    SSL_CTX_free(tls);
     for (i = 0; i < THREADS; i++)
         if (pthread_create(&threads[i], NULL, run, &c) != 0)
             return 1;
@@ -168,7 +102,6 @@ int main(int argc, char **argv)
     }
     if (vcp_pool_stats(c.pool, &stats, sizeof stats) != VCP_OK || vcp_pool_close(c.pool) != VCP_OK)
         failed = 1;
-    SSL_CTX_free(c.tls);
     printf("%d requests, %" PRIu64 " handshakes\n", THREADS * c.requests,
            stats.dials - stats.dial_failures);
     return failed;
