@@ -154,7 +154,7 @@ TEST(what_cannot_be_logged_in_is_refused,
     check_refusal(pool, "tcp", "a=b:1", NULL, 1, "must be tcp and host:port");
     check_refusal(pool, "tcp", "a,b:1", NULL, 1, "must be tcp and host:port");
     check_refusal(pool, "tcp", "127.0.0.1:0", NULL, 1, "must be tcp and host:port");
-    check_refusal(pool, "tcp", "127.0.0.1:1", NULL, CR_CONN_HOST_ERROR, "Can't connect");
+    check_refusal(pool, "tcp", "127.0.0.1:1", NULL, CR_CONNECTION_ERROR, "Can't connect");
     check_refusal(pool, "unix", "/no/such/socket", NULL, CR_CONNECTION_ERROR, "Can't connect");
     end_pool(pool);
 }
@@ -489,7 +489,8 @@ TEST(a_stopped_server_holds_nobody_up,
     pool = session_pool(&alice, &options);
     for (i = 0; i < 4; i++)
         conns[i] = borrow_session(pool);
-    CHECK(is_kept(pool, borrow_at(pool, "tcp", address, NULL)));
+    give_back(borrow_at(pool, "tcp", address, NULL));
+    EVENTUALLY(vcp_pool_idle_count(pool, NULL, NULL) == 1, 5000);
     signal_server(SIGSTOP);
     worst_unix = dials_in_vain(pool, "unix", socket_path());
     worst_tcp = dials_in_vain(pool, "tcp", address);

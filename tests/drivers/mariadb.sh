@@ -16,7 +16,7 @@ clean_up() {
         kill -CONT "$server" 2>/dev/null || true # a test that failed may have left it stopped
         kill -KILL "$server" 2>/dev/null || true
     fi
-    wait
+    wait 2>/dev/null
     rm -rf "$dir"
 }
 trap clean_up EXIT
