@@ -43,7 +43,8 @@ impl<T: Kept> Table<T> {
         }
     }
 
-    /// Shows each inherited value that was not lent and is wanted to `take`, in this process once.
+    /// Shows each inherited value that no borrower had and that is wanted to `take`, in this
+    /// process once.
     pub(crate) fn take_inherited(
         &'static self,
         is_wanted: impl Fn(&T) -> bool,
@@ -51,16 +52,18 @@ impl<T: Kept> Table<T> {
     ) {
         for index in 0..self.used.load(Acquire) {
             let slot = self.known(index);
-            let is_there = slot.is_inherited()
-                && slot.made_in.load(Relaxed) & WAS_LENT == 0
-                && slot.word.load(Acquire) & OCCUPIED != 0;
-            if !is_there {
+            if !slot.is_inherited() || slot.word.load(Acquire) & OCCUPIED == 0 {
                 continue;
             }
             // SAFETY: OCCUPIED when it was inherited, so the value is there, and its slot is never
             // used again.
             let value: &'static T = unsafe { slot.value() };
-            if is_wanted(value) && slot.word.fetch_and(!OCCUPIED, AcqRel) & OCCUPIED != 0 {
+            let had_borrower =
+                slot.made_in.load(Relaxed) & WAS_LENT != 0 && !value.is_lent_to_callback();
+            if had_borrower || !is_wanted(value) {
+                continue;
+            }
+            if slot.word.fetch_and(!OCCUPIED, AcqRel) & OCCUPIED != 0 {
                 take(value);
             }
         }

@@ -90,6 +90,12 @@ pub(crate) enum Stale {
 pub(crate) trait Kept: Sized + Send + Sync + 'static {
     /// The one table of this type.
     fn table() -> &'static Table<Self>;
+
+    /// Lent by the library itself, for as long as a callback runs: no borrower in a forked child
+    /// knows its handle.
+    fn is_lent_to_callback(&self) -> bool {
+        false
+    }
 }
 
 #[cfg(test)]

@@ -136,6 +136,10 @@ impl Kept for Conn {
         static CONNS: Table<Conn> = Table::new(HandleKind::Conn);
         &CONNS
     }
+
+    fn is_lent_to_callback(&self) -> bool {
+        self.has(IN_HOOK)
+    }
 }
 
 /// What carries a connection.
