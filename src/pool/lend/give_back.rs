@@ -90,7 +90,7 @@ impl Pool {
         !self.is_closed()
             && conn.unfit().is_none()
             && conn.retire_at() > clock::now_coarse()
-            && !self.locked().is_evicted(conn)
+            && !self.locked().is_used_up(conn)
     }
 
     pub(crate) fn disposition(&self, conn: &Owned<Conn>) -> Disposition {

@@ -160,7 +160,7 @@ impl<C: Held> State<C> {
     }
 
     /// Its destination was evicted while it was borrowed.
-    pub(crate) fn is_evicted(&self, conn: &C) -> bool {
+    pub(super) fn is_evicted(&self, conn: &C) -> bool {
         let own = self.known(Some(conn.destination_id()));
         let own = own.map_or(0, |entry| entry.evicted_at);
         conn.eviction_epoch() < own.max(self.evicted_at)

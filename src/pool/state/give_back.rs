@@ -45,6 +45,13 @@ impl<C: Held> State<C> {
         self.releasing -= 1;
     }
 
+    /// It is not kept, whatever its borrower and on_release say: evicted, or at the end of its
+    /// uses.
+    pub(crate) fn is_used_up(&self, conn: &C) -> bool {
+        let max_uses = self.keeping.max_uses;
+        self.is_evicted(conn) || max_uses.is_some_and(|max| conn.uses() >= max)
+    }
+
     pub(super) fn disposition(&self, conn: &C, disposition: Disposition, now: Time) -> Disposition {
         if disposition != Disposition::Keep {
             return disposition;
