@@ -152,24 +152,27 @@ impl<C: Held> State<C> {
         effects: &mut Effects<C>,
     ) -> Option<(C, Check)> {
         let every = self.checks.every?;
-        let held = self.idle.held(node)?;
-        let since = self.idle.since(node);
+        let checked_out = self.idle.held(node)?.checked_out();
+        self.count_loans(checked_out.loans);
         // The fast path has it, or had it a moment ago.
-        if held.checked_out().is_out {
+        if checked_out.is_out {
             self.schedule_check(conn, node, now);
             return None;
         }
+        let since = self.idle.since(node);
         if since.after(every) > now {
             self.schedule_check(conn, node, since);
             return None;
         }
-        if let Some(cause) = self.expired(held, since, now) {
+        if let Some(cause) = self.expired(self.idle.held(node)?, since, now) {
             self.close_idle_node(node, id, cause, effects);
             return None;
         }
         if !self.revoke(node, id) {
             return None;
         }
+        // It may have been out and back since.
+        let since = self.idle.since(node);
         let Self { entries, idle, .. } = self;
         let entry = entries[id as usize].as_mut()?;
         let conn = idle.lend_node(&mut entry.shelf, node)?;

@@ -34,7 +34,7 @@ impl<C: Held> State<C> {
     }
 
     /// Counts loans of the fast path as ended, the last one too even if it is still out.
-    fn count_loans(&mut self, loans: u32) {
+    pub(super) fn count_loans(&mut self, loans: u32) {
         self.counters.reuses += u64::from(loans);
         self.counters.releases += u64::from(loans);
     }
