@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::fake::Fake;
-use super::reference::{Reference, SlotId, DESTINATIONS};
+use super::reference::{Conn, Reference, SlotId, DESTINATIONS};
 use super::world::{same, World, Wrong};
 use crate::pool::state::answer::{Reuse, ARM_AFTER};
 use crate::pool::state::counters::{Counters, CLOSED};
@@ -112,11 +112,15 @@ impl World<'_> {
         let reference = &self.reference;
         let limits = &self.rules.limits;
         let before = self.before.of[to];
-        let borrowed = |place| place == SlotId::Borrowed;
         same(
             &format!("borrowed of {to}"),
             entry.borrowed + Unseen::of(self.on_shelf(entry)).out,
-            reference.count(|conn| conn.to == to && borrowed(conn.place)),
+            reference.count(|conn| conn.to == to && conn.is_borrowed()),
+        )?;
+        same(
+            &format!("asked about of {to}"),
+            entry.checking,
+            reference.asked_of(to),
         )?;
         same(
             &format!("dialing to {to}"),
@@ -208,7 +212,7 @@ impl World<'_> {
         let stats = self.state.stats();
         let out = self.unseen().out;
         let idle = count(|place| matches!(place, SlotId::Idle { .. }));
-        let borrowed = count(|place| place == SlotId::Borrowed);
+        let borrowed = reference.count(Conn::is_borrowed);
         let dialing = count(|place| place == SlotId::Dialing);
         same("idle", stats.idle, (idle + out).into())?;
         same("borrowed", stats.borrowed + u64::from(out), borrowed.into())?;
@@ -271,8 +275,8 @@ impl World<'_> {
         same("reuses", is.reuses + u64::from(loans), should_be.reuses)?;
         let releases = is.releases + u64::from(loans);
         same("releases", releases, should_be.releases + u64::from(out))?;
-        // These differ by what is unseen, or the reference has no hooks, clock and leaks.
-        let others = ["reuses", "releases", "wait_us", "closed_hook", "leaks"];
+        // These differ by what is unseen, or the reference has no clock and leaks.
+        let others = ["reuses", "releases", "wait_us", "leaks"];
         let each = |of: &Counters| {
             let named = of.named().into_iter();
             let named = named.filter(|counter| !others.contains(&counter.name));

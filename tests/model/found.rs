@@ -37,6 +37,7 @@ fn unlimited() -> Rules {
             reuse_order: ReuseOrder::Fifo,
         },
         fail_fast: Some(Duration::from_millis(100)),
+        on_idle: None,
         is_observed: false,
     }
 }

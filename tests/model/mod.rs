@@ -138,7 +138,7 @@ fn remove_steps(steps: &mut Vec<Step>, fails: impl Fn(&[Step]) -> bool) {
 
 /// Drops options that the failure does not need; true if there were any.
 fn lift_rules(rules: &mut Rules, fails: impl Fn(&Rules) -> bool) -> bool {
-    let lifts: [fn(&mut Rules); 11] = [
+    let lifts: [fn(&mut Rules); 12] = [
         |rules| rules.limits.max_idle_per_address = 8,
         |rules| rules.limits.max_idle = None,
         |rules| rules.limits.max_conns = None,
@@ -149,6 +149,7 @@ fn lift_rules(rules: &mut Rules, fails: impl Fn(&Rules) -> bool) -> bool {
         |rules| rules.keeping.max_lifetime = None,
         |rules| rules.keeping.max_uses = None,
         |rules| rules.fail_fast = None,
+        |rules| rules.on_idle = None,
         |rules| rules.is_observed = false,
     ];
     let mut lifted = false;

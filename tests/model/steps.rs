@@ -90,6 +90,10 @@ pub(super) enum Step {
     Count(Option<usize>),
     /// New limits, and how long connections are kept: `NewLimits` draws them.
     SetLimits(NewLimits),
+    /// on_idle is asked about those whose time has come.
+    Ask,
+    /// It has returned.
+    EndAsk(u8, Disposition),
 }
 
 /// What `set_limits` takes, drawn from a number of its own.
@@ -104,6 +108,7 @@ impl NewLimits {
             rules.make_plain();
         }
         rules.is_observed = before.is_observed;
+        rules.on_idle = before.on_idle;
         rules.leave_max_waiters_if_observed();
         rules.keeping.reuse_order = before.keeping.reuse_order;
         (rules.limits, rules.keeping)
@@ -115,9 +120,9 @@ pub(super) type Blame = bool;
 pub(super) type Percent = u32;
 
 /// How often each step comes, in the order of [`Step`].
-const WEIGHTS: [u64; 28] = [
+const WEIGHTS: [u64; 30] = [
     300, 140, 50, 40, 130, 20, 15, 90, 60, 110, 50, 30, 20, 20, 10, 5, 40, 20, 5, 8, 5, 2, 5, 220,
-    180, 20, 10, 25,
+    180, 20, 10, 25, 60, 50,
 ];
 /// Such as have no meaning but in a plain pool.
 const FAST_PATH: std::ops::Range<usize> = 23..26;
@@ -200,6 +205,7 @@ impl Dice {
                 reuse_order: self.one_of(&[ReuseOrder::Lifo, ReuseOrder::Fifo]),
             },
             fail_fast: self.ms(&[0, 100]),
+            on_idle: self.ms(&[0, 50, 300]),
             is_observed: false,
         }
     }
@@ -315,7 +321,9 @@ impl Dice {
             },
             25 => Step::QuickUnfit(who),
             26 => Step::Count(self.chance(50).then_some(to)),
-            _ => Step::SetLimits(NewLimits(self.next())),
+            27 => Step::SetLimits(NewLimits(self.next())),
+            28 => Step::Ask,
+            _ => Step::EndAsk(who, self.verdict()),
         }
     }
 
@@ -330,6 +338,13 @@ impl Dice {
             CloseCause::MaxUses,
             CloseCause::ForeignFd,
         ]))
+    }
+
+    fn verdict(&mut self) -> Disposition {
+        if self.chance(80) {
+            return Disposition::Keep;
+        }
+        Disposition::Close(self.one_of(&[CloseCause::Hook, CloseCause::Failed]))
     }
 
     fn found(&mut self) -> Option<CloseCause> {

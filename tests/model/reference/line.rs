@@ -51,6 +51,7 @@ impl Reference {
     /// before dials in flight." Then it is kept, or closed because the shelf is full. Nobody needs
     /// its slot who can be served without.
     pub(super) fn offer(&mut self, id: u64) -> Result<(), CloseCause> {
+        let before = self.before(id);
         let conn = self.remove(id);
         let oldest_first: Vec<Call> = self.waiting().map(|waiter| waiter.call).collect();
         for call in oldest_first {
@@ -78,12 +79,30 @@ impl Reference {
             return Ok(());
         }
         let is_full = self.no_idle_room(conn.to).is_some();
-        let place = SlotId::Idle { since: self.now };
-        self.conns.push(Conn { place, ..conn });
+        self.put_on_shelf(conn, &before);
         if is_full {
             return Err(CloseCause::IdleFull);
         }
         Ok(())
+    }
+
+    /// What stands before it.
+    fn before(&self, id: u64) -> Vec<u64> {
+        let ids = self.conns.iter().map(|conn| conn.id);
+        ids.take_while(|&other| other != id).collect()
+    }
+
+    /// As the newest; one about which on_idle was asked stands where it stood.
+    fn put_on_shelf(&mut self, conn: Conn, before: &[u64]) {
+        if let SlotId::Asked { since, .. } = conn.place {
+            let place = SlotId::Idle { since };
+            let stood_before = |other: &&Conn| before.contains(&other.id);
+            let at = self.conns.iter().filter(stood_before).count();
+            self.conns.insert(at, Conn { place, ..conn });
+        } else {
+            let place = SlotId::Idle { since: self.now };
+            self.conns.push(Conn { place, ..conn });
+        }
     }
 
     fn lend(&mut self, conn: Conn) {
@@ -117,7 +136,7 @@ impl Reference {
             || dials.any(|dial| dial.to == to && dial.takes_any && dial.answer.is_none())
     }
 
-    fn expired(&self, conn: &Conn) -> Option<CloseCause> {
+    pub(super) fn expired(&self, conn: &Conn) -> Option<CloseCause> {
         self.lifetime(conn).or_else(|| self.idle_timeout(conn))
     }
 

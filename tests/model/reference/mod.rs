@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod fast_path;
+mod idle_checks;
 mod line;
 mod moves;
 
@@ -28,6 +29,8 @@ pub(super) struct Rules {
     pub(super) limits: Limits,
     pub(super) keeping: Keeping,
     pub(super) fail_fast: Option<Duration>,
+    /// How often on_idle is asked about each idle one; `None`: there is none.
+    pub(super) on_idle: Option<Duration>,
     /// There is an on_event: what is freed is told first.
     pub(super) is_observed: bool,
 }
@@ -61,7 +64,15 @@ impl Rules {
 pub(super) enum SlotId {
     Dialing,
     Borrowed,
-    Idle { since: Time },
+    Idle {
+        since: Time,
+    },
+    /// on_idle is asked about it: it counts as borrowed, and stands among those that are idle.
+    Asked {
+        since: Time,
+        /// close_idle was called meanwhile.
+        is_to_close: bool,
+    },
 }
 
 /// What counts against the limits; a dial has the number of the connection that it becomes.
@@ -73,6 +84,8 @@ pub(super) struct Conn {
     pub(super) uses: u32,
     pub(super) retire_at: Time,
     pub(super) has_data: bool,
+    /// When on_idle was asked about it last.
+    asked_at: Time,
     /// It hung up, or was evicted or aborted, while it was borrowed.
     pub(super) unfit: Option<CloseCause>,
 }
@@ -86,6 +99,7 @@ impl Conn {
             uses: 0,
             retire_at,
             has_data: false,
+            asked_at: Time::default(),
             unfit: None,
         }
     }
@@ -95,7 +109,11 @@ impl Conn {
     }
 
     pub(super) fn is_borrowed(&self) -> bool {
-        self.place == SlotId::Borrowed
+        self.place == SlotId::Borrowed || self.is_asked()
+    }
+
+    pub(super) fn is_asked(&self) -> bool {
+        matches!(self.place, SlotId::Asked { .. })
     }
 
     fn is_dialing(&self) -> bool {

@@ -63,6 +63,11 @@ impl Reference {
             Err(cause)
         } else if self.is_above_a_limit(conn.to) {
             Err(CloseCause::Evicted)
+        } else if let SlotId::Asked {
+            is_to_close: true, ..
+        } = conn.place
+        {
+            Err(CloseCause::Evicted)
         } else {
             self.offer(id)
         };
@@ -230,7 +235,7 @@ impl Reference {
         if self.is_closed {
             return Err(Refusal::PoolClosed);
         }
-        if self.idle_of(to) >= wanted {
+        if self.idle_of(to) + self.asked_of(to) >= wanted {
             return Ok(None);
         }
         if let Some(refusal) = self.failing(to) {

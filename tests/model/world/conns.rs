@@ -287,6 +287,7 @@ impl World<'_> {
     pub(super) fn close_idle(&mut self) -> Result<(), Wrong> {
         let cause = CloseCause::Evicted;
         self.state.close_idle(cause, self.now, &mut self.effects);
+        self.reference.close_asked();
         self.reference.close_each_idle(|_, _| Some(cause));
         Ok(())
     }

@@ -6,6 +6,7 @@ mod callers;
 mod conns;
 mod dials;
 mod fast_path;
+mod idle_checks;
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -20,6 +21,7 @@ use super::reference::{Reference, Rules};
 use super::steps::{NewLimits, Percent, Step};
 use crate::pool::state::answer::Untold;
 use crate::pool::state::answer::{Disposition, Effects};
+use crate::pool::state::idle_checks::Check;
 use crate::pool::state::State;
 use crate::values::clock::Time;
 
@@ -54,6 +56,8 @@ pub(super) struct World<'a> {
     waiting: Vec<Caller>,
     dials: Vec<Dial>,
     borrowers: Vec<Borrower>,
+    /// What on_idle is asked about, by one checker each.
+    asked: Vec<(Fake, Check)>,
     /// Every connection that the pool has ever had.
     pub(super) conns: Vec<Rc<Facts>>,
 }
@@ -78,12 +82,14 @@ impl<'a> World<'a> {
             waiting: Vec::new(),
             dials: Vec::new(),
             borrowers: Vec::new(),
+            asked: Vec::new(),
             conns: Vec::new(),
         }
     }
 
     fn state(rules: &Rules) -> State<Fake> {
-        let state = State::new(rules.limits.clone(), rules.keeping.clone(), rules.fail_fast);
+        let state = State::new(rules.limits.clone(), rules.keeping.clone(), rules.fail_fast)
+            .checking_every(rules.on_idle);
         if rules.is_observed {
             state.observed()
         } else {
@@ -201,6 +207,8 @@ impl<'a> World<'a> {
                 self.set_limits(new);
                 Ok(())
             }
+            Step::Ask => self.ask(),
+            Step::EndAsk(who, disposition) => self.end_ask(who, disposition),
         }
     }
 
@@ -222,7 +230,7 @@ impl<'a> World<'a> {
     /// long as they get anything.
     pub(super) fn tidy_up(&mut self) -> Result<(), Wrong> {
         let mut round = 0;
-        while !(self.waiting.is_empty() && self.dials.is_empty() && self.borrowers.is_empty()) {
+        while !self.has_everybody_left() {
             let who = round as u8;
             self.step(if round % 2 == 0 {
                 Step::Leave(who)
@@ -236,11 +244,19 @@ impl<'a> World<'a> {
                 has_data: false,
                 is_disarmed: true,
             })?;
+            self.step(Step::EndAsk(who, Disposition::Keep))?;
             round += 1;
         }
         self.step(Step::CloseIdle)?;
         self.check_everything_is_gone()?;
         self.check_empty()
+    }
+
+    fn has_everybody_left(&self) -> bool {
+        self.waiting.is_empty()
+            && self.dials.is_empty()
+            && self.borrowers.is_empty()
+            && self.asked.is_empty()
     }
 
     /// No connection is lost: each has left the pool, once.
