@@ -164,6 +164,12 @@ TEST(pool_options_keep_their_fields_in_order,
     P(vcp_conn_hook_fn, on_release);
     P(vcp_event_fn, on_event);
     P(vcp_free_fn, free_user);
+    P(vcp_session_fn, open_session);
+    P(int64_t, on_reuse_after_ms);
+    P(int32_t, on_release_in_background);
+    P(vcp_conn_hook_fn, on_idle);
+    P(int64_t, on_idle_ms);
+    P(int64_t, hook_timeout_ms);
 #undef P
 }
 
@@ -178,7 +184,28 @@ TEST(dial_options_keep_their_fields_in_order,
     D(const char *, reuse_tag);
     D(const char *, label);
     D(uint32_t, flags);
+    D(int64_t, deadline_at_ms);
 #undef D
+}
+
+TEST(sessions_keep_their_fields_in_order,
+     "header: vcp_session and vcp_session_request: names, types and order of their fields")
+{
+#define S(ctype, field) NEXT(vcp_session, ctype, field)
+#define R(ctype, field) NEXT(vcp_session_request, ctype, field)
+    FIRST(vcp_session, size_t, size);
+    S(void *, data);
+    S(vcp_free_fn, free_data);
+    S(vcp_session_fd_fn, fd);
+    S(int32_t, liveness);
+    FIRST(vcp_session_request, size_t, size);
+    R(const char *, network);
+    R(const char *, address);
+    R(const char *, reuse_tag);
+    R(const char *, label);
+    R(int64_t, timeout_ms);
+#undef S
+#undef R
 }
 
 TEST(completions_and_events_keep_their_fields_in_order,
@@ -241,6 +268,8 @@ TEST(stats_keep_their_fields_in_order,
     S(borrowed);
     S(dialing);
     S(waiting);
+    S(idle_checks);
+    S(releasing);
 #undef S
 }
 
@@ -255,6 +284,8 @@ TEST(every_signature_is_as_promised,
     int (*hook)(void *, vcp_conn *, int) = (vcp_conn_hook_fn)NULL;
     void (*event)(void *, const vcp_event *) = (vcp_event_fn)NULL;
     void (*freed)(void *) = (vcp_free_fn)NULL;
+    int (*session)(void *, const vcp_session_request *, vcp_session *) = (vcp_session_fn)NULL;
+    int (*session_fd)(void *) = (vcp_session_fd_fn)NULL;
 
     const char *(*status_name)(int) = vcp_status_name;
     const char *(*describe_status)(int) = vcp_strerror;
@@ -282,6 +313,9 @@ TEST(every_signature_is_as_promised,
     int (*get)(vcp_pool *, const char *, const char *, const char *) = vcp_pool_get;
     int (*pool_stats)(vcp_pool *, vcp_stats *, size_t) = vcp_pool_stats;
     int64_t (*describe)(vcp_pool *, int32_t, char *, size_t) = vcp_pool_describe;
+    int (*session_init)(vcp_session *, size_t) = vcp_session_init;
+    int (*put_session)(vcp_pool *, const vcp_session *, const char *, const char *, const char *) =
+        vcp_pool_put_session;
 
     int (*dial_init)(vcp_dial_options *, size_t) = vcp_dial_options_init;
     int (*dial)(vcp_pool *, const char *, const char *, vcp_conn **) = vcp_dial;
@@ -313,6 +347,7 @@ TEST(every_signature_is_as_promised,
     void *(*data)(vcp_conn *) = vcp_conn_data;
 
     CHECK(!rewrite && !resolve && !dialer && !control && !hook && !event && !freed);
+    CHECK(!session && !session_fd && session_init && put_session);
     CHECK(status_name && describe_status && last_error && last_errno && last_phase &&
           callback_error);
     CHECK(version_number && version_string && resolved_add);

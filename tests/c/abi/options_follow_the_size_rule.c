@@ -57,12 +57,23 @@ TEST(init_fills_every_default_of_a_dial, "options: vcp_dial_options_init fills e
     CHECK_EQ(o.deadline_at_ms, INT64_MAX);
 }
 
+TEST(init_fills_every_default_of_a_session, "options: vcp_session_init fills every default")
+{
+    vcp_session s;
+    memset(&s, 0x77, sizeof s);
+    CHECK_EQ(vcp_session_init(&s, sizeof s), VCP_OK);
+    CHECK_EQ(s.size, sizeof s);
+    CHECK(s.data == NULL && !s.free_data && !s.fd);
+    CHECK_EQ(s.liveness, -1);
+}
+
 TEST(init_of_a_short_struct_writes_nothing,
      "options: _init with a size below 0.1's is INVALID_ARGUMENT and writes nothing")
 {
     union {
         vcp_pool_options pool;
         vcp_dial_options dial;
+        vcp_session session;
         unsigned char bytes[sizeof(vcp_pool_options)];
     } u;
     size_t sizes[] = {0, 1, 7, 8, 16};
@@ -72,7 +83,10 @@ TEST(init_of_a_short_struct_writes_nothing,
     for (i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         CHECK_EQ(vcp_pool_options_init(&u.pool, sizes[i]), VCP_ERR_INVALID_ARGUMENT);
         CHECK_EQ(vcp_dial_options_init(&u.dial, sizes[i]), VCP_ERR_INVALID_ARGUMENT);
+        CHECK_EQ(vcp_session_init(&u.session, sizes[i]), VCP_ERR_INVALID_ARGUMENT);
     }
+    CHECK_EQ(vcp_session_init(&u.session, sizeof u.session - 1), VCP_ERR_INVALID_ARGUMENT);
+    CHECK_EQ(vcp_session_init(NULL, sizeof u.session), VCP_ERR_INVALID_ARGUMENT);
     CHECK_EQ(vcp_pool_options_init(NULL, sizeof u.pool), VCP_ERR_INVALID_ARGUMENT);
     CHECK_EQ(vcp_dial_options_init(NULL, sizeof u.dial), VCP_ERR_INVALID_ARGUMENT);
     for (k = 0; k < sizeof u; k++) {
@@ -109,6 +123,11 @@ typedef struct {
     vcp_dial_options known;
     int64_t later[4];
 } later_dial_options;
+
+typedef struct {
+    vcp_session known;
+    int64_t later[4];
+} later_session;
 
 typedef struct {
     vcp_stats known;
@@ -149,6 +168,25 @@ TEST(a_longer_dial_struct_is_taken_if_its_tail_is_zero,
     CHECK_EQ(vcp_dial_with(f.pool, f.s.network, f.s.address, &options.known, &conn),
              VCP_ERR_INVALID_ARGUMENT);
     FIXTURE_END(&f);
+}
+
+TEST(a_longer_session_is_taken_if_its_tail_is_zero,
+     "options: A longer vcp_session is taken only if its unknown tail is zero; _init zeroes it")
+{
+    vcp_pool *pool = pool_new(NULL);
+    later_session s;
+    int data = 0;
+    memset(&s, 0x77, sizeof s);
+    CHECK_EQ(vcp_session_init(&s.known, sizeof s), VCP_OK);
+    CHECK_EQ(s.known.size, sizeof s);
+    CHECK_EQ(s.later[0], 0);
+    CHECK_EQ(s.later[3], 0);
+    s.known.data = &data;
+    CHECK_EQ(vcp_pool_put_session(pool, &s.known, "tcp", "a:1", NULL), VCP_OK);
+    s.later[2] = 1;
+    CHECK_EQ(vcp_pool_put_session(pool, &s.known, "tcp", "a:1", NULL), VCP_ERR_INVALID_ARGUMENT);
+    CHECK_EQ(vcp_pool_conn_count(pool), 1);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
 }
 
 TEST(of_stats_what_fits_is_written,
@@ -241,28 +279,20 @@ static int opens_nothing(void *user, const vcp_session_request *request, vcp_ses
     return -1;
 }
 
-static int asks_nothing(void *user, vcp_conn *conn, int fd)
+TEST(fields_of_sessions_and_upkeep_are_judged,
+     "options: fields of sessions and their upkeep that are no such thing are refused, and the "
+     "message names the field")
 {
-    (void)user;
-    (void)conn;
-    (void)fd;
-    return 0;
-}
-
-TEST(what_sessions_need_is_not_supported_yet,
-     "options: fields of sessions and their upkeep other than hook_timeout_ms are refused, and the "
-     "message says so")
-{
-    REFUSED(o.open_session = opens_nothing);
-    CHECK_STR(vcp_last_error(), "open_session: not supported yet");
-    REFUSED(o.on_reuse_after_ms = 1);
-    CHECK_STR(vcp_last_error(), "on_reuse_after_ms: not supported yet");
-    REFUSED(o.on_release_in_background = 1);
-    CHECK_STR(vcp_last_error(), "on_release_in_background: not supported yet");
-    REFUSED(o.on_idle = asks_nothing);
-    CHECK_STR(vcp_last_error(), "on_idle: not supported yet");
-    REFUSED(o.on_idle_ms = 1);
-    CHECK_STR(vcp_last_error(), "on_idle_ms: not supported yet");
+    REFUSED(o.on_reuse_after_ms = -2);
+    CHECK_HAS(vcp_last_error(), "on_reuse_after_ms");
+    REFUSED(o.on_release_in_background = 2);
+    CHECK_HAS(vcp_last_error(), "on_release_in_background");
+    REFUSED(o.on_idle_ms = -2);
+    CHECK_HAS(vcp_last_error(), "on_idle_ms");
+    REFUSED(o.hook_timeout_ms = 0);
+    CHECK_HAS(vcp_last_error(), "hook_timeout_ms");
+    REFUSED(o.open_session = opens_nothing; o.nonblocking = 1);
+    CHECK_HAS(vcp_last_error(), "nonblocking");
 }
 
 TEST(a_jitter_above_100_is_refused, "options: A jitter above 100 is refused")
