@@ -2,7 +2,6 @@
  * on_idle: each idle connection is asked about every on_idle_ms, on a helper thread: a ping, a
  * keep-alive of the protocol. Contract section 4.
  */
-#include "child_processes.h"
 #include "dialing_threads.h"
 #include "own_driver.h"
 
@@ -779,44 +778,6 @@ TEST(no_wake_ups_beyond_the_due_ones,
     CHECK(before >= 0);
     EVENTUALLY(calls(&d) >= first + ROUNDS, ROUNDS * (EVERY + LATENESS_MS));
     CHECK_BETWEEN(sleeps_of_the_engine() - before, ROUNDS / 2, EACH * ROUNDS);
-    DRIVER_END(&d);
-}
-
-typedef struct asked_home {
-    driver *d;
-    int fd;
-} asked_home;
-
-static void asks_its_own(void *argument)
-{
-    asked_home *h = (asked_home *)argument;
-    CHECK_EQ(vcp_pool_conn_count(h->d->pool), 0);
-    CHECK(!is_open(h->fd));
-    CHECK_EQ(h->d->frees, 0);
-    h->d->on_idle.holds = 0;
-    h->d->on_idle.calls = 0;
-    give_back(borrow(h->d->pool, &h->d->db));
-    EVENTUALLY(calls(h->d) >= 2, 5000);
-    CHECK_EQ(vcp_pool_close(h->d->pool), VCP_OK);
-    EVENTUALLY(driver_frees(h->d) == 1, 5000);
-}
-
-TEST(a_child_asks_its_own_connections,
-     "on_idle: In a forked child a connection that was being asked is dropped, and the child's own "
-     "are asked; the parent's goes on")
-{
-    driver d;
-    vcp_pool *pool = asking_pool(&d, 1, PERIOD);
-    asked_home h;
-    await_a_held_hook(&d, 1);
-    h.d = &d;
-    h.fd = d.sessions->fd;
-    EVENTUALLY(others_sleep_for_a_while(), 5000);
-    IN_A_CHILD(BY_FORK, asks_its_own, &h);
-    check_gauges(pool, 0, 1);
-    lets_the_hook_end(&d);
-    EVENTUALLY(idle_in(pool) == 1, 5000);
-    CHECK_EQ(driver_frees(&d), 0);
     DRIVER_END(&d);
 }
 

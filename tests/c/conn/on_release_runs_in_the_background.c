@@ -4,7 +4,6 @@
  *
  * A ROLLBACK in on_release held vcp_conn_close for as long as the server liked.
  */
-#include "child_processes.h"
 #include "dialing_threads.h"
 #include "own_driver.h"
 
@@ -561,49 +560,6 @@ TEST(the_lifetime_may_end_during_the_hook,
     EVENTUALLY(driver_number(&d, &d.reasons[VCP_CLOSE_LIFETIME]) == 1, 5000);
     EVENTUALLY(vcp_pool_conn_count(d.pool) == 0, 5000);
     DRIVER_END(&d);
-}
-
-typedef struct held_home {
-    driver *d;
-    int fd;
-} held_home;
-
-static void drops_what_was_being_released(void *argument)
-{
-    held_home *h = (held_home *)argument;
-    CHECK_EQ(vcp_pool_conn_count(h->d->pool), 0);
-    CHECK_EQ(stats_of(h->d->pool).releasing, 0);
-    CHECK(!is_open(h->fd));
-    CHECK_EQ(h->d->frees, 0);
-    CHECK_EQ(vcp_pool_drain(h->d->pool, VCP_FOREVER), 0);
-    CHECK_EQ(vcp_pool_close(h->d->pool), VCP_OK);
-    CHECK_EQ(h->d->frees, 0);
-}
-
-TEST(a_child_drops_what_was_being_released,
-     "background release: In a forked child a connection that was being released is dropped: its "
-     "copy is closed, no hook and no free_data runs; the parent's goes on")
-{
-    int is_session;
-    for (is_session = 0; is_session < 2; is_session++) {
-        driver d;
-        vcp_pool *pool = held_pool(&d, is_session);
-        vcp_conn *conn = borrow(pool, place(&d, is_session));
-        held_home h;
-        h.d = &d;
-        h.fd = vcp_conn_raw_fd(conn);
-        give_back_and_await_the_hook(&d, conn);
-        EVENTUALLY(others_sleep_for_a_while(), 5000);
-        IN_A_CHILD(BY_FORK, drops_what_was_being_released, &h);
-        check_gauges(pool, 0, 1, 1);
-        lets_the_hook_end(&d);
-        EVENTUALLY(idle_in(pool) == 1, 5000);
-        conn = borrow(pool, place(&d, is_session));
-        CHECK_EQ(vcp_conn_raw_fd(conn), h.fd);
-        give_back(conn);
-        EVENTUALLY(idle_in(pool) == 1, 5000);
-        DRIVER_END(&d);
-    }
 }
 
 /* ---- many threads ---- */

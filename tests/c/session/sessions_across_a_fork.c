@@ -90,7 +90,7 @@ static void lives_through(fork_kind how, int has_fd)
     check_the_parent_noticed_nothing(&h);
 }
 
-TEST(a_child_logs_in_anew,
+TEST(a_child_opens_sessions_of_its_own,
      "sessions: In a forked child sessions idle and borrowed are closed copies, free_data never "
      "runs for them, the child opens its own; the parent's go on")
 {

@@ -83,6 +83,9 @@ static inline void forbid(const char *what, long fd, const void *caller)
 
 #define CALLER __builtin_return_address(0)
 
+/* More arguments are read than the caller may have passed, as libc does. */
+#define READS_ALL_ARGUMENTS __attribute__((no_sanitize_address))
+
 #ifdef __cplusplus
 #define NEVER_THROWS noexcept
 extern "C" {
@@ -150,6 +153,7 @@ int shutdown(int fd, int how) NEVER_THROWS
     return real(fd, how);
 }
 
+READS_ALL_ARGUMENTS
 int fcntl(int fd, int command, ...)
 {
     REAL(int, "fcntl", (int, int, ...))
@@ -164,6 +168,7 @@ int fcntl(int fd, int command, ...)
     return real(fd, command, argument);
 }
 
+READS_ALL_ARGUMENTS
 int ioctl(int fd, unsigned long request, ...) NEVER_THROWS
 {
     REAL(int, "ioctl", (int, unsigned long, ...))
@@ -179,6 +184,7 @@ int ioctl(int fd, unsigned long request, ...) NEVER_THROWS
 }
 
 /* System calls that are no cancellation points are made by this one. */
+READS_ALL_ARGUMENTS
 long syscall(long number, ...) NEVER_THROWS
 {
     REAL(long, "syscall", (long, ...))
