@@ -1703,7 +1703,7 @@ int vcp_pool_abort(vcp_pool *pool);
  * once, those that have been idle longest first. Borrowed ones above it are closed when they are
  * given back, until the limit holds. Both are VCP_CLOSE_EVICTED. Dials that wait and that a raised
  * limit lets in go on at once, in their order. Lifetimes that were drawn before stay. A raised
- * min_idle_per_address is kept up for each destination from its next borrow on.
+ * min_idle_per_address is kept up at once for each destination that has a connection.
  *
  * Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_POOL_CLOSED; VCP_ERR_INVALID_ARGUMENT if options is NULL
  * or a field is bad.
@@ -2119,29 +2119,6 @@ int64_t vcp_conn_read(vcp_conn *conn, void *buffer, size_t size);
 int64_t vcp_conn_read_full(vcp_conn *conn, void *buffer, size_t size);
 
 /**
- * Ends a direction of the connection, as shutdown(2) with SHUT_RD, SHUT_WR or SHUT_RDWR. The
- * connection is not kept when it is given back.
- *
- * Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_CONN_CLOSED; VCP_ERR_INVALID_ARGUMENT if how is none of
- * the three; VCP_ERR_IO.
- */
-int vcp_conn_shutdown(vcp_conn *conn, int32_t how);
-
-/**
- * Tells the library what your own I/O on the descriptor came to, or that of a driver, as recv(2)
- * tells it. result > 0: bytes were read. 0: the stream ended. -1: it failed with error_number;
- * EAGAIN and EINTR change nothing. The connection is then as if vcp_conn_read had seen it: the end
- * of the stream and a failure discard it, and vcp_conn_should_retry knows of them and of the
- * bytes.
- *
- * Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_CONN_CLOSED; VCP_ERR_INVALID_ARGUMENT if result is below
- * -1, or is -1 and error_number is not above 0.
- */
-int vcp_conn_report(vcp_conn *conn,
-                    int64_t result,
-                    int error_number);
-
-/**
  * START HERE. Writes all of the buffer, as write(2) in a loop, and waits for room. Returns size.
  * If it fails, a part may have been written.
  *
@@ -2184,6 +2161,29 @@ int64_t vcp_conn_try_write(vcp_conn *conn, const void *buffer, size_t size);
  * VCP_ERR_SYSTEM if there is no descriptor to wait with.
  */
 int vcp_conn_wait(vcp_conn *conn, int32_t events);
+
+/**
+ * Ends a direction of the connection, as shutdown(2) with SHUT_RD, SHUT_WR or SHUT_RDWR. The
+ * connection is not kept when it is given back.
+ *
+ * Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_CONN_CLOSED; VCP_ERR_INVALID_ARGUMENT if how is none of
+ * the three; VCP_ERR_IO.
+ */
+int vcp_conn_shutdown(vcp_conn *conn, int32_t how);
+
+/**
+ * Tells the library what your own I/O on the descriptor came to, or that of a driver, as recv(2)
+ * tells it. result > 0: bytes were read. 0: the stream ended. -1: it failed with error_number;
+ * EAGAIN and EINTR change nothing. The connection is then as if vcp_conn_read had seen it: the end
+ * of the stream and a failure discard it, and vcp_conn_should_retry knows of them and of the
+ * bytes.
+ *
+ * Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_CONN_CLOSED; VCP_ERR_INVALID_ARGUMENT if result is below
+ * -1, or is -1 and error_number is not above 0.
+ */
+int vcp_conn_report(vcp_conn *conn,
+                    int64_t result,
+                    int error_number);
 
 /*
  * ---- DEADLINES AND THE TOKEN OF A BORROW ----

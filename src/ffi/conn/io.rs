@@ -80,55 +80,6 @@ pub unsafe extern "C" fn vcp_conn_read_full(
     })
 }
 
-/// Ends a direction of the connection, as shutdown(2) with SHUT_RD, SHUT_WR or SHUT_RDWR. The
-/// connection is not kept when it is given back.
-///
-/// Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_CONN_CLOSED; VCP_ERR_INVALID_ARGUMENT if how is none of
-/// the three; VCP_ERR_IO.
-#[no_mangle]
-pub extern "C" fn vcp_conn_shutdown(conn: *mut vcp_conn, how: i32) -> c_int {
-    guard(|| {
-        let conn = conn_of(conn)?;
-        if ![libc::SHUT_RD, libc::SHUT_WR, libc::SHUT_RDWR].contains(&how) {
-            return Err(Error::invalid_argument(format!(
-                "how: {how} is none of SHUT_RD, SHUT_WR, SHUT_RDWR"
-            )));
-        }
-        io::shut_down(&conn, how).map(|()| 0)
-    })
-}
-
-fn seen(result: i64, error_number: c_int) -> Result<Option<Seen>> {
-    match (result, error_number) {
-        (1.., _) => Ok(Some(Seen::Bytes)),
-        (0, _) => Ok(Some(Seen::EndOfStream)),
-        (-1, libc::EAGAIN | libc::EINTR) => Ok(None),
-        (-1, 1..) => Ok(Some(Seen::Failed)),
-        _ => Err(Error::invalid_argument(format!(
-            "result {result} with error_number {error_number} is nothing that recv(2) tells"
-        ))),
-    }
-}
-
-/// Tells the library what your own I/O on the descriptor came to, or that of a driver, as recv(2)
-/// tells it. result > 0: bytes were read. 0: the stream ended. -1: it failed with error_number;
-/// EAGAIN and EINTR change nothing. The connection is then as if vcp_conn_read had seen it: the end
-/// of the stream and a failure discard it, and vcp_conn_should_retry knows of them and of the
-/// bytes.
-///
-/// Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_CONN_CLOSED; VCP_ERR_INVALID_ARGUMENT if result is below
-/// -1, or is -1 and error_number is not above 0.
-#[no_mangle]
-pub extern "C" fn vcp_conn_report(conn: *mut vcp_conn, result: i64, error_number: c_int) -> c_int {
-    guard(|| {
-        let conn = conn_of(conn)?;
-        if let Some(seen) = seen(result, error_number)? {
-            io::report(&conn, seen);
-        }
-        Ok(0)
-    })
-}
-
 /// START HERE. Writes all of the buffer, as write(2) in a loop, and waits for room. Returns size.
 /// If it fails, a part may have been written.
 ///
@@ -221,6 +172,55 @@ pub extern "C" fn vcp_conn_wait(conn: *mut vcp_conn, events: i32) -> c_int {
         let ready = io::wait(&conn, asked)?;
         let bit = |is: bool, bit| if is { bit } else { 0 };
         Ok(bit(ready.read, VCP_READABLE) | bit(ready.write, VCP_WRITABLE))
+    })
+}
+
+/// Ends a direction of the connection, as shutdown(2) with SHUT_RD, SHUT_WR or SHUT_RDWR. The
+/// connection is not kept when it is given back.
+///
+/// Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_CONN_CLOSED; VCP_ERR_INVALID_ARGUMENT if how is none of
+/// the three; VCP_ERR_IO.
+#[no_mangle]
+pub extern "C" fn vcp_conn_shutdown(conn: *mut vcp_conn, how: i32) -> c_int {
+    guard(|| {
+        let conn = conn_of(conn)?;
+        if ![libc::SHUT_RD, libc::SHUT_WR, libc::SHUT_RDWR].contains(&how) {
+            return Err(Error::invalid_argument(format!(
+                "how: {how} is none of SHUT_RD, SHUT_WR, SHUT_RDWR"
+            )));
+        }
+        io::shut_down(&conn, how).map(|()| 0)
+    })
+}
+
+fn seen(result: i64, error_number: c_int) -> Result<Option<Seen>> {
+    match (result, error_number) {
+        (1.., _) => Ok(Some(Seen::Bytes)),
+        (0, _) => Ok(Some(Seen::EndOfStream)),
+        (-1, libc::EAGAIN | libc::EINTR) => Ok(None),
+        (-1, 1..) => Ok(Some(Seen::Failed)),
+        _ => Err(Error::invalid_argument(format!(
+            "result {result} with error_number {error_number} is nothing that recv(2) tells"
+        ))),
+    }
+}
+
+/// Tells the library what your own I/O on the descriptor came to, or that of a driver, as recv(2)
+/// tells it. result > 0: bytes were read. 0: the stream ended. -1: it failed with error_number;
+/// EAGAIN and EINTR change nothing. The connection is then as if vcp_conn_read had seen it: the end
+/// of the stream and a failure discard it, and vcp_conn_should_retry knows of them and of the
+/// bytes.
+///
+/// Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_CONN_CLOSED; VCP_ERR_INVALID_ARGUMENT if result is below
+/// -1, or is -1 and error_number is not above 0.
+#[no_mangle]
+pub extern "C" fn vcp_conn_report(conn: *mut vcp_conn, result: i64, error_number: c_int) -> c_int {
+    guard(|| {
+        let conn = conn_of(conn)?;
+        if let Some(seen) = seen(result, error_number)? {
+            io::report(&conn, seen);
+        }
+        Ok(0)
     })
 }
 

@@ -16,7 +16,7 @@ use crate::values::error::Error;
 /// once, those that have been idle longest first. Borrowed ones above it are closed when they are
 /// given back, until the limit holds. Both are VCP_CLOSE_EVICTED. Dials that wait and that a raised
 /// limit lets in go on at once, in their order. Lifetimes that were drawn before stay. A raised
-/// min_idle_per_address is kept up for each destination from its next borrow on.
+/// min_idle_per_address is kept up at once for each destination that has a connection.
 ///
 /// Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_POOL_CLOSED; VCP_ERR_INVALID_ARGUMENT if options is NULL
 /// or a field is bad.

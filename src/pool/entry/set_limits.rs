@@ -10,6 +10,10 @@ impl Pool {
     /// At once and as a whole: what is read without the lock is written under it, too.
     pub(crate) fn set_limits(self: &Arc<Self>, new: &Adjustable) {
         let (limits, keeping) = (new.limits.clone(), new.keeping.clone());
+        if keeping.min_idle_per_address > 0 {
+            // Without the engine nothing is dialed ahead, and the limits hold all the same.
+            let _ = self.engine();
+        }
         self.change(|state, now, effects| {
             self.settings.set(new);
             let idle_ms = self.fast_path_idle_ms_with(&new.keeping);

@@ -241,7 +241,7 @@ impl<C: Held> State<C> {
         }
         self.close_idle_above_limits(effects);
         self.serve(now, effects);
-        self.schedule_refill_check(now);
+        self.want_what_is_in_use(now);
         // The idle timeout may be shorter than the one that the engine sleeps by.
         self.idle_deadline = now;
     }

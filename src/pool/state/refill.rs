@@ -78,6 +78,21 @@ impl<C: Held> State<C> {
         self.schedule_refill_check(now);
     }
 
+    /// min_idle_per_address was set anew. A pool without it does not note when a destination was
+    /// borrowed; what has a connection now was borrowed lately, or the connection would be gone.
+    pub(super) fn want_what_is_in_use(&mut self, now: Time) {
+        if self.wanted_idle() > 0 {
+            let until = now.after(self.keeping.idle_timeout.unwrap_or(WANTED_FOR));
+            for entry in self.entries.iter_mut().flatten() {
+                let is_in_use = entry.shelf.len() + entry.borrowed > 0;
+                if is_in_use && entry.refill.wanted_until == Time::default() {
+                    entry.refill.wanted_until = until;
+                }
+            }
+        }
+        self.schedule_refill_check(now);
+    }
+
     /// A destination may have too few now.
     pub(super) fn schedule_refill_check(&mut self, now: Time) {
         if self.wanted_idle() > 0 {

@@ -470,7 +470,7 @@ TEST(lifetimes_that_were_drawn_stay,
 }
 
 TEST(idle_ones_are_dialed_ahead_from_then_on,
-     "set_limits: min_idle_per_address is kept up from the next borrow on")
+     "set_limits: min_idle_per_address is kept up at once where there is a connection")
 {
     fixture f = fixture_new(NULL);
     vcp_pool_options options = pool_options();
@@ -478,8 +478,11 @@ TEST(idle_ones_are_dialed_ahead_from_then_on,
     give_back(borrow(f.pool, &f.s));
     options.min_idle_per_address = 2;
     set_limits(f.pool, &options);
-    conn = borrow(f.pool, &f.s);
     EVENTUALLY(idle_in(f.pool) == 2, 2000);
+    conn = borrow(f.pool, &f.s);
+    options.min_idle_per_address = 3;
+    set_limits(f.pool, &options);
+    EVENTUALLY(idle_in(f.pool) == 3, 2000);
     give_back(conn);
     FIXTURE_END(&f);
 }
