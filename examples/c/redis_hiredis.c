@@ -5,11 +5,10 @@
  *     redis_hiredis host:port [rounds]
  *
  * Each round sends ten commands in one go and reads ten answers. Says what it has done when it
- * ends.
+ * ends. vconnpool/hiredis.h makes the contexts, and looks at each that is given back.
  */
 #define _POSIX_C_SOURCE 200809L
 
-#include <hiredis/hiredis.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
@@ -17,30 +16,9 @@
 #include <string.h>
 #include <sys/time.h>
 #include <time.h>
-#include <vconnpool.h>
+#include <vconnpool/hiredis.h>
 
 enum { PIPELINE = 10, GIVE_UP_AFTER_S = 20, ANSWER_WITHIN_S = 5 };
-
-/* The descriptor is the library's to close. */
-static void free_context(void *context)
-{
-    redisFreeKeepFd((redisContext *)context);
-}
-
-/* on_open: a context for the connection's life. */
-static int make_context(void *user, vcp_conn *conn, int fd)
-{
-    struct timeval patience = {ANSWER_WITHIN_S, 0};
-    redisContext *context = redisConnectFd(fd);
-    (void)user;
-    if (context != NULL && !context->err && redisSetTimeout(context, patience) == REDIS_OK &&
-        vcp_conn_set_data(conn, context, free_context) == VCP_OK)
-        return 0;
-    vcp_set_callback_error(context != NULL ? context->errstr : "no memory");
-    if (context != NULL)
-        free_context(context);
-    return 1;
-}
 
 /* Ten commands, ten answers; 0, or -1 and the context says why. */
 static int pipeline(redisContext *context, int round)
@@ -60,6 +38,16 @@ static int pipeline(redisContext *context, int round)
     return failed ? -1 : 0;
 }
 
+/* Ten commands on that connection; 0, or -1 and it is not to be kept. */
+static int use(vcp_conn *conn, int round)
+{
+    struct timeval patience = {ANSWER_WITHIN_S, 0};
+    redisContext *context = vcp_hiredis_session(conn);
+    if (redisSetTimeout(context, patience) == REDIS_OK && pipeline(context, round) == 0)
+        return 0;
+    return -1;
+}
+
 /* On any connection that works, as long as it takes; SET may be done twice. */
 static int do_round(vcp_pool *pool, const char *address, int round, int *repeated)
 {
@@ -68,7 +56,7 @@ static int do_round(vcp_pool *pool, const char *address, int round, int *repeate
         vcp_conn *conn;
         int failed = 1;
         if (vcp_dial(pool, "tcp", address, &conn) >= 0) {
-            failed = pipeline((redisContext *)vcp_conn_data(conn), round);
+            failed = use(conn, round);
             if (failed && vcp_conn_discard(conn) != VCP_OK)
                 return -1;
             if (vcp_conn_close(conn) != VCP_OK)
@@ -91,7 +79,6 @@ int main(int argc, char **argv)
     int repeated = 0;
     int i;
     vcp_pool *pool;
-    vcp_pool_options options;
     vcp_stats stats;
     if (argc < 2 || rounds < 1) {
         fprintf(stderr, "usage: redis_hiredis host:port [rounds]\n");
@@ -100,10 +87,7 @@ int main(int argc, char **argv)
     /* The library never raises SIGPIPE, but hiredis writes by itself: to a server that has reset
      * the connection, that would. */
     signal(SIGPIPE, SIG_IGN);
-    if (vcp_pool_options_init(&options, sizeof options) != VCP_OK)
-        return 1;
-    options.on_open = make_context;
-    if (vcp_pool_new(&options, &pool) != VCP_OK) {
+    if (vcp_hiredis_pool_new(NULL, NULL, NULL, NULL, &pool) != VCP_OK) {
         fprintf(stderr, "redis_hiredis: %s\n", vcp_last_error());
         return 1;
     }
