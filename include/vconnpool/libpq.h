@@ -34,8 +34,8 @@
  * another, and a silent one takes all of the time. connect_timeout has no effect.
  *
  * USE. Until it is given back the session is the borrower's, PQreset included. Deadlines and
- * tokens of vcp_conn_* do not bind PQexec; PQsendQuery with vcp_conn_wait keeps them. After
- * vcp_conn_detach the session is the caller's, to be ended by PQfinish.
+ * tokens of vcp_conn_* do not bind PQexec; PQsendQuery with vcp_conn_wait keeps them, until PQreset
+ * makes another socket. After vcp_conn_detach the session is the caller's, to be ended by PQfinish.
  *
  * GIVEN BACK. A helper thread does this within hook_timeout_ms, after vcp_conn_close returned:
  *

@@ -380,13 +380,15 @@ TEST(a_rollback_holds_no_borrower_up,
 }
 
 TEST(a_rollback_that_takes_too_long_ends_the_session,
-     "libpq: A rollback that is not done within hook_timeout_ms closes the session")
+     "libpq: A rollback that is not done within hook_timeout_ms closes the session, under another "
+     "descriptor too")
 {
     relay *r = relay_start(server_port());
     vcp_pool_options options = pool_options();
     vcp_pool *pool;
     vcp_conn *conn;
     int64_t start;
+    int lower;
     options.hook_timeout_ms = 300;
     pool = session_pool(SHOP, NULL, &options);
     conn = borrow_at(pool, "tcp", r->address);
@@ -396,6 +398,18 @@ TEST(a_rollback_that_takes_too_long_ends_the_session,
     CHECK(!is_kept(pool, conn));
     CHECK_TOOK(start, 300);
     CHECK_EQ(stats_of(pool).closed_hook, 1);
+    relay_set_delay(r, 0);
+    lower = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    conn = borrow_at(pool, "tcp", r->address);
+    CHECK(lower >= 0 && lower < vcp_conn_raw_fd(conn));
+    close(lower);
+    PQreset(vcp_libpq_session(conn));
+    CHECK_EQ(PQsocket(vcp_libpq_session(conn)), lower);
+    RUN(vcp_libpq_session(conn), "BEGIN");
+    relay_set_delay(r, 60000);
+    start = now_ms();
+    CHECK(!is_kept(pool, conn));
+    CHECK_TOOK(start, 300);
     end_pool(pool);
     relay_stop(r);
 }
@@ -825,6 +839,22 @@ static void send_more_than_fits(PGconn *session)
     free(sql);
 }
 
+TEST(a_good_bye_without_room_is_not_said,
+     "libpq: A session ends without waiting for room to say good-bye")
+{
+    static char bytes[65536];
+    vcp_pool *pool = session_pool(SHOP, NULL, NULL);
+    vcp_conn *conn = borrow_session(pool);
+    signal_server(SIGSTOP);
+    while (send(vcp_conn_raw_fd(conn), bytes, sizeof bytes, MSG_DONTWAIT | MSG_NOSIGNAL) > 0) {
+    }
+    CHECK_EQ(errno, EAGAIN);
+    CHECK_EQ(vcp_conn_discard(conn), VCP_OK);
+    CHECK_BETWEEN(close_takes_us(conn), 0, at_most(50000));
+    signal_server(SIGCONT);
+    end_pool(pool);
+}
+
 TEST(a_server_that_is_stopped_holds_nobody_up,
      "libpq: Dials and closes keep their time while the server is stopped")
 {
@@ -956,6 +986,23 @@ TEST(a_session_over_tls_is_silent_while_idle,
     CHECK_EQ(backend_of(conn), backend);
     RUN(vcp_libpq_session(conn), "BEGIN");
     CHECK(is_kept(pool, conn));
+    end_pool(pool);
+}
+
+TEST(host_is_the_name_that_tls_verifies,
+     "libpq: Where the address is an IP, host in conninfo is the name that TLS verifies")
+{
+    char conninfo[256];
+    char address[64];
+    vcp_pool *pool;
+    snprintf(address, sizeof address, "127.0.0.1:%d", server_port());
+    snprintf(conninfo, sizeof conninfo,
+             "user=postgres dbname=shop application_name=pooled sslmode=verify-full sslrootcert=%s",
+             environment("VCP_POSTGRES_CERTIFICATE"));
+    refuses(conninfo, "tcp", address, "host=db.example", "does not match host name");
+    strcat(conninfo, " host=localhost");
+    pool = session_pool(conninfo, NULL, NULL);
+    CHECK(answers_at(pool, "tcp", address));
     end_pool(pool);
 }
 

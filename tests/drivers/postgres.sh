@@ -80,7 +80,7 @@ GRANT CREATE ON SCHEMA public TO alice;
 SQL
 
 VCP_POSTGRES_SOCKET="$dir/socket/.s.PGSQL.$port" VCP_POSTGRES_PORT=$port VCP_POSTGRES_PID=$postmaster \
-    timeout "${VCP_C_TIMEOUT:-300}" ${VCP_PREFIX:-} "$dir/postgres" "$@"
+    VCP_POSTGRES_CERTIFICATE="$dir/cert.pem" timeout "${VCP_C_TIMEOUT:-300}" ${VCP_PREFIX:-} "$dir/postgres" "$@"
 
 if [ $# -eq 0 ]; then
     "$dir/postgres_libpq" unix "$dir/socket/.s.PGSQL.$port" "dbname=shop user=alice" alice bob >"$dir/said" || {
