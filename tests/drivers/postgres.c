@@ -503,11 +503,14 @@ TEST(a_session_can_be_taken_away, "libpq: A session that is detached is the call
     vcp_pool *pool = session_pool(SHOP, NULL, NULL);
     vcp_conn *conn = borrow_session(pool);
     PGconn *session = vcp_libpq_session(conn);
+    PGconn *observer = observer_new();
     CHECK_EQ(vcp_conn_detach(conn), PQsocket(session));
     CHECK(vcp_libpq_session(conn) == NULL);
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
     CHECK_EQ(ask(session, "SELECT 7"), 7);
     PQfinish(session);
+    EVENTUALLY(backends(observer) == 0, 5000);
+    PQfinish(observer);
 }
 
 /* ---- many at once ---- */
