@@ -807,6 +807,37 @@ TEST(a_login_that_takes_too_long_leaves_no_backend,
     pthread_mutex_destroy(&all.lock);
 }
 
+TEST(a_login_in_the_background_holds_nobody_up, "libpq: An asynchronous login is answered at its "
+                                                "deadline, and vcp_pool_close does not wait for "
+                                                "one")
+{
+    relay *r = relay_start(server_port());
+    vcp_pool *pool = session_pool(SHOP, NULL, NULL);
+    vcp_dial_options options = dial_options(0);
+    PGconn *observer = observer_new();
+    vcp_queue *queue = queue_new();
+    vcp_conn *conn;
+    int64_t start = now_ms();
+    relay_set_delay(r, LOGIN_TAKES_MS);
+    options.timeout_ms = BUDGET_MS;
+    CHECK_EQ(vcp_dial_async(pool, "tcp", r->address, &options, queue, &start, &conn),
+             VCP_ERR_IN_PROGRESS);
+    next_fails(queue, &start, VCP_ERR_TIMEOUT);
+    CHECK_TOOK(start, BUDGET_MS);
+    options.timeout_ms = VCP_FOREVER;
+    CHECK_EQ(vcp_dial_async(pool, "tcp", r->address, &options, queue, &start, &conn),
+             VCP_ERR_IN_PROGRESS);
+    EVENTUALLY(__atomic_load_n(&r->accepted, __ATOMIC_SEQ_CST) == 2, 5000);
+    start = now_ms();
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    CHECK_BETWEEN(now_ms() - start, 0, at_most(50));
+    next_fails(queue, &start, VCP_ERR_POOL_CLOSED);
+    EVENTUALLY(backends(observer) == 0 && relay_clients(r) == 0, 3000);
+    CHECK_EQ(vcp_queue_free(queue), VCP_OK);
+    PQfinish(observer);
+    relay_stop(r);
+}
+
 /* Gives back, and tells how long that took. */
 static int64_t close_takes_us(vcp_conn *conn)
 {
