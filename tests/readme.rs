@@ -1,5 +1,5 @@
-//! The README's first program compiles and does what the README says, and the README names the two
-//! commands.
+//! The README's first program compiles and does what the README says, the README names the two
+//! commands, and the C of docs/drivers.md works.
 
 use std::fs;
 use std::net::{TcpListener, TcpStream};
@@ -9,15 +9,23 @@ use std::process::{Command, Output};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-fn readme() -> String {
-    fs::read_to_string(Path::new(ROOT).join("README.md")).expect("README.md can be read")
+fn page(name: &str) -> String {
+    let path = Path::new(ROOT).join(name);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// The pieces of C on a page, in their order.
+fn pieces_of_c(page: &str) -> Vec<&str> {
+    let after = page.split("```c\n").skip(1);
+    after
+        .map(|rest| rest.split_once("```").expect("a piece ends").0)
+        .collect()
 }
 
 fn first_program() -> String {
-    let readme = readme();
-    let (_, after) = readme.split_once("```c\n").expect("there is a C program");
-    let (program, _) = after.split_once("```").expect("the program ends");
-    program.to_owned()
+    let readme = page("README.md");
+    let pieces = pieces_of_c(&readme);
+    (*pieces.first().expect("there is a C program")).to_owned()
 }
 
 /// An empty directory with the link `libvconnpool.so.0` to the library that cargo built for this
@@ -33,22 +41,22 @@ fn directory_with_library(name: &str) -> PathBuf {
     directory
 }
 
-fn compiled(name: &str) -> PathBuf {
-    let directory = directory_with_library(name);
-    let source = directory.join("hello.c");
-    let program = directory.join("hello");
-    fs::write(&source, first_program()).expect("the program can be written");
+/// `flags`: the language, and where headers lie.
+fn compile(source: &Path, directory: &Path, flags: &[&str]) -> PathBuf {
+    let program = directory.join("program");
     let output = Command::new("cc")
+        .args(flags)
         .args([
-            "-std=c99",
             "-Wall",
             "-Wextra",
             "-Wpedantic",
             "-Werror",
+            "-pthread",
             "-I",
         ])
         .arg(Path::new(ROOT).join("include"))
-        .arg(&source)
+        .arg(source)
+        .args(["-x", "none"])
         .arg(directory.join("libvconnpool.so.0"))
         .arg(format!("-Wl,-rpath,{}", directory.display()))
         .arg("-o")
@@ -61,6 +69,13 @@ fn compiled(name: &str) -> PathBuf {
         String::from_utf8_lossy(&output.stderr)
     );
     program
+}
+
+fn compiled(name: &str) -> PathBuf {
+    let directory = directory_with_library(name);
+    let source = directory.join("hello.c");
+    fs::write(&source, first_program()).expect("the program can be written");
+    compile(&source, &directory, &["-std=c99"])
 }
 
 fn run(program: &Path, address: &str) -> Output {
@@ -104,11 +119,42 @@ fn the_first_program_has_15_lines() {
 
 #[test]
 fn both_commands_are_named() {
-    let readme = readme();
+    let readme = page("README.md");
     for command in ["make -C examples/c run", "cargo test"] {
         assert!(
             readme.lines().any(|line| line == command),
             "`{command}` is no line of the README"
         );
+    }
+}
+
+#[test]
+fn the_c_of_the_page_about_drivers_works() {
+    let root = Path::new(ROOT);
+    let page = page("docs/drivers.md");
+    let source = root.join("tests/pages/drivers.c");
+    for (name, language) in [
+        ("drivers-page", ["-std=c99", "-xc"]),
+        ("drivers-page-cxx", ["-std=c++11", "-xc++"]),
+    ] {
+        let directory = directory_with_library(name);
+        fs::write(
+            directory.join("drivers_page.h"),
+            pieces_of_c(&page).concat(),
+        )
+        .expect("the pieces can be written");
+        let generated = format!("-I{}", directory.display());
+        let support = format!("-I{}", root.join("tests/c/support").display());
+        let flags = [
+            language[0],
+            language[1],
+            "-D_GNU_SOURCE",
+            &generated,
+            &support,
+        ];
+        let program = compile(&source, &directory, &flags);
+        let output = Command::new(program).output().expect("it can be started");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{name}: {said}");
     }
 }

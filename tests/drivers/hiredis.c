@@ -458,8 +458,9 @@ TEST(a_stopped_server_holds_no_close_up, "hiredis: vcp_conn_close does not wait 
     end(pool);
 }
 
-TEST(killed_while_idle, "hiredis: A connection that the server kills while it is idle leaves the "
-                        "pool, and is never handed out")
+TEST(redis_kills_an_idle_one,
+     "hiredis: A connection that the server kills while it is idle leaves the "
+     "pool, and is never handed out")
 {
     vcp_pool *pool = redis_pool(NULL);
     redisContext *admin = admin_new();
@@ -479,8 +480,9 @@ TEST(killed_while_idle, "hiredis: A connection that the server kills while it is
     redisFree(admin);
 }
 
-TEST(killed_in_use, "hiredis: A context with an error is not kept, and vcp_conn_should_retry knows "
-                    "what vcp_conn_report told")
+TEST(redis_kills_in_use,
+     "hiredis: A context with an error is not kept, and vcp_conn_should_retry knows "
+     "what vcp_conn_report told")
 {
     vcp_pool *pool = redis_pool(NULL);
     redisContext *admin = admin_new();
