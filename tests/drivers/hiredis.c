@@ -579,8 +579,9 @@ static int never_called(void *user, vcp_conn *conn, int fd)
     return 0;
 }
 
-TEST(what_the_adapter_sets_is_refused, "hiredis: user and the callbacks that the adapter sets must "
-                                       "be unset, and a user needs a password")
+TEST(what_the_redis_adapter_sets_is_refused,
+     "hiredis: user and the callbacks that the adapter sets must "
+     "be unset, and a user needs a password")
 {
     vcp_pool_options good = pool_options();
     vcp_pool_options options;
@@ -619,7 +620,7 @@ static void called_on_event(void *user, const vcp_event *event)
         ((called *)user)->on_event++;
 }
 
-TEST(callbacks_get_event_user, "hiredis: The program's own callbacks are passed event_user")
+TEST(redis_callbacks_get_event_user, "hiredis: The program's own callbacks are passed event_user")
 {
     vcp_pool_options options = pool_options();
     called c = {0, 0};

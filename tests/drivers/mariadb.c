@@ -40,7 +40,7 @@ static void *transfers(void *argument)
     return NULL;
 }
 
-TEST(eight_threads_share_three_sessions,
+TEST(eight_threads_share_three_mariadb_sessions,
      "mariadb: 20,000 transactions of eight threads use three sessions, and never more")
 {
     vcp_pool_options options = pool_options();
@@ -802,7 +802,8 @@ TEST(detached_ones_are_the_callers, "mariadb: A detached session is the caller's
 
 #define ASYNC_LOGINS 100
 
-TEST(a_hundred_logins_from_one_thread, "mariadb: One thread dials a hundred sessions at once")
+TEST(a_hundred_mariadb_logins_from_one_thread,
+     "mariadb: One thread dials a hundred sessions at once")
 {
     vcp_pool_options options = pool_options();
     vcp_pool *pool;
@@ -914,7 +915,7 @@ static void logs_in_anew(void *argument)
     CHECK_EQ(vcp_pool_close(f->pool), VCP_OK);
 }
 
-TEST(a_child_logs_in_anew,
+TEST(a_child_logs_in_to_mariadb_anew,
      "mariadb: After fork the parent's sessions go on, and the child logs in anew")
 {
     family f;

@@ -782,8 +782,9 @@ TEST(a_socket_without_session_is_not_lent, "openssl: A socket that was put, and 
     end(&f);
 }
 
-TEST(what_the_adapter_sets_is_refused, "openssl: user and the callbacks that the adapter sets must "
-                                       "be unset")
+TEST(what_the_tls_adapter_sets_is_refused,
+     "openssl: user and the callbacks that the adapter sets must "
+     "be unset")
 {
     SSL_CTX *context = SSL_CTX_new(TLS_client_method());
     vcp_pool_options good = pool_options();
@@ -842,7 +843,7 @@ static void called_on_event(void *user, const vcp_event *event)
     ((called *)user)->on_event++;
 }
 
-TEST(callbacks_get_event_user, "openssl: The program's own callbacks are passed event_user")
+TEST(tls_callbacks_get_event_user, "openssl: The program's own callbacks are passed event_user")
 {
     fixture_tls f = begin();
     SSL_CTX *context = context_of("ca.pem");
