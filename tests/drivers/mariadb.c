@@ -185,7 +185,7 @@ TEST(addresses_lead_to_the_server, "mariadb: tcp and unix addresses lead to the 
     end_pool(pool);
 }
 
-TEST(what_the_adapter_sets_must_be_unset,
+TEST(what_the_mariadb_adapter_sets_must_be_unset,
      "mariadb: Options with a callback or a user that the adapter sets are refused")
 {
     vcp_pool *pool = NULL;
