@@ -16,6 +16,9 @@
 //    argument it sets that code, or clears it, and a failure returns nothing: 0, false, an empty
 //    text or object, or -1 for a descriptor. vcp::last_error() has the message then. Under C++23
 //    dial, read, read_full and write have a third form that returns std::expected.
+//  - SESSIONS. session_pool<T> holds what a driver dials by itself (libpq, MariaDB): a callable of
+//    yours opens a session and returns a std::unique_ptr, and a dial returns a session that gives
+//    itself back.
 //  - CODES. An error code compares equal to the library's own number and to the errno behind it:
 //    ec == vcp::errc::connect and ec == std::errc::connection_refused hold at the same time. See
 //    vcp::errc for how.
@@ -25,7 +28,8 @@
 //    dial, and no exception leaves it. They live until the pool's last callback has returned.
 //  - Threads and lifetimes are as in C. std::bad_alloc is thrown by both forms.
 //
-// Header only; needs nothing but vconnpool.h and the standard library. MIT OR Apache-2.0.
+// Header only; needs nothing but vconnpool.h and the standard library. <vconnpool/asio.hpp> dials
+// from Asio. MIT OR Apache-2.0.
 #ifndef VCONNPOOL_HPP
 #define VCONNPOOL_HPP
 
@@ -1274,6 +1278,10 @@ struct callbacks {
     /// closed.
     std::function<void(conn_ref connection, int fd)> on_release;
 
+    /// Called about each idle connection every pool_options::on_idle_every, on a thread of the
+    /// library: a ping. If it throws, the connection is closed.
+    std::function<void(conn_ref connection, int fd)> on_idle;
+
     /// Told what has happened in the pool. What it throws is lost.
     std::function<void(const vcp_event &event)> on_event;
 };
@@ -1351,6 +1359,15 @@ inline int call_on_release(void *user, vcp_conn *connection, int fd)
 {
     return contained([&] {
         static_cast<callbacks *>(user)->on_release(conn_ref(connection), fd);
+        return 0;
+    });
+}
+
+/// vcp_conn_hook_fn of callbacks: on_idle.
+inline int call_on_idle(void *user, vcp_conn *connection, int fd)
+{
+    return contained([&] {
+        static_cast<callbacks *>(user)->on_idle(conn_ref(connection), fd);
         return 0;
     });
 }
@@ -1445,11 +1462,27 @@ public:
         return set(raw_.dial_timeout_ms, time);
     }
 
-    /// [5 s] How long on_release may take. forever: no limit. 0 is refused.
+    /// [5 s] How long on_release and on_idle may take. forever: no limit. 0 is refused.
     pool_options &hook_timeout(milliseconds time) noexcept
     {
         return set(raw_.hook_timeout_ms, time);
     }
+
+    /// [0] on_reuse is called only for connections that have been idle for so long. 0: for all.
+    pool_options &on_reuse_after(milliseconds time) noexcept
+    {
+        return set(raw_.on_reuse_after_ms, time);
+    }
+
+    /// [false] Whether on_release runs on a thread of the library, so that giving back does not
+    /// wait for it.
+    pool_options &on_release_in_background(bool is_on) noexcept
+    {
+        return set<std::int32_t>(raw_.on_release_in_background, is_on);
+    }
+
+    /// [0] How often on_idle is called for each idle connection. 0: never.
+    pool_options &on_idle_every(milliseconds time) noexcept { return set(raw_.on_idle_ms, time); }
 
     /// [250 ms] How long the first address of a name is tried alone before the next one joins the
     /// race (RFC 8305, section 5). forever: one address after another.
@@ -1590,23 +1623,36 @@ private:
         options.on_open = functions.on_open ? detail::call_on_open : nullptr;
         options.on_reuse = functions.on_reuse ? detail::call_on_reuse : nullptr;
         options.on_release = functions.on_release ? detail::call_on_release : nullptr;
+        options.on_idle = functions.on_idle ? detail::call_on_idle : nullptr;
         options.on_event = functions.on_event ? detail::call_on_event : nullptr;
     }
 
-    int make(vcp_pool **handle) const
+    /// Makes a pool that calls these functions, which are callbacks or more, and deletes them after
+    /// its last callback. open_session, if there is one, is given the callbacks as its user.
+    template <typename Functions> int make(std::unique_ptr<Functions> functions,
+                                           vcp_session_fn open_session, vcp_pool **handle) const
     {
         vcp_pool_options options = raw_;
-        auto functions = std::make_unique<callbacks>(callbacks_);
         options.local_address = local_address_ ? local_address_->c_str() : nullptr;
         options.name = name_ ? name_->c_str() : nullptr;
         set_callbacks(options, *functions);
-        options.user = functions.get();
-        options.free_user = [](void *user) { delete static_cast<callbacks *>(user); };
+        if (open_session != nullptr) {
+            options.open_session = open_session;
+        }
+        options.user = static_cast<callbacks *>(functions.get());
+        options.free_user = [](void *user) {
+            delete static_cast<Functions *>(static_cast<callbacks *>(user));
+        };
         const int result = vcp_pool_new(&options, handle);
         if (result >= 0) {
             static_cast<void>(functions.release()); // free_user deletes them
         }
         return result;
+    }
+
+    int make(vcp_pool **handle) const
+    {
+        return make(std::make_unique<callbacks>(callbacks_), nullptr, handle);
     }
 
     vcp_pool_options raw_;
@@ -1685,8 +1731,14 @@ private:
 /// it; connections may outlive it, and are really closed when they are given back.
 class pool : public detail::owner<vcp_pool, vcp_pool_close> {
 public:
+    /// What a dial borrows.
+    using borrowed = conn;
+
     /// Makes a pool with all defaults.
     pool() : pool(pool_options()) {}
+
+    /// Takes over a pool that C code has made, such as an adapter's.
+    explicit pool(vcp_pool *handle) noexcept { handle_ = handle; }
 
     /// Makes a pool with all defaults. A failure sets ec and leaves it empty.
     explicit pool(std::error_code &ec) : pool(pool_options(), ec) {}
@@ -2016,6 +2068,28 @@ public:
         return out;
     }
 
+protected:
+    /// Makes a pool of sessions. A failure throws.
+    template <typename Functions>
+    pool(const pool_options &options, std::unique_ptr<Functions> functions, vcp_session_fn open)
+    {
+        detail::must(options.make(std::move(functions), open, &handle_));
+    }
+
+    /// Makes a pool of sessions. A failure sets ec and leaves it empty.
+    template <typename Functions> pool(const pool_options &options,
+                                       std::unique_ptr<Functions> functions, vcp_session_fn open,
+                                       std::error_code &ec)
+    {
+        detail::tried(options.make(std::move(functions), open, &handle_), ec);
+    }
+
+    /// What the options say that the program does in a dial, and hears of the pool.
+    static const callbacks &functions_of(const pool_options &options) noexcept
+    {
+        return options.callbacks_;
+    }
+
 private:
     using text = detail::text;
 
@@ -2080,6 +2154,452 @@ private:
             out);
     }
 };
+
+/// What the opener of a session_pool is asked for. Its texts are valid during the call.
+struct session_request {
+    /// The network of the destination, such as "tcp".
+    std::string_view network;
+    /// Where to dial: the address of the destination, or what the rewrite callback made of it.
+    std::string_view address;
+    /// The reuse tag of the destination; "" without one. A user or a database, say.
+    std::string_view reuse_tag;
+    /// The label of the borrower; "" without one.
+    std::string_view label;
+    /// What is left of the dial's time, or forever. Nothing ends the opener earlier.
+    milliseconds timeout;
+};
+
+namespace detail {
+
+/// How a session of type T rides on a connection, as the one pointer that C keeps. A deleter
+/// without state is made anew when the session ends: the pointer is the session's own. A deleter
+/// with state has to ride along: the pointer is that of a std::unique_ptr.
+template <typename T, typename D> class session_data {
+    static_assert(std::is_object_v<T> && !std::is_array_v<T> && !std::is_const_v<T>,
+                  "a session is one object");
+    static_assert(std::is_same_v<typename std::unique_ptr<T, D>::pointer, T *>,
+                  "a session is held by a plain pointer");
+
+public:
+    using owner = std::unique_ptr<T, D>;
+
+    /// Whether the pointer is the session's own.
+    static constexpr bool is_bare = std::is_empty_v<D> && std::is_default_constructible_v<D>;
+
+    /// The session behind the pointer; nullptr if there is none.
+    static T *get(void *data) noexcept
+    {
+        if constexpr (is_bare) {
+            return static_cast<T *>(data);
+        } else {
+            return data != nullptr ? static_cast<owner *>(data)->get() : nullptr;
+        }
+    }
+
+    /// The owner of the session behind the pointer, which nobody else owns from now on.
+    static owner take(void *data) noexcept
+    {
+        if constexpr (is_bare) {
+            return owner(static_cast<T *>(data));
+        } else {
+            const std::unique_ptr<owner> whole(static_cast<owner *>(data));
+            return std::move(*whole);
+        }
+    }
+
+    /// vcp_free_fn: ends the session.
+    static void end(void *data) noexcept { static_cast<void>(take(data)); }
+
+    /// Fills a vcp_session that C takes over by a call of `give`, whose result it returns. If C
+    /// does not take it over, the session stays with its owner.
+    template <typename Give> static int lend(owner &session, vcp_session &filled, Give give)
+    {
+        filled.free_data = end;
+        if constexpr (is_bare) {
+            filled.data = session.get();
+            const int result = give();
+            if (result >= 0) {
+                static_cast<void>(session.release());
+            }
+            return result;
+        } else {
+            const bool is_there = session != nullptr;
+            auto whole = std::make_unique<owner>(std::move(session));
+            filled.data = is_there ? whole.get() : nullptr;
+            const int result = give();
+            if (result >= 0) {
+                static_cast<void>(whole.release());
+            } else {
+                // A deleter that is a lambda cannot be assigned.
+                session.~owner();
+                ::new (static_cast<void *>(&session)) owner(std::move(*whole));
+            }
+            return result;
+        }
+    }
+};
+
+/// A function object without state, which C cannot pass on and which therefore stands here. It is
+/// the one that the first call brings.
+template <typename Function> const Function &stateless(const Function *first = nullptr) noexcept
+{
+    static_assert(std::is_empty_v<Function> && std::is_trivially_destructible_v<Function>,
+                  "fd is given the session and nothing else: a lambda that captures nothing");
+    static const Function only = *first;
+    return only;
+}
+
+/// vcp_session_fd_fn of a function object. What it throws is -1: the session is closed.
+template <typename T, typename D, typename Fd> int call_fd(void *data) noexcept
+{
+    try {
+        return stateless<Fd>()(*session_data<T, D>::get(data));
+    } catch (...) {
+        return -1;
+    }
+}
+
+/// What a session_pool calls.
+template <typename Open> struct session_callbacks : callbacks {
+    session_callbacks(const callbacks &functions, Open opener, vcp_session_fd_fn socket)
+        : callbacks(functions), open(std::move(opener)), fd(socket)
+    {
+    }
+
+    Open open;
+    vcp_session_fd_fn fd;
+};
+
+/// vcp_session_fn of an opener.
+template <typename T, typename D, typename Open>
+int call_open(void *user, const vcp_session_request *request, vcp_session *session)
+{
+    return contained([&] {
+        auto &calls = *static_cast<session_callbacks<Open> *>(static_cast<callbacks *>(user));
+        const session_request wanted{request->network, request->address, request->reuse_tag,
+                                     request->label, milliseconds(request->timeout_ms)};
+        std::unique_ptr<T, D> opened = calls.open(wanted);
+        if (opened == nullptr) {
+            throw std::runtime_error("the opener returned no session");
+        }
+        session->fd = calls.fd;
+        return session_data<T, D>::lend(opened, *session, [] { return 0; });
+    });
+}
+
+/// The std::unique_ptr that an opener returns.
+template <typename Open> using opened_by =
+    std::decay_t<std::invoke_result_t<Open &, const session_request &>>;
+
+/// A borrowed session: as the connection under it, without what a driver does itself.
+template <typename T, typename D, typename Connection> class typed_session : protected Connection {
+public:
+    using Connection::Connection;
+    using Connection::handle;
+    using Connection::operator bool;
+    using Connection::address;
+    using Connection::age;
+    using Connection::discard;
+    using Connection::fd;
+    using Connection::idle_time;
+    using Connection::is_reused;
+    using Connection::local_address;
+    using Connection::network;
+    using Connection::remote_address;
+    using Connection::report;
+    using Connection::reuse_tag;
+    using Connection::set_cancel;
+    using Connection::set_deadline;
+    using Connection::set_deadline_at;
+    using Connection::set_liveness;
+    using Connection::set_read_deadline;
+    using Connection::set_write_deadline;
+    using Connection::should_retry;
+    using Connection::uses;
+    using Connection::wait;
+
+    /// The session. nullptr if this holds none, or was borrowed before a fork by the parent.
+    [[nodiscard]] T *get() const noexcept
+    {
+        return session_data<T, D>::get(vcp_conn_data(this->handle_));
+    }
+
+    /// The session, which must be there.
+    T &operator*() const noexcept { return *get(); }
+
+    /// The session, which must be there.
+    T *operator->() const noexcept { return get(); }
+};
+
+} // namespace detail
+
+/// A session that another object gives back: in a hook of a session_pool, it is what
+/// session_ref<T, D>(connection) refers to. session gives itself back.
+template <typename T, typename D = std::default_delete<T>> class session_ref
+    : public detail::typed_session<T, D, conn_ref> {
+public:
+    /// Refers to the session of a connection, which must be one of a session_pool<T, D>.
+    explicit session_ref(conn_ref connection) noexcept
+        : detail::typed_session<T, D, conn_ref>(connection.handle())
+    {
+    }
+};
+
+/// A borrowed session: *session is what the opener returned. The end of its life gives it back, or
+/// discards it if an exception unwinds past it. What the driver met, such as a broken connection,
+/// the pool hears by report() and discard().
+template <typename T, typename D = std::default_delete<T>> class [[nodiscard]] session
+    : public detail::typed_session<T, D, conn> {
+    using base = detail::typed_session<T, D, conn>;
+
+public:
+    /// Holds no session.
+    session() noexcept = default;
+
+    /// Takes over a session that C code has borrowed.
+    explicit session(vcp_conn *handle) noexcept : base(handle) {}
+
+    /// Takes over a borrowed connection, such as that of a completion, which must be one of a
+    /// session_pool<T, D>.
+    explicit session(conn &&connection) noexcept { conn::operator=(std::move(connection)); }
+
+    using conn::close;
+    using conn::release;
+
+    /// Takes the session out of the pool: it is the caller's. A failure throws, and leaves it as it
+    /// was.
+    [[nodiscard]] std::unique_ptr<T, D> detach()
+    {
+        void *const data = vcp_conn_data(this->handle_);
+        static_cast<void>(conn::detach());
+        return detail::session_data<T, D>::take(data);
+    }
+
+    /// Takes the session out of the pool: it is the caller's. A failure sets ec, returns nothing,
+    /// and leaves it as it was.
+    [[nodiscard]] std::optional<std::unique_ptr<T, D>> detach(std::error_code &ec) noexcept
+    {
+        void *const data = vcp_conn_data(this->handle_);
+        static_cast<void>(conn::detach(ec));
+        if (ec) {
+            return std::nullopt;
+        }
+        return detail::session_data<T, D>::take(data);
+    }
+};
+
+/// A pool of sessions that a driver dials by itself: of T, each ended by a D. It has the limits,
+/// the waiting, the ageing, the hooks and the events of every pool. A driver's descriptor stays the
+/// driver's: the pool watches it and shuts it down, and does nothing else to it.
+///
+///     struct finish {
+///         void operator()(PGconn *session) const { PQfinish(session); }
+///     };
+///     vcp::session_pool<PGconn, finish> pool(
+///         vcp::pool_options().max_conns(8).wait_timeout(1s),
+///         [](const vcp::session_request &wanted) { return log_in(wanted); },
+///         [](PGconn &session) { return PQsocket(&session); });
+///     vcp::session<PGconn, finish> session = pool.dial("tcp", "db.local:5432");
+///     PQexec(session.get(), "...");
+///
+/// The opener is given a session_request and returns a std::unique_ptr<T, D>. It is called by the
+/// thread that dials, or by one of the library, by several at once. If it throws, or returns
+/// nullptr, it refuses, as a callback does. It has to keep to the time that it is given.
+///
+/// The third argument, which may be left out, tells the socket that a session has at this moment,
+/// or -1: int(T &). The pool asks it when a session was opened and at each give-back. It must not
+/// wait, and captures nothing. Without it sessions are neither watched nor checked; on_reuse and
+/// on_idle can do that.
+///
+/// A D without state, such as std::default_delete, costs nothing: the connection's data is the T
+/// itself, and conn_ref::data<T>() in a hook is the session. With another D it is
+/// session_ref<T, D>(connection).get().
+template <typename T, typename D = std::default_delete<T>> class session_pool : private pool {
+    using owner = std::unique_ptr<T, D>;
+    using text = detail::text;
+    template <typename Open> using if_opens =
+        std::enable_if_t<std::is_invocable_r_v<owner, Open &, const session_request &>, int>;
+    template <typename Fd> using if_tells =
+        std::enable_if_t<std::is_invocable_r_v<int, const Fd &, T &>, int>;
+
+public:
+    /// What a dial borrows.
+    using borrowed = session<T, D>;
+
+    /// Makes a pool whose sessions do not tell their sockets.
+    template <typename Open, if_opens<Open> = 0>
+    session_pool(const pool_options &options, Open open)
+        : session_pool(options, std::move(open), vcp_session_fd_fn{nullptr})
+    {
+    }
+
+    /// Makes a pool whose sessions do not tell their sockets. A failure sets ec and leaves it
+    /// empty.
+    template <typename Open, if_opens<Open> = 0>
+    session_pool(const pool_options &options, Open open, std::error_code &ec)
+        : session_pool(options, std::move(open), vcp_session_fd_fn{nullptr}, ec)
+    {
+    }
+
+    /// Makes a pool whose sessions tell their sockets.
+    template <typename Open, typename Fd, if_opens<Open> = 0, if_tells<Fd> = 0>
+    session_pool(const pool_options &options, Open open, const Fd &fd)
+        : session_pool(options, std::move(open), teller(fd))
+    {
+    }
+
+    /// Makes a pool whose sessions tell their sockets. A failure sets ec and leaves it empty.
+    template <typename Open, typename Fd, if_opens<Open> = 0, if_tells<Fd> = 0>
+    session_pool(const pool_options &options, Open open, const Fd &fd, std::error_code &ec)
+        : session_pool(options, std::move(open), teller(fd), ec)
+    {
+    }
+
+    using pool::handle;
+    using pool::operator bool;
+    using pool::abort;
+    using pool::close;
+    using pool::close_idle;
+    using pool::conn_count;
+    using pool::describe;
+    using pool::drain;
+    using pool::evict;
+    using pool::idle_count;
+    using pool::set_limits;
+    using pool::stats;
+    using pool::warm;
+
+    /// Borrows a session: an idle one of that network, address and reuse tag, else a new one.
+    [[nodiscard]] session<T, D> dial(std::string_view network, std::string_view address,
+                                     const dial_options &options = {})
+    {
+        return session<T, D>(pool::dial(network, address, options));
+    }
+
+    /// Borrows a session: an idle one of that network and address, else a new one. A failure sets
+    /// ec and returns an empty session.
+    [[nodiscard]] session<T, D> dial(std::string_view network, std::string_view address,
+                                     std::error_code &ec)
+    {
+        return session<T, D>(pool::dial(network, address, ec));
+    }
+
+    /// Borrows a session: an idle one of that network, address and reuse tag, else a new one. A
+    /// failure sets ec and returns an empty session.
+    [[nodiscard]] session<T, D> dial(std::string_view network, std::string_view address,
+                                     const dial_options &options, std::error_code &ec)
+    {
+        return session<T, D>(pool::dial(network, address, options, ec));
+    }
+
+#ifdef __cpp_lib_expected
+    /// Borrows a session: an idle one of that network, address and reuse tag, else a new one.
+    /// Returns the session or the error code.
+    [[nodiscard]] std::expected<session<T, D>, std::error_code> dial_expected(
+        std::string_view network, std::string_view address, const dial_options &options = {})
+    {
+        return detail::expected(
+            [&](std::error_code &ec) { return dial(network, address, options, ec); });
+    }
+#endif
+
+    /// Borrows a session without ever blocking: returns one that can be had at once, or nothing.
+    /// Then the answer comes through the queue, with the token, and its connection makes a session.
+    [[nodiscard]] std::optional<session<T, D>> dial_async(std::string_view network,
+                                                          std::string_view address,
+                                                          const dial_options &options,
+                                                          queue &answers, void *token)
+    {
+        return typed(pool::dial_async(network, address, options, answers, token));
+    }
+
+    /// Borrows a session without ever blocking: returns one that can be had at once, or nothing.
+    /// Then the answer comes through the queue, with the token, unless ec was set by a failure.
+    [[nodiscard]] std::optional<session<T, D>> dial_async(std::string_view network,
+                                                          std::string_view address,
+                                                          const dial_options &options,
+                                                          queue &answers, void *token,
+                                                          std::error_code &ec)
+    {
+        return typed(pool::dial_async(network, address, options, answers, token, ec));
+    }
+
+    /// Gives the pool a session that the program opened, filed under that destination. If this
+    /// throws, the session is still the caller's.
+    void put(std::unique_ptr<T, D> &&opened, std::string_view network, std::string_view address,
+             std::string_view reuse_tag = {})
+    {
+        detail::must(give(opened, network, address, reuse_tag));
+    }
+
+    /// Gives the pool a session that the program opened, filed under that destination without a
+    /// reuse tag. A failure sets ec, and the session is still the caller's.
+    void put(std::unique_ptr<T, D> &&opened, std::string_view network, std::string_view address,
+             std::error_code &ec)
+    {
+        put(std::move(opened), network, address, {}, ec);
+    }
+
+    /// Gives the pool a session that the program opened, filed under that destination. A failure
+    /// sets ec, and the session is still the caller's.
+    void put(std::unique_ptr<T, D> &&opened, std::string_view network, std::string_view address,
+             std::string_view reuse_tag, std::error_code &ec)
+    {
+        detail::tried(give(opened, network, address, reuse_tag), ec);
+    }
+
+private:
+    template <typename Open>
+    session_pool(const pool_options &options, Open open, vcp_session_fd_fn fd)
+        : pool(options, calls(options, std::move(open), fd), detail::call_open<T, D, Open>), fd_(fd)
+    {
+    }
+
+    template <typename Open>
+    session_pool(const pool_options &options, Open open, vcp_session_fd_fn fd, std::error_code &ec)
+        : pool(options, calls(options, std::move(open), fd), detail::call_open<T, D, Open>, ec),
+          fd_(fd)
+    {
+    }
+
+    template <typename Open>
+    static auto calls(const pool_options &options, Open open, vcp_session_fd_fn fd)
+    {
+        return std::make_unique<detail::session_callbacks<Open>>(functions_of(options),
+                                                                 std::move(open), fd);
+    }
+
+    template <typename Fd> static vcp_session_fd_fn teller(const Fd &fd) noexcept
+    {
+        detail::stateless<Fd>(&fd);
+        return detail::call_fd<T, D, Fd>;
+    }
+
+    static std::optional<session<T, D>> typed(std::optional<conn> at_once)
+    {
+        return at_once ? std::optional<session<T, D>>(std::move(*at_once)) : std::nullopt;
+    }
+
+    int give(owner &opened, std::string_view network, std::string_view address,
+             std::string_view reuse_tag)
+    {
+        const text at[] = {text(network), text(address), text(reuse_tag)};
+        vcp_session filled{};
+        detail::must(vcp_session_init(&filled, sizeof filled));
+        filled.fd = fd_;
+        return detail::session_data<T, D>::lend(opened, filled, [&] {
+            return vcp_pool_put_session(handle(), &filled, at[0].c_str(), at[1].c_str(),
+                                        at[2].c_str());
+        });
+    }
+
+    vcp_session_fd_fn fd_;
+};
+
+/// session_pool pool(options, open, fd): T and D are those of what the opener returns.
+template <typename Open, typename... Others> session_pool(const pool_options &, Open, Others &&...)
+    -> session_pool<typename detail::opened_by<Open>::element_type,
+                    typename detail::opened_by<Open>::deleter_type>;
 
 } // namespace vcp
 

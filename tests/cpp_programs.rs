@@ -136,7 +136,8 @@ fn compile_calls(
     directory: &Path,
 ) -> std::io::Result<Option<Vec<usize>>> {
     let source = directory.join(format!("never_dropped-{compiler}-{standard}.cpp"));
-    let parameters = "vcp::pool &pool, vcp::conn &conn, vcp::queue &queue, char *buffer";
+    let parameters = "vcp::pool &pool, vcp::conn &conn, vcp::queue &queue, char *buffer, \
+                      vcp::session_pool<int> &sessions, vcp::session<int> &session";
     let body: String = calls.iter().map(|call| format!("    {call};\n")).collect();
     let text = format!("#include <vconnpool.hpp>\nvoid f({parameters}) {{\n{body}}}\n");
     std::fs::write(&source, text)?;

@@ -78,3 +78,18 @@ TEST(expected_holds_the_value_or_the_code,
     CHECK(pool.idle_count() == 1);
 #endif
 }
+
+TEST(expected_holds_a_session_or_the_code,
+     "C++: session_pool: C++23: dial has a std::expected form")
+{
+#ifdef __cpp_lib_expected
+    vcp::session_pool<int> pool(vcp::pool_options().max_conns(1), [](const vcp::session_request &) {
+        return std::make_unique<int>(7);
+    });
+    const std::expected<vcp::session<int>, std::error_code> session =
+        pool.dial_expected("tcp", "db.test:1");
+    CHECK(session.has_value() && **session == 7);
+    const auto full = pool.dial_expected("tcp", "db.test:1");
+    CHECK(!full && full.error() == vcp::errc::pool_exhausted);
+#endif
+}
