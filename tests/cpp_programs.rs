@@ -1,6 +1,10 @@
-//! Compiles every C++ program of tests/cpp and the C++ example against vconnpool.hpp, as C++17,
+//! Compiles every C++ program of tests/cpp and the C++ examples against vconnpool.hpp, as C++17,
 //! C++20 and C++23, with every warning an error, by each compiler that is there, and runs the
 //! tests.
+//!
+//! Those of vconnpool/asio.hpp (`asio_*`, `*_asio`) take longer to compile than all others: each
+//! compiler and each standard has its turn, but not all pairs. Without Asio they are shown as
+//! ignored. With Boost.Asio, where that is installed, they are only compiled.
 //!
 //! `cargo test --test cpp_programs -- NAME` runs one program, or one TEST.
 
@@ -69,9 +73,52 @@ fn build(language: Language, source: &Path, directory: &Path) -> Outcome<PathBuf
     Ok(program)
 }
 
+/// What the preprocessor says where Asio is, Boost.Asio is, and Asio has coroutines.
+const HAS_ASIO: &str = "__has_include(<asio.hpp>)";
+const HAS_BOOST_ASIO: &str = "__has_include(<boost/asio.hpp>)";
+const HAS_ASIO_COROUTINES: &str = "HAS_ASIO_COROUTINES";
+
+/// Whether a condition of the preprocessor holds.
+fn holds(condition: &str, language: Language, directory: &Path) -> bool {
+    let (compiler, standard) = language;
+    let probe = directory.join(format!("probe-{compiler}-{standard}.hpp"));
+    let coroutines = "#include <asio/detail/config.hpp>
+#ifdef ASIO_HAS_CO_AWAIT
+#define HAS_ASIO_COROUTINES 1
+#endif";
+    let facts = match condition {
+        HAS_ASIO_COROUTINES if holds(HAS_ASIO, language, directory) => coroutines,
+        _ => "",
+    };
+    let text = format!("{facts}\n#if !{condition}\n#error\n#endif\n");
+    std::fs::write(&probe, text).expect("a probe can be written");
+    compiles(language, &[], &probe)
+}
+
+/// What a program needs beside the library, as a condition of the preprocessor.
+fn need(source: &Path) -> Option<&'static str> {
+    let name = stem(source);
+    let coroutines = name.ends_with("_asio").then_some(HAS_ASIO_COROUTINES);
+    coroutines.or(name.starts_with("asio_").then_some(HAS_ASIO))
+}
+
+/// The languages that a program is compiled in.
+fn languages_of(source: &Path, directory: &Path) -> Vec<Language> {
+    let Some(need) = need(source) else {
+        return languages();
+    };
+    let all = languages().into_iter();
+    let mut able = all.filter(|language| holds(need, *language, directory));
+    // Every standard and every compiler, not every pair of them.
+    let is_chosen = |language: &Language| (language.1 == "c++20") == (language.0 != "c++");
+    let first = able.next();
+    let others = able.filter(is_chosen);
+    first.into_iter().chain(others).collect()
+}
+
 /// One test of this runner for each compiler and standard: those TESTs of a program, or all.
 fn trials(source: &Path, tests: &[String], directory: &Path) -> Vec<Trial> {
-    in_each_language(source, |language| {
+    in_languages(source, languages_of(source, directory), |language| {
         let (source, directory) = (source.to_owned(), directory.to_owned());
         let tests = tests.to_owned();
         Box::new(move || {
@@ -81,9 +128,9 @@ fn trials(source: &Path, tests: &[String], directory: &Path) -> Vec<Trial> {
     })
 }
 
-/// The example is only compiled: it wants a server.
+/// An example is only compiled: it wants a server.
 fn builds(source: &Path, directory: &Path) -> Vec<Trial> {
-    in_each_language(source, |language| {
+    in_languages(source, languages_of(source, directory), |language| {
         let (source, directory) = (source.to_owned(), directory.to_owned());
         Box::new(move || {
             build(language, &source, &directory)?;
@@ -92,10 +139,47 @@ fn builds(source: &Path, directory: &Path) -> Vec<Trial> {
     })
 }
 
+/// All tests of a program.
+fn whole(source: &Path, directory: &Path) -> Vec<Trial> {
+    let is_of_asio = need(source) == Some(HAS_ASIO);
+    let boost = is_of_asio.then(|| with_boost(source, directory)).flatten();
+    let mut all = trials(source, &[], directory);
+    all.extend(boost);
+    all
+}
+
+/// C++: asio: the header and its tests compile with Boost.Asio too.
+fn with_boost(source: &Path, directory: &Path) -> Option<Trial> {
+    let mut all = languages().into_iter().rev();
+    let language = all.find(|language| holds(HAS_BOOST_ASIO, *language, directory))?;
+    let source = source.to_owned();
+    let name = format!("{} (Boost.Asio)", stem(&source));
+    let check = move || {
+        let support = format!("-I{}", root().join("tests/c/support").display());
+        let flags = [&WARNINGS[..], &["-DVCP_USE_BOOST_ASIO", &support]].concat();
+        assert!(compiles(language, &flags, &source));
+        Ok(())
+    };
+    Some(Trial::test(name, check).with_kind(format!("{} {}", language.0, language.1)))
+}
+
 type Check = Box<dyn FnOnce() -> Result<(), Failed> + Send>;
 
 fn in_each_language(source: &Path, check: impl Fn(Language) -> Check) -> Vec<Trial> {
-    let languages = languages().into_iter();
+    in_languages(source, languages(), check)
+}
+
+/// One test for each language. Where there is none, that is shown.
+fn in_languages(
+    source: &Path,
+    languages: Vec<Language>,
+    check: impl Fn(Language) -> Check,
+) -> Vec<Trial> {
+    if languages.is_empty() {
+        let name = format!("{}: NOT RUN: Asio is missing (libasio-dev)", stem(source));
+        return vec![Trial::test(name, || Ok(())).with_ignored_flag(true)];
+    }
+    let languages = languages.into_iter();
     languages
         .map(|language| {
             let kind = format!("{} {}", language.0, language.1);
@@ -158,8 +242,8 @@ fn compile_calls(
 fn main() {
     let (words, arguments) = command_line();
     let mut files = files_below(&root().join("tests/cpp"), &["cpp"]);
-    let example = root().join("examples/c/pages.cpp");
-    files.insert(example.clone());
+    let examples = files_below(&root().join("examples/c"), &["cpp"]);
+    files.extend(examples.iter().cloned());
     let named = files.iter().map(|file| (stem(file), c_tests(file)));
     let programs: Vec<_> = named.collect();
     let choice = Choice::new(words, &programs);
@@ -167,8 +251,8 @@ fn main() {
     let mut all = Vec::new();
     for (source, (name, tests)) in files.iter().zip(&programs) {
         all.extend(match choice.part_of(name, tests) {
-            Part::Whole if *source == example => builds(source, &directory),
-            Part::Whole => trials(source, &[], &directory),
+            Part::Whole if examples.contains(source) => builds(source, &directory),
+            Part::Whole => whole(source, &directory),
             Part::Tests(chosen) if chosen.is_empty() => Vec::new(),
             Part::Tests(chosen) => {
                 let names: Vec<String> = chosen.into_iter().map(|test| test.name).collect();
