@@ -133,6 +133,10 @@ counted $build/http_libcurl "http://127.0.0.1:$http/" 200
 [ "$answered" -eq 200 ] && [ "$accepted" -eq 1 ] || die "200 requests were to be answered on one connection"
 counted $build/loop_epoll "127.0.0.1:$http" 1000
 [ "$answered" -eq 1000 ] && [ "$accepted" -le 50 ] || die "1,000 requests were to be answered on at most 50 connections"
+counted $build/pages "127.0.0.1:$http" 100
+[ "$answered" -eq 100 ] && [ "$accepted" -eq 10 ] || die "every tenth request was to discard its connection"
+counted $build/pages_asio "127.0.0.1:$http" 1000
+[ "$answered" -eq 1000 ] && [ "$accepted" -le 4 ] || die "1,000 requests were to be answered on at most 4 connections"
 counted $build/loop_libuv "127.0.0.1:$http" 1000
 [ "$answered" -eq 1000 ] && [ "$accepted" -le 50 ] || die "1,000 requests were to be answered on at most 50 connections"
 counted $build/prefork "127.0.0.1:$http" 100
