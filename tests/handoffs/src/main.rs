@@ -19,6 +19,7 @@ mod crowds;
 mod fake;
 mod fast_path_scenarios;
 mod handle;
+mod hook_scenarios;
 mod loans;
 mod pool;
 mod scenarios;
@@ -28,7 +29,12 @@ mod sync;
 mod values;
 fn main() {
     let scenarios = if cfg!(feature = "loom") {
-        [scenarios::ALL, fast_path_scenarios::ALL].concat()
+        [
+            scenarios::ALL,
+            fast_path_scenarios::ALL,
+            hook_scenarios::ALL,
+        ]
+        .concat()
     } else {
         crowds::ALL.to_vec()
     };

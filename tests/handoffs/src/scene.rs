@@ -132,6 +132,24 @@ impl Pool {
         })
     }
 
+    /// With an on_idle, which is asked about whatever is idle.
+    pub(crate) fn checking(limits: Limits) -> Arc<Self> {
+        Self::of(limits, false).asking()
+    }
+
+    pub(crate) fn plain_and_checking(limits: Limits) -> Arc<Self> {
+        Self::of(limits, true).asking()
+    }
+
+    fn asking(self) -> Arc<Self> {
+        let Self { state, .. } = self;
+        let state = state.into_inner().expect("no panic");
+        Arc::new(Self {
+            state: Mutex::new(state.checking_every(Some(Duration::ZERO))),
+            ..Self::of(self.limits.clone(), self.is_plain)
+        })
+    }
+
     pub(crate) fn plain(limits: Limits) -> Arc<Self> {
         Arc::new(Self::of(limits, true))
     }
@@ -361,6 +379,34 @@ impl Pool {
         self.change(|state, effects| state.reject(conn.to, conn, cause, NOW, effects));
     }
 
+    /// Its borrower has given it back, and on_release looks at it on another thread.
+    pub(crate) fn release_in_background(&self, conn: Conn, disposition: Disposition) {
+        self.change(|state, _| state.begin_release());
+        self.change(|state, _| state.end_release());
+        self.end_borrow(conn, disposition);
+    }
+
+    /// The engine starts the checkers that are wanted; this thread is all of them.
+    pub(crate) fn check_idle(&self, disposition: Disposition) {
+        for _ in 0..self.start_checkers() {
+            self.run_checker(disposition);
+        }
+    }
+
+    pub(crate) fn start_checkers(&self) -> usize {
+        self.change(|state, _| state.start_checkers(NOW).0)
+    }
+
+    /// Asks on_idle about one connection after another, until none is left.
+    pub(crate) fn run_checker(&self, disposition: Disposition) {
+        while let Some((conn, check)) = self.change(|state, effects| state.take_check(NOW, effects))
+        {
+            conn.lend();
+            conn.take_back();
+            self.change(|state, effects| state.end_check(conn, check, disposition, NOW, effects));
+        }
+    }
+
     fn end_borrow(&self, conn: Conn, disposition: Disposition) {
         conn.take_back();
         if self.observer.is_some() {
@@ -446,6 +492,30 @@ impl Pool {
         assert_eq!(*self.served.lock().expect("no panic"), *lined_up);
     }
 
+    /// The connection that was opened as that one.
+    fn opened_as(&self, number: usize) -> Arc<Facts> {
+        self.conns.lock().expect("no panic")[number].clone()
+    }
+
+    pub(crate) fn id_of(&self, number: usize) -> u64 {
+        self.opened_as(number).id
+    }
+
+    pub(crate) fn is_gone(&self, number: usize) -> bool {
+        self.opened_as(number).is_gone.load(SeqCst)
+    }
+
+    pub(crate) fn idle_checks(&self) -> u64 {
+        self.change(|state, _| state.stats()).counters.idle_checks
+    }
+
+    /// It has been drained.
+    pub(crate) fn check_none_is_left(&self) {
+        let conns = self.conns.lock().expect("no panic");
+        let are_gone = conns.iter().all(|facts| facts.is_gone.load(SeqCst));
+        assert!(are_gone, "all are home, and closed");
+    }
+
     /// Everybody has gone: nothing is in anybody's hands, nobody waits, and each connection is idle
     /// or gone.
     pub(crate) fn check_at_rest(&self) {
@@ -454,6 +524,7 @@ impl Pool {
             state.stats()
         });
         assert_eq!((stats.borrowed, stats.dialing, stats.waiting), (0, 0, 0));
+        assert_eq!(stats.releasing, 0);
         let conns = self.conns.lock().expect("no panic");
         let left = conns.iter().filter(|facts| !facts.is_gone.load(SeqCst));
         assert_eq!(left.count() as u64, stats.idle, "a connection is lost");
@@ -465,7 +536,8 @@ impl Pool {
             + law.stale_at_borrow
             + law.closed_evicted
             + law.closed_discarded
-            + law.closed_idle_full;
+            + law.closed_idle_full
+            + law.closed_hook;
         let [lends, returns, kept] =
             [&self.loans, &self.returns, &self.kept].map(|of| of.load(SeqCst));
         assert_eq!((law.reuses, law.releases), (lends, returns + kept), "loans");
