@@ -205,7 +205,7 @@ static void *drains_for_ever(void *pool)
 
 TEST(drain_waits_for_the_hook,
      "background release: vcp_pool_drain counts the connection as borrowed, and waits until the "
-     "hook has ended and it is closed")
+     "hook has ended")
 {
     driver d;
     vcp_pool *pool = held_pool(&d, 1);
@@ -218,7 +218,7 @@ TEST(drain_waits_for_the_hook,
     lets_the_hook_end(&d);
     CHECK_EQ(pthread_join(thread, &left), 0);
     CHECK_EQ((intptr_t)left, 0);
-    CHECK_EQ(driver_frees(&d), 1);
+    EVENTUALLY(driver_frees(&d) == 1, 5000);
     check_gauges(pool, 0, 0, 0);
     DRIVER_END(&d);
 }

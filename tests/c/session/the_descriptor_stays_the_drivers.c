@@ -191,7 +191,7 @@ TEST(the_descriptor_is_asked_for_at_every_give_back,
 static void check_is_watched(driver *d, session *s)
 {
     CHECK_EQ(idle_in(d->pool), 1);
-    EVENTUALLY(is_watched(s->fd), 1000);
+    EVENTUALLY(is_watched(session_socket(s)), 1000);
     CHECK_EQ(shutdown(s->peer, SHUT_RDWR), 0);
     check_leaves(d, VCP_CLOSE_PEER_CLOSED);
 }
@@ -413,12 +413,12 @@ TEST(the_library_has_let_go_before_free_data,
     give_back(conn);
     CHECK_EQ(__atomic_load_n(&is_watched_at_the_end, __ATOMIC_SEQ_CST), 0);
     give_back(borrow(d.pool, &d.db));
-    EVENTUALLY(is_watched(d.sessions->fd), 1000);
+    EVENTUALLY(is_watched(session_socket(d.sessions)), 1000);
     __atomic_store_n(&is_watched_at_the_end, -1, __ATOMIC_SEQ_CST);
     CHECK_EQ(vcp_pool_close_idle(d.pool), VCP_OK);
     CHECK_EQ(__atomic_load_n(&is_watched_at_the_end, __ATOMIC_SEQ_CST), 0);
     give_back(borrow(d.pool, &d.db));
-    EVENTUALLY(is_watched(d.sessions->fd), 1000);
+    EVENTUALLY(is_watched(session_socket(d.sessions)), 1000);
     __atomic_store_n(&is_watched_at_the_end, -1, __ATOMIC_SEQ_CST);
     CHECK_EQ(shutdown(d.sessions->peer, SHUT_RDWR), 0);
     EVENTUALLY(driver_frees(&d) == 3, 1000);

@@ -199,11 +199,16 @@ static inline void session_connects(session *s)
     pthread_mutex_unlock(&s->of->lock);
 }
 
+/* Its socket, for a test that does not have the session in its hands. */
+static inline int session_socket(const session *s)
+{
+    return __atomic_load_n(&s->fd, __ATOMIC_SEQ_CST);
+}
+
 /* Its socket is closed, and it tells none. */
 static inline void session_hangs_up(session *s)
 {
-    int fd = s->fd;
-    s->fd = -1;
+    int fd = __atomic_exchange_n(&s->fd, -1, __ATOMIC_SEQ_CST);
     if (fd >= 0) {
         unguard(fd);
         CHECK_EQ(close(fd), 0);
