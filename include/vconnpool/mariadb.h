@@ -16,34 +16,45 @@
  * are refused. The connector resolves the host, and tries its addresses one after another.
  *
  * WHO. The login says who; the reuse tag of a dial overrides its parts, each of which is optional:
- * "user=alice;password=secret;database=shop". A value ends at the next semicolon. Sessions of
- * different tags never mix. A tag with another part, or with one part twice, is refused.
+ * "user=alice;password=secret;database=shop". A value ends at the next semicolon. A tag with
+ * another part, or with one part twice, is refused. Sessions are reused only under their own tag,
+ * so those of two users never mix. Events and descriptions show tags, with the password in them.
  *
- * TIME. A login ends at the dial's deadline, to the millisecond: while it lasts the connector waits
- * by a function of this file (MARIADB_OPT_IO_WAIT). Two waits stay its own: getaddrinfo(3), and
- * about 1 s in which it repeats connect(2) while the queue of a unix socket is full. A TLS
- * handshake that nothing was waited for before keeps to whole seconds, rounded up. (The way by
- * mysql_real_connect_start was not taken: it runs on a stack of its own, and memory checkers
- * report that as errors.)
+ * LOGIN. It ends at the dial's deadline, to the millisecond: while it lasts the connector waits by
+ * a function of this file (MARIADB_OPT_IO_WAIT). Two waits stay its own: getaddrinfo(3), and about
+ * 1 s in which it repeats connect(2) while the queue of a unix socket is full. A TLS handshake
+ * before which nothing was waited for keeps to whole seconds, rounded up. (The other way,
+ * mysql_real_connect_start, runs on a stack of its own: memcheck reports errors by the thousand.)
  *
- * GIVING BACK. vcp_conn_close does not wait. In the background, within hook_timeout_ms, the
- * session is made as new: mysql_reset_connection (it rolls back, and drops locks, temporary tables,
- * variables and prepared statements), the database of the login, the init-commands of the option
- * group. The session is closed instead if that fails, if it broke, if a result was not fetched to
- * its end, or if a query has no answer yet (mysql_send_query, or a mysql_..._start that was not
- * continued to its end). The public fields of MYSQL and NET tell so, with one exception: a query
- * of 16 MB or more that was sent and not answered. Discard such a session. Free results and close
- * statements before you give their session back.
- *
- * FAILURES. If a call fails because the session broke (CR_SERVER_LOST, CR_SERVER_GONE_ERROR,
+ * USE. Until it is given back the session is the borrower's; one thread at a time may use it.
+ * Deadlines and tokens of vcp_conn_* do not bind mysql_query; read-timeout of an option file does.
+ * If a call fails because the session broke (CR_SERVER_LOST, CR_SERVER_GONE_ERROR,
  * ER_CONNECTION_KILLED), tell it: vcp_conn_report(conn, 0, 0). vcp_conn_should_retry then knows
  * whether another session may help. MYSQL_OPT_RECONNECT is off: it loses transactions unseen.
  *
- * THREADS. One thread at a time may use a session. What runs on a thread of the library, which is
- * known by its name, begins with mysql_thread_init and ends with mysql_thread_end. On the
- * program's threads neither is called: their data is the program's to make and to end.
+ * GIVEN BACK. Free results and close statements before. vcp_conn_close does not wait: a helper
+ * thread does this within hook_timeout_ms, and closes the session if it fails (VCP_CLOSE_HOOK):
  *
- * SIGNALS. The first mysql_init of a process sets SIGPIPE to be ignored.
+ *     broken; a result not fetched to its end;            closed
+ *       a query that has no answer yet
+ *     else, mysql_reset_connection                        transactions are rolled back; locks,
+ *                                                         temporary tables, variables, prepared
+ *                                                         statements are gone
+ *       then                                              the login's database is selected, and
+ *                                                         the option file's init-commands are run
+ *
+ * The public fields of MYSQL and NET tell of results and answers (mysql_send_query, and a
+ * mysql_..._start that was not continued to its end, included), with one exception: a query of 16
+ * MB or more that was sent and not answered. Discard such a session. Servers before MariaDB 10.2
+ * and MySQL 5.7 know no reset: their sessions are not kept.
+ *
+ * IDLE. VCP_LIVENESS_STRICT, the default, is right: what an idle server says is that it ends.
+ *
+ * THREADS. What runs on a thread of the library, which is known by its name, begins with
+ * mysql_thread_init and ends with mysql_thread_end. On the program's own threads neither is called:
+ * the data of such a thread is the program's to make and to end. Sessions end by mysql_close, on
+ * the thread that closes them, and it does not wait. The first mysql_init of a process sets SIGPIPE
+ * to be ignored. Names that end in _ are not for use.
  */
 #ifndef VCONNPOOL_MARIADB_H
 #define VCONNPOOL_MARIADB_H

@@ -163,7 +163,11 @@ TEST(addresses_lead_to_the_server, "mariadb: tcp and unix addresses lead to the 
 {
     vcp_pool *pool = session_pool(&alice, NULL);
     char address[64];
+    unsigned port;
     int fd;
+    CHECK_EQ(vcp_mariadb_split_("[fe80::1%eth0]:3306", address, sizeof address, &port), 0);
+    CHECK_STR(address, "fe80::1%eth0");
+    CHECK_EQ(port, 3306);
     snprintf(address, sizeof address, "127.0.0.1:%d", server_port());
     give_back(borrow_at(pool, "tcp", address, NULL));
     snprintf(address, sizeof address, ":%d", server_port());
