@@ -85,9 +85,10 @@ if [ $# -gt 0 ]; then exit; fi
 
 # ---- the example ----
 
-make --no-print-directory -C examples/c build/mysql_mariadb >/dev/null
+gcc -std=c99 -O2 -Wall -Wextra -Wpedantic -Werror -Iinclude $(pkg-config --cflags libmariadb) examples/c/mysql_mariadb.c \
+    -o "$dir/example" -pthread "$dir/libvconnpool.so.0" '-Wl,-rpath,$ORIGIN' $(pkg-config --libs libmariadb)
 for address in "$dir/socket" "127.0.0.1:$port"; do
-    examples/c/build/mysql_mariadb "$address" alice 'secret of alice' shop 'user=bob;password=secret of bob' \
+    "$dir/example" "$address" alice 'secret of alice' shop 'user=bob;password=secret of bob' \
         >"$dir/output" 2>"$dir/message" || { cat "$dir/message" >&2; die "mysql_mariadb"; }
     cat "$dir/output"
     grep -q 'FROM vcp_example: 1001$' "$dir/output" || die "1,001 transactions were to be done"
