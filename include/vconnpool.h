@@ -818,10 +818,10 @@ typedef int (*vcp_control_fn)(void *user, const char *network, const char *addre
  *
  * on_release and on_idle have hook_timeout_ms: vcp_conn_read, write and wait have that deadline
  * there; when it passes, the library shuts the socket down, and the connection is closed
- * (VCP_CLOSE_HOOK) when the hook returns. A hook whose own read or write has failed refuses,
- * whatever it returns. on_release is not called for a connection that is closed anyhow: discarded,
- * failed, evicted, too old, used up, or of a closed pool. After it there may still be no room for
- * the connection.
+ * (VCP_CLOSE_HOOK) when the hook returns. So is one whose read or write inside on_idle has failed,
+ * whatever the hook returns. on_release is not called for a connection that is closed anyhow:
+ * discarded, failed, evicted, too old, used up, or of a closed pool. After it there may still be
+ * no room for the connection.
  *
  * A hook that writes to fd by itself (SSL_connect does) may raise SIGPIPE when the peer has gone.
  * vcp_conn_write never does.
@@ -891,9 +891,9 @@ typedef struct {
  * What a give-back, a close or the end of a dial or a wait frees is used only after it has
  * returned, or has itself dialed: whoever counts events sees no limit broken. So a callback must
  * not wait for another thread's dial of the same pool.
- * The descriptor of a VCP_EVENT_CLOSED that is the pool's is still open during the call. That an
- * asynchronous dial was ended by its deadline, its token or its pool's close may be told a moment
- * after its completion.
+ * The descriptor of a VCP_EVENT_CLOSED that is the pool's is still open during the call; that of a
+ * session has been closed by its driver. That an asynchronous dial was ended by its deadline, its
+ * token or its pool's close may be told a moment after its completion.
  */
 typedef void (*vcp_event_fn)(void *user, const vcp_event *event);
 
@@ -1662,7 +1662,9 @@ int vcp_pool_new(const vcp_pool_options *options, vcp_pool **pool);
  * of their last dials (see MEMORY): that goes when they next dial something else, or end.
  *
  * When this returns, no thread of the library runs the pool's on_event or a callback of one of its
- * dials, and none will: it waits for those that run. A callback of the pool must not call it.
+ * dials, and none will: it waits for those that run. It does not wait for open_session, for
+ * on_idle and for an on_release in the background, because they may last; none of them begins
+ * later, and free_user comes after the last of them. A callback of the pool must not call it.
  *
  * Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_POOL_CLOSED.
  */
@@ -1957,8 +1959,8 @@ int vcp_dial_with(vcp_pool *pool,
  *     another VCP_ERR_* code    *conn is NULL. The dial failed at once; the queue gets nothing.
  *
  * With VCP_DIAL_QUEUED the answers that are known at once come through the queue too: the call
- * returns VCP_OK, and fails only by bad arguments and handles. A pool with on_reuse hands out idle
- * connections through the queue.
+ * returns VCP_OK, and fails only by bad arguments and handles. An idle connection about which
+ * on_reuse has to be asked comes through the queue, too.
  *
  * conn is written before the call returns, and not kept. The dial waits at a limit in one line
  * with all others. Callbacks run on helper threads, never on the caller's. An answer may be a

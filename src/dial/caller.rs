@@ -8,7 +8,7 @@ use crate::sync::Arc;
 use crate::sys::wake::{CancelToken, Wake, Waker};
 use crate::sys::{self, clock};
 use crate::values::clock::Deadline;
-use crate::values::error::{Error, Status};
+use crate::values::error::{Error, Result, Status};
 
 /// A dial's caller, whether it sleeps meanwhile or not.
 pub(crate) trait DialCaller {
@@ -20,6 +20,8 @@ pub(crate) trait DialCaller {
     fn label(&self) -> &str;
     /// A living connection of a pool has that descriptor.
     fn is_pooled(&self, number: RawFd) -> bool;
+    /// Runs open_session by `open`, which nothing ends early. Fails if it must not begin.
+    fn run_open_session(&self, open: &mut dyn FnMut()) -> Result<()>;
     /// A resolve callback may take its time in this thread.
     fn may_resolve_here(&self) -> bool;
     /// Closes an idle connection, because the process has no descriptor left. False if none was

@@ -105,10 +105,10 @@ pub type vcp_control_fn = Option<
 ///
 /// on_release and on_idle have hook_timeout_ms: vcp_conn_read, write and wait have that deadline
 /// there; when it passes, the library shuts the socket down, and the connection is closed
-/// (VCP_CLOSE_HOOK) when the hook returns. A hook whose own read or write has failed refuses,
-/// whatever it returns. on_release is not called for a connection that is closed anyhow: discarded,
-/// failed, evicted, too old, used up, or of a closed pool. After it there may still be no room for
-/// the connection.
+/// (VCP_CLOSE_HOOK) when the hook returns. So is one whose read or write inside on_idle has failed,
+/// whatever the hook returns. on_release is not called for a connection that is closed anyhow:
+/// discarded, failed, evicted, too old, used up, or of a closed pool. After it there may still be
+/// no room for the connection.
 ///
 /// A hook that writes to fd by itself (SSL_connect does) may raise SIGPIPE when the peer has gone.
 /// vcp_conn_write never does.
@@ -119,9 +119,9 @@ pub type vcp_conn_hook_fn =
 /// What a give-back, a close or the end of a dial or a wait frees is used only after it has
 /// returned, or has itself dialed: whoever counts events sees no limit broken. So a callback must
 /// not wait for another thread's dial of the same pool.
-/// The descriptor of a VCP_EVENT_CLOSED that is the pool's is still open during the call. That an
-/// asynchronous dial was ended by its deadline, its token or its pool's close may be told a moment
-/// after its completion.
+/// The descriptor of a VCP_EVENT_CLOSED that is the pool's is still open during the call; that of a
+/// session has been closed by its driver. That an asynchronous dial was ended by its deadline, its
+/// token or its pool's close may be told a moment after its completion.
 pub type vcp_event_fn = Option<unsafe extern "C" fn(user: *mut c_void, event: *const vcp_event)>;
 
 /// free_data, free_user: frees what the program gave the library. It is never called with NULL.

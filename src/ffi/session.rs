@@ -11,6 +11,7 @@ use super::callbacks::{refused, run_callback};
 use super::guard::guard;
 use crate::dial::callbacks::{Session, SessionRequest};
 use crate::sys::foreign::{SessionFd, UserData};
+use crate::sys::fork;
 use crate::values::error::{Error, Result, Status};
 
 /// In vcp_session.liveness: the pool's.
@@ -103,7 +104,9 @@ pub(crate) fn open(
     judge(&filled).map_err(|error| {
         // It was filled in, so it is ended.
         if !filled.data.is_null() {
+            let before = fork::epoch();
             UserData::new(filled.data, filled.free_data).free();
+            fork::enter_if_forked(before);
         }
         let message = format!("open_session callback: {}", error.message);
         Error::new(Status::Callback, message)

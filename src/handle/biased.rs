@@ -189,6 +189,13 @@ impl<T: Kept> Table<T> {
         word::give_back(&slot.word, idle)
     }
 
+    /// Something has to be asked before the value of that handle is given back by the fast path.
+    pub(crate) fn asks_at_return(&'static self, handle: usize) -> bool {
+        let asks =
+            |(_, slot, _): (u32, &Slot<T>, u64)| slot.info.load(Relaxed) & ASKS_AT_RETURN != 0;
+        self.decode(handle).is_ok_and(asks)
+    }
+
     /// Pins the value of a cached slot while it is out, biased.
     pub(crate) fn pin_biased(&'static self, cached: &CachedSlot<T>) -> Result<Pin<T>, Stale> {
         let pin = self.pin(cached.handle())?;

@@ -22,11 +22,6 @@ impl<T: Kept> Pin<T> {
     pub(crate) fn slot_id(&self) -> SlotId {
         self.slot.slot_id(self.index)
     }
-
-    /// A callback has forked while the pin lived, and this is the child.
-    pub(crate) fn is_inherited(&self) -> bool {
-        self.slot.is_inherited()
-    }
 }
 
 impl<T: Kept> Deref for Pin<T> {

@@ -4,6 +4,7 @@
 use crate::dial::callbacks::{Session, SessionRequest};
 use crate::dial::caller::{timeout_left, DialCaller};
 use crate::dial::dialer::Dialer;
+use crate::sys::foreign::SessionFd;
 use crate::sys::{clock, fork};
 use crate::values::address::Address;
 use crate::values::clock::Deadline;
@@ -27,25 +28,29 @@ impl OpenedSession {
         }
     }
 
-    pub(crate) fn take(mut self) -> Session {
-        match self.session.take() {
-            Some(session) => session,
-            None => unreachable!("it is taken once"),
-        }
+    /// `None`: it has been taken, or tells no descriptor.
+    pub(crate) fn fd(&self) -> Option<SessionFd> {
+        self.session.as_ref()?.fd
     }
 
-    /// One that the pool could not take.
-    pub(crate) fn end(session: Session) {
-        drop(Self::new(session));
+    /// Gives the session to one who keeps it, or gives it back with why not. `None`: it has been
+    /// taken before.
+    pub(crate) fn give_to<T, E>(
+        &mut self,
+        keep: impl FnOnce(Session) -> std::result::Result<T, (Session, E)>,
+    ) -> Option<std::result::Result<T, E>> {
+        Some(keep(self.session.take()?).map_err(|(session, error)| {
+            self.session = Some(session);
+            error
+        }))
     }
 }
 
 impl Drop for OpenedSession {
     fn drop(&mut self) {
-        if self.epoch == fork::epoch() {
-            if let Some(session) = self.session.take() {
-                session.data.free();
-            }
+        if let (true, Some(session)) = (self.epoch == fork::epoch(), self.session.take()) {
+            session.data.free();
+            fork::enter_if_forked(self.epoch);
         }
     }
 }
@@ -66,13 +71,20 @@ pub(super) fn open_by_callback(
         return Ok(None);
     };
     let network = address.network.to_string();
-    let opened = callbacks.open_session(SessionRequest {
-        network: &network,
-        address: &address.text,
-        reuse_tag: &destination.tag,
-        label: caller.label(),
-        timeout_ms: timeout_left(deadline),
-    });
+    let mut opened = Ok(None);
+    // A rewrite callback may have taken all of the time, and many drivers take 0 for "no limit".
+    if deadline.has_passed(clock::now()) {
+        return Err(Error::timeout(Phase::Opening, ""));
+    }
+    caller.run_open_session(&mut || {
+        opened = callbacks.open_session(SessionRequest {
+            network: &network,
+            address: &address.text,
+            reuse_tag: &destination.tag,
+            label: caller.label(),
+            timeout_ms: timeout_left(deadline),
+        });
+    })?;
     match opened {
         Ok(session) => Ok(session.map(OpenedSession::new)),
         // A driver that keeps its time can only refuse when that is over.

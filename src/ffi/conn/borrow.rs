@@ -16,7 +16,7 @@ use crate::values::error::{Error, Result};
 const NANOS_PER_MS: i64 = 1_000_000;
 
 fn refuse_in_hook(conn: &Conn, what: &str) -> Result<()> {
-    if conn.has(flags::IN_HOOK) {
+    if conn.has(flags::IN_HOOK) || conn.is_asked_about() {
         return Err(Error::invalid_argument(format!(
             "{what}: a hook of the connection is running"
         )));

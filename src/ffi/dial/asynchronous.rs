@@ -23,8 +23,8 @@ use crate::values::error::Error;
 ///     another VCP_ERR_* code    *conn is NULL. The dial failed at once; the queue gets nothing.
 ///
 /// With VCP_DIAL_QUEUED the answers that are known at once come through the queue too: the call
-/// returns VCP_OK, and fails only by bad arguments and handles. A pool with on_reuse hands out idle
-/// connections through the queue.
+/// returns VCP_OK, and fails only by bad arguments and handles. An idle connection about which
+/// on_reuse has to be asked comes through the queue, too.
 ///
 /// conn is written before the call returns, and not kept. The dial waits at a limit in one line
 /// with all others. Callbacks run on helper threads, never on the caller's. An answer may be a

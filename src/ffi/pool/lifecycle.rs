@@ -52,7 +52,9 @@ pub unsafe extern "C" fn vcp_pool_new(
 /// of their last dials (see MEMORY): that goes when they next dial something else, or end.
 ///
 /// When this returns, no thread of the library runs the pool's on_event or a callback of one of its
-/// dials, and none will: it waits for those that run. A callback of the pool must not call it.
+/// dials, and none will: it waits for those that run. It does not wait for open_session, for
+/// on_idle and for an on_release in the background, because they may last; none of them begins
+/// later, and free_user comes after the last of them. A callback of the pool must not call it.
 ///
 /// Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_POOL_CLOSED.
 #[no_mangle]

@@ -244,11 +244,13 @@ impl AsyncDial {
             Stage::Unparsed(read) => self.read(read, progress),
             Stage::Borrowing => self.ask(progress, task),
             Stage::Refilling => self.take_for_refill(progress, task),
-            Stage::Taken(taken) => self.use_taken(taken, progress, task),
+            Stage::Taken(taken) => self.use_taken(taken, progress, task, thread),
             Stage::Waiting { since } => self.look_after(since, progress),
             Stage::Waited { since, taken } => self.end_wait(since, taken, progress),
             Stage::Dialing(dialing, phase) => self.dial(dialing, phase, progress, task),
-            Stage::Served(dialing, phase, conn) => self.serve(dialing, phase, conn, progress),
+            Stage::Served(dialing, phase, conn) => {
+                self.serve(dialing, phase, conn, progress, thread)
+            }
             Stage::Done => Step::Done,
         }
     }

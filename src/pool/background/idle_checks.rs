@@ -8,7 +8,7 @@ use crate::pool::lend::hooks::HookVerdict;
 use crate::pool::runtime::runtime;
 use crate::pool::state::held::NOWHERE;
 use crate::pool::state::idle_checks::Check;
-use crate::pool::Pool;
+use crate::pool::{Mode, Pool};
 use crate::sync::Arc;
 use crate::sys::clock;
 use crate::thread_pool::helpers::HelperLane;
@@ -42,7 +42,9 @@ impl Pool {
 
     fn check(self: &Arc<Self>, conn: Owned<Conn>, check: Check) {
         conn.begin_check(clock::now_coarse().nanos());
-        let asked = if self.gate.is_open() {
+        // The last borrower may have had another one.
+        let has_mode = self.set_mode(&conn, Mode::AsThePool).is_ok();
+        let asked = if self.gate.is_open() && has_mode {
             self.run_own_hook(Hook::Idle, conn)
         } else {
             Some((conn, HookVerdict::Keep))

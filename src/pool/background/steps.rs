@@ -15,8 +15,7 @@ use crate::pool::background::progress::{waker, ConnectPhase, Progress, Stage, St
 use crate::pool::conn::Conn;
 use crate::pool::dialing::wait::Taken;
 use crate::pool::dialing::Dialing;
-use crate::pool::engine::task::Task;
-use crate::pool::lend::chaperone::{Chaperone, Guarded, HookLimit};
+use crate::pool::engine::task::{Task, Thread};
 use crate::pool::lend::hand_over::NotLent;
 use crate::pool::state::answer::{DialRight, LateBinding, Take};
 use crate::pool::state::wait::wait_loop;
@@ -77,6 +76,7 @@ impl AsyncDial {
         taken: Taken,
         progress: &mut Progress,
         task: &Arc<Task>,
+        thread: Thread,
     ) -> Step {
         match taken {
             Take::Refused(refusal) => self.answer(progress, Err(refusal.into())),
@@ -84,7 +84,7 @@ impl AsyncDial {
                 Ok(since) => Step::Continue(Stage::Waiting { since }),
                 Err(error) => self.answer(progress, Err(error)),
             },
-            Take::Reuse(conn) => match self.pool.lend_reused(conn, &self.options) {
+            Take::Reuse(conn) => match self.lend(conn, thread) {
                 Ok(conn) => self.answer(progress, Ok(conn)),
                 Err(NotLent::Unfit(conn, cause)) => {
                     let mut borrower = self.borrower(progress);
@@ -159,19 +159,16 @@ impl AsyncDial {
 
     fn start(&self, mut dialing: Box<Dialing>, progress: &Progress) -> Step {
         dialing.permit_mut().begin();
-        let begin = || {
-            run::begin(
-                dialing.destination(),
-                &self.pool.dialer,
-                dialing.deadline(),
-                &*dialing,
-            )
-        };
-        let begun = if self.pool.dialer.opens_sessions() {
-            self.answer_in_time(&dialing, begin)
-        } else {
-            begin()
-        };
+        let begun = run::begin(
+            dialing.destination(),
+            &self.pool.dialer,
+            dialing.deadline(),
+            &*dialing,
+        );
+        if !self.pool.gate.is_open() {
+            // The pool's close did not wait for open_session: no event is emitted any more.
+            dialing.permit_mut().goes_to_background();
+        }
         match begun {
             // Whatever has become of the dial: its session is kept or ended on this thread.
             Ok(BegunDial::Connected(dialed @ Dialed::Session(_))) => {
@@ -187,20 +184,12 @@ impl AsyncDial {
         }
     }
 
-    /// Nothing ends open_session early: the caller is answered at its deadline all the same, and
-    /// the pool's close does not wait.
-    fn answer_in_time<R>(&self, dialing: &Dialing, open: impl FnOnce() -> R) -> R {
-        let chaperone = self.options.reply.as_ref().map(|reply| {
-            let guarded = Guarded::Reply(reply.clone(), dialing.destination().clone());
-            Chaperone::begin(
-                &self.pool,
-                guarded,
-                HookLimit::OfDial(self.options.budget()),
-            )
-        });
-        let opened = self.pool.gate.outside(open);
-        chaperone.map(Chaperone::end);
-        opened
+    /// On the engine's thread only what on_reuse has no say about comes here (`needs_thread`).
+    fn lend(&self, conn: Owned<Conn>, thread: Thread) -> std::result::Result<Owned<Conn>, NotLent> {
+        match thread {
+            Thread::Engine => self.pool.lend_unasked(conn, &self.options),
+            Thread::Other => self.pool.lend_reused(conn, &self.options),
+        }
     }
 
     fn drive(
@@ -260,9 +249,17 @@ impl AsyncDial {
         phase: ConnectPhase,
         conn: Owned<Conn>,
         progress: &Progress,
+        thread: Thread,
     ) -> Step {
-        let Some(lent) = dialing.lend(conn, &self.options) else {
-            return Step::Continue(Stage::Dialing(dialing, phase));
+        let lent = match self.lend(conn, thread) {
+            Ok(conn) => Ok(conn),
+            Err(NotLent::Failed(error)) => Err(error),
+            Err(NotLent::Unfit(unfit, cause)) => {
+                return Step::Continue(match dialing.take_another(unfit, cause) {
+                    Some(conn) => Stage::Served(dialing, phase, conn),
+                    None => Stage::Dialing(dialing, phase),
+                });
+            }
         };
         self.answer(progress, lent);
         match phase {

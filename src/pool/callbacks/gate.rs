@@ -1,5 +1,5 @@
-//! Callbacks that the library's own threads run for a pool: none begins, and none is running, once
-//! the pool's close has returned.
+//! Callbacks that the library's own threads run for a pool: none begins once the pool's close has
+//! returned, and none is running then but open_session, on_idle and an on_release in the background.
 #![forbid(unsafe_code)]
 
 use std::cell::Cell;
@@ -95,19 +95,29 @@ impl Gate {
         Some(work())
     }
 
-    /// Runs what may last as long as the program likes, and what the pool's close does not wait
-    /// for. A thread that is inside is outside meanwhile. What it calls afterwards asks again.
-    pub(crate) fn outside<R>(&self, work: impl FnOnce() -> R) -> R {
+    /// Runs what may last as long as the program likes, and what the pool's close does not wait for.
+    /// A thread that is inside is outside meanwhile; what it calls afterwards asks again. `None`,
+    /// and not at all, once the gate is shut.
+    pub(crate) fn outside<R>(&self, work: impl FnOnce() -> R) -> Option<R> {
         if INNERMOST.get() != std::ptr::from_ref(self) {
-            return work();
+            return Some(work());
         }
-        self.leave();
+        if !self.leave_if_open() {
+            return None;
+        }
         let _outside = Outside {
             gate: self,
             within: WITHIN.replace(0),
         };
         INNERMOST.set(std::ptr::null());
-        work()
+        Some(work())
+    }
+
+    fn leave_if_open(&self) -> bool {
+        let mut passage = self.passage.lock();
+        let is_open = !passage.is_shut;
+        passage.inside -= usize::from(is_open);
+        is_open
     }
 
     /// Nobody has shut it, so a callback may begin.

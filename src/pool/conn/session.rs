@@ -4,19 +4,33 @@
 //! and never closed, written, read or changed here.
 #![forbid(unsafe_code)]
 
+use std::cell::Cell;
 use std::os::fd::{AsFd, RawFd};
+use std::time::Duration;
 
 use crate::handle::{fd_owners, Owned, SlotId};
 use crate::pool::conn::{Conn, ARMED, DATAGRAM, HUNG_UP, SESSION, WATCHED};
 use crate::pool::engine::poller::Poller;
 use crate::sync::atomic::{
     AtomicBool, AtomicU64,
-    Ordering::{Acquire, Release},
+    Ordering::{Acquire, Relaxed, Release},
 };
+use crate::sys::clock;
 use crate::sys::foreign::{ConnFd, SessionFd};
 use crate::sys::socket::{self, Identity};
+use crate::values::clock::Time;
 use crate::values::endpoint::Endpoint;
 use crate::values::options::Liveness;
+
+/// One tick of the coarse clock: a login takes longer, and a look each so often costs nothing.
+const VERIFIED_FOR: Duration = Duration::from_millis(4);
+/// No slot.
+const NONE: u32 = u32::MAX;
+
+thread_local! {
+    /// The slot of the connection about which this thread asks a driver.
+    static ASKED_ABOUT: Cell<u32> = const { Cell::new(NONE) };
+}
 
 /// Where the driver's socket is asked for, and what it was last.
 #[derive(Debug)]
@@ -28,6 +42,8 @@ pub(super) struct SessionSocket {
     identity: AtomicU64,
     /// It has told one.
     has_told: AtomicBool,
+    /// When the socket was last compared with `identity`.
+    verified_at: AtomicU64,
 }
 
 impl SessionSocket {
@@ -36,6 +52,7 @@ impl SessionSocket {
             asks,
             identity: AtomicU64::new(0),
             has_told: AtomicBool::new(false),
+            verified_at: AtomicU64::new(0),
         }
     }
 }
@@ -59,6 +76,7 @@ pub(crate) enum SocketLost {
     NoSocket(RawFd),
     /// A connection of a pool has that number.
     AnothersNumber(RawFd),
+    NoMemory,
 }
 
 impl std::fmt::Display for SocketLost {
@@ -67,6 +85,7 @@ impl std::fmt::Display for SocketLost {
             Self::Gone => write!(f, "it has no descriptor any more"),
             Self::NoSocket(fd) => write!(f, "fd {fd} is no connected socket"),
             Self::AnothersNumber(fd) => write!(f, "fd {fd} is another connection's"),
+            Self::NoMemory => write!(f, "there is no memory to note its descriptor"),
         }
     }
 }
@@ -130,16 +149,37 @@ impl Conn {
         self.session_fd().is_none() || self.liveness() == Liveness::Strict
     }
 
-    /// The fast path gives it back: its driver tells the same number as before. The socket behind
-    /// it is compared where the watch asks for bytes already, which a new one would not have.
+    /// Its socket was compared so lately that its driver cannot have reconnected since. (A new
+    /// socket mostly gets the number of the old one.) And the watch does not ask for bytes yet: that
+    /// it is a new socket's, the engine would not find then.
+    pub(crate) fn was_verified_lately(&self, now: Time) -> bool {
+        let verified = |session: &SessionSocket| session.verified_at.load(Relaxed);
+        let at = self.session_socket().map_or(0, verified);
+        self.is_session()
+            && now.nanos().saturating_sub(at) < VERIFIED_FOR.as_nanos() as u64
+            && !self.has(ARMED)
+    }
+
+    /// Asks the driver for the number, which is the same as before.
     pub(crate) fn tells_same_fd(&self) -> bool {
+        let slot = self.slot_index.load(Relaxed);
+        let before = ASKED_ABOUT.replace(slot);
         let told = self.session_fd().and_then(SessionFd::ask).unwrap_or(-1);
-        told == self.raw_fd() && !self.has(ARMED)
+        ASKED_ABOUT.set(before);
+        told == self.raw_fd()
+    }
+
+    /// This thread is inside `tells_same_fd` of that connection.
+    pub(crate) fn is_asked_about(&self) -> bool {
+        ASKED_ABOUT.get() == self.slot_index.load(Relaxed)
     }
 
     /// The session is idle, and its driver has replaced the socket under the same number since it
     /// was asked: the new one is watched from now on.
     pub(crate) fn watch_replaced(&self, poller: &Poller, slot: SlotId) -> std::io::Result<()> {
+        if !fd_owners::is_owner(self.raw_fd(), slot) {
+            return Err(std::io::Error::from_raw_os_error(libc::EBADF));
+        }
         let now = DriverSocket::of_number(self.raw_fd());
         let now = now.map_err(|_| std::io::Error::from_raw_os_error(libc::ENOTSOCK))?;
         self.note_identity(&now);
@@ -150,7 +190,17 @@ impl Conn {
         poller.arm(fd, now.is_datagram, slot.to_bits())
     }
 
+    /// The socket is the known one now.
+    pub(crate) fn note_verified(&self) {
+        if let Some(session) = self.session_socket() {
+            session
+                .verified_at
+                .store(clock::now_coarse().nanos(), Relaxed);
+        }
+    }
+
     fn note_identity(&self, socket: &DriverSocket) {
+        self.note_verified();
         if let Some(session) = self.session_socket() {
             session.identity.store(socket.identity.to_bits(), Release);
             session.has_told.store(true, Release);
@@ -165,11 +215,9 @@ impl Owned<Conn> {
         self.session_socket().is_some_and(has_told)
     }
 
-    /// That very socket is the one that is known.
-    pub(crate) fn has_socket(&self, told: &DriverSocket) -> bool {
-        self.raw_fd() == told.number
-            && self.identity() == Some(told.identity)
-            && fd_owners::is_owner(told.number, self.slot_id())
+    /// The number that the driver has told stands for the socket that is known.
+    pub(crate) fn has_socket(&self, told: RawFd) -> bool {
+        self.raw_fd() == told && self.has_own_socket()
     }
 
     /// Takes note of a socket that is new. Fails if another connection has it.
@@ -181,7 +229,7 @@ impl Owned<Conn> {
         match fd_owners::claim(told.number, slot) {
             Ok(Some(loser)) if loser != slot => Conn::lost_its_number(loser),
             Ok(_) => {}
-            Err(_) => return Err(SocketLost::NoSocket(told.number)),
+            Err(_) => return Err(SocketLost::NoMemory),
         }
         self.fd.set(told.number);
         self.note_identity(told);

@@ -137,7 +137,7 @@ impl Dialing {
 
     /// Closes that connection. Another one that is idle by now; if there is none, the dial goes on
     /// and takes what is given back.
-    fn take_another(&self, conn: Owned<Conn>, cause: CloseCause) -> Option<Owned<Conn>> {
+    pub(crate) fn take_another(&self, conn: Owned<Conn>, cause: CloseCause) -> Option<Owned<Conn>> {
         let (pool, right) = (self.pool(), self.permit.right());
         pool.reject(conn, cause);
         pool.change(|state, now, effects| state.resume_late_binding(right, now, effects))
@@ -284,6 +284,10 @@ impl DialCaller for Dialing {
 
     fn is_pooled(&self, number: RawFd) -> bool {
         Conn::owner_of(number).is_some()
+    }
+
+    fn run_open_session(&self, open: &mut dyn FnMut()) -> Result<()> {
+        self.open_in_background(open)
     }
 
     fn may_resolve_here(&self) -> bool {

@@ -12,7 +12,9 @@ use crate::pool::callbacks::Hook;
 use crate::pool::conn::session::SocketLost;
 use crate::pool::conn::Conn;
 use crate::pool::dialing::Dialing;
+use crate::pool::lend::chaperone::{Chaperone, Guarded, HookLimit};
 use crate::pool::lend::sessions::{ask_socket, refresh_socket, NotTaken};
+use crate::pool::state::answer::Refusal;
 use crate::pool::transition::close_conn;
 use crate::values::error::{Error, Result, Status};
 
@@ -52,37 +54,50 @@ impl Dialing {
         Err(error)
     }
 
-    fn take_in(&self, session: OpenedSession) -> Result<Owned<Conn>> {
+    fn take_in(&self, mut opened: OpenedSession) -> Result<Owned<Conn>> {
         let pool = self.pool();
-        let session = session.take();
-        let told = match session.fd.map(ask_socket).transpose() {
-            Ok(told) => told.flatten(),
-            Err(lost) => {
-                OpenedSession::end(session);
-                return Err(refused(lost));
-            }
-        };
+        let told = opened.fd().map(ask_socket).transpose().map_err(refused)?;
         let id = self.permit.right().destination;
-        let registered = pool.register_session(session, told, id, self.destination().clone());
+        let registered = opened.give_to(|session| {
+            pool.register_session(session, told.flatten(), id, self.destination().clone())
+        });
         match registered {
-            Ok(conn) => {
+            Some(Ok(conn)) => {
                 pool.watch(&conn);
                 Ok(conn)
             }
-            Err((session, NotTaken::Lost(lost))) => {
-                OpenedSession::end(session);
-                Err(refused(lost))
-            }
-            Err((session, NotTaken::System(error))) => {
-                OpenedSession::end(session);
-                Err(error)
-            }
+            Some(Err(NotTaken::Lost(lost))) => Err(refused(lost)),
+            Some(Err(NotTaken::System(error))) => Err(error),
+            None => unreachable!("it is taken once"),
         }
+    }
+
+    /// Runs open_session on a helper thread. Its caller is answered at the deadline all the same,
+    /// and the pool's close does not wait for it.
+    pub(super) fn open_in_background(&self, open: &mut dyn FnMut()) -> Result<()> {
+        let pool = self.pool();
+        if let Some(error) = self.ended() {
+            return Err(error);
+        }
+        let chaperone = self.budget.reply.as_ref().map(|reply| {
+            let guarded = Guarded::Reply(reply.clone(), self.destination().clone());
+            Chaperone::begin(pool, guarded, HookLimit::OfDial(self.budget.clone()))
+        });
+        let is_alone = chaperone.as_ref().is_some_and(|one| !one.has_engine());
+        if (is_alone && pool.is_closed()) || pool.gate.outside(open).is_none() {
+            return Err(Refusal::PoolClosed.into());
+        }
+        // In a child the task is its parent's.
+        if !pool.is_inherited() {
+            chaperone.map(Chaperone::end);
+        }
+        Ok(())
     }
 
     /// on_open has returned, and its session may have another socket.
     pub(super) fn refresh_opened(&self, conn: Owned<Conn>) -> Result<Owned<Conn>> {
-        if let Err(lost) = refresh_socket(&conn) {
+        let is_asked = self.pool().has_hook(Hook::Open);
+        if let Some(Err(lost)) = is_asked.then(|| refresh_socket(&conn)) {
             close_conn::discard(conn);
             return Err(refused(lost));
         }

@@ -140,6 +140,11 @@ impl DialCaller for Asleep<'_> {
         self.dialing.is_pooled(number)
     }
 
+    fn run_open_session(&self, open: &mut dyn FnMut()) -> Result<()> {
+        open();
+        Ok(())
+    }
+
     fn may_resolve_here(&self) -> bool {
         self.dialing.deadline() == Deadline::NEVER && self.dialing.token().is_none()
     }

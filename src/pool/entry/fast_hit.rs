@@ -18,9 +18,10 @@ use std::os::fd::RawFd;
 use crate::handle::{Kept, SlotId};
 use crate::pool::conn::io;
 use crate::pool::conn::Conn;
+use crate::pool::entry::fork::close_copy_of_lent;
 use crate::pool::thread_cache::{self, KeyRef};
 use crate::pool::Pool;
-use crate::sys::{clock, socket};
+use crate::sys::{clock, fork, socket};
 use crate::values::options::Options;
 
 /// A connection that was borrowed so.
@@ -84,14 +85,25 @@ pub(crate) fn give_back(handle: usize) -> bool {
 /// Gives a session back by the fast path, if its driver tells that nothing has changed: code of the
 /// program, for which [`give_back`] has no wall.
 pub(crate) fn give_back_session(handle: usize) -> bool {
+    if !Conn::table().asks_at_return(handle) {
+        return false;
+    }
     let Ok(pin) = Conn::table().pin(handle) else {
         return false;
     };
-    pin.is_biased()
-        && pin.is_session()
-        && pin.tells_same_fd()
-        && !pin.is_inherited()
-        && pin.give_back(clock::now_coarse().nanos()).is_ok()
+    let now = clock::now_coarse();
+    if !pin.is_biased() || !pin.was_verified_lately(now) {
+        return false;
+    }
+    let before = fork::epoch();
+    let tells_same = pin.tells_same_fd();
+    if fork::enter_if_forked(before) {
+        // The parent's pin ended with the handle, which `adopt` has closed.
+        std::mem::forget(pin);
+        close_copy_of_lent(handle);
+        return true;
+    }
+    tells_same && pin.give_back(now.nanos()).is_ok()
 }
 
 impl Options {

@@ -111,7 +111,7 @@ impl Pool {
             match taken {
                 Take::Refused(refusal) => return Err(refusal.into()),
                 Take::Reuse(conn) if !self.asks_on_reuse(&conn) => {
-                    match self.lend_reused(conn, options) {
+                    match self.lend_unasked(conn, options) {
                         Ok(conn) => return Ok(Started::Conn(conn)),
                         Err(NotLent::Unfit(conn, cause)) => {
                             let waker = || waker(&made.get_or_insert_with(&mut make).0);

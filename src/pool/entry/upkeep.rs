@@ -4,7 +4,7 @@
 
 use std::os::fd::BorrowedFd;
 
-use crate::handle::{Kept, Owned, SlotId};
+use crate::handle::{fd_owners, Kept, Owned, SlotId};
 use crate::pool::conn::Conn;
 use crate::pool::engine::client::{Client, Handlers};
 use crate::pool::engine::poller::Poller;
@@ -134,12 +134,31 @@ impl Pool {
         let Some(fd) = conn.fd() else {
             return;
         };
+        if conn.is_session() {
+            return self.arm_session(&conn, slot, &engine.reactor().poller);
+        }
         conn.mark(conn::ARMED);
         let poller = &engine.reactor().poller;
-        let mut armed = poller.arm(fd, conn.is_datagram(), slot.to_bits());
-        if armed.is_err() && conn.is_session() {
-            armed = conn.watch_replaced(poller, slot);
+        let armed = poller.arm(fd, conn.is_datagram(), slot.to_bits());
+        if armed.is_err() {
+            conn.unmark(conn::ARMED | conn::WATCHED);
         }
+    }
+
+    /// Under the lock, and only while it is idle: its driver may close the descriptor of one that
+    /// is borrowed at any time, and then the number may be another file's.
+    fn arm_session(&self, conn: &Conn, slot: SlotId, poller: &Poller) {
+        let mut state = self.locked();
+        let is_out = state.revoke_one(|| conn.node(), slot.to_bits());
+        let Some(fd) = conn.fd().filter(|_| !is_out && conn.node() != NOWHERE) else {
+            return;
+        };
+        conn.mark(conn::ARMED);
+        let mut armed = Err(std::io::Error::from_raw_os_error(libc::ENOENT));
+        if conn.has_own_socket_at(slot) {
+            armed = poller.arm(fd, conn.is_datagram(), slot.to_bits());
+        }
+        let armed = armed.or_else(|_| conn.watch_replaced(poller, slot));
         if armed.is_err() {
             conn.unmark(conn::ARMED | conn::WATCHED);
         }
@@ -173,7 +192,8 @@ impl Pool {
             // not shelved as armed.
             conn.unmark(conn::ARMED);
             let disarm = |fd| poller.disarm(fd, conn.is_datagram(), slot.to_bits());
-            if conn.fd().is_none_or(|fd| disarm(fd).is_err()) {
+            let is_own = fd_owners::is_owner(conn.raw_fd(), slot);
+            if !is_own || conn.fd().is_none_or(|fd| disarm(fd).is_err()) {
                 conn.unmark(conn::WATCHED);
             }
         }

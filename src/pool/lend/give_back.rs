@@ -19,13 +19,17 @@ use crate::sync::Arc;
 use crate::sys::clock;
 use crate::values::event::EventKind;
 
+/// It may have been the hang-up of a socket that a session's driver has replaced.
+fn refresh_if_hung_up(conn: &Owned<Conn>) {
+    if conn.is_session() && conn.has(conn::HUNG_UP) && refresh_socket(conn).is_err() {
+        conn.mark(conn::FAILED);
+    }
+}
+
 impl Pool {
     /// The one way back.
     pub(crate) fn give_back(self: &Arc<Self>, conn: Owned<Conn>) {
-        if conn.is_session() && conn.has(conn::HUNG_UP) && refresh_socket(&conn).is_err() {
-            // It may have been the hang-up of a socket that its driver has replaced; it was not.
-            conn.mark(conn::FAILED);
-        }
+        refresh_if_hung_up(&conn);
         if !self.asks_on_release(&conn) {
             let disposition = self.disposition_as_told(&conn);
             self.finish_borrow(conn, disposition);
@@ -59,6 +63,7 @@ impl Pool {
         conn: &Owned<Conn>,
         verdict: HookVerdict,
     ) -> Disposition {
+        refresh_if_hung_up(conn);
         match verdict {
             HookVerdict::Keep => self.disposition_as_told(conn),
             // Whatever the hook's own reads and writes came to.

@@ -46,18 +46,37 @@ impl Pool {
         set.map_err(|error| system_error("fcntl", &error))
     }
 
-    /// Makes a connection from the pool its borrower's, if it is fit. The one place that a reused
-    /// connection comes through, but for the fast path.
+    /// Makes a connection from the pool its borrower's, if it is fit.
     pub(crate) fn lend_reused(
         self: &Arc<Self>,
         conn: Owned<Conn>,
         options: &BorrowOptions,
     ) -> std::result::Result<Owned<Conn>, NotLent> {
+        let asks = self.asks_on_reuse(&conn);
+        self.lend_if_fit(conn, options, asks)
+    }
+
+    /// As `lend_reused`, on a thread on which no code of the program may run, for one who has found
+    /// that on_reuse has no say. (A moment later it might have.)
+    pub(crate) fn lend_unasked(
+        self: &Arc<Self>,
+        conn: Owned<Conn>,
+        options: &BorrowOptions,
+    ) -> std::result::Result<Owned<Conn>, NotLent> {
+        self.lend_if_fit(conn, options, false)
+    }
+
+    /// The one place that a reused connection comes through, but for the fast path.
+    fn lend_if_fit(
+        self: &Arc<Self>,
+        conn: Owned<Conn>,
+        options: &BorrowOptions,
+        asks: bool,
+    ) -> std::result::Result<Owned<Conn>, NotLent> {
         if let Some(cause) = conn.find_unfit() {
             return Err(NotLent::Unfit(conn, cause));
         }
-        let is_asked = self.asks_on_reuse(&conn);
-        if is_asked {
+        if asks {
             if let Some(error) = self.why_no_hook(&options.budget()) {
                 self.settle_in(conn);
                 return Err(NotLent::Failed(error));
@@ -73,7 +92,7 @@ impl Pool {
             );
             return Err(NotLent::Failed(error));
         }
-        let conn = if is_asked {
+        let conn = if asks {
             self.reuse(conn, options)?
         } else {
             conn

@@ -70,11 +70,16 @@ impl Pool {
         let deadline = Deadline::from_timeout(clock::now(), self.options.hook_timeout);
         let guarded = Guarded::Conn(conn.slot_id());
         let chaperone = Chaperone::begin(self, guarded, HookLimit::Own(deadline));
+        if !chaperone.has_engine() && self.is_closed() {
+            // A moment ago: nothing would end the hook, and the connection is closed anyhow.
+            return Some((conn, HookVerdict::Keep));
+        }
         conn.set_deadlines(Some(deadline), Some(deadline));
         conn.set_token(None);
         let (conn, result) = self.call_hook(hook, conn);
         let conn = conn?;
         let is_late = chaperone.end().is_some();
+        conn.set_token(None);
         conn.set_deadlines(Some(Deadline::NEVER), Some(Deadline::NEVER));
         Some((conn, verdict_of(result.is_ok(), is_late)))
     }

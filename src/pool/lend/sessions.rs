@@ -2,6 +2,8 @@
 //! for its socket.
 #![forbid(unsafe_code)]
 
+use std::os::fd::RawFd;
+
 use crate::dial::callbacks::Session;
 use crate::handle::Owned;
 use crate::pool::conn::session::{DriverSocket, SocketLost};
@@ -24,36 +26,38 @@ pub(crate) enum NotTaken {
     System(Error),
 }
 
-/// The socket that a session has now; `None`: it has none. Code of the program runs in here: no
-/// lock is held.
-pub(crate) fn ask_socket(fd: SessionFd) -> std::result::Result<Option<DriverSocket>, SocketLost> {
+/// The number that a driver tells; `None`: the session has no descriptor. Code of the program runs
+/// in here: no lock is held.
+fn ask(fd: SessionFd) -> std::result::Result<Option<RawFd>, SocketLost> {
     let before = fork::epoch();
     let told = fd.ask();
     if fork::enter_if_forked(before) {
         // The session is the parent's.
         return Err(SocketLost::Gone);
     }
-    told.map(DriverSocket::of_number).transpose()
+    Ok(told)
+}
+
+/// The socket of a session that is not a connection yet.
+pub(crate) fn ask_socket(fd: SessionFd) -> std::result::Result<Option<DriverSocket>, SocketLost> {
+    ask(fd)?.map(DriverSocket::of_number).transpose()
 }
 
 /// Asks a driver for the socket of its session, which may be another one by now (PQreset). Nothing
 /// to do for other connections.
 pub(crate) fn refresh_socket(conn: &Owned<Conn>) -> std::result::Result<(), SocketLost> {
-    match conn.session_fd() {
-        Some(fd) => note_socket(conn, ask_socket(fd)?),
-        None => Ok(()),
-    }
-}
-
-fn note_socket(
-    conn: &Owned<Conn>,
-    told: Option<DriverSocket>,
-) -> std::result::Result<(), SocketLost> {
-    match told {
+    let Some(fd) = conn.session_fd() else {
+        return Ok(());
+    };
+    match ask(fd)? {
         None if conn.has_told_fd() => Err(SocketLost::Gone),
         None => Ok(()),
-        Some(told) if conn.has_socket(&told) => Ok(()),
+        Some(told) if conn.has_socket(told) => {
+            conn.note_verified();
+            Ok(())
+        }
         Some(told) => {
+            let told = DriverSocket::of_number(told)?;
             close_conn::forget_socket(conn);
             conn.claim_socket(&told)
         }
@@ -122,7 +126,7 @@ impl Pool {
             Ok(conn) => conn,
             Err((_, error)) => return Err((session, NotTaken::System(error))),
         };
-        if let Err(lost) = note_socket(&conn, told) {
+        if let Some(Err(lost)) = told.map(|told| conn.claim_socket(&told)) {
             close_conn::release(conn);
             return Err((session, NotTaken::Lost(lost)));
         }

@@ -333,13 +333,14 @@ impl<C: Held> State<C> {
         self.drain_waiters.remove(&ticket);
     }
 
-    /// Of one destination.
+    /// Of one destination, those that on_idle is asked about included.
     pub(crate) fn idle_of(&mut self, destination: &Destination) -> u32 {
         let own = self.index.find(destination);
         if let Some(id) = own {
             self.revoke_out_of(id);
         }
-        self.known(own).map_or(0, |entry| entry.shelf.len())
+        self.known(own)
+            .map_or(0, |entry| entry.shelf.len() + entry.checking)
     }
 
     /// Idle + borrowed.
