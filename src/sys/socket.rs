@@ -274,11 +274,6 @@ pub(crate) fn identity(fd: RawFd) -> io::Result<Identity> {
     })
 }
 
-/// Another descriptor of the same file, close-on-exec.
-pub(crate) fn duplicate(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
-    fd.try_clone_to_owned()
-}
-
 /// Closes this process's copy of a descriptor that its parent opened, if the number still stands
 /// for that file. By syscall(2): a signal handler may call this, and it is no cancellation point.
 pub(crate) fn close_inherited(fd: RawFd, was: Identity) {

@@ -1,5 +1,6 @@
 //! Callbacks that the library's own threads run for a pool: none begins once the pool's close has
-//! returned, and none is running then but open_session, on_idle and an on_release in the background.
+//! returned, and none is running then but open_session, on_idle and an on_release in the
+//! background.
 #![forbid(unsafe_code)]
 
 use std::cell::Cell;
@@ -95,9 +96,9 @@ impl Gate {
         Some(work())
     }
 
-    /// Runs what may last as long as the program likes, and what the pool's close does not wait for.
-    /// A thread that is inside is outside meanwhile; what it calls afterwards asks again. `None`,
-    /// and not at all, once the gate is shut.
+    /// Runs what may last as long as the program likes, and what the pool's close does not wait
+    /// for. A thread that is inside is outside meanwhile; what it calls afterwards asks again.
+    /// `None`, and not at all, once the gate is shut.
     pub(crate) fn outside<R>(&self, work: impl FnOnce() -> R) -> Option<R> {
         if INNERMOST.get() != std::ptr::from_ref(self) {
             return Some(work());

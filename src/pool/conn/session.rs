@@ -150,8 +150,8 @@ impl Conn {
     }
 
     /// Its socket was compared so lately that its driver cannot have reconnected since. (A new
-    /// socket mostly gets the number of the old one.) And the watch does not ask for bytes yet: that
-    /// it is a new socket's, the engine would not find then.
+    /// socket mostly gets the number of the old one.) And the watch does not ask for bytes yet:
+    /// that it is a new socket's, the engine would not find then.
     pub(crate) fn was_verified_lately(&self, now: Time) -> bool {
         let verified = |session: &SessionSocket| session.verified_at.load(Relaxed);
         let at = self.session_socket().map_or(0, verified);

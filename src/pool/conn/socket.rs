@@ -1,7 +1,7 @@
 //! A connection's descriptor: which it is, whether it still is that, and its mode.
 #![forbid(unsafe_code)]
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, RawFd};
 
 use crate::handle::{fd_owners, Kept, Owned, SlotId};
 use crate::pool::conn::{Conn, NONBLOCKING};
@@ -57,16 +57,7 @@ impl Conn {
 
     /// shutdown(2) in both directions, if the number still is the connection's.
     pub(crate) fn cut_at(&self, slot: SlotId) {
-        let Some(fd) = self.fd() else {
-            return;
-        };
-        // A driver may close its descriptor between the look and the shutdown; a copy stays what it
-        // is.
-        let copy = self.is_session().then(|| socket::duplicate(fd));
-        let copy = copy.and_then(std::io::Result::ok);
-        let fd = copy.as_ref().map_or(fd, AsFd::as_fd);
-        let is_own = socket::identity(fd.as_raw_fd()).ok() == self.identity();
-        if is_own && fd_owners::is_owner(self.raw_fd(), slot) {
+        if let (Some(fd), true) = (self.fd(), self.has_own_socket_at(slot)) {
             let _ = socket::shut_down(fd);
         }
     }

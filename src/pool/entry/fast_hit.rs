@@ -92,7 +92,7 @@ pub(crate) fn give_back_session(handle: usize) -> bool {
         return false;
     };
     let now = clock::now_coarse();
-    if !pin.is_biased() || !pin.was_verified_lately(now) {
+    if !pin.is_biased() || pin.is_asked_about() || !pin.was_verified_lately(now) {
         return false;
     }
     let before = fork::epoch();
