@@ -1,10 +1,12 @@
 //! What the runners of C and C++ programs share: the library beside the programs, a compiler that
 //! runs only when something changed, and a process that is killed when its time is up.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 use std::{env, fs, io, thread};
 
@@ -95,6 +97,9 @@ impl Build<'_> {
 
     /// Builds unless the program is newer than all it is made of, and was made by this command.
     pub(crate) fn run(&self) -> Outcome<()> {
+        // Several tests of one program may begin at once.
+        let lock = lock_of(self.program);
+        let _building = lock.lock().unwrap_or_else(PoisonError::into_inner);
         let mut command = self.command();
         let text = format!("{command:?}");
         let stamp = PathBuf::from(format!("{}.command", self.program.display()));
@@ -119,6 +124,13 @@ impl Build<'_> {
         file.set_modified(began).expect("the stamp can be dated");
         Ok(())
     }
+}
+
+/// Held by the one that builds that program.
+fn lock_of(program: &Path) -> Arc<Mutex<()>> {
+    static LOCKS: Mutex<BTreeMap<PathBuf, Arc<Mutex<()>>>> = Mutex::new(BTreeMap::new());
+    let mut locks = LOCKS.lock().unwrap_or_else(PoisonError::into_inner);
+    locks.entry(program.to_owned()).or_default().clone()
 }
 
 /// The program, by way of VCP_C_PREFIX where that is set.

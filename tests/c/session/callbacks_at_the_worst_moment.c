@@ -9,8 +9,8 @@
 
 /* It came back into the pool that had ended, and told how its dial had. */
 TEST(a_session_that_is_opened_after_the_pools_close_is_not_told,
-     "sessions: When vcp_pool_close has returned, on_event hears nothing of a session that is still "
-     "being opened")
+     "sessions: When vcp_pool_close has returned, on_event hears nothing of a session that is "
+     "still being opened")
 {
     driver d;
     vcp_pool_options options;
