@@ -579,6 +579,14 @@ static int never_called(void *user, vcp_conn *conn, int fd)
     return 0;
 }
 
+static int never_opened(void *user, const vcp_session_request *request, vcp_session *session)
+{
+    (void)user;
+    (void)request;
+    (void)session;
+    return 1;
+}
+
 TEST(what_the_redis_adapter_sets_is_refused,
      "hiredis: user and the callbacks that the adapter sets must "
      "be unset, and a user needs a password")
@@ -594,6 +602,8 @@ TEST(what_the_redis_adapter_sets_is_refused,
     CHECK_EQ(vcp_hiredis_pool_new(NULL, NULL, &options, NULL, &pool), VCP_ERR_INVALID_ARGUMENT);
     options = good, options.on_release = never_called;
     CHECK_EQ(vcp_hiredis_pool_new(NULL, NULL, &options, NULL, &pool), VCP_ERR_INVALID_ARGUMENT);
+    options = good, options.open_session = never_opened;
+    CHECK_EQ(vcp_hiredis_pool_new(NULL, NULL, &options, NULL, &pool), VCP_ERR_INVALID_ARGUMENT);
     options = good, options.size = 0;
     CHECK_EQ(vcp_hiredis_pool_new(NULL, NULL, &options, NULL, &pool), VCP_ERR_INVALID_ARGUMENT);
     options = good, options.lifetime_jitter_percent = 101;
@@ -604,6 +614,7 @@ TEST(what_the_redis_adapter_sets_is_refused,
 
 typedef struct called {
     int on_reuse, on_event;
+    int on_idle; /* on a helper thread: atomic */
 } called;
 
 static int called_on_reuse(void *user, vcp_conn *conn, int fd)
@@ -612,6 +623,14 @@ static int called_on_reuse(void *user, vcp_conn *conn, int fd)
     CHECK(vcp_hiredis_session(conn) != NULL);
     ((called *)user)->on_reuse++;
     return 0;
+}
+
+/* A ping, as a program would. */
+static int called_on_idle(void *user, vcp_conn *conn, int fd)
+{
+    (void)fd;
+    __atomic_add_fetch(&((called *)user)->on_idle, 1, __ATOMIC_SEQ_CST);
+    return strcmp(ask(vcp_hiredis_session(conn), "PING"), "PONG") != 0;
 }
 
 static void called_on_event(void *user, const vcp_event *event)
@@ -623,15 +642,71 @@ static void called_on_event(void *user, const vcp_event *event)
 TEST(redis_callbacks_get_event_user, "hiredis: The program's own callbacks are passed event_user")
 {
     vcp_pool_options options = pool_options();
-    called c = {0, 0};
+    called c = {0, 0, 0};
     redisContext *context;
     vcp_pool *pool = NULL;
     options.on_reuse = called_on_reuse;
     options.on_event = called_on_event;
+    options.on_idle = called_on_idle;
+    options.on_idle_ms = 50;
     CHECK_EQ(vcp_hiredis_pool_new(NULL, "secret", &options, &c, &pool), VCP_OK);
     give_back_and_wait(pool, borrow_redis(pool, &context));
     give_back_and_wait(pool, borrow_redis(pool, &context));
     CHECK_EQ(c.on_reuse, 1);
     CHECK_EQ(c.on_event, 1);
+    EVENTUALLY(__atomic_load_n(&c.on_idle, __ATOMIC_SEQ_CST) > 2, 5000);
+    EVENTUALLY(idle_in(pool) == 1, 5000);
+    end(pool);
+}
+
+TEST(logins_from_an_event_loop, "hiredis: Fifty asynchronous dials of one thread log in side by "
+                                "side, and each context is ready")
+{
+    enum { MANY = 50 };
+    vcp_pool *pool = redis_pool(NULL);
+    vcp_queue *queue = NULL;
+    vcp_dial_options options = dial_options(VCP_DIAL_QUEUED | VCP_DIAL_FRESH);
+    vcp_conn *conn;
+    int i;
+    CHECK_EQ(vcp_queue_new(&queue), VCP_OK);
+    for (i = 0; i < MANY; i++)
+        CHECK_EQ(vcp_dial_async(pool, "tcp", address(), &options, queue, NULL, &conn), VCP_OK);
+    for (i = 0; i < MANY; i++) {
+        vcp_completion answer;
+        CHECK(readable_within(vcp_queue_fd(queue), 5000));
+        CHECK_EQ(vcp_queue_next(queue, &answer, sizeof answer), 1);
+        CHECK(answer.status >= 0);
+        CHECK_STR(ask(vcp_hiredis_session(answer.conn), "PING"), "PONG");
+        give_back(answer.conn);
+    }
+    CHECK_EQ(vcp_queue_free(queue), VCP_OK);
+    end(pool);
+}
+
+TEST(a_child_has_contexts_of_its_own, "hiredis: After fork the parent's context goes on, and the "
+                                      "child logs in anew")
+{
+    vcp_pool *pool = redis_pool(NULL);
+    redisContext *context;
+    vcp_conn *conn = borrow_redis(pool, &context);
+    int status = -1;
+    pid_t child;
+    give_back_and_wait(pool, conn);
+    child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        conn = borrow_redis(pool, &context);
+        CHECK_EQ(vcp_conn_is_reused(conn), 0);
+        CHECK_STR(ask(context, "PING"), "PONG");
+        give_back(conn);
+        end(pool);
+        _exit(0);
+    }
+    CHECK_EQ(waitpid(child, &status, 0), child);
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    conn = borrow_redis(pool, &context);
+    CHECK_EQ(vcp_conn_is_reused(conn), 1);
+    CHECK_STR(ask(context, "PING"), "PONG");
+    give_back(conn);
     end(pool);
 }

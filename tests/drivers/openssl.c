@@ -782,6 +782,14 @@ TEST(a_socket_without_session_is_not_lent, "openssl: A socket that was put, and 
     end(&f);
 }
 
+static int never_called(void *user, const vcp_session_request *request, vcp_session *session)
+{
+    (void)user;
+    (void)request;
+    (void)session;
+    return 1;
+}
+
 TEST(what_the_tls_adapter_sets_is_refused,
      "openssl: user and the callbacks that the adapter sets must "
      "be unset")
@@ -798,6 +806,8 @@ TEST(what_the_tls_adapter_sets_is_refused,
     CHECK_EQ(vcp_openssl_pool_new(context, &options, NULL, &pool), VCP_ERR_INVALID_ARGUMENT);
     options = good, options.on_release = vcp_openssl_on_release_;
     CHECK_EQ(vcp_openssl_pool_new(context, &options, NULL, &pool), VCP_ERR_INVALID_ARGUMENT);
+    options = good, options.open_session = never_called;
+    CHECK_EQ(vcp_openssl_pool_new(context, &options, NULL, &pool), VCP_ERR_INVALID_ARGUMENT);
     options = good, options.size = 0;
     CHECK_EQ(vcp_openssl_pool_new(context, &options, NULL, &pool), VCP_ERR_INVALID_ARGUMENT);
     options = good, options.lifetime_jitter_percent = 101;
@@ -810,6 +820,7 @@ TEST(what_the_tls_adapter_sets_is_refused,
 
 typedef struct called {
     int rewrite, control, on_reuse, on_event;
+    int on_idle; /* on a helper thread: atomic */
 } called;
 
 static int called_rewrite(void *user, const char *network, const char *address, char *out,
@@ -837,6 +848,14 @@ static int called_on_reuse(void *user, vcp_conn *conn, int fd)
     return 0;
 }
 
+static int called_on_idle(void *user, vcp_conn *conn, int fd)
+{
+    (void)fd;
+    CHECK(vcp_openssl_session(conn) != NULL);
+    __atomic_add_fetch(&((called *)user)->on_idle, 1, __ATOMIC_SEQ_CST);
+    return 0;
+}
+
 static void called_on_event(void *user, const vcp_event *event)
 {
     (void)event;
@@ -854,6 +873,8 @@ TEST(tls_callbacks_get_event_user, "openssl: The program's own callbacks are pas
     options.control = called_control;
     options.on_reuse = called_on_reuse;
     options.on_event = called_on_event;
+    options.on_idle = called_on_idle;
+    options.on_idle_ms = 50;
     CHECK_EQ(vcp_pool_close(f.pool), VCP_OK);
     CHECK_EQ(vcp_openssl_pool_new(context, &options, &c, &f.pool), VCP_OK);
     SSL_CTX_free(context);
@@ -863,6 +884,7 @@ TEST(tls_callbacks_get_event_user, "openssl: The program's own callbacks are pas
     CHECK_EQ(c.control, 1);
     CHECK_EQ(c.on_reuse, 1);
     CHECK(c.on_event > 0);
+    EVENTUALLY(__atomic_load_n(&c.on_idle, __ATOMIC_SEQ_CST) > 0, 5000);
     end(&f);
 }
 
@@ -889,6 +911,94 @@ TEST(the_error_queue_is_left_alone, "openssl: A handshake that fails leaves noth
     CHECK(ERR_peek_last_error() == ERR_peek_error());
     ERR_clear_error();
     CHECK_EQ(vcp_pool_close(strict), VCP_OK);
+    end(&f);
+}
+
+TEST(plaintext_is_found_in_the_background_too, "openssl: With on_release_in_background unread "
+                                               "plaintext closes the connection as well")
+{
+    vcp_pool_options options = pool_options();
+    fixture_tls f;
+    SSL *session;
+    vcp_conn *conn;
+    options.on_release_in_background = 1;
+    f = begin_with(0, &options);
+    conn = borrow_tls(&f, &session);
+    exchange(session, peer_of(f.t, 0), "one");
+    give_back(conn);
+    EVENTUALLY(stats_of(f.pool).borrowed == 0, 5000);
+    CHECK_EQ(idle_in(f.pool), 1);
+    conn = borrow_tls(&f, &session);
+    CHECK_EQ(vcp_conn_is_reused(conn), 1);
+    peer_says(peer_of(f.t, 0), "two");
+    await_arrival(vcp_conn_raw_fd(conn));
+    give_back(conn);
+    EVENTUALLY(stats_of(f.pool).borrowed == 0, 5000);
+    check_refused(&f);
+    end(&f);
+}
+
+TEST(what_has_not_rested_is_not_looked_at,
+     "openssl: With on_reuse_after_ms a session that was idle "
+     "for less is handed out ready for its borrow")
+{
+    vcp_pool_options options = pool_options();
+    fixture_tls f;
+    SSL *session;
+    int i;
+    options.on_reuse_after_ms = 60000;
+    f = begin_with(0, &options);
+    for (i = 0; i < 3; i++) {
+        vcp_conn *conn = borrow_tls(&f, &session);
+        exchange(session, peer_of(f.t, 0), "hello");
+        give_back(conn);
+    }
+    CHECK_EQ(handshakes(f.t), 1);
+    end(&f);
+}
+
+TEST(warmed_sessions_are_ready, "openssl: vcp_pool_warm makes the handshakes ahead")
+{
+    fixture_tls f = begin();
+    SSL *session;
+    vcp_conn *conn;
+    CHECK_EQ(vcp_pool_warm(f.pool, "tcp", f.t->address, NULL, 3), 3);
+    EVENTUALLY(handshakes(f.t) == 3, 5000);
+    conn = borrow_tls(&f, &session);
+    CHECK_EQ(vcp_conn_is_reused(conn), 1);
+    CHECK_EQ(vcp_conn_set_deadline(conn, at_most(5000)), VCP_OK);
+    CHECK_EQ(SSL_write(session, "hello", 5), 5);
+    give_back(conn);
+    end(&f);
+}
+
+TEST(a_child_makes_its_own_handshake, "openssl: After fork the parent's session goes on, and the "
+                                      "child makes a handshake of its own")
+{
+    fixture_tls f = begin();
+    SSL *session;
+    vcp_conn *conn = borrow_tls(&f, &session);
+    int status = -1;
+    pid_t child;
+    exchange(session, peer_of(f.t, 0), "one");
+    give_back(conn);
+    child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        vcp_conn *own = NULL;
+        int well = vcp_dial(f.pool, "tcp", f.t->address, &own) >= 0 &&
+                   vcp_conn_is_reused(own) == 0 &&
+                   SSL_write(vcp_openssl_session(own), "child", 5) == 5 &&
+                   vcp_conn_close(own) == VCP_OK && vcp_pool_close(f.pool) == VCP_OK;
+        _exit(well ? 0 : 1);
+    }
+    CHECK_EQ(waitpid(child, &status, 0), child);
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    peer_hears(peer_of(f.t, 1), "child");
+    conn = borrow_tls(&f, &session);
+    CHECK_EQ(vcp_conn_is_reused(conn), 1);
+    exchange(session, peer_of(f.t, 0), "two");
+    give_back(conn);
     end(&f);
 }
 
