@@ -2,7 +2,7 @@
  * vconnpool/openssl.h - a pool of TLS sessions: OpenSSL's SSL over the connections of vconnpool.
  *
  * This file is the manual of the adapter; vconnpool.h is that of the pool. Header only: C99 or
- * later, C++11 or later; OpenSSL 1.1.1 or later; link with -lvconnpool -lssl -lcrypto. MIT OR
+ * later, C++11 or later; OpenSSL 3.0 or later; link with -lvconnpool -lssl -lcrypto. MIT OR
  * Apache-2.0.
  *
  *     SSL_CTX *context = SSL_CTX_new(TLS_client_method());
