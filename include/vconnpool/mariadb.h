@@ -16,9 +16,10 @@
  * are refused. The connector resolves the host, and tries its addresses one after another.
  *
  * WHO. The login says who; the reuse tag of a dial overrides its parts, each of which is optional:
- * "user=alice;password=secret;database=shop". A value ends at the next semicolon. A tag with
- * another part, or with one part twice, is refused. Sessions are reused only under their own tag,
- * so those of two users never mix. Events and descriptions show tags, with the password in them.
+ * "user=alice;password=secret;database=shop". A value ends at the next semicolon: look for one in
+ * names that come from outside. A tag with another part, or with one part twice, is refused.
+ * Sessions are reused only under their own tag, so those of two users never mix. Events and
+ * descriptions show tags, with the password in them.
  *
  * LOGIN. It ends at the dial's deadline, to the millisecond: while it lasts the connector waits by
  * a function of this file (MARIADB_OPT_IO_WAIT). Two waits stay its own: getaddrinfo(3), and about
