@@ -37,7 +37,8 @@
  * tokens of vcp_conn_* do not bind PQexec; PQsendQuery with vcp_conn_wait keeps them, until PQreset
  * makes another socket. After vcp_conn_detach the session is the caller's, to be ended by PQfinish.
  *
- * GIVEN BACK. A helper thread does this within hook_timeout_ms, after vcp_conn_close returned:
+ * GIVEN BACK. A helper thread does this within hook_timeout_ms, after vcp_conn_close returned;
+ * vcp_pool_drain waits for it:
  *
  *     broken; a query, COPY or pipeline under way;        closed
  *       results or notifications that were not read

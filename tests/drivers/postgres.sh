@@ -83,10 +83,9 @@ VCP_POSTGRES_SOCKET="$dir/socket/.s.PGSQL.$port" VCP_POSTGRES_PORT=$port VCP_POS
     VCP_POSTGRES_CERTIFICATE="$dir/cert.pem" timeout "${VCP_C_TIMEOUT:-300}" ${VCP_PREFIX:-} "$dir/postgres" "$@"
 
 if [ $# -eq 0 ]; then
-    "$dir/postgres_libpq" unix "$dir/socket/.s.PGSQL.$port" "dbname=shop user=alice" alice bob >"$dir/said" || {
-        cat "$dir/said"
-        die "postgres_libpq ended with status $?"
-    }
+    status=0
+    "$dir/postgres_libpq" unix "$dir/socket/.s.PGSQL.$port" "dbname=shop user=alice" alice bob >"$dir/said" || status=$?
+    [ "$status" -eq 0 ] || die "postgres_libpq ended with status $status"
     cat "$dir/said"
     grep -qx "after a rollback: no table" "$dir/said" || die "the transaction was not rolled back"
     [ "$(grep "logged in as" "$dir/said" | tr '\n' ' ')" = "logged in as alice logged in as bob logged in as alice " ] ||
