@@ -1042,8 +1042,8 @@ public:
         detail::tried(keep(data), ec);
     }
 
-    /// The object that rides on the connection: what set_data was given, which must have been of
-    /// this type. nullptr if there is none.
+    /// The object that rides on the connection, which must be of this type: what set_data was
+    /// given, or the session of a driver. nullptr if there is none.
     template <typename T> [[nodiscard]] T *data() const noexcept
     {
         return static_cast<T *>(vcp_conn_data(handle_));

@@ -48,7 +48,7 @@
 #include <asio/system_executor.hpp>
 #endif
 
-#include "../vconnpool.hpp"
+#include <vconnpool.hpp>
 
 /// Dials from Asio.
 namespace vcp::asio {
