@@ -755,7 +755,7 @@ typedef struct impatience {
 static void *logs_in_too_slowly(void *argument)
 {
     impatience *all = (impatience *)argument;
-    while (__atomic_load_n(&all->r->accepted, __ATOMIC_SEQ_CST) < LOGINS) {
+    while (relay_accepted(all->r) < LOGINS) {
         vcp_dial_options options = dial_options(0);
         int64_t start = now_ms();
         int64_t took;
@@ -796,7 +796,7 @@ TEST(a_login_that_takes_too_long_leaves_no_backend,
     CHECK_EQ(relay_clients(all.r), 0);
     EVENTUALLY(backends(observer) == 0, 3000);
     printf("  %d logins, at most %d at once; the slowest dial took %" PRId64 " ms of %d\n",
-           all.r->accepted, all.r->peak, all.slowest, BUDGET_MS);
+           relay_accepted(all.r), all.r->peak, all.slowest, BUDGET_MS);
     CHECK_BETWEEN(all.r->peak, 1, MOST_BACKENDS);
     CHECK_BETWEEN(all.slowest, BUDGET_MS, at_most(BUDGET_MS + LATENESS_MS));
     CHECK_EQ(vcp_pool_conn_count(all.pool), 0);
@@ -827,7 +827,7 @@ TEST(a_login_in_the_background_holds_nobody_up, "libpq: An asynchronous login is
     options.timeout_ms = VCP_FOREVER;
     CHECK_EQ(vcp_dial_async(pool, "tcp", r->address, &options, queue, &start, &conn),
              VCP_ERR_IN_PROGRESS);
-    EVENTUALLY(__atomic_load_n(&r->accepted, __ATOMIC_SEQ_CST) == 2, 5000);
+    EVENTUALLY(relay_accepted(r) == 2, 5000);
     start = now_ms();
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
     CHECK_BETWEEN(now_ms() - start, 0, at_most(50));

@@ -75,6 +75,16 @@ static inline int relay_clients(relay *r)
     return connected;
 }
 
+/* How many clients there have been. */
+static inline int relay_accepted(relay *r)
+{
+    int accepted;
+    pthread_mutex_lock(&r->lock);
+    accepted = r->accepted;
+    pthread_mutex_unlock(&r->lock);
+    return accepted;
+}
+
 static inline void relay_set_delay(relay *r, int ms)
 {
     pthread_mutex_lock(&r->lock);
