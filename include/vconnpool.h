@@ -197,7 +197,7 @@
  * When memory runs out, the process is aborted. The library stays loaded: dlclose(3) does not unmap
  * it.
  *
- * Each thread remembers the destinations that it dialed last, for the fast path: at most 13,000, in
+ * Each thread remembers the destinations that it dialed last, for the fast path: at most 28,000, in
  * at most 2 MiB. Beyond that it forgets the oldest. It forgets those of a closed pool when it next
  * dials another way than the fast one, and all when it ends.
  */

@@ -43,7 +43,7 @@
 
 use super::slot::Slot;
 use super::word::{self, CheckedOut, GENERATION_SHIFT};
-use super::{Kept, Owned, Pin, Stale, Table, INDEX_BITS, KIND_BITS};
+use super::{Kept, Owned, Pin, SlotId, Stale, Table, INDEX_BITS, KIND_BITS};
 use crate::sync::atomic::Ordering::{Acquire, Relaxed};
 use crate::sys::fork;
 
@@ -56,10 +56,7 @@ const ASKS_AT_RETURN: u32 = 1 << 30;
 pub(crate) struct CachedSlot<T: Kept> {
     slot: &'static Slot<T>,
     word: u64,
-    /// The low bits of every handle of that slot.
-    low: u32,
-    /// It may be idle for so many milliseconds.
-    limit: u32,
+    id: SlotId,
 }
 
 impl<T: Kept> Clone for CachedSlot<T> {
@@ -72,13 +69,13 @@ impl<T: Kept> Copy for CachedSlot<T> {}
 
 impl<T: Kept> PartialEq for CachedSlot<T> {
     fn eq(&self, other: &Self) -> bool {
-        self.low == other.low && self.word == other.word
+        self.id == other.id && self.word == other.word
     }
 }
 
 impl<T: Kept> std::fmt::Debug for CachedSlot<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "CachedSlot({}, {:x})", self.index(), self.word)
+        write!(f, "CachedSlot({}, {:x})", self.id.index, self.word)
     }
 }
 
@@ -127,17 +124,17 @@ impl<T> Slot<T> {
 }
 
 impl<T: Kept> CachedSlot<T> {
-    /// What there is to borrow, if the value is where its last borrower left it, and has not been
-    /// idle too long by `now`, in nanoseconds.
+    /// What there is to borrow, if the value is where its last borrower left it, and by `now`, in
+    /// nanoseconds, has been idle for less than `limit` milliseconds.
     #[inline(always)]
-    pub(crate) fn offer(&self, now: impl FnOnce() -> u64) -> Option<Offer> {
+    pub(crate) fn offer(&self, limit: u32, now: impl FnOnce() -> u64) -> Option<Offer> {
         if self.slot.word.load(Acquire) != self.word || !self.slot.is_of_this_process() {
             return None;
         }
         let since = self.slot.idle_since.load(Relaxed);
         // Less than zero when another thread read the clock a moment later.
         let idle_for = now().wrapping_sub(since) as i64;
-        let is_too_old = idle_for >= i64::from(self.limit) * 1_000_000;
+        let is_too_old = idle_for >= i64::from(limit) * 1_000_000;
         (!is_too_old).then(|| Offer {
             info: SlotInfo::from_bits(self.slot.info.load(Relaxed)),
             idle_for: idle_for as u64,
@@ -153,14 +150,25 @@ impl<T: Kept> CachedSlot<T> {
         Some(self.handle())
     }
 
-    pub(crate) fn index(&self) -> u32 {
-        self.low >> KIND_BITS
+    pub(crate) fn slot_id(&self) -> SlotId {
+        self.id
+    }
+
+    /// Of nothing.
+    #[cfg(test)]
+    pub(crate) fn vacant() -> Self {
+        Self {
+            slot: T::table().slots.get_or_map(0).expect("there is memory"),
+            word: 0,
+            id: SlotId::from_bits(0),
+        }
     }
 
     #[inline(always)]
     fn handle(&self) -> usize {
         let generation = (self.word >> GENERATION_SHIFT) << GENERATION_SHIFT;
-        (generation | u64::from(self.low)) as usize
+        let low = self.id.index << KIND_BITS | T::table().kind as u32;
+        (generation | u64::from(low)) as usize
     }
 }
 
@@ -275,14 +283,13 @@ impl<T: Kept> Owned<T> {
     }
 
     /// Where it is once it has been biased, and where once it has been given back after its next
-    /// loan; for so many milliseconds.
-    pub(crate) fn cached_slots(&self, limit: u32) -> [CachedSlot<T>; 2] {
+    /// loan.
+    pub(crate) fn cached_slots(&self) -> [CachedSlot<T>; 2] {
         let word = self.slot().word.load(Relaxed);
         [0, 1].map(|loans| CachedSlot {
             slot: self.slot(),
-            low: self.index() << KIND_BITS | T::table().kind as u32,
             word: word::idle_word(word, loans),
-            limit,
+            id: self.slot_id(),
         })
     }
 

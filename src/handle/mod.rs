@@ -45,7 +45,7 @@ mod slot_id;
 mod table;
 pub(crate) mod word;
 
-pub(crate) use self::biased::{CachedSlot, SlotInfo};
+pub(crate) use self::biased::{CachedSlot, Offer, SlotInfo};
 pub(crate) use self::inherited::Inherited;
 pub(crate) use self::owned::Owned;
 pub(crate) use self::pin::Pin;

@@ -141,13 +141,13 @@ fn the_owner_sees_a_slot_that_is_often_lent_without_it() {
             needs_peek: false,
             asks_at_return: false,
         });
-        let [mut cached, _] = owned.cached_slots(1);
-        let offer = cached.offer(|| 0).expect("idle");
+        let [mut cached, _] = owned.cached_slots();
+        let offer = cached.offer(1, || 0).expect("idle");
         let handle = cached.borrow(&offer).expect("two go by");
         assert!(Value::table().give_back_biased(handle, 0));
         let last = cached.borrow(&offer).expect("one more");
         assert!(Value::table().give_back_biased(last, 0));
-        assert!(cached.offer(|| 0).is_some());
+        assert!(cached.offer(1, || 0).is_some());
         assert_eq!(cached.borrow(&offer), None, "the next one is its owner's");
         owned.revoke_since(0);
         let owned = Value::take_back(owned.lend()).expect("live");
@@ -167,8 +167,8 @@ fn an_owner_that_is_dropped_leaves_what_is_out_to_its_borrower() {
         needs_peek: false,
         asks_at_return: false,
     });
-    let [mut cached, _] = owned.cached_slots(1);
-    let offer = cached.offer(|| 0).expect("idle");
+    let [mut cached, _] = owned.cached_slots();
+    let offer = cached.offer(1, || 0).expect("idle");
     let handle = cached.borrow(&offer).expect("idle");
     assert!(owned.revoke_since(since).is_out);
     drop(owned);

@@ -71,7 +71,7 @@ pub unsafe extern "C" fn vcp_dial_async(
             Started::Conn(borrowed) => {
                 let fd = borrowed.lent_fd();
                 if let Some(name) = name {
-                    thread_cache::remember(name, &borrowed);
+                    thread_cache::remember(&name, &borrowed);
                 }
                 // SAFETY: as above.
                 unsafe { *conn = borrowed.lend_out() as *mut vcp_conn };

@@ -104,7 +104,7 @@ unsafe fn dial(
         let borrowed = owner.borrow(&destination, &borrow)?;
         let fd = borrowed.lent_fd();
         if let Some(name) = name {
-            thread_cache::remember(name, &borrowed);
+            thread_cache::remember(&name, &borrowed);
         }
         // SAFETY: as above.
         unsafe { *conn = borrowed.lend_out() as *mut vcp_conn };

@@ -36,10 +36,10 @@ pub(crate) struct Hit {
 #[inline(always)]
 pub(crate) fn borrow(key: &KeyRef<'_>) -> Option<Hit> {
     let mut cache = thread_cache::borrow_own()?;
-    let cached = cache.find(key)?.cached.as_mut()?;
-    let offer = cached.offer(|| clock::now_coarse().nanos())?;
+    let entry = cache.find(key)?;
+    let offer = entry.offer(|| clock::now_coarse().nanos())?;
     Some(Hit {
-        handle: cached.borrow(&offer)?,
+        handle: entry.borrow(&offer)?,
         fd: offer.info.fd,
         needs_peek: offer.info.needs_peek,
     })

@@ -8,7 +8,11 @@
 //! next takes the slow path, and the whole cache goes with the thread.
 #![forbid(unsafe_code)]
 
+mod buckets;
+mod bytes;
+mod entry;
 mod key;
+mod lines;
 mod table;
 
 pub(crate) use self::key::{KeyRef, OwnedKey};
@@ -62,51 +66,63 @@ fn swept_or_new() -> Option<ThreadGuard<ThreadCache>> {
 
 /// What the texts mean, if this thread has dialed them before and the connection still lives.
 pub(crate) fn destination(key: &KeyRef<'_>) -> Option<Arc<Destination>> {
-    let conn = swept()?.find(key)?.conn;
+    let conn = swept()?.find(key)?.slot_id();
     let conn = Conn::table().pin_slot(conn)?;
     // In a forked child the pool of before is not this process's.
     (!conn.pool().is_inherited()).then(|| conn.shared_destination().clone())
 }
 
 /// This thread borrows a connection by that key.
-pub(crate) fn remember(key: OwnedKey, conn: &Owned<Conn>) {
-    let limit = conn.pool().fast_path_idle_ms();
-    let [_, cached] = conn.cached_slots(limit);
-    let cached = (conn.has(FAST_PATH) && limit > 0).then_some(cached);
+pub(crate) fn remember(key: &OwnedKey, conn: &Owned<Conn>) {
+    let limit = fast_path_limit(conn);
+    let [_, slot] = conn.cached_slots();
     let replaced = swept_or_new().and_then(|mut cache| {
         // A pool that ends after this look is swept later.
         PoolHandle::table().pin(key.pool).ok()?;
-        let replaced = cache.remember(key, conn, cached);
-        if cached.is_some() {
+        let replaced = cache.remember(key, slot, limit);
+        if limit > 0 {
             cache.lend(conn.slot_id());
         }
-        replaced
+        Some(replaced)
     });
-    revoke_replaced(replaced, cached);
+    for before in replaced.into_iter().flatten().flatten() {
+        revoke_replaced(before, slot);
+    }
 }
 
 /// This thread gives a connection back: it is the next one to be borrowed.
 pub(super) fn give_back(conn: &Owned<Conn>) {
-    let limit = conn.pool().fast_path_idle_ms();
-    if !conn.has(FAST_PATH) || limit == 0 {
+    let limit = fast_path_limit(conn);
+    if limit == 0 {
         return;
     }
-    let [cached, _] = conn.cached_slots(limit);
+    let [slot, _] = conn.cached_slots();
     let replaced = borrow_own().and_then(|mut cache| {
         let entry = cache.entry_of(conn.slot_id())?;
-        entry.conn = conn.slot_id();
-        entry.cached.replace(cached)
+        entry.replace(slot, limit)
     });
-    revoke_replaced(replaced, Some(cached));
+    if let Some(before) = replaced {
+        revoke_replaced(before, slot);
+    }
+}
+
+/// The fast path may borrow it until it has been idle for so many milliseconds; 0: not at all.
+fn fast_path_limit(conn: &Conn) -> u32 {
+    let limit = conn.pool().fast_path_idle_ms();
+    if conn.has(FAST_PATH) {
+        limit
+    } else {
+        0
+    }
 }
 
 /// A connection that the cache does not lead to any more is given back by the slow path, if it is
 /// out: only the newest may take the fast path, so that a thread finds its connections in the order
 /// in which it gave them back.
-fn revoke_replaced(before: Option<CachedSlot<Conn>>, now: Option<CachedSlot<Conn>>) {
-    let Some(before) = before.filter(|_| before != now) else {
+fn revoke_replaced(before: CachedSlot<Conn>, now: CachedSlot<Conn>) {
+    if before == now {
         return;
-    };
+    }
     if let Ok(pin) = Conn::table().pin_biased(&before) {
         pin.pool().revoke(&pin, pin.slot_id());
     }

@@ -19,11 +19,7 @@ impl<'a> Text<'a> {
 
     #[cfg(test)]
     pub(crate) fn of(text: &'a CStr) -> Self {
-        // SAFETY: a reference is not null.
-        Self(
-            unsafe { NonNull::new_unchecked(text.as_ptr().cast_mut()) },
-            PhantomData,
-        )
+        Self(NonNull::from(text).cast(), PhantomData)
     }
 
     /// Without the NUL.
@@ -36,32 +32,49 @@ impl<'a> Text<'a> {
     /// Compares byte by byte: for very short ones, whose length is not worth a strlen(3).
     #[inline(always)]
     pub(crate) fn is<const N: usize>(self, kept: &ShortText<N>) -> bool {
-        let mut at = 0;
-        loop {
-            // SAFETY: all bytes before this one were the same and no NUL, so it is the text's, and
-            // one of `kept`, whose last is a NUL.
-            let (own, byte) = unsafe { (self.0.add(at).read() as u8, *kept.0.get_unchecked(at)) };
+        // SAFETY: all bytes before this one were the same and no NUL, so it is the text's.
+        let is_same = |at| unsafe { self.0.add(at).read() as u8 == kept.0[at] };
+        let has_begin = is_same(0) && is_same(1) && is_same(2) && is_same(3);
+        has_begin && (kept.0[3] == 0 || self.has_end(kept))
+    }
+
+    /// The first four bytes are the same, and no NUL.
+    #[inline(never)]
+    fn has_end<const N: usize>(self, kept: &ShortText<N>) -> bool {
+        for (at, &byte) in kept.0.iter().enumerate().skip(4) {
+            // SAFETY: as above.
+            let own = unsafe { self.0.add(at).read() as u8 };
             if own != byte {
                 return false;
             }
             if own == 0 {
                 return true;
             }
-            at += 1;
         }
+        false
     }
 }
 
-/// A text of fewer than `N` bytes, and NULs to the end.
+/// A text of three bytes or more and fewer than `N`, and NULs to the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ShortText<const N: usize>([u8; N]);
 
 impl<const N: usize> ShortText<N> {
-    /// `None` if it is too long.
-    pub(crate) fn new(text: &[u8]) -> Option<Self> {
+    /// Panics at another length: for what is written down in the source.
+    pub(crate) const fn new(text: &str) -> Self {
+        let text = text.as_bytes();
+        assert!(text.len() >= 3 && text.len() < N);
         let mut bytes = [0; N];
-        bytes[..N - 1].get_mut(..text.len())?.copy_from_slice(text);
-        Some(Self(bytes))
+        let mut at = 0;
+        while at < text.len() {
+            bytes[at] = text[at];
+            at += 1;
+        }
+        Self(bytes)
+    }
+
+    pub(crate) fn as_text(&self) -> Text<'_> {
+        Text(NonNull::from(&self.0).cast(), PhantomData)
     }
 }
 
@@ -72,19 +85,22 @@ mod tests {
     #[test]
     fn a_text_is_itself_and_no_other() {
         for (own, other, is_it) in [
-            (c"ab", c"ab", true),
+            (c"abc", c"abc", true),
+            (c"abcde", c"abcde", true),
+            (c"abc", c"abcd", false),
+            (c"abcd", c"abc", false),
+            (c"abcd", c"abcde", false),
+            (c"abcde", c"abcd", false),
             (c"ab", c"abc", false),
-            (c"abc", c"ab", false),
-            (c"ab", c"a", false),
-            (c"", c"", true),
-            (c"", c"a", false),
+            (c"", c"abc", false),
             (c"abc", c"abd", false),
+            (c"abcde", c"abcdf", false),
         ] {
             let text = Text::of(own);
             assert_eq!(text.bytes(), own.to_bytes());
-            let kept = ShortText::<4>::new(other.to_bytes()).expect("short");
+            let kept = ShortText::<8>::new(other.to_str().expect("ASCII"));
             assert_eq!(text.is(&kept), is_it, "{own:?} {other:?}");
+            assert_eq!(kept.as_text().bytes(), other.to_bytes());
         }
-        assert!(ShortText::<4>::new(b"abcd").is_none());
     }
 }
