@@ -25,8 +25,9 @@
  *
  * hostaddr and port in conninfo are refused. So is host, except where the address is an IP: there
  * it is the name that TLS verifies. A reuse tag is more conninfo, which overrides: "user=alice".
- * Sessions are reused only under their own tag, so those of two users never mix. Events and
- * descriptions show tags: a password belongs into conninfo or a passfile.
+ * Names in it that come from outside are to be quoted, as conninfo is. Sessions are reused only
+ * under their own tag, so those of two users never mix. Events and descriptions show tags: a
+ * password belongs into conninfo or a passfile.
  *
  * LOGIN. It keeps the dial's deadline to the millisecond [PQconnectStartParams, PQconnectPoll].
  * One thing can hold it up: libpq looks a host name up by getaddrinfo(3), which waits as long as
