@@ -39,11 +39,12 @@
  *     session tickets and key updates that have arrived                             read, and kept
  *
  * IDLE. A server may send session tickets at any time (RFC 8446, section 4.6.1), so bytes that
- * arrive are no reason to close: the adapter sets VCP_LIVENESS_ALLOW_DATA. Whether they are a
- * ticket or an answer that came too late only the session can tell, so it is looked at once more
- * before it is handed out (on_reuse): the next borrower never reads what another one asked for. A
- * pool with on_reuse hands idle connections to vcp_dial_async through the queue. With
- * on_reuse_after_ms, connections that have been idle for less are handed out without this look.
+ * arrive are no reason to close: VCP_LIVENESS_ALLOW_DATA takes the place of VCP_LIVENESS_STRICT.
+ * Whether they are a ticket or an answer that came too late only the session can tell, so it is
+ * looked at once more before it is handed out (on_reuse): the next borrower never reads what
+ * another one asked for. A pool with on_reuse hands idle connections to vcp_dial_async through the
+ * queue. With on_reuse_after_ms, connections that have been idle for less are handed out without
+ * this look.
  *
  * END. The server is told by close_notify (RFC 8446, section 6.1), if there is room to say it, but
  * not after a failure; its answer is not awaited. This neither waits nor raises SIGPIPE. A
@@ -263,7 +264,8 @@ static inline int vcp_openssl_on_open_(void *user, vcp_conn *conn, int fd)
     if (session != NULL)
         vcp_openssl_io_of_(session)->waiting = VCP_OPENSSL_WAITS_;
     if (session == NULL || !vcp_openssl_set_name_(session, conn) || SSL_connect(session) != 1 ||
-        vcp_conn_set_liveness(conn, VCP_LIVENESS_ALLOW_DATA) != VCP_OK ||
+        (pool->program.liveness == VCP_LIVENESS_STRICT &&
+         vcp_conn_set_liveness(conn, VCP_LIVENESS_ALLOW_DATA) != VCP_OK) ||
         vcp_conn_set_data(conn, session, vcp_openssl_end_) != VCP_OK) {
         refused = vcp_openssl_refuse_(session);
         SSL_free(session);

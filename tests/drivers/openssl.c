@@ -332,6 +332,34 @@ TEST(tickets_close_nothing, "openssl: Session tickets that arrive while a connec
     end(&f);
 }
 
+TEST(the_watch_alone_may_decide, "openssl: Under VCP_LIVENESS_WATCH tickets close nothing, and a "
+                                 "good-bye is seen before the next borrow")
+{
+    vcp_pool_options options = pool_options();
+    fixture_tls f;
+    SSL *session;
+    vcp_conn *conn;
+    int fd;
+    options.liveness = VCP_LIVENESS_WATCH;
+    f = begin_with(0, &options);
+    conn = borrow_tls(&f, &session);
+    fd = vcp_conn_raw_fd(conn);
+    exchange(session, peer_of(f.t, 0), "one");
+    give_back(conn);
+    peer_sends_ticket(peer_of(f.t, 0));
+    await_arrival(fd);
+    conn = borrow_tls(&f, &session);
+    CHECK_EQ(vcp_conn_is_reused(conn), 1);
+    exchange(session, peer_of(f.t, 0), "two");
+    give_back(conn);
+    SSL_shutdown(peer_of(f.t, 0));
+    await_arrival(fd);
+    conn = borrow_tls(&f, &session);
+    CHECK_EQ(vcp_conn_is_reused(conn), 0);
+    give_back(conn);
+    end(&f);
+}
+
 TEST(tickets_close_nothing_without_auto_retry, "openssl: Several tickets are read also without "
                                                "SSL_MODE_AUTO_RETRY")
 {
