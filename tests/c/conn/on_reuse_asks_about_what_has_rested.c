@@ -147,7 +147,7 @@ TEST(what_goes_to_a_waiter_has_not_rested,
      "on_reuse_after_ms: A connection that goes from hand to hand is not asked about")
 {
     driver d;
-    vcp_pool_options options = asking(&d, 20);
+    vcp_pool_options options = asking(&d, at_most(RESTED_MS));
     vcp_conn *conn;
     dialer m;
     options.max_conns = 1;
@@ -157,7 +157,7 @@ TEST(what_goes_to_a_waiter_has_not_rested,
     m = dialer_of(d.pool, d.where.address);
     dialer_start(&m);
     EVENTUALLY(stats_of(d.pool).waiting == 1, 5000);
-    let_pass(30);
+    let_pass(at_most(RESTED_MS) + COARSE_MS);
     give_back(conn);
     dialer_join(&m);
     CHECK(m.status >= 0);

@@ -1,6 +1,6 @@
 //! Larger scenes, for as many orders as there is time for: four to eight threads.
 
-use crate::pool::state::answer::Reuse;
+use crate::pool::state::answer::{Disposition, Reuse};
 use crate::scene::{limits, CancelToken, Got, Patience, Pool};
 use crate::sync::{thread, Arc};
 use crate::values::options::Limits;
@@ -181,6 +181,62 @@ pub(crate) const ALL: &[(&str, fn())] = &[
             &[Do::Wait, Do::Drain, Do::Discard, Do::Fresh, Do::Wait],
         )
     }),
+    ("on_idle and background releases among the patient", || {
+        crowd(
+            limits(2),
+            &[
+                Do::Check,
+                Do::Release,
+                Do::Check,
+                Do::WaitElsewhere,
+                Do::TimeOut,
+                Do::Release,
+                Do::Wait,
+            ],
+        )
+    }),
+    (
+        "on_idle, background releases and a drain in the middle",
+        || {
+            crowd(
+                limits(2),
+                &[
+                    Do::Check,
+                    Do::Release,
+                    Do::Drain,
+                    Do::Wait,
+                    Do::Check,
+                    Do::Cancel,
+                ],
+            )
+        },
+    ),
+    ("on_idle among fast-path loans and evictions", || {
+        crowd(
+            limits(2),
+            &[
+                Do::Lend,
+                Do::Check,
+                Do::Lend,
+                Do::Check,
+                Do::WaitElsewhere,
+                Do::Evict,
+            ],
+        )
+    }),
+    ("an observer counts, and on_idle is asked", || {
+        observed(
+            limits(2),
+            &[
+                Do::Check,
+                Do::Release,
+                Do::Discard,
+                Do::Check,
+                Do::WaitElsewhere,
+                Do::Evict,
+            ],
+        )
+    }),
     ("everything at once", || {
         let mut few = limits(2);
         few.max_conns_per_address = Some(1);
@@ -216,22 +272,32 @@ enum Do {
     Evict,
     Close,
     Drain,
+    /// Borrows, and on_release looks at it after its borrower has gone.
+    Release,
+    /// on_idle is asked about what is idle.
+    Check,
     /// Borrows, gives back, and borrows what it has left without the state, as long as it finds it
     /// there.
     Lend,
 }
 
 fn crowd(limits: Limits, of: &[Do]) {
-    let pool = if of.contains(&Do::Lend) {
-        Pool::plain(limits)
-    } else {
-        Pool::new(limits)
+    let pool = match (of.contains(&Do::Lend), of.contains(&Do::Check)) {
+        (true, true) => Pool::plain_and_checking(limits),
+        (true, false) => Pool::plain(limits),
+        (false, true) => Pool::checking(limits),
+        (false, false) => Pool::new(limits),
     };
     act_together(&pool, of);
 }
 
 fn observed(limits: Limits, of: &[Do]) {
-    act_together(&Pool::observed(limits), of);
+    let pool = if of.contains(&Do::Check) {
+        Pool::observed_and_checking(limits)
+    } else {
+        Pool::observed(limits)
+    };
+    act_together(&pool, of);
 }
 
 fn act_together(pool: &Arc<Pool>, of: &[Do]) {
@@ -268,6 +334,7 @@ fn act(pool: &Arc<Pool>, what: Do, may_end: bool) {
         Do::Evict => return pool.evict(),
         Do::Close => return pool.close(),
         Do::Drain => return pool.drain(),
+        Do::Check => return pool.check_idle(Disposition::Keep),
         _ => Patience::ForEver,
     };
     let firing = match &patience {
@@ -298,6 +365,7 @@ fn act(pool: &Arc<Pool>, what: Do, may_end: bool) {
 fn end(pool: &Pool, conn: crate::fake::Conn, what: Do) {
     match what {
         Do::Discard => pool.discard(conn),
+        Do::Release => pool.release_in_background(conn, Disposition::Keep),
         Do::Lend => {
             let cached = pool.leave(conn);
             cached.lend(pool, 3);

@@ -123,13 +123,26 @@ impl Pool {
 
     /// With an on_event.
     pub(crate) fn observed(limits: Limits) -> Arc<Self> {
-        let Self { state, .. } = Self::of(limits.clone(), false);
+        Arc::new(Self::of(limits, false).observing())
+    }
+
+    pub(crate) fn observed_and_checking(limits: Limits) -> Arc<Self> {
+        Self::of(limits, false).observing().asking()
+    }
+
+    fn observing(self) -> Self {
+        let Self {
+            state,
+            limits,
+            is_plain,
+            ..
+        } = self;
         let state = state.into_inner().expect("no panic").observed();
-        Arc::new(Self {
+        Self {
             state: Mutex::new(state),
             observer: Some(std::sync::Mutex::default()),
-            ..Self::of(limits, false)
-        })
+            ..Self::of(limits, is_plain)
+        }
     }
 
     /// With an on_idle, which is asked about whatever is idle.
@@ -142,11 +155,18 @@ impl Pool {
     }
 
     fn asking(self) -> Arc<Self> {
-        let Self { state, .. } = self;
+        let Self {
+            state,
+            limits,
+            is_plain,
+            observer,
+            ..
+        } = self;
         let state = state.into_inner().expect("no panic");
         Arc::new(Self {
             state: Mutex::new(state.checking_every(Some(Duration::ZERO))),
-            ..Self::of(self.limits.clone(), self.is_plain)
+            observer,
+            ..Self::of(limits, is_plain)
         })
     }
 
