@@ -39,11 +39,15 @@ pub(crate) trait BlockingCaller: DialCaller {
     fn leaves(&self) -> bool;
 }
 
-/// The time left, as callbacks are told it: -1 without a deadline.
+/// The time left, as callbacks are told it: -1 without a deadline. Rounded up, so that one who
+/// gives up when it is over does not give up before the deadline.
 pub(crate) fn timeout_left(deadline: Deadline) -> i64 {
     match deadline.time() {
         None => -1,
-        Some(time) => i64::try_from(time.since(clock::now()).as_millis()).unwrap_or(i64::MAX),
+        Some(time) => {
+            let left = time.since(clock::now()).as_nanos().div_ceil(1_000_000);
+            i64::try_from(left).unwrap_or(i64::MAX)
+        }
     }
 }
 

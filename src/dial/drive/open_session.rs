@@ -1,6 +1,8 @@
 //! A session that the program's open_session callback opens, by a driver that dials by itself.
 #![forbid(unsafe_code)]
 
+use std::time::Duration;
+
 use crate::dial::callbacks::{Session, SessionRequest};
 use crate::dial::caller::{timeout_left, DialCaller};
 use crate::dial::dialer::Dialer;
@@ -10,6 +12,8 @@ use crate::values::address::Address;
 use crate::values::clock::Deadline;
 use crate::values::destination::Destination;
 use crate::values::error::{Error, Phase, Result};
+
+const MILLISECOND: Duration = Duration::from_millis(1);
 
 /// A session that a driver has opened, until the pool has taken it: whatever becomes of the dial,
 /// it is kept or ended, once.
@@ -87,8 +91,9 @@ pub(super) fn open_by_callback(
     })?;
     match opened {
         Ok(session) => Ok(session.map(OpenedSession::new)),
-        // A driver that keeps its time can only refuse when that is over.
-        Err(error) if deadline.has_passed(clock::now()) => {
+        // A driver that keeps its time can only refuse when that is over. By a clock of whole
+        // milliseconds (vcp_now_ms) it is so up to one earlier.
+        Err(error) if deadline.has_passed(clock::now().after(MILLISECOND)) => {
             Err(Error::timeout(Phase::Opening, &error.message))
         }
         Err(error) => Err(error),

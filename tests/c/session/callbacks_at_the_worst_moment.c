@@ -291,3 +291,33 @@ TEST(warm_counts_what_on_idle_is_asked_about,
     EVENTUALLY(stats_of(f.pool).borrowed == 0, 5000);
     FIXTURE_END(&f);
 }
+
+static int refuses_when_its_time_is_over(void *user, const vcp_session_request *request,
+                                         vcp_session *session)
+{
+    int64_t end = vcp_now_ms() + request->timeout_ms;
+    (void)user;
+    (void)session;
+    while (vcp_now_ms() < end) {
+        let_pass(1);
+    }
+    return 1;
+}
+
+/* What is left was rounded down: some refused a moment before the deadline. */
+TEST(a_driver_that_keeps_its_time_is_a_timeout,
+     "sessions: A driver that takes all of timeout_ms and then refuses fails the dial with TIMEOUT, "
+     "not with CALLBACK")
+{
+    vcp_pool_options options = pool_options();
+    vcp_dial_options dial = dial_options(0);
+    vcp_pool *pool;
+    vcp_conn *conn;
+    options.open_session = refuses_when_its_time_is_over;
+    pool = pool_new(&options);
+    for (dial.timeout_ms = 1; dial.timeout_ms < 20; dial.timeout_ms++) {
+        CHECK_EQ(vcp_dial_with(pool, "tcp", "db.invalid:1", &dial, &conn), VCP_ERR_TIMEOUT);
+        CHECK_EQ(vcp_last_phase(), VCP_PHASE_OPENING);
+    }
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+}
