@@ -306,8 +306,8 @@ static int refuses_when_its_time_is_over(void *user, const vcp_session_request *
 
 /* What is left was rounded down: some refused a moment before the deadline. */
 TEST(a_driver_that_keeps_its_time_is_a_timeout,
-     "sessions: A driver that takes all of timeout_ms and then refuses fails the dial with TIMEOUT, "
-     "not with CALLBACK")
+     "sessions: A driver that takes all of timeout_ms and then refuses fails the dial with "
+     "TIMEOUT, not with CALLBACK")
 {
     vcp_pool_options options = pool_options();
     vcp_dial_options dial = dial_options(0);
