@@ -238,6 +238,48 @@ TEST(a_reconnect_under_the_same_number_is_noticed,
     reconnects_during_a_borrow(VCP_LIVENESS_WATCH, session_reconnects_under_its_number);
 }
 
+/* Without an observer a session may be given back by the fast path. */
+TEST(a_reconnect_is_noticed_on_the_fast_path_too,
+     "sessions: A reconnect, under another number and under the same, is noticed after many quick "
+     "cycles too: the new socket is watched")
+{
+    static const int32_t modes[] = {VCP_LIVENESS_STRICT, VCP_LIVENESS_ALLOW_DATA,
+                                    VCP_LIVENESS_WATCH};
+    int way;
+    for (way = 0; way < 6; way++) {
+        driver d;
+        vcp_pool_options options;
+        vcp_conn *conn = NULL;
+        session *s;
+        int round;
+        driver_start(&d);
+        options = driver_options(&d);
+        options.liveness = modes[way / 2];
+        driver_pool(&d, &options);
+        for (round = 0; round < 10; round++) {
+            give_back(borrow(d.pool, &d.db));
+        }
+        conn = borrow(d.pool, &d.db);
+        s = session_of(conn);
+        if (way % 2 == 0) {
+            session_reconnects(s);
+        } else {
+            session_reconnects_under_its_number(s);
+        }
+        give_back(conn);
+        for (round = 0; round < 10; round++) {
+            CHECK_EQ(vcp_dial(d.pool, d.db.network, d.db.address, &conn), s->fd);
+            CHECK_EQ(vcp_conn_raw_fd(conn), s->fd);
+            give_back(conn);
+        }
+        CHECK_EQ(d.asked, 1);
+        CHECK_EQ(shutdown(s->peer, SHUT_RDWR), 0);
+        EVENTUALLY(driver_frees(&d) == 1, 1000 + LATENESS_MS);
+        EVENTUALLY(idle_in(d.pool) == 0, 1000);
+        DRIVER_END(&d);
+    }
+}
+
 static int reconnects_in_the_hook(void *data, vcp_conn *conn, int fd)
 {
     (void)conn;
@@ -288,6 +330,57 @@ TEST(a_reconnect_in_on_release_is_noticed,
     give_back(conn);
     check_is_watched(&d, s);
     DRIVER_END(&d);
+}
+
+/* The server closes while a hook looks, and the driver dials anew; the watch has seen the end. */
+static int is_cut_off_and_reconnects(void *data, vcp_conn *conn, int fd)
+{
+    session *s = (session *)data;
+    (void)conn;
+    if (s->idle_calls++ == 0) {
+        CHECK_EQ(shutdown(s->peer, SHUT_RDWR), 0);
+        await_arrival(fd);
+        let_pass(30);
+        session_reconnects(s);
+    }
+    return 0;
+}
+
+TEST(a_reconnect_after_a_hang_up_is_kept,
+     "sessions: A session whose server hangs up during on_release, on_idle or the borrow, and that "
+     "has reconnected when it is asked, is kept")
+{
+    int way;
+    for (way = 0; way < 4; way++) {
+        driver d;
+        vcp_pool_options options;
+        vcp_conn *conn;
+        session *s;
+        driver_start(&d);
+        options = driver_options(&d);
+        options.on_release = way == 1 || way == 2 ? driver_on_release : NULL;
+        options.on_release_in_background = way == 2;
+        options.on_idle = way == 3 ? driver_on_idle : NULL;
+        options.on_idle_ms = 20;
+        d.on_release.does = is_cut_off_and_reconnects;
+        d.on_idle.does = is_cut_off_and_reconnects;
+        observed_pool(&d, &options);
+        conn = borrow(d.pool, &d.db);
+        s = session_of(conn);
+        if (way == 0) {
+            is_cut_off_and_reconnects(s, conn, s->fd);
+        }
+        give_back(conn);
+        EVENTUALLY(way != 3 || driver_number(&d, &d.on_idle.calls) > 0, 5000);
+        EVENTUALLY(idle_in(d.pool) == 1, 5000);
+        CHECK_EQ(driver_frees(&d), 0);
+        conn = borrow(d.pool, &d.db);
+        CHECK(session_of(conn) == s);
+        CHECK_EQ(d.asked, 1);
+        give_back(conn);
+        EVENTUALLY(idle_in(d.pool) == 1, 5000);
+        DRIVER_END(&d);
+    }
 }
 
 TEST(a_session_that_hung_up_during_the_borrow_is_closed,
