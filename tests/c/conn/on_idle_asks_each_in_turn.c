@@ -784,6 +784,106 @@ TEST(no_wake_ups_beyond_the_due_ones,
     DRIVER_END(&d);
 }
 
+TEST(min_idle_counts_what_is_asked,
+     "on_idle: What is asked is not missing for min_idle_per_address: no other is dialed for it")
+{
+    driver d;
+    vcp_pool_options options = asking(&d, 1, 20);
+    options.min_idle_per_address = 1;
+    driver_pool(&d, &options);
+    await_a_held_hook(&d, 1);
+    STAYS(driver_number(&d, &d.asked) == 1, 300);
+    CHECK_EQ(vcp_pool_conn_count(d.pool), 1);
+    lets_the_hook_end(&d);
+    EVENTUALLY(idle_in(d.pool) == 1, 5000);
+    CHECK_EQ(driver_number(&d, &d.asked), 1);
+    DRIVER_END(&d);
+}
+
+TEST(
+    what_is_asked_is_no_leak,
+    "on_idle: A connection whose on_idle takes longer than leak_threshold_ms is not told as leaked")
+{
+    driver d;
+    vcp_pool_options options = asking(&d, 1, 20);
+    options.leak_threshold_ms = 30;
+    driver_pool(&d, &options);
+    await_a_held_hook(&d, 1);
+    STAYS(driver_number(&d, &d.kinds[VCP_EVENT_LEAKED]) == 0, 200);
+    CHECK_EQ(stats_of(d.pool).leaks, 0);
+    lets_the_hook_end(&d);
+    EVENTUALLY(idle_in(d.pool) == 1, 5000);
+    DRIVER_END(&d);
+}
+
+TEST(a_hang_up_during_on_idle_is_noticed,
+     "on_idle: A connection whose peer hangs up while it is asked is closed when the hook returns, "
+     "whatever it says")
+{
+    int is_session;
+    for (is_session = 0; is_session < 2; is_session++) {
+        driver d;
+        vcp_pool *pool = asking_pool(&d, is_session, 20);
+        int peer = -1;
+        await_a_held_hook(&d, is_session);
+        if (is_session) {
+            CHECK_EQ(shutdown(d.sessions->peer, SHUT_RDWR), 0);
+        } else {
+            peer = server_accept(&d.where);
+            close(peer);
+        }
+        await_arrival(driver_number(&d, &d.on_idle.fd));
+        lets_the_hook_end(&d);
+        EVENTUALLY(vcp_pool_conn_count(pool) == 0, 1000 + LATENESS_MS);
+        EVENTUALLY(driver_frees(&d) == is_session, 5000);
+        DRIVER_END(&d);
+    }
+}
+
+TEST(an_asynchronous_dial_waits_for_what_is_asked,
+     "on_idle: An asynchronous dial at a limit is answered with the connection when its hook has "
+     "ended")
+{
+    driver d;
+    vcp_pool_options options = asking(&d, 1, PERIOD);
+    vcp_queue *queue = queue_new();
+    vcp_conn *conn;
+    session *s;
+    options.max_conns = 1;
+    options.wait_timeout_ms = VCP_FOREVER;
+    driver_pool(&d, &options);
+    await_a_held_hook(&d, 1);
+    s = d.sessions;
+    begin_dial(d.pool, &d.db, NULL, queue, &d);
+    CHECK_EQ(stats_of(d.pool).waiting, 1);
+    lets_the_hook_end(&d);
+    conn = next_conn(queue, &d);
+    CHECK(session_of(conn) == s);
+    give_back(conn);
+    CHECK_EQ(vcp_queue_free(queue), VCP_OK);
+    DRIVER_END(&d);
+}
+
+TEST(upkeep_is_described,
+     "describe: idle_checks stands in every form of vcp_pool_describe, and releasing in those for "
+     "machines")
+{
+    static const int32_t forms[] = {VCP_FORMAT_TEXT, VCP_FORMAT_JSON, VCP_FORMAT_OPENMETRICS,
+                                    VCP_FORMAT_OPENMETRICS_BODY};
+    static char report[65536];
+    driver d;
+    vcp_pool *pool = asking_pool(&d, 1, 20);
+    int i;
+    give_back(borrow(pool, &d.db));
+    EVENTUALLY(stats_of(pool).idle_checks >= 1, 5000);
+    for (i = 0; i < 4; i++) {
+        CHECK(vcp_pool_describe(pool, forms[i], report, sizeof report) > 0);
+        CHECK_HAS(report, "idle_checks");
+        CHECK(i == 0 || strstr(report, "releasing") != NULL);
+    }
+    DRIVER_END(&d);
+}
+
 TEST(abort_during_on_idle,
      "on_idle: vcp_pool_abort during the hook shuts the socket down, and the connection is closed "
      "when it returns")

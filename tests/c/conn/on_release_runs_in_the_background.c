@@ -562,6 +562,22 @@ TEST(the_lifetime_may_end_during_the_hook,
     DRIVER_END(&d);
 }
 
+TEST(what_is_being_released_is_no_leak,
+     "background release: What its borrower has given back is no leak, however long the hook takes")
+{
+    driver d;
+    vcp_pool_options options = background(&d, 1);
+    options.leak_threshold_ms = 30;
+    d.on_release.holds = 1;
+    driver_pool(&d, &options);
+    give_back_and_await_the_hook(&d, borrow(d.pool, &d.db));
+    STAYS(driver_number(&d, &d.kinds[VCP_EVENT_LEAKED]) == 0, 200);
+    CHECK_EQ(stats_of(d.pool).leaks, 0);
+    lets_the_hook_end(&d);
+    EVENTUALLY(idle_in(d.pool) == 1, 5000);
+    DRIVER_END(&d);
+}
+
 /* ---- many threads ---- */
 
 static int says_yes_mostly(void *data, vcp_conn *conn, int fd)
