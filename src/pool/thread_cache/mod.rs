@@ -1,6 +1,6 @@
 //! What a thread has dialed lately, by the texts that it passed: the connection that it used last,
 //! so that the fast path finds it by one look (`entry::fast_hit`), and nothing is parsed anew while
-//! that connection lives.
+//! that connection lives, or while nothing else is dialed.
 //!
 //! Each thread has a cache of its own, which no other thread sees. An entry promises nothing: the
 //! slot's word says whether the connection still is where the entry leads. A cache takes at most 2
@@ -64,10 +64,14 @@ fn swept_or_new() -> Option<ThreadGuard<ThreadCache>> {
     })
 }
 
-/// What the texts mean, if this thread has dialed them before and the connection still lives.
+/// What the texts mean, if this thread has dialed them before, and the connection still lives or
+/// nothing else was dialed since.
 pub(crate) fn destination(key: &KeyRef<'_>) -> Option<Arc<Destination>> {
-    let conn = swept()?.find(key)?.slot_id();
-    let conn = Conn::table().pin_slot(conn)?;
+    let mut cache = swept()?;
+    let conn = cache.find(key)?.slot_id();
+    let Some(conn) = Conn::table().pin_slot(conn) else {
+        return cache.newest_meaning();
+    };
     // In a forked child the pool of before is not this process's.
     (!conn.pool().is_inherited()).then(|| conn.shared_destination().clone())
 }
@@ -83,6 +87,7 @@ pub(crate) fn remember(key: &OwnedKey, conn: &Owned<Conn>) {
         if limit > 0 {
             cache.lend(conn.slot_id());
         }
+        cache.note_meaning(conn.shared_destination());
         Some(replaced)
     });
     for before in replaced.into_iter().flatten().flatten() {

@@ -10,6 +10,8 @@ use super::lines::{self, Lines};
 use crate::handle::{CachedSlot, Kept, SlotId};
 use crate::pool::conn::Conn;
 use crate::pool::PoolHandle;
+use crate::sync::Arc;
+use crate::values::destination::Destination;
 
 /// A thread that has more connections out at once does not find the oldest of them first when it
 /// has given them back.
@@ -40,6 +42,9 @@ pub(crate) struct ThreadCache {
     /// the oldest.
     lent: [Option<(SlotId, u32)>; MOST_LENT],
     lent_so_far: usize,
+    /// What the key of that line means: the newest is known even if its connection has ended, as
+    /// in a pool that keeps none.
+    newest: Option<(usize, Arc<Destination>)>,
 }
 
 impl ThreadCache {
@@ -52,6 +57,7 @@ impl ThreadCache {
         seen: 0,
         lent: [None; MOST_LENT],
         lent_so_far: 0,
+        newest: None,
     };
 
     #[inline(always)]
@@ -121,6 +127,20 @@ impl ThreadCache {
         evicted
     }
 
+    /// The key that was asked for last means that.
+    pub(super) fn note_meaning(&mut self, destination: &Arc<Destination>) {
+        match &self.newest {
+            Some((line, known)) if *line == self.last && Arc::ptr_eq(known, destination) => {}
+            _ => self.newest = Some((self.last, destination.clone())),
+        }
+    }
+
+    /// What the key means that was asked for last, if that is the newest.
+    pub(super) fn newest_meaning(&self) -> Option<Arc<Destination>> {
+        let (line, destination) = self.newest.as_ref()?;
+        (*line == self.last).then(|| destination.clone())
+    }
+
     fn drawn_seed(&mut self) -> u64 {
         if self.seed == 0 {
             self.seed = RandomState::new().hash_one(0) | 1;
@@ -140,6 +160,7 @@ impl ThreadCache {
         for lent in &mut self.lent {
             lent.take_if(|&mut (_, of)| of as usize == line);
         }
+        self.newest.take_if(|&mut (of, _)| of == line);
         self.lines.take(line)?.cached()
     }
 
@@ -200,6 +221,7 @@ impl ThreadCache {
             };
         } else if self.lines.count() < before {
             self.lent = Self::EMPTY.lent;
+            self.newest = None;
             self.rebuild();
         }
     }

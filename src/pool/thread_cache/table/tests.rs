@@ -3,6 +3,9 @@
 
 use super::*;
 use crate::sys::foreign::text::Text;
+use crate::values::address::Address;
+use crate::values::endpoint::Endpoint;
+use crate::values::network::{Family, Network};
 
 fn key(pool: usize, address: &str) -> KeyRef<'_> {
     KeyRef {
@@ -153,4 +156,29 @@ fn what_makes_room_is_told_to_come_back_by_the_slow_path() {
     assert!(replaced.iter().all(Option::is_some));
     let replaced = remember(&mut cache, "a:80").map(|one| one.is_some());
     assert_eq!(replaced, [true, false]);
+}
+
+#[test]
+fn the_newest_key_is_known_without_its_connection() {
+    let endpoint = Endpoint::Inet(([127, 0, 0, 1], 80).into());
+    let address = Address::of_endpoint(Network::Tcp(Family::Any), endpoint);
+    let destination = Arc::new(Destination::new(address, ""));
+    let mut cache = ThreadCache::EMPTY;
+    let meaning = |cache: &mut ThreadCache, address: &str| {
+        cache.find(&key(7, address))?;
+        cache.newest_meaning()
+    };
+    add(&mut cache, &key(7, "a:80"));
+    assert_eq!(meaning(&mut cache, "a:80"), None);
+    add(&mut cache, &key(7, "127.0.0.1:80"));
+    cache.note_meaning(&destination);
+    assert_eq!(meaning(&mut cache, "a:80"), None);
+    assert_eq!(
+        meaning(&mut cache, "127.0.0.1:80").as_ref(),
+        Some(&destination)
+    );
+    add(&mut cache, &key(8, "b:80"));
+    cache.retain(|entry| entry.pool == 8);
+    assert_eq!(cache.newest_meaning(), None);
+    assert_eq!(Arc::strong_count(&destination), 1);
 }
