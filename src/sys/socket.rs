@@ -144,6 +144,7 @@ pub(crate) fn is_quiet(fd: RawFd) -> bool {
     peek_at(fd, false) == Peek::Quiet
 }
 
+#[inline(always)]
 fn peek_at(fd: RawFd, is_datagram: bool) -> Peek {
     let mut byte = 0u8;
     loop {
@@ -162,7 +163,8 @@ fn peek_at(fd: RawFd, is_datagram: bool) -> Peek {
         return match count {
             0 if !is_datagram => Peek::End,
             0.. => Peek::Data,
-            _ => match io::Error::last_os_error().raw_os_error().unwrap_or(0) {
+            // SAFETY: the address of this thread's errno is valid for as long as the thread.
+            _ => match unsafe { *libc::__errno_location() } {
                 libc::EAGAIN => Peek::Quiet,
                 libc::EINTR => continue,
                 errno => Peek::Failed(errno),

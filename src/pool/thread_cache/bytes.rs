@@ -13,13 +13,9 @@ fn three_words(bytes: &[u8]) -> Option<[u64; 3]> {
     if !THREE_WORDS.contains(&bytes.len()) {
         return None;
     }
-    let (_, behind) = bytes.split_at((bytes.len() - 8) / 2);
-    let [first, middle, last] = [
-        bytes.first_chunk(),
-        behind.first_chunk(),
-        bytes.last_chunk(),
-    ];
-    Some([*first?, *middle?, *last?].map(u64::from_le_bytes))
+    let last = bytes.len() - 8;
+    let word = |at| Some(u64::from_le_bytes(*bytes.get(at..)?.first_chunk()?));
+    Some([word(0)?, word(last / 2)?, word(last)?])
 }
 
 /// Both factors depend on the seed, and the product is folded (as wyhash does): so no two texts

@@ -38,8 +38,10 @@ impl CachedNetwork {
 
     #[inline(always)]
     pub(super) fn is(self, network: Text<'_>) -> bool {
-        let own = NETWORKS.get(usize::from(self.0));
-        own.is_some_and(|own| network.is(own))
+        match NETWORKS.get(usize::from(self.0)) {
+            Some(own) => network.is(own),
+            None => false,
+        }
     }
 }
 

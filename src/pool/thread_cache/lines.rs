@@ -33,15 +33,19 @@ impl Lines {
     /// Whether that line is the entry of that key, which is a short one.
     #[inline(always)]
     pub(super) fn is_short(&self, line: usize, key: &KeyRef<'_>) -> bool {
-        let entry = self.entry(line);
-        entry.is_some_and(|entry| !entry.has_rest && entry.is(key))
+        match self.entry(line) {
+            Some(entry) => !entry.has_rest && entry.is(key),
+            None => false,
+        }
     }
 
     /// Whether that line is the entry of that key, which is a long one.
     #[inline(always)]
     pub(super) fn is_long(&self, line: usize, key: &KeyRef<'_>) -> bool {
-        let entry = self.entry(line).filter(|entry| entry.has_rest);
-        entry.is_some_and(|entry| entry.is_long(self.rest_of(line), key))
+        match self.entry(line) {
+            Some(entry) => entry.has_rest && entry.is_long(self.rest_of(line), key),
+            None => false,
+        }
     }
 
     /// The line behind that one, if it is an entry's rest.
