@@ -1595,6 +1595,23 @@ const char *vcp_version_string(void);
 int64_t vcp_now_ms(void);
 
 /*
+ * ---- FAILURES OF CODE ON TOP OF THE LIBRARY ----
+ */
+
+/**
+ * Tells a failure as the library does, for code on top of it, as an adapter is: from then on
+ * vcp_last_error() returns the text (its first 1,000 bytes; what is no UTF-8 is replaced), and
+ * vcp_last_errno() and vcp_last_phase() tell of none. Returns status, to be passed on:
+ *
+ *     return vcp_set_last_error(VCP_ERR_INVALID_ARGUMENT, "options->user must be unset");
+ *
+ * Errors: VCP_ERR_INVALID_ARGUMENT, with a message of its own, if status is no VCP_ERR_* or text is
+ * NULL.
+ */
+int vcp_set_last_error(int status,
+                       const char *text);
+
+/*
  * ---- INSIDE CALLBACKS ----
  */
 

@@ -314,9 +314,8 @@ static inline vcp_hiredis_pool_ *vcp_hiredis_new_(const char *user, const char *
  * NULL or initialised ones, where user, free_user, open_session, on_open and on_release are unset;
  * the other callbacks may be set, and are called with event_user.
  *
- * Errors: those of vcp_pool_new. Also, and then vcp_last_error() does not tell of it:
- * VCP_ERR_INVALID_ARGUMENT if there is a user without a password, one of those five is set, or
- * options are not initialised; VCP_ERR_NO_MEMORY.
+ * Errors: those of vcp_pool_new; VCP_ERR_NO_MEMORY; VCP_ERR_INVALID_ARGUMENT if there is a user
+ * without a password, one of those five is set, or options are not initialised.
  */
 static inline int vcp_hiredis_pool_new(const char *user, const char *password,
                                        const vcp_pool_options *options, void *event_user,
@@ -331,15 +330,19 @@ static inline int vcp_hiredis_pool_new(const char *user, const char *password,
         if (options->size != sizeof own || options->user != NULL || options->free_user != NULL ||
             options->open_session != NULL || options->on_open != NULL ||
             options->on_release != NULL)
-            return VCP_ERR_INVALID_ARGUMENT;
+            return vcp_set_last_error(
+                VCP_ERR_INVALID_ARGUMENT,
+                "vcp_hiredis_pool_new: options that are not initialised, or "
+                "user, free_user, open_session, on_open and on_release are not unset");
         own = *options;
     }
     if (user != NULL && password == NULL)
-        return VCP_ERR_INVALID_ARGUMENT;
+        return vcp_set_last_error(VCP_ERR_INVALID_ARGUMENT,
+                                  "vcp_hiredis_pool_new: a user without a password");
     state = vcp_hiredis_new_(user, password,
                              own.name == NULL || own.name[0] == '\0' ? "vconnpool" : own.name);
     if (state == NULL)
-        return VCP_ERR_NO_MEMORY;
+        return vcp_set_last_error(VCP_ERR_NO_MEMORY, "vcp_hiredis_pool_new: memory ran out");
     state->program = own;
     state->event_user = event_user;
     own.user = state;

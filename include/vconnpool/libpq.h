@@ -358,10 +358,9 @@ static inline void vcp_libpq_free_(void *user)
  * options: NULL, or initialised ones in which user, open_session, on_release and free_user are
  * unset. on_open, on_reuse, on_idle, on_event and rewrite may be set, and get event_user.
  *
- * Errors: those of vcp_pool_new. Also, and then vcp_last_error() does not tell of it,
- * VCP_ERR_NO_MEMORY, and VCP_ERR_INVALID_ARGUMENT if conninfo is none (PQconninfoParse says why),
- * one of those four is set, or options are not initialised. What conninfo and tag lack or must not
- * have, the dial's VCP_ERR_CALLBACK tells.
+ * Errors: those of vcp_pool_new; VCP_ERR_NO_MEMORY; VCP_ERR_INVALID_ARGUMENT if conninfo is none
+ * (the message is PQconninfoParse's), one of those four is set, or options are not initialised.
+ * What conninfo and tag lack or must not have, the dial's VCP_ERR_CALLBACK tells.
  */
 static inline int vcp_libpq_pool_new(const char *conninfo, const char *reset,
                                      const vcp_pool_options *options, void *event_user,
@@ -377,12 +376,14 @@ static inline int vcp_libpq_pool_new(const char *conninfo, const char *reset,
     if (options != NULL) {
         if (options->size != sizeof own || options->user != NULL || options->open_session != NULL ||
             options->on_release != NULL || options->free_user != NULL)
-            return VCP_ERR_INVALID_ARGUMENT;
+            return vcp_set_last_error(VCP_ERR_INVALID_ARGUMENT,
+                                      "vcp_libpq_pool_new: options that are not initialised, or "
+                                      "user, open_session, on_release and free_user are not unset");
         own = *options;
     }
     user = (vcp_libpq_pool_ *)calloc(1, sizeof *user + reset_size);
     if (user == NULL)
-        return VCP_ERR_NO_MEMORY;
+        return vcp_set_last_error(VCP_ERR_NO_MEMORY, "vcp_libpq_pool_new: memory ran out");
     if (reset != NULL)
         user->reset = (const char *)memcpy(user + 1, reset, reset_size);
     user->program = own;
@@ -401,7 +402,8 @@ static inline int vcp_libpq_pool_new(const char *conninfo, const char *reset,
     if (user->conninfo != NULL)
         status = vcp_pool_new(&own, pool);
     else
-        status = wrong != NULL ? VCP_ERR_INVALID_ARGUMENT : VCP_ERR_NO_MEMORY;
+        status = vcp_set_last_error(wrong != NULL ? VCP_ERR_INVALID_ARGUMENT : VCP_ERR_NO_MEMORY,
+                                    wrong != NULL ? wrong : "PQconninfoParse: memory ran out");
     PQfreemem(wrong);
     if (status != VCP_OK)
         vcp_libpq_free_(user);

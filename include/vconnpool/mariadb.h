@@ -412,10 +412,9 @@ static inline vcp_mariadb_pool_ *vcp_mariadb_copy_(const vcp_mariadb_login *logi
  * open_session, on_release and free_user are unset. on_open, on_reuse, on_idle, on_event and
  * rewrite may be set, and get event_user, which must live as vcp_pool_options.user must.
  *
- * Errors: those of vcp_pool_new. Also, and then vcp_last_error() does not tell of it,
- * VCP_ERR_NO_MEMORY, and VCP_ERR_INVALID_ARGUMENT if one of those four is set or options are not
- * initialised. What is wrong with a login, an address or a tag, the dial's VCP_ERR_CALLBACK tells,
- * and vcp_last_errno() is mysql_errno's number.
+ * Errors: those of vcp_pool_new; VCP_ERR_NO_MEMORY; VCP_ERR_INVALID_ARGUMENT if one of those four
+ * is set or options are not initialised. What is wrong with a login, an address or a tag, the
+ * dial's VCP_ERR_CALLBACK tells, and vcp_last_errno() is mysql_errno's number.
  */
 static inline int vcp_mariadb_pool_new(const vcp_mariadb_login *login,
                                        const vcp_pool_options *options, void *event_user,
@@ -429,12 +428,14 @@ static inline int vcp_mariadb_pool_new(const vcp_mariadb_login *login,
     if (options != NULL) {
         if (options->size != sizeof own || options->user != NULL || options->open_session != NULL ||
             options->on_release != NULL || options->free_user != NULL)
-            return VCP_ERR_INVALID_ARGUMENT;
+            return vcp_set_last_error(VCP_ERR_INVALID_ARGUMENT,
+                                      "vcp_mariadb_pool_new: options that are not initialised, or "
+                                      "user, open_session, on_release and free_user are not unset");
         own = *options;
     }
     user = vcp_mariadb_copy_(login);
     if (user == NULL)
-        return VCP_ERR_NO_MEMORY;
+        return vcp_set_last_error(VCP_ERR_NO_MEMORY, "vcp_mariadb_pool_new: memory ran out");
     user->program = own;
     user->event_user = event_user;
     own.user = user;

@@ -389,9 +389,8 @@ static inline vcp_openssl_pool_ *vcp_openssl_new_(SSL_CTX *context)
  * on_release are unset; the other callbacks may be set, on_reuse too, and are called with
  * event_user.
  *
- * Errors: those of vcp_pool_new. Also, and then vcp_last_error() does not tell of it:
- * VCP_ERR_INVALID_ARGUMENT if context is NULL, one of those five is set, or options are not
- * initialised; VCP_ERR_NO_MEMORY.
+ * Errors: those of vcp_pool_new; VCP_ERR_NO_MEMORY; VCP_ERR_INVALID_ARGUMENT if context is NULL,
+ * one of those five is set, or options are not initialised.
  */
 static inline int vcp_openssl_pool_new(SSL_CTX *context, const vcp_pool_options *options,
                                        void *event_user, vcp_pool **pool)
@@ -405,14 +404,18 @@ static inline int vcp_openssl_pool_new(SSL_CTX *context, const vcp_pool_options 
         if (options->size != sizeof own || options->user != NULL || options->free_user != NULL ||
             options->open_session != NULL || options->on_open != NULL ||
             options->on_release != NULL)
-            return VCP_ERR_INVALID_ARGUMENT;
+            return vcp_set_last_error(
+                VCP_ERR_INVALID_ARGUMENT,
+                "vcp_openssl_pool_new: options that are not initialised, or "
+                "user, free_user, open_session, on_open and on_release are not unset");
         own = *options;
     }
     if (context == NULL)
-        return VCP_ERR_INVALID_ARGUMENT;
+        return vcp_set_last_error(VCP_ERR_INVALID_ARGUMENT,
+                                  "vcp_openssl_pool_new: context is NULL");
     user = vcp_openssl_new_(context);
     if (user == NULL)
-        return VCP_ERR_NO_MEMORY;
+        return vcp_set_last_error(VCP_ERR_NO_MEMORY, "vcp_openssl_pool_new: memory ran out");
     user->program = own;
     user->event_user = event_user;
     own.user = user;

@@ -1,16 +1,47 @@
 //! What callbacks call, and what this thread knows of those that it runs.
 
 use std::cell::RefCell;
-use std::ffi::{c_char, c_int};
+use std::ffi::{c_char, c_int, CStr};
 
 use super::arguments::text;
+use super::basics::error::remember_text;
+use super::basics::status::is_failure;
 use super::guard::guard;
 use super::handles::{vcp_resolved, ResolvedHandle};
 use crate::handle::Kept;
 use crate::pool::runtime::runtime;
 use crate::sys::fork;
-use crate::values::error::{Error, Status};
+use crate::values::error::{Error, Phase, Status};
 use crate::values::host_port;
+
+/// ---- FAILURES OF CODE ON TOP OF THE LIBRARY ----
+///
+/// ----
+///
+/// Tells a failure as the library does, for code on top of it, as an adapter is: from then on
+/// vcp_last_error() returns the text (its first 1,000 bytes; what is no UTF-8 is replaced), and
+/// vcp_last_errno() and vcp_last_phase() tell of none. Returns status, to be passed on:
+///
+///     return vcp_set_last_error(VCP_ERR_INVALID_ARGUMENT, "options->user must be unset");
+///
+/// Errors: VCP_ERR_INVALID_ARGUMENT, with a message of its own, if status is no VCP_ERR_* or text is
+/// NULL.
+#[no_mangle]
+pub unsafe extern "C" fn vcp_set_last_error(status: c_int, text: *const c_char) -> c_int {
+    const LONGEST: usize = 1000;
+    guard(|| {
+        if text.is_null() || !is_failure(status) {
+            return Err(Error::invalid_argument(format!(
+                "vcp_set_last_error: {status} is no failure, or its text is NULL"
+            )));
+        }
+        // SAFETY: not NULL, and terminated by the program's promise.
+        let text = unsafe { CStr::from_ptr(text) }.to_bytes();
+        let text = String::from_utf8_lossy(&text[..text.len().min(LONGEST)]);
+        remember_text(&text, 0, Phase::None);
+        Ok(status)
+    })
+}
 
 /// ---- INSIDE CALLBACKS ----
 ///

@@ -24,7 +24,12 @@ thread_local! {
 
 /// Remembers a failure as this thread's last one.
 pub(crate) fn remember(error: Error) -> vcp_status {
-    let status = error.status as vcp_status;
+    remember_text(&error.message, error.number, error.phase);
+    error.status as vcp_status
+}
+
+/// As `remember`, of code that the library does not know.
+pub(crate) fn remember_text(message: &str, number: i32, phase: Phase) {
     // A thread that is ending may have lost the place already (a destructor of
     // pthread_key_create(3) calls us): then only the status is told.
     let _ = LAST.try_with(|place| {
@@ -35,13 +40,11 @@ pub(crate) fn remember(error: Error) -> vcp_status {
             phase: Phase::None,
         });
         last.message.clear();
-        last.message
-            .extend_from_slice(one_line(&error.message).as_bytes());
+        last.message.extend_from_slice(one_line(message).as_bytes());
         last.message.push(0);
-        last.number = error.number;
-        last.phase = error.phase;
+        last.number = number;
+        last.phase = phase;
     });
-    status
 }
 
 fn from_last<T>(missing: T, read: impl FnOnce(&LastError) -> T) -> T {

@@ -130,6 +130,11 @@ fn texts(status: c_int) -> (&'static CStr, &'static CStr) {
     }
 }
 
+/// A number of the list, and a failure.
+pub(crate) fn is_failure(status: c_int) -> bool {
+    status < 0 && texts(status) != UNKNOWN
+}
+
 /// ---- STATUS AND ERRORS ----
 ///
 /// A failed call returns a negative status and leaves its message with the calling thread. The

@@ -118,6 +118,10 @@ impl Task {
         self.reactor.is_broken()
     }
 
+    fn is_polling(&self) -> bool {
+        matches!(self.state.load(Acquire), POLLING | POLL_AGAIN)
+    }
+
     /// The token wakes the task too.
     pub(crate) fn add_token(&self, token: &Arc<CancelToken>) -> io::Result<()> {
         let Reactor {
@@ -334,7 +338,14 @@ impl Reactor {
     /// Polls the client's tasks in this thread, unless another one does: with a closed client they
     /// end.
     pub(crate) fn poll_tasks_of(&self, client: &dyn Client) {
-        self.tasks_of(client).iter().for_each(Task::poll);
+        for task in self.tasks_of(client) {
+            task.poll();
+            if client.is_closed() && task.is_polling() {
+                // Another thread polls it, perhaps inside open_session, and will poll it to its
+                // end: the engine need not live for it.
+                self.schedule.remove(task.number, &self.poller);
+            }
+        }
     }
 
     /// Wakes the client's tasks, from a thread that must not be held up.

@@ -99,6 +99,7 @@ TEST(every_function_beside_them_can_be_called,
     CHECK(vcp_status_name(VCP_OK)[0] != '\0');
     CHECK(vcp_strerror(VCP_OK)[0] != '\0');
     CHECK_EQ(vcp_set_callback_error("outside of any callback"), VCP_ERR_INVALID_ARGUMENT);
+    CHECK_EQ(vcp_set_last_error(VCP_ERR_IO, "an adapter's"), VCP_ERR_IO);
     CHECK(vcp_last_error()[0] != '\0');
     CHECK_EQ(vcp_last_errno(), 0);
     CHECK_EQ(vcp_last_phase(), VCP_PHASE_NONE);

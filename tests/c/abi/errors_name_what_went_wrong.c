@@ -259,6 +259,26 @@ TEST(a_failed_write_tells_its_errno, "errors: IO: vcp_last_errno is that of the 
     FIXTURE_END(&f);
 }
 
+TEST(an_adapter_tells_a_failure_as_the_library_does,
+     "errors: vcp_set_last_error sets vcp_last_error, on one line and cut at 1,000 bytes, and "
+     "returns the status; a status that is none, and NULL, are INVALID_ARGUMENT")
+{
+    char text[2000];
+    CHECK_EQ(vcp_set_last_error(VCP_ERR_NO_MEMORY, "adapter:\nno memory"), VCP_ERR_NO_MEMORY);
+    CHECK_STR(vcp_last_error(), "adapter: no memory");
+    CHECK_EQ(vcp_last_errno(), 0);
+    CHECK_EQ(vcp_last_phase(), VCP_PHASE_NONE);
+    memset(text, 'x', sizeof text);
+    text[sizeof text - 1] = '\0';
+    CHECK_EQ(vcp_set_last_error(VCP_ERR_IO, text), VCP_ERR_IO);
+    CHECK_EQ(strlen(vcp_last_error()), 1000);
+    CHECK_EQ(vcp_set_last_error(VCP_ERR_IO, "\xff\xfe"), VCP_ERR_IO);
+    CHECK(strlen(vcp_last_error()) > 0);
+    CHECK_EQ(vcp_set_last_error(VCP_OK, "fine"), VCP_ERR_INVALID_ARGUMENT);
+    CHECK_EQ(vcp_set_last_error(-50, "unknown"), VCP_ERR_INVALID_ARGUMENT);
+    CHECK_EQ(vcp_set_last_error(VCP_ERR_IO, NULL), VCP_ERR_INVALID_ARGUMENT);
+}
+
 TEST(a_callback_error_belongs_inside_a_callback,
      "errors: vcp_set_callback_error outside a callback, or with NULL, is INVALID_ARGUMENT")
 {

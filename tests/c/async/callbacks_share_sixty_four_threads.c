@@ -339,30 +339,6 @@ TEST(lookups_that_hang_leave_threads_to_dials,
     CHECK_EQ(vcp_queue_free(queue), VCP_OK);
 }
 
-/* With /proc: proc(5), comm. */
-static int threads_called(const char *wanted)
-{
-    DIR *directory = opendir("/proc/self/task");
-    struct dirent *entry;
-    int count = 0;
-    CHECK(directory != NULL);
-    while ((entry = readdir(directory)) != NULL) {
-        char path[300];
-        char name[32] = "";
-        FILE *comm;
-        snprintf(path, sizeof path, "/proc/self/task/%s/comm", entry->d_name);
-        comm = entry->d_name[0] == '.' ? NULL : fopen(path, "r");
-        if (comm != NULL) {
-            CHECK(fgets(name, sizeof name, comm) != NULL);
-            name[strcspn(name, "\n")] = '\0';
-            count += strcmp(name, wanted) == 0;
-            fclose(comm);
-        }
-    }
-    closedir(directory);
-    return count;
-}
-
 TEST(the_threads_of_the_library_have_names,
      "threads: The library's threads are called vcp-engine, vcp-helper and vcp-resolver")
 {

@@ -426,3 +426,25 @@ TEST(fifty_late_sessions_are_all_accounted_for,
     CHECK_EQ(vcp_queue_free(queue), VCP_OK);
     DRIVER_END(&d);
 }
+
+/* It lived as long as the callback, which no more concerned it. */
+TEST(the_background_thread_does_not_live_for_an_opening,
+     "sessions: The background thread ends with the last pool, though an open_session still runs")
+{
+    driver d;
+    vcp_queue *queue = queue_new();
+    vcp_conn *conn;
+    driver_with(&d);
+    d.holds_opening = 1;
+    CHECK_EQ(vcp_dial_async(d.pool, d.db.network, d.db.address, NULL, queue, NULL, &conn),
+             VCP_ERR_IN_PROGRESS);
+    EVENTUALLY(driver_number(&d, &d.opening) == 1, 5000);
+    CHECK_EQ(vcp_pool_close(d.pool), VCP_OK);
+    d.pool = NULL;
+    CHECK_EQ(next_completion(queue).status, VCP_ERR_POOL_CLOSED);
+    EVENTUALLY(threads_called("vcp-engine") == 0, 5000);
+    lets_it_open(&d);
+    EVENTUALLY(driver_frees(&d) == 1, 5000);
+    CHECK_EQ(vcp_queue_free(queue), VCP_OK);
+    DRIVER_END(&d);
+}
