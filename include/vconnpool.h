@@ -1605,11 +1605,10 @@ int64_t vcp_now_ms(void);
  *
  *     return vcp_set_last_error(VCP_ERR_INVALID_ARGUMENT, "options->user must be unset");
  *
- * Errors: VCP_ERR_INVALID_ARGUMENT, with a message of its own, if status is no VCP_ERR_* or text is
- * NULL.
+ * Errors: VCP_ERR_INVALID_ARGUMENT, with a message of its own, if status is no VCP_ERR_* or text
+ * is NULL.
  */
-int vcp_set_last_error(int status,
-                       const char *text);
+int vcp_set_last_error(int status, const char *text);
 
 /*
  * ---- INSIDE CALLBACKS ----

@@ -24,8 +24,8 @@ use crate::values::host_port;
 ///
 ///     return vcp_set_last_error(VCP_ERR_INVALID_ARGUMENT, "options->user must be unset");
 ///
-/// Errors: VCP_ERR_INVALID_ARGUMENT, with a message of its own, if status is no VCP_ERR_* or text is
-/// NULL.
+/// Errors: VCP_ERR_INVALID_ARGUMENT, with a message of its own, if status is no VCP_ERR_* or text
+/// is NULL.
 #[no_mangle]
 pub unsafe extern "C" fn vcp_set_last_error(status: c_int, text: *const c_char) -> c_int {
     const LONGEST: usize = 1000;
