@@ -187,7 +187,7 @@ impl<C: Held> State<C> {
     }
 
     /// on_idle has returned. The connection goes to its oldest waiter, or back to its place on the
-    /// shelf as if it had not been asked about, or is closed. True if it is idle again.
+    /// shelf as if it had not been asked about, or is closed. True if it is kept or handed on.
     pub(crate) fn end_check(
         &mut self,
         conn: C,

@@ -367,6 +367,12 @@ TEST(an_opening_for_min_idle_outlives_the_pool,
     DRIVER_END(&d);
 }
 
+static void *closes_the_pool(void *argument)
+{
+    CHECK_EQ(vcp_pool_close(((driver *)argument)->pool), VCP_OK);
+    return NULL;
+}
+
 static void *warms_one(void *argument)
 {
     driver *d = (driver *)argument;
@@ -390,6 +396,106 @@ TEST(a_session_that_is_too_late_for_warm_is_kept_or_freed,
     check_kept_or_freed(&d);
     CHECK_EQ((intptr_t)answer, idle_in(d.pool) == 1 ? 1 : VCP_ERR_TIMEOUT);
     DRIVER_END(&d);
+}
+
+TEST(a_late_session_without_room_is_freed,
+     "sessions: A late session for which there is no idle room is freed, once")
+{
+    driver d;
+    vcp_pool_options options;
+    vcp_queue *queue = queue_new();
+    vcp_dial_options dial = dial_options(0);
+    driver_start(&d);
+    options = driver_options(&d);
+    options.max_idle_per_address = 0;
+    d.holds_opening = 1;
+    driver_pool(&d, &options);
+    dial.timeout_ms = at_most(100);
+    begin_dial(d.pool, &d.db, &dial, queue, &d);
+    EVENTUALLY(driver_number(&d, &d.opening) == 1, 5000);
+    next_fails(queue, &d, VCP_ERR_TIMEOUT);
+    lets_it_open(&d);
+    EVENTUALLY(driver_frees(&d) == 1, 5000);
+    EVENTUALLY(stats_of(d.pool).dialing == 0, 5000);
+    CHECK_HOLDS(&d, 0, 0);
+    CHECK_STATS_ADD_UP(d.pool);
+    CHECK_EQ(vcp_queue_free(queue), VCP_OK);
+    DRIVER_END(&d);
+}
+
+TEST(a_late_session_with_on_open_is_kept_or_freed,
+     "sessions: A session that is opened too late in a pool with on_open is kept or freed, once, "
+     "and on_open has no part in a dial that is over")
+{
+    driver d;
+    vcp_pool_options options;
+    vcp_queue *queue = queue_new();
+    vcp_dial_options dial = dial_options(0);
+    driver_start(&d);
+    options = driver_options(&d);
+    options.on_event = driver_sees;
+    options.on_open = driver_on_open;
+    options.max_conns = 1;
+    d.holds_opening = 1;
+    driver_pool(&d, &options);
+    dial.timeout_ms = at_most(100);
+    begin_dial(d.pool, &d.db, &dial, queue, &d);
+    EVENTUALLY(driver_number(&d, &d.opening) == 1, 5000);
+    next_fails(queue, &d, VCP_ERR_TIMEOUT);
+    check_has_the_slot(&d);
+    lets_it_open(&d);
+    check_kept_or_freed(&d);
+    CHECK_EQ(driver_number(&d, &d.on_open.calls), idle_in(d.pool));
+    CHECK_EQ(vcp_queue_free(queue), VCP_OK);
+    DRIVER_END(&d);
+}
+
+TEST(an_on_open_that_is_late_ends_its_session_once,
+     "sessions: An asynchronous dial whose on_open outlives it: TIMEOUT (opening), CANCELED or "
+     "POOL_CLOSED, and free_data runs once when the hook returns")
+{
+    static const int answers[] = {VCP_ERR_TIMEOUT, VCP_ERR_CANCELED, VCP_ERR_POOL_CLOSED};
+    int way;
+    for (way = 0; way < 3; way++) {
+        driver d;
+        vcp_pool_options options;
+        vcp_queue *queue = queue_new();
+        vcp_dial_options dial = dial_options(0);
+        vcp_cancel *token = NULL;
+        driver_start(&d);
+        options = driver_options(&d);
+        options.on_open = driver_on_open;
+        d.on_open.holds = 1;
+        driver_pool(&d, &options);
+        CHECK_EQ(vcp_cancel_new(&token), VCP_OK);
+        dial.cancel = token;
+        dial.timeout_ms = way == 0 ? at_most(100) : VCP_FOREVER;
+        begin_dial(d.pool, &d.db, &dial, queue, &d);
+        EVENTUALLY(driver_number(&d, &d.on_open.inside) == 1, 5000);
+        if (way == 0) {
+            let_pass(at_most(120));
+        } else if (way == 1) {
+            CHECK_EQ(vcp_cancel_fire(token), VCP_OK);
+        }
+        if (way < 2) {
+            CHECK(peer_sees_end(d.sessions->peer));
+        }
+        CHECK_EQ(driver_frees(&d), 0);
+        if (way == 2) {
+            pthread_t thread;
+            CHECK_EQ(pthread_create(&thread, NULL, closes_the_pool, &d), 0);
+            CHECK(peer_sees_end(d.sessions->peer));
+            driver_sets(&d, &d.on_open.holds, 0);
+            CHECK_EQ(pthread_join(thread, NULL), 0);
+            d.pool = NULL;
+        }
+        driver_sets(&d, &d.on_open.holds, 0);
+        next_fails(queue, &d, answers[way]);
+        EVENTUALLY(driver_frees(&d) == 1, 5000);
+        CHECK_EQ(vcp_cancel_free(token), VCP_OK);
+        CHECK_EQ(vcp_queue_free(queue), VCP_OK);
+        DRIVER_END(&d);
+    }
 }
 
 TEST(fifty_late_sessions_are_all_accounted_for,

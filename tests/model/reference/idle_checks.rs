@@ -56,19 +56,11 @@ impl Reference {
     }
 
     /// "0 keeps it, and its time on the shelf goes on as if it had not been asked." True if it is
-    /// idle again.
+    /// kept or handed on.
     pub(in super::super) fn end_ask(&mut self, id: u64, disposition: Disposition) -> bool {
         self.counters.idle_checks += 1;
         self.find(id).asked_at = self.now;
-        match disposition {
-            Disposition::Keep => {
-                self.come_back(id);
-            }
-            Disposition::Close(cause) => self.close(id, cause),
-        }
-        self.serve();
-        let mut idle = self.conns.iter().filter(|conn| conn.is_idle());
-        idle.any(|conn| conn.id == id)
+        self.settle_in(id, disposition)
     }
 
     /// Of what is closed so far in this step.

@@ -105,7 +105,8 @@ impl World<'_> {
     pub(super) fn count(&mut self, to: Option<usize>) -> Result<(), Wrong> {
         if let Some(to) = to {
             let is = self.state.idle_of(&self.destinations[to]);
-            return same("idle of it", is, self.reference.idle_of(to));
+            let should_be = self.reference.idle_of(to) + self.reference.asked_of(to);
+            return same("idle of it", is, should_be);
         }
         self.state.revoke_all_out();
         same("out, and not called in", self.unseen().out, 0)?;

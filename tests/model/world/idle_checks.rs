@@ -67,12 +67,12 @@ impl World<'_> {
         };
         let (conn, check): (Fake, Check) = self.asked.remove(at);
         let id = conn.id;
-        let is_idle = self
+        let is_kept = self
             .state
             .end_check(conn, check, disposition, self.now, &mut self.effects);
         same(
-            "is idle again",
-            is_idle,
+            "is kept or handed on",
+            is_kept,
             self.reference.end_ask(id, disposition),
         )?;
         self.take_check()
