@@ -442,6 +442,84 @@ TEST(texts_of_a_session,
     }
 }
 
+/* ---- callbacks that call the library ---- */
+
+static int inner_calls;
+
+static void calls_the_library(driver *d)
+{
+    vcp_conn *conn = NULL;
+    CHECK(vcp_pool_conn_count(d->pool) >= 0);
+    CHECK_EQ(vcp_pool_close_idle(d->pool), VCP_OK);
+    CHECK_EQ(dial_flags(d->pool, &d->db, VCP_DIAL_REUSE_ONLY, &conn), VCP_ERR_NOT_AVAILABLE);
+    __sync_add_and_fetch(&inner_calls, 1);
+}
+
+static int fd_that_calls(void *data)
+{
+    calls_the_library(((session *)data)->of);
+    return session_fd(data);
+}
+
+static void free_that_calls(void *data)
+{
+    calls_the_library(((session *)data)->of);
+    session_free(data);
+}
+
+static int opens_what_calls(void *user, const vcp_session_request *request, vcp_session *filled)
+{
+    int answer;
+    calls_the_library((driver *)user);
+    answer = driver_opens(user, request, filled);
+    filled->fd = fd_that_calls;
+    filled->free_data = free_that_calls;
+    return answer;
+}
+
+static int hook_that_calls(void *data, vcp_conn *conn, int fd)
+{
+    (void)conn;
+    (void)fd;
+    calls_the_library(((session *)data)->of);
+    return 0;
+}
+
+TEST(callbacks_of_sessions_may_call_the_library,
+     "sessions: open_session, fd, free_data, on_release in the background and on_idle may call "
+     "vcp_ functions of their pool: no lock is held")
+{
+    driver d;
+    vcp_pool_options options;
+    vcp_conn *conn;
+    int before;
+    driver_start(&d);
+    options = driver_options(&d);
+    options.open_session = opens_what_calls;
+    options.on_release = driver_on_release;
+    options.on_release_in_background = 1;
+    options.on_idle = driver_on_idle;
+    options.on_idle_ms = 30;
+    d.on_release.does = hook_that_calls;
+    inner_calls = 0;
+    driver_pool(&d, &options);
+    conn = borrow(d.pool, &d.db);
+    CHECK_EQ(inner_calls, 2);
+    give_back(conn);
+    /* open_session, fd, on_release, fd. */
+    EVENTUALLY(idle_in(d.pool) == 1, 5000);
+    CHECK_EQ(__sync_add_and_fetch(&inner_calls, 0), 4);
+    driver_sets(&d, &d.on_idle.holds, 1);
+    EVENTUALLY(driver_number(&d, &d.on_idle.inside) == 1, 5000);
+    before = __sync_add_and_fetch(&inner_calls, 0);
+    calls_the_library(&d);
+    driver_sets(&d, &d.on_idle.holds, 0);
+    /* close_idle during on_idle: fd is asked after it, and free_data runs. */
+    EVENTUALLY(driver_frees(&d) == 1, 5000);
+    CHECK(__sync_add_and_fetch(&inner_calls, 0) > before + 1);
+    DRIVER_END(&d);
+}
+
 /* ---- many threads ---- */
 
 typedef struct {
