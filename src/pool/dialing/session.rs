@@ -57,9 +57,10 @@ impl Dialing {
     fn take_in(&self, mut opened: OpenedSession) -> Result<Owned<Conn>> {
         let pool = self.pool();
         let told = opened.fd().map(ask_socket).transpose().map_err(refused)?;
+        let told = told.flatten().map(|told| (pool.remote_of(&told), told));
         let id = self.permit.right().destination;
         let registered = opened.give_to(|session| {
-            pool.register_session(session, told.flatten(), id, self.destination().clone())
+            pool.register_session(session, told, id, self.destination().clone())
         });
         match registered {
             Some(Ok(conn)) => {

@@ -8,7 +8,7 @@ use crate::pool::conn::follow_up::FollowUp;
 use crate::pool::conn::loan::LoanInfo;
 use crate::pool::conn::Conn;
 use crate::pool::lend::hooks::HookVerdict;
-use crate::pool::lend::sessions::refresh_socket;
+use crate::pool::lend::sessions::{refresh_if_replaced, refresh_socket};
 use crate::pool::state::answer::{Disposition, Effects};
 use crate::pool::state::counters::CloseCause;
 use crate::pool::state::held::Held;
@@ -52,6 +52,11 @@ impl Pool {
         self: &Arc<Self>,
         conn: Owned<Conn>,
     ) -> Option<(Owned<Conn>, Disposition)> {
+        // The borrower may have reconnected it: the hook gets the socket that it has, and its time
+        // ends that one.
+        if refresh_if_replaced(&conn).is_err() {
+            return Some((conn, Disposition::Close(CloseCause::Failed)));
+        }
         let (conn, verdict) = self.run_own_hook(Hook::Release, conn)?;
         let disposition = self.disposition_after_hook(&conn, verdict);
         Some((conn, disposition))

@@ -9,6 +9,7 @@ use crate::pool::callbacks::Hook;
 use crate::pool::conn::{Conn, FAILED};
 use crate::pool::errors::system_error;
 use crate::pool::lend::budget::Budget;
+use crate::pool::lend::sessions::refresh_if_replaced;
 use crate::pool::state::answer::Disposition;
 use crate::pool::state::counters::CloseCause;
 use crate::pool::state::held::Held;
@@ -127,7 +128,12 @@ impl Pool {
         match self.run_hook(Hook::Reuse, conn, &options.budget()) {
             // Whatever it says: a read or write of its own has failed.
             Ok(conn) if conn.has(FAILED) => Err(NotLent::Unfit(conn, CloseCause::Hook)),
+            // It may have reconnected.
+            Ok(conn) if refresh_if_replaced(&conn).is_err() => {
+                Err(NotLent::Unfit(conn, CloseCause::Failed))
+            }
             Ok(conn) => {
+                self.watch(&conn);
                 conn.forget_what_was_read();
                 Ok(conn)
             }

@@ -16,6 +16,7 @@ use crate::sys::foreign::SessionFd;
 use crate::sys::socket::Peek;
 use crate::sys::{self, fork};
 use crate::values::destination::Destination;
+use crate::values::endpoint::Endpoint;
 use crate::values::error::{Error, Result, Status};
 use crate::values::options::Liveness;
 
@@ -64,6 +65,15 @@ pub(crate) fn refresh_socket(conn: &Owned<Conn>) -> std::result::Result<(), Sock
     }
 }
 
+/// As `refresh_socket`, where the driver's socket is of use now: it is asked only if the known one
+/// is gone.
+pub(crate) fn refresh_if_replaced(conn: &Owned<Conn>) -> std::result::Result<(), SocketLost> {
+    if !conn.is_session() || conn.raw_fd() < 0 || conn.has_own_socket() {
+        return Ok(());
+    }
+    refresh_socket(conn)
+}
+
 impl Pool {
     /// Takes a session that the program has opened, on success only.
     pub(crate) fn put_session(
@@ -87,6 +97,7 @@ impl Pool {
         if let Some(told) = &told {
             refuse_unfit(told, liveness)?;
         }
+        let told = told.map(|told| (self.remote_of(&told), told));
         self.admit_by(&destination, |id, destination, engine| {
             let conn = self
                 .register_session(session, told, id, destination)
@@ -104,19 +115,23 @@ impl Pool {
         })
     }
 
+    pub(crate) fn remote_of(&self, told: &DriverSocket) -> Option<Arc<Endpoint>> {
+        told.peer.clone().map(|peer| self.shared_remote(peer))
+    }
+
     /// Puts a driver's session, with the socket that it has told, into its slot. Gives the session
     /// back on failure.
     pub(crate) fn register_session(
         self: &Arc<Self>,
         session: Session,
-        told: Option<DriverSocket>,
+        told: Option<(Option<Arc<Endpoint>>, DriverSocket)>,
         id: DestinationId,
         destination: Arc<Destination>,
     ) -> std::result::Result<Owned<Conn>, (Session, NotTaken)> {
-        let peer = told.as_ref().and_then(|told| told.peer.clone());
+        let (remote, told) = told.unzip();
         let info = SocketInfo {
             identity: None,
-            remote: peer.map(|peer| self.shared_remote(peer)),
+            remote: remote.flatten(),
             retire_at: self.draw_lifetime(),
             is_datagram: false,
             is_nonblocking: false,

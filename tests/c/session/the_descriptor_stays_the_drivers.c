@@ -713,3 +713,68 @@ TEST(a_session_takes_no_descriptor_of_the_library,
     CHECK_EQ(open_fds() - before, 2 * (MANY - 1));
     DRIVER_END(&d);
 }
+
+static int reconnects_and_stays(void *data, vcp_conn *conn, int fd)
+{
+    session *s = (session *)data;
+    (void)conn;
+    CHECK_EQ(fd, s->fd);
+    session_reconnects(s);
+    return 0;
+}
+
+/* vcp_dial returned a number that was closed. */
+TEST(a_reconnect_in_on_reuse_is_noticed,
+     "sessions: A session that reconnects in on_reuse is lent out with its new descriptor")
+{
+    driver d;
+    vcp_pool_options options;
+    vcp_conn *conn;
+    session *s;
+    driver_start(&d);
+    options = driver_options(&d);
+    options.on_reuse = driver_on_reuse;
+    d.on_reuse.does = reconnects_and_stays;
+    driver_pool(&d, &options);
+    give_back(borrow(d.pool, &d.db));
+    conn = borrow(d.pool, &d.db);
+    s = session_of(conn);
+    CHECK_EQ(vcp_conn_raw_fd(conn), s->fd);
+    CHECK_EQ(d.on_reuse.calls, 1);
+    give_back(conn);
+    CHECK_EQ(d.asked, 1);
+    DRIVER_END(&d);
+}
+
+static int waits_until_it_is_cut(void *data, vcp_conn *conn, int fd)
+{
+    struct pollfd polled;
+    (void)conn;
+    CHECK_EQ(fd, ((session *)data)->fd);
+    polled.fd = fd;
+    polled.events = POLLRDHUP;
+    CHECK_EQ(poll(&polled, 1, 5000), 1);
+    return 0;
+}
+
+/* It was shut down by the number of before, which was closed; the hook went on. */
+TEST(on_release_of_a_session_that_was_reconnected_ends_in_time,
+     "sessions: on_release gets the descriptor of a session that its borrower has reconnected, and "
+     "hook_timeout_ms shuts that one down")
+{
+    driver d;
+    vcp_pool_options options;
+    vcp_conn *conn;
+    driver_start(&d);
+    options = driver_options(&d);
+    options.on_release = driver_on_release;
+    options.hook_timeout_ms = 50;
+    d.on_release.does = waits_until_it_is_cut;
+    driver_pool(&d, &options);
+    conn = borrow(d.pool, &d.db);
+    session_reconnects(session_of(conn));
+    give_back(conn);
+    CHECK_EQ(stats_of(d.pool).closed_hook, 1);
+    CHECK_EQ(driver_frees(&d), 1);
+    DRIVER_END(&d);
+}
