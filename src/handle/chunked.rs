@@ -29,6 +29,7 @@ impl<T: Zeroable> Chunked<T> {
         Self([const { AtomicPtr::new(std::ptr::null_mut()) }; CHUNKS])
     }
 
+    #[inline(always)]
     fn locate(index: u32) -> Option<(usize, usize)> {
         let number = index.checked_add(FIRST)?;
         let chunk = number.ilog2() - FIRST.ilog2();
@@ -36,6 +37,7 @@ impl<T: Zeroable> Chunked<T> {
     }
 
     /// The element, if its chunk was ever made.
+    #[inline(always)]
     pub(super) fn get(&self, index: u32) -> Option<&T> {
         let (chunk, offset) = Self::locate(index)?;
         let base = NonNull::new(self.0.get(chunk)?.load(Acquire))?;

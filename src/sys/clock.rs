@@ -4,6 +4,7 @@ use std::mem::MaybeUninit;
 
 use crate::values::clock::Time;
 
+#[inline(always)]
 fn read(id: libc::clockid_t) -> Time {
     let mut spec = MaybeUninit::<libc::timespec>::uninit();
     // SAFETY: `spec` is writable; both clocks exist on every Linux that Rust supports, so the call
@@ -22,6 +23,7 @@ pub(crate) fn now() -> Time {
 
 /// CLOCK_MONOTONIC_COARSE: at most one timer tick (1 to 10 ms) behind [`now`], and several times
 /// cheaper: for ages.
+#[inline(always)]
 pub(crate) fn now_coarse() -> Time {
     read(libc::CLOCK_MONOTONIC_COARSE)
 }

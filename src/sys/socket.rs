@@ -140,6 +140,7 @@ pub(crate) fn peek(fd: BorrowedFd<'_>, is_datagram: bool) -> Peek {
 }
 
 /// As [`peek`], of a stream's number that may stand for something else by now: nothing has arrived.
+#[inline(always)]
 pub(crate) fn is_quiet(fd: RawFd) -> bool {
     peek_at(fd, false) == Peek::Quiet
 }
