@@ -967,6 +967,7 @@ TEST(a_reset_socket_is_noticed, "libpq: PQreset during a borrow is noticed, unde
     backend = backend_of(conn);
     CHECK(is_kept(pool, conn));
     is_watched_anew(pool, observer, backend);
+    EVENTUALLY(!is_open(old), 5000); /* PQfinish runs on a helper thread */
     lower = open("/dev/null", O_RDONLY | O_CLOEXEC);
     conn = borrow_session(pool);
     old = vcp_conn_raw_fd(conn);
