@@ -3,6 +3,7 @@
 
 use super::{pick, same, World, Wrong};
 use crate::pool::state::answer::Disposition;
+use crate::pool::state::held::NOWHERE;
 use crate::pool::state::idle_checks::Check;
 use crate::pool::state::model::fake::Fake;
 use crate::pool::state::model::reference::Conn;
@@ -66,7 +67,8 @@ impl World<'_> {
             return Ok(());
         };
         let (conn, check): (Fake, Check) = self.asked.remove(at);
-        let id = conn.id;
+        let facts = conn.facts().clone();
+        let id = facts.id;
         let is_kept = self
             .state
             .end_check(conn, check, disposition, self.now, &mut self.effects);
@@ -75,6 +77,10 @@ impl World<'_> {
             is_kept,
             self.reference.end_ask(id, disposition),
         )?;
+        // As `Pool::check` does: by then the watch may have looked at all of its age.
+        if facts.node.get() != NOWHERE {
+            facts.is_armed.set(true);
+        }
         self.take_check()
     }
 }
