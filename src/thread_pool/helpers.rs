@@ -38,7 +38,7 @@ static LANES: [Lane; 6] = [
     Lane { kept: 4, most: 64 },
     Lane { kept: 24, most: 64 },
     Lane { kept: 4, most: 64 },
-    // The header's "at most 16 at a time".
+    // The header's "a process asks about at most 16 connections at a time".
     Lane { kept: 2, most: 16 },
     // Enough for many handshakes with servers that answer; where they do not, there is no hurry.
     Lane { kept: 4, most: 16 },

@@ -1,8 +1,9 @@
 //! The end of a dial that a driver has made: its session becomes a connection, or is ended.
 //!
 //! Nothing ends open_session early, so it may return when nobody wants its session any more. Then
-//! the session is kept for the next borrower; its dial has succeeded. With an on_open hook, which
-//! would run after the time of its dial, it is ended. Until then it counts against every limit.
+//! the caller gets the error, and the session is kept for the next borrower: it counts as a dial
+//! that succeeded. With an on_open hook, which would run after the time of its dial, it is ended.
+//! Until it comes it counts against every limit.
 #![forbid(unsafe_code)]
 
 use crate::dial::caller::DialCaller;

@@ -1,5 +1,11 @@
 //! Sessions of drivers that dial by themselves: how one is taken in, and how its driver is asked
 //! for its socket.
+//!
+//! Who asks: `dialing::session` after opening and after on_open; `admit_session` here when one is
+//! put; `give_back` at the end of a borrow, before and after on_release, and for
+//! `background::idle_checks` after on_idle; `hand_over` after on_reuse; `entry::fast_hit` by
+//! [`Conn::tells_same_fd`], which compares the number alone and therefore only within a few
+//! milliseconds of a whole look (`conn::session`).
 #![forbid(unsafe_code)]
 
 use std::os::fd::RawFd;

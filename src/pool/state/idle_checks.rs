@@ -14,8 +14,9 @@ use super::held::Held;
 use super::{DestinationId, State};
 use crate::values::clock::Time;
 
-/// The header's "at most 16 at a time".
-const MOST_CHECKERS: usize = 16;
+/// Checkers of one pool at once. More would find no thread: the process has as many for all pools
+/// (`thread_pool::helpers`, the lane `Check`).
+const MOST_CHECKERS_OF_POOL: usize = 16;
 /// When no thread can be had for a checker, the engine tries again after so long.
 const NO_THREAD_PAUSE: Duration = Duration::from_millis(50);
 
@@ -116,7 +117,7 @@ impl<C: Held> State<C> {
     /// How many checkers are to be started; when to look again.
     pub(crate) fn start_checkers(&mut self, now: Time) -> (usize, Time) {
         self.checks.collect_ready(now);
-        let free = MOST_CHECKERS - self.checks.checkers;
+        let free = MOST_CHECKERS_OF_POOL - self.checks.checkers;
         let wanted = self.checks.ready.len().min(free);
         self.checks.checkers += wanted;
         (wanted, self.checks.next())
