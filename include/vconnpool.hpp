@@ -1279,7 +1279,7 @@ struct callbacks {
     std::function<void(conn_ref connection, int fd)> on_release;
 
     /// Called about each idle connection every pool_options::on_idle_every, on a thread of the
-    /// library: a ping. If it throws, the connection is closed.
+    /// library: a ping. Both must be set. If it throws, the connection is closed.
     std::function<void(conn_ref connection, int fd)> on_idle;
 
     /// Told what has happened in the pool. What it throws is lost.
@@ -1468,7 +1468,8 @@ public:
         return set(raw_.hook_timeout_ms, time);
     }
 
-    /// [0] on_reuse is called only for connections that have been idle for so long. 0: for all.
+    /// [0] on_reuse is called only for connections that have been idle for at least this long. 0:
+    /// for all; forever: for none.
     pool_options &on_reuse_after(milliseconds time) noexcept
     {
         return set(raw_.on_reuse_after_ms, time);
@@ -1481,7 +1482,8 @@ public:
         return set<std::int32_t>(raw_.on_release_in_background, is_on);
     }
 
-    /// [0] How often on_idle is called for each idle connection. 0: never.
+    /// [0] How often on_idle is called for each idle connection. 0 and forever: never. A ping does
+    /// not renew idle_timeout: raise that too.
     pool_options &on_idle_every(milliseconds time) noexcept { return set(raw_.on_idle_ms, time); }
 
     /// [250 ms] How long the first address of a name is tried alone before the next one joins the
@@ -2407,9 +2409,10 @@ public:
 /// nullptr, it refuses, as a callback does. It has to keep to the time that it is given.
 ///
 /// The third argument, which may be left out, tells the socket that a session has at this moment,
-/// or -1: int(T &). The pool asks it when a session was opened and at each give-back. It must not
-/// wait, and captures nothing. Without it sessions are neither watched nor checked; on_reuse and
-/// on_idle can do that.
+/// or -1: int(T &). The pool asks it after opening and after on_open, when put, at a give-back
+/// (before on_release if there is one, and after it), after on_reuse, and after on_idle. It must
+/// not wait, and captures nothing. Without it sessions are neither watched nor checked; on_reuse
+/// and on_idle can do that.
 ///
 /// A D without state, such as std::default_delete, costs nothing: the connection's data is the T
 /// itself, and conn_ref::data<T>() in a hook is the session. With another D it is

@@ -11,7 +11,8 @@ use super::handles::{vcp_conn, vcp_resolved};
 /// They must return: they must not throw, longjmp or end their thread.
 ///
 /// A callback refuses by what it returns; it may say why with vcp_set_callback_error. The dial then
-/// fails with VCP_ERR_CALLBACK, the number and the text.
+/// fails with VCP_ERR_CALLBACK, the number and the text. By a refusal of on_reuse, on_release or
+/// on_idle no dial fails: the connection is closed, and the text is dropped.
 ///
 /// ----
 ///
@@ -78,10 +79,9 @@ pub type vcp_control_fn = Option<
 /// it any more: a dial may be answered by a connection that another borrower gives back, and its
 /// own connect then goes on in the background, with on_open, for the next dial.
 ///
-/// on_reuse runs before an idle connection is handed out, if that one has been idle for
-/// on_reuse_after_ms. If it refuses, or a read or write of it
-/// fails, that connection is closed (VCP_CLOSE_HOOK), and the dial takes the next idle one or a new
-/// one.
+/// on_reuse runs before an idle connection is handed out, if that one has been idle for at least
+/// on_reuse_after_ms. If it returns non-zero, or one of its own reads or writes fails, the
+/// connection is closed (VCP_CLOSE_HOOK) and the dial takes another.
 ///
 /// on_open and on_reuse spend the dial's time: vcp_conn_read, write and wait have its deadline and
 /// its token there. A deadline or token that the hook sets ends with the hook, and gives the dial
@@ -98,17 +98,18 @@ pub type vcp_control_fn = Option<
 /// on_idle looks at each idle connection every on_idle_ms, on a helper thread: a ping of the
 /// protocol. Meanwhile nobody can borrow that connection, and it counts as borrowed. Afterwards it
 /// goes to the oldest dial that waits for it, or back to its place among the idle ones, as if it
-/// had been idle all the time: for idle_timeout_ms, reuse_order and vcp_conn_idle_ms. If
-/// vcp_pool_close, close_idle or evict is called meanwhile, it is closed when the hook returns. A
-/// process asks about at most 16 connections at a time. A connection that is borrowed again and
-/// again is never asked about.
+/// had been idle all the time: for idle_timeout_ms, reuse_order and vcp_conn_idle_ms. So a ping
+/// does not renew idle_timeout_ms: raise that too. If vcp_pool_close, close_idle or evict is called
+/// meanwhile, the connection is closed when the hook returns. A process asks about at most 16
+/// connections at a time. A connection that is borrowed again and again is never asked about.
 ///
 /// on_release and on_idle have hook_timeout_ms: vcp_conn_read, write and wait have that deadline
 /// there; when it passes, the library shuts the socket down, and the connection is closed
 /// (VCP_CLOSE_HOOK) when the hook returns. So is one whose read or write inside on_idle has failed,
 /// whatever the hook returns. on_release is not called for a connection that is closed anyhow:
 /// discarded, failed, evicted, too old, used up, or of a closed pool. After it there may still be
-/// no room for the connection.
+/// no room for the connection. The I/O that a hook does on a session without a descriptor ends by
+/// limits of the driver's own alone.
 ///
 /// A hook that writes to fd by itself (SSL_connect does) may raise SIGPIPE when the peer has gone.
 /// vcp_conn_write never does.
@@ -116,9 +117,11 @@ pub type vcp_conn_hook_fn =
     Option<unsafe extern "C" fn(user: *mut c_void, conn: *mut vcp_conn, fd: c_int) -> c_int>;
 
 /// on_event: hears what has just happened in the pool. It may call the library. It cannot refuse.
-/// What a give-back, a close or the end of a dial or a wait frees is used only after it has
-/// returned, or has itself dialed: whoever counts events sees no limit broken. So a callback must
-/// not wait for another thread's dial of the same pool.
+///
+/// While on_event runs, what the event freed (by a give-back, a close, the end of a dial or of a
+/// wait) is given to nobody, unless the callback itself dials: one that counts events sees no limit
+/// broken. So do not wait in it for another thread's dial of this pool.
+///
 /// The descriptor of a VCP_EVENT_CLOSED that is the pool's is still open during the call; that of a
 /// session has been closed by its driver. That an asynchronous dial was ended by its deadline, its
 /// token or its pool's close may be told a moment after its completion.
@@ -140,8 +143,10 @@ pub type vcp_free_fn = Option<unsafe extern "C" fn(data: *mut c_void)>;
 /// shutdown answer VCP_ERR_INVALID_ARGUMENT. vcp_conn_wait works. Tell what the driver met by
 /// vcp_conn_report or vcp_conn_discard.
 ///
-/// A session without a descriptor is neither checked nor watched: on_reuse and on_idle do that. A
-/// dial returns 0 for it.
+/// A session without a descriptor is neither checked nor watched: on_reuse and on_idle do that.
+/// Nothing ends the calls of its driver, neither hook_timeout_ms nor vcp_pool_abort: give them
+/// limits of their own. A dial returns 0 for it, which is no descriptor; vcp_conn_wait and
+/// vcp_conn_raw_fd answer VCP_ERR_NOT_AVAILABLE.
 ///
 /// free_data ends a session, once: after the library has let go of its descriptor, on the thread
 /// that closes the connection, or on a helper thread for work in the background. vcp_conn_detach
@@ -171,14 +176,17 @@ pub struct vcp_session_request {
 
 /// fd: returns the socket that a session has at this moment, or -1 (PQsocket, say).
 ///
-/// It is asked when the session has been opened, after on_open, at every vcp_conn_close and after
-/// on_idle, because a driver may reconnect (PQreset). -1 from a session that has told a socket
-/// before means that the session is lost: it is closed (VCP_CLOSE_FAILED), and a dial that is
-/// opening it fails with VCP_ERR_CALLBACK. So does a number that is no connected socket, or that
-/// another connection of a pool has.
+/// A driver may reconnect (PQreset), so it is asked again and again: after opening and after
+/// on_open, when put, at a give-back (before on_release if there is one, and after it), after
+/// on_reuse, and after on_idle. Before on_release and after on_reuse it is asked only if the socket
+/// that it told last is gone; about a session that is closed anyhow it may not be asked at all.
 ///
-/// It must not block. It runs on the thread that opens the session, gives it back, or has run its
-/// hook, and never together with another call for the same session.
+/// -1 from a session that has told a socket before means that the session is lost: it is closed
+/// (VCP_CLOSE_FAILED), and a dial that is opening it fails with VCP_ERR_CALLBACK. So does a number
+/// that is no connected socket, or that another connection of a pool has.
+///
+/// It must not block. It runs on the thread that opens the session, puts it, gives it back, or has
+/// run its hook, and never together with another call for the same session.
 pub type vcp_session_fd_fn = Option<unsafe extern "C" fn(data: *mut c_void) -> c_int>;
 
 /// A session of a driver. The default of each field stands in brackets.
@@ -199,8 +207,7 @@ pub struct vcp_session {
 
 /// open_session: opens a session, instead of resolving and connecting; rewrite comes before it,
 /// on_open after it. It fills *session, which has its defaults, and returns 0; another number
-/// refuses. A callback that refuses has freed what it opened; so has one that leaves data NULL,
-/// which refuses too.
+/// refuses. Before you refuse (non-zero, or data NULL), free what you opened.
 ///
 /// timeout_ms is what is left for the dial. The callback must keep to it, because nothing ends it
 /// earlier: a dial whose time is over returns when the callback does. (An asynchronous one is
@@ -208,9 +215,9 @@ pub struct vcp_session {
 /// refusal that comes too late is VCP_ERR_TIMEOUT, phase opening, or VCP_ERR_CANCELED if the token
 /// has fired.
 ///
-/// A session that comes too late is kept for the next borrower, and its dial has succeeded. It is
-/// ended by free_data if the pool was closed meanwhile or has an on_open hook. Until then it counts
-/// against every limit.
+/// If a session comes too late, the caller gets the error; the session is kept for the next
+/// borrower, and counts as a dial that succeeded. It is ended by free_data if the pool was closed
+/// meanwhile or has an on_open hook. Until it comes it counts against every limit.
 pub type vcp_session_fn = Option<
     unsafe extern "C" fn(
         user: *mut c_void,

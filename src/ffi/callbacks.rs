@@ -71,7 +71,8 @@ pub unsafe extern "C" fn vcp_resolved_add(out: *mut vcp_resolved, ip: *const c_c
 }
 
 /// Called inside a callback that refuses: the text, of at most 1,024 bytes, joins the message of
-/// the dial that fails by it, asynchronous dials included.
+/// the dial that fails by it, asynchronous dials included. It is dropped where no dial fails by the
+/// refusal: that of on_reuse, on_release or on_idle.
 ///
 /// Errors: VCP_ERR_INVALID_ARGUMENT if text is NULL, too long or no UTF-8, and outside of a
 /// callback that may refuse; on_event cannot.

@@ -21,7 +21,7 @@ use crate::values::error::Error;
 pub struct vcp_completion {
     /// The size that the caller gave.
     pub size: usize,
-    /// The token that vcp_dial_async was called with.
+    /// The pointer token that vcp_dial_async was called with.
     pub token: *mut c_void,
     /// The descriptor, or the vcp_status of the failure.
     pub status: c_int,

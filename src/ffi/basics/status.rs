@@ -42,9 +42,11 @@ pub const VCP_ERR_POOL_CLOSED: i32 = -9;
 /// A limit of the pool is reached, nothing idle could be closed to make room, and the dial does not
 /// wait. Go: ErrConnPoolMax.
 pub const VCP_ERR_POOL_EXHAUSTED: i32 = -10;
-/// vcp_pool_put, vcp_pool_add: the pool has no room for another idle connection. Go: ErrPoolFull.
+/// vcp_pool_put, vcp_pool_add, vcp_pool_put_session: the pool has no room for another idle
+/// connection. Go: ErrPoolFull.
 pub const VCP_ERR_IDLE_FULL: i32 = -11;
 /// vcp_pool_get, and a dial with VCP_DIAL_REUSE_ONLY: nothing is idle. Go: ErrConnNotAvailable.
+/// vcp_conn_raw_fd and vcp_conn_wait: the session has no descriptor.
 pub const VCP_ERR_NOT_AVAILABLE: i32 = -12;
 /// The connection was closed or detached before the call, or closed by another thread while it ran.
 pub const VCP_ERR_CONN_CLOSED: i32 = -13;
@@ -59,8 +61,8 @@ pub const VCP_ERR_CALLBACK: i32 = -15;
 pub const VCP_ERR_SYSTEM: i32 = -16;
 /// vcp_dial_async: the dial goes on, and its answer comes through the queue.
 pub const VCP_ERR_IN_PROGRESS: i32 = -17;
-/// vcp_pool_put, vcp_pool_add: the descriptor is no connected socket, its peer has closed it, or it
-/// holds unread bytes.
+/// vcp_pool_put, vcp_pool_add, vcp_pool_put_session: the descriptor is no connected socket, its
+/// peer has closed it, or it holds unread bytes.
 pub const VCP_ERR_NOT_REUSABLE: i32 = -18;
 /// vcp_conn_try_read, vcp_conn_try_write: nothing can be moved now. The connection stays fit.
 pub const VCP_ERR_WOULD_BLOCK: i32 = -19;
@@ -87,7 +89,7 @@ pub const VCP_PHASE_WAITING: i32 = 1;
 pub const VCP_PHASE_RESOLVING: i32 = 2;
 /// The dial was connecting.
 pub const VCP_PHASE_CONNECTING: i32 = 3;
-/// The dial was running on_open or on_reuse.
+/// The dial was running open_session, on_open or on_reuse.
 pub const VCP_PHASE_OPENING: i32 = 4;
 /// The call was reading, or waiting to read.
 pub const VCP_PHASE_READING: i32 = 5;

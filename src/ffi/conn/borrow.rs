@@ -47,7 +47,7 @@ pub extern "C" fn vcp_conn_raw_fd(conn: *mut vcp_conn) -> c_int {
 
 /// Takes the connection out of the pool and returns its descriptor, which is the caller's to close.
 /// The handle is dead. The user data is the caller's too: fetch it before; free_data does not run.
-/// So a session is the caller's whole; the call returns what its dial returned. Go: RawConn.
+/// A detached session is wholly yours; the result is its descriptor, or 0. Go: RawConn.
 ///
 /// Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_CONN_CLOSED; VCP_ERR_INVALID_ARGUMENT while a read,
 /// write, wait or hook of the connection runs.
@@ -128,8 +128,8 @@ pub extern "C" fn vcp_conn_idle_ms(conn: *mut vcp_conn) -> i64 {
     })
 }
 
-/// Returns for how many milliseconds the connection has been open: since it was dialed, put or
-/// added, over all of its borrows.
+/// Returns for how many milliseconds the pool has had the connection, over all of its borrows:
+/// since it was dialed or opened, or came by put, add or put_session.
 ///
 /// Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_CONN_CLOSED.
 #[no_mangle]

@@ -18,8 +18,8 @@ use crate::values::error::Error;
 ///
 ///     a descriptor              *conn is the connection, as from vcp_dial_with. It was idle.
 ///     VCP_ERR_IN_PROGRESS       *conn is NULL. The answer will come through the queue, once, with
-///                               token; also if the deadline passes, the token of the options
-///                               fires, or the pool is closed.
+///                               your pointer token; also if the deadline passes, the cancel token
+///                               of the options fires, or the pool is closed.
 ///     another VCP_ERR_* code    *conn is NULL. The dial failed at once; the queue gets nothing.
 ///
 /// With VCP_DIAL_QUEUED the answers that are known at once come through the queue too: the call
@@ -28,7 +28,7 @@ use crate::values::error::Error;
 ///
 /// conn is written before the call returns, and not kept. The dial waits at a limit in one line
 /// with all others. Callbacks run on helper threads, never on the caller's. An answer may be a
-/// success that was on its way when the token fired.
+/// success that was on its way when the cancel token fired.
 ///
 /// Errors: those of vcp_dial_with, and VCP_ERR_IN_PROGRESS; VCP_ERR_INVALID_HANDLE also if queue is
 /// no handle.

@@ -24,9 +24,9 @@ use crate::ffi::guard::guard;
 /// oldest ticket that it can serve; a dial that comes later takes nothing that an older waiter
 /// could be served with. A connection that is given back goes to the oldest waiter of its own
 /// destination as it is. If an older waiter of another destination, or one with VCP_DIAL_FRESH,
-/// needs only its slot, it is closed. A waiter that is held by a limit of its own destination is
-/// passed over and keeps its ticket. A waiter whose time runs out, or whose token fires, takes
-/// nothing with it.
+/// needs only its slot, the connection that was given back is closed, and the waiter gets its slot.
+/// A waiter that is held by a limit of its own destination is passed over and keeps its ticket. A
+/// waiter whose time runs out, or whose token fires, takes nothing with it.
 ///
 /// WHEN A CONNECTION IS CHECKED. Lifetime, uses and idle time are checked when a connection is
 /// borrowed, when it is given back, and in the background within 1 s of their time. A borrowed
@@ -82,7 +82,7 @@ pub struct vcp_pool_options {
     /// limit.
     pub max_lifetime_ms: i64,
     /// [10] How much the lifetimes of connections differ, from 0 to 100: each one's lifetime is
-    /// drawn once, between max_lifetime_ms and so many percent less. So connections that were
+    /// drawn once, between max_lifetime_ms and that many percent below it. So connections that were
     /// dialed together do not end together.
     pub lifetime_jitter_percent: u32,
     /// [0] How often a connection may be borrowed, the first time included. 0: no limit.
@@ -200,14 +200,16 @@ pub struct vcp_pool_options {
     /// [NULL] Opens sessions of a driver that dials by itself. Not together with dial, resolve,
     /// nonblocking or verify_release; keep-alive, no_delay, local_address and control do not apply.
     pub open_session: vcp_session_fn,
-    /// [0] on_reuse looks only at connections that have been idle for so long. 0: at all of them;
-    /// VCP_FOREVER: at none.
+    /// [0] on_reuse looks only at connections that have been idle for at least this long. 0: at all
+    /// of them; VCP_FOREVER: at none.
     pub on_reuse_after_ms: i64,
     /// [0] 1: on_release runs on a helper thread, and vcp_conn_close does not wait for it.
     pub on_release_in_background: i32,
-    /// [NULL] Looks at each idle connection every on_idle_ms. It may refuse.
+    /// [NULL] Looks at each idle connection every on_idle_ms; both must be set. It may refuse.
+    /// vcp_conn_hook_fn has the rules.
     pub on_idle: vcp_conn_hook_fn,
-    /// [0] How often on_idle looks at an idle connection. 0: never.
+    /// [0] How often on_idle looks at an idle connection. 0 and VCP_FOREVER: never. A ping does not
+    /// renew idle_timeout_ms: raise that too.
     pub on_idle_ms: i64,
     /// [5000] How long on_release and on_idle may take. VCP_FOREVER: no limit. 0 is
     /// VCP_ERR_INVALID_ARGUMENT.

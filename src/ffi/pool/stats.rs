@@ -28,7 +28,7 @@ pub struct vcp_stats {
     pub dials: u64,
     /// Dials of new connections that failed.
     pub dial_failures: u64,
-    /// Connections that put and add gave the pool.
+    /// Connections that put, add and put_session gave the pool.
     pub puts: u64,
     /// Connections that get took away.
     pub gets: u64,
