@@ -34,24 +34,38 @@ static vcp_conn *dial(const char *tag)
     return conn;
 }
 
-/* 0; or 1 if the session broke before it was told to commit; or -1. */
-static int add_one(MYSQL *mysql, const char *in_between)
+/* Runs a statement and tells the pool what it came to, an answer or the end. 0; 1 if the session
+ * broke; -1 after an error of SQL. */
+static int run(vcp_conn *conn, const char *statement)
 {
-    if (mysql_query(mysql, "START TRANSACTION") == 0 &&
-        mysql_query(mysql, "UPDATE vcp_example SET n = n + 1") == 0 &&
-        (in_between == NULL || mysql_query(mysql, in_between) == 0))
-        return mysql_query(mysql, "COMMIT") == 0 ? 0 : -1;
-    switch (mysql_errno(mysql)) {
-    case CR_SERVER_GONE_ERROR:
-    case CR_SERVER_LOST:
-    case ER_CONNECTION_KILLED:
-        return 1;
-    default: /* what was done is undone at the give-back */
-        return -1;
+    MYSQL *mysql = vcp_mariadb_session(conn);
+    int outcome = 0;
+    if (mysql_query(mysql, statement) != 0) {
+        unsigned number = mysql_errno(mysql);
+        int is_broken = number == CR_SERVER_GONE_ERROR || number == CR_SERVER_LOST ||
+                        number == ER_CONNECTION_KILLED;
+        fprintf(stderr, "mysql_mariadb: %s\n", mysql_error(mysql));
+        outcome = is_broken ? 1 : -1;
     }
+    return vcp_conn_report(conn, outcome == 1 ? 0 : 1, 0) == VCP_OK ? outcome : -1;
 }
 
-/* A transaction; a second time if the session broke that the pool had given. */
+/* 0; or 1 if the session broke before it was told to commit; or -1, and what was done is undone at
+ * the give-back. */
+static int add_one(vcp_conn *conn, const char *in_between)
+{
+    int outcome = run(conn, "START TRANSACTION");
+    if (outcome == 0)
+        outcome = run(conn, "UPDATE vcp_example SET n = n + 1");
+    if (outcome == 0 && in_between != NULL)
+        outcome = run(conn, in_between);
+    if (outcome == 0)
+        outcome = run(conn, "COMMIT") == 0 ? 0 : -1;
+    return outcome;
+}
+
+/* A transaction. Nothing is done before COMMIT, so one whose reused session broke before is begun
+ * again on another. (For a single statement vcp_conn_should_retry says that.) */
 static int transact(const char *in_between)
 {
     int retries = 1;
@@ -60,11 +74,8 @@ static int transact(const char *in_between)
         int outcome, again;
         if (conn == NULL)
             return -1;
-        outcome = add_one(vcp_mariadb_session(conn), in_between);
-        if (outcome != 0)
-            fprintf(stderr, "mysql_mariadb: %s\n", mysql_error(vcp_mariadb_session(conn)));
-        again = outcome == 1 && retries-- > 0 && vcp_conn_report(conn, 0, 0) == VCP_OK &&
-                vcp_conn_should_retry(conn) == 1;
+        outcome = add_one(conn, in_between);
+        again = outcome == 1 && retries-- > 0 && vcp_conn_is_reused(conn) == 1;
         if (vcp_conn_close(conn) != VCP_OK)
             return -1;
         if (!again)
@@ -90,7 +101,7 @@ static int show(const char *tag, const char *query)
     MYSQL_ROW row;
     if (conn == NULL)
         return -1;
-    result = mysql_query(mysql, query) == 0 ? mysql_store_result(mysql) : NULL;
+    result = run(conn, query) == 0 ? mysql_store_result(mysql) : NULL;
     row = result != NULL ? mysql_fetch_row(result) : NULL;
     printf("%s: %s\n", query, row != NULL && row[0] != NULL ? row[0] : mysql_error(mysql));
     mysql_free_result(result);
@@ -100,9 +111,7 @@ static int show(const char *tag, const char *query)
 static int execute(const char *statement)
 {
     vcp_conn *conn = dial(NULL);
-    int failed = conn == NULL || mysql_query(vcp_mariadb_session(conn), statement) != 0;
-    if (conn != NULL && failed)
-        fprintf(stderr, "mysql_mariadb: %s\n", mysql_error(vcp_mariadb_session(conn)));
+    int failed = conn == NULL || run(conn, statement) != 0;
     return conn != NULL && vcp_conn_close(conn) == VCP_OK && !failed ? 0 : -1;
 }
 

@@ -4,13 +4,19 @@
  * This file is the manual of the adapter; vconnpool.h is that of the pool. Header only: C99 or
  * later, C++11 or later; hiredis 0.14 or later; link with -lvconnpool -lhiredis. MIT OR Apache-2.0.
  *
+ *     vcp_dial_options options;                                       of a dial
  *     vcp_hiredis_pool_new(NULL, "password", NULL, NULL, &pool);
+ *     vcp_dial_options_init(&options, sizeof options);
  *     options.reuse_tag = "db=2";
  *     if (vcp_dial_with(pool, "tcp", "cache.local:6379", &options, &conn) >= 0) {
  *         redisContext *context = vcp_hiredis_session(conn);          at each borrow
  *         redisReply *reply = (redisReply *)redisCommand(context, "GET %s", key);
- *         if (reply == NULL)
- *             vcp_conn_report(conn, context->err == REDIS_ERR_EOF ? 0 : -1, EIO);
+ *         if (reply != NULL)
+ *             vcp_conn_report(conn, 1, 0);                            after each reply
+ *         else if (context->err == REDIS_ERR_EOF)
+ *             vcp_conn_report(conn, 0, 0);                            for vcp_conn_should_retry
+ *         else
+ *             vcp_conn_discard(conn);                                 a timeout, say
  *         freeReplyObject(reply);
  *         vcp_conn_close(conn);                                       gives it back, never waits
  *     }
@@ -22,22 +28,27 @@
  *
  * USE. Between dial and give-back the context is the borrower's. hiredis reads and writes by
  * itself: vcp_conn_set_deadline does not bind it, redisSetTimeout does, and stays set on the
- * connection. Where hiredis meets a server that has gone, it raises SIGPIPE: ignore that signal.
- * vcp_conn_report, as above, lets vcp_conn_should_retry know. A descriptor that was borrowed in
- * non-blocking mode makes hiredis non-blocking. Never call redisFree or redisReconnect.
+ * connection. Where hiredis meets a server that has gone, it raises SIGPIPE: ignore that signal. A
+ * descriptor that was borrowed in non-blocking mode makes hiredis non-blocking. Never call
+ * redisFree or redisReconnect.
+ *
+ * Report as above, after every reply: vcp_conn_should_retry is 1 if the server ended the connection
+ * before any. Without the report of a reply, two commands in one borrow may be done twice. After
+ * any other failure, as a timeout of redisSetTimeout, the command may be under way still: discard.
  *
  * GIVEN BACK. This happens on a helper thread, within hook_timeout_ms; vcp_conn_close has returned.
+ * The next dial may come before the connection is back: set wait_timeout_ms with max_conns, or it
+ * is refused; without a limit it dials anew.
  *
  *     the context has an error, commands not sent, or replies not read              closed
  *     replies are still to come; MULTI, SUBSCRIBE, MONITOR                          closed
  *     keys are watched, another database is selected                       undone, and kept
  *
- * Nothing in the client tells a MULTI from a SET whose answer is OK too, and RESET would log out:
- * so the server is asked, by UNWATCH, SELECT and ECHO in one round trip. In MULTI it answers
- * QUEUED, when subscribed an error, and what was left unread comes first: then it is
- * VCP_CLOSE_HOOK. The user needs the right to these commands, which is tried at the opening. What
- * else a borrower sets on its connection (HELLO, AUTH, READONLY, CLIENT REPLY, TRACKING) stays:
- * vcp_conn_discard.
+ * A client cannot see an open MULTI, and RESET would log out. So the server is asked: UNWATCH,
+ * SELECT, ECHO. Any other answer than OK, OK and the echo (QUEUED, an error, a reply left unread)
+ * closes the connection (VCP_CLOSE_HOOK). The user needs the right to these commands, which is
+ * tried at the opening. What else a borrower sets on its connection (HELLO, AUTH, READONLY, CLIENT
+ * REPLY, TRACKING) stays: vcp_conn_discard.
  *
  * IDLE. The default VCP_LIVENESS_STRICT is right: a server that is asked nothing says nothing. One
  * that ends the connection (timeout, CLIENT KILL) is noticed by the watch.

@@ -2,8 +2,8 @@
  * vconnpool/libpq.h - a pool of PostgreSQL sessions: libpq's PGconn in vconnpool.
  *
  * This file is the adapter's manual; vconnpool.h is the pool's. Names in brackets are sections of
- * the chapter "libpq" of PostgreSQL's manual. Header only: C99 or later, C++11 or later; link with
- * -lvconnpool -lpq. MIT OR Apache-2.0.
+ * the chapter "libpq" of PostgreSQL's manual. Header only: C99 or later, C++11 or later; compile
+ * and link with $(pkg-config --cflags --libs vconnpool libpq). MIT OR Apache-2.0.
  *
  *     vcp_pool *pool;
  *     vcp_conn *conn;
@@ -11,9 +11,8 @@
  *     if (vcp_dial(pool, "tcp", "10.0.0.5:5432", &conn) >= 0) {
  *         PGconn *session = vcp_libpq_session(conn);
  *         PGresult *result = PQexec(session, "SELECT 1");
+ *         vcp_conn_report(conn, PQstatus(session) == CONNECTION_OK ? 1 : 0, 0);
  *         ...
- *         if (PQstatus(session) != CONNECTION_OK)
- *             vcp_conn_report(conn, 0, 0);               for vcp_conn_should_retry
  *         vcp_conn_close(conn);                          gives it back, and never waits
  *     }
  *
@@ -25,18 +24,23 @@
  *
  * hostaddr and port in conninfo are refused. So is host, except where the address is an IP: there
  * it is the name that TLS verifies. A reuse tag is more conninfo, which overrides: "user=alice".
- * Names in it that come from outside are to be quoted, as conninfo is. Sessions are reused only
- * under their own tag, so those of two users never mix. Events and descriptions show tags: a
- * password belongs into conninfo or a passfile.
+ * Quote names that come from outside, as in conninfo. Sessions are reused only under their own tag,
+ * so those of two users never mix. Events and descriptions show tags: a password belongs into
+ * conninfo or a passfile.
  *
  * LOGIN. It keeps the dial's deadline to the millisecond [PQconnectStartParams, PQconnectPoll].
  * One thing can hold it up: libpq looks a host name up by getaddrinfo(3), which waits as long as
- * the resolver does. An IP is not looked up. Of several addresses of a name libpq tries one after
- * another, and a silent one takes all of the time. connect_timeout has no effect.
+ * the resolver does. An IP is not looked up. libpq tries the addresses of a name one after another;
+ * a silent one uses up all the time. connect_timeout has no effect.
  *
  * USE. Until it is given back the session is the borrower's, PQreset included. Deadlines and
  * tokens of vcp_conn_* do not bind PQexec; PQsendQuery with vcp_conn_wait keeps them, until PQreset
  * makes another socket. After vcp_conn_detach the session is the caller's, to be ended by PQfinish.
+ *
+ * Report after every statement, as above: 1 if it was answered, by an error of SQL too; 0 if the
+ * connection broke, which discards the session. vcp_conn_should_retry is 1 if it broke before any
+ * answer: then the borrow may be done once more, if doing it twice does no harm. Without the report
+ * of an answer, two statements in one borrow may be done twice.
  *
  * GIVEN BACK. A helper thread does this within hook_timeout_ms, after vcp_conn_close returned;
  * vcp_pool_drain waits for it:
@@ -45,6 +49,9 @@
  *       results or notifications that were not read
  *     in a transaction, also a failed one                 ROLLBACK, then as below
  *     else                                                reset, if there is one; kept
+ *
+ * The next dial may come before the session is back: set wait_timeout_ms with max_conns, or it is
+ * refused; without a limit it logs in anew.
  *
  * Rows of reset are dropped. If a command fails or takes too long, the session is closed
  * (VCP_CLOSE_HOOK). What only libpq knows stays as it is: notice processor, PQsetnonblocking. The
@@ -114,7 +121,8 @@ static inline int vcp_libpq_wait_(PGconn *session, short events, int64_t end_ms)
     return ready;
 }
 
-/* The time and what is left of it are rounded down: 2 ms more, so that a refusal is late. */
+/* vcp_now_ms, and what is left by it, are rounded down (timeout_ms is rounded up): 2 ms more, so
+ * that a refusal comes after the deadline. */
 static inline int64_t vcp_libpq_end_(int64_t timeout_ms)
 {
     int is_limited = timeout_ms >= 0 && timeout_ms < INT64_MAX / 2;

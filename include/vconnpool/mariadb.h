@@ -8,7 +8,9 @@
  *     vcp_mariadb_pool_new(&login, NULL, NULL, &pool);
  *     if (vcp_dial(pool, "tcp", "db.local:3306", &conn) >= 0) {
  *         MYSQL *mysql = vcp_mariadb_session(conn);
- *         ... mysql_query(mysql, "START TRANSACTION"), and so on, to COMMIT ...
+ *         if (mysql_query(mysql, "START TRANSACTION") == 0)
+ *             vcp_conn_report(conn, 1, 0);          after each statement that was answered
+ *         ... and so on, to COMMIT ...
  *         vcp_conn_close(conn);                     gives it back; what is not committed is undone
  *     }
  *
@@ -29,9 +31,13 @@
  *
  * USE. Until it is given back the session is the borrower's; one thread at a time may use it.
  * Deadlines and tokens of vcp_conn_* do not bind mysql_query; read-timeout of an option file does.
- * If a call fails because the session broke (CR_SERVER_LOST, CR_SERVER_GONE_ERROR,
- * ER_CONNECTION_KILLED), tell it: vcp_conn_report(conn, 0, 0). vcp_conn_should_retry then knows
- * whether another session may help. MYSQL_OPT_RECONNECT is off: it loses transactions unseen.
+ * MYSQL_OPT_RECONNECT is off: it loses transactions unseen.
+ *
+ * Report after every statement: vcp_conn_report(conn, 1, 0) if it was answered, by an error of SQL
+ * too; vcp_conn_report(conn, 0, 0) if the session broke (CR_SERVER_LOST, CR_SERVER_GONE_ERROR,
+ * ER_CONNECTION_KILLED), which discards it. vcp_conn_should_retry is 1 if it broke before any
+ * answer: then the borrow may be done once more, if doing it twice does no harm. Without the report
+ * of an answer, two statements in one borrow may be done twice.
  *
  * GIVEN BACK. Free results and close statements before. vcp_conn_close does not wait: a helper
  * thread does this within hook_timeout_ms, and closes the session if it fails (VCP_CLOSE_HOOK):
@@ -43,6 +49,9 @@
  *                                                         statements are gone
  *       then                                              the login's database is selected, and
  *                                                         the option file's init-commands are run
+ *
+ * The next dial may come before the session is back: set wait_timeout_ms with max_conns, or it is
+ * refused; without a limit it logs in anew.
  *
  * The public fields of MYSQL and NET tell of results and answers (mysql_send_query, and a
  * mysql_..._start that was not continued to its end, included), with one exception: a query of 16
@@ -269,7 +278,8 @@ static inline int vcp_mariadb_open_(void *user, const vcp_session_request *reque
     const char *wrong = "there is no memory";
     int number = 1;
     char tag[1025] = "";
-    /* Times are rounded down: 2 ms more, so that a refusal is late. */
+    /* vcp_now_ms, and what is left by it, are rounded down (timeout_ms is rounded up): 2 ms more,
+     * so that a refusal comes after the deadline. */
     *vcp_mariadb_deadline_() = request->timeout_ms < 0 || request->timeout_ms > INT64_MAX / 2
                                    ? INT64_MAX
                                    : vcp_now_ms() + request->timeout_ms + 2;

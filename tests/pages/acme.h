@@ -13,10 +13,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 typedef struct acme {
     int fd;
+    int is_broken;     /* a query got no answer */
     const char *error; /* of the login, or NULL */
 } acme;
 
@@ -33,9 +35,26 @@ static inline int acme_query(acme *session, const char *text)
 {
     char line[256];
     int length = snprintf(line, sizeof line, "%s\n", text);
-    if (send(session->fd, line, (size_t)length, MSG_NOSIGNAL) != length)
+    if (send(session->fd, line, (size_t)length, MSG_NOSIGNAL) != length ||
+        recv(session->fd, line, 3, MSG_WAITALL) != 3) {
+        session->is_broken = 1;
         return -1;
-    return recv(session->fd, line, 3, MSG_WAITALL) == 3 && memcmp(line, "OK\n", 3) == 0 ? 0 : -1;
+    }
+    return memcmp(line, "OK\n", 3) == 0 ? 0 : -1;
+}
+
+static inline int acme_is_broken(const acme *session)
+{
+    return session->is_broken;
+}
+
+/* How long a query waits for its answer; 0: no limit. */
+static inline void acme_set_timeout(acme *session, int64_t timeout_ms)
+{
+    struct timeval limit;
+    limit.tv_sec = (time_t)(timeout_ms / 1000);
+    limit.tv_usec = (suseconds_t)(timeout_ms % 1000 * 1000);
+    setsockopt(session->fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
 }
 
 /* Never NULL unless memory runs out; acme_error() says what failed. */
@@ -84,17 +103,18 @@ static inline void acme_close(acme *session)
     free(session);
 }
 
-/* Where tokens come from. */
-typedef struct token_store {
-    const char *token;
+/* Where secrets come from. */
+typedef struct secret_store {
+    const char *secret;
     int fetched;
-} token_store;
+} secret_store;
 
-static inline int fetch_token(token_store *tokens, const char *address, char *token, size_t size)
+static inline int fetch_secret(secret_store *secrets, const char *address, char *secret,
+                               size_t size)
 {
     (void)address;
-    tokens->fetched++;
-    return snprintf(token, size, "%s", tokens->token) < (int)size ? 0 : -1;
+    secrets->fetched++;
+    return snprintf(secret, size, "%s", secrets->secret) < (int)size ? 0 : -1;
 }
 
 #endif

@@ -77,9 +77,9 @@ TEST(the_page_s_adapter_works, "docs/drivers.md: Its adapter opens, lends and en
     vcp_conn *conn;
     start_answers(&s);
     CHECK_EQ(acme_pool_new(&login, &pool), VCP_OK);
-    CHECK_EQ(add_order(pool, s.address), 0);
+    CHECK_EQ(pay_order(pool, s.address), 0);
     EVENTUALLY(is_at_rest(pool), 5000);
-    CHECK_EQ(add_order(pool, s.address), 0);
+    CHECK_EQ(pay_order(pool, s.address), 0);
     EVENTUALLY(is_at_rest(pool), 5000);
     CHECK_EQ(stats_of(pool).dials, 1);
     CHECK_EQ(stats_of(pool).reuses, 1);
@@ -88,10 +88,12 @@ TEST(the_page_s_adapter_works, "docs/drivers.md: Its adapter opens, lends and en
     on_read_only(pool, conn, s.address);
     CHECK_EQ(idle_in(pool), 0);
     give_back(conn);
+    CHECK_EQ(dial_as(pool, s.address, "x dbname=other", &conn), VCP_ERR_INVALID_ARGUMENT);
+    CHECK_EQ(dial_as(pool, s.address, "x;database=other", &conn), VCP_ERR_INVALID_ARGUMENT);
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
     pool = NULL;
     CHECK_EQ(acme_pool_new(&nobody, &pool), VCP_OK);
-    CHECK_EQ(add_order(pool, s.address), -1);
+    CHECK_EQ(pay_order(pool, s.address), -1);
     CHECK_HAS(vcp_last_error(), "open_session callback refused: 1: the server does not know you");
     end(pool, &s);
 }
@@ -106,12 +108,12 @@ TEST(the_page_s_borrower_tries_again, "docs/drivers.md: Its borrower survives se
     int port = s.port;
     start_answers(&s);
     CHECK_EQ(acme_pool_new(&login, &pool), VCP_OK);
-    CHECK_EQ(add_order(pool, s.address), 0);
+    CHECK_EQ(pay_order(pool, s.address), 0);
     EVENTUALLY(is_at_rest(pool), 5000);
     server_close(&s);
     other = server_on(AF_INET, SOCK_STREAM, port, 16);
     start_answers(&other);
-    CHECK_EQ(add_order(pool, other.address), 0);
+    CHECK_EQ(pay_order(pool, other.address), 0);
     end(pool, &other);
 }
 
@@ -130,8 +132,8 @@ TEST(the_page_s_adopted_sockets_work, "docs/drivers.md: A socket that a second p
     options.user = dialer;
     options.open_session = adopting_open_session;
     pool = pool_new(&options);
-    CHECK_EQ(add_order(pool, s.address), 0);
-    CHECK_EQ(add_order(pool, s.address), 0);
+    CHECK_EQ(pay_order(pool, s.address), 0);
+    CHECK_EQ(pay_order(pool, s.address), 0);
     CHECK_EQ(stats_of(pool).reuses, 1);
     CHECK_EQ(stats_of(dialer).detached, 1);
     CHECK_EQ(vcp_pool_close(dialer), VCP_OK);
@@ -144,19 +146,19 @@ TEST(the_page_s_rotation_works, "docs/drivers.md: After a rotation each session 
 {
     server s = acme_server();
     vcp_pool_options options = pool_options();
-    token_store tokens = {"first", 0};
+    secret_store secrets = {"first", 0};
     vcp_pool *pool;
     start_answers(&s);
-    options.user = &tokens;
+    options.user = &secrets;
     options.open_session = rotating_open_session;
     pool = pool_new(&options);
-    CHECK_EQ(add_order(pool, s.address), 0);
-    CHECK_EQ(add_order(pool, s.address), 0);
-    CHECK_EQ(tokens.fetched, 1);
-    tokens.token = "second";
+    CHECK_EQ(pay_order(pool, s.address), 0);
+    CHECK_EQ(pay_order(pool, s.address), 0);
+    CHECK_EQ(secrets.fetched, 1);
+    secrets.secret = "second";
     on_rotation(pool);
-    CHECK_EQ(add_order(pool, s.address), 0);
-    CHECK_EQ(tokens.fetched, 2);
+    CHECK_EQ(pay_order(pool, s.address), 0);
+    CHECK_EQ(secrets.fetched, 2);
     end(pool, &s);
 }
 
@@ -174,8 +176,8 @@ TEST(the_page_s_options_are_taken,
     ping_only_what_rested(&options);
     size_for_a_server(&options);
     pool = pool_new(&options);
-    CHECK_EQ(add_order(pool, s.address), 0);
-    CHECK_EQ(add_order(pool, s.address), 0);
+    CHECK_EQ(pay_order(pool, s.address), 0);
+    CHECK_EQ(pay_order(pool, s.address), 0);
     CHECK_EQ(stats_of(pool).reuses, 1);
     end(pool, &s);
 }
