@@ -57,6 +57,7 @@ pub(crate) struct KeyRef<'a> {
 
 impl KeyRef<'_> {
     /// Of what most keys differ in.
+    #[inline(always)]
     pub(super) fn hash(&self, seed: u64) -> u32 {
         let mut hash = mix(seed ^ self.pool as u64, self.address);
         if let Some(tag) = self.tag.filter(|tag| !tag.is_empty()) {

@@ -48,6 +48,12 @@ impl Lines {
         }
     }
 
+    /// Whether that line is the entry of that key.
+    #[inline(never)]
+    pub(super) fn is_at(&self, line: usize, key: &KeyRef<'_>) -> bool {
+        self.is_short(line, key) || self.is_long(line, key)
+    }
+
     /// The line behind that one, if it is an entry's rest.
     fn rest_of(&self, line: usize) -> &[u8; REST] {
         match self.all.get(line + 1) {

@@ -75,8 +75,13 @@ impl ThreadCache {
         if self.lines.is_long(self.last, &key) {
             return Some(self.last);
         }
-        let is_it = |line| self.lines.is_short(line, &key) || self.lines.is_long(line, &key);
-        self.buckets.find(key.hash(self.seed), is_it)
+        let mut candidates = self.buckets.candidates(key.hash(self.seed));
+        let first = candidates.next()?;
+        if self.lines.is_short(first, &key) {
+            return Some(first);
+        }
+        let mut all = std::iter::once(first).chain(candidates);
+        all.find(|&line| self.lines.is_at(line, &key))
     }
 
     /// Remembers where a connection of that key will be; returns those that the fast path is not
