@@ -136,7 +136,7 @@ impl AsyncDial {
         let dialing = Dialing::new(&self.pool, right, destination, &self.options, waker(task));
         let borrower = self.borrower(progress);
         let dialing = Box::new(dialing.blaming_destination(borrower.blames_destination()));
-        match dialing.begin(dialing.late_binding(&borrower)) {
+        match dialing.begin(dialing.late_binding(&borrower, &*dialing)) {
             Ok(Some(conn)) => Step::Continue(Stage::Served(dialing, ConnectPhase::NotBegun, conn)),
             Ok(None) => Step::Continue(Stage::Dialing(dialing, ConnectPhase::NotBegun)),
             Err(error) => self.answer(progress, Err(dialing.failed(error))),

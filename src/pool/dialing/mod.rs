@@ -105,13 +105,15 @@ impl Dialing {
         self.is_orphaned
     }
 
-    /// When its caller has been served a connection that was given back meanwhile.
-    pub(crate) fn late_binding(&self, borrower: &Borrower<'_>) -> LateBinding {
-        if self
-            .pool()
-            .dialer
-            .may_block_in_callback(self.may_resolve_here())
-        {
+    /// Which connections that are given back meanwhile the dial takes. None where `caller` may be
+    /// inside a callback of the program, which it cannot leave.
+    pub(crate) fn late_binding(
+        &self,
+        borrower: &Borrower<'_>,
+        caller: &impl DialCaller,
+    ) -> LateBinding {
+        let dialer = &self.pool().dialer;
+        if dialer.may_block_in_callback(caller.may_resolve_here()) {
             LateBinding::Off
         } else {
             borrower.late_binding()

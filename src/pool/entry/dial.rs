@@ -32,7 +32,12 @@ impl Pool {
         let waker = Arc::new(Waker::default());
         let dialing = Dialing::new(self, right, destination, borrower.options, waker.clone());
         let mut dialing = dialing.blaming_destination(borrower.blames_destination());
-        let at_once = match dialing.begin(dialing.late_binding(borrower)) {
+        let caller = Asleep {
+            dialing: &dialing,
+            waker: &waker,
+        };
+        let late_binding = dialing.late_binding(borrower, &caller);
+        let at_once = match dialing.begin(late_binding) {
             Ok(at_once) => at_once,
             Err(error) => return Err(dialing.failed(error)),
         };

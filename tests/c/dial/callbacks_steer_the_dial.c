@@ -1,5 +1,7 @@
 /* rewrite, resolve, dial and control: what each is told, what each may do, and how each refuses. */
 #include "completions.h"
+#include "dialing_threads.h"
+#include "scripted_callbacks.h"
 
 #include <arpa/inet.h>
 
@@ -182,6 +184,41 @@ TEST(resolve_without_a_deadline_runs_on_the_dialing_thread_with_minus_one,
     CHECK_EQ(heard.timeout_ms, -1);
     CHECK(pthread_equal(heard.thread, pthread_self()));
     give_back(conn);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
+/* The dial cannot leave the callback: what it was given would be nobody's until that returns. */
+TEST(a_dial_inside_its_resolve_takes_nothing_that_is_given_back,
+     "callbacks: A dial that is inside resolve on its own thread takes nothing that is given back")
+{
+    server s = tcp_server();
+    script how;
+    vcp_pool_options o = pool_options();
+    vcp_dial_options reuse = dial_options(VCP_DIAL_REUSE_ONLY);
+    vcp_conn *conn = NULL;
+    char address[128];
+    vcp_pool *pool;
+    dialer slow;
+    script_init(&how);
+    script_says(&how, "127.0.0.1");
+    o.resolve = script_resolve;
+    o.user = &how;
+    pool = pool_new(&o);
+    name_at(address, sizeof address, "db.test", &s);
+    CHECK(vcp_dial(pool, "tcp", address, &conn) >= 0);
+    script_holds(&how, &how.resolve_holds, 1);
+    slow = dialer_of(pool, address);
+    slow.timeout_ms = VCP_FOREVER;
+    dialer_start(&slow);
+    EVENTUALLY(script_number(&how, &how.resolving) == 1, 5000);
+    give_back(conn);
+    CHECK(vcp_dial_with(pool, "tcp", address, &reuse, &conn) >= 0);
+    give_back(conn);
+    script_holds(&how, &how.resolve_holds, 0);
+    dialer_join(&slow);
+    CHECK(slow.status >= 0);
+    give_back(slow.conn);
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
     server_close(&s);
 }
