@@ -2085,7 +2085,8 @@ int64_t vcp_conn_age_ms(vcp_conn *conn);
  * failed before it answered, so retry only what may be done twice (RFC 9110, section 9.2.2).
  *
  * It knows what vcp_conn_* calls met, and what vcp_conn_report told; it does not see I/O on the
- * descriptor.
+ * descriptor. So report each answer that your own I/O or a driver has read: without that it is 1
+ * even after an answer, and two statements in one borrow may be done twice.
  *
  * Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_CONN_CLOSED.
  */
