@@ -22,6 +22,8 @@ pub(crate) trait DialCaller {
     fn is_pooled(&self, number: RawFd) -> bool;
     /// Runs open_session by `open`, which nothing ends early. Fails if it must not begin.
     fn run_open_session(&self, open: &mut dyn FnMut()) -> Result<()>;
+    /// A dial or open_session callback runs in this thread.
+    fn dials_by_callback_here(&self) -> bool;
     /// A resolve callback may take its time in this thread.
     fn may_resolve_here(&self) -> bool;
     /// Closes an idle connection, because the process has no descriptor left. False if none was

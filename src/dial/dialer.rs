@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::callbacks::DialCallbacks;
+use super::caller::DialCaller;
 use super::race::failed_addresses::FailedAddresses;
 use super::race::happy_eyeballs::Pace;
 use super::resolve::name_service::{NameService, Resolvers};
@@ -44,10 +45,18 @@ impl Dialer {
     }
 
     /// A callback of the program that may block runs on the dialing thread itself.
-    pub(crate) fn may_block_in_callback(&self, resolves_here: bool) -> bool {
+    pub(crate) fn may_block_in_callback(&self, caller: &impl DialCaller) -> bool {
         self.callbacks.as_ref().is_some_and(|one| {
-            one.has_dial() || one.has_open_session() || (one.has_resolve() && resolves_here)
+            let dials = one.has_dial() || one.has_open_session();
+            (dials && caller.dials_by_callback_here())
+                || (one.has_resolve() && caller.may_resolve_here())
         })
+    }
+
+    /// A callback of the program takes the place of resolving and connecting.
+    pub(crate) fn dials_by_callback(&self) -> bool {
+        let callbacks = self.callbacks.as_ref();
+        callbacks.is_some_and(|one| one.has_dial() || one.has_open_session())
     }
 
     /// A driver dials by itself; the library opens no socket.

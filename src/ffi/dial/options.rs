@@ -120,9 +120,9 @@ const DEFAULTS: vcp_dial_options = vcp_dial_options {
 /// REUSE WHILE DIALING. A dial that connects, and is not FRESH, is answered by whatever comes
 /// first: its own new connection, or one that another borrower gives back to the same destination.
 /// In the second case its own connect goes on in the background, for the next dial; if that fails,
-/// no dial fails by it. Where dial or open_session is set this is off (with resolve, for dials that
-/// have neither deadline nor token): a dial that runs such a callback waits until that returns,
-/// whatever is given back meanwhile.
+/// no dial fails by it. A dial that runs a dial or open_session callback on its own thread (with
+/// neither deadline nor token also resolve) waits until that returns, whatever is given back
+/// meanwhile; asynchronous dials do not.
 ///
 /// ----
 ///

@@ -40,6 +40,7 @@ use crate::pool::{BorrowOptions, Pool, Reply};
 use crate::sync::{Arc, Mutex};
 use crate::sys::clock;
 use crate::sys::wake::Wake;
+use crate::thread_pool::Job;
 use crate::values::clock::Deadline;
 use crate::values::destination::Destination;
 use crate::values::error::{Error, Phase, Result};
@@ -186,6 +187,7 @@ impl AsyncDial {
             Stage::Dialing(_, ConnectPhase::NotBegun) => {
                 is_told || callbacks.is_some_and(|callbacks| callbacks.runs_first())
             }
+            Stage::Dialing(_, ConnectPhase::Opening(opening)) => opening.has_returned(),
             Stage::Dialing(_, ConnectPhase::OnItsWay(_)) => {
                 is_told || callbacks.is_some_and(|callbacks| callbacks.has_control())
             }
@@ -213,6 +215,9 @@ impl AsyncDial {
             Stage::Taken(Take::Reuse(_))
             | Stage::Served(..)
             | Stage::Dialing(_, ConnectPhase::Connected(_)) => Error::timeout(Phase::Opening, ""),
+            Stage::Dialing(_, ConnectPhase::Opening(_)) => {
+                Error::timeout(self.pool.callback_phase(), "")
+            }
             _ => Error::timeout(Phase::Connecting, ""),
         })
     }
@@ -247,7 +252,7 @@ impl AsyncDial {
             Stage::Taken(taken) => self.use_taken(taken, progress, task, thread),
             Stage::Waiting { since } => self.look_after(since, progress),
             Stage::Waited { since, taken } => self.end_wait(since, taken, progress),
-            Stage::Dialing(dialing, phase) => self.dial(dialing, phase, progress, task),
+            Stage::Dialing(dialing, phase) => self.dial(dialing, phase, progress, task, thread),
             Stage::Served(dialing, phase, conn) => {
                 self.serve(dialing, phase, conn, progress, thread)
             }
@@ -271,12 +276,15 @@ impl AsyncDial {
             Stage::Taken(Take::Dial(right, _)) => self
                 .pool
                 .change(|state, now, effects| state.give_up(right, now, effects)),
+            Stage::Dialing(dialing, ConnectPhase::Opening(opening)) => {
+                self.leave_opening(dialing, &opening);
+            }
             Stage::Dialing(dialing, _) => {
                 drop(dialing.failed(error.clone()));
             }
-            Stage::Served(dialing, _, conn) => {
+            Stage::Served(dialing, phase, conn) => {
                 self.pool.settle_in(conn);
-                drop(dialing.failed(error.clone()));
+                return self.end(Stage::Dialing(dialing, phase), progress, error);
             }
             Stage::Unparsed(_)
             | Stage::Borrowing
@@ -306,7 +314,7 @@ impl AsyncDial {
 }
 
 impl AsyncDial {
-    fn run_until_blocked(&self, task: &Arc<Task>, thread: Thread) -> Next {
+    fn run_until_blocked(&self, task: &Arc<Task>, thread: Thread, job: &mut Option<Job>) -> Next {
         let Some(mut progress) = self.progress.lock().take() else {
             return Next::Done;
         };
@@ -317,6 +325,7 @@ impl AsyncDial {
             let (stage, next) = match self.step(&mut progress, task, thread) {
                 Step::Continue(stage) => {
                     progress.stage = stage;
+                    *job = progress.job.take().or(job.take());
                     continue;
                 }
                 Step::Done => return Next::Done,
@@ -335,14 +344,14 @@ impl AsyncDial {
 }
 
 impl Pollable for Arc<AsyncDial> {
-    fn poll(&self, task: &Arc<Task>, thread: Thread) -> Next {
-        let go_on = || self.run_until_blocked(task, thread);
+    fn poll(&self, task: &Arc<Task>, thread: Thread, job: &mut Option<Job>) -> Next {
+        let mut go_on = || self.run_until_blocked(task, thread, job);
         if thread == Thread::Other || !self.pool.is_observed() {
             return go_on();
         }
         // What the engine leaves to be told is told before the pool's close returns, which waits
         // for those inside.
-        self.pool.gate.within(go_on).unwrap_or_else(go_on)
+        self.pool.gate.within(&mut go_on).unwrap_or_else(&mut go_on)
     }
 
     fn is_awaited(&self) -> bool {

@@ -4,6 +4,7 @@
 
 pub(crate) mod async_dial;
 pub(crate) mod idle_checks;
+pub(crate) mod opening;
 pub(crate) mod progress;
 pub(crate) mod queue;
 pub(crate) mod refill;

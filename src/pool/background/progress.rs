@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::dial::drive::connected::Dialed;
 use crate::dial::drive::dial::Dial;
 use crate::handle::Owned;
+use crate::pool::background::opening::Opening;
 use crate::pool::conn::Conn;
 use crate::pool::dialing::wait::{Taken, WaitState};
 use crate::pool::dialing::Dialing;
@@ -13,6 +14,7 @@ use crate::pool::engine::task::Task;
 use crate::sync::Arc;
 use crate::sys::clock;
 use crate::sys::wake::Wake;
+use crate::thread_pool::Job;
 use crate::values::clock::{Deadline, Time};
 use crate::values::destination::Destination;
 use crate::values::error::{Error, Result};
@@ -40,6 +42,8 @@ pub(crate) enum Stage {
 pub(crate) enum ConnectPhase {
     NotBegun,
     OnItsWay(Box<Dial>),
+    /// A callback of the program dials it.
+    Opening(Arc<Opening>),
     Connected(Dialed),
 }
 
@@ -65,7 +69,6 @@ impl std::fmt::Debug for Stage {
 }
 
 /// What changes from poll to poll.
-#[derive(Debug)]
 pub(crate) struct Progress {
     pub(crate) stage: Stage,
     pub(crate) destination: Option<Arc<Destination>>,
@@ -77,6 +80,8 @@ pub(crate) struct Progress {
     pub(crate) thread_wanted_since: Option<Time>,
     /// It had to wait long for one.
     pub(crate) has_waited_long_for_thread: bool,
+    /// What this thread is to do when the poll has ended: the callback.
+    pub(crate) job: Option<Job>,
 }
 
 /// Where a thread is free it comes much sooner. After so long it was the lack of threads that took
@@ -98,12 +103,22 @@ pub(crate) fn waker(task: &Arc<Task>) -> Arc<dyn Wake> {
 /// Connected, it waits for a thread to run on_open on, and what is given back meanwhile may come
 /// first.
 pub(crate) fn take_connection_given_back(stage: Stage) -> Stage {
-    let Stage::Dialing(dialing, phase @ ConnectPhase::Connected(_)) = stage else {
-        return stage;
+    let (dialing, phase) = match stage {
+        Stage::Dialing(
+            dialing,
+            phase @ (ConnectPhase::Connected(_) | ConnectPhase::Opening(_)),
+        ) => (dialing, phase),
+        stage => return stage,
     };
     match dialing.answer() {
         Some(conn) => Stage::Served(dialing, phase, conn),
         None => Stage::Dialing(dialing, phase),
+    }
+}
+
+impl std::fmt::Debug for Progress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Progress").finish_non_exhaustive()
     }
 }
 
@@ -117,6 +132,7 @@ impl Progress {
             carries_token: false,
             thread_wanted_since: None,
             has_waited_long_for_thread: false,
+            job: None,
         }
     }
 

@@ -11,18 +11,21 @@ use crate::dial::drive::run::{BegunDial, DialPoll};
 use crate::dial::race::connecting_socket::Watcher;
 use crate::handle::Owned;
 use crate::pool::background::async_dial::AsyncDial;
+use crate::pool::background::opening::{finish, Opening, OpeningCall};
 use crate::pool::background::progress::{waker, ConnectPhase, Progress, Stage, Step};
 use crate::pool::conn::Conn;
 use crate::pool::dialing::wait::Taken;
 use crate::pool::dialing::Dialing;
 use crate::pool::engine::task::{Task, Thread};
 use crate::pool::lend::hand_over::NotLent;
+use crate::pool::runtime::runtime;
 use crate::pool::state::answer::{DialRight, LateBinding, Take};
 use crate::pool::state::wait::wait_loop;
 use crate::sync::Arc;
-use crate::values::clock::Time;
+use crate::sys::clock;
+use crate::values::clock::{Deadline, Time};
 use crate::values::destination::Destination;
-use crate::values::error::Result;
+use crate::values::error::{Error, Result};
 
 impl AsyncDial {
     pub(crate) fn read(
@@ -147,33 +150,32 @@ impl AsyncDial {
         &self,
         dialing: Box<Dialing>,
         phase: ConnectPhase,
-        progress: &Progress,
+        progress: &mut Progress,
         task: &Arc<Task>,
+        thread: Thread,
     ) -> Step {
         match phase {
-            ConnectPhase::NotBegun => self.start(dialing, progress),
+            ConnectPhase::NotBegun => self.start(dialing, progress, task),
             ConnectPhase::OnItsWay(drive) => self.drive(dialing, drive, progress, task),
+            ConnectPhase::Opening(opening) => {
+                self.await_session(dialing, opening, progress, thread)
+            }
             ConnectPhase::Connected(dialed) => self.connected(*dialing, dialed, progress),
         }
     }
 
-    fn start(&self, mut dialing: Box<Dialing>, progress: &Progress) -> Step {
+    fn start(&self, mut dialing: Box<Dialing>, progress: &mut Progress, task: &Arc<Task>) -> Step {
         dialing.permit_mut().begin();
+        if self.pool.dialer.dials_by_callback() {
+            return self.start_opening(dialing, progress, task);
+        }
         let begun = run::begin(
             dialing.destination(),
             &self.pool.dialer,
             dialing.deadline(),
             &*dialing,
         );
-        if !self.pool.gate.is_open() {
-            // The pool's close did not wait for open_session: no event is emitted any more.
-            dialing.permit_mut().goes_to_background();
-        }
         match begun {
-            // Whatever has become of the dial: its session is kept or ended on this thread.
-            Ok(BegunDial::Connected(dialed @ Dialed::Session(_))) => {
-                self.connected(*dialing, dialed, progress)
-            }
             Ok(BegunDial::Connected(dialed)) => {
                 Step::Continue(Stage::Dialing(dialing, ConnectPhase::Connected(dialed)))
             }
@@ -181,6 +183,83 @@ impl AsyncDial {
                 Step::Continue(Stage::Dialing(dialing, ConnectPhase::OnItsWay(drive)))
             }
             Err(error) => self.answer(progress, Err(dialing.failed(error))),
+        }
+    }
+
+    /// This helper thread runs the dial or open_session callback when the dial has gone to sleep.
+    fn start_opening(
+        &self,
+        dialing: Box<Dialing>,
+        progress: &mut Progress,
+        task: &Arc<Task>,
+    ) -> Step {
+        let opening = Opening::new();
+        let call = OpeningCall {
+            pool: self.pool.clone(),
+            destination: dialing.destination().clone(),
+            deadline: dialing.deadline(),
+            token: dialing.shared_token(),
+            label: self.options.label.clone(),
+            waker: waker(task),
+        };
+        let opened = opening.clone();
+        progress.job = Some(Box::new(move || call.run(&opened)));
+        Step::Continue(Stage::Dialing(dialing, ConnectPhase::Opening(opening)))
+    }
+
+    fn await_session(
+        &self,
+        dialing: Box<Dialing>,
+        opening: Arc<Opening>,
+        progress: &Progress,
+        thread: Thread,
+    ) -> Step {
+        if let Some(conn) = dialing.answer() {
+            return Step::Continue(Stage::Served(dialing, ConnectPhase::Opening(opening), conn));
+        }
+        if thread == Thread::Engine && opening.has_returned() {
+            return Step::NeedsThread(Stage::Dialing(dialing, ConnectPhase::Opening(opening)));
+        }
+        match opening.fetch() {
+            Some(Ok(dialed)) => self.connected(*dialing, dialed, progress),
+            Some(Err(error)) => match dialing.answer() {
+                Some(conn) => {
+                    dialing.failed(error);
+                    Step::Continue(Stage::Taken(Take::Reuse(conn)))
+                }
+                None => self.answer(progress, Err(dialing.failed(error))),
+            },
+            None => self.sleep_while_opening(dialing, opening, progress),
+        }
+    }
+
+    fn sleep_while_opening(
+        &self,
+        dialing: Box<Dialing>,
+        opening: Arc<Opening>,
+        progress: &Progress,
+    ) -> Step {
+        // One that nobody waits for may take its time.
+        let until = match dialing.is_orphaned() {
+            true => Deadline::NEVER,
+            false => dialing.deadline(),
+        };
+        if until.has_passed(clock::now()) {
+            self.leave_opening(dialing, &opening);
+            let phase = self.pool.callback_phase();
+            return self.answer(progress, Err(Error::timeout(phase, "")));
+        }
+        Step::Sleep(
+            Stage::Dialing(dialing, ConnectPhase::Opening(opening)),
+            until,
+        )
+    }
+
+    /// The dial ends before its callback has returned.
+    pub(crate) fn leave_opening(&self, dialing: Box<Dialing>, opening: &Opening) {
+        if let Some(left) = opening.leave(dialing) {
+            // This may be the engine's thread, and ending a session is code of the program.
+            runtime().helpers.notify(Box::new(move || finish(left)));
         }
     }
 

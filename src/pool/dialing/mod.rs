@@ -97,6 +97,10 @@ impl Dialing {
         self.budget.token.as_deref()
     }
 
+    pub(crate) fn shared_token(&self) -> Option<Arc<CancelToken>> {
+        self.budget.token.clone()
+    }
+
     pub(crate) fn permit_mut(&mut self) -> &mut Permit {
         &mut self.permit
     }
@@ -113,7 +117,7 @@ impl Dialing {
         caller: &impl DialCaller,
     ) -> LateBinding {
         let dialer = &self.pool().dialer;
-        if dialer.may_block_in_callback(caller.may_resolve_here()) {
+        if dialer.may_block_in_callback(caller) {
             LateBinding::Off
         } else {
             borrower.late_binding()
@@ -261,19 +265,22 @@ impl Dialing {
     }
 }
 
-impl DialCaller for Dialing {
-    fn ended(&self) -> Option<Error> {
-        if let Err(error) = self.pool().fail_if_inherited() {
+impl Pool {
+    /// Why a dial must end now, if it must.
+    pub(crate) fn why_dial_ends(&self, token: Option<&CancelToken>) -> Option<Error> {
+        if let Err(error) = self.fail_if_inherited() {
             return Some(error);
         }
-        if self.pool().is_closed() {
+        if self.is_closed() {
             return Some(Refusal::PoolClosed.into());
         }
-        self.budget
-            .token
-            .as_ref()
-            .filter(|token| token.has_fired())
-            .map(|_| canceled())
+        token.filter(|token| token.has_fired()).map(|_| canceled())
+    }
+}
+
+impl DialCaller for Dialing {
+    fn ended(&self) -> Option<Error> {
+        self.pool().why_dial_ends(self.token())
     }
 
     fn shared_waker(&self) -> Arc<dyn Wake> {
@@ -288,8 +295,13 @@ impl DialCaller for Dialing {
         Conn::owner_of(number).is_some()
     }
 
+    fn dials_by_callback_here(&self) -> bool {
+        false
+    }
+
     fn run_open_session(&self, open: &mut dyn FnMut()) -> Result<()> {
-        self.open_in_background(open)
+        open();
+        Ok(())
     }
 
     fn may_resolve_here(&self) -> bool {

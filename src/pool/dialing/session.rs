@@ -13,9 +13,7 @@ use crate::pool::callbacks::Hook;
 use crate::pool::conn::session::SocketLost;
 use crate::pool::conn::Conn;
 use crate::pool::dialing::Dialing;
-use crate::pool::lend::chaperone::{Chaperone, Guarded, HookLimit};
 use crate::pool::lend::sessions::{ask_socket, refresh_socket, NotTaken};
-use crate::pool::state::answer::Refusal;
 use crate::pool::transition::close_conn;
 use crate::values::error::{Error, Result, Status};
 
@@ -29,7 +27,8 @@ impl Dialing {
         if let Err(error) = pool.fail_if_inherited() {
             return Err(self.failed(error));
         }
-        let ended = match self.is_orphaned() {
+        // One that nobody waits for may take its time, unless on_open has to run in it.
+        let ended = match self.is_orphaned() && !pool.has_hook(Hook::Open) {
             true => self.ended(),
             false => pool.why_no_hook(&self.budget),
         };
@@ -72,28 +71,6 @@ impl Dialing {
             Some(Err(NotTaken::System(error))) => Err(error),
             None => unreachable!("it is taken once"),
         }
-    }
-
-    /// Runs open_session on a helper thread. Its caller is answered at the deadline all the same,
-    /// and the pool's close does not wait for it.
-    pub(super) fn open_in_background(&self, open: &mut dyn FnMut()) -> Result<()> {
-        let pool = self.pool();
-        if let Some(error) = self.ended() {
-            return Err(error);
-        }
-        let chaperone = self.budget.reply.as_ref().map(|reply| {
-            let guarded = Guarded::Reply(reply.clone(), self.destination().clone());
-            Chaperone::begin(pool, guarded, HookLimit::OfDial(self.budget.clone()))
-        });
-        let is_alone = chaperone.as_ref().is_some_and(|one| !one.has_engine());
-        if (is_alone && pool.is_closed()) || pool.gate.outside(open).is_none() {
-            return Err(Refusal::PoolClosed.into());
-        }
-        // In a child the task is its parent's.
-        if !pool.is_inherited() {
-            chaperone.map(Chaperone::end);
-        }
-        Ok(())
     }
 
     /// on_open has returned, and its session may have another socket.

@@ -34,6 +34,7 @@ use crate::sync::Arc;
 use crate::sys::wake::{CancelToken, Wake};
 use crate::sys::{clock, fork};
 use crate::thread_pool::helpers::HelperLane;
+use crate::thread_pool::Job;
 use crate::values::clock::{Deadline, Time};
 use crate::values::error::Error;
 
@@ -43,8 +44,9 @@ const NO_THREAD_PAUSE: std::time::Duration = std::time::Duration::from_millis(50
 
 /// What a task is for.
 pub(crate) trait Pollable: Debug + Send + Sync {
-    /// Does what there is to do now; never called twice at once.
-    fn poll(&self, task: &Arc<Task>, thread: Thread) -> Next;
+    /// Does what there is to do now; never called twice at once. A job that it leaves is run by the
+    /// thread that polls, when the task may be polled by others again.
+    fn poll(&self, task: &Arc<Task>, thread: Thread, job: &mut Option<Job>) -> Next;
     /// A caller waits for what it does.
     fn is_awaited(&self) -> bool;
     /// The last poll has panicked, and there will be no other.
@@ -118,10 +120,6 @@ impl Task {
         self.reactor.is_broken()
     }
 
-    fn is_polling(&self) -> bool {
-        matches!(self.state.load(Acquire), POLLING | POLL_AGAIN)
-    }
-
     /// The token wakes the task too.
     pub(crate) fn add_token(&self, token: &Arc<CancelToken>) -> io::Result<()> {
         let Reactor {
@@ -178,14 +176,18 @@ impl Task {
             self.state.fetch_update(AcqRel, Acquire, begins),
             Ok(IDLE | READY)
         ) {
-            while self.poll_once(thread) {}
+            let mut job = None;
+            while self.poll_once(thread, &mut job) {}
+            if let Some(job) = job {
+                job();
+            }
         }
     }
 
     /// False once it is idle or done.
-    fn poll_once(self: &Arc<Self>, thread: Thread) -> bool {
+    fn poll_once(self: &Arc<Self>, thread: Thread, job: &mut Option<Job>) -> bool {
         let before = fork::epoch();
-        let polled = catch_unwind(AssertUnwindSafe(|| self.work.poll(self, thread)));
+        let polled = catch_unwind(AssertUnwindSafe(|| self.work.poll(self, thread, job)));
         if fork::epoch() != before {
             // A callback has forked, and this is the child: the task and its list are its parent's.
             if let Err(came_back) = polled {
@@ -338,14 +340,7 @@ impl Reactor {
     /// Polls the client's tasks in this thread, unless another one does: with a closed client they
     /// end.
     pub(crate) fn poll_tasks_of(&self, client: &dyn Client) {
-        for task in self.tasks_of(client) {
-            task.poll();
-            if client.is_closed() && task.is_polling() {
-                // Another thread polls it, perhaps inside open_session, and will poll it to its
-                // end: the engine need not live for it.
-                self.schedule.remove(task.number, &self.poller);
-            }
-        }
+        self.tasks_of(client).iter().for_each(Task::poll);
     }
 
     /// Wakes the client's tasks, from a thread that must not be held up.

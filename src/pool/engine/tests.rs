@@ -10,6 +10,7 @@ use super::Engines;
 use crate::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use crate::sync::Arc;
 use crate::thread_pool::helpers::Helpers;
+use crate::thread_pool::Job;
 use crate::values::clock::{Deadline, Time};
 use crate::values::error::Error;
 
@@ -48,7 +49,7 @@ struct EndsWithEngine {
 }
 
 impl Pollable for EndsWithEngine {
-    fn poll(&self, task: &Arc<Task>, _: Thread) -> Next {
+    fn poll(&self, task: &Arc<Task>, _: Thread, _: &mut Option<Job>) -> Next {
         if !task.is_broken() {
             return Next::At(Deadline::NEVER);
         }

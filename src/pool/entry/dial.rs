@@ -145,6 +145,10 @@ impl DialCaller for Asleep<'_> {
         self.dialing.is_pooled(number)
     }
 
+    fn dials_by_callback_here(&self) -> bool {
+        true
+    }
+
     fn run_open_session(&self, open: &mut dyn FnMut()) -> Result<()> {
         open();
         Ok(())

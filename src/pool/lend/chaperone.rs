@@ -10,12 +10,12 @@ use crate::pool::engine::task::{Next, Pollable, Task, Thread};
 use crate::pool::errors::no_engine;
 use crate::pool::lend::budget::Budget;
 use crate::pool::state::answer::Refusal;
-use crate::pool::{conn, Pool, Reply};
+use crate::pool::{conn, Pool};
 use crate::sync::{Arc, Mutex};
 use crate::sys::clock;
 use crate::sys::wake::CancelToken;
+use crate::thread_pool::Job;
 use crate::values::clock::Deadline;
-use crate::values::destination::Destination;
 use crate::values::error::{Error, Phase, Status};
 
 /// What ends a hook.
@@ -52,27 +52,6 @@ impl HookLimit {
     }
 }
 
-/// What is ended when the time is over.
-#[derive(Debug)]
-pub(crate) enum Guarded {
-    /// A hook of that connection: its socket is shut down.
-    Conn(SlotId),
-    /// open_session, which nothing ends: the asynchronous dial is answered.
-    Reply(Arc<dyn Reply>, Arc<Destination>),
-}
-
-impl Guarded {
-    fn end(&self, error: &Error) {
-        match self {
-            Self::Conn(slot) => cut(*slot, error.status),
-            Self::Reply(reply, destination) => {
-                let error = error.clone().of(format_args!("dial {destination}"));
-                reply.answer(Err(error));
-            }
-        }
-    }
-}
-
 fn cut(slot: SlotId, why: Status) {
     if let Some(conn) = Conn::table().pin_slot(slot) {
         // Before: whoever sees the end of stream must see why.
@@ -96,7 +75,7 @@ struct HookEnd {
 #[derive(Debug)]
 struct HookRun {
     pool: Arc<Pool>,
-    guarded: Guarded,
+    slot: SlotId,
     limit: HookLimit,
     /// Guards the end of the hook: nothing is shut down after it.
     end: Mutex<HookEnd>,
@@ -123,7 +102,7 @@ impl HookRun {
 struct HookWatch(Arc<HookRun>);
 
 impl Pollable for HookWatch {
-    fn poll(&self, task: &Arc<Task>, _: Thread) -> Next {
+    fn poll(&self, task: &Arc<Task>, _: Thread, _: &mut Option<Job>) -> Next {
         let Self(run) = self;
         let mut end = run.end.lock();
         if end.is_over {
@@ -133,7 +112,7 @@ impl Pollable for HookWatch {
         let Some(error) = run.why_end().or_else(alone) else {
             return Next::At(run.limit.deadline());
         };
-        run.guarded.end(&error);
+        cut(run.slot, error.status);
         end.error = Some(error);
         Next::Done
     }
@@ -159,7 +138,7 @@ impl Pollable for HookWatch {
     }
 }
 
-/// Sees to it that a hook ends in time, and that an asynchronous dial is answered in time.
+/// Sees to it that a hook ends in time.
 pub(crate) struct Chaperone {
     run: Arc<HookRun>,
     /// `None`: there is no engine that works; then only what the hook does by the library ends in
@@ -168,10 +147,10 @@ pub(crate) struct Chaperone {
 }
 
 impl Chaperone {
-    pub(crate) fn begin(pool: &Arc<Pool>, guarded: Guarded, limit: HookLimit) -> Self {
+    pub(crate) fn begin(pool: &Arc<Pool>, slot: SlotId, limit: HookLimit) -> Self {
         let run = Arc::new(HookRun {
             pool: pool.clone(),
-            guarded,
+            slot,
             limit,
             end: Mutex::default(),
         });

@@ -12,7 +12,7 @@ use crate::pool::callbacks::Hook;
 use crate::pool::conn::{self, io, Conn};
 use crate::pool::errors::forked_inside_callback;
 use crate::pool::lend::budget::Budget;
-use crate::pool::lend::chaperone::{Chaperone, Guarded, HookLimit};
+use crate::pool::lend::chaperone::{Chaperone, HookLimit};
 use crate::pool::state::answer::Refusal;
 use crate::pool::Pool;
 use crate::sync::Arc;
@@ -40,7 +40,7 @@ impl Pool {
             return Ok(conn);
         }
         let limit = HookLimit::OfDial(budget.clone());
-        let chaperone = Chaperone::begin(self, Guarded::Conn(conn.slot_id()), limit);
+        let chaperone = Chaperone::begin(self, conn.slot_id(), limit);
         if !chaperone.has_engine() && self.is_closed() {
             // A moment ago: it has no engine any more, and nothing would end the hook.
             return Err((Some(conn), Refusal::PoolClosed.into()));
@@ -68,8 +68,7 @@ impl Pool {
         conn: Owned<Conn>,
     ) -> Option<(Owned<Conn>, HookVerdict)> {
         let deadline = Deadline::from_timeout(clock::now(), self.options.hook_timeout);
-        let guarded = Guarded::Conn(conn.slot_id());
-        let chaperone = Chaperone::begin(self, guarded, HookLimit::Own(deadline));
+        let chaperone = Chaperone::begin(self, conn.slot_id(), HookLimit::Own(deadline));
         if !chaperone.has_engine() && self.is_closed() {
             // A moment ago: nothing would end the hook, and the connection is closed anyhow.
             return Some((conn, HookVerdict::Keep));

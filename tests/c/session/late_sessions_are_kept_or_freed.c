@@ -554,3 +554,31 @@ TEST(the_background_thread_does_not_live_for_an_opening,
     CHECK_EQ(vcp_queue_free(queue), VCP_OK);
     DRIVER_END(&d);
 }
+
+/* Late binding ended where open_session began, though on no thread of the program's. */
+TEST(a_dial_in_flight_is_answered_by_a_session_given_back,
+     "sessions: An asynchronous dial is answered by a session that is given back meanwhile, and "
+     "the one that it opens is kept")
+{
+    driver d;
+    vcp_pool *pool = driver_with(&d);
+    vcp_queue *queue = queue_new();
+    vcp_conn *conn = borrow(pool, &d.db);
+    session *s = session_of(conn);
+    d.holds_opening = 1;
+    begin_dial(pool, &d.db, NULL, queue, &d);
+    EVENTUALLY(driver_number(&d, &d.opening) == 1, 5000);
+    give_back(conn);
+    conn = next_conn(queue, &d);
+    CHECK(session_of(conn) == s);
+    CHECK_EQ(vcp_conn_is_reused(conn), 1);
+    CHECK_EQ(stats_of(pool).dialing, 1);
+    driver_sets(&d, &d.holds_opening, 0);
+    EVENTUALLY(idle_in(pool) == 1, 5000);
+    CHECK_EQ(stats_of(pool).dials, 2);
+    CHECK_EQ(d.frees, 0);
+    give_back(conn);
+    CHECK_HOLDS(&d, 2, 2);
+    CHECK_EQ(vcp_queue_free(queue), VCP_OK);
+    DRIVER_END(&d);
+}
