@@ -37,7 +37,8 @@ pub unsafe extern "C" fn vcp_set_last_error(status: c_int, text: *const c_char) 
         }
         // SAFETY: not NULL, and terminated by the program's promise.
         let text = unsafe { CStr::from_ptr(text) }.to_bytes();
-        let text = String::from_utf8_lossy(&text[..text.len().min(LONGEST)]);
+        // Owned: it may be what vcp_last_error() returned.
+        let text = String::from_utf8_lossy(&text[..text.len().min(LONGEST)]).into_owned();
         remember_text(&text, 0, Phase::None);
         Ok(status)
     })

@@ -139,15 +139,17 @@ impl AsyncDial {
         if !is_orphaned && self.reply().is_some_and(|reply| reply.is_abandoned()) {
             return Some(canceled());
         }
+        let is_waiting = matches!(stage, Stage::Waiting { .. });
+        // The wait queue is told of a close, and polling it asks for the token. The engine ends
+        // with its last pool.
+        if self.pool.is_closed() && !is_waiting {
+            return Some(Refusal::PoolClosed.into());
+        }
         if task.is_broken() {
             return Some(no_engine());
         }
-        if matches!(stage, Stage::Waiting { .. }) {
-            // The wait queue is told of a close, and polling it asks for the token.
+        if is_waiting {
             return None;
-        }
-        if self.pool.is_closed() {
-            return Some(Refusal::PoolClosed.into());
         }
         let token = self.options.token.as_ref().filter(|_| !is_orphaned);
         token.is_some_and(|token| token.has_fired()).then(canceled)

@@ -5,6 +5,7 @@ use crate::handle::{Kept, Owned, SlotId};
 use crate::pool::callbacks::Hook;
 use crate::pool::conn::{Conn, FAILED};
 use crate::pool::lend::hooks::HookVerdict;
+use crate::pool::lend::sessions::refresh_if_replaced;
 use crate::pool::runtime::runtime;
 use crate::pool::state::held::NOWHERE;
 use crate::pool::state::idle_checks::Check;
@@ -42,9 +43,10 @@ impl Pool {
 
     fn check(self: &Arc<Self>, conn: Owned<Conn>, check: Check) {
         conn.begin_check(clock::now_coarse().nanos());
-        // The last borrower may have had another one.
-        let has_mode = self.set_mode(&conn, Mode::AsThePool).is_ok();
-        let asked = if self.gate.is_open() && has_mode {
+        // The last borrower may have had another mode, and have reconnected a session.
+        let is_ready =
+            self.set_mode(&conn, Mode::AsThePool).is_ok() && refresh_if_replaced(&conn).is_ok();
+        let asked = if self.gate.is_open() && is_ready {
             self.run_own_hook(Hook::Idle, conn)
         } else {
             Some((conn, HookVerdict::Keep))

@@ -87,6 +87,8 @@ pub(crate) const CUT: u32 = ABORTED | LATE | CANCELED;
 pub(crate) const FAST_PATH: u32 = 1 << 24;
 /// A session of a driver, whose descriptor is the driver's.
 pub(crate) const SESSION: u32 = 1 << 25;
+/// A thread asks the driver about it by the fast path.
+pub(crate) const ASKING: u32 = 1 << 26;
 const OF_ONE_BORROW: u32 = REUSED | DISCARDED | FAILED | ENDED | CLOSING | LEAKED | SHOWN;
 /// One that changes in one of these is borrowed and given back by the pool.
 const TOLD_TO_THE_POOL: u32 = HUNG_UP

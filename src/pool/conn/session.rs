@@ -9,11 +9,11 @@ use std::os::fd::{AsFd, RawFd};
 use std::time::Duration;
 
 use crate::handle::{fd_owners, Owned, SlotId};
-use crate::pool::conn::{Conn, ARMED, DATAGRAM, HUNG_UP, SESSION, WATCHED};
+use crate::pool::conn::{Conn, ARMED, ASKING, DATAGRAM, HUNG_UP, SESSION, WATCHED};
 use crate::pool::engine::poller::Poller;
 use crate::sync::atomic::{
     AtomicBool, AtomicU64,
-    Ordering::{Acquire, Relaxed, Release},
+    Ordering::{AcqRel, Acquire, Relaxed, Release},
 };
 use crate::sys::clock;
 use crate::sys::foreign::{ConnFd, SessionFd};
@@ -160,8 +160,18 @@ impl Conn {
             && !self.has(ARMED)
     }
 
-    /// Asks the driver for the number, which is the same as before.
+    /// Asks the driver for the number, which is the same as before. False while another thread
+    /// asks, which closes the same handle.
     pub(crate) fn tells_same_fd(&self) -> bool {
+        if self.flags.fetch_or(ASKING, AcqRel) & ASKING != 0 {
+            return false;
+        }
+        let tells = self.ask_for_same_fd();
+        self.flags.fetch_and(!ASKING, AcqRel);
+        tells
+    }
+
+    fn ask_for_same_fd(&self) -> bool {
         let slot = self.slot_index.load(Relaxed);
         let before = ASKED_ABOUT.replace(slot);
         let told = self.session_fd().and_then(SessionFd::ask).unwrap_or(-1);

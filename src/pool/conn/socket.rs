@@ -57,9 +57,21 @@ impl Conn {
 
     /// shutdown(2) in both directions, if the number still is the connection's.
     pub(crate) fn cut_at(&self, slot: SlotId) {
-        if let (Some(fd), true) = (self.fd(), self.has_own_socket_at(slot)) {
+        let Some(fd) = self.fd() else {
+            return;
+        };
+        if self.has_own_socket_at(slot) || self.leads_as_before(fd, slot) {
             let _ = socket::shut_down(fd);
         }
+    }
+
+    /// A session's driver has reconnected since it was asked: the number, which no other connection
+    /// has, is a socket to the same peer.
+    fn leads_as_before(&self, fd: BorrowedFd<'_>, slot: SlotId) -> bool {
+        self.is_session()
+            && fd_owners::is_owner(self.raw_fd(), slot)
+            && self.remote().is_some()
+            && socket::peer(fd).is_ok_and(|peer| peer.as_ref() == self.remote())
     }
 
     /// Puts the descriptor into the mode that this borrow wants. A session's is its driver's.

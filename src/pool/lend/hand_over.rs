@@ -125,6 +125,10 @@ impl Pool {
         conn: Owned<Conn>,
         options: &BorrowOptions,
     ) -> std::result::Result<Owned<Conn>, NotLent> {
+        // The hook's time ends the socket that the session has.
+        if refresh_if_replaced(&conn).is_err() {
+            return Err(NotLent::Unfit(conn, CloseCause::Failed));
+        }
         match self.run_hook(Hook::Reuse, conn, &options.budget()) {
             // Whatever it says: a read or write of its own has failed.
             Ok(conn) if conn.has(FAILED) => Err(NotLent::Unfit(conn, CloseCause::Hook)),

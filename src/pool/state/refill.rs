@@ -84,9 +84,9 @@ impl<C: Held> State<C> {
         if self.wanted_idle() > 0 {
             let until = now.after(self.keeping.idle_timeout.unwrap_or(WANTED_FOR));
             for entry in self.entries.iter_mut().flatten() {
-                let is_in_use = entry.shelf.len() + entry.borrowed > 0;
-                if is_in_use && entry.refill.wanted_until == Time::default() {
-                    entry.refill.wanted_until = until;
+                if entry.shelf.len() + entry.borrowed > 0 {
+                    let refill = &mut entry.refill;
+                    refill.wanted_until = refill.wanted_until.max(until);
                 }
             }
         }

@@ -584,3 +584,26 @@ TEST(limits_change_while_threads_borrow,
     CHECK(vcp_pool_conn_count(f.pool) <= 1);
     FIXTURE_END(&f);
 }
+
+/* It had been wanted before, and that was long ago. */
+TEST(idle_ones_are_dialed_ahead_again,
+     "set_limits: min_idle_per_address is kept up at once where it was lifted before")
+{
+    fixture f;
+    vcp_pool_options options = pool_options();
+    vcp_conn *conn;
+    options.min_idle_per_address = 1;
+    options.idle_timeout_ms = 50;
+    f = fixture_new(&options);
+    give_back(borrow(f.pool, &f.s));
+    options.min_idle_per_address = 0;
+    set_limits(f.pool, &options);
+    EVENTUALLY(idle_in(f.pool) == 0, 5000);
+    conn = borrow(f.pool, &f.s);
+    options.idle_timeout_ms = 60000;
+    options.min_idle_per_address = 2;
+    set_limits(f.pool, &options);
+    EVENTUALLY(idle_in(f.pool) == 2, 5000);
+    give_back(conn);
+    FIXTURE_END(&f);
+}

@@ -321,3 +321,72 @@ TEST(a_driver_that_keeps_its_time_is_a_timeout,
     }
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
 }
+
+/* ---- a session that reconnects under its number, faster than a login ---- */
+
+/* Its socket was taken for another file's until the watch was armed. */
+TEST(a_session_that_reconnects_at_once_is_aborted,
+     "sessions: vcp_pool_abort shuts down the socket of a session that reconnected under its "
+     "number a moment ago, and of one that reconnected in this borrow")
+{
+    driver d;
+    vcp_conn *conn;
+    session *s;
+    driver_with(&d);
+    give_back(borrow(d.pool, &d.db));
+    conn = borrow(d.pool, &d.db);
+    s = session_of(conn);
+    session_reconnects_under_its_number(s);
+    give_back(conn);
+    conn = borrow(d.pool, &d.db);
+    CHECK(session_of(conn) == s);
+    session_reconnects_under_its_number(s);
+    CHECK_EQ(vcp_pool_abort(d.pool), VCP_OK);
+    CHECK(has_ended(s->fd));
+    give_back(conn);
+    DRIVER_END(&d);
+}
+
+static int is_slow;
+
+static int tells_slowly(void *data)
+{
+    int i;
+    for (i = 0; i < 20 * is_slow; i++) {
+        sched_yield();
+    }
+    return session_fd(data); /* checks that it runs alone */
+}
+
+static void *closes_too(void *conn)
+{
+    int status = vcp_conn_close((vcp_conn *)conn);
+    CHECK(status == VCP_OK || status == VCP_ERR_CONN_CLOSED);
+    return NULL;
+}
+
+/* Both asked. */
+TEST(two_threads_that_close_one_handle_ask_the_driver_in_turn,
+     "sessions: fd is not called twice at once, though two threads close one handle")
+{
+    driver d;
+    session *s;
+    vcp_session put;
+    int i;
+    driver_start(&d);
+    driver_pool(&d, NULL);
+    s = session_new(&d);
+    put = session_as_vcp(&d, s);
+    put.fd = tells_slowly;
+    CHECK_EQ(vcp_pool_put_session(d.pool, &put, d.db.network, d.db.address, NULL), VCP_OK);
+    is_slow = 1;
+    for (i = 0; i < 300; i++) {
+        vcp_conn *conn = borrow(d.pool, &d.db);
+        pthread_t other;
+        CHECK_EQ(pthread_create(&other, NULL, closes_too, conn), 0);
+        closes_too(conn);
+        CHECK_EQ(pthread_join(other, NULL), 0);
+    }
+    CHECK_EQ(idle_in(d.pool), 1);
+    DRIVER_END(&d);
+}
