@@ -42,9 +42,9 @@ impl Bench {
     }
 
     /// The subject over the baseline library; `None` if there is none, or if the subject does not
-    /// use the library.
+    /// use the library, or uses what the baseline lacks.
     pub(crate) fn twin_of(&self, subject: &Subject) -> Option<Subject> {
-        let has_twin = subject.is_ours() && self.builder.has_baseline();
+        let has_twin = subject.is_ours() && !subject.is_new && self.builder.has_baseline();
         has_twin.then(|| subject.over(Library::Baseline))
     }
 }

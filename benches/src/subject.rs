@@ -47,6 +47,8 @@ pub(crate) struct Subject {
     pub(crate) variant: &'static str,
     pub(crate) amount: Amount,
     pub(crate) library: Library,
+    /// It uses what older libraries lack, so it has no twin over the baseline.
+    pub(crate) is_new: bool,
 }
 
 /// Which build of libvconnpool a program of ours loads.
@@ -92,6 +94,13 @@ impl Subject {
 
     pub(crate) const fn over(self, library: Library) -> Self {
         Self { library, ..self }
+    }
+
+    pub(crate) const fn new_here(self) -> Self {
+        Self {
+            is_new: true,
+            ..self
+        }
     }
 
     /// The label, with the amount where the machine chose it, and the library where it is not this

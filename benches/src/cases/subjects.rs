@@ -51,6 +51,7 @@ impl Program {
             variant,
             amount: Amount::Of(1),
             library: Library::Tested,
+            is_new: false,
         }
     }
 }
@@ -75,7 +76,9 @@ impl Subject {
 
 pub(super) const WATCH: Subject = CYCLE.as_one("libvconnpool, WATCH", "watch");
 pub(super) const STRICT: Subject = CYCLE.as_one("libvconnpool, STRICT", "strict");
-pub(super) const SESSION: Subject = CYCLE.as_one("libvconnpool, a driver's session", "session");
+pub(super) const SESSION: Subject = CYCLE
+    .as_one("libvconnpool, a driver's session", "session")
+    .new_here();
 pub(super) const WATCH_100: Subject = CYCLE.as_one("libvconnpool, 100 idle", "watch").with(100);
 pub(super) const WATCH_MANY: Subject = CYCLE
     .as_one("libvconnpool, 10,000 idle", "watch")
