@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-use crate::values::clock::Deadline;
+use crate::values::clock::{Deadline, Time};
 
 /// There is something to read, or the stream ended.
 pub(crate) const READABLE: i16 = libc::POLLIN;
@@ -28,6 +28,14 @@ impl Interest {
     pub(crate) fn reported(&self) -> i16 {
         self.0.revents
     }
+}
+
+/// The peer of a stream socket sends no more, or the connection is gone. Never waits.
+pub(crate) fn has_hung_up(fd: BorrowedFd<'_>) -> bool {
+    let mut interest = [Interest::new(fd, libc::POLLRDHUP)];
+    let hung_up = libc::POLLRDHUP | libc::POLLHUP | libc::POLLERR;
+    let reported = wait(&mut interest, Deadline::at(Time::from_nanos(0)));
+    reported.is_ok_and(|count| count > 0) && interest[0].reported() & hung_up != 0
 }
 
 /// Sleeps until one of `interests` has something to report or the deadline passes; returns how many

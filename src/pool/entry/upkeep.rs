@@ -17,7 +17,7 @@ use crate::pool::transition::close_conn;
 use crate::pool::{conn, Pool};
 use crate::sync::atomic::Ordering::SeqCst;
 use crate::sync::Arc;
-use crate::sys::{clock, epoll, socket};
+use crate::sys::{clock, epoll, poll, socket};
 use crate::values::clock::Time;
 use crate::values::options::Liveness;
 
@@ -174,7 +174,10 @@ impl Pool {
     ) -> Effects<Owned<Conn>> {
         let mut effects = Effects::none();
         let mut state = self.locked();
-        if !conn.is_datagram() && has_hung_up(conn, events) {
+        // The event may be older than a session's socket: its driver reconnects, and
+        // `close_conn::forget_socket` takes this lock.
+        let is_told = !conn.is_datagram() && has_hung_up(conn, events);
+        if is_told && (!conn.is_session() || conn.fd().is_some_and(poll::has_hung_up)) {
             conn.mark(conn::HUNG_UP);
         }
         state.revoke_one(|| conn.node(), slot.to_bits());

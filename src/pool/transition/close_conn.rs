@@ -26,7 +26,10 @@ pub(crate) fn forget_socket(conn: &Owned<Conn>) {
     if conn.has_own_socket() {
         unwatch(conn);
     }
+    // Under the lock: the engine may hold an event of the old one.
+    let state = conn.pool().locked();
     conn.forget_socket();
+    drop(state);
 }
 
 /// Really closes a connection that the pool no longer counts: the watch, the program's data, the

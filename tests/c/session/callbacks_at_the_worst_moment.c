@@ -2,6 +2,9 @@
  * Callbacks of a driver that do something at the moment that suits the library least: when the pool
  * is closed, when the time is over, while the connection is looked at.
  */
+#include <sys/epoll.h>
+#include <sys/syscall.h>
+
 #include "child_processes.h"
 #include "own_driver.h"
 
@@ -139,6 +142,68 @@ TEST(a_hook_may_reconnect_a_session,
     conn = borrow(d.pool, &d.db);
     CHECK(session_of(conn) == s);
     give_back(conn);
+    DRIVER_END(&d);
+}
+
+static int holds_events; /* 1: the next event of epoll_wait is kept from the engine, 2: it is */
+
+/* In the place of libc's for the library too: what it has learnt may be old when it comes back. */
+int epoll_wait(int epoll, struct epoll_event *events, int size, int timeout)
+{
+    int count = (int)syscall(SYS_epoll_pwait, epoll, events, size, timeout, NULL, 8);
+    int i;
+    for (i = 0; i < count; i++) {
+        if ((events[i].events & EPOLLRDHUP) != 0 &&
+            __sync_bool_compare_and_swap(&holds_events, 1, 2)) {
+            while (__sync_add_and_fetch(&holds_events, 0) == 2) {
+                let_pass(1);
+            }
+        }
+    }
+    return count;
+}
+
+static int reconnects_when_the_hang_up_is_on_its_way(void *data, vcp_conn *conn, int fd)
+{
+    session *s = (session *)data;
+    (void)conn;
+    (void)fd;
+    if (s->idle_calls++ > 0) {
+        return 0;
+    }
+    __sync_lock_test_and_set(&holds_events, 1);
+    shutdown(s->peer, SHUT_RDWR);
+    EVENTUALLY(__sync_add_and_fetch(&holds_events, 0) == 2, 5000);
+    session_reconnects(s);
+    return 0;
+}
+
+/* The engine took the hang-up of the socket that was gone for one of the new socket. */
+TEST(a_late_hang_up_ends_no_new_socket,
+     "sessions: A hang-up that the watch comes to only when the driver has reconnected does not "
+     "close the session")
+{
+    driver d;
+    vcp_pool_options options;
+    vcp_conn *conn;
+    session *s;
+    driver_start(&d);
+    options = driver_options(&d);
+    options.on_idle = driver_on_idle;
+    options.on_idle_ms = 1000;
+    d.on_idle.does = reconnects_when_the_hang_up_is_on_its_way;
+    options.on_event = driver_sees;
+    driver_pool(&d, &options);
+    conn = borrow(d.pool, &d.db);
+    s = session_of(conn);
+    give_back(conn);
+    EVENTUALLY(stats_of(d.pool).idle_checks >= 1, 5000);
+    __sync_lock_release(&holds_events);
+    /* The watch works on the new one, so it has come to the old event before. */
+    CHECK_EQ(send(s->peer, "x", 1, 0), 1);
+    EVENTUALLY(driver_frees(&d) == 1, 5000);
+    CHECK_EQ(stats_of(d.pool).dirty_at_borrow, 0);
+    CHECK_EQ(d.reasons[VCP_CLOSE_DIRTY], 1);
     DRIVER_END(&d);
 }
 
