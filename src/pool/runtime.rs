@@ -37,7 +37,7 @@ pub(crate) struct Runtime {
 impl Runtime {
     fn new() -> Self {
         let helpers = Helpers::new();
-        let resolver_threads = ThreadPool::new("vcp-resolver", MOST_RESOLVERS, &RESOLVER_LANES);
+        let resolver_threads = ThreadPool::new(c"vcp-resolver", MOST_RESOLVERS, &RESOLVER_LANES);
         let resolvers = Resolvers {
             system: Resolver::new(resolver_threads.clone(), 0, MOST_RESOLVERS),
             callbacks: Resolver::new(

@@ -50,7 +50,7 @@ pub(crate) struct Helpers(Arc<ThreadPool>);
 
 impl Helpers {
     pub(crate) fn new() -> Self {
-        Self(ThreadPool::new("vcp-helper", MOST_CALLBACKS, &LANES))
+        Self(ThreadPool::new(c"vcp-helper", MOST_CALLBACKS, &LANES))
     }
 
     /// Runs `job` when there is a thread for it. Gives it back where no thread can be had.

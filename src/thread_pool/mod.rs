@@ -7,16 +7,17 @@
 pub(crate) mod helpers;
 mod lanes;
 
+use std::ffi::CStr;
 use std::fmt;
 use std::io;
 use std::panic::{catch_unwind, AssertUnwindSafe};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 pub(crate) use self::lanes::Lane;
 use self::lanes::LaneQueues;
 use crate::sync::{Arc, Condvar, Mutex, MutexGuard};
-use crate::sys::{clock, fork, thread};
+use crate::sys::thread::{self, JoinHandle};
+use crate::sys::{clock, fork};
 
 /// Well below the 5 s within which the header promises them gone.
 const IDLE_FOR: Duration = Duration::from_secs(1);
@@ -34,11 +35,11 @@ struct PoolState {
     is_open: bool,
     /// One thread stays for the first lane, even without work.
     has_standby: bool,
-    handles: Vec<JoinHandle<()>>,
+    handles: Vec<JoinHandle>,
     /// Callers of `close` that wait for threads to end.
     joiners: usize,
     /// Threads that ended meanwhile, to be joined.
-    ended: Vec<JoinHandle<()>>,
+    ended: Vec<JoinHandle>,
 }
 
 impl PoolState {
@@ -72,11 +73,7 @@ impl PoolState {
     /// Called by a thread that ends.
     fn end_this_thread(&mut self) {
         self.threads -= 1;
-        let own = std::thread::current().id();
-        let at = self
-            .handles
-            .iter()
-            .position(|handle| handle.thread().id() == own);
+        let at = self.handles.iter().position(JoinHandle::is_this_thread);
         let handle = at.map(|at| self.handles.swap_remove(at));
         if self.joiners > 0 {
             self.ended.extend(handle);
@@ -91,7 +88,7 @@ impl PoolState {
 /// A bounded number of threads that run jobs.
 pub(crate) struct ThreadPool {
     /// As ps(1) shows its threads.
-    name: &'static str,
+    name: &'static CStr,
     /// Guards the jobs and the threads.
     state: Mutex<PoolState>,
     /// There is a job, or an end.
@@ -108,7 +105,7 @@ impl fmt::Debug for ThreadPool {
 
 impl ThreadPool {
     /// Without any thread yet. `most` threads at once, whose jobs stand in `lanes`.
-    pub(crate) fn new(name: &'static str, most: usize, lanes: &'static [Lane]) -> Arc<Self> {
+    pub(crate) fn new(name: &'static CStr, most: usize, lanes: &'static [Lane]) -> Arc<Self> {
         Arc::new(Self {
             name,
             state: Mutex::new(PoolState {
@@ -196,9 +193,7 @@ impl ThreadPool {
         state.joiners -= 1;
         let ended = std::mem::take(&mut state.ended);
         drop(state);
-        for thread in ended {
-            let _ = thread.join();
-        }
+        ended.into_iter().for_each(JoinHandle::join);
     }
 
     fn run_jobs(self: &Arc<Self>) {

@@ -28,7 +28,7 @@ fn threads(pool: &ThreadPool) -> usize {
 }
 
 fn open_pool() -> Arc<ThreadPool> {
-    let pool = ThreadPool::new("vcp-test", 3, &LANES);
+    let pool = ThreadPool::new(c"vcp-test", 3, &LANES);
     pool.open();
     pool
 }

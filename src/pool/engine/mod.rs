@@ -26,12 +26,12 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::Weak;
-use std::thread::JoinHandle;
 
 use self::client::{Client, Handlers};
 use self::task::Reactor;
 use crate::sync::{Arc, Mutex};
-use crate::sys::{clock, fork, thread};
+use crate::sys::thread::{self, JoinHandle};
+use crate::sys::{clock, fork};
 use crate::values::clock::Time;
 
 const STACK_SIZE: usize = 256 << 10;
@@ -46,7 +46,7 @@ pub(crate) struct Engines {
 #[derive(Debug)]
 struct RunningEngine {
     engine: Arc<Engine>,
-    thread: JoinHandle<()>,
+    thread: JoinHandle,
 }
 
 thread_local! {
@@ -85,7 +85,7 @@ impl Engines {
                 handlers.helpers.start_standby()?;
                 let engine = Arc::new(Engine::new(handlers)?);
                 let runner = engine.clone();
-                let thread = thread::spawn("vcp-engine", STACK_SIZE, move || runner.run())?;
+                let thread = thread::spawn(c"vcp-engine", STACK_SIZE, move || runner.run())?;
                 *running = Some(RunningEngine {
                     engine: engine.clone(),
                     thread,
@@ -141,7 +141,7 @@ impl Engines {
             engine.reactor.end();
             // A hook that still runs has its time, and the engine ends after it.
             if engine.reactor.has_ended() {
-                let _ = thread.join();
+                thread.join();
             }
         }
     }

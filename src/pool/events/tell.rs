@@ -4,20 +4,22 @@
 //! pool has been told, so its borrow frees that first: it must not wait for itself.
 #![forbid(unsafe_code)]
 
-use std::cell::RefCell;
-
 use crate::pool::conn::follow_up::FollowUp;
 use crate::pool::Pool;
 use crate::sync::Arc;
+use crate::sys::thread::cell::{borrow, borrow_or_fill, ThreadCell};
+
+/// What waits for an event, and in which pool.
+type Waiting = Vec<(Arc<Pool>, FollowUp)>;
 
 thread_local! {
     /// What waits for the events that this thread is telling, the innermost last.
-    static WAITING: RefCell<Vec<(Arc<Pool>, FollowUp)>> = const { RefCell::new(Vec::new()) };
+    static WAITING: ThreadCell<Waiting> = const { ThreadCell::new() };
 }
 
 /// Frees what waits for the events that this thread is telling, if it is inside on_event.
 pub(crate) fn free_what_is_being_told() {
-    while let Ok(Some((pool, then))) = WAITING.try_with(|waiting| waiting.borrow_mut().pop()) {
+    while let Some((pool, then)) = borrow(&WAITING).and_then(|mut waiting| waiting.pop()) {
         pool.follow(then);
     }
 }
@@ -29,18 +31,17 @@ impl Pool {
             return tell();
         };
         let mut then = Some(then);
-        let depth = WAITING.try_with(|waiting| {
-            let mut waiting = waiting.borrow_mut();
+        let depth = borrow_or_fill(&WAITING, Waiting::new()).map(|mut waiting| {
             waiting.extend(then.take().map(|then| (self.clone(), then)));
             waiting.len()
         });
         tell();
-        if let Ok(depth) = depth {
-            let own = WAITING.try_with(|waiting| {
-                let mut waiting = waiting.borrow_mut();
-                (waiting.len() == depth).then(|| waiting.pop()).flatten()
+        if let Some(depth) = depth {
+            let own = borrow(&WAITING).and_then(|mut waiting| {
+                let is_there = waiting.len() == depth;
+                is_there.then(|| waiting.pop()).flatten()
             });
-            then = own.ok().flatten().map(|(_, then)| then);
+            then = own.map(|(_, then)| then);
         }
         // `None`: a borrow of the callback has freed it.
         if let Some(then) = then {

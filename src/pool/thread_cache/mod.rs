@@ -22,7 +22,7 @@ use super::PoolHandle;
 use crate::handle::{CachedSlot, Kept, Owned};
 use crate::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use crate::sync::Arc;
-use crate::sys::thread::cell::{borrow, Dropper, ThreadCell, ThreadGuard};
+use crate::sys::thread::cell::{borrow, borrow_or_fill, ThreadCell, ThreadGuard};
 use crate::values::destination::Destination;
 
 /// How many pools have ended.
@@ -30,7 +30,6 @@ static ENDED: AtomicU32 = AtomicU32::new(0);
 
 thread_local! {
     static CACHE: ThreadCell<ThreadCache> = const { ThreadCell::new() };
-    static DROPPER: Dropper<ThreadCache> = const { Dropper::new() };
 }
 
 /// Called when a pool's handle is over: this thread forgets the pool now, other threads when they
@@ -53,15 +52,10 @@ fn swept() -> Option<ThreadGuard<ThreadCache>> {
     Some(cache)
 }
 
-/// This thread's cache, made if need be. At a thread's end, when the cache is gone, it may still
-/// dial.
+/// This thread's cache, made if need be. `None`: it is in use, or nothing would drop it at the
+/// thread's end.
 fn swept_or_new() -> Option<ThreadGuard<ThreadCache>> {
-    swept().or_else(|| {
-        DROPPER
-            .try_with(|dropper| dropper.fill(&CACHE, ThreadCache::EMPTY))
-            .ok()?;
-        borrow_own()
-    })
+    swept().or_else(|| borrow_or_fill(&CACHE, ThreadCache::EMPTY))
 }
 
 /// What the texts mean, if this thread has dialed them before, and the connection still lives or

@@ -2,13 +2,12 @@
 //!
 //! std's thread-local values that need a drop ask at each access whether the drop has been
 //! arranged, and a `RefCell` inside hands its value to a closure, which is not compiled into its
-//! caller. So a value here is two thread-locals: a [`ThreadCell`] that never needs a drop and is
-//! all that a borrow touches, and a [`Dropper`], first touched when the value is first wanted,
-//! whose own drop empties the cell at the thread's end.
+//! caller. So a value here is a thread-local that needs no drop: `at_exit` empties it at the
+//! thread's end.
 //!
 //! | state of a cell | means | next |
 //! |---|---|---|
-//! | EMPTY | the thread has not begun, or is at its end | FREE ([`Dropper::fill`]) |
+//! | EMPTY | the thread has not begun, or is at its end | FREE ([`fill`]) |
 //! | FREE | the value may be borrowed | BORROWED ([`borrow`]), EMPTY (the thread ends) |
 //! | BORROWED | a [`ThreadGuard`] has it | FREE (the guard is dropped) |
 
@@ -17,6 +16,8 @@ use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 use std::ops::{Deref, DerefMut};
 use std::thread::LocalKey;
+
+use super::at_exit::at_exit;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum CellState {
@@ -39,9 +40,6 @@ impl<T> ThreadCell<T> {
         }
     }
 }
-
-/// Drops the value of a cell at the thread's end.
-pub(crate) struct Dropper<T: 'static>(Cell<Option<&'static LocalKey<ThreadCell<T>>>>);
 
 /// The borrow of this thread's value; nothing else has it meanwhile.
 pub(crate) struct ThreadGuard<T: 'static>(&'static ThreadCell<T>, PhantomData<*mut T>);
@@ -85,36 +83,41 @@ impl<T> Drop for ThreadGuard<T> {
     }
 }
 
-impl<T> Dropper<T> {
-    pub(crate) const fn new() -> Self {
-        Self(Cell::new(None))
-    }
-
-    /// Gives the thread its value, if it has none.
-    pub(crate) fn fill(&self, key: &'static LocalKey<ThreadCell<T>>, value: T) {
-        key.with(|cell| {
-            if cell.state.get() == CellState::Empty {
-                // SAFETY: EMPTY: nothing is there, and nothing looks at it.
-                unsafe { (*cell.value.get()).write(value) };
-                cell.state.set(CellState::Free);
-                self.0.set(Some(key));
-            }
-        });
-    }
+/// Gives the thread its value, if it has none, and if it can be dropped when the thread ends. A
+/// destructor of the program (pthread_key_create(3)) that runs behind that may give it another one.
+fn fill<T>(key: &'static LocalKey<ThreadCell<T>>, value: T) {
+    key.with(|cell| {
+        let argument = std::ptr::from_ref(key).cast();
+        if cell.state.get() == CellState::Empty && at_exit(drop_value::<T>, argument) {
+            // SAFETY: EMPTY: nothing is there, and nothing looks at it.
+            unsafe { (*cell.value.get()).write(value) };
+            cell.state.set(CellState::Free);
+        }
+    });
 }
 
-impl<T> Drop for Dropper<T> {
-    fn drop(&mut self) {
-        let Some(key) = self.0.take() else { return };
-        key.with(|cell| {
-            // One that is borrowed for ever (by a thread-local that ends later) stays.
-            if cell.state.get() == CellState::Free {
-                cell.state.set(CellState::Empty);
-                // SAFETY: it was FREE, so it is initialised, and nothing finds it any more.
-                unsafe { (*cell.value.get()).assume_init_drop() };
-            }
-        });
-    }
+/// As [`borrow`], of a thread that is given `first` if it has no value yet.
+pub(crate) fn borrow_or_fill<T>(
+    key: &'static LocalKey<ThreadCell<T>>,
+    first: T,
+) -> Option<ThreadGuard<T>> {
+    borrow(key).or_else(|| {
+        fill(key, first);
+        borrow(key)
+    })
+}
+
+fn drop_value<T: 'static>(key: *const ()) {
+    // SAFETY: `fill` passed it, for values of this type.
+    let key = unsafe { &*key.cast::<LocalKey<ThreadCell<T>>>() };
+    key.with(|cell| {
+        // One that is borrowed for ever (by a thread-local that ends later) stays.
+        if cell.state.get() == CellState::Free {
+            cell.state.set(CellState::Empty);
+            // SAFETY: it was FREE, so it is initialised, and nothing finds it any more.
+            unsafe { (*cell.value.get()).assume_init_drop() };
+        }
+    });
 }
 
 #[cfg(test)]
@@ -124,7 +127,6 @@ mod tests {
 
     thread_local! {
         static CELL: ThreadCell<Arc<()>> = const { ThreadCell::new() };
-        static DROPPER: Dropper<Arc<()>> = const { Dropper::new() };
     }
 
     #[test]
@@ -133,8 +135,8 @@ mod tests {
         std::thread::scope(|scope| {
             let thread = scope.spawn(|| {
                 assert!(borrow(&CELL).is_none());
-                DROPPER.with(|dropper| dropper.fill(&CELL, count.clone()));
-                DROPPER.with(|dropper| dropper.fill(&CELL, count.clone()));
+                fill(&CELL, count.clone());
+                fill(&CELL, count.clone());
                 assert_eq!(Arc::strong_count(&count), 2);
                 let guard = borrow(&CELL).expect("free");
                 assert!(borrow(&CELL).is_none());

@@ -1,11 +1,13 @@
 //! The library's own threads, and the two things about a caller's thread that the library must
 //! know.
 
+mod at_exit;
 pub(crate) mod cell;
+mod spawn;
 
-use std::io;
 use std::mem::MaybeUninit;
-use std::thread::JoinHandle;
+
+pub(crate) use self::spawn::{spawn, JoinHandle};
 
 extern "C" {
     // pthread_setcancelstate(3); not in the libc crate.
@@ -13,21 +15,6 @@ extern "C" {
 }
 
 const PTHREAD_CANCEL_DISABLE: libc::c_int = 1;
-
-/// Starts a thread that blocks every signal: the program's handlers never run on it
-/// (pthread_sigmask(3)).
-pub(crate) fn spawn(
-    name: &str,
-    stack_size: usize,
-    body: impl FnOnce() + Send + 'static,
-) -> io::Result<JoinHandle<()>> {
-    // A new thread inherits the mask of the one that makes it.
-    let _blocked = SignalsBlocked::new();
-    std::thread::Builder::new()
-        .name(name.to_owned())
-        .stack_size(stack_size)
-        .spawn(body)
-}
 
 /// While it lives, no signal handler runs on this thread.
 pub(crate) struct SignalsBlocked {
