@@ -341,8 +341,9 @@
 #define VCP_ERR_WOULD_BLOCK -19
 
 /**
- * Memory ran out, and nothing was changed. This version of the library never returns it: where
- * memory runs out, the process is aborted.
+ * Memory ran out: malloc(3) failed, and nothing was changed. (What a dial has closed to make room
+ * stays closed.) Any function that makes something may return it. Those that end something never
+ * do: what they need was set aside before.
  */
 #define VCP_ERR_NO_MEMORY -20
 
@@ -1678,8 +1679,7 @@ int vcp_pool_options_init(vcp_pool_options *options, size_t size);
  * START HERE. Makes a pool and writes its handle to *pool. NULL options: all defaults. Nothing is
  * dialed, and no thread is started.
  *
- * Errors: VCP_ERR_INVALID_ARGUMENT, whose message names the wrong option; VCP_ERR_SYSTEM if there
- * is no room for another pool.
+ * Errors: VCP_ERR_INVALID_ARGUMENT, whose message names the wrong option; VCP_ERR_NO_MEMORY.
  */
 int vcp_pool_new(const vcp_pool_options *options, vcp_pool **pool);
 
@@ -2364,8 +2364,7 @@ void *vcp_conn_data(vcp_conn *conn);
 /**
  * Makes a token and writes its handle to *cancel.
  *
- * Errors: VCP_ERR_INVALID_ARGUMENT if cancel is NULL; VCP_ERR_SYSTEM if there is no room for
- * another.
+ * Errors: VCP_ERR_INVALID_ARGUMENT if cancel is NULL; VCP_ERR_NO_MEMORY.
  */
 int vcp_cancel_new(vcp_cancel **cancel);
 
@@ -2395,7 +2394,8 @@ int vcp_cancel_free(vcp_cancel *cancel);
 /**
  * Makes a queue and writes its handle to *queue.
  *
- * Errors: VCP_ERR_INVALID_ARGUMENT if queue is NULL; VCP_ERR_SYSTEM if no descriptor is to be had.
+ * Errors: VCP_ERR_INVALID_ARGUMENT if queue is NULL; VCP_ERR_SYSTEM if no descriptor is to be had;
+ * VCP_ERR_NO_MEMORY.
  */
 int vcp_queue_new(vcp_queue **queue);
 

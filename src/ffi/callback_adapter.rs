@@ -251,7 +251,7 @@ impl DialCallbacks for CallbackAdapter {
         let (network, host) = (c_text(network), c_text(host));
         let owned = ResolvedHandle::table()
             .insert(ResolvedHandle(found))
-            .map_err(|(_, error)| Error::new(Status::System, format!("a new lookup: {error}")))?;
+            .map_err(|_| Error::no_memory())?;
         let handle = owned.lend();
         let answer = run_callback(|| {
             // SAFETY: texts that end in NUL, and a handle that is live until the callback returns.

@@ -1,16 +1,16 @@
 //! What callbacks call, and what this thread knows of those that it runs.
 
-use std::cell::RefCell;
 use std::ffi::{c_char, c_int, CStr};
 
 use super::arguments::text;
 use super::basics::error::remember_text;
 use super::basics::status::is_failure;
-use super::guard::guard;
+use super::guard::{guard, guard_with_memory};
 use super::handles::{vcp_resolved, ResolvedHandle};
 use crate::handle::Kept;
 use crate::pool::runtime::runtime;
 use crate::sys::fork;
+use crate::sys::thread::cell::{borrow_or_fill, ThreadCell};
 use crate::values::error::{Error, Phase, Status};
 use crate::values::host_port;
 
@@ -39,7 +39,7 @@ pub unsafe extern "C" fn vcp_set_last_error(status: c_int, text: *const c_char) 
         let text = unsafe { CStr::from_ptr(text) }.to_bytes();
         // Owned: it may be what vcp_last_error() returned.
         let text = String::from_utf8_lossy(&text[..text.len().min(LONGEST)]).into_owned();
-        remember_text(&text, 0, Phase::None);
+        remember_text(status, &text, 0, Phase::None);
         Ok(status)
     })
 }
@@ -55,7 +55,7 @@ pub unsafe extern "C" fn vcp_set_last_error(status: c_int, text: *const c_char) 
 /// VCP_ERR_INVALID_HANDLE if the callback has returned.
 #[no_mangle]
 pub unsafe extern "C" fn vcp_resolved_add(out: *mut vcp_resolved, ip: *const c_char) -> c_int {
-    guard(|| {
+    guard_with_memory(|| {
         let resolved = ResolvedHandle::table().pin(out as usize).map_err(|_| {
             Error::new(
                 Status::InvalidHandle,
@@ -79,7 +79,7 @@ pub unsafe extern "C" fn vcp_resolved_add(out: *mut vcp_resolved, ip: *const c_c
 /// callback that may refuse; on_event cannot.
 #[no_mangle]
 pub unsafe extern "C" fn vcp_set_callback_error(text: *const c_char) -> c_int {
-    guard(|| {
+    guard_with_memory(|| {
         // SAFETY: the program's promise.
         let text = unsafe { text::required(text, "text", Status::InvalidArgument) }?;
         let is_heard = with_running(|running| match running.last_mut() {
@@ -108,15 +108,14 @@ enum RunningCallback {
 
 thread_local! {
     /// The innermost last.
-    static RUNNING: RefCell<Vec<RunningCallback>> = const { RefCell::new(Vec::new()) };
+    static RUNNING: ThreadCell<Vec<RunningCallback>> = const { ThreadCell::new() };
 }
 
-/// `None`: this thread is ending, and its place is gone already (a destructor of
-/// pthread_key_create(3) calls us). Then a refusal is told without its text.
+/// `None`: there is no place for it, because there is no memory. Then a refusal is told without its
+/// text.
 fn with_running<T>(change: impl FnOnce(&mut Vec<RunningCallback>) -> T) -> Option<T> {
-    RUNNING
-        .try_with(|running| change(&mut running.borrow_mut()))
-        .ok()
+    let mut running = borrow_or_fill(&RUNNING, Vec::new())?;
+    Some(change(&mut running))
 }
 
 /// Runs on_event.

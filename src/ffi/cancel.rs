@@ -3,7 +3,7 @@
 use std::ffi::c_int;
 
 use super::fork;
-use super::guard::guard;
+use super::guard::{guard, guard_with_memory};
 use super::handles::{no_such_token, vcp_cancel, CancelHandle};
 use crate::handle::Kept;
 use crate::sync::Arc;
@@ -19,17 +19,16 @@ use crate::values::error::{Error, Status};
 ///
 /// Makes a token and writes its handle to *cancel.
 ///
-/// Errors: VCP_ERR_INVALID_ARGUMENT if cancel is NULL; VCP_ERR_SYSTEM if there is no room for
-/// another.
+/// Errors: VCP_ERR_INVALID_ARGUMENT if cancel is NULL; VCP_ERR_NO_MEMORY.
 #[no_mangle]
 pub unsafe extern "C" fn vcp_cancel_new(cancel: *mut *mut vcp_cancel) -> c_int {
-    guard(|| {
+    guard_with_memory(|| {
         if cancel.is_null() {
             return Err(Error::invalid_argument("cancel is NULL"));
         }
         let owned = CancelHandle::table()
             .insert(CancelHandle(Arc::default()))
-            .map_err(|(_, error)| Error::new(Status::System, format!("a new token: {error}")))?;
+            .map_err(|_| Error::no_memory())?;
         // SAFETY: not NULL, and writable by the program's promise.
         unsafe { *cancel = owned.lend() as *mut vcp_cancel };
         Ok(0)

@@ -6,8 +6,8 @@ use std::panic::{catch_unwind, AssertUnwindSafe};
 use crate::ffi::basics::error::remember;
 use crate::ffi::basics::status::vcp_status;
 use crate::ffi::fork;
-use crate::sys;
 use crate::sys::thread::CancellationDeferred;
+use crate::sys::{self, memory};
 use crate::values::error::{Error, Result, Status};
 
 /// What a C function returns: a status, or a count that is a status when it is negative.
@@ -25,6 +25,23 @@ impl CResult for i64 {
     fn failure(status: vcp_status) -> Self {
         status.into()
     }
+}
+
+/// Called before a function that makes something changes anything: it is refused while malloc(3)
+/// fails, so that the reserve lasts for what has begun (`sys::memory`).
+pub(crate) fn refuse_if_short() -> Result<()> {
+    if memory::is_short() {
+        return Err(Error::no_memory());
+    }
+    Ok(())
+}
+
+/// As [`guard`], of a function that makes something.
+pub(crate) fn guard_with_memory<T: CResult>(body: impl FnOnce() -> Result<T>) -> T {
+    guard(|| {
+        refuse_if_short()?;
+        body()
+    })
 }
 
 /// Runs a C function's body. A callback in it may have forked: in the child the call is another

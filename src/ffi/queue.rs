@@ -4,7 +4,7 @@ use std::ffi::{c_int, c_void};
 
 use super::arguments::sized_struct::{self, SizedStruct};
 use super::basics::error::remember;
-use super::guard::guard;
+use super::guard::{guard, guard_with_memory};
 use super::handles::{no_such_queue, queue_of, vcp_conn, vcp_queue};
 use crate::handle::Kept;
 use crate::pool::background::queue::{Queue, QueueHandle};
@@ -43,10 +43,11 @@ unsafe impl SizedStruct for vcp_completion {
 ///
 /// Makes a queue and writes its handle to *queue.
 ///
-/// Errors: VCP_ERR_INVALID_ARGUMENT if queue is NULL; VCP_ERR_SYSTEM if no descriptor is to be had.
+/// Errors: VCP_ERR_INVALID_ARGUMENT if queue is NULL; VCP_ERR_SYSTEM if no descriptor is to be had;
+/// VCP_ERR_NO_MEMORY.
 #[no_mangle]
 pub unsafe extern "C" fn vcp_queue_new(queue: *mut *mut vcp_queue) -> c_int {
-    guard(|| {
+    guard_with_memory(|| {
         if queue.is_null() {
             return Err(Error::invalid_argument("queue is NULL"));
         }
@@ -54,7 +55,7 @@ pub unsafe extern "C" fn vcp_queue_new(queue: *mut *mut vcp_queue) -> c_int {
         made.fd().map_err(|error| system_error("eventfd", &error))?;
         let owned = QueueHandle::table()
             .insert(QueueHandle::new(made))
-            .map_err(|(_, error)| system_error("a new queue", &error))?;
+            .map_err(|_| Error::no_memory())?;
         // SAFETY: not NULL, and writable by the program's promise.
         unsafe { *queue = owned.lend() as *mut vcp_queue };
         Ok(0)

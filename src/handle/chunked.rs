@@ -1,7 +1,6 @@
 //! An array that grows without ever moving or unmapping an element, so that any thread, and a
 //! forked child, may look at any index at any time without a lock.
 
-use std::io;
 use std::mem::size_of;
 use std::ptr::NonNull;
 
@@ -58,14 +57,13 @@ impl<T: Zeroable> Chunked<T> {
         }
     }
 
-    /// The element; its chunk is made if need be. Fails when there is no memory.
-    pub(super) fn get_or_map(&self, index: u32) -> io::Result<&T> {
-        let full = || io::Error::from_raw_os_error(libc::ENOMEM);
-        let (chunk, _) = Self::locate(index).ok_or_else(full)?;
-        let place = self.0.get(chunk).ok_or_else(full)?;
+    /// The element; its chunk is made if need be. `None`: there is no memory.
+    pub(super) fn get_or_map(&self, index: u32) -> Option<&T> {
+        let (chunk, _) = Self::locate(index)?;
+        let place = self.0.get(chunk)?;
         if place.load(Acquire).is_null() {
             let length = (FIRST as usize * size_of::<T>()) << chunk;
-            let fresh = memory::map_forever(length)?;
+            let fresh = memory::map_forever(length).ok()?;
             let nobody = std::ptr::null_mut();
             if place
                 .compare_exchange(nobody, fresh.as_ptr().cast(), AcqRel, Acquire)
@@ -74,7 +72,7 @@ impl<T: Zeroable> Chunked<T> {
                 memory::unmap_unseen(fresh, length);
             }
         }
-        self.get(index).ok_or_else(full)
+        self.get(index)
     }
 }
 

@@ -4,11 +4,10 @@
 //! still is its own: if the program closed a pooled descriptor behind the library's back, the
 //! number may by now belong to a newer connection.
 
-use std::io;
 use std::os::fd::RawFd;
 
 use super::chunked::{Chunked, Zeroable};
-use super::SlotId;
+use super::{NoRoom, SlotId};
 use crate::sync::atomic::{
     AtomicU64,
     Ordering::{AcqRel, Acquire, Release},
@@ -44,11 +43,16 @@ pub(crate) fn disown_all() {
     });
 }
 
-/// Makes `slot` the owner of the number; returns the owner of before. Fails when there is no
-/// memory.
-pub(crate) fn claim(fd: RawFd, slot: SlotId) -> io::Result<Option<SlotId>> {
-    let index = u32::try_from(fd).map_err(|_| io::Error::from_raw_os_error(libc::EBADF))?;
-    let before = OWNERS.get_or_map(index)?.0.swap(mark(slot), AcqRel);
+fn owner_or_new(fd: RawFd) -> Result<&'static Owner, NoRoom> {
+    let index = u32::try_from(fd).ok();
+    index
+        .and_then(|index| OWNERS.get_or_map(index))
+        .ok_or(NoRoom)
+}
+
+/// Makes `slot` the owner of the number; returns the owner of before.
+pub(crate) fn claim(fd: RawFd, slot: SlotId) -> Result<Option<SlotId>, NoRoom> {
+    let before = owner_or_new(fd)?.0.swap(mark(slot), AcqRel);
     let has_none = before == 0 || before == RESERVED;
     Ok((!has_none).then(|| SlotId::from_bits(before - 1)))
 }
@@ -67,13 +71,10 @@ pub(crate) fn release(fd: RawFd, slot: SlotId) {
 
 /// Keeps all others from claiming the number until `claim` or `unreserve`; `false` if it has
 /// an owner.
-pub(crate) fn reserve(fd: RawFd) -> io::Result<bool> {
-    let index = u32::try_from(fd).map_err(|_| io::Error::from_raw_os_error(libc::EBADF))?;
-    let owner = OWNERS.get_or_map(index)?;
-    Ok(owner
-        .0
-        .compare_exchange(0, RESERVED, AcqRel, Acquire)
-        .is_ok())
+pub(crate) fn reserve(fd: RawFd) -> Result<bool, NoRoom> {
+    let owner = &owner_or_new(fd)?.0;
+    let exchanged = owner.compare_exchange(0, RESERVED, AcqRel, Acquire);
+    Ok(exchanged.is_ok())
 }
 
 /// Takes back a `reserve` that came to nothing.

@@ -86,6 +86,10 @@ pub(crate) enum Stale {
     Closed,
 }
 
+/// There is no memory for another slot, or as many are in use as there can be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NoRoom;
+
 /// A type whose values live in a table of their own.
 pub(crate) trait Kept: Sized + Send + Sync + 'static {
     /// The one table of this type.

@@ -1,7 +1,5 @@
 //! All slots of one type, and the free list that links the vacant ones.
 
-use std::io;
-
 use super::chunked::Chunked;
 use super::slot::Slot;
 use super::word::{self, GENERATION_ONE, GENERATION_SHIFT, LENT, OCCUPIED, PINS};
@@ -67,28 +65,27 @@ impl<T: Kept> Table<T> {
         }
     }
 
-    fn take_new(&'static self) -> io::Result<u32> {
+    fn take_new(&'static self) -> Option<u32> {
         let mut index = self.used.load(Relaxed);
         loop {
             if index >= MOST_SLOTS {
-                return Err(io::Error::from_raw_os_error(libc::ENOMEM));
+                return None;
             }
             self.slots.get_or_map(index)?;
             match self
                 .used
                 .compare_exchange_weak(index, index + 1, AcqRel, Relaxed)
             {
-                Ok(_) => return Ok(index),
+                Ok(_) => return Some(index),
                 Err(now) => index = now,
             }
         }
     }
 
     /// Puts a value into a vacant slot; gives it back when there is no memory.
-    pub(crate) fn insert(&'static self, value: T) -> Result<Owned<T>, (T, io::Error)> {
-        let index = match self.pop_free().map_or_else(|| self.take_new(), Ok) {
-            Ok(index) => index,
-            Err(error) => return Err((value, error)),
+    pub(crate) fn insert(&'static self, value: T) -> Result<Owned<T>, T> {
+        let Some(index) = self.pop_free().or_else(|| self.take_new()) else {
+            return Err(value);
         };
         let slot = self.known(index);
         // SAFETY: the slot is vacant and off the free list, so this thread alone reaches its value.

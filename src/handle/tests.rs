@@ -25,8 +25,7 @@ macro_rules! kept {
             fn insert(value: $field) -> Owned<Self> {
                 Self::table()
                     .insert(Self(value))
-                    .map_err(|(_, error)| error)
-                    .expect("there is memory")
+                    .unwrap_or_else(|_| panic!("there is memory"))
             }
             fn pin(handle: usize) -> Result<Pin<Self>, Stale> {
                 Self::table().pin(handle)

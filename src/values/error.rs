@@ -28,6 +28,7 @@ pub(crate) enum Status {
     System = -16,
     NotReusable = -18,
     WouldBlock = -19,
+    NoMemory = -20,
     Internal = -99,
 }
 
@@ -84,6 +85,10 @@ impl Error {
 
     pub(crate) fn invalid_argument(message: impl Into<String>) -> Self {
         Self::new(Status::InvalidArgument, message)
+    }
+
+    pub(crate) fn no_memory() -> Self {
+        Self::new(Status::NoMemory, "out of memory")
     }
 
     /// A bug of the library, contained: what the panic said.

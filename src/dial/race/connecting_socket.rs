@@ -72,7 +72,7 @@ impl ConnectingSocket {
         };
         let socket = ConnectingSlot::table()
             .insert(socket)
-            .map_err(|(_, error)| error)?;
+            .map_err(|_| io::Error::from_raw_os_error(libc::ENOMEM))?;
         Ok(Self {
             watch: None,
             socket,

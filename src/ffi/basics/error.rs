@@ -1,9 +1,10 @@
 //! This thread's last failure.
 
-use std::cell::RefCell;
-use std::ffi::{c_char, c_int};
+use std::ffi::{c_char, c_int, CStr};
 
-use crate::ffi::basics::status::vcp_status;
+use crate::ffi::basics::status::{description, vcp_status};
+use crate::sys::memory;
+use crate::sys::thread::cell::{borrow, borrow_or_fill, ThreadCell};
 use crate::values::error::{one_line, Error, Phase};
 
 /// The message stays in one buffer that only grows, so that a pointer to the last but one message,
@@ -11,6 +12,8 @@ use crate::values::error::{one_line, Error, Phase};
 /// freed memory.
 struct LastError {
     message: Vec<u8>,
+    /// Told in the place of a message for which there is no memory.
+    instead: Option<&'static CStr>,
     number: i32,
     phase: Phase,
 }
@@ -19,39 +22,57 @@ struct LastError {
 const USUAL_LENGTH: usize = 1024;
 
 thread_local! {
-    static LAST: RefCell<Option<LastError>> = const { RefCell::new(None) };
+    static LAST: ThreadCell<LastError> = const { ThreadCell::new() };
+}
+
+impl LastError {
+    const NONE: Self = Self {
+        message: Vec::new(),
+        instead: None,
+        number: 0,
+        phase: Phase::None,
+    };
+
+    fn set_message(&mut self, message: &str, instead: &'static CStr) {
+        let line = one_line(message);
+        let length = line.len() + 1;
+        self.message.clear();
+        if !memory::has_room(&mut self.message, length.max(USUAL_LENGTH)) {
+            self.instead = Some(instead);
+            return;
+        }
+        self.message.extend_from_slice(line.as_bytes());
+        self.message.push(0);
+        self.instead = None;
+    }
+
+    fn text(&self) -> *const c_char {
+        match self.instead {
+            Some(text) => text.as_ptr(),
+            None => self.message.as_ptr().cast(),
+        }
+    }
 }
 
 /// Remembers a failure as this thread's last one.
 pub(crate) fn remember(error: Error) -> vcp_status {
-    remember_text(&error.message, error.number, error.phase);
-    error.status as vcp_status
+    let status = error.status as vcp_status;
+    remember_text(status, &error.message, error.number, error.phase);
+    status
 }
 
 /// As `remember`, of code that the library does not know.
-pub(crate) fn remember_text(message: &str, number: i32, phase: Phase) {
-    // A thread that is ending may have lost the place already (a destructor of
-    // pthread_key_create(3) calls us): then only the status is told.
-    let _ = LAST.try_with(|place| {
-        let mut place = place.borrow_mut();
-        let last = place.get_or_insert_with(|| LastError {
-            message: Vec::with_capacity(USUAL_LENGTH),
-            number: 0,
-            phase: Phase::None,
-        });
-        last.message.clear();
-        last.message.extend_from_slice(one_line(message).as_bytes());
-        last.message.push(0);
+pub(crate) fn remember_text(status: vcp_status, message: &str, number: i32, phase: Phase) {
+    // Without a place for it, where there is no memory, only the status is told.
+    if let Some(mut last) = borrow_or_fill(&LAST, LastError::NONE) {
+        last.set_message(message, description(status));
         last.number = number;
         last.phase = phase;
-    });
+    }
 }
 
 fn from_last<T>(missing: T, read: impl FnOnce(&LastError) -> T) -> T {
-    LAST.try_with(|place| place.borrow().as_ref().map(read))
-        .ok()
-        .flatten()
-        .unwrap_or(missing)
+    borrow(&LAST).map_or(missing, |last| read(&last))
 }
 
 /// START HERE. The message of this thread's last failed call, on one line: what was asked for, and
@@ -60,7 +81,7 @@ fn from_last<T>(missing: T, read: impl FnOnce(&LastError) -> T) -> T {
 /// thread's next failing call.
 #[no_mangle]
 pub extern "C" fn vcp_last_error() -> *const c_char {
-    from_last(c"".as_ptr(), |last| last.message.as_ptr().cast())
+    from_last(c"".as_ptr(), LastError::text)
 }
 
 /// The number behind this thread's last failed call. It is the EAI_* value for VCP_ERR_RESOLVE, the

@@ -66,8 +66,9 @@ pub const VCP_ERR_IN_PROGRESS: i32 = -17;
 pub const VCP_ERR_NOT_REUSABLE: i32 = -18;
 /// vcp_conn_try_read, vcp_conn_try_write: nothing can be moved now. The connection stays fit.
 pub const VCP_ERR_WOULD_BLOCK: i32 = -19;
-/// Memory ran out, and nothing was changed. This version of the library never returns it: where
-/// memory runs out, the process is aborted.
+/// Memory ran out: malloc(3) failed, and nothing was changed. (What a dial has closed to make room
+/// stays closed.) Any function that makes something may return it. Those that end something never
+/// do: what they need was set aside before.
 pub const VCP_ERR_NO_MEMORY: i32 = -20;
 /// A bug in the library, contained; the message says what happened. Any function may return it.
 pub const VCP_ERR_INTERNAL: i32 = -99;
@@ -137,6 +138,11 @@ pub(crate) fn is_failure(status: c_int) -> bool {
     status < 0 && texts(status) != UNKNOWN
 }
 
+/// What vcp_strerror says.
+pub(crate) fn description(status: c_int) -> &'static CStr {
+    texts(status).1
+}
+
 /// ---- STATUS AND ERRORS ----
 ///
 /// A failed call returns a negative status and leaves its message with the calling thread. The
@@ -156,5 +162,5 @@ pub extern "C" fn vcp_status_name(status: c_int) -> *const c_char {
 /// none. The text is static and never NULL. vcp_last_error() says more.
 #[no_mangle]
 pub extern "C" fn vcp_strerror(status: c_int) -> *const c_char {
-    texts(status).1.as_ptr()
+    description(status).as_ptr()
 }

@@ -3,7 +3,7 @@
 use std::ffi::c_char;
 
 use crate::ffi::arguments::text;
-use crate::ffi::guard::guard;
+use crate::ffi::guard::guard_with_memory;
 use crate::ffi::handles::{conn_of, vcp_conn};
 use crate::pool::conn::Conn;
 use crate::sys::{self, socket};
@@ -133,7 +133,7 @@ unsafe fn write_text(
     size: usize,
     what: impl FnOnce(&Conn) -> Result<String>,
 ) -> i64 {
-    guard(|| {
+    guard_with_memory(|| {
         let conn = conn_of(conn)?;
         // SAFETY: the caller's promise.
         unsafe { text::write_out(&what(&conn)?, buffer, size) }

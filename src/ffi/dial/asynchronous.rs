@@ -7,7 +7,7 @@ use super::options::vcp_dial_options;
 use super::request::read_async;
 use crate::ffi::arguments::address::Asked;
 use crate::ffi::basics::status::VCP_ERR_IN_PROGRESS;
-use crate::ffi::guard::guard;
+use crate::ffi::guard::{guard, refuse_if_short};
 use crate::ffi::handles::{pool_of, queue_of, vcp_conn, vcp_pool, vcp_queue};
 use crate::pool::background::queue::Recipient;
 use crate::pool::entry::start_async::Started;
@@ -59,6 +59,7 @@ pub unsafe extern "C" fn vcp_dial_async(
         // SAFETY: as above.
         let (place, mut borrow, is_queued) =
             asked.name_in(|asked| unsafe { read_async(&owner, asked, options) })?;
+        asked.name_in(|_| refuse_if_short())?;
         borrow.found_unfit = missed.unfit;
         // SAFETY: as above.
         let name = unsafe { name_for_next(pool, network, address, options) };

@@ -6,7 +6,7 @@ use super::fast_path::{fast_dial, key, try_fast_path, Missed};
 use super::options::{read_options, vcp_dial_options};
 use super::request::read_dial;
 use crate::ffi::arguments::address::Asked;
-use crate::ffi::guard::guard;
+use crate::ffi::guard::{guard, refuse_if_short};
 use crate::ffi::handles::{pool_of, vcp_conn, vcp_pool};
 use crate::pool::thread_cache::{self, OwnedKey};
 use crate::values::error::Error;
@@ -96,6 +96,7 @@ unsafe fn dial(
             let raw = read_options(options)?;
             let key = key(pool, network, address, raw.reuse_tag);
             let (destination, borrow) = read_dial(&owner, asked, raw, &key)?;
+            refuse_if_short()?;
             // Before a callback runs, which may change the texts.
             let name = key.as_ref().and_then(OwnedKey::new);
             Ok((owner, destination, borrow, name))

@@ -5,7 +5,7 @@ use std::ffi::{c_char, c_int};
 use crate::ffi::arguments::address::Asked;
 use crate::ffi::dial::options::{read_options, vcp_dial_options};
 use crate::ffi::dial::request::read_dial;
-use crate::ffi::guard::guard;
+use crate::ffi::guard::{guard, guard_with_memory};
 use crate::ffi::handles::{pool_of, vcp_pool};
 use crate::pool::state::answer::Reuse;
 use crate::pool::BorrowOptions;
@@ -66,7 +66,7 @@ pub unsafe extern "C" fn vcp_pool_warm(
     options: *const vcp_dial_options,
     count: u32,
 ) -> c_int {
-    guard(|| {
+    guard_with_memory(|| {
         // SAFETY: the program's promises are those of vcp_dial_with.
         let asked = unsafe { Asked::new("warm", network, address) };
         // SAFETY: as above.

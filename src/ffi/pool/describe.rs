@@ -3,7 +3,7 @@
 use std::ffi::c_char;
 
 use crate::ffi::arguments::text;
-use crate::ffi::guard::guard;
+use crate::ffi::guard::guard_with_memory;
 use crate::ffi::handles::{pool_of, vcp_pool};
 use crate::pool::report::describe::Form;
 use crate::values::error::Error;
@@ -44,7 +44,7 @@ pub unsafe extern "C" fn vcp_pool_describe(
     buffer: *mut c_char,
     size: usize,
 ) -> i64 {
-    guard(|| {
+    guard_with_memory(|| {
         let pool = pool_of(pool)?;
         let form = match format {
             VCP_FORMAT_TEXT => Form::Text,

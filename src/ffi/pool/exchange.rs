@@ -4,7 +4,7 @@ use std::ffi::{c_char, c_int};
 
 use crate::ffi::arguments::address::Asked;
 use crate::ffi::callback_types::vcp_session;
-use crate::ffi::guard::guard;
+use crate::ffi::guard::guard_with_memory;
 use crate::ffi::handles::{pool_of, vcp_pool};
 use crate::ffi::session;
 use crate::sys::foreign::ProgramFd;
@@ -32,7 +32,7 @@ pub unsafe extern "C" fn vcp_pool_put(
     address: *const c_char,
     reuse_tag: *const c_char,
 ) -> c_int {
-    guard(|| {
+    guard_with_memory(|| {
         // SAFETY: the program's promise.
         let asked = unsafe { Asked::new("put", network, address) };
         // SAFETY: as above.
@@ -54,7 +54,7 @@ pub unsafe extern "C" fn vcp_pool_put(
 /// VCP_ERR_POOL_EXHAUSTED at max_conns or max_conns_per_address; VCP_ERR_IDLE_FULL; VCP_ERR_SYSTEM.
 #[no_mangle]
 pub extern "C" fn vcp_pool_add(pool: *mut vcp_pool, fd: c_int) -> c_int {
-    guard(|| {
+    guard_with_memory(|| {
         // SAFETY: the header: the program owns the descriptor that it passes, until this succeeds.
         let offered = unsafe { ProgramFd::new(fd) };
         pool_of(pool)?.add(offered).map(|()| 0)
@@ -81,7 +81,7 @@ pub unsafe extern "C" fn vcp_pool_put_session(
     address: *const c_char,
     reuse_tag: *const c_char,
 ) -> c_int {
-    guard(|| {
+    guard_with_memory(|| {
         // SAFETY: the program's promise.
         let asked = unsafe { Asked::new("put_session", network, address) };
         // SAFETY: as above.
@@ -110,7 +110,7 @@ pub unsafe extern "C" fn vcp_pool_get(
     address: *const c_char,
     reuse_tag: *const c_char,
 ) -> c_int {
-    guard(|| {
+    guard_with_memory(|| {
         // SAFETY: the program's promise.
         let asked = unsafe { Asked::new("get", network, address) };
         // SAFETY: as above.

@@ -5,10 +5,9 @@ use std::ffi::c_int;
 use super::options::vcp_pool_options;
 use super::validate;
 use crate::ffi::arguments::time;
-use crate::ffi::guard::guard;
+use crate::ffi::guard::{guard, guard_with_memory};
 use crate::ffi::handles::{pool_error, pool_of, vcp_pool};
 use crate::handle::Kept;
-use crate::pool::errors::system_error;
 use crate::pool::{thread_cache, Pool, PoolHandle};
 use crate::sys::clock;
 use crate::values::clock::Deadline;
@@ -17,26 +16,23 @@ use crate::values::error::Error;
 /// START HERE. Makes a pool and writes its handle to *pool. NULL options: all defaults. Nothing is
 /// dialed, and no thread is started.
 ///
-/// Errors: VCP_ERR_INVALID_ARGUMENT, whose message names the wrong option; VCP_ERR_SYSTEM if there
-/// is no room for another pool.
+/// Errors: VCP_ERR_INVALID_ARGUMENT, whose message names the wrong option; VCP_ERR_NO_MEMORY.
 #[no_mangle]
 pub unsafe extern "C" fn vcp_pool_new(
     options: *const vcp_pool_options,
     pool: *mut *mut vcp_pool,
 ) -> c_int {
-    guard(|| {
+    guard_with_memory(|| {
         if pool.is_null() {
             return Err(Error::invalid_argument("pool is NULL"));
         }
         // SAFETY: the program promises a struct as big as its size field says.
         let (options, callbacks, free_user) = unsafe { validate::read(options) }?;
         let listed = PoolHandle::new(Pool::new(options, callbacks));
-        let owned = PoolHandle::table()
-            .insert(listed)
-            .map_err(|(unlisted, error)| {
-                unlisted.pool().close();
-                system_error("a new pool", &error)
-            })?;
+        let owned = PoolHandle::table().insert(listed).map_err(|unlisted| {
+            unlisted.pool().close();
+            Error::no_memory()
+        })?;
         free_user.arm();
         // SAFETY: not NULL, and writable by the program's promise.
         unsafe { *pool = owned.lend() as *mut vcp_pool };

@@ -4,7 +4,7 @@ use std::ffi::c_int;
 
 use super::options::vcp_pool_options;
 use super::validate;
-use crate::ffi::guard::guard;
+use crate::ffi::guard::guard_with_memory;
 use crate::ffi::handles::{pool_of, vcp_pool};
 use crate::values::error::Error;
 
@@ -25,7 +25,7 @@ pub unsafe extern "C" fn vcp_pool_set_limits(
     pool: *mut vcp_pool,
     options: *const vcp_pool_options,
 ) -> c_int {
-    guard(|| {
+    guard_with_memory(|| {
         let pool = pool_of(pool)?;
         if options.is_null() {
             return Err(Error::invalid_argument("options is NULL"));

@@ -46,7 +46,7 @@ fn reserve(number: RawFd) -> Result<bool> {
         fd_owners::release(number, owner);
         Conn::lost_its_number(owner);
     }
-    fd_owners::reserve(number).map_err(|error| system_error("put", &error))
+    fd_owners::reserve(number).map_err(|_| Error::no_memory())
 }
 
 fn not_reusable(fd: RawFd, why: &str) -> Error {

@@ -4,7 +4,7 @@
 use std::hash::{BuildHasher, RandomState};
 use std::os::fd::{AsRawFd, OwnedFd};
 
-use crate::handle::{fd_owners, Kept, Owned};
+use crate::handle::{fd_owners, Kept, NoRoom, Owned};
 use crate::pool::conn::{Conn, SocketInfo, Transport};
 use crate::pool::engine::Engine;
 use crate::pool::errors::system_error;
@@ -17,10 +17,6 @@ use crate::values::clock::Time;
 use crate::values::destination::Destination;
 use crate::values::endpoint::Endpoint;
 use crate::values::error::Error;
-
-fn refused(error: &std::io::Error) -> Error {
-    system_error("a new connection", error)
-}
 
 impl Pool {
     /// Puts a socket into its slot. Gives the socket back on failure.
@@ -35,7 +31,7 @@ impl Pool {
         let identity = info.identity.map_or_else(|| socket::identity(number), Ok);
         let identity = match identity {
             Ok(identity) => identity,
-            Err(error) => return Err((Some(fd), refused(&error))),
+            Err(error) => return Err((Some(fd), system_error("fstat", &error))),
         };
         let transport = Transport::Socket(ConnFd::Own(fd), identity);
         let conn = self
@@ -44,7 +40,10 @@ impl Pool {
         match fd_owners::claim(number, conn.slot_id()) {
             Ok(None) => {}
             Ok(Some(loser)) => Conn::lost_its_number(loser),
-            Err(error) => return Err((conn.into_inner().into_fd().into_own(), refused(&error))),
+            Err(NoRoom) => {
+                let fd = conn.into_inner().into_fd().into_own();
+                return Err((fd, Error::no_memory()));
+            }
         }
         Ok(conn)
     }
@@ -61,7 +60,7 @@ impl Pool {
         let conn = Conn::new(transport, self.clone(), id, destination, info, now);
         let conn = Conn::table()
             .insert(conn)
-            .map_err(|(conn, error)| (conn.into_fd(), refused(&error)))?;
+            .map_err(|conn| (conn.into_fd(), Error::no_memory()))?;
         conn.set_slot_index();
         conn.set_idle_since(now.nanos());
         Ok(conn)

@@ -1,0 +1,227 @@
+/*
+ * malloc(3) fails for the library: what makes something is refused, what ends something works, and
+ * everything goes on when there is memory again. `tests/torture` fails each allocation in turn.
+ *
+ * The malloc(3) of the program comes before libc's for every library. It fails for callers inside
+ * libvconnpool alone, which it tells by the return address.
+ */
+#include "completions.h"
+#include "dialing_threads.h"
+
+/* The sanitizers bring a malloc of their own. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define CAN_FAIL 0
+#else
+#define CAN_FAIL 1
+#endif
+
+static int fails;
+static uintptr_t library_begins;
+static uintptr_t library_ends;
+
+#if CAN_FAIL
+#ifdef __cplusplus
+extern "C" {
+#endif
+void *__libc_malloc(size_t size);
+void *__libc_calloc(size_t count, size_t size);
+void *__libc_realloc(void *place, size_t size);
+void *__libc_memalign(size_t alignment, size_t size);
+#ifdef __cplusplus
+}
+#endif
+
+static int must_fail(void *caller)
+{
+    uintptr_t at = (uintptr_t)caller;
+    return __sync_add_and_fetch(&fails, 0) != 0 && at >= library_begins && at < library_ends;
+}
+
+void *malloc(size_t size)
+{
+    return must_fail(__builtin_return_address(0)) ? NULL : __libc_malloc(size);
+}
+
+void *calloc(size_t count, size_t size)
+{
+    return must_fail(__builtin_return_address(0)) ? NULL : __libc_calloc(count, size);
+}
+
+void *realloc(void *place, size_t size)
+{
+    return must_fail(__builtin_return_address(0)) ? NULL : __libc_realloc(place, size);
+}
+
+int posix_memalign(void **place, size_t alignment, size_t size)
+{
+    void *made = must_fail(__builtin_return_address(0)) ? NULL : __libc_memalign(alignment, size);
+    if (made == NULL) {
+        return ENOMEM;
+    }
+    *place = made;
+    return 0;
+}
+#endif
+
+BEFORE_THE_TESTS(char **argv)
+{
+    FILE *maps = fopen("/proc/self/maps", "r");
+    char line[1024];
+    CHECK(argv != NULL && maps != NULL);
+    while (fgets(line, sizeof line, maps) != NULL) {
+        unsigned long from;
+        unsigned long to;
+        if (strstr(line, "libvconnpool") != NULL && sscanf(line, "%lx-%lx", &from, &to) == 2) {
+            library_begins = library_begins == 0 ? from : library_begins;
+            library_ends = to;
+        }
+    }
+    fclose(maps);
+    CHECK(library_begins < library_ends);
+}
+
+static void runs_out(void)
+{
+    __sync_lock_test_and_set(&fails, 1);
+}
+
+static void is_there_again(void)
+{
+    __sync_lock_release(&fails);
+}
+
+#define SKIP_WITHOUT_FAULTS()            \
+    if (!CAN_FAIL) {                     \
+        SKIP("malloc is a sanitizer's"); \
+    }
+
+TEST(what_makes_something_is_refused_while_memory_is_out,
+     "memory: While malloc fails, what makes something is VCP_ERR_NO_MEMORY, and changes nothing")
+{
+    fixture f = fixture_new(NULL);
+    vcp_dial_options dial = dial_options(0);
+    vcp_queue *queue = queue_new();
+    vcp_pool *no_pool = NULL;
+    vcp_queue *no_queue = NULL;
+    vcp_cancel *no_cancel = NULL;
+    vcp_conn *conn;
+    vcp_conn *none = (vcp_conn *)&f;
+    char text[64];
+    SKIP_WITHOUT_FAULTS();
+    conn = borrow(f.pool, &f.s);
+    CHECK_EQ(vcp_queue_new(NULL), VCP_ERR_INVALID_ARGUMENT); /* this thread has room for messages */
+    runs_out();
+    CHECK_EQ(vcp_pool_new(NULL, &no_pool), VCP_ERR_NO_MEMORY);
+    CHECK(no_pool == NULL);
+    CHECK_HAS(vcp_last_error(), "memory");
+    CHECK_EQ(vcp_queue_new(&no_queue), VCP_ERR_NO_MEMORY);
+    CHECK_EQ(vcp_cancel_new(&no_cancel), VCP_ERR_NO_MEMORY);
+    CHECK_EQ(vcp_dial(f.pool, f.s.network, f.s.address, &none), VCP_ERR_NO_MEMORY);
+    CHECK(none == NULL);
+    CHECK_HAS(vcp_last_error(), "dial tcp 127.0.0.1:");
+    CHECK_EQ(vcp_dial_with(f.pool, f.s.network, f.s.address, &dial, &none), VCP_ERR_NO_MEMORY);
+    CHECK_EQ(vcp_dial_async(f.pool, f.s.network, f.s.address, &dial, queue, NULL, &none),
+             VCP_ERR_NO_MEMORY);
+    CHECK_EQ(vcp_pool_warm(f.pool, f.s.network, f.s.address, NULL, 1), VCP_ERR_NO_MEMORY);
+    CHECK_EQ(vcp_pool_describe(f.pool, VCP_FORMAT_TEXT, NULL, 0), VCP_ERR_NO_MEMORY);
+    CHECK_EQ(vcp_conn_set_deadline(conn, 1000), VCP_ERR_NO_MEMORY);
+    CHECK_EQ(vcp_conn_remote_address(conn, text, sizeof text), VCP_ERR_NO_MEMORY);
+    CHECK_EQ(stats_of(f.pool).dials, 1);
+    CHECK_EQ(stats_of(f.pool).dial_failures, 0);
+    give_back(conn);
+    is_there_again();
+    give_back(borrow(f.pool, &f.s));
+    CHECK_EQ(stats_of(f.pool).dials, 1);
+    CHECK_EQ(vcp_queue_free(queue), VCP_OK);
+    FIXTURE_END(&f);
+}
+
+TEST(what_ends_something_works_while_memory_is_out,
+     "memory: While malloc fails, give-back, hits, discard, close_idle, evict, drain, abort, frees "
+     "and fire work")
+{
+    fixture f = fixture_new(NULL);
+    vcp_queue *queue = queue_new();
+    vcp_cancel *cancel;
+    vcp_conn *conn;
+    int round;
+    SKIP_WITHOUT_FAULTS();
+    CHECK_EQ(vcp_cancel_new(&cancel), VCP_OK);
+    give_back(borrow(f.pool, &f.s));
+    runs_out();
+    for (round = 0; round < 3; round++) {
+        conn = borrow(f.pool, &f.s);
+        CHECK_EQ(vcp_conn_is_reused(conn), 1);
+        give_back(conn);
+    }
+    CHECK_EQ(vcp_pool_idle_count(f.pool, f.s.network, f.s.address), 1);
+    CHECK_EQ(vcp_pool_evict(f.pool, f.s.network, f.s.address), VCP_OK);
+    CHECK_EQ(vcp_pool_conn_count(f.pool), 0);
+    is_there_again();
+    conn = borrow(f.pool, &f.s);
+    runs_out();
+    CHECK_EQ(vcp_conn_discard(conn), VCP_OK);
+    CHECK_EQ(vcp_pool_close_idle(f.pool), VCP_OK);
+    CHECK_EQ(vcp_pool_abort(f.pool), VCP_OK);
+    give_back(conn);
+    CHECK_EQ(vcp_cancel_fire(cancel), VCP_OK);
+    CHECK_EQ(vcp_cancel_free(cancel), VCP_OK);
+    CHECK_EQ(vcp_queue_free(queue), VCP_OK);
+    CHECK_EQ(vcp_pool_drain(f.pool, 0), 0);
+    FIXTURE_END(&f);
+    is_there_again();
+}
+
+enum { DIALS = 50 };
+
+TEST(asynchronous_dials_are_answered_while_memory_is_out,
+     "memory: Asynchronous dials that had begun when malloc began to fail are each answered once, "
+     "and nothing is lost")
+{
+    fixture f = fixture_new(NULL);
+    vcp_queue *queue = queue_new();
+    vcp_conn *conn;
+    int i;
+    SKIP_WITHOUT_FAULTS();
+    for (i = 0; i < DIALS; i++) {
+        CHECK_EQ(vcp_dial_async(f.pool, f.s.network, f.s.address, NULL, queue, NULL, &conn),
+                 VCP_ERR_IN_PROGRESS);
+    }
+    runs_out();
+    for (i = 0; i < DIALS; i++) {
+        vcp_completion answer = next_completion(queue);
+        CHECK(answer.status >= 0 || answer.status == VCP_ERR_NO_MEMORY);
+        if (answer.status >= 0) {
+            give_back(answer.conn);
+        }
+    }
+    is_there_again();
+    /* A connect whose dial was answered by another's connection goes on. */
+    EVENTUALLY(stats_of(f.pool).dialing == 0 && stats_of(f.pool).borrowed == 0, 5000);
+    CHECK_EQ(vcp_queue_free(queue), VCP_OK);
+    FIXTURE_END(&f);
+}
+
+TEST(waiters_go_on_while_memory_is_out,
+     "memory: A thread that waits at a limit gets what is given back while malloc fails")
+{
+    vcp_pool_options options = pool_options();
+    fixture f;
+    vcp_conn *conn;
+    dialer waiter;
+    options.max_conns = 1;
+    options.wait_timeout_ms = VCP_FOREVER;
+    f = fixture_new(&options);
+    SKIP_WITHOUT_FAULTS();
+    conn = borrow(f.pool, &f.s);
+    waiter = dialer_of(f.pool, f.s.address);
+    dialer_start(&waiter);
+    EVENTUALLY(stats_of(f.pool).waiting == 1, 5000);
+    runs_out();
+    give_back(conn);
+    dialer_join(&waiter);
+    CHECK(waiter.status >= 0);
+    give_back(waiter.conn);
+    is_there_again();
+    FIXTURE_END(&f);
+}
