@@ -73,7 +73,7 @@ impl World<'_> {
     }
 
     fn on_shelf<'a>(&'a self, entry: &'a DestinationState) -> impl Iterator<Item = &'a Fake> {
-        let nodes = self.state.idle.nodes_of(&entry.shelf).into_iter();
+        let nodes = self.state.idle.nodes_of(&entry.shelf);
         nodes.filter_map(|node| self.state.idle.held(node))
     }
 
@@ -173,7 +173,7 @@ impl World<'_> {
 
     /// `find`, from either end, and `nodes_of` meet the same.
     fn check_both_ways(&self, entry: &DestinationState) -> Result<(), Wrong> {
-        let nodes = self.state.idle.nodes_of(&entry.shelf);
+        let nodes: Vec<u32> = self.state.idle.nodes_of(&entry.shelf).collect();
         let found = |order| {
             let found = std::cell::RefCell::new(Vec::new());
             self.state.idle.find(&entry.shelf, order, |conn: &Fake| {

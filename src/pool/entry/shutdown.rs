@@ -19,9 +19,13 @@ impl Pool {
     /// Nothing is handed out or kept any more; who waits or dials ends.
     pub(crate) fn end(&self) {
         let mut effects = Effects::none();
-        self.locked().close(clock::now_coarse(), &mut effects);
+        let mut state = self.locked();
+        state.close(clock::now_coarse(), &mut effects);
         self.is_closed.store(true, SeqCst);
+        let is_unfinished = state.is_unfinished();
+        drop(state);
         self.apply(effects);
+        self.finish_if(is_unfinished);
         // Hooks that are running, and dials that have not been told so far.
         if let Some(engine) = self.engine_if_running() {
             engine.reactor().wake_tasks_of(self);

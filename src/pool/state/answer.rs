@@ -33,6 +33,10 @@ pub(crate) struct Ticket(pub(super) u64);
 impl Ticket {
     pub(super) const FIRST: Self = Self(0);
     pub(super) const LAST: Self = Self(u64::MAX);
+
+    pub(super) fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
 }
 
 /// What a caller of `take` asks for.
@@ -193,6 +197,12 @@ pub(crate) struct Closed<C> {
     pub(crate) untold: Option<Untold>,
 }
 
+/// So many effects one transition has, and a few more; what is left is [`State::go_on`]'s. So the
+/// memory that a close or an evict needs does not grow with what there is to close.
+///
+/// [`State::go_on`]: super::State::go_on
+const MOST_EFFECTS: usize = 64;
+
 /// What has to happen after unlock.
 #[derive(Debug)]
 pub(crate) struct Effects<C: Held> {
@@ -200,14 +210,25 @@ pub(crate) struct Effects<C: Held> {
     pub(crate) closes: Vec<Closed<C>>,
     /// Who waited and has an answer now.
     pub(crate) wakes: Vec<C::Waker>,
+    most: usize,
 }
 
 impl<C: Held> Effects<C> {
     pub(crate) const fn none() -> Self {
+        Self::at_most(MOST_EFFECTS)
+    }
+
+    /// None yet; a transition stops where it has so many.
+    pub(crate) const fn at_most(most: usize) -> Self {
         Self {
             closes: Vec::new(),
             wakes: Vec::new(),
+            most,
         }
+    }
+
+    pub(super) fn are_many(&self) -> bool {
+        self.closes.len() + self.wakes.len() >= self.most
     }
 }
 

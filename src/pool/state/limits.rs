@@ -234,24 +234,26 @@ impl<C: Held> State<C> {
             reuse_order: self.keeping.reuse_order,
             ..keeping
         };
-        for id in self.index.ids().collect::<Vec<_>>() {
-            self.close_idle_above_own_limits(id, effects);
-            self.refresh(id);
-            self.forget_if_empty(id);
+        for id in 0..self.entries.len() {
+            self.refresh(id as DestinationId);
         }
-        self.close_idle_above_limits(effects);
-        self.serve(now, effects);
+        self.unfinished.close_too_many();
+        self.go_on(now, effects);
         self.want_what_is_in_use(now);
         // The idle timeout may be shorter than the one that the engine sleeps by.
         self.idle_deadline = now;
     }
 
-    fn close_idle_above_own_limits(&mut self, id: DestinationId, effects: &mut Effects<C>) {
+    pub(super) fn close_idle_above_own_limits(
+        &mut self,
+        id: DestinationId,
+        effects: &mut Effects<C>,
+    ) {
         let max_idle = self.limits.max_idle_per_address;
         let max_conns = self.limits.max_conns_per_address.unwrap_or(u32::MAX);
         let is_above =
             |entry: &DestinationState| entry.shelf.len() > max_idle || entry.conns() > max_conns;
-        while self.known(Some(id)).is_some_and(is_above) {
+        while self.known(Some(id)).is_some_and(is_above) && !effects.are_many() {
             match self.longest_idle_of(id) {
                 Some(node) => self.close_idle_node(node, id, CloseCause::Evicted, effects),
                 None => return,
@@ -259,17 +261,20 @@ impl<C: Held> State<C> {
         }
     }
 
-    fn close_idle_above_limits(&mut self, effects: &mut Effects<C>) {
+    /// False: there are too many effects to close all.
+    pub(super) fn close_idle_above_limits(&mut self, effects: &mut Effects<C>) -> bool {
         let max_idle = self.limits.max_idle.unwrap_or(u32::MAX);
         let max_conns = self.limits.max_conns.unwrap_or(u32::MAX);
         while self.idle.len() > max_idle || self.conns() > max_conns {
             match self.idle.oldest() {
+                Some(_) if effects.are_many() => return false,
                 Some((node, id, _)) => {
                     self.close_idle_node(node, id, CloseCause::Evicted, effects);
                 }
-                None => return,
+                None => break,
             }
         }
+        true
     }
 
     /// Without one more connection the limits are reached: they were lowered while it was borrowed.

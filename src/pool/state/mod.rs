@@ -48,6 +48,7 @@ use std::time::Duration;
 
 use self::answer::{Effects, Numbers, Reuse, Ticket};
 use self::closing::due_after_keeping;
+use self::closing::unfinished::Unfinished;
 use self::counters::{Counters, Stats};
 use self::dials::failures::Failures;
 use self::dials::DialsInFlight;
@@ -170,6 +171,7 @@ pub(crate) struct State<C: Held> {
     taker: Option<Ticket>,
     /// Slots that it has freed are free for what is looked for now.
     is_for_taker: bool,
+    unfinished: Unfinished,
 }
 
 impl<C: Held> State<C> {
@@ -204,6 +206,7 @@ impl<C: Held> State<C> {
             unfetched: BTreeMap::new(),
             taker: None,
             is_for_taker: false,
+            unfinished: Unfinished::default(),
         }
     }
 

@@ -16,6 +16,8 @@ use crate::sync::Arc;
 use crate::values::clock::Time;
 use crate::values::destination::Destination;
 
+/// Destinations that the engine is told of at once.
+const MOST_AT_ONCE: usize = 64;
 /// What is taken for a moment only is not made up for.
 const SOON: Duration = Duration::from_millis(10);
 /// After a first failure; doubled by each further one.
@@ -111,9 +113,12 @@ impl<C: Held> State<C> {
             return Vec::new();
         }
         self.refill_check_at = Time::NEVER;
-        let ids: Vec<DestinationId> = self.index.ids().collect();
         let mut short = Vec::new();
-        for id in ids {
+        for id in 0..self.entries.len() as DestinationId {
+            if short.len() == MOST_AT_ONCE {
+                self.refill_check_at = now;
+                break;
+            }
             self.forget_if_given_up(id, now);
             let Some(due) = self.refill_due(id, now) else {
                 continue;

@@ -49,7 +49,9 @@ impl<C: Held> State<C> {
 
     /// Revokes what is out of one destination.
     pub(super) fn revoke_out_of(&mut self, id: DestinationId) {
-        for node in self.nodes_of(id) {
+        let mut next = self.newest_of(id);
+        while let Some(node) = next {
+            next = self.idle.older_on_shelf(node);
             self.revoke_if_out(node, id);
         }
     }
@@ -73,7 +75,9 @@ impl<C: Held> State<C> {
 
     /// Revokes everything of one destination, idle or out.
     pub(super) fn revoke_all_of(&mut self, id: DestinationId) {
-        for node in self.nodes_of(id) {
+        let mut next = self.newest_of(id);
+        while let Some(node) = next {
+            next = self.idle.older_on_shelf(node);
             self.revoke(node, id);
         }
     }
@@ -87,9 +91,8 @@ impl<C: Held> State<C> {
         }
     }
 
-    pub(super) fn nodes_of(&self, id: DestinationId) -> Vec<u32> {
-        let entry = self.known(Some(id));
-        entry.map_or_else(Vec::new, |entry| self.idle.nodes_of(&entry.shelf))
+    fn newest_of(&self, id: DestinationId) -> Option<u32> {
+        self.known(Some(id))?.shelf.newest()
     }
 
     /// Revokes the connection `conn` if it still stands in that node; true if it was out. `node` is

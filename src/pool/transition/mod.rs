@@ -33,9 +33,23 @@ impl Pool {
         let mut state = self.locked();
         let result = change(&mut state, now, &mut effects);
         self.wake_by(state.next_deadline());
+        let is_unfinished = state.is_unfinished();
         drop(state);
         self.apply(effects);
+        self.finish_if(is_unfinished);
         result
+    }
+
+    /// The rest of a change that has more effects than one transition may have.
+    pub(crate) fn finish_if(&self, mut is_unfinished: bool) {
+        while is_unfinished {
+            let mut effects = Effects::none();
+            let mut state = self.locked();
+            state.go_on(clock::now_coarse(), &mut effects);
+            is_unfinished = state.is_unfinished();
+            drop(state);
+            self.apply(effects);
+        }
     }
 
     /// As `change`, on a helper thread: once the pool is closed, no event is emitted.

@@ -17,10 +17,10 @@ use crate::sync::atomic::{
 const MOST: usize = 4;
 
 /// What is done, with its argument.
-type Action = (fn(*const ()), *const ());
+type ExitAction = (fn(*const ()), *const ());
 
 thread_local! {
-    static ACTIONS: Cell<[Option<Action>; MOST]> = const { Cell::new([None; MOST]) };
+    static ACTIONS: Cell<[Option<ExitAction>; MOST]> = const { Cell::new([None; MOST]) };
 }
 
 /// The key + 1; 0: there is none yet. It is never deleted, because the library is never unloaded.

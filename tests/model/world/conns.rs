@@ -286,7 +286,7 @@ impl World<'_> {
 
     pub(super) fn close_idle(&mut self) -> Result<(), Wrong> {
         let cause = CloseCause::Evicted;
-        self.state.close_idle(cause, self.now, &mut self.effects);
+        self.in_parts(|state, now, effects| state.close_idle(cause, now, effects));
         self.reference.close_asked();
         self.reference.close_each_idle(|_, _| Some(cause));
         Ok(())
@@ -303,7 +303,7 @@ impl World<'_> {
                 self.reference.mark_unfit(id, CloseCause::Evicted);
             }
         }
-        self.state.evict(address, self.now, &mut self.effects);
+        self.in_parts(|state, now, effects| state.evict(address, now, effects));
         self.reference
             .close_each_idle(|_, conn| is_there(conn.to).then_some(CloseCause::Evicted));
         Ok(())

@@ -184,7 +184,7 @@ impl<'a> World<'a> {
             Step::Evict(to) => self.evict(to),
             Step::CloseLongestIdle => self.close_longest_idle(),
             Step::End => {
-                self.state.close(self.now, &mut self.effects);
+                self.in_parts(|state, now, effects| state.close(now, effects));
                 self.reference.end();
                 // Everybody is told, in whatever order.
                 self.effects.wakes.sort_unstable();
@@ -217,8 +217,22 @@ impl<'a> World<'a> {
         self.rules.limits = limits.clone();
         self.rules.keeping = keeping.clone();
         self.reference.set_limits(&limits, &keeping);
-        self.state
-            .set_limits(limits, keeping, self.now, &mut self.effects);
+        self.in_parts(|state, now, effects| state.set_limits(limits, keeping, now, effects));
+    }
+
+    /// A change that may have more effects than one transition has: here they are few.
+    fn in_parts(&mut self, change: impl FnOnce(&mut State<Fake>, Time, &mut Effects<Fake>)) {
+        const FEW: usize = 1;
+        let mut part = Effects::at_most(FEW);
+        change(&mut self.state, self.now, &mut part);
+        loop {
+            self.effects.closes.append(&mut part.closes);
+            self.effects.wakes.append(&mut part.wakes);
+            if !self.state.is_unfinished() {
+                return;
+            }
+            self.state.go_on(self.now, &mut part);
+        }
     }
 
     fn pass(&mut self, time: Duration) {

@@ -49,9 +49,13 @@ impl<C: Held> DialsInFlight<C> {
         self.0.remove(&(right.destination, right.ticket))?.answer
     }
 
-    /// Everybody has to look up.
-    pub(super) fn wakers(&self) -> impl Iterator<Item = C::Waker> + '_ {
-        self.0.values().map(|flight| flight.waker.clone())
+    /// The first dial from there on, and its caller.
+    pub(super) fn next(
+        &self,
+        from: (DestinationId, Ticket),
+    ) -> Option<((DestinationId, Ticket), C::Waker)> {
+        let next = self.0.range(from..).next();
+        next.map(|(&dial, flight)| (dial, flight.waker.clone()))
     }
 
     pub(super) fn oldest_who_takes_any(&self, id: DestinationId) -> Option<Ticket> {

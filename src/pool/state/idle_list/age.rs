@@ -8,6 +8,9 @@
 use super::{Held, IdleList, Link, NOWHERE};
 use crate::values::clock::Time;
 
+/// So many are moved in one walk, so that the memory for it is bounded.
+const MOST_MOVED: usize = 1024;
+
 impl<C: Held> IdleList<C> {
     /// The longest idle node of all that does not belong to `except`, and its destination.
     pub(crate) fn oldest_not_of(&mut self, except: Option<u32>) -> Option<(u32, u32)> {
@@ -43,7 +46,7 @@ impl<C: Held> IdleList<C> {
         }
         let mut stale = Vec::new();
         let mut at = first;
-        while at != NOWHERE && self.is_stale(at) {
+        while at != NOWHERE && self.is_stale(at) && stale.len() < MOST_MOVED {
             stale.push(at);
             at = self.node(at).age.newer;
         }
@@ -66,22 +69,27 @@ impl<C: Held> IdleList<C> {
 
     /// Moves those on the old side, up to that time, to where they belong.
     pub(crate) fn move_old(&mut self, up_to: Time) {
-        let mut stale = Vec::new();
-        let mut at = self.oldest;
-        while at != NOWHERE && self.node(at).idle_since <= up_to {
-            if self.is_stale(at) {
-                stale.push(at);
+        let mut has_more = true;
+        while has_more {
+            let mut stale = Vec::new();
+            let mut at = self.oldest;
+            while at != NOWHERE && self.node(at).idle_since <= up_to && stale.len() < MOST_MOVED {
+                if self.is_stale(at) {
+                    stale.push(at);
+                }
+                at = self.node(at).age.newer;
             }
-            at = self.node(at).age.newer;
+            has_more = stale.len() == MOST_MOVED;
+            self.move_all(stale);
         }
-        self.move_all(stale);
     }
 
-    /// Moves those on the new side, after that time, that please `choose`, to where they belong.
+    /// Moves those on the new side, after that time, that please `choose`, to where they belong; as
+    /// many as one walk moves.
     pub(crate) fn move_new(&mut self, after: Time, choose: impl Fn(&C) -> bool) {
         let mut stale = Vec::new();
         let mut at = self.newest;
-        while at != NOWHERE && self.node(at).idle_since > after {
+        while at != NOWHERE && self.node(at).idle_since > after && stale.len() < MOST_MOVED {
             if self.is_stale(at) && self.held(at).is_some_and(&choose) {
                 stale.push(at);
             }

@@ -31,6 +31,11 @@ impl Shelf {
     pub(crate) fn len(&self) -> u32 {
         self.len
     }
+
+    /// Its newest node.
+    pub(crate) fn newest(&self) -> Option<u32> {
+        (self.newest != NOWHERE).then_some(self.newest)
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -228,25 +233,21 @@ impl<C: Held> IdleList<C> {
 
     /// The longest idle node of one shelf.
     pub(crate) fn oldest_on(&self, shelf: &Shelf) -> Option<u32> {
-        // Of equally old ones that one which was put there first.
-        self.nodes_of(shelf)
-            .into_iter()
-            .rev()
-            .min_by_key(|&at| self.since(at))
+        // Of equally old ones the last in this order, which was put there first.
+        let younger_first = |&at: &u32| std::cmp::Reverse(self.since(at));
+        self.nodes_of(shelf).max_by_key(younger_first)
     }
 
     /// Every node of a shelf that has its connection, the newest first.
-    pub(crate) fn nodes_of(&self, shelf: &Shelf) -> Vec<u32> {
-        let mut nodes = Vec::with_capacity(shelf.len as usize);
-        let mut at = shelf.newest;
-        while at != NOWHERE {
-            let node = &self.nodes[at as usize];
-            if node.held.is_some() {
-                nodes.push(at);
-            }
-            at = node.shelf.older;
-        }
-        nodes
+    pub(crate) fn nodes_of(&self, shelf: &Shelf) -> impl Iterator<Item = u32> + '_ {
+        let all = std::iter::successors(shelf.newest(), |&at| self.older_on_shelf(at));
+        all.filter(|&at| self.held(at).is_some())
+    }
+
+    /// The node behind that one on its shelf.
+    pub(crate) fn older_on_shelf(&self, at: u32) -> Option<u32> {
+        let older = self.nodes[at as usize].shelf.older;
+        (older != NOWHERE).then_some(older)
     }
 
     /// The destination of the connection in node `at`, if that connection is `id`.

@@ -21,7 +21,7 @@ pub(crate) mod wait_loop;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::pool::state::answer::{Effects, Refusal, Reuse, Take, Ticket, WaitPoll};
+use crate::pool::state::answer::{Effects, Reuse, Take, Ticket, WaitPoll};
 use crate::pool::state::held::Held;
 use crate::pool::state::{DestinationId, DestinationState, State};
 use crate::values::clock::Time;
@@ -197,7 +197,12 @@ impl<C: Held> State<C> {
         true
     }
 
-    fn answer(&mut self, ticket: Ticket, answer: Take<C>, effects: &mut Effects<C>) {
+    pub(in crate::pool::state) fn answer(
+        &mut self,
+        ticket: Ticket,
+        answer: Take<C>,
+        effects: &mut Effects<C>,
+    ) {
         self.dequeue(ticket);
         if let Some(waiter) = self.queue.waiters.get_mut(&ticket) {
             waiter.answer = Some(answer);
@@ -308,21 +313,13 @@ impl<C: Held> State<C> {
         }
     }
 
-    /// Everybody who waits is told that the pool is closed.
-    pub(in crate::pool::state) fn reject_all(&mut self, effects: &mut Effects<C>) {
-        let waiting: Vec<Ticket> = self
-            .queue
-            .waiters
-            .iter()
-            .filter(|(_, waiter)| waiter.answer.is_none())
-            .map(|(&ticket, _)| ticket)
-            .collect();
-        for ticket in waiting {
-            let id = self.queue.waiters.get(&ticket).map(|one| one.destination);
-            self.answer(ticket, Take::Refused(Refusal::PoolClosed), effects);
-            if let Some(id) = id {
-                self.forget_if_empty(id);
-            }
-        }
+    /// The oldest from there on who has no answer yet, and the destination.
+    pub(in crate::pool::state) fn next_waiter(
+        &self,
+        from: Ticket,
+    ) -> Option<(Ticket, DestinationId)> {
+        let mut waiters = self.queue.waiters.range(from..);
+        let next = waiters.find(|(_, waiter)| waiter.answer.is_none());
+        next.map(|(&ticket, waiter)| (ticket, waiter.destination))
     }
 }

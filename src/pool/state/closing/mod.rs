@@ -1,13 +1,18 @@
 //! Time and death: what has grown too old, and what was found unfit while idle.
 #![forbid(unsafe_code)]
 
+pub(super) mod unfinished;
+
 use super::answer::{Closed, Effects, Reaped, ARM_AFTER};
 use super::counters::CloseCause;
 use super::held::Held;
 use super::{DestinationId, State};
 use crate::values::address::Address;
 use crate::values::clock::Time;
-use crate::values::options::Keeping;
+use crate::values::options::{Keeping, ReuseOrder};
+
+/// The engine is told of so many connections at once that have come to their time.
+const MOST_DUE: usize = 1024;
 
 impl<C: Held> State<C> {
     /// Closes the connection `id` if it still is idle, in node `node`, and `choose` agrees.
@@ -34,21 +39,33 @@ impl<C: Held> State<C> {
             let since = now.nanos().saturating_sub(timeout.as_nanos() as u64);
             self.idle.move_old(Time::from_nanos(since));
             while let Some((node, id, since)) = self.idle.oldest() {
-                if since.after(timeout) > now {
+                if since.after(timeout) > now || effects.are_many() {
                     break;
                 }
                 self.close_idle_node(node, id, CloseCause::IdleTimeout, effects);
             }
             self.serve(now, effects);
         }
-        let later = self.retiring.split_off(&(now, u64::MAX));
-        let retired = std::mem::replace(&mut self.retiring, later);
+        let retired = self.take_retired(now);
         let (to_arm, arm_next) = self.find_unarmed(now);
         Reaped {
-            retired: retired.into_iter().map(|(_, id)| id).collect(),
+            retired,
             to_arm,
             next: self.next_expiry().min(arm_next),
         }
+    }
+
+    /// Those whose lifetime has ended, as many as one look takes.
+    fn take_retired(&mut self, now: Time) -> Vec<u64> {
+        let mut retired = Vec::new();
+        while let Some(&(at, id)) = self.retiring.first() {
+            if at > now || retired.len() == MOST_DUE {
+                break;
+            }
+            self.retiring.pop_first();
+            retired.push(id);
+        }
+        retired
     }
 
     fn next_expiry(&mut self) -> Time {
@@ -66,6 +83,8 @@ impl<C: Held> State<C> {
         self.idle.move_new(self.armed_up_to, C::wants_arming);
         self.idle.newer_than(self.armed_up_to, |node, conn, since| {
             if !conn.wants_arming() {
+            } else if due.len() == MOST_DUE {
+                next = now;
             } else if since.after(ARM_AFTER) <= now {
                 due.push((node, conn.destination_id(), conn.id()));
             } else {
@@ -75,8 +94,10 @@ impl<C: Held> State<C> {
         // One that is out is looked at when it comes back.
         due.retain(|&(node, id, _)| !self.revoke_if_out(node, id));
         let to_arm = due.into_iter().map(|(.., conn)| conn).collect();
-        let seen = now.nanos().saturating_sub(ARM_AFTER.as_nanos() as u64);
-        self.armed_up_to = self.armed_up_to.max(Time::from_nanos(seen));
+        if next > now {
+            let seen = now.nanos().saturating_sub(ARM_AFTER.as_nanos() as u64);
+            self.armed_up_to = self.armed_up_to.max(Time::from_nanos(seen));
+        }
         (to_arm, next)
     }
 
@@ -115,10 +136,8 @@ impl<C: Held> State<C> {
     /// Closes everything that is idle.
     pub(crate) fn close_idle(&mut self, cause: CloseCause, now: Time, effects: &mut Effects<C>) {
         self.closings += 1;
-        while let Some((node, id, _)) = self.idle.oldest() {
-            self.close_idle_node(node, id, cause, effects);
-        }
-        self.serve(now, effects);
+        self.unfinished.close_oldest(self.idle.len(), cause);
+        self.go_on(now, effects);
     }
 
     /// Closes the longest idle connection of all, to give its descriptor back to the system.
@@ -134,8 +153,7 @@ impl<C: Held> State<C> {
     /// The pool ends: nothing is handed out and nothing is kept any more.
     pub(crate) fn close(&mut self, now: Time, effects: &mut Effects<C>) {
         self.is_closed = true;
-        self.reject_all(effects);
-        effects.wakes.extend(self.flights.wakers());
+        self.unfinished.end_waits_and_dials();
         self.close_idle(CloseCause::PoolClosedWhileIdle, now, effects);
     }
 
@@ -152,11 +170,23 @@ impl<C: Held> State<C> {
         };
         for id in self.index.at(address) {
             self.entry(id).evicted_at = evictions;
-            for node in self.nodes_of(id).into_iter().rev() {
-                self.close_idle_node(node, id, CloseCause::Evicted, effects);
-            }
+            self.close_evicted_of(id, effects);
+        }
+        if effects.are_many() {
+            self.unfinished.close_evicted();
         }
         self.serve(now, effects);
+    }
+
+    /// Closes what is idle of an evicted destination, the longest idle first.
+    fn close_evicted_of(&mut self, id: DestinationId, effects: &mut Effects<C>) {
+        while let (Some(entry), false) = (self.known(Some(id)), effects.are_many()) {
+            let evicted = |conn: &C| self.is_evicted(conn);
+            match self.idle.find(&entry.shelf, ReuseOrder::Fifo, evicted) {
+                Some(node) => self.close_idle_node(node, id, CloseCause::Evicted, effects),
+                None => return,
+            }
+        }
     }
 
     /// Its destination was evicted while it was borrowed.
