@@ -45,9 +45,10 @@
  * written only on success; but a dial that fails sets *conn to NULL. errno is unspecified after
  * every call.
  *
- * Each function names its errors. Two may come from any function: VCP_ERR_INTERNAL is a bug in the
- * library, contained. VCP_ERR_CALLBACK is what a call returns in a child that was forked inside one
- * of its callbacks.
+ * Each function names its errors. Three are not named each time: VCP_ERR_INTERNAL is a bug in the
+ * library, contained; any function may return it. VCP_ERR_CALLBACK is what any call returns in a
+ * child that was forked inside one of its callbacks. VCP_ERR_NO_MEMORY may come from every function
+ * that makes something (see MEMORY).
  *
  * HANDLES
  *
@@ -197,8 +198,19 @@
  *
  * MEMORY
  *
- * When memory runs out, the process is aborted. The library stays loaded: dlclose(3) does not unmap
- * it.
+ * A failed malloc(3) never ends the process. A function that makes something is VCP_ERR_NO_MEMORY
+ * then, and has changed nothing (what a dial has closed to make room stays closed). What ends or
+ * gives back something works all the same: vcp_conn_close, vcp_pool_close, drain, abort, evict,
+ * close_idle, every free, vcp_cancel_fire; so do hits that take the fast path, and the library's
+ * own threads. They live on 1 MiB that is set aside in the library's data and costs nothing before
+ * it is used. Where some 250 threads at once have used it up, the next ones wait until memory is to
+ * be had. Then everything goes on, and no connection, waiter or completion was lost.
+ *
+ * One case is glibc's: where the library was loaded by dlopen(3), the first call of each thread has
+ * glibc allocate that thread's variables of the library, and glibc ends the process if it cannot
+ * (elf/dl-tls.c). Programs that are linked with the library are free of that.
+ *
+ * The library stays loaded: dlclose(3) does not unmap it.
  *
  * Each thread remembers the destinations that it dialed last, for the fast path: at most 28,000, in
  * at most 2 MiB. Beyond that it forgets the oldest. It forgets those of a closed pool when it next
@@ -1890,8 +1902,8 @@ int vcp_pool_stats(vcp_pool *pool, vcp_stats *stats, size_t size);
  * what has been borrowed for too long. The OPENMETRICS forms have the pool's numbers only,
  * labelled pool="name".
  *
- * Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_POOL_CLOSED; VCP_ERR_INVALID_ARGUMENT if format is
- * unknown, or buffer is NULL and size is not 0.
+ * Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_POOL_CLOSED, VCP_ERR_NO_MEMORY; VCP_ERR_INVALID_ARGUMENT
+ * if format is unknown, or buffer is NULL and size is not 0.
  */
 int64_t vcp_pool_describe(vcp_pool *pool,
                           int32_t format,

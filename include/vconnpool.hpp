@@ -128,7 +128,7 @@ enum class errc : int {
     not_reusable = VCP_ERR_NOT_REUSABLE,
     /// A read or a write without waiting finds nothing to move now.
     would_block = VCP_ERR_WOULD_BLOCK,
-    /// Memory ran out, and nothing was changed. This version aborts the process instead.
+    /// Memory ran out, and nothing was changed.
     no_memory = VCP_ERR_NO_MEMORY,
     /// A bug in the library, contained.
     internal = VCP_ERR_INTERNAL

@@ -138,7 +138,6 @@ mod tests {
     use crate::ffi::dial::request::read_async;
     use crate::ffi::handles::pool_of;
     use crate::ffi::pool::lifecycle::{vcp_pool_close, vcp_pool_new};
-    use crate::pool::background::queue::Recipient;
     use crate::pool::entry::start_async::{AsyncTarget, Started, UnparsedAddress};
     use crate::sys::poll::{self, Interest};
     use crate::values::clock::Deadline;
@@ -158,11 +157,7 @@ mod tests {
                 read_async(&pool_of(pool).unwrap(), asked, std::ptr::null()).unwrap();
             borrow
         };
-        let recipient = Recipient {
-            queue: queue_of(queue).unwrap(),
-            token: 7,
-            is_queued: false,
-        };
+        let recipient = queue_of(queue).unwrap().expect(7, false).unwrap();
         let place = AsyncTarget::Unparsed(UnparsedAddress {
             asked: "dial tcp 127.0.0.1:1".into(),
             read: Box::new(|| panic!("for a test")),

@@ -68,13 +68,13 @@ pub(crate) struct Error {
     pub(crate) number: i32,
     /// Phase::None for everything but a Timeout.
     pub(crate) phase: Phase,
-    pub(crate) message: String,
+    pub(crate) message: Cow<'static, str>,
 }
 
 pub(crate) type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
-    pub(crate) fn new(status: Status, message: impl Into<String>) -> Self {
+    pub(crate) fn new(status: Status, message: impl Into<Cow<'static, str>>) -> Self {
         Self {
             status,
             number: 0,
@@ -83,10 +83,11 @@ impl Error {
         }
     }
 
-    pub(crate) fn invalid_argument(message: impl Into<String>) -> Self {
+    pub(crate) fn invalid_argument(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(Status::InvalidArgument, message)
     }
 
+    /// Takes no memory itself.
     pub(crate) fn no_memory() -> Self {
         Self::new(Status::NoMemory, "out of memory")
     }
@@ -119,7 +120,7 @@ impl Error {
     /// With what was asked for in front: `dial tcp db:5432: connection refused`.
     pub(crate) fn of(self, what: impl fmt::Display) -> Self {
         Self {
-            message: text(format_args!("{what}: {}", self.message)),
+            message: text(format_args!("{what}: {}", self.message)).into(),
             ..self
         }
     }

@@ -15,7 +15,7 @@ use crate::dial::callbacks::DialCallbacks;
 use crate::dial::caller::{shortage, timeout_left, DialCaller};
 use crate::sync::Arc;
 use crate::sys::wake::Wake;
-use crate::sys::{self, clock, getaddrinfo};
+use crate::sys::{self, clock, getaddrinfo, memory};
 use crate::values::clock::{Deadline, Time};
 use crate::values::error::{Error, Result, Status};
 use crate::values::network::Network;
@@ -208,6 +208,10 @@ fn ask_system(host: &str) -> Result<Vec<SocketAddr>> {
         // Without a descriptor the resolver says that there is no such name.
         if sys::is_out_of_descriptors() {
             return shortage(&io::Error::from_raw_os_error(libc::EMFILE));
+        }
+        // And without memory, at times.
+        if failure.code == libc::EAI_MEMORY || memory::is_short() {
+            return Error::no_memory();
         }
         let message = format!("resolving {host}: {}", failure.text);
         Error::new(Status::Resolve, message).numbered(failure.code)

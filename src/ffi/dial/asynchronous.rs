@@ -9,7 +9,6 @@ use crate::ffi::arguments::address::Asked;
 use crate::ffi::basics::status::VCP_ERR_IN_PROGRESS;
 use crate::ffi::guard::{guard, refuse_if_short};
 use crate::ffi::handles::{pool_of, queue_of, vcp_conn, vcp_pool, vcp_queue};
-use crate::pool::background::queue::Recipient;
 use crate::pool::entry::start_async::Started;
 use crate::pool::thread_cache;
 use crate::values::error::Error;
@@ -63,11 +62,7 @@ pub unsafe extern "C" fn vcp_dial_async(
         borrow.found_unfit = missed.unfit;
         // SAFETY: as above.
         let name = unsafe { name_for_next(pool, network, address, options) };
-        let recipient = Recipient {
-            queue,
-            token: token as usize,
-            is_queued,
-        };
+        let recipient = asked.name_in(|_| queue.expect(token as usize, is_queued))?;
         match owner.borrow_async(place, borrow, recipient)? {
             Started::Conn(borrowed) => {
                 let fd = borrowed.lent_fd();

@@ -35,8 +35,8 @@ pub const VCP_FORMAT_OPENMETRICS_BODY: i32 = 3;
 /// what has been borrowed for too long. The OPENMETRICS forms have the pool's numbers only,
 /// labelled pool="name".
 ///
-/// Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_POOL_CLOSED; VCP_ERR_INVALID_ARGUMENT if format is
-/// unknown, or buffer is NULL and size is not 0.
+/// Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_POOL_CLOSED, VCP_ERR_NO_MEMORY; VCP_ERR_INVALID_ARGUMENT
+/// if format is unknown, or buffer is NULL and size is not 0.
 #[no_mangle]
 pub unsafe extern "C" fn vcp_pool_describe(
     pool: *mut vcp_pool,
@@ -58,6 +58,6 @@ pub unsafe extern "C" fn vcp_pool_describe(
             }
         };
         // SAFETY: the program promises `size` writable bytes.
-        unsafe { text::write_out(&pool.describe(form), buffer, size) }
+        unsafe { text::write_out(&pool.describe(form)?, buffer, size) }
     })
 }

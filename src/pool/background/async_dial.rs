@@ -38,8 +38,8 @@ use crate::pool::state::answer::{Refusal, Take};
 use crate::pool::state::wait::wait_loop::{WaitError, Waiter};
 use crate::pool::{BorrowOptions, Pool, Reply};
 use crate::sync::{Arc, Mutex};
-use crate::sys::clock;
 use crate::sys::wake::Wake;
+use crate::sys::{clock, memory};
 use crate::thread_pool::Job;
 use crate::values::clock::Deadline;
 use crate::values::destination::Destination;
@@ -150,6 +150,9 @@ impl AsyncDial {
         }
         if is_waiting {
             return None;
+        }
+        if stage.needs_memory() && memory::is_short() {
+            return Some(Error::no_memory());
         }
         let token = self.options.token.as_ref().filter(|_| !is_orphaned);
         token.is_some_and(|token| token.has_fired()).then(canceled)

@@ -11,13 +11,14 @@ use crate::pool::conn::Conn;
 use crate::pool::dialing::wait::{Taken, WaitState};
 use crate::pool::dialing::Dialing;
 use crate::pool::engine::task::Task;
+use crate::pool::state::answer::Take;
 use crate::sync::Arc;
 use crate::sys::clock;
 use crate::sys::wake::Wake;
 use crate::thread_pool::Job;
 use crate::values::clock::{Deadline, Time};
 use crate::values::destination::Destination;
-use crate::values::error::{Error, Result};
+use crate::values::error::{Error, Result, Status};
 
 pub(crate) enum Stage {
     Unparsed(Box<dyn FnOnce() -> Result<Destination> + Send>),
@@ -53,6 +54,14 @@ impl Stage {
             Self::Dialing(dialing, _) | Self::Served(dialing, ..) => Some(dialing),
             _ => None,
         }
+    }
+
+    /// The next step makes something. (A connection that is there is only handed over.)
+    pub(crate) fn needs_memory(&self) -> bool {
+        !matches!(
+            self,
+            Self::Taken(Take::Reuse(_)) | Self::Waiting { .. } | Self::Served(..) | Self::Done
+        )
     }
 
     pub(crate) fn stop_blaming_destination(&mut self) {
@@ -138,6 +147,10 @@ impl Progress {
 
     /// With what was asked for in front.
     pub(crate) fn name_in(&self, error: Error) -> Error {
+        // The answer waits in a queue, and so would the memory for its text.
+        if error.status == Status::NoMemory {
+            return error;
+        }
         match (&self.destination, &self.asked) {
             (Some(destination), _) => error.of(format_args!("dial {destination}")),
             (None, Some(asked)) => error.of(asked),

@@ -13,10 +13,12 @@ use crate::handle::{HandleKind, Kept, Owned, Table};
 use crate::pool::conn::Conn;
 use crate::pool::runtime::run_where_it_may;
 use crate::pool::runtime::runtime;
+use crate::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use crate::sync::{Arc, Mutex};
 use crate::sys::fork::per_process::PerProcess;
+use crate::sys::memory;
 use crate::sys::wake::{Wake, Waker};
-use crate::values::error::Result;
+use crate::values::error::{Error, Result};
 
 /// A connection for the program: its descriptor and its handle.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +37,7 @@ pub(crate) struct Completion {
 
 #[derive(Debug, Default)]
 struct Inbox {
+    /// With room for all that are expected.
     completions: VecDeque<Completion>,
     /// `None` once the queue is closed.
     waker: Option<Waker>,
@@ -45,6 +48,8 @@ struct Inbox {
 pub(crate) struct Queue {
     /// Guards itself alone. Signaling an eventfd never waits.
     inbox: Mutex<Inbox>,
+    /// Recipients that may answer. Not under the lock, which a forked child must not take.
+    expected: AtomicUsize,
 }
 
 /// A queue in its slot of the handle table.
@@ -76,6 +81,7 @@ impl Queue {
                 completions: VecDeque::new(),
                 waker: Some(Waker::default()),
             }),
+            expected: AtomicUsize::new(0),
         }
     }
 
@@ -90,6 +96,20 @@ impl Queue {
             waker.wake();
         }
         Ok(Some(fd))
+    }
+
+    /// One who will answer a dial. Its answer has room; fails if there is no memory for that.
+    pub(crate) fn expect(self: Arc<Self>, token: usize, is_queued: bool) -> Result<Recipient> {
+        let mut inbox = self.inbox.lock();
+        let expected = self.expected.fetch_add(1, Relaxed) + 1;
+        let room = memory::or_none(|| inbox.completions.try_reserve(expected));
+        drop(inbox);
+        let recipient = Recipient {
+            queue: self,
+            token,
+            is_queued,
+        };
+        room.map(|()| recipient).ok_or_else(Error::no_memory)
     }
 
     /// The oldest answer.
@@ -140,12 +160,28 @@ impl Queue {
 }
 
 /// The queue that an asynchronous dial answers to.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Recipient {
-    pub(crate) queue: Arc<Queue>,
-    pub(crate) token: usize,
+    queue: Arc<Queue>,
+    token: usize,
     /// What could be answered at once goes through the queue too.
     pub(crate) is_queued: bool,
+}
+
+impl Clone for Recipient {
+    fn clone(&self) -> Self {
+        self.queue.expected.fetch_add(1, Relaxed);
+        Self {
+            queue: self.queue.clone(),
+            ..*self
+        }
+    }
+}
+
+impl Drop for Recipient {
+    fn drop(&mut self) {
+        self.queue.expected.fetch_sub(1, Relaxed);
+    }
 }
 
 impl Recipient {

@@ -44,7 +44,10 @@ impl AsyncDial {
 
     pub(crate) fn ask(&self, progress: &mut Progress, task: &Arc<Task>) -> Step {
         match self.options.may_go_on() {
-            Ok(()) => Step::Continue(Stage::Taken(self.borrower(progress).take(|| waker(task)))),
+            Ok(()) => match self.borrower(progress).take(|| waker(task)) {
+                Ok(taken) => Step::Continue(Stage::Taken(taken)),
+                Err(error) => self.answer(progress, Err(error)),
+            },
             Err(error) => self.answer(progress, Err(error)),
         }
     }
@@ -53,9 +56,13 @@ impl AsyncDial {
         let Some(destination) = &self.refills else {
             return Step::Done;
         };
-        let taken = self
-            .pool
-            .change(|state, now, _| state.take_for_refill(destination, now));
+        let taken = self.pool.change(|state, now, _| {
+            if self.pool.reserve_one(state).is_err() {
+                state.refill_failed(destination, now);
+                return None;
+            }
+            state.take_for_refill(destination, now)
+        });
         let Some((right, named)) = taken else {
             return Step::Done;
         };

@@ -74,13 +74,14 @@ impl Borrower<'_> {
 
     /// A connection, the right to dial one, or the advice to wait; then `waker` is told of the
     /// answer.
-    pub(crate) fn take(&mut self, waker: impl FnOnce() -> Arc<dyn Wake>) -> Taken {
+    pub(crate) fn take(&mut self, waker: impl FnOnce() -> Arc<dyn Wake>) -> Result<Taken> {
         let request = self.request();
-        let (ticket, taken) = self
-            .pool
-            .change(|state, now, effects| state.take(request, now, waker, effects));
+        let (ticket, taken) = self.pool.change(|state, now, effects| {
+            let room = self.pool.reserve_one(state);
+            room.map(|()| state.take(request, now, waker, effects))
+        })?;
         self.wait_state.ticket = Some(ticket);
-        taken
+        Ok(taken)
     }
 
     /// Asks again after a connection that turned out to be unfit: that one is closed, and the
@@ -205,7 +206,7 @@ impl<'a> ParkedBorrower<'a> {
     pub(crate) fn take(&mut self) -> Result<Taken> {
         let Self { borrower, parker } = self;
         let options = borrower.options;
-        let taken = borrower.take(|| waker(parker, options));
+        let taken = borrower.take(|| waker(parker, options))?;
         self.wait_if_told(taken)
     }
 

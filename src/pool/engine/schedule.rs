@@ -13,6 +13,7 @@ use super::poller::Poller;
 use super::tokens::Tokens;
 use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use crate::sync::{Arc, Mutex};
+use crate::sys::memory;
 use crate::sys::wake::CancelToken;
 use crate::values::clock::Time;
 
@@ -21,6 +22,9 @@ pub(crate) const TASK: u64 = 1 << 31;
 const TOKEN: u64 = 3 << 30;
 const LOW_BITS: u32 = 30;
 const LOW: u64 = (1 << LOW_BITS) - 1;
+
+/// As many tasks are looked at in one hold of the lock: the memory for it is bounded.
+const MOST_AT_ONCE: usize = 256;
 
 /// The number that epoll reports for a task or a token.
 pub(crate) fn tagged(number: u64, tag: u64) -> u64 {
@@ -77,6 +81,14 @@ impl<T: Clone + Debug> Schedule<T> {
     /// A number that no task or token had.
     pub(crate) fn next_number(&self) -> u64 {
         self.numbers.fetch_add(1, Relaxed)
+    }
+
+    /// Sees to it that one task more can be made ready without an allocation; false if there is no
+    /// memory for that.
+    pub(crate) fn has_room(&self) -> bool {
+        let mut lists = self.lists.lock();
+        let more = lists.tasks.len() + 1 - lists.ready.len().min(lists.tasks.len());
+        memory::or_none(|| lists.ready.try_reserve(more)).is_some()
     }
 
     pub(crate) fn insert(&self, number: u64, task: T, until: Time, is_ready: bool) {
@@ -182,12 +194,12 @@ impl<T: Clone + Debug> Schedule<T> {
         }
     }
 
-    /// Takes off the timers those whose time has come.
+    /// Takes off the timers those whose time has come, some at once.
     pub(crate) fn take_due(&self, now: Time) -> Vec<T> {
         let mut lists = self.lists.lock();
         let mut due = Vec::new();
         while let Some(&(time, number)) = lists.timers.first() {
-            if time > now {
+            if time > now || due.len() == MOST_AT_ONCE {
                 break;
             }
             lists.timers.pop_first();
@@ -196,18 +208,29 @@ impl<T: Clone + Debug> Schedule<T> {
         due
     }
 
+    /// The tasks that are ready, some at once.
     pub(crate) fn take_ready(&self) -> Vec<T> {
         let mut lists = self.lists.lock();
-        let ready = std::mem::take(&mut lists.ready);
-        ready
-            .into_iter()
-            .filter_map(|number| lists.task(number))
-            .collect()
+        let some = lists.ready.len().min(MOST_AT_ONCE);
+        let Lists { tasks, ready, .. } = &mut *lists;
+        let numbers = ready.drain(..some);
+        let tasks = numbers.filter_map(|number| Some(tasks.get(&number)?.task.clone()));
+        tasks.collect()
     }
 
-    pub(crate) fn find_all(&self, is_meant: impl Fn(&T) -> bool) -> Vec<T> {
-        let lists = self.lists.lock();
-        let tasks = lists.tasks.values().map(|entry| &entry.task);
-        tasks.filter(|task| is_meant(task)).cloned().collect()
+    /// Shows each task that is there now, without the lock.
+    pub(crate) fn each(&self, show: impl Fn(&T)) {
+        let mut from = 0;
+        loop {
+            let lists = self.lists.lock();
+            let some = lists.tasks.range(from..).take(MOST_AT_ONCE);
+            let some: Vec<(u64, T)> = some.map(|(&at, one)| (at, one.task.clone())).collect();
+            drop(lists);
+            let Some(&(last, _)) = some.last() else {
+                return;
+            };
+            some.iter().for_each(|(_, task)| show(task));
+            from = last + 1;
+        }
     }
 }

@@ -332,32 +332,42 @@ impl Reactor {
         ready.iter().for_each(|task| task.poll_as(Thread::Engine));
     }
 
-    fn tasks_of(&self, client: &dyn Client) -> Vec<Arc<Task>> {
-        self.schedule
-            .find_all(|task| std::ptr::addr_eq(task.work.client(), client))
+    /// Another task may be started. False: there is no memory for it.
+    pub(crate) fn has_room(&self) -> bool {
+        self.schedule.has_room()
+    }
+
+    fn each_of(&self, client: &dyn Client, show: impl Fn(&Arc<Task>)) {
+        self.schedule.each(|task| {
+            if std::ptr::addr_eq(task.work.client(), client) {
+                show(task);
+            }
+        });
     }
 
     /// Polls the client's tasks in this thread, unless another one does: with a closed client they
     /// end.
     pub(crate) fn poll_tasks_of(&self, client: &dyn Client) {
-        self.tasks_of(client).iter().for_each(Task::poll);
+        self.each_of(client, Task::poll);
     }
 
     /// Wakes the client's tasks, from a thread that must not be held up.
     pub(crate) fn wake_tasks_of(&self, client: &dyn Client) {
-        self.tasks_of(client).iter().for_each(|task| task.wake());
+        self.each_of(client, |task| task.wake());
     }
 
     /// The queue at that address is freed: its dials end here, unless another thread polls them.
     pub(crate) fn abandon(&self, queue: usize) {
-        let abandoned = self.schedule.find_all(|task| task.work.abandon(queue));
-        abandoned.iter().for_each(Task::poll);
+        self.schedule.each(|task| {
+            if task.work.abandon(queue) {
+                task.poll();
+            }
+        });
     }
 
     /// The engine cannot go on: every task ends.
     pub(crate) fn break_down(&self) {
         self.is_broken.store(true, SeqCst);
-        let all = self.schedule.find_all(|_| true);
-        all.iter().for_each(|task| task.poll_as(Thread::Engine));
+        self.schedule.each(|task| task.poll_as(Thread::Engine));
     }
 }

@@ -10,8 +10,9 @@ use crate::pool::state::answer::Take;
 use crate::pool::transition::close_conn;
 use crate::pool::{BorrowOptions, Pool};
 use crate::sync::Arc;
+use crate::sys::memory;
 use crate::values::destination::Destination;
-use crate::values::error::Result;
+use crate::values::error::{Error, Result};
 
 impl Pool {
     /// The one way to borrow: an idle connection that is fit, else a new one.
@@ -51,6 +52,11 @@ impl Pool {
         let mut taken = asleep.take()?;
         loop {
             let conn = match taken {
+                Take::Dial(right, _) if memory::is_short() => {
+                    // It may have waited for long, as many others may.
+                    self.change(|state, now, effects| state.give_up(right, now, effects));
+                    return Err(Error::no_memory());
+                }
                 Take::Dial(right, destination) => {
                     return self.dial(right, destination, &asleep.borrower);
                 }

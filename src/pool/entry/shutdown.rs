@@ -1,7 +1,7 @@
 //! How a pool lets go of what is borrowed: drain waits for it, abort cuts it, evict dooms it.
 #![forbid(unsafe_code)]
 
-use crate::handle::{Kept, SlotId};
+use crate::handle::Kept;
 use crate::pool::conn::sleepers::sleepers;
 use crate::pool::conn::{self, Conn};
 use crate::pool::runtime::runtime;
@@ -70,16 +70,18 @@ impl Pool {
 
     /// Ends the I/O of every borrower.
     pub(crate) fn abort(self: &Arc<Self>) {
-        let borrowed = self.change(|state, _, _| {
+        self.change(|state, _, _| {
             state.revoke_all();
-            self.mark_aborted()
+            self.mark_aborted();
         });
-        for slot in borrowed {
-            if let Some(conn) = Conn::table().pin_slot(slot) {
+        // Those of an earlier abort, which may not be back yet, are cut once more.
+        Conn::table().each(|conn| {
+            if conn.has(conn::ABORTED) && Arc::ptr_eq(conn.pool(), self) {
+                let slot = conn.slot_id();
                 conn.cut_at(slot);
                 sleepers().wake(slot);
             }
-        }
+        });
     }
 
     /// Closes what is idle at one address, and what is borrowed when it comes back; `None`:
@@ -90,14 +92,11 @@ impl Pool {
 
     /// Marks what is borrowed now as aborted. Under the state's lock, so that nothing of it is kept
     /// unmarked.
-    fn mark_aborted(self: &Arc<Self>) -> Vec<SlotId> {
-        let mut marked = Vec::new();
+    fn mark_aborted(self: &Arc<Self>) {
         Conn::table().each(|conn| {
             if conn.node() == NOWHERE && Arc::ptr_eq(conn.pool(), self) {
                 conn.mark(conn::ABORTED);
-                marked.push(conn.slot_id());
             }
         });
-        marked
     }
 }

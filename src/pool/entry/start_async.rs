@@ -17,7 +17,7 @@ use crate::pool::state::answer::{Refusal, Take};
 use crate::pool::{BorrowOptions, Pool};
 use crate::sync::Arc;
 use crate::values::destination::Destination;
-use crate::values::error::Result;
+use crate::values::error::{Error, Result};
 
 /// An address for which a file may have to be read.
 pub(crate) struct UnparsedAddress {
@@ -106,7 +106,7 @@ impl Pool {
             destination,
             wait_state: &mut wait_state,
         };
-        let mut taken = borrower.take(|| waker(&made.get_or_insert_with(&mut make).0));
+        let mut taken = borrower.take(|| waker(&made.get_or_insert_with(&mut make).0))?;
         let stage = loop {
             match taken {
                 Take::Refused(refusal) => return Err(refusal.into()),
@@ -140,7 +140,10 @@ impl Pool {
 
     fn engine_or_fail(self: &Arc<Self>) -> Result<Arc<Engine>> {
         match self.engine() {
-            Some(engine) if !engine.reactor().is_broken() => Ok(engine),
+            Some(engine) if !engine.reactor().is_broken() => {
+                let has_room = engine.reactor().has_room();
+                has_room.then_some(engine).ok_or_else(Error::no_memory)
+            }
             _ if self.is_closed() => Err(Refusal::PoolClosed.into()),
             _ => Err(no_engine()),
         }

@@ -44,8 +44,12 @@ impl Pool {
         wanted: u32,
         options: &BorrowOptions,
     ) -> Result<bool> {
-        let right = self.change(|state, now, _| state.take_for_idle(destination, wanted, now));
-        let Some((right, destination)) = right.map_err(Error::from)? else {
+        let right = self.change(|state, now, _| {
+            self.reserve_one(state)?;
+            let right = state.take_for_idle(destination, wanted, now);
+            right.map_err(Error::from)
+        });
+        let Some((right, destination)) = right? else {
             return Ok(false);
         };
         let conn = self.dial_ahead(right, destination, options)?;

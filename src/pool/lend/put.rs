@@ -159,7 +159,8 @@ impl Pool {
         let mut effects = Effects::none();
         let mut state = self.locked();
         let build = |id, destination| build(id, destination, engine.as_deref());
-        let admitted = state.admit(destination, build, now, &mut effects);
+        let room = self.reserve_one(&mut state).map_err(|error| (None, error));
+        let admitted = room.and_then(|()| state.admit(destination, build, now, &mut effects));
         self.wake_by(state.next_deadline());
         drop(state);
         self.apply(effects);

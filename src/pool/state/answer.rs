@@ -148,7 +148,7 @@ impl From<Refusal> for Error {
             Refusal::PoolClosed => Error::new(Status::PoolClosed, "the pool is closed"),
             Refusal::NothingIdle => Error::new(Status::NotAvailable, "no idle connection"),
             Refusal::FailedBefore(error) => Error {
-                message: format!("{} (a moment ago: fail_fast_ms)", error.message),
+                message: format!("{} (a moment ago: fail_fast_ms)", error.message).into(),
                 ..error
             },
             Refusal::IdleFull { limit, max } => Error::new(

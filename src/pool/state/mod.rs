@@ -43,7 +43,7 @@ mod revoke;
 pub(crate) mod untold;
 pub(crate) mod wait;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, TryReserveError};
 use std::time::Duration;
 
 use self::answer::{Effects, Numbers, Reuse, Ticket};
@@ -221,6 +221,17 @@ impl<C: Held> State<C> {
         self.idle.len() + self.borrowed + self.dialing
     }
 
+    /// Makes the room that one more connection takes in the lists that grow with all of them: what
+    /// must not fail, as a give-back, finds it there. `Err`: there is no memory, and nothing has
+    /// changed.
+    pub(crate) fn try_reserve_one(&mut self) -> Result<(), TryReserveError> {
+        let more = self.borrowed + self.dialing + 1;
+        self.idle.try_reserve(more)?;
+        self.entries.try_reserve(1)?;
+        let free = self.entries.len() + 1 - self.free_entries.len();
+        self.free_entries.try_reserve(free)
+    }
+
     fn find_or_add(&mut self, destination: &Arc<Destination>) -> DestinationId {
         if let Some(id) = self.index.find(destination) {
             return id;
@@ -367,6 +378,11 @@ impl<C: Held> State<C> {
 
     pub(crate) fn is_closed(&self) -> bool {
         self.is_closed
+    }
+
+    /// How many are known.
+    pub(crate) fn destinations(&self) -> usize {
+        self.index.len()
     }
 
     /// Every destination's numbers, in the order of the addresses.

@@ -2,6 +2,8 @@
 //! there touches one cache line, and one at what is there another one, the entry's.
 #![forbid(unsafe_code)]
 
+use crate::sys::memory;
+
 /// The table has at least so many buckets.
 const FEWEST: usize = 32;
 /// So many at most: 256 kB.
@@ -30,10 +32,17 @@ pub(super) struct Buckets(Vec<Bucket>);
 impl Buckets {
     pub(super) const NONE: Self = Self(Vec::new());
 
-    /// Empty, for so many lines.
-    pub(super) fn for_lines(count: usize) -> Self {
+    /// Empty, for so many lines; `None`: there is no memory.
+    pub(super) fn for_lines(count: usize) -> Option<Self> {
         let size = (FOR_EACH * count).next_power_of_two().clamp(FEWEST, MOST);
-        Self(vec![Bucket::default(); size])
+        let mut all = Vec::new();
+        memory::or_none(|| all.try_reserve_exact(size))?;
+        all.resize(size, Bucket::default());
+        Some(Self(all))
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.0.fill(Bucket::default());
     }
 
     /// It has to be made anew for so many lines.
@@ -108,7 +117,7 @@ mod tests {
 
     #[test]
     fn many_of_one_hash_cost_no_more_than_a_few() {
-        let mut buckets = Buckets::for_lines(1000);
+        let mut buckets = Buckets::for_lines(1000).expect("there is memory");
         for line in 0..1000 {
             buckets.insert(5, line);
         }
@@ -120,7 +129,7 @@ mod tests {
     #[test]
     fn what_is_removed_hides_nothing() {
         let hash_of = |line: usize| (line * 7 % 50) as u32;
-        let mut buckets = Buckets::for_lines(20);
+        let mut buckets = Buckets::for_lines(20).expect("there is memory");
         for line in 0..60 {
             buckets.insert(hash_of(line), line);
         }

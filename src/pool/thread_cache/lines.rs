@@ -4,6 +4,7 @@
 
 use super::entry::{CacheEntry, CacheLine, REST};
 use super::key::{KeyRef, OwnedKey};
+use crate::sys::memory;
 
 /// Of 64 bytes each.
 pub(super) const MOST: usize = 28_000;
@@ -84,13 +85,21 @@ impl Lines {
         Some(entry.key(self.rest_of(line)))
     }
 
-    /// Where the next entry goes, with so many lines. What stands there has to be taken first.
+    /// Sees to it that so many lines more find room. False: there is no memory.
+    pub(super) fn has_room(&mut self, lines: usize) -> bool {
+        let count = self.all.len();
+        if count + lines > MOST || count + lines <= self.all.capacity() {
+            return true;
+        }
+        let more = count.max(FEWEST).min(MOST - count);
+        memory::or_none(|| self.all.try_reserve_exact(more)).is_some()
+    }
+
+    /// Where the next entry goes, with so many lines, for which there is room. What stands there
+    /// has to be taken first.
     pub(super) fn next(&mut self, lines: usize) -> usize {
         let count = self.all.len();
         if count + lines <= MOST {
-            if count + lines > self.all.capacity() {
-                self.all.reserve_exact(count.max(FEWEST).min(MOST - count));
-            }
             self.all.extend((0..lines).map(|_| EMPTY));
             return count;
         }

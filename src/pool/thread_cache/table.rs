@@ -11,6 +11,7 @@ use crate::handle::{CachedSlot, Kept, SlotId};
 use crate::pool::conn::Conn;
 use crate::pool::PoolHandle;
 use crate::sync::Arc;
+use crate::sys::memory;
 use crate::values::destination::Destination;
 
 /// A thread that has more connections out at once does not find the oldest of them first when it
@@ -108,28 +109,44 @@ impl ThreadCache {
         [before, None]
     }
 
-    /// Returns what made room for it.
+    /// Returns what made room for it. Where there is no memory, nothing is remembered.
     fn add(
         &mut self,
         key: &OwnedKey,
         slot: CachedSlot<Conn>,
         limit: u32,
     ) -> [Option<CachedSlot<Conn>>; 2] {
+        let (entry, rest) = CacheEntry::new(key, slot, limit);
+        let lines = 1 + usize::from(rest.is_some());
+        if !self.has_room(lines) {
+            return [None; 2];
+        }
         if self.pools.len() <= MOST_POOLS && !self.pools.contains(&key.pool) {
             self.pools.push(key.pool);
         }
-        let (entry, rest) = CacheEntry::new(key, slot, limit);
-        let at = self.lines.next(1 + usize::from(rest.is_some()));
+        let at = self.lines.next(lines);
         let evicted = [self.take(at), rest.and_then(|_| self.take(at + 1))];
         self.lines.put(at, entry, rest);
         self.last = at;
-        if self.buckets.are_too_few(self.lines.count()) {
-            self.rebuild();
-        } else {
-            let hash = key.as_ref().hash(self.drawn_seed());
-            self.buckets.insert(hash, at);
-        }
+        let hash = key.as_ref().hash(self.drawn_seed());
+        self.buckets.insert(hash, at);
         evicted
+    }
+
+    fn has_room(&mut self, lines: usize) -> bool {
+        if !memory::has_room(&mut self.pools, 1) || !self.lines.has_room(lines) {
+            return false;
+        }
+        let count = self.lines.count() + lines;
+        if !self.buckets.are_too_few(count) {
+            return true;
+        }
+        let Some(wider) = Buckets::for_lines(count) else {
+            return false;
+        };
+        self.buckets = wider;
+        self.fill_buckets();
+        true
     }
 
     /// The key that was asked for last means that.
@@ -169,9 +186,18 @@ impl ThreadCache {
         self.lines.take(line)?.cached()
     }
 
+    /// Lines have gone.
     fn rebuild(&mut self) {
+        match Buckets::for_lines(self.lines.count()) {
+            Some(fewer) => self.buckets = fewer,
+            None => self.buckets.clear(),
+        }
+        self.fill_buckets();
+    }
+
+    /// Puts every entry into the empty buckets.
+    fn fill_buckets(&mut self) {
         let seed = self.drawn_seed();
-        self.buckets = Buckets::for_lines(self.lines.count());
         for line in 0..self.lines.count() {
             if let Some(key) = self.lines.key_at(line) {
                 self.buckets.insert(key.as_ref().hash(seed), line);

@@ -16,8 +16,9 @@ use crate::pool::state::State;
 use crate::pool::Pool;
 use crate::sync::atomic::Ordering::SeqCst;
 use crate::sync::{Arc, MutexGuard};
-use crate::sys::clock;
+use crate::sys::{clock, memory};
 use crate::values::clock::Time;
+use crate::values::error::{Error, Result};
 
 impl Pool {
     /// One transition: the change under the lock, its effects after it.
@@ -38,6 +39,11 @@ impl Pool {
         self.apply(effects);
         self.finish_if(is_unfinished);
         result
+    }
+
+    /// Makes room for one more connection in the state's lists, before anything changes.
+    pub(crate) fn reserve_one(&self, state: &mut State<Owned<Conn>>) -> Result<()> {
+        memory::or_none(|| state.try_reserve_one()).ok_or_else(Error::no_memory)
     }
 
     /// The rest of a change that has more effects than one transition may have.

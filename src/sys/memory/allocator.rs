@@ -82,6 +82,10 @@ unsafe impl GlobalAlloc for Allocator {
             if !moved.is_null() {
                 return moved;
             }
+            if size <= layout.size() {
+                // It stays larger than it has to be; free(3) knows how large it is.
+                return place;
+            }
         }
         // SAFETY: the caller's promise: not empty, and no more than isize::MAX.
         let wanted = unsafe { Layout::from_size_align_unchecked(size, layout.align()) };

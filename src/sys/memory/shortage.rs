@@ -42,16 +42,12 @@ pub(crate) fn or_none<T, E>(ask: impl FnOnce() -> Result<T, E>) -> Option<T> {
     or_refused(ask).ok()
 }
 
+/// There is memory for so many bytes, now.
+pub(crate) fn has(bytes: usize) -> bool {
+    or_none(|| Vec::<u8>::new().try_reserve_exact(bytes)).is_some()
+}
+
 /// Sees to it that `more` elements fit in without an allocation. False: there is no memory.
 pub(crate) fn has_room<T>(list: &mut Vec<T>, more: usize) -> bool {
     list.capacity() - list.len() >= more || or_refused(|| list.try_reserve(more)).is_ok()
-}
-
-/// Appends it, or gives it back where there is no memory.
-pub(crate) fn try_push<T>(list: &mut Vec<T>, element: T) -> Result<(), T> {
-    if !has_room(list, 1) {
-        return Err(element);
-    }
-    list.push(element);
-    Ok(())
 }

@@ -222,7 +222,7 @@ TEST(that_there_is_no_such_name_serves_for_five_seconds_at_the_most,
 TEST(other_failures_are_never_remembered,
      "names: Other failures of the resolver are never remembered")
 {
-    const int codes[] = {EAI_AGAIN, EAI_FAIL, EAI_MEMORY, EAI_SYSTEM};
+    const int codes[] = {EAI_AGAIN, EAI_FAIL, EAI_SYSTEM, EAI_MEMORY};
     vcp_pool *pool = forgetful_pool(60000);
     size_t i;
     int round;
@@ -230,7 +230,8 @@ TEST(other_failures_are_never_remembered,
         name_fails("shaky.test", codes[i], EIO);
         for (round = 1; round <= 3; round++) {
             vcp_conn *conn;
-            CHECK_EQ(vcp_dial(pool, "tcp", "shaky.test:1", &conn), VCP_ERR_RESOLVE);
+            CHECK_EQ(vcp_dial(pool, "tcp", "shaky.test:1", &conn),
+                     codes[i] == EAI_MEMORY ? VCP_ERR_NO_MEMORY : VCP_ERR_RESOLVE);
             CHECK_EQ(calls_for("shaky.test"), round);
         }
     }
@@ -302,8 +303,7 @@ TEST(a_failed_lookup_tells_its_eai_number,
      "names: RESOLVE: vcp_last_errno is the EAI_* value, EAI_SYSTEM too, and the message names "
      "the host")
 {
-    const int codes[] = {EAI_NONAME, EAI_NODATA, EAI_ADDRFAMILY, EAI_AGAIN,
-                         EAI_FAIL,   EAI_MEMORY, EAI_SYSTEM};
+    const int codes[] = {EAI_NONAME, EAI_NODATA, EAI_ADDRFAMILY, EAI_AGAIN, EAI_FAIL, EAI_SYSTEM};
     vcp_pool *pool = pool_new(NULL);
     vcp_conn *conn;
     size_t i;
@@ -320,6 +320,17 @@ TEST(a_failed_lookup_tells_its_eai_number,
             CHECK_HAS(vcp_last_error(), "nput/output error");
     }
     CHECK_STATS_ADD_UP(pool);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+}
+
+TEST(a_resolver_without_memory_is_no_memory,
+     "memory: EAI_MEMORY of getaddrinfo(3) is VCP_ERR_NO_MEMORY")
+{
+    vcp_pool *pool = pool_new(NULL);
+    vcp_conn *conn;
+    name_fails("fails.test", EAI_MEMORY, 0);
+    CHECK_EQ(vcp_dial(pool, "tcp", "fails.test:1", &conn), VCP_ERR_NO_MEMORY);
+    CHECK_HAS(vcp_last_error(), "dial tcp fails.test:1: out of memory");
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
 }
 

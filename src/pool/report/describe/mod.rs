@@ -12,8 +12,9 @@ use crate::pool::state::answer::Numbers;
 use crate::pool::state::counters::Stats;
 use crate::pool::Pool;
 use crate::sync::Arc;
-use crate::sys::clock;
+use crate::sys::{clock, memory};
 use crate::values::destination::Destination;
+use crate::values::error::{Error, Result};
 use crate::values::options::Limits;
 
 /// In which form.
@@ -49,15 +50,24 @@ struct Report {
     leaks: Vec<Leak>,
 }
 
+/// What a report takes while it is made: of a pool without destinations, and more for each. An
+/// address has at most 1,024 bytes, most have fewer than 30, and each stands there twice.
+const FEW_BYTES: usize = 16 << 10;
+const BYTES_OF_DESTINATION: usize = 1 << 10;
+
 impl Pool {
-    pub(crate) fn describe(&self, form: Form) -> String {
+    pub(crate) fn describe(&self, form: Form) -> Result<String> {
+        let destinations = self.locked().destinations();
+        if !memory::has(FEW_BYTES + destinations * BYTES_OF_DESTINATION) {
+            return Err(Error::no_memory());
+        }
         let report = self.report();
-        match form {
+        Ok(match form {
             Form::Text => text::of(&report),
             Form::Json => json::of(&report),
             Form::OpenMetrics => openmetrics::of(&report, true),
             Form::OpenMetricsBody => openmetrics::of(&report, false),
-        }
+        })
     }
 
     fn report(&self) -> Report {

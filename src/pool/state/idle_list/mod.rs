@@ -6,6 +6,8 @@
 
 mod age;
 
+use std::collections::TryReserveError;
+
 use super::held::{Held, NOWHERE};
 use crate::values::clock::Time;
 use crate::values::options::ReuseOrder;
@@ -91,7 +93,6 @@ impl<C: Held> IdleList<C> {
 
     fn new_node(&mut self, node: Node<C>) -> u32 {
         if self.free == NOWHERE {
-            self.make_room();
             self.nodes.push(node);
             (self.nodes.len() - 1) as u32
         } else {
@@ -102,13 +103,20 @@ impl<C: Held> IdleList<C> {
         }
     }
 
+    /// Sees to it that so many connections more find a node each.
+    ///
     /// From `FEW` at once to `MANY`, which malloc(3) maps apart from the heap: pages that are not
     /// touched cost nothing, growing further copies nothing, and no smaller array is left behind.
-    fn make_room(&mut self) {
-        let len = self.nodes.len();
-        if len == self.nodes.capacity() && (FEW..MANY).contains(&len) {
-            self.nodes.reserve_exact(MANY - len);
+    pub(crate) fn try_reserve(&mut self, more: u32) -> Result<(), TryReserveError> {
+        let wanted = (self.len + self.lent + more) as usize;
+        let (len, capacity) = (self.nodes.len(), self.nodes.capacity());
+        if wanted <= capacity {
+            return Ok(());
         }
+        if (FEW..MANY).contains(&capacity) {
+            return self.nodes.try_reserve_exact(wanted.max(MANY) - len);
+        }
+        self.nodes.try_reserve(wanted - len)
     }
 
     /// Puts a connection on its destination's shelf as the newest. Returns its node.
