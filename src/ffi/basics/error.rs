@@ -37,7 +37,7 @@ impl LastError {
         let line = one_line(message);
         let length = line.len() + 1;
         self.message.clear();
-        if !memory::has_room(&mut self.message, length.max(USUAL_LENGTH)) {
+        if !memory::try_reserve(&mut self.message, length.max(USUAL_LENGTH)) {
             self.instead = Some(instead);
             return;
         }

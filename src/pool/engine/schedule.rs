@@ -85,7 +85,7 @@ impl<T: Clone + Debug> Schedule<T> {
 
     /// Sees to it that one task more can be made ready without an allocation; false if there is no
     /// memory for that.
-    pub(crate) fn has_room(&self) -> bool {
+    pub(crate) fn try_reserve(&self) -> bool {
         let mut lists = self.lists.lock();
         let more = lists.tasks.len() + 1 - lists.ready.len().min(lists.tasks.len());
         memory::or_none(|| lists.ready.try_reserve(more)).is_some()

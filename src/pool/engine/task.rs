@@ -332,9 +332,9 @@ impl Reactor {
         ready.iter().for_each(|task| task.poll_as(Thread::Engine));
     }
 
-    /// Another task may be started. False: there is no memory for it.
-    pub(crate) fn has_room(&self) -> bool {
-        self.schedule.has_room()
+    /// Sees to it that another task may be started. False: there is no memory for it.
+    pub(crate) fn try_reserve(&self) -> bool {
+        self.schedule.try_reserve()
     }
 
     fn each_of(&self, client: &dyn Client, show: impl Fn(&Arc<Task>)) {

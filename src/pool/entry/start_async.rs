@@ -141,7 +141,7 @@ impl Pool {
     fn engine_or_fail(self: &Arc<Self>) -> Result<Arc<Engine>> {
         match self.engine() {
             Some(engine) if !engine.reactor().is_broken() => {
-                let has_room = engine.reactor().has_room();
+                let has_room = engine.reactor().try_reserve();
                 has_room.then_some(engine).ok_or_else(Error::no_memory)
             }
             _ if self.is_closed() => Err(Refusal::PoolClosed.into()),

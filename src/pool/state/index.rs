@@ -6,9 +6,14 @@
 #![forbid(unsafe_code)]
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, TryReserveError};
 
-use super::DestinationId;
+use super::held::Held;
+use super::idle_list::Shelf;
+use super::refill::Refill;
+use super::untold::UntoldCounts;
+use super::wait::destination_queue::DestinationQueue;
+use super::{DestinationId, DestinationState, State, FEW};
 use crate::sync::Arc;
 use crate::values::address::Address;
 use crate::values::destination::Destination;
@@ -71,6 +76,69 @@ impl Index {
         let known = self.known.range(first..=last);
         let there = known.filter(|(_, destination)| destination.is_at(address));
         there.map(|(&(_, id), _)| id).collect()
+    }
+}
+
+impl<C: Held> State<C> {
+    /// Makes the room that one more connection takes in the lists that grow with all of them: what
+    /// must not fail, as a give-back, finds it there. `Err`: there is no memory, and nothing has
+    /// changed.
+    pub(crate) fn try_reserve_one(&mut self) -> Result<(), TryReserveError> {
+        let more = self.borrowed + self.dialing + 1;
+        self.idle.try_reserve(more)?;
+        self.entries.try_reserve(1)?;
+        let free = self.entries.len() + 1 - self.free_entries.len();
+        self.free_entries.try_reserve(free)
+    }
+
+    pub(super) fn find_or_add(&mut self, destination: &Arc<Destination>) -> DestinationId {
+        if let Some(id) = self.index.find(destination) {
+            return id;
+        }
+        let entry = DestinationState {
+            destination: destination.clone(),
+            shelf: Shelf::EMPTY,
+            borrowed: 0,
+            checking: 0,
+            dialing: 0,
+            evicted_at: 0,
+            untold: UntoldCounts::default(),
+            queue: DestinationQueue::default(),
+            refill: Refill::default(),
+        };
+        let id = match self.free_entries.pop() {
+            Some(id) => {
+                self.entries[id as usize] = Some(entry);
+                id
+            }
+            None => {
+                self.entries.push(Some(entry));
+                (self.entries.len() - 1) as DestinationId
+            }
+        };
+        self.index.insert(destination.clone(), id);
+        id
+    }
+
+    /// A destination with nothing left is forgotten at once, but for one that is refilled.
+    pub(super) fn forget_if_empty(&mut self, id: DestinationId) {
+        let Some(Some(entry)) = self.entries.get(id as usize) else {
+            return;
+        };
+        if !entry.is_empty() || self.is_kept_empty(entry) {
+            return;
+        }
+        let destination = entry.destination.clone();
+        self.entries[id as usize] = None;
+        self.index.remove(&destination, id);
+        if self.index.len() == 0 && self.entries.len() > FEW {
+            self.entries = Vec::new();
+            self.free_entries = Vec::new();
+            self.index = Index::new();
+            self.idle.trim();
+        } else {
+            self.free_entries.push(id);
+        }
     }
 }
 

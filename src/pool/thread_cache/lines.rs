@@ -86,7 +86,7 @@ impl Lines {
     }
 
     /// Sees to it that so many lines more find room. False: there is no memory.
-    pub(super) fn has_room(&mut self, lines: usize) -> bool {
+    pub(super) fn try_reserve(&mut self, lines: usize) -> bool {
         let count = self.all.len();
         if count + lines > MOST || count + lines <= self.all.capacity() {
             return true;

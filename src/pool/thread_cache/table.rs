@@ -118,7 +118,7 @@ impl ThreadCache {
     ) -> [Option<CachedSlot<Conn>>; 2] {
         let (entry, rest) = CacheEntry::new(key, slot, limit);
         let lines = 1 + usize::from(rest.is_some());
-        if !self.has_room(lines) {
+        if !self.try_reserve(lines) {
             return [None; 2];
         }
         if self.pools.len() <= MOST_POOLS && !self.pools.contains(&key.pool) {
@@ -133,8 +133,8 @@ impl ThreadCache {
         evicted
     }
 
-    fn has_room(&mut self, lines: usize) -> bool {
-        if !memory::has_room(&mut self.pools, 1) || !self.lines.has_room(lines) {
+    fn try_reserve(&mut self, lines: usize) -> bool {
+        if !memory::try_reserve(&mut self.pools, 1) || !self.lines.try_reserve(lines) {
             return false;
         }
         let count = self.lines.count() + lines;

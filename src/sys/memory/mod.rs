@@ -6,4 +6,4 @@ mod reserve;
 mod shortage;
 
 pub(crate) use self::mapping::{map_forever, map_wiped_on_fork, unmap_unseen};
-pub(crate) use self::shortage::{has, has_room, is_short, or_none};
+pub(crate) use self::shortage::{has, is_short, or_none, try_reserve};

@@ -48,6 +48,6 @@ pub(crate) fn has(bytes: usize) -> bool {
 }
 
 /// Sees to it that `more` elements fit in without an allocation. False: there is no memory.
-pub(crate) fn has_room<T>(list: &mut Vec<T>, more: usize) -> bool {
+pub(crate) fn try_reserve<T>(list: &mut Vec<T>, more: usize) -> bool {
     list.capacity() - list.len() >= more || or_refused(|| list.try_reserve(more)).is_ok()
 }
