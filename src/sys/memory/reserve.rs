@@ -18,8 +18,8 @@ use crate::sync::atomic::{
 const GRAIN: usize = 64;
 /// A block is what one word tells of.
 const BLOCK: usize = 64 * GRAIN;
-/// 1 MiB. A call takes some 4 kB at most (`tests/torture` counts), so it is enough for some 250
-/// threads that are at work inside the library when memory runs out.
+/// 1 MiB. A dial by name takes some 4 kB, most calls less, so it is enough for some 250 threads that
+/// are at work inside the library when memory runs out.
 const BLOCKS: usize = 256;
 
 /// The bytes. Aligned as a block, so that every alignment up to that holds inside one.
