@@ -1656,7 +1656,7 @@ int vcp_resolved_add(vcp_resolved *out, const char *ip);
  * refusal: that of on_reuse, on_release or on_idle.
  *
  * Errors: VCP_ERR_INVALID_ARGUMENT if text is NULL, too long or no UTF-8, and outside of a
- * callback that may refuse; on_event cannot.
+ * callback that may refuse; on_event cannot. VCP_ERR_NO_MEMORY: the refusal is told without it.
  */
 int vcp_set_callback_error(const char *text);
 

@@ -76,7 +76,7 @@ pub unsafe extern "C" fn vcp_resolved_add(out: *mut vcp_resolved, ip: *const c_c
 /// refusal: that of on_reuse, on_release or on_idle.
 ///
 /// Errors: VCP_ERR_INVALID_ARGUMENT if text is NULL, too long or no UTF-8, and outside of a
-/// callback that may refuse; on_event cannot.
+/// callback that may refuse; on_event cannot. VCP_ERR_NO_MEMORY: the refusal is told without it.
 #[no_mangle]
 pub unsafe extern "C" fn vcp_set_callback_error(text: *const c_char) -> c_int {
     guard_with_memory(|| {
@@ -89,11 +89,13 @@ pub unsafe extern "C" fn vcp_set_callback_error(text: *const c_char) -> c_int {
             }
             Some(RunningCallback::IsTold) | None => false,
         });
-        if is_heard == Some(true) {
-            Ok(0)
-        } else {
-            let message = "vcp_set_callback_error: not inside a callback";
-            Err(Error::invalid_argument(message))
+        match is_heard {
+            Some(true) => Ok(0),
+            None => Err(Error::no_memory()),
+            Some(false) => {
+                let message = "vcp_set_callback_error: not inside a callback";
+                Err(Error::invalid_argument(message))
+            }
         }
     })
 }

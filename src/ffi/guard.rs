@@ -28,9 +28,10 @@ impl CResult for i64 {
 }
 
 /// Called before a function that makes something changes anything: it is refused while malloc(3)
-/// fails, so that the reserve lasts for what has begun (`sys::memory`).
+/// fails, so that the reserve lasts for what has begun (`sys::memory`), and while there was no
+/// memory to be told of forks.
 pub(crate) fn refuse_if_short() -> Result<()> {
-    if memory::is_short() {
+    if memory::is_short() || !sys::fork::is_prepared() {
         return Err(Error::no_memory());
     }
     Ok(())

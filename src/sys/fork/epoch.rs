@@ -78,9 +78,15 @@ pub(crate) fn epoch_if_entered() -> u32 {
 /// As [`enter`], for a signal handler: before the first call of all there is nothing that it could
 /// find.
 pub(crate) fn enter_from_handler(adopt: fn(u32)) {
-    if !std::ptr::eq(page(), &NO_PAGE) {
+    if is_prepared() {
         enter(adopt);
     }
+}
+
+/// A fork will be noticed. False before the first call, and where there was no memory for that: the
+/// next call tries again.
+pub(crate) fn is_prepared() -> bool {
+    !std::ptr::eq(page(), &NO_PAGE)
 }
 
 /// Called when a callback has returned, with the epoch of before it: true if the callback forked,
@@ -110,8 +116,11 @@ pub(crate) fn leave_parents_call() -> ! {
 fn begin(adopt: fn(u32)) {
     // close(2) in `adopt` is a cancellation point, and not every caller has seen to that.
     let _deferred = thread::CancellationDeferred::new();
-    if std::ptr::eq(page(), &NO_PAGE) {
+    if !is_prepared() {
         map(adopt);
+    }
+    if !is_prepared() {
+        return;
     }
     // A handler that calls the library would wait for the very thread that it interrupted.
     let blocked = thread::SignalsBlocked::new();
@@ -140,13 +149,16 @@ pub(crate) fn has_forked() -> bool {
     FORKED_IN.load(Acquire) == epoch()
 }
 
-/// The first call of all, here and in every ancestor: there is nothing to adopt.
+/// The first call of all, here and in every ancestor: there is nothing to adopt. Does nothing where
+/// there is no memory.
 fn map(adopt: fn(u32)) {
     ADOPT.store(adopt as *mut (), Release);
     // Before the page is published: a process that has one has the handlers too. Registered twice
     // they do no harm. SAFETY: functions that live as long as the process (the library is never
     // unloaded).
-    unsafe { libc::pthread_atfork(Some(before_fork), None, Some(in_child)) };
+    if unsafe { libc::pthread_atfork(Some(before_fork), None, Some(in_child)) } != 0 {
+        return;
+    }
     let fresh: *mut Page = match memory::map_wiped_on_fork(size_of::<Page>()) {
         Ok(page) => page.as_ptr().cast(),
         Err(_) => std::ptr::from_ref(&SPARE).cast_mut(),
