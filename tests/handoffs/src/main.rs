@@ -27,6 +27,12 @@ mod scene;
 mod sync;
 #[path = "../../../src/values/mod.rs"]
 mod values;
+
+use std::panic::catch_unwind;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::thread;
+use std::time::Instant;
+
 fn main() {
     let scenarios = if cfg!(feature = "loom") {
         [
@@ -38,12 +44,30 @@ fn main() {
     } else {
         crowds::ALL.to_vec()
     };
-    for (name, scenario) in scenarios {
-        let began = std::time::Instant::now();
-        let explored = checker::explore(scenario);
-        println!(
+    // A checker keeps what it knows with its thread, so each CPU may have one.
+    let next = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(|| {
+                while let Some(&(name, scenario)) = scenarios.get(next.fetch_add(1, Relaxed)) {
+                    explore(name, scenario);
+                }
+            });
+        }
+    });
+}
+
+/// The first scenario that fails ends all.
+fn explore(name: &str, scenario: fn()) {
+    let began = Instant::now();
+    match catch_unwind(|| checker::explore(scenario)) {
+        Ok(explored) => println!(
             "{name}: {explored} orders, {:.1} s",
             began.elapsed().as_secs_f64()
-        );
+        ),
+        Err(_) => {
+            eprintln!("FAILED: {name}");
+            std::process::exit(101);
+        }
     }
 }
