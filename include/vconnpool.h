@@ -203,8 +203,9 @@
  * gives back something works all the same: vcp_conn_close, vcp_pool_close, drain, abort, evict,
  * close_idle, every free, vcp_cancel_fire; so do hits that take the fast path, and the library's
  * own threads. They live on 1 MiB that is set aside in the library's data and costs nothing before
- * it is used. Where some 250 threads at once have used it up, the next ones wait until memory is to
- * be had. Then everything goes on, and no connection, waiter or completion was lost.
+ * it is used: a call takes 4 kB of it at most. Where it is used up, by some 250 threads at once,
+ * say, the next ones wait until memory is to be had. Then everything goes on, and no connection,
+ * waiter or completion was lost.
  *
  * One case is glibc's: where the library was loaded by dlopen(3), the first call of each thread has
  * glibc allocate that thread's variables of the library, and glibc ends the process if it cannot

@@ -5,7 +5,7 @@ use std::ffi::{c_char, c_int, CStr};
 use super::arguments::text;
 use super::basics::error::remember_text;
 use super::basics::status::is_failure;
-use super::guard::{guard, guard_with_memory};
+use super::guard::{guard, refuse_if_short};
 use super::handles::{vcp_resolved, ResolvedHandle};
 use crate::handle::Kept;
 use crate::pool::runtime::runtime;
@@ -55,7 +55,7 @@ pub unsafe extern "C" fn vcp_set_last_error(status: c_int, text: *const c_char) 
 /// VCP_ERR_INVALID_HANDLE if the callback has returned.
 #[no_mangle]
 pub unsafe extern "C" fn vcp_resolved_add(out: *mut vcp_resolved, ip: *const c_char) -> c_int {
-    guard_with_memory(|| {
+    guard(|| {
         let resolved = ResolvedHandle::table().pin(out as usize).map_err(|_| {
             Error::new(
                 Status::InvalidHandle,
@@ -66,6 +66,7 @@ pub unsafe extern "C" fn vcp_resolved_add(out: *mut vcp_resolved, ip: *const c_c
         let text = unsafe { text::required(ip, "ip", Status::InvalidAddress) }?;
         let address = host_port::parse_ip(text, &runtime().names)
             .map_err(|error| error.of(format_args!("vcp_resolved_add {text}")))?;
+        refuse_if_short()?;
         resolved.0.add(address);
         Ok(0)
     })
@@ -79,9 +80,10 @@ pub unsafe extern "C" fn vcp_resolved_add(out: *mut vcp_resolved, ip: *const c_c
 /// callback that may refuse; on_event cannot. VCP_ERR_NO_MEMORY: the refusal is told without it.
 #[no_mangle]
 pub unsafe extern "C" fn vcp_set_callback_error(text: *const c_char) -> c_int {
-    guard_with_memory(|| {
+    guard(|| {
         // SAFETY: the program's promise.
         let text = unsafe { text::required(text, "text", Status::InvalidArgument) }?;
+        refuse_if_short()?;
         let is_heard = with_running(|running| match running.last_mut() {
             Some(RunningCallback::MayRefuse(said)) => {
                 *said = Some(text.to_owned());

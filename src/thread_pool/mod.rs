@@ -21,7 +21,7 @@ use crate::sys::{clock, fork};
 
 /// Well below the 5 s within which the header promises them gone.
 const IDLE_FOR: Duration = Duration::from_secs(1);
-/// The default of std::thread: callbacks of the program (a TLS handshake, say) run on it.
+/// As std::thread has it: callbacks of the program (a TLS handshake, say) run on it.
 const STACK_SIZE: usize = 2 << 20;
 
 pub(crate) type Job = Box<dyn FnOnce() + Send>;

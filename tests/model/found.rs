@@ -206,7 +206,8 @@ fn an_evict_leaves_other_destinations_their_fast_path() {
     let evicted = [&at, &tagged].map(|to| put_idle(&mut state, 1, to));
     let other = put_idle(&mut state, 3, &elsewhere);
     let mut effects = Effects::none();
-    state.evict(Some(&at.address), NOW, &mut effects);
+    let unfinished = state.evict(Some(&at.address), NOW, &mut effects);
+    assert!(unfinished.is_nothing());
     assert_eq!(effects.closes.len(), evicted.len());
     assert!(other.can_be_borrowed());
     assert_eq!(other.looks.get(), 0);

@@ -3,7 +3,7 @@
 use std::ffi::c_char;
 
 use crate::ffi::arguments::text;
-use crate::ffi::guard::guard_with_memory;
+use crate::ffi::guard::{guard, refuse_if_short};
 use crate::ffi::handles::{conn_of, vcp_conn};
 use crate::pool::conn::Conn;
 use crate::sys::{self, socket};
@@ -133,8 +133,9 @@ unsafe fn write_text(
     size: usize,
     what: impl FnOnce(&Conn) -> Result<String>,
 ) -> i64 {
-    guard_with_memory(|| {
+    guard(|| {
         let conn = conn_of(conn)?;
+        refuse_if_short()?;
         // SAFETY: the caller's promise.
         unsafe { text::write_out(&what(&conn)?, buffer, size) }
     })

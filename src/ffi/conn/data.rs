@@ -4,7 +4,7 @@ use std::ffi::{c_int, c_void};
 
 use crate::ffi::callback_types::vcp_free_fn;
 use crate::ffi::fork;
-use crate::ffi::guard::guard_with_memory;
+use crate::ffi::guard::{guard, refuse_if_short};
 use crate::ffi::handles::{conn_of, vcp_conn};
 use crate::sys::foreign::UserData;
 use crate::values::error::Error;
@@ -33,7 +33,7 @@ pub unsafe extern "C" fn vcp_conn_set_data(
     data: *mut c_void,
     free_data: vcp_free_fn,
 ) -> c_int {
-    guard_with_memory(|| {
+    guard(|| {
         let new = (!data.is_null()).then(|| UserData::new(data, free_data));
         let conn = conn_of(conn)?;
         if conn.is_session() && conn.data() != Some(data) {
@@ -41,6 +41,7 @@ pub unsafe extern "C" fn vcp_conn_set_data(
                 "vcp_conn_set_data: the data of a session is the session",
             ));
         }
+        refuse_if_short()?;
         let old = conn.set_data(new);
         drop(conn);
         // The pin is gone: the destructor may close the connection.

@@ -3,7 +3,7 @@
 use std::ffi::c_int;
 
 use crate::ffi::arguments::time;
-use crate::ffi::guard::guard_with_memory;
+use crate::ffi::guard::{guard, refuse_if_short};
 use crate::ffi::handles::{conn_of, token_of, vcp_cancel, vcp_conn};
 use crate::pool::conn::io::{self, Directions};
 use crate::sys::clock;
@@ -21,9 +21,10 @@ fn set_deadlines(
     which: Directions,
     deadline: impl FnOnce() -> Result<Deadline>,
 ) -> c_int {
-    guard_with_memory(|| {
+    guard(|| {
         let conn = conn_of(conn)?;
         let deadline = deadline()?;
+        refuse_if_short()?;
         let (read, write) = (which.read, which.write);
         conn.set_deadlines(read.then_some(deadline), write.then_some(deadline));
         io::terms_changed(&conn);
@@ -83,9 +84,11 @@ pub extern "C" fn vcp_conn_set_deadline_at(conn: *mut vcp_conn, at_ms: i64) -> c
 /// Errors: VCP_ERR_INVALID_HANDLE, also if cancel is no token; VCP_ERR_CONN_CLOSED.
 #[no_mangle]
 pub extern "C" fn vcp_conn_set_cancel(conn: *mut vcp_conn, cancel: *mut vcp_cancel) -> c_int {
-    guard_with_memory(|| {
+    guard(|| {
         let conn = conn_of(conn)?;
-        conn.set_token(token_of(cancel)?);
+        let token = token_of(cancel)?;
+        refuse_if_short()?;
+        conn.set_token(token);
         io::terms_changed(&conn);
         Ok(0)
     })

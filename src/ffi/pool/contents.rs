@@ -5,7 +5,7 @@ use std::ffi::{c_char, c_int};
 use crate::ffi::arguments::address::Asked;
 use crate::ffi::dial::options::{read_options, vcp_dial_options};
 use crate::ffi::dial::request::read_dial;
-use crate::ffi::guard::{guard, guard_with_memory};
+use crate::ffi::guard::{guard, refuse_if_short};
 use crate::ffi::handles::{pool_of, vcp_pool};
 use crate::pool::state::answer::Reuse;
 use crate::pool::BorrowOptions;
@@ -66,7 +66,7 @@ pub unsafe extern "C" fn vcp_pool_warm(
     options: *const vcp_dial_options,
     count: u32,
 ) -> c_int {
-    guard_with_memory(|| {
+    guard(|| {
         // SAFETY: the program's promises are those of vcp_dial_with.
         let asked = unsafe { Asked::new("warm", network, address) };
         // SAFETY: as above.
@@ -77,6 +77,7 @@ pub unsafe extern "C" fn vcp_pool_warm(
             refuse_reuse_only(&borrow)?;
             Ok((pool, destination, borrow))
         })?;
+        asked.name_in(|_| refuse_if_short())?;
         let idle = pool.warm(&destination, count, &borrow)?;
         Ok(c_int::try_from(idle).unwrap_or(c_int::MAX))
     })

@@ -3,7 +3,7 @@
 use std::ffi::c_char;
 
 use crate::ffi::arguments::text;
-use crate::ffi::guard::guard_with_memory;
+use crate::ffi::guard::{guard, refuse_if_short};
 use crate::ffi::handles::{pool_of, vcp_pool};
 use crate::pool::report::describe::Form;
 use crate::values::error::Error;
@@ -44,7 +44,7 @@ pub unsafe extern "C" fn vcp_pool_describe(
     buffer: *mut c_char,
     size: usize,
 ) -> i64 {
-    guard_with_memory(|| {
+    guard(|| {
         let pool = pool_of(pool)?;
         let form = match format {
             VCP_FORMAT_TEXT => Form::Text,
@@ -57,6 +57,7 @@ pub unsafe extern "C" fn vcp_pool_describe(
                 )))
             }
         };
+        refuse_if_short()?;
         // SAFETY: the program promises `size` writable bytes.
         unsafe { text::write_out(&pool.describe(form)?, buffer, size) }
     })

@@ -4,7 +4,7 @@ use std::ffi::{c_char, c_int};
 
 use crate::ffi::arguments::address::Asked;
 use crate::ffi::callback_types::vcp_session;
-use crate::ffi::guard::guard_with_memory;
+use crate::ffi::guard::{guard, refuse_if_short};
 use crate::ffi::handles::{pool_of, vcp_pool};
 use crate::ffi::session;
 use crate::sys::foreign::ProgramFd;
@@ -32,7 +32,7 @@ pub unsafe extern "C" fn vcp_pool_put(
     address: *const c_char,
     reuse_tag: *const c_char,
 ) -> c_int {
-    guard_with_memory(|| {
+    guard(|| {
         // SAFETY: the program's promise.
         let asked = unsafe { Asked::new("put", network, address) };
         // SAFETY: as above.
@@ -40,6 +40,7 @@ pub unsafe extern "C" fn vcp_pool_put(
             .name_in(|asked| unsafe { Ok((pool_of(pool)?, asked.destination(reuse_tag)?)) })?;
         // SAFETY: the header: the program owns the descriptor that it passes, until this succeeds.
         let offered = unsafe { ProgramFd::new(fd) };
+        asked.name_in(|_| refuse_if_short())?;
         pool.put(offered, destination).map(|()| 0)
     })
 }
@@ -54,10 +55,12 @@ pub unsafe extern "C" fn vcp_pool_put(
 /// VCP_ERR_POOL_EXHAUSTED at max_conns or max_conns_per_address; VCP_ERR_IDLE_FULL; VCP_ERR_SYSTEM.
 #[no_mangle]
 pub extern "C" fn vcp_pool_add(pool: *mut vcp_pool, fd: c_int) -> c_int {
-    guard_with_memory(|| {
+    guard(|| {
         // SAFETY: the header: the program owns the descriptor that it passes, until this succeeds.
         let offered = unsafe { ProgramFd::new(fd) };
-        pool_of(pool)?.add(offered).map(|()| 0)
+        let pool = pool_of(pool)?;
+        refuse_if_short()?;
+        pool.add(offered).map(|()| 0)
     })
 }
 
@@ -81,7 +84,7 @@ pub unsafe extern "C" fn vcp_pool_put_session(
     address: *const c_char,
     reuse_tag: *const c_char,
 ) -> c_int {
-    guard_with_memory(|| {
+    guard(|| {
         // SAFETY: the program's promise.
         let asked = unsafe { Asked::new("put_session", network, address) };
         // SAFETY: as above.
@@ -92,6 +95,7 @@ pub unsafe extern "C" fn vcp_pool_put_session(
                 asked.destination(reuse_tag)?,
             ))
         })?;
+        asked.name_in(|_| refuse_if_short())?;
         pool.put_session(session, destination).map(|()| 0)
     })
 }
@@ -110,12 +114,13 @@ pub unsafe extern "C" fn vcp_pool_get(
     address: *const c_char,
     reuse_tag: *const c_char,
 ) -> c_int {
-    guard_with_memory(|| {
+    guard(|| {
         // SAFETY: the program's promise.
         let asked = unsafe { Asked::new("get", network, address) };
         // SAFETY: as above.
         let (pool, destination) = asked
             .name_in(|asked| unsafe { Ok((pool_of(pool)?, asked.destination(reuse_tag)?)) })?;
+        asked.name_in(|_| refuse_if_short())?;
         pool.get(&destination)
     })
 }

@@ -4,7 +4,7 @@ use std::ffi::c_int;
 
 use super::options::vcp_pool_options;
 use super::validate;
-use crate::ffi::guard::guard_with_memory;
+use crate::ffi::guard::{guard, refuse_if_short};
 use crate::ffi::handles::{pool_of, vcp_pool};
 use crate::values::error::Error;
 
@@ -25,7 +25,7 @@ pub unsafe extern "C" fn vcp_pool_set_limits(
     pool: *mut vcp_pool,
     options: *const vcp_pool_options,
 ) -> c_int {
-    guard_with_memory(|| {
+    guard(|| {
         let pool = pool_of(pool)?;
         if options.is_null() {
             return Err(Error::invalid_argument("options is NULL"));
@@ -33,6 +33,7 @@ pub unsafe extern "C" fn vcp_pool_set_limits(
         let reuse_order = pool.settings().get().keeping.reuse_order;
         // SAFETY: not NULL, and as big as its size field says by the program's promise.
         let new = unsafe { validate::read_adjustable(options, reuse_order) }?;
+        refuse_if_short()?;
         pool.set_limits(&new);
         Ok(0)
     })

@@ -13,12 +13,12 @@ use crate::pool::dialing::Dialing;
 use crate::pool::engine::task::Task;
 use crate::pool::state::answer::Take;
 use crate::sync::Arc;
-use crate::sys::clock;
 use crate::sys::wake::Wake;
+use crate::sys::{clock, memory};
 use crate::thread_pool::Job;
 use crate::values::clock::{Deadline, Time};
 use crate::values::destination::Destination;
-use crate::values::error::{Error, Result, Status};
+use crate::values::error::{Error, Result};
 
 pub(crate) enum Stage {
     Unparsed(Box<dyn FnOnce() -> Result<Destination> + Send>),
@@ -58,10 +58,11 @@ impl Stage {
 
     /// The next step makes something. (A connection that is there is only handed over.)
     pub(crate) fn needs_memory(&self) -> bool {
-        !matches!(
-            self,
-            Self::Taken(Take::Reuse(_)) | Self::Waiting { .. } | Self::Served(..) | Self::Done
-        )
+        match self {
+            Self::Taken(taken) | Self::Waited { taken, .. } => matches!(taken, Take::Dial(..)),
+            Self::Waiting { .. } | Self::Served(..) | Self::Done => false,
+            _ => true,
+        }
     }
 
     pub(crate) fn stop_blaming_destination(&mut self) {
@@ -147,9 +148,12 @@ impl Progress {
 
     /// With what was asked for in front.
     pub(crate) fn name_in(&self, error: Error) -> Error {
-        // The answer waits in a queue, and so would the memory for its text.
-        if error.status == Status::NoMemory {
-            return error;
+        if memory::is_short() {
+            // The answer waits in a queue, and so would the memory for its text.
+            return Error {
+                message: "there is no memory for more than this".into(),
+                ..error
+            };
         }
         match (&self.destination, &self.asked) {
             (Some(destination), _) => error.of(format_args!("dial {destination}")),

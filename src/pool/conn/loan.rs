@@ -56,6 +56,9 @@ pub(crate) struct Loans {
     untold: VecDeque<(u64, LoanInfo)>,
 }
 
+/// As many leaks are found in one look: the memory for it is bounded.
+const MOST_AT_ONCE: usize = 64;
+
 impl Loans {
     pub(crate) fn begin(&mut self, since: Time, slot: u64) {
         self.running.insert((since, slot));
@@ -80,11 +83,12 @@ impl Loans {
         self.untold.pop_front().map(|(_, lent)| lent)
     }
 
-    /// The slots of those that last longer than `threshold`: they are leaks from this call on.
+    /// The slots of those that last longer than `threshold`, some at once: they are leaks from this
+    /// call on.
     pub(crate) fn take_leaks(&mut self, threshold: Duration, now: Time) -> Vec<u64> {
         let mut slots = Vec::new();
         while let Some(&(since, slot)) = self.running.first() {
-            if since.after(threshold) > now {
+            if since.after(threshold) > now || slots.len() == MOST_AT_ONCE {
                 break;
             }
             self.running.pop_first();

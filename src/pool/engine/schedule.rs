@@ -169,19 +169,37 @@ impl<T: Clone + Debug> Schedule<T> {
         Ok(())
     }
 
-    /// The tasks that an event of epoll is meant for; `None` if it is a connection's.
-    pub(crate) fn find_by_event(&self, data: u64) -> Option<Vec<T>> {
+    /// Shows the tasks that an event of epoll is meant for, without the lock; false if it is a
+    /// connection's.
+    pub(crate) fn show_by_event(&self, data: u64, show: impl Fn(&T)) -> bool {
         if data & TASK == 0 {
-            return None;
+            return false;
         }
         let number = (data >> 32) << LOW_BITS | (data & LOW);
-        let lists = self.lists.lock();
-        Some(if data & TOKEN == TASK {
-            lists.task(number).into_iter().collect()
+        if data & TOKEN == TASK {
+            let task = self.lists.lock().task(number);
+            task.iter().for_each(show);
         } else {
-            let carriers = lists.tokens.carriers(number);
-            carriers.filter_map(|number| lists.task(number)).collect()
-        })
+            self.each_carrier(number, show);
+        }
+        true
+    }
+
+    fn each_carrier(&self, token: u64, show: impl Fn(&T)) {
+        let mut from = 0;
+        loop {
+            let lists = self.lists.lock();
+            let some = lists.tokens.carriers(token, from).take(MOST_AT_ONCE);
+            let some: Vec<(u64, Option<T>)> = some.map(|at| (at, lists.task(at))).collect();
+            drop(lists);
+            let Some(&(last, _)) = some.last() else {
+                return;
+            };
+            some.iter()
+                .filter_map(|(_, task)| task.as_ref())
+                .for_each(&show);
+            from = last + 1;
+        }
     }
 
     /// When the engine has to poll; at once if something is ready.

@@ -318,9 +318,8 @@ impl Reactor {
 
     /// epoll has reported events for the registration of that number.
     pub(crate) fn on_event(&self, number: u64, events: u32) {
-        match self.schedule.find_by_event(number) {
-            Some(tasks) => tasks.iter().for_each(|task| task.wake()),
-            None => (self.handlers.on_conn_event)(&self.poller, number, events),
+        if !self.schedule.show_by_event(number, |task| task.wake()) {
+            (self.handlers.on_conn_event)(&self.poller, number, events);
         }
     }
 

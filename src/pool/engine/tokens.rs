@@ -45,8 +45,11 @@ impl Tokens {
         is_last
     }
 
-    /// The tasks that carry the token of that number.
-    pub(crate) fn carriers(&self, number: u64) -> impl Iterator<Item = u64> + '_ {
-        self.carriers.get(&number).into_iter().flatten().copied()
+    /// The tasks that carry the token of that number, from that task on.
+    pub(crate) fn carriers(&self, number: u64, from: u64) -> impl Iterator<Item = u64> + '_ {
+        let carriers = self.carriers.get(&number).into_iter();
+        carriers
+            .flat_map(move |carriers| carriers.range(from..))
+            .copied()
     }
 }

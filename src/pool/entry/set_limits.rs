@@ -14,11 +14,11 @@ impl Pool {
             // Without the engine nothing is dialed ahead, and the limits hold all the same.
             let _ = self.engine();
         }
-        self.change(|state, now, effects| {
+        self.change_in_parts(|state, now, effects| {
             self.settings.set(new);
             let idle_ms = self.fast_path_idle_ms_with(&new.keeping);
             self.fast_path_idle_ms.store(idle_ms, Relaxed);
-            state.set_limits(limits, keeping, now, effects);
+            state.set_limits(limits, keeping, now, effects)
         });
     }
 }

@@ -5,7 +5,6 @@ use crate::handle::Kept;
 use crate::pool::conn::sleepers::sleepers;
 use crate::pool::conn::{self, Conn};
 use crate::pool::runtime::runtime;
-use crate::pool::state::answer::Effects;
 use crate::pool::state::held::NOWHERE;
 use crate::pool::Pool;
 use crate::sync::atomic::Ordering::SeqCst;
@@ -18,14 +17,11 @@ use crate::values::clock::Deadline;
 impl Pool {
     /// Nothing is handed out or kept any more; who waits or dials ends.
     pub(crate) fn end(&self) {
-        let mut effects = Effects::none();
-        let mut state = self.locked();
-        state.close(clock::now_coarse(), &mut effects);
-        self.is_closed.store(true, SeqCst);
-        let is_unfinished = state.is_unfinished();
-        drop(state);
-        self.apply(effects);
-        self.finish_if(is_unfinished);
+        self.change_in_parts(|state, now, effects| {
+            let unfinished = state.close(now, effects);
+            self.is_closed.store(true, SeqCst);
+            unfinished
+        });
         // Hooks that are running, and dials that have not been told so far.
         if let Some(engine) = self.engine_if_running() {
             engine.reactor().wake_tasks_of(self);
@@ -87,7 +83,7 @@ impl Pool {
     /// Closes what is idle at one address, and what is borrowed when it comes back; `None`:
     /// everywhere.
     pub(crate) fn evict(&self, address: Option<&Address>) {
-        self.change(|state, now, effects| state.evict(address, now, effects));
+        self.change_in_parts(|state, now, effects| state.evict(address, now, effects));
     }
 
     /// Marks what is borrowed now as aborted. Under the state's lock, so that nothing of it is kept

@@ -39,7 +39,7 @@ fn on_conn_event(poller: &Poller, number: u64, events: u32) {
     let effects = pool.noticed(poller, &conn, slot, events);
     // Closing waits for every pin, this one too.
     drop(conn);
-    pool.apply_in_background(effects);
+    pool.apply(effects);
 }
 
 impl Client for Pool {
@@ -100,7 +100,7 @@ impl Pool {
         drop(state);
         self.refill(short);
         self.start_checkers(checkers);
-        self.apply_in_background(effects);
+        self.apply(effects);
         self.report_leaks(leaked);
         for id in reaped.retired {
             self.retire(SlotId::from_bits(id));
@@ -123,7 +123,7 @@ impl Pool {
             );
             self.wake_by(state.next_deadline());
         }
-        self.apply_in_background(effects);
+        self.apply(effects);
     }
 
     pub(crate) fn arm(&self, slot: SlotId) {

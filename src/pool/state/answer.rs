@@ -131,7 +131,7 @@ pub(crate) enum Refusal {
     PoolClosed,
     NothingIdle,
     /// The last dial failed a short while ago, by this.
-    FailedBefore(Error),
+    FailedBefore(Arc<Error>),
     IdleFull {
         limit: &'static str,
         max: u32,
@@ -149,7 +149,7 @@ impl From<Refusal> for Error {
             Refusal::NothingIdle => Error::new(Status::NotAvailable, "no idle connection"),
             Refusal::FailedBefore(error) => Error {
                 message: format!("{} (a moment ago: fail_fast_ms)", error.message).into(),
-                ..error
+                ..(*error).clone()
             },
             Refusal::IdleFull { limit, max } => Error::new(
                 Status::IdleFull,
@@ -197,10 +197,8 @@ pub(crate) struct Closed<C> {
     pub(crate) untold: Option<Untold>,
 }
 
-/// So many effects one transition has, and a few more; what is left is [`State::go_on`]'s. So the
+/// So many effects one transition has, and a few more (`closing::unfinished` has the rest). So the
 /// memory that a close or an evict needs does not grow with what there is to close.
-///
-/// [`State::go_on`]: super::State::go_on
 const MOST_EFFECTS: usize = 64;
 
 /// What has to happen after unlock.
@@ -210,6 +208,8 @@ pub(crate) struct Effects<C: Held> {
     pub(crate) closes: Vec<Closed<C>>,
     /// Who waited and has an answer now.
     pub(crate) wakes: Vec<C::Waker>,
+    /// More of those who wait may be served: by another `State::serve`.
+    pub(crate) leaves_waiters: bool,
     most: usize,
 }
 
@@ -223,6 +223,7 @@ impl<C: Held> Effects<C> {
         Self {
             closes: Vec::new(),
             wakes: Vec::new(),
+            leaves_waiters: false,
             most,
         }
     }

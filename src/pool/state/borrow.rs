@@ -35,6 +35,9 @@ impl<C: Held> State<C> {
         now: Time,
         effects: &mut Effects<C>,
     ) -> Option<C> {
+        if self.is_closed {
+            return None;
+        }
         let id = self.index.find(destination)?;
         let found = self.take_unexpired(id, choose, now, effects);
         if found.is_none() {
@@ -242,7 +245,8 @@ impl<C: Held> State<C> {
     ) -> Take<C> {
         let id = self.find_or_add(request.destination);
         self.enqueue(ticket, id, request.reuse, waker());
-        self.serve(now, effects);
+        // As many as there are, so that a caller that does not wait is served if it can be.
+        while self.serve_next(now, effects) {}
         if let Some(answer) = self.collect(ticket) {
             return answer;
         }

@@ -7,6 +7,7 @@
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, TryReserveError};
+use std::ops::Bound::{Excluded, Included};
 
 use super::held::Held;
 use super::idle_list::Shelf;
@@ -18,11 +19,13 @@ use crate::sync::Arc;
 use crate::values::address::Address;
 use crate::values::destination::Destination;
 
+/// By the hash, and where several have one hash, by number.
+type KnownAt = (u64, DestinationId);
+
 /// Destinations by the hash of their text.
 #[derive(Debug)]
 pub(super) struct Index {
-    /// By hash, and where several have one hash, by number.
-    known: BTreeMap<(u64, DestinationId), Arc<Destination>>,
+    known: BTreeMap<KnownAt, Arc<Destination>>,
     /// Where the one is that was found last, and its number: a transition asks several times.
     last: Cell<Option<(usize, DestinationId)>>,
 }
@@ -68,14 +71,35 @@ impl Index {
         self.last.set(None);
     }
 
-    /// Of every destination at that address, whatever the tag.
-    pub(super) fn at(&self, address: &Address) -> Vec<DestinationId> {
+    /// Every destination at that address, whatever the tag.
+    pub(super) fn at<'a>(
+        &'a self,
+        address: &'a Address,
+    ) -> impl Iterator<Item = DestinationId> + 'a {
+        self.after(None, address).map(|(_, id)| id)
+    }
+
+    /// The destination at that address behind that place, and its own place; `None`: the first.
+    pub(super) fn next_at(
+        &self,
+        address: &Address,
+        place: Option<KnownAt>,
+    ) -> Option<(KnownAt, DestinationId)> {
+        self.after(place, address).next()
+    }
+
+    fn after<'a>(
+        &'a self,
+        place: Option<KnownAt>,
+        address: &'a Address,
+    ) -> impl Iterator<Item = (KnownAt, DestinationId)> + 'a {
         let hashes = Destination::hashes_at(address);
         let first = (*hashes.start(), DestinationId::MIN);
         let last = (*hashes.end(), DestinationId::MAX);
-        let known = self.known.range(first..=last);
+        let first = place.map_or(Included(first), Excluded);
+        let known = self.known.range((first, Included(last)));
         let there = known.filter(|(_, destination)| destination.is_at(address));
-        there.map(|(&(_, id), _)| id).collect()
+        there.map(|(&place, _)| (place, place.1))
     }
 }
 
@@ -85,7 +109,8 @@ impl<C: Held> State<C> {
     /// changed.
     pub(crate) fn try_reserve_one(&mut self) -> Result<(), TryReserveError> {
         let more = self.borrowed + self.dialing + 1;
-        self.idle.try_reserve(more)?;
+        let nodes = self.idle.try_reserve(more)?;
+        self.checks.try_reserve(nodes)?;
         self.entries.try_reserve(1)?;
         let free = self.entries.len() + 1 - self.free_entries.len();
         self.free_entries.try_reserve(free)
@@ -136,6 +161,7 @@ impl<C: Held> State<C> {
             self.free_entries = Vec::new();
             self.index = Index::new();
             self.idle.trim();
+            self.checks.trim();
         } else {
             self.free_entries.push(id);
         }

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::answer::{Effects, LimitReached, Refusal, Reuse};
+use super::closing::unfinished::Unfinished;
 use super::counters::CloseCause;
 use super::held::Held;
 use super::untold::UntoldCounts;
@@ -227,7 +228,7 @@ impl<C: Held> State<C> {
         keeping: Keeping,
         now: Time,
         effects: &mut Effects<C>,
-    ) {
+    ) -> Unfinished {
         self.revoke_all();
         self.limits = limits;
         self.keeping = Keeping {
@@ -237,11 +238,12 @@ impl<C: Held> State<C> {
         for id in 0..self.entries.len() {
             self.refresh(id as DestinationId);
         }
-        self.unfinished.close_too_many();
-        self.go_on(now, effects);
+        let mut unfinished = Unfinished::closing_above_limits();
+        self.go_on(&mut unfinished, now, effects);
         self.want_what_is_in_use(now);
         // The idle timeout may be shorter than the one that the engine sleeps by.
         self.idle_deadline = now;
+        unfinished
     }
 
     pub(super) fn close_idle_above_own_limits(

@@ -26,7 +26,7 @@
 
 pub(crate) mod answer;
 mod borrow;
-mod closing;
+pub(crate) mod closing;
 pub(crate) mod counters;
 mod dials;
 mod give_back;
@@ -48,7 +48,6 @@ use std::time::Duration;
 
 use self::answer::{Effects, Numbers, Reuse, Ticket};
 use self::closing::due_after_keeping;
-use self::closing::unfinished::Unfinished;
 use self::counters::{Counters, Stats};
 use self::dials::failures::Failures;
 use self::dials::DialsInFlight;
@@ -171,7 +170,6 @@ pub(crate) struct State<C: Held> {
     taker: Option<Ticket>,
     /// Slots that it has freed are free for what is looked for now.
     is_for_taker: bool,
-    unfinished: Unfinished,
 }
 
 impl<C: Held> State<C> {
@@ -206,7 +204,6 @@ impl<C: Held> State<C> {
             unfetched: BTreeMap::new(),
             taker: None,
             is_for_taker: false,
-            unfinished: Unfinished::default(),
         }
     }
 
@@ -244,7 +241,7 @@ impl<C: Held> State<C> {
         let Self { entries, idle, .. } = self;
         let entry = entries.get_mut(id as usize)?.as_mut()?;
         let removed = idle.remove(&mut entry.shelf, node)?;
-        self.checks.remove(removed.0.id());
+        self.checks.remove(node);
         Some(removed)
     }
 
@@ -260,9 +257,8 @@ impl<C: Held> State<C> {
             // unseen.
             let may = self.keeping.allows_fast_path() && !entry.queue.has_fresh();
             conn.make_idle(now, may);
-            let slot = conn.id();
             let node = idle.push(&mut entry.shelf, id, conn, now);
-            self.schedule_check(slot, node, now);
+            self.schedule_check(node, now);
         }
     }
 
@@ -308,7 +304,6 @@ impl<C: Held> State<C> {
             Some(address) => self
                 .index
                 .at(address)
-                .into_iter()
                 .filter_map(|id| self.known(Some(id)))
                 .map(|entry| entry.shelf.len())
                 .sum(),

@@ -10,6 +10,7 @@ use crate::pool::conn::Conn;
 use crate::pool::engine::Engine;
 use crate::pool::events::tell::free_what_is_being_told;
 use crate::pool::state::answer::Effects;
+use crate::pool::state::closing::unfinished::Unfinished;
 use crate::pool::state::counters::CloseCause;
 use crate::pool::state::held::Held;
 use crate::pool::state::State;
@@ -34,28 +35,25 @@ impl Pool {
         let mut state = self.locked();
         let result = change(&mut state, now, &mut effects);
         self.wake_by(state.next_deadline());
-        let is_unfinished = state.is_unfinished();
         drop(state);
         self.apply(effects);
-        self.finish_if(is_unfinished);
         result
+    }
+
+    /// A change that may have more effects than one transition.
+    pub(crate) fn change_in_parts(
+        &self,
+        change: impl FnOnce(&mut State<Owned<Conn>>, Time, &mut Effects<Owned<Conn>>) -> Unfinished,
+    ) {
+        let mut unfinished = self.change(change);
+        while !unfinished.is_nothing() {
+            self.change(|state, now, effects| state.go_on(&mut unfinished, now, effects));
+        }
     }
 
     /// Makes room for one more connection in the state's lists, before anything changes.
     pub(crate) fn reserve_one(&self, state: &mut State<Owned<Conn>>) -> Result<()> {
         memory::or_none(|| state.try_reserve_one()).ok_or_else(Error::no_memory)
-    }
-
-    /// The rest of a change that has more effects than one transition may have.
-    pub(crate) fn finish_if(&self, mut is_unfinished: bool) {
-        while is_unfinished {
-            let mut effects = Effects::none();
-            let mut state = self.locked();
-            state.go_on(clock::now_coarse(), &mut effects);
-            is_unfinished = state.is_unfinished();
-            drop(state);
-            self.apply(effects);
-        }
     }
 
     /// As `change`, on a helper thread: once the pool is closed, no event is emitted.
@@ -70,9 +68,24 @@ impl Pool {
         self.wake_by(state.next_deadline());
         drop(state);
         wake(&mut effects);
+        let leaves_waiters = effects.leaves_waiters;
         let closes = effects.closes.into_iter();
         closes.for_each(close_conn::close_in_background);
+        self.serve_if(leaves_waiters);
         result
+    }
+
+    /// Serves waiters that a transition has left because it served many.
+    pub(crate) fn serve_if(&self, mut leaves_waiters: bool) {
+        while leaves_waiters {
+            let mut effects = Effects::none();
+            let mut state = self.locked();
+            state.serve(clock::now_coarse(), &mut effects);
+            self.wake_by(state.next_deadline());
+            drop(state);
+            leaves_waiters = effects.leaves_waiters;
+            self.apply_once(effects);
+        }
     }
 
     /// Frees what an event that has been told makes possible.
@@ -92,7 +105,13 @@ impl Pool {
     }
 
     /// Wakes who was served, and closes what the pool let go of.
-    pub(crate) fn apply(&self, mut effects: Effects<Owned<Conn>>) {
+    pub(crate) fn apply(&self, effects: Effects<Owned<Conn>>) {
+        let leaves_waiters = effects.leaves_waiters;
+        self.apply_once(effects);
+        self.serve_if(leaves_waiters);
+    }
+
+    fn apply_once(&self, mut effects: Effects<Owned<Conn>>) {
         if effects.wakes.is_empty() && effects.closes.is_empty() {
             return;
         }
@@ -121,7 +140,9 @@ impl Pool {
     }
 
     pub(crate) fn close_idle(&self) {
-        self.change(|state, now, effects| state.close_idle(CloseCause::Evicted, now, effects));
+        self.change_in_parts(|state, now, effects| {
+            state.close_idle(CloseCause::Evicted, now, effects)
+        });
     }
 
     /// A connection that was counted as closed for that cause was forgotten instead.

@@ -76,6 +76,11 @@ unsafe impl GlobalAlloc for Allocator {
     }
 
     unsafe fn realloc(&self, place: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        if RESERVE.has(place) && size <= layout.size() {
+            // SAFETY: `take_from_reserve` returned it for that layout.
+            unsafe { RESERVE.shrink(place, layout, size) };
+            return place;
+        }
         if !RESERVE.has(place) {
             // SAFETY: it is of `System`.
             let moved = unsafe { System.realloc(place, layout, size) };

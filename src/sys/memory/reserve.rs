@@ -18,8 +18,8 @@ use crate::sync::atomic::{
 const GRAIN: usize = 64;
 /// A block is what one word tells of.
 const BLOCK: usize = 64 * GRAIN;
-/// 1 MiB. A dial by name takes some 4 kB, most calls less, so it is enough for some 250 threads that
-/// are at work inside the library when memory runs out.
+/// 1 MiB. A dial by name takes some 4 kB, most calls less, so it is enough for some 250 threads
+/// that are at work inside the library when memory runs out.
 const BLOCKS: usize = 256;
 
 /// The bytes. Aligned as a block, so that every alignment up to that holds inside one.
@@ -44,6 +44,16 @@ fn bits(first: usize, count: usize) -> u64 {
     (u64::MAX >> (64 - count)) << first
 }
 
+/// What is taken for so many bytes: some grains of one block, or whole blocks.
+fn grains_taken(size: usize) -> usize {
+    let grains = size.max(1).div_ceil(GRAIN);
+    if grains > 64 {
+        grains.next_multiple_of(64)
+    } else {
+        grains
+    }
+}
+
 impl Reserve {
     const fn new() -> Self {
         Self {
@@ -65,9 +75,9 @@ impl Reserve {
         if layout.align() > BLOCK {
             return None;
         }
-        let grains = layout.size().max(1).div_ceil(GRAIN);
+        let grains = grains_taken(layout.size());
         let first = if grains > 64 {
-            self.take_blocks(grains.div_ceil(64))? * 64
+            self.take_blocks(grains / 64)? * 64
         } else {
             self.take_grains(grains, layout.align().div_ceil(GRAIN))?
         };
@@ -118,13 +128,27 @@ impl Reserve {
     /// `take` returned `place` for that layout, and nobody uses it any more.
     pub(super) unsafe fn give_back(&self, place: *mut u8, layout: Layout) {
         let first = (place as usize - self.base() as usize) / GRAIN;
-        let grains = layout.size().max(1).div_ceil(GRAIN);
-        let block = first / 64;
-        if grains > 64 {
-            let all = &self.taken[block..block + grains.div_ceil(64)];
-            all.iter().for_each(|word| word.store(0, Release));
-        } else {
-            self.taken[block].fetch_and(!bits(first % 64, grains), AcqRel);
+        self.free(first, first + grains_taken(layout.size()));
+    }
+
+    /// Gives back what is behind the first `size` bytes.
+    ///
+    /// # Safety
+    /// `take` returned `place` for that layout, `size` is not above its size, and nobody uses what
+    /// is behind.
+    pub(super) unsafe fn shrink(&self, place: *mut u8, layout: Layout, size: usize) {
+        let first = (place as usize - self.base() as usize) / GRAIN;
+        let (kept, taken) = (grains_taken(size), grains_taken(layout.size()));
+        self.free(first + kept, first + taken);
+    }
+
+    /// Gives back those grains.
+    fn free(&self, from: usize, to: usize) {
+        let mut at = from;
+        while at < to {
+            let end = to.min((at / 64 + 1) * 64);
+            self.taken[at / 64].fetch_and(!bits(at % 64, end - at), AcqRel);
+            at = end;
         }
     }
 }
@@ -178,6 +202,26 @@ mod tests {
         assert!(reserve.take(all).is_some(), "no grain was left taken");
         assert!(reserve.take(layout(1, 1)).is_none());
         assert!(reserve.take(layout(1, 2 * BLOCK)).is_none());
+    }
+
+    #[test]
+    fn what_shrinks_gives_back_what_is_behind() {
+        let reserve = reserve();
+        for (large, small) in [(4000, 100), (9000, 5000), (9000, 4096), (9000, 1), (64, 64)] {
+            let (large, small) = (layout(large, 8), layout(small, 8));
+            let place = reserve.take(large).expect("there is room").as_ptr();
+            // SAFETY: taken for the large layout; then it has the small one.
+            unsafe {
+                reserve.shrink(place, large, small.size());
+                let taken = reserve
+                    .taken
+                    .iter()
+                    .map(|word| word.load(Relaxed).count_ones());
+                assert_eq!(taken.sum::<u32>() as usize, grains_taken(small.size()));
+                reserve.give_back(place, small);
+            }
+            assert!(reserve.is_free());
+        }
     }
 
     #[test]

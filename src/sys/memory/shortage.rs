@@ -31,10 +31,14 @@ pub(super) fn may_be_refused() -> bool {
 /// Runs `ask`, which asks for memory by std's `try_` functions alone: where malloc(3) fails they
 /// fail, and leave the reserve to those who cannot be refused.
 fn or_refused<T>(ask: impl FnOnce() -> T) -> T {
-    let before = MAY_BE_REFUSED.replace(true);
-    let answer = ask();
-    MAY_BE_REFUSED.set(before);
-    answer
+    struct Before(bool);
+    impl Drop for Before {
+        fn drop(&mut self) {
+            MAY_BE_REFUSED.set(self.0);
+        }
+    }
+    let _before = Before(MAY_BE_REFUSED.replace(true));
+    ask()
 }
 
 /// What `ask` allocates by a `try_` function; `None` where there is no memory for it.

@@ -47,7 +47,21 @@ impl Drop for JoinHandle {
 /// Attributes of a thread, freed when they are dropped.
 struct Attributes(libc::pthread_attr_t);
 
+/// glibc takes the thread-locals of the program and of all libraries from a thread's stack: what a
+/// thread needs beside its own.
+fn least_stack(attributes: &libc::pthread_attr_t) -> usize {
+    type MinStack = unsafe extern "C" fn(*const libc::pthread_attr_t) -> libc::size_t;
+    // SAFETY: a text that ends in NUL.
+    let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"__pthread_get_minstack".as_ptr()) };
+    if found.is_null() {
+        return libc::PTHREAD_STACK_MIN;
+    }
+    // SAFETY: glibc's function of that name (nptl/nptl-stack.c), which std calls likewise.
+    unsafe { std::mem::transmute::<*mut c_void, MinStack>(found)(attributes) }
+}
+
 impl Attributes {
+    /// With so much beside what every thread needs.
     fn with_stack(size: usize) -> io::Result<Self> {
         let mut attributes = MaybeUninit::uninit();
         // SAFETY: an out parameter, which the call initialises.
@@ -56,6 +70,8 @@ impl Attributes {
             attributes.assume_init()
         };
         let mut attributes = Self(attributes);
+        let page = 4096;
+        let size = (size + least_stack(&attributes.0)).next_multiple_of(page);
         // SAFETY: initialised above.
         result(unsafe { libc::pthread_attr_setstacksize(&mut attributes.0, size) })?;
         Ok(attributes)

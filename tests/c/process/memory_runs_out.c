@@ -1,6 +1,6 @@
 /*
  * malloc(3) fails for the library: what makes something is refused, what ends something works, and
- * everything goes on when there is memory again. `tests/torture` fails each allocation in turn.
+ * everything goes on when there is memory again.
  *
  * The malloc(3) of the program comes before libc's for every library. It fails for callers inside
  * libvconnpool alone, which it tells by the return address.
@@ -224,4 +224,86 @@ TEST(waiters_go_on_while_memory_is_out,
     give_back(waiter.conn);
     is_there_again();
     FIXTURE_END(&f);
+}
+
+/* So many that they find no room in what the library has set aside. */
+static int many(int count)
+{
+    return slowness() > 1 ? count / 10 : count;
+}
+
+/* Each answer had a text, which the program was to fetch before there was room for the next. */
+TEST(a_pool_with_many_waiting_is_closed_while_memory_is_out,
+     "memory: vcp_pool_close answers 10,000 asynchronous dials while malloc fails")
+{
+    vcp_pool_options options = pool_options();
+    vcp_queue *queue = queue_new();
+    int count = many(10000);
+    fixture f;
+    vcp_conn *held;
+    vcp_conn *conn;
+    int i;
+    options.max_conns = 1;
+    options.wait_timeout_ms = VCP_FOREVER;
+    options.dial_timeout_ms = 0;
+    f = fixture_new(&options);
+    SKIP_WITHOUT_FAULTS();
+    held = borrow(f.pool, &f.s);
+    for (i = 0; i < count; i++) {
+        CHECK_EQ(vcp_dial_async(f.pool, f.s.network, f.s.address, NULL, queue, NULL, &conn),
+                 VCP_ERR_IN_PROGRESS);
+    }
+    runs_out();
+    CHECK_EQ(vcp_pool_close(f.pool), VCP_OK);
+    give_back(held);
+    for (i = 0; i < count; i++) {
+        CHECK_EQ(next_completion(queue).status, VCP_ERR_POOL_CLOSED);
+    }
+    is_there_again();
+    CHECK_EQ(vcp_queue_free(queue), VCP_OK);
+    server_close(&f.s);
+}
+
+static int opens_one(void *user, const vcp_session_request *request, vcp_session *session)
+{
+    (void)user;
+    (void)request;
+    session->data = &fails;
+    return 0;
+}
+
+static int is_asked(void *user, vcp_conn *conn, int fd)
+{
+    (void)user;
+    (void)conn;
+    return fd >= 0;
+}
+
+/* Each give-back noted when on_idle was to be asked, in memory of its own. */
+TEST(many_are_given_back_while_memory_is_out,
+     "memory: 20,000 connections of a pool with on_idle are given back while malloc fails")
+{
+    vcp_pool_options options = pool_options();
+    int count = many(20000);
+    vcp_conn **conns = (vcp_conn **)calloc((size_t)count, sizeof *conns);
+    vcp_pool *pool;
+    int i;
+    CHECK(conns != NULL);
+    options.open_session = opens_one;
+    options.on_idle = is_asked;
+    options.on_idle_ms = 30000;
+    options.max_idle_per_address = (uint32_t)count;
+    pool = pool_new(&options);
+    SKIP_WITHOUT_FAULTS();
+    for (i = 0; i < count; i++) {
+        CHECK_EQ(vcp_dial(pool, "tcp", "db.invalid:1", &conns[i]), 0);
+    }
+    runs_out();
+    for (i = 0; i < count; i++) {
+        give_back(conns[i]);
+    }
+    CHECK_EQ(idle_in(pool), count);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    is_there_again();
+    free(conns);
 }

@@ -9,6 +9,7 @@ use crate::fake::{Conn, Facts};
 use crate::pool::state::answer::{
     DialRight, Disposition, Effects, LateBinding, Request, Reuse, Take, Ticket, Untold, WaitPoll,
 };
+use crate::pool::state::closing::unfinished::Unfinished;
 use crate::pool::state::counters::CloseCause;
 use crate::pool::state::wait::wait_loop::{self, ParkingWaiter, WaitError};
 use crate::pool::state::State;
@@ -203,17 +204,51 @@ impl Pool {
         &self,
         change: impl FnOnce(&mut State<Conn>, &mut Effects<Conn>) -> R,
     ) -> R {
-        let mut effects = Effects::none();
+        self.change_with(Effects::none(), change)
+    }
+
+    /// A change that may have more effects than one transition: here that is one effect.
+    fn change_in_parts(
+        &self,
+        change: impl FnOnce(&mut State<Conn>, &mut Effects<Conn>) -> Unfinished,
+    ) {
+        let mut unfinished = self.change_with(Effects::at_most(1), change);
+        while !unfinished.is_nothing() {
+            self.change_with(Effects::at_most(1), |state, effects| {
+                state.go_on(&mut unfinished, NOW, effects);
+            });
+        }
+    }
+
+    fn change_with<R>(
+        &self,
+        mut effects: Effects<Conn>,
+        change: impl FnOnce(&mut State<Conn>, &mut Effects<Conn>) -> R,
+    ) -> R {
         let mut state = self.state.lock().expect("no panic");
         let result = change(&mut state, &mut effects);
         self.check_limits(&state);
         drop(state);
+        let mut leaves_waiters = self.apply(effects);
+        while leaves_waiters {
+            let mut effects = Effects::none();
+            self.state
+                .lock()
+                .expect("no panic")
+                .serve(NOW, &mut effects);
+            leaves_waiters = self.apply(effects);
+        }
+        result
+    }
+
+    /// True: more waiters may be served.
+    fn apply(&self, mut effects: Effects<Conn>) -> bool {
         effects.wakes.drain(..).for_each(|parker| parker.wake());
         for closed in effects.closes {
             self.tell(|observer| observer.open -= 1);
             self.free(closed.untold);
         }
-        result
+        effects.leaves_waiters
     }
 
     fn tell(&self, event: impl FnOnce(&mut Observer)) {
@@ -450,15 +485,15 @@ impl Pool {
     }
 
     pub(crate) fn evict(&self) {
-        self.change(|state, effects| state.evict(None, NOW, effects));
+        self.change_in_parts(|state, effects| state.evict(None, NOW, effects));
     }
 
     pub(crate) fn close_idle(&self) {
-        self.change(|state, effects| state.close_idle(CloseCause::Evicted, NOW, effects));
+        self.change_in_parts(|state, effects| state.close_idle(CloseCause::Evicted, NOW, effects));
     }
 
     pub(crate) fn close(&self) {
-        self.change(|state, effects| state.close(NOW, effects));
+        self.change_in_parts(|state, effects| state.close(NOW, effects));
     }
 
     /// Closes the pool and waits for what is borrowed.

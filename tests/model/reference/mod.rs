@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use crate::pool::state::answer::{LimitReached, Refusal, Reuse};
 use crate::pool::state::counters::{CloseCause, Counters};
+use crate::sync::Arc;
 use crate::values::clock::Time;
 use crate::values::error::Error;
 use crate::values::options::{Keeping, Limits, ReuseOrder};
@@ -414,7 +415,7 @@ impl Reference {
     fn failing(&self, to: usize) -> Option<Refusal> {
         let failure = self.failures[to].as_ref()?;
         let fails = failure.probe.is_some() || self.now < failure.until;
-        fails.then(|| Refusal::FailedBefore(failure.error.clone()))
+        fails.then(|| Refusal::FailedBefore(Arc::new(failure.error.clone())))
     }
 
     fn begin_dial(&mut self, to: usize, reuse: Reuse) -> Answer {

@@ -21,6 +21,7 @@ use super::reference::{Reference, Rules};
 use super::steps::{NewLimits, Percent, Step};
 use crate::pool::state::answer::Untold;
 use crate::pool::state::answer::{Disposition, Effects};
+use crate::pool::state::closing::unfinished::Unfinished;
 use crate::pool::state::idle_checks::Check;
 use crate::pool::state::State;
 use crate::values::clock::Time;
@@ -221,17 +222,20 @@ impl<'a> World<'a> {
     }
 
     /// A change that may have more effects than one transition has: here they are few.
-    fn in_parts(&mut self, change: impl FnOnce(&mut State<Fake>, Time, &mut Effects<Fake>)) {
+    fn in_parts(
+        &mut self,
+        change: impl FnOnce(&mut State<Fake>, Time, &mut Effects<Fake>) -> Unfinished,
+    ) {
         const FEW: usize = 1;
         let mut part = Effects::at_most(FEW);
-        change(&mut self.state, self.now, &mut part);
+        let mut unfinished = change(&mut self.state, self.now, &mut part);
         loop {
             self.effects.closes.append(&mut part.closes);
             self.effects.wakes.append(&mut part.wakes);
-            if !self.state.is_unfinished() {
+            if unfinished.is_nothing() && !std::mem::take(&mut part.leaves_waiters) {
                 return;
             }
-            self.state.go_on(self.now, &mut part);
+            self.state.go_on(&mut unfinished, self.now, &mut part);
         }
     }
 

@@ -1,8 +1,9 @@
 //! Time and death: what has grown too old, and what was found unfit while idle.
 #![forbid(unsafe_code)]
 
-pub(super) mod unfinished;
+pub(crate) mod unfinished;
 
+use self::unfinished::Unfinished;
 use super::answer::{Closed, Effects, Reaped, ARM_AFTER};
 use super::counters::CloseCause;
 use super::held::Held;
@@ -27,6 +28,10 @@ impl<C: Held> State<C> {
         let Some(destination) = self.idle.destination_of(node, id) else {
             return;
         };
+        // Of a pool that is closed it is the closer's (`unfinished`).
+        if self.is_closed {
+            return;
+        }
         if let Some(cause) = self.idle.held(node).and_then(choose) {
             self.close_idle_node(node, destination, cause, effects);
             self.serve(now, effects);
@@ -35,7 +40,7 @@ impl<C: Held> State<C> {
 
     /// Closes what has been idle for too long, and tells what else is due.
     pub(crate) fn reap(&mut self, now: Time, effects: &mut Effects<C>) -> Reaped {
-        if let Some(timeout) = self.keeping.idle_timeout {
+        if let (Some(timeout), false) = (self.keeping.idle_timeout, self.is_closed) {
             let since = now.nanos().saturating_sub(timeout.as_nanos() as u64);
             self.idle.move_old(Time::from_nanos(since));
             while let Some((node, id, since)) = self.idle.oldest() {
@@ -134,14 +139,23 @@ impl<C: Held> State<C> {
     }
 
     /// Closes everything that is idle.
-    pub(crate) fn close_idle(&mut self, cause: CloseCause, now: Time, effects: &mut Effects<C>) {
+    pub(crate) fn close_idle(
+        &mut self,
+        cause: CloseCause,
+        now: Time,
+        effects: &mut Effects<C>,
+    ) -> Unfinished {
         self.closings += 1;
-        self.unfinished.close_oldest(self.idle.len(), cause);
-        self.go_on(now, effects);
+        let mut unfinished = Unfinished::closing_oldest(self.idle.len(), cause);
+        self.go_on(&mut unfinished, now, effects);
+        unfinished
     }
 
     /// Closes the longest idle connection of all, to give its descriptor back to the system.
     pub(crate) fn close_longest_idle(&mut self, now: Time, effects: &mut Effects<C>) -> bool {
+        if self.is_closed {
+            return false;
+        }
         let oldest = self.revoke_oldest_idle(None);
         if let Some((node, id)) = oldest {
             self.close_idle_node(node, id, CloseCause::Evicted, effects);
@@ -151,16 +165,27 @@ impl<C: Held> State<C> {
     }
 
     /// The pool ends: nothing is handed out and nothing is kept any more.
-    pub(crate) fn close(&mut self, now: Time, effects: &mut Effects<C>) {
+    pub(crate) fn close(&mut self, now: Time, effects: &mut Effects<C>) -> Unfinished {
         self.is_closed = true;
-        self.unfinished.end_waits_and_dials();
-        self.close_idle(CloseCause::PoolClosedWhileIdle, now, effects);
+        self.closings += 1;
+        // At once, so that the fast path ends here too.
+        self.revoke_all();
+        let cause = CloseCause::PoolClosedWhileIdle;
+        let unfinished = Unfinished::closing_oldest(self.idle.len(), cause);
+        let mut unfinished = unfinished.ending_waits_and_dials();
+        self.go_on(&mut unfinished, now, effects);
+        unfinished
     }
 
     /// Closes what is idle at one address, whatever the tag, and makes what is borrowed there be
     /// closed when it comes back ([`Self::is_evicted`]); `None`: everywhere. Other destinations
     /// keep their fast path.
-    pub(crate) fn evict(&mut self, address: Option<&Address>, now: Time, effects: &mut Effects<C>) {
+    pub(crate) fn evict(
+        &mut self,
+        address: Option<&Address>,
+        now: Time,
+        effects: &mut Effects<C>,
+    ) -> Unfinished {
         self.evictions += 1;
         let evictions = self.evictions;
         let Some(address) = address else {
@@ -168,18 +193,22 @@ impl<C: Held> State<C> {
             self.revoke_all();
             return self.close_idle(CloseCause::Evicted, now, effects);
         };
-        for id in self.index.at(address) {
+        let mut unfinished = Unfinished::default();
+        let mut last = None;
+        while let Some((place, id)) = self.index.next_at(address, last) {
             self.entry(id).evicted_at = evictions;
             self.close_evicted_of(id, effects);
+            last = Some(place);
         }
         if effects.are_many() {
-            self.unfinished.close_evicted();
+            unfinished = Unfinished::closing_evicted();
         }
         self.serve(now, effects);
+        unfinished
     }
 
     /// Closes what is idle of an evicted destination, the longest idle first.
-    fn close_evicted_of(&mut self, id: DestinationId, effects: &mut Effects<C>) {
+    pub(super) fn close_evicted_of(&mut self, id: DestinationId, effects: &mut Effects<C>) {
         while let (Some(entry), false) = (self.known(Some(id)), effects.are_many()) {
             let evicted = |conn: &C| self.is_evicted(conn);
             match self.idle.find(&entry.shelf, ReuseOrder::Fifo, evicted) {

@@ -24,7 +24,8 @@ const MOST: usize = 1024;
 
 #[derive(Debug)]
 struct Failure {
-    error: Error,
+    /// Shared by all who fail by it.
+    error: Arc<Error>,
     until: Time,
     /// The dial that finds out whether it works again.
     probe: Option<Ticket>,
@@ -107,7 +108,7 @@ impl Failures {
         // A dial that began before the failure may fail while the probe runs: that one goes on.
         let probe = self.of.get(&destination).and_then(|failure| failure.probe);
         let failure = Failure {
-            error: error.clone(),
+            error: Arc::new(error.clone()),
             until: now.after(lasts),
             probe: probe.filter(|&probe| probe != dial),
         };

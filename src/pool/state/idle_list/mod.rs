@@ -103,20 +103,19 @@ impl<C: Held> IdleList<C> {
         }
     }
 
-    /// Sees to it that so many connections more find a node each.
+    /// Sees to it that so many connections more find a node each; how many nodes there may be then.
     ///
     /// From `FEW` at once to `MANY`, which malloc(3) maps apart from the heap: pages that are not
     /// touched cost nothing, growing further copies nothing, and no smaller array is left behind.
-    pub(crate) fn try_reserve(&mut self, more: u32) -> Result<(), TryReserveError> {
+    pub(crate) fn try_reserve(&mut self, more: u32) -> Result<usize, TryReserveError> {
         let wanted = (self.len + self.lent + more) as usize;
         let (len, capacity) = (self.nodes.len(), self.nodes.capacity());
-        if wanted <= capacity {
-            return Ok(());
+        if wanted > capacity && (FEW..MANY).contains(&capacity) {
+            self.nodes.try_reserve_exact(wanted.max(MANY) - len)?;
+        } else if wanted > capacity {
+            self.nodes.try_reserve(wanted - len)?;
         }
-        if (FEW..MANY).contains(&capacity) {
-            return self.nodes.try_reserve_exact(wanted.max(MANY) - len);
-        }
-        self.nodes.try_reserve(wanted - len)
+        Ok(wanted.max(len))
     }
 
     /// Puts a connection on its destination's shelf as the newest. Returns its node.

@@ -162,9 +162,15 @@ impl<C: Held> State<C> {
         self.entry(id).queue.set_head(head);
     }
 
-    /// Serves whoever can be served by slots, the oldest first. The end of every transition.
-    pub(in crate::pool::state) fn serve(&mut self, now: Time, effects: &mut Effects<C>) {
-        while self.serve_next(now, effects) {}
+    /// Serves whoever can be served by slots, the oldest first. The end of every transition. Where
+    /// those are many, the effects say that there may be more.
+    pub(crate) fn serve(&mut self, now: Time, effects: &mut Effects<C>) {
+        while !effects.are_many() {
+            if !self.serve_next(now, effects) {
+                return;
+            }
+        }
+        effects.leaves_waiters = self.queue.first_slot_waiter().is_some();
     }
 
     /// False if nobody could be served.

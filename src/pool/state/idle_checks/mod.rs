@@ -5,9 +5,12 @@
 //! (`take_check`) and bring it back (`end_check`).
 #![forbid(unsafe_code)]
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::TryReserveError;
 use std::time::Duration;
 
+mod due;
+
+use self::due::DueNodes;
 use super::answer::{Disposition, Effects};
 use super::counters::CloseCause;
 use super::held::Held;
@@ -25,52 +28,43 @@ const NO_THREAD_PAUSE: Duration = Duration::from_millis(50);
 pub(super) struct IdleChecks {
     /// How often each is asked about.
     every: Option<Duration>,
-    /// When, with its node of the idle list.
-    due: BTreeMap<(Time, u64), u32>,
-    due_of: BTreeMap<u64, Time>,
-    /// Those whose time has come; one that has left its shelf since is in `due_of` no more.
-    ready: VecDeque<(Time, u64, u32)>,
+    /// By the node of the idle list.
+    due: DueNodes,
     checkers: usize,
 }
 
 impl IdleChecks {
-    fn add(&mut self, conn: u64, node: u32, at: Time) {
-        self.due.insert((at, conn), node);
-        self.due_of.insert(conn, at);
-    }
-
-    /// It is idle no more.
-    pub(super) fn remove(&mut self, conn: u64) {
-        if let Some(at) = self.due_of.remove(&conn) {
-            self.due.remove(&(at, conn));
+    /// Sees to it that nodes with numbers below this one find room.
+    pub(super) fn try_reserve(&mut self, nodes: usize) -> Result<(), TryReserveError> {
+        match self.every {
+            Some(_) => self.due.try_reserve(nodes),
+            None => Ok(()),
         }
     }
 
-    fn next(&self) -> Time {
-        self.due
-            .first_key_value()
-            .map_or(Time::NEVER, |(&(at, _), _)| at)
+    /// What was in that node is idle no more.
+    pub(super) fn remove(&mut self, node: u32) {
+        self.due.remove(node);
     }
 
-    fn collect_ready(&mut self, now: Time) {
-        while let Some(first) = self.due.first_entry() {
-            let &(at, conn) = first.key();
-            if at > now {
-                break;
-            }
-            self.ready.push_back((at, conn, first.remove()));
-        }
+    pub(super) fn trim(&mut self) {
+        self.due.trim();
     }
 
-    /// The next one that still is where it was.
-    fn next_ready(&mut self) -> Option<(u64, u32)> {
-        loop {
-            let (at, conn, node) = self.ready.pop_front()?;
-            if self.due_of.get(&conn) == Some(&at) {
-                self.due_of.remove(&conn);
-                return Some((conn, node));
-            }
-        }
+    /// When the first one is due, if none is now.
+    fn next_after(&self, now: Time) -> Time {
+        let first = self.due.first().filter(|&(_, at)| at > now);
+        first.map_or(Time::NEVER, |(_, at)| at)
+    }
+
+    /// The next one whose time has come.
+    fn take_due(&mut self, now: Time) -> Option<u32> {
+        let (node, at) = self.due.first()?;
+        let is_due = at <= now;
+        is_due.then(|| {
+            self.due.remove(node);
+            node
+        })
     }
 }
 
@@ -106,21 +100,21 @@ impl<C: Held> State<C> {
     }
 
     /// One became idle, or was asked about.
-    pub(super) fn schedule_check(&mut self, conn: u64, node: u32, from: Time) {
+    pub(super) fn schedule_check(&mut self, node: u32, from: Time) {
         if let Some(every) = self.checks.every {
             let at = from.after(every);
-            self.checks.add(conn, node, at);
+            self.checks.due.insert(node, at);
             self.idle_deadline = self.idle_deadline.min(at);
         }
     }
 
-    /// How many checkers are to be started; when to look again.
+    /// How many checkers are to be started; when to look again. What is due now is theirs, and who
+    /// takes the last of it tells when the next one is due (`take_check`).
     pub(crate) fn start_checkers(&mut self, now: Time) -> (usize, Time) {
-        self.checks.collect_ready(now);
         let free = MOST_CHECKERS_OF_POOL - self.checks.checkers;
-        let wanted = self.checks.ready.len().min(free);
+        let wanted = self.checks.due.count(now, free);
         self.checks.checkers += wanted;
-        (wanted, self.checks.next())
+        (wanted, self.checks.next_after(now))
     }
 
     /// No thread could be had for a checker.
@@ -131,22 +125,23 @@ impl<C: Held> State<C> {
 
     /// The next connection to be asked about; `None` ends the checker.
     pub(crate) fn take_check(&mut self, now: Time, effects: &mut Effects<C>) -> Option<(C, Check)> {
-        while let Some((conn, node)) = self.checks.next_ready() {
-            let Some(id) = self.idle.destination_of(node, conn) else {
+        while let (Some(node), false) = (self.checks.take_due(now), self.is_closed) {
+            let Some(id) = self.idle.held(node).map(Held::destination_id) else {
                 continue;
             };
-            let taken = self.take_if_due(conn, node, id, now, effects);
+            let taken = self.take_if_due(node, id, now, effects);
             if taken.is_some() {
+                self.idle_deadline = self.idle_deadline.min(self.checks.next_after(now));
                 return taken;
             }
         }
         self.checks.checkers -= 1;
+        self.idle_deadline = self.idle_deadline.min(self.checks.next_after(now));
         None
     }
 
     fn take_if_due(
         &mut self,
-        conn: u64,
         node: u32,
         id: DestinationId,
         now: Time,
@@ -157,12 +152,12 @@ impl<C: Held> State<C> {
         self.count_loans(checked_out.loans);
         // The fast path has it, or had it a moment ago.
         if checked_out.is_out {
-            self.schedule_check(conn, node, now);
+            self.schedule_check(node, now);
             return None;
         }
         let since = self.idle.since(node);
         if since.after(every) > now {
-            self.schedule_check(conn, node, since);
+            self.schedule_check(node, since);
             return None;
         }
         if let Some(cause) = self.expired(self.idle.held(node)?, since, now) {
@@ -228,7 +223,7 @@ impl<C: Held> State<C> {
 
     /// Puts it back where it was, as if it had been idle all the time.
     pub(super) fn return_to_spot(&mut self, conn: C, spot: Spot, id: DestinationId, now: Time) {
-        self.schedule_check(conn.id(), spot.node, now);
+        self.schedule_check(spot.node, now);
         let allows_fast_path = self.keeping.allows_fast_path();
         let due = super::closing::due_after_keeping(&self.keeping, &conn, spot.since);
         self.idle_deadline = self.idle_deadline.min(due);
