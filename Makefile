@@ -6,13 +6,16 @@ LIBDIR ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
 INSTALL ?= install
 OBJCOPY ?= objcopy
-NM ?= nm
+comma := ,
 
 # What Cargo.toml and build.rs say.
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 DESCRIPTION := $(shell sed -n 's/^description = "\(.*\)"/\1/p' Cargo.toml)
-SONAME := $(shell sed -n 's/.*-soname,\(libvconnpool\.so\.[0-9]*\).*/\1/p' build.rs)
-SOURCES := Cargo.toml Cargo.lock build.rs cbindgen.toml $(shell find src -name '*.rs')
+LINK_ARGS := $(shell sed -n 's/.*rustc-cdylib-link-arg=\([^"]*\).*/\1/p' build.rs)
+SONAME := $(patsubst -Wl$(comma)-soname$(comma)%,%,$(filter -Wl$(comma)-soname%,$(LINK_ARGS)))
+# Which function came with which version.
+VERSION_SCRIPT := abi/vconnpool.map
+SOURCES := Cargo.toml Cargo.lock build.rs cbindgen.toml $(VERSION_SCRIPT) $(shell find src -name '*.rs')
 
 LIBRARY := libvconnpool.so.$(VERSION)
 # Copies, so that "make install" needs no cargo (as root it often is not there) once "make" has run.
@@ -22,7 +25,7 @@ STAGE := target/stage
 ADAPTERS := $(notdir $(wildcard include/vconnpool/*.h*))
 
 # The C and C++ that clang-format keeps; the header is generated.
-FORMATTED = $(filter-out include/vconnpool.h,$(shell git ls-files '*.c' '*.h' '*.cpp' '*.hpp'))
+FORMATTED = $(filter-out %/vconnpool.h,$(shell git ls-files '*.c' '*.h' '*.cpp' '*.hpp'))
 # Packages of their own, which "cargo fmt" of the library does not reach.
 PACKAGES = . benches tests/handoffs tests/scale
 
@@ -31,12 +34,14 @@ all: $(STAGE)/done ## builds what is shipped
 # The archive is one object that shows vcp_* alone: Rust's standard library stays inside, so that two such archives can be
 # linked into one program, and what vcp_* does not reach is left out, as is the bitcode that Rust's own objects carry.
 # Inlining by a third of the compiler's usual threshold: a seventh smaller. The hit says itself what is to be inlined.
+# The shared library is that object too, linked by $(CC) with a version for each symbol: rustc hands the linker a version
+# script of its own, which has no versions, and GNU ld takes no second one (lld ignores it).
 $(STAGE)/done: $(SOURCES) Makefile
 	rm -rf $(STAGE) && mkdir -p $(STAGE)
-	cargo rustc --release --lib --no-default-features --crate-type cdylib,staticlib -- -C llvm-args=-inline-threshold=75
+	cargo rustc --release --lib --no-default-features --crate-type staticlib -- -C llvm-args=-inline-threshold=75
 	target=$$(cargo metadata --no-deps --format-version 1 | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p') \
-	    && cp "$$target/release/libvconnpool.so" $(STAGE) && cp "$$target/release/libvconnpool.a" $(STAGE)/all.a
-	$(NM) -D --defined-only $(STAGE)/libvconnpool.so | sed -n 's/.* T \(vcp_.*\)/-u \1/p' >$(STAGE)/entries
+	    && cp "$$target/release/libvconnpool.a" $(STAGE)/all.a
+	sed -n 's/^ *\(vcp_.*\);/-u \1/p' $(VERSION_SCRIPT) >$(STAGE)/entries
 	$(LD) -r --gc-sections -o $(STAGE)/all.o --whole-archive $(STAGE)/all.a @$(STAGE)/entries
 	$(OBJCOPY) --wildcard --keep-global-symbol='vcp_*' --strip-debug \
 	    --remove-section=.llvmbc --remove-section=.llvmcmd $(STAGE)/all.o $(STAGE)/vconnpool.o
@@ -44,6 +49,9 @@ $(STAGE)/done: $(SOURCES) Makefile
 	rustc --print native-static-libs --crate-type staticlib --crate-name empty -o $(STAGE)/empty.a - </dev/null 2>$(STAGE)/log
 	sed -n 's/^note: native-static-libs: //p' $(STAGE)/log >$(STAGE)/static-libs
 	grep -q -e -l $(STAGE)/static-libs
+	$(CC) $(LDFLAGS) -shared -nodefaultlibs -o $(STAGE)/libvconnpool.so $(STAGE)/vconnpool.o $(LINK_ARGS) \
+	    -Wl,--version-script=$(VERSION_SCRIPT),--no-undefined-version -Wl,-z,defs,-z,relro,-z,now,-z,noexecstack \
+	    -Wl,-O1,--gc-sections,--as-needed $$(cat $(STAGE)/static-libs)
 	rm $(STAGE)/empty.a $(STAGE)/all.a $(STAGE)/all.o $(STAGE)/vconnpool.o
 	touch $@
 
