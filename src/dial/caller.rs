@@ -33,6 +33,8 @@ pub(crate) trait DialCaller {
 
 /// A caller that sleeps in poll(2) until its dial has ended.
 pub(crate) trait BlockingCaller: DialCaller {
+    /// Itself (a reference to this trait becomes one to that by itself from Rust 1.86 on).
+    fn as_dial_caller(&self) -> &dyn DialCaller;
     /// Is woken when `ended` or `leaves` changes, and when there is news of a lookup.
     fn waker(&self) -> &Arc<Waker>;
     /// Ends the dial when it fires.

@@ -49,7 +49,7 @@ pub(crate) fn dial(
     deadline: Deadline,
     caller: &dyn BlockingCaller,
 ) -> Result<DialOutcome> {
-    match begin(destination, dialer, deadline, caller)? {
+    match begin(destination, dialer, deadline, caller.as_dial_caller())? {
         BegunDial::Connected(dialed) => Ok(DialOutcome::Connected(dialed)),
         BegunDial::Begun(dial) => dial.run(caller),
     }
@@ -89,7 +89,7 @@ impl Dial {
     /// Goes on until it is connected, or the caller leaves.
     pub(crate) fn run(mut self: Box<Self>, caller: &dyn BlockingCaller) -> Result<DialOutcome> {
         loop {
-            match self.advance(caller)? {
+            match self.advance(caller.as_dial_caller())? {
                 DialPoll::Connected(socket) => {
                     return Ok(DialOutcome::Connected(Dialed::Socket(socket)));
                 }
@@ -131,21 +131,22 @@ impl Dial {
 
     /// Sleeps until something happened to an attempt or a lookup, the waker was woken, or `until`.
     fn sleep(&mut self, until: Deadline, caller: &dyn BlockingCaller) -> Result<()> {
-        let waker = self.arm(caller, || caller.waker().arm())?;
+        let dial_caller = caller.as_dial_caller();
+        let waker = self.arm(dial_caller, || caller.waker().arm())?;
         let token = caller
             .token()
-            .map(|token| self.arm(caller, || token.arm()))
+            .map(|token| self.arm(dial_caller, || token.arm()))
             .transpose()?;
         let wakers: Vec<BorrowedFd<'_>> = [Some(waker), token].into_iter().flatten().collect();
         let before = (self.endpoints.len(), self.source.is_some());
-        self.check(caller)?;
+        self.check(dial_caller)?;
         // Then `until` may be too late.
         if caller.leaves() || before != (self.endpoints.len(), self.source.is_some()) {
             return Ok(());
         }
         self.wait_for_sockets(&wakers, until)?;
         caller.waker().clear();
-        self.check(caller)
+        self.check(dial_caller)
     }
 
     fn arm<'a>(

@@ -164,6 +164,10 @@ impl DialCaller for Asleep<'_> {
 }
 
 impl BlockingCaller for Asleep<'_> {
+    fn as_dial_caller(&self) -> &dyn DialCaller {
+        self
+    }
+
     fn waker(&self) -> &Arc<Waker> {
         self.waker
     }

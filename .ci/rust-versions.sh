@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# The oldest Rust that Cargo.toml promises and the newest one here build the library, and a C program runs with each.
+#
+# The oldest comes from rustup, or is Debian's rustc-web with its cargo-web. What the library calls in Rust's
+# standard library is also held to it by clippy (incompatible_msrv, in "make lint").
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+promised=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+program='
+#include <vconnpool.h>
+int main(void)
+{
+    vcp_pool *pool;
+    return vcp_version_number() != VCP_VERSION_NUMBER || vcp_pool_new(0, &pool) || vcp_pool_close(pool);
+}'
+
+# The header is printed in "check" only: it proves that cbindgen and what it needs build, too.
+build() {
+    local target=target/rust/$1 version
+    shift
+    version=$("$@" rustc --version)
+    echo "rust: $version"
+    "$@" cargo build --quiet --locked --lib --no-default-features --target-dir "$target"
+    "$@" cargo check --quiet --locked --lib --target-dir "$target"
+    echo "$program" | cc -std=c99 -Iinclude -x c - -x none -o "$target/program" "$target/debug/libvconnpool.a" \
+        -lgcc_s -lutil -lrt -lpthread -lm -ldl -lc
+    "$target/program"
+    built+=("${version% (*}")
+}
+
+rustup_has() { rustup toolchain list 2>/dev/null | grep -q "^$promised[.-]"; }
+
+debian_has() { /usr/bin/rustc --version 2>/dev/null | grep -q "^rustc $promised\." && [ -x /usr/bin/cargo ]; }
+
+built=()
+if rustup_has; then
+    build oldest env RUSTUP_TOOLCHAIN="$promised"
+elif debian_has; then
+    build oldest env PATH="/usr/bin:$PATH" RUSTC=/usr/bin/rustc
+else
+    echo "rust: no Rust $promised here (rustup toolchain install $promised, or rustc-web and cargo-web of Debian 12)" >&2
+    exit 1
+fi
+build newest env
+echo "rust: the library builds and runs with ${built[0]} and ${built[1]}"
