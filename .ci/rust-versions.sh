@@ -33,6 +33,7 @@ rustup_has() { rustup toolchain list 2>/dev/null | grep -q "^$promised[.-]"; }
 
 debian_has() { /usr/bin/rustc --version 2>/dev/null | grep -q "^rustc $promised\." && [ -x /usr/bin/cargo ]; }
 
+grep -q "Rust ($promised or newer)" README.md || { echo "rust: README.md names another Rust than $promised" >&2; exit 1; }
 built=()
 if rustup_has; then
     build oldest env RUSTUP_TOOLCHAIN="$promised"
