@@ -774,7 +774,8 @@ typedef int (*vcp_rewrite_fn)(void *user,
 
 /**
  * resolve: replaces getaddrinfo(3) (Go: Resolver). It adds each address of the host with
- * vcp_resolved_add and returns 0; another number refuses. Within a family the order is kept.
+ * vcp_resolved_add and returns 0; another number refuses. Within a family the order is kept; those
+ * after its first 256 are dropped.
  * timeout_ms is what is left for the dial, VCP_FOREVER without a deadline. If the dial ends
  * earlier, the callback goes on, and what it adds is dropped.
  */
@@ -1930,7 +1931,8 @@ int64_t vcp_pool_describe(vcp_pool *pool,
  * families, so that the hosts file, search domains and nsswitch.conf(5) hold. It runs on a thread
  * of the library if the dial has a deadline or a token, and the dial ends on time even if the name
  * server hangs. Dials of one name at the same time share one lookup. At most 64 names are looked
- * up at once; those that timed out within the last minute get at most half of these places.
+ * up at once; those that timed out within the last minute get at most half of these places. Of
+ * each family the first 256 addresses of a name are tried.
  *
  * RACING. The addresses of a name are tried as RFC 8305 says. The order is the system's (RFC
  * 6724), with the families taking turns (RFC 8305, section 4). The next attempt begins

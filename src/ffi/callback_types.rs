@@ -30,7 +30,8 @@ pub type vcp_rewrite_fn = Option<
 >;
 
 /// resolve: replaces getaddrinfo(3) (Go: Resolver). It adds each address of the host with
-/// vcp_resolved_add and returns 0; another number refuses. Within a family the order is kept.
+/// vcp_resolved_add and returns 0; another number refuses. Within a family the order is kept; those
+/// after its first 256 are dropped.
 /// timeout_ms is what is left for the dial, VCP_FOREVER without a deadline. If the dial ends
 /// earlier, the callback goes on, and what it adds is dropped.
 pub type vcp_resolve_fn = Option<

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::ptr;
 
 use super::sockaddr::RawAddress;
+use crate::values::address_list::add_address;
 use crate::values::endpoint::Endpoint;
 
 /// glibc's netdb.h: the name has no address of that family.
@@ -41,7 +42,7 @@ impl ResolveFailure {
     }
 }
 
-/// All addresses of `host` with port 0, both families, in the system's order (RFC 6724). Blocks for
+/// The addresses of `host` with port 0, both families, in the system's order (RFC 6724). Blocks for
 /// as long as the resolver likes.
 ///
 /// One call with AF_UNSPEC: two calls by family would lose that order and, with search domains, can
@@ -70,9 +71,7 @@ pub(crate) fn resolve(host: &str) -> Result<Vec<SocketAddr>, ResolveFailure> {
             )
         };
         if let Some(Endpoint::Inet(address)) = raw.endpoint() {
-            if !addresses.contains(&address) {
-                addresses.push(address);
-            }
+            add_address(&mut addresses, address);
         }
         at = next;
     }

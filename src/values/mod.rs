@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub(crate) mod address;
+pub(crate) mod address_list;
 pub(crate) mod clock;
 pub(crate) mod destination;
 pub(crate) mod endpoint;

@@ -22,6 +22,9 @@ use crate::values::destination::Destination;
 use crate::values::endpoint::Endpoint;
 use crate::values::error::{Error, Phase, Result, Status};
 
+/// Addresses that a message names with what became of them; the rest is counted.
+const MOST_NAMED: usize = 16;
+
 /// A dial on its way. The calling thread sleeps on it, or polls it when it is woken.
 #[derive(Debug)]
 pub(crate) struct Dial {
@@ -250,21 +253,24 @@ impl Dial {
     /// dial named it itself.
     fn tried(&self) -> String {
         let has_port = self.address().network.has_port();
-        let said = self
-            .endpoints
-            .iter()
-            .zip(&self.failures)
-            .filter_map(|(endpoint, failure)| {
-                let what = match (*failure)? {
-                    libc::ETIMEDOUT => "no answer".to_owned(),
-                    errno => sys::errno_text(errno),
-                };
-                Some(match self.address().target {
-                    Target::Literal(_) if self.rewritten.is_none() => what,
-                    _ => format!("{}: {what}", endpoint.text(has_port)),
-                })
-            });
-        said.collect::<Vec<_>>().join("; ")
+        let failed = self.endpoints.iter().zip(&self.failures);
+        let failed = failed.filter_map(|(endpoint, &failure)| Some((endpoint, failure?)));
+        let said = failed.clone().take(MOST_NAMED).map(|(endpoint, failure)| {
+            let what = match failure {
+                libc::ETIMEDOUT => "no answer".to_owned(),
+                errno => sys::errno_text(errno),
+            };
+            match self.address().target {
+                Target::Literal(_) if self.rewritten.is_none() => what,
+                _ => format!("{}: {what}", endpoint.text(has_port)),
+            }
+        });
+        let mut text = said.collect::<Vec<_>>().join("; ");
+        let more = failed.count().saturating_sub(MOST_NAMED);
+        if more > 0 {
+            text.push_str(&format!("; {more} more failed"));
+        }
+        text
     }
 
     pub(super) fn all_failed(&self) -> Error {

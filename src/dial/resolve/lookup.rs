@@ -9,6 +9,7 @@ use crate::dial::callbacks::AddressSink;
 use crate::sync::{Arc, Mutex};
 use crate::sys::clock;
 use crate::sys::wake::Wake;
+use crate::values::address_list::add_address;
 use crate::values::clock::{Deadline, Time};
 use crate::values::error::Result;
 
@@ -41,9 +42,7 @@ impl SharedResult {
             let waited_since = self.first_ipv4.unwrap_or(now);
             self.result.ipv6_came_late = now.since(waited_since) >= APART;
         }
-        if !self.result.addresses.contains(&address) {
-            self.result.addresses.push(address);
-        }
+        add_address(&mut self.result.addresses, address);
     }
 }
 

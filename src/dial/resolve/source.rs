@@ -16,6 +16,7 @@ use crate::dial::caller::{shortage, timeout_left, DialCaller};
 use crate::sync::Arc;
 use crate::sys::wake::Wake;
 use crate::sys::{self, clock, getaddrinfo, memory};
+use crate::values::address_list::add_address;
 use crate::values::clock::{Deadline, Time};
 use crate::values::error::{Error, Result, Status};
 use crate::values::network::Network;
@@ -101,7 +102,9 @@ impl AddressSource {
             };
             if let (Some(names), Ok(last)) = (weak.upgrade(), &found) {
                 let mut addresses = lookup.result().addresses;
-                addresses.extend(last);
+                for &address in last {
+                    add_address(&mut addresses, address);
+                }
                 names.cache.remember(&name, &Ok(addresses), clock::now());
             }
             found

@@ -108,7 +108,8 @@ const DEFAULTS: vcp_dial_options = vcp_dial_options {
 /// families, so that the hosts file, search domains and nsswitch.conf(5) hold. It runs on a thread
 /// of the library if the dial has a deadline or a token, and the dial ends on time even if the name
 /// server hangs. Dials of one name at the same time share one lookup. At most 64 names are looked
-/// up at once; those that timed out within the last minute get at most half of these places.
+/// up at once; those that timed out within the last minute get at most half of these places. Of
+/// each family the first 256 addresses of a name are tried.
 ///
 /// RACING. The addresses of a name are tried as RFC 8305 says. The order is the system's (RFC
 /// 6724), with the families taking turns (RFC 8305, section 4). The next attempt begins
