@@ -45,9 +45,10 @@
  * written only on success; but a dial that fails sets *conn to NULL. errno is unspecified after
  * every call.
  *
- * Each function names its errors. Two may come from any function: VCP_ERR_INTERNAL is a bug in the
- * library, contained. VCP_ERR_CALLBACK is what a call returns in a child that was forked inside one
- * of its callbacks.
+ * Each function names its errors. Three are not named each time: VCP_ERR_INTERNAL is a bug in the
+ * library, contained; any function may return it. VCP_ERR_CALLBACK is what any call returns in a
+ * child that was forked inside one of its callbacks. VCP_ERR_NO_MEMORY may come from every function
+ * that makes something (see MEMORY).
  *
  * HANDLES
  *
@@ -197,8 +198,19 @@
  *
  * MEMORY
  *
- * When memory runs out, the process is aborted. The library stays loaded: dlclose(3) does not unmap
- * it.
+ * A failed malloc(3) never ends the process. A function that makes something is VCP_ERR_NO_MEMORY
+ * then, and has changed nothing (what a dial has closed to make room stays closed). What ends or
+ * gives back something works all the same: vcp_conn_close, vcp_pool_close, drain, abort, evict,
+ * close_idle, every free, vcp_cancel_fire; so do hits that take the fast path, and the library's
+ * own threads. They live on 1 MiB that is set aside in the library's data and costs nothing before
+ * it is used. Where some 250 threads at once have used it up, the next ones wait until memory is to
+ * be had. Then everything goes on, and no connection, waiter or completion was lost.
+ *
+ * One case is glibc's: where the library was loaded by dlopen(3), the first call of each thread has
+ * glibc allocate that thread's variables of the library, and glibc ends the process if it cannot
+ * (elf/dl-tls.c). Programs that are linked with the library are free of that.
+ *
+ * The library stays loaded: dlclose(3) does not unmap it.
  *
  * Each thread remembers the destinations that it dialed last, for the fast path: at most 28,000, in
  * at most 2 MiB. Beyond that it forgets the oldest. It forgets those of a closed pool when it next
@@ -341,8 +353,9 @@
 #define VCP_ERR_WOULD_BLOCK -19
 
 /**
- * Memory ran out, and nothing was changed. This version of the library never returns it: where
- * memory runs out, the process is aborted.
+ * Memory ran out: malloc(3) failed, and nothing was changed. (What a dial has closed to make room
+ * stays closed.) Any function that makes something may return it. Those that end something never
+ * do: what they need was set aside before.
  */
 #define VCP_ERR_NO_MEMORY -20
 
@@ -760,7 +773,8 @@ typedef int (*vcp_rewrite_fn)(void *user,
 
 /**
  * resolve: replaces getaddrinfo(3) (Go: Resolver). It adds each address of the host with
- * vcp_resolved_add and returns 0; another number refuses. Within a family the order is kept.
+ * vcp_resolved_add and returns 0; another number refuses. Within a family the order is kept; those
+ * after its first 256 are dropped.
  * timeout_ms is what is left for the dial, VCP_FOREVER without a deadline. If the dial ends
  * earlier, the callback goes on, and what it adds is dropped.
  */
@@ -1643,7 +1657,7 @@ int vcp_resolved_add(vcp_resolved *out, const char *ip);
  * refusal: that of on_reuse, on_release or on_idle.
  *
  * Errors: VCP_ERR_INVALID_ARGUMENT if text is NULL, too long or no UTF-8, and outside of a
- * callback that may refuse; on_event cannot.
+ * callback that may refuse; on_event cannot. VCP_ERR_NO_MEMORY: the refusal is told without it.
  */
 int vcp_set_callback_error(const char *text);
 
@@ -1678,8 +1692,7 @@ int vcp_pool_options_init(vcp_pool_options *options, size_t size);
  * START HERE. Makes a pool and writes its handle to *pool. NULL options: all defaults. Nothing is
  * dialed, and no thread is started.
  *
- * Errors: VCP_ERR_INVALID_ARGUMENT, whose message names the wrong option; VCP_ERR_SYSTEM if there
- * is no room for another pool.
+ * Errors: VCP_ERR_INVALID_ARGUMENT, whose message names the wrong option; VCP_ERR_NO_MEMORY.
  */
 int vcp_pool_new(const vcp_pool_options *options, vcp_pool **pool);
 
@@ -1890,8 +1903,8 @@ int vcp_pool_stats(vcp_pool *pool, vcp_stats *stats, size_t size);
  * what has been borrowed for too long. The OPENMETRICS forms have the pool's numbers only,
  * labelled pool="name".
  *
- * Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_POOL_CLOSED; VCP_ERR_INVALID_ARGUMENT if format is
- * unknown, or buffer is NULL and size is not 0.
+ * Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_POOL_CLOSED, VCP_ERR_NO_MEMORY; VCP_ERR_INVALID_ARGUMENT
+ * if format is unknown, or buffer is NULL and size is not 0.
  */
 int64_t vcp_pool_describe(vcp_pool *pool,
                           int32_t format,
@@ -1917,7 +1930,8 @@ int64_t vcp_pool_describe(vcp_pool *pool,
  * families, so that the hosts file, search domains and nsswitch.conf(5) hold. It runs on a thread
  * of the library if the dial has a deadline or a token, and the dial ends on time even if the name
  * server hangs. Dials of one name at the same time share one lookup. At most 64 names are looked
- * up at once; those that timed out within the last minute get at most half of these places.
+ * up at once; those that timed out within the last minute get at most half of these places. Of
+ * each family the first 256 addresses of a name are tried.
  *
  * RACING. The addresses of a name are tried as RFC 8305 says. The order is the system's (RFC
  * 6724), with the families taking turns (RFC 8305, section 4). The next attempt begins
@@ -2364,8 +2378,7 @@ void *vcp_conn_data(vcp_conn *conn);
 /**
  * Makes a token and writes its handle to *cancel.
  *
- * Errors: VCP_ERR_INVALID_ARGUMENT if cancel is NULL; VCP_ERR_SYSTEM if there is no room for
- * another.
+ * Errors: VCP_ERR_INVALID_ARGUMENT if cancel is NULL; VCP_ERR_NO_MEMORY.
  */
 int vcp_cancel_new(vcp_cancel **cancel);
 
@@ -2395,7 +2408,8 @@ int vcp_cancel_free(vcp_cancel *cancel);
 /**
  * Makes a queue and writes its handle to *queue.
  *
- * Errors: VCP_ERR_INVALID_ARGUMENT if queue is NULL; VCP_ERR_SYSTEM if no descriptor is to be had.
+ * Errors: VCP_ERR_INVALID_ARGUMENT if queue is NULL; VCP_ERR_SYSTEM if no descriptor is to be had;
+ * VCP_ERR_NO_MEMORY.
  */
 int vcp_queue_new(vcp_queue **queue);
 
