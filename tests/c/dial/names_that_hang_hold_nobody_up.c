@@ -66,8 +66,8 @@ static void dial_by_name(vcp_pool *pool, const char *host, const server *s, int6
 /* Of this program alone: pthread_join returns a moment before the thread has left /proc. */
 static int own_threads(void)
 {
-    EVENTUALLY(threads() == 1 + SANITIZER_THREADS, 5000 + LATENESS_MS);
-    return 1 + SANITIZER_THREADS;
+    EVENTUALLY(threads() == 1 + TOOL_THREADS, 5000 + LATENESS_MS);
+    return 1 + TOOL_THREADS;
 }
 
 /* Lets all lookups return and waits until they have. */

@@ -465,7 +465,7 @@ TEST(a_connection_put_goes_to_a_waiter_first, "waiting: put: a waiter gets it fi
     options.max_idle_per_address = 0;
     pool = pool_new(&options);
     hangs = waiter_for(pool, &full.s);
-    hangs.timeout_ms = 1000;
+    hangs.timeout_ms = 1000 + at_most(200);
     waits = waiter_for(pool, &full.s);
     CHECK_EQ(pthread_create(&hangs.thread, NULL, dials, &hangs), 0);
     EVENTUALLY(connects_to(&full) == fillers + 1, 5000);
@@ -531,8 +531,8 @@ TEST(a_dial_in_flight_takes_what_is_given_back,
     int fillers = connects_to(&full);
     vcp_conn *held;
     int64_t start;
-    hangs.timeout_ms = 1000;
-    fresh.timeout_ms = 1000;
+    hangs.timeout_ms = 1000 + at_most(200);
+    fresh.timeout_ms = 1000 + at_most(200);
     fresh.flags = VCP_DIAL_FRESH;
     CHECK_EQ(vcp_pool_put(pool, fd, full.s.network, full.s.address, NULL), VCP_OK);
     held = borrow(pool, &full.s);

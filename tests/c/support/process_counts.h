@@ -127,15 +127,15 @@ static inline int is_nonblocking(int fd)
  * threads end too. (A process that exits while one still runs is no error, but valgrind reports
  * that thread's memory.)
  */
-#ifdef __SANITIZE_THREAD__
-#define SANITIZER_THREADS 1
+#if defined __SANITIZE_THREAD__ || defined VCP_EMULATED
+#define TOOL_THREADS 1 /* ThreadSanitizer's, qemu's */
 #else
-#define SANITIZER_THREADS 0
+#define TOOL_THREADS 0
 #endif
 
 static inline void await_end_of_threads(void)
 {
-    EVENTUALLY(threads() == 1 + SANITIZER_THREADS, 5000 + LATENESS_MS);
+    EVENTUALLY(threads() == 1 + TOOL_THREADS, 5000 + LATENESS_MS);
 }
 
 #endif
