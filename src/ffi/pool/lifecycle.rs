@@ -59,6 +59,8 @@ pub extern "C" fn vcp_pool_close(pool: *mut vcp_pool) -> c_int {
         if pool.is_null() {
             return Ok(0);
         }
+        // First: who has seen the handle dead must not find a dial that goes on.
+        pool_of(pool)?.end();
         let owned = PoolHandle::table()
             .take_back(pool as usize, |_| {})
             .map_err(pool_error)?;

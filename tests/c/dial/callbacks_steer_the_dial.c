@@ -705,6 +705,50 @@ TEST(a_callback_that_refuses_after_the_pools_close_does_not_hide_it,
     server_close(&s);
 }
 
+/* Refuses in the very moment in which the handle is dead. */
+static int refuses_at_once(void *user, const char *network, const char *address, char *out,
+                           size_t size)
+{
+    late *l = (late *)user;
+    (void)network;
+    (void)address;
+    (void)out;
+    (void)size;
+    __sync_add_and_fetch(&l->is_inside, 1);
+    while (vcp_pool_conn_count(l->pool) != VCP_ERR_POOL_CLOSED) {
+    }
+    return -7;
+}
+
+static void *close_at_once(void *user)
+{
+    late *l = (late *)user;
+    while (__sync_add_and_fetch(&l->is_inside, 0) == 0) {
+    }
+    CHECK_EQ(vcp_pool_close(l->pool), VCP_OK);
+    return NULL;
+}
+
+/* The handle was dead before the dials were told. */
+TEST(where_the_handle_is_dead_the_dials_have_ended,
+     "callbacks: One that refuses in the moment of the pool's close: POOL_CLOSED")
+{
+    int i;
+    for (i = 0; i < 500; i++) {
+        late l;
+        vcp_pool_options o = pool_options();
+        vcp_conn *conn = NULL;
+        pthread_t thread;
+        memset(&l, 0, sizeof l);
+        o.rewrite = refuses_at_once;
+        o.user = &l;
+        l.pool = pool_new(&o);
+        CHECK_EQ(pthread_create(&thread, NULL, close_at_once, &l), 0);
+        CHECK_EQ(vcp_dial(l.pool, "tcp", "127.0.0.1:1", &conn), VCP_ERR_POOL_CLOSED);
+        CHECK_EQ(pthread_join(thread, NULL), 0);
+    }
+}
+
 typedef struct {
     late *l;
     vcp_cancel *cancel;
