@@ -174,12 +174,13 @@ TEST(a_deadline_ends_the_wait_for_addresses,
     int64_t start;
     int count;
     resolving_pool(&g);
-    d.timeout_ms = 200;
+    /* Time enough for the callback to begin: what begins later answers the second dial too. */
+    d.timeout_ms = at_most(200);
     for (count = 0; count < 2; count++) {
         tells(&g, count == 0 ? "" : "::1", 0, 1);
         start = now_ms();
         CHECK_EQ(vcp_dial_with(g.pool, "tcp", g.name, &d, &conn), VCP_ERR_TIMEOUT);
-        CHECK_TOOK(start, 200);
+        CHECK_TOOK(start, d.timeout_ms);
         CHECK_EQ(vcp_last_phase(), count == 0 ? VCP_PHASE_RESOLVING : VCP_PHASE_CONNECTING);
         CHECK_EQ(g.s.count, count);
         script_ends(&g);

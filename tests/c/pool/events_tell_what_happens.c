@@ -248,7 +248,7 @@ TEST(a_wait_is_told_when_it_begins_and_ends,
     vcp_conn *held, *conn;
     said one;
     options.max_conns = 1;
-    options.wait_timeout_ms = 30;
+    options.wait_timeout_ms = at_most(30);
     pool = pool_new(&options);
     held = borrow(pool, &s);
     CHECK_EQ(vcp_dial(pool, "tcp", s.address, &conn), VCP_ERR_TIMEOUT);
