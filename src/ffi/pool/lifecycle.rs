@@ -60,7 +60,7 @@ pub extern "C" fn vcp_pool_close(pool: *mut vcp_pool) -> c_int {
             return Ok(0);
         }
         // First: who has seen the handle dead must not find a dial that goes on.
-        pool_of(pool)?.end();
+        pool_of(pool)?.mark_closed();
         let owned = PoolHandle::table()
             .take_back(pool as usize, |_| {})
             .map_err(pool_error)?;

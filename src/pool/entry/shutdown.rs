@@ -15,13 +15,18 @@ use crate::values::address::Address;
 use crate::values::clock::Deadline;
 
 impl Pool {
+    /// Nothing is handed out or kept any more; `end` tells who waits or dials.
+    pub(crate) fn mark_closed(&self) {
+        let mut state = self.locked();
+        state.begin_close();
+        self.is_closed.store(true, SeqCst);
+        drop(state);
+    }
+
     /// Nothing is handed out or kept any more; who waits or dials ends.
     pub(crate) fn end(&self) {
-        self.change_in_parts(|state, now, effects| {
-            let unfinished = state.close(now, effects);
-            self.is_closed.store(true, SeqCst);
-            unfinished
-        });
+        self.mark_closed();
+        self.change_in_parts(|state, now, effects| state.close(now, effects));
         // Hooks that are running, and dials that have not been told so far.
         if let Some(engine) = self.engine_if_running() {
             engine.reactor().wake_tasks_of(self);

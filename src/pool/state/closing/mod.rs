@@ -164,12 +164,16 @@ impl<C: Held> State<C> {
         oldest.is_some()
     }
 
-    /// The pool ends: nothing is handed out and nothing is kept any more.
-    pub(crate) fn close(&mut self, now: Time, effects: &mut Effects<C>) -> Unfinished {
+    /// Nothing is handed out or kept any more, by the fast path neither.
+    pub(crate) fn begin_close(&mut self) {
         self.is_closed = true;
-        self.closings += 1;
-        // At once, so that the fast path ends here too.
         self.revoke_all();
+    }
+
+    /// The pool ends: what is idle is closed, and who waits or dials is told.
+    pub(crate) fn close(&mut self, now: Time, effects: &mut Effects<C>) -> Unfinished {
+        self.begin_close();
+        self.closings += 1;
         let cause = CloseCause::PoolClosedWhileIdle;
         let unfinished = Unfinished::closing_oldest(self.idle.len(), cause);
         let mut unfinished = unfinished.ending_waits_and_dials();
