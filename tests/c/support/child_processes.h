@@ -105,6 +105,38 @@ static inline void check_child(const char *file, int line, pid_t child)
 
 #define CHECK_CHILD(child) check_child(__FILE__, __LINE__, child)
 
+/* What its threads are doing, by gdb(1) where that is installed. */
+static inline void print_stacks(pid_t process)
+{
+    char command[160];
+    snprintf(command, sizeof command,
+             "command -v gdb >&2 && gdb -p %d -batch -ex 'thread apply all bt' >&2", (int)process);
+    fflush(stdout);
+    if (system(command) != 0) {
+        fprintf(stderr, "  no stacks of %d: gdb(1) is missing, or failed\n", (int)process);
+    }
+}
+
+/* As check_child; one that hangs is shown before it is killed. */
+static inline void check_child_in_time(const char *file, int line, pid_t child, int64_t ms)
+{
+    int64_t end = now_ms() + at_most(ms);
+    siginfo_t ended;
+    memset(&ended, 0, sizeof ended);
+    while (waitid(P_PID, (id_t)child, &ended, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+           ended.si_pid == 0) {
+        if (now_ms() > end) {
+            print_stacks(child);
+            kill(child, SIGKILL);
+            check_failed(file, line, "the child did not hang");
+        }
+        poll(NULL, 0, 1);
+    }
+    check_child(file, line, child);
+}
+
+#define CHECK_CHILD_IN(child, ms) check_child_in_time(__FILE__, __LINE__, child, ms)
+
 /* Both at once. */
 #define IN_A_CHILD(how, body, argument) CHECK_CHILD(child_that(how, 10, body, argument))
 

@@ -50,6 +50,16 @@ static inline void disown_nonce(uint32_t nonce)
     unmark(&nonce_marks[nonce % NONCE_MARKS]);
 }
 
+static inline question question_of(uint32_t serial, uint32_t wish)
+{
+    question asked;
+    memset(&asked, 0, sizeof asked);
+    asked.pid = getpid();
+    asked.serial = serial;
+    asked.wish = wish;
+    return asked;
+}
+
 /*
  * A question and its answer, which must be the answer to this question. Returns the nonce, owned
  * from now on; 0 if the connection failed or ended (the library discards it then), and *status says
@@ -57,12 +67,8 @@ static inline void disown_nonce(uint32_t nonce)
  */
 static inline uint32_t ask_wishing(vcp_conn *conn, uint32_t serial, uint32_t wish, int64_t *status)
 {
-    question asked;
+    question asked = question_of(serial, wish);
     answer heard;
-    memset(&asked, 0, sizeof asked);
-    asked.pid = getpid();
-    asked.serial = serial;
-    asked.wish = wish;
     *status = vcp_conn_write(conn, &asked, sizeof asked);
     if (*status != (int64_t)sizeof asked) {
         return 0;
@@ -84,6 +90,31 @@ static inline uint32_t ask(vcp_conn *conn, uint32_t serial)
     CHECK_EQ(status, sizeof(answer));
     disown_nonce(nonce);
     return nonce;
+}
+
+/* The same on a bare descriptor, which is a driver's; 0 if it failed. */
+static inline uint32_t ask_raw(int fd, uint32_t serial)
+{
+    question asked = question_of(serial, WISH_ANSWER);
+    answer heard;
+    size_t have = 0;
+    ssize_t sent;
+    do {
+        sent = send(fd, &asked, sizeof asked, MSG_NOSIGNAL);
+    } while (sent < 0 && errno == EINTR);
+    if (sent != (ssize_t)sizeof asked) {
+        return 0;
+    }
+    while (have < sizeof heard) {
+        ssize_t got = recv(fd, (char *)&heard + have, sizeof heard - have, 0);
+        if (got == 0 || (got < 0 && errno != EINTR)) {
+            return 0;
+        }
+        have += got > 0 ? (size_t)got : 0;
+    }
+    CHECK_EQ(memcmp(&heard.asked, &asked, sizeof asked), 0);
+    own_nonce(heard.nonce);
+    return heard.nonce;
 }
 
 #endif
