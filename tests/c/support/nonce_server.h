@@ -12,7 +12,8 @@
 
 #include "child_processes.h"
 
-enum { NONCE_PEERS = 8192, NONCE_LISTENERS = 4 };
+/* Nonces of servers that share them differ: each counts in steps, from a number of its own. */
+enum { NONCE_PEERS = 8192, NONCE_LISTENERS = 4, NONCE_STEP = 4 };
 
 /* What a question wishes. */
 enum {
@@ -37,7 +38,7 @@ typedef struct answer {
 
 /* Shared with the server's process. */
 typedef struct nonce_counts {
-    uint32_t nonces;     /* given so far; never 0 */
+    uint32_t nonces;     /* the last that was given; never 0 */
     int32_t open;        /* connections now */
     int32_t parent;      /* whose connections must neither end nor carry other's words */
     int32_t foreign;     /* words of another process than the one that spoke first */
@@ -68,12 +69,18 @@ static inline void count_one(int32_t *number)
     __atomic_fetch_add(number, 1, __ATOMIC_SEQ_CST);
 }
 
+/* For as many servers as there may be. */
 static inline nonce_counts *nonce_counts_new(void)
 {
-    void *shared =
-        mmap(NULL, sizeof(nonce_counts), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    size_t size = NONCE_LISTENERS * sizeof(nonce_counts);
+    void *shared = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    nonce_counts *all = (nonce_counts *)shared;
+    uint32_t i;
     CHECK(shared != MAP_FAILED);
-    return (nonce_counts *)shared;
+    for (i = 0; i < NONCE_LISTENERS; i++) {
+        all[i].nonces = i;
+    }
+    return all;
 }
 
 /* ---- in the server's process ---- */
@@ -92,7 +99,7 @@ static inline void nonce_accept(int poller, int listener, nonce_peer *peers, non
     int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
     if (fd >= 0) {
         CHECK(fd < NONCE_PEERS);
-        peers[fd].nonce = __atomic_add_fetch(&counts->nonces, 1, __ATOMIC_SEQ_CST);
+        peers[fd].nonce = __atomic_add_fetch(&counts->nonces, NONCE_STEP, __ATOMIC_SEQ_CST);
         peers[fd].speaker = 0;
         count_one(&counts->open);
         nonce_watch(poller, fd);
@@ -208,16 +215,30 @@ static inline nonce_server nonce_server_new(void)
     return nonce_server_at(&s, 1);
 }
 
+/* Connections that the servers know of. */
+static inline int32_t nonce_server_open(const nonce_server *n)
+{
+    int32_t sum = 0;
+    int i;
+    for (i = 0; i < NONCE_LISTENERS; i++) {
+        sum += load(&n->counts[i].open);
+    }
+    return sum;
+}
+
 /* No connection carried the words of two processes. */
 static inline void nonce_server_close(nonce_server *n)
 {
     int status;
-    CHECK_EQ(load(&n->counts->foreign), 0);
+    int i;
+    for (i = 0; i < NONCE_LISTENERS; i++) {
+        CHECK_EQ(load(&n->counts[i].foreign), 0);
+    }
     CHECK_EQ(kill(n->process, SIGKILL), 0);
     while (waitpid(n->process, &status, 0) < 0) {
         CHECK_EQ(errno, EINTR);
     }
-    CHECK_EQ(munmap(n->counts, sizeof *n->counts), 0);
+    CHECK_EQ(munmap(n->counts, NONCE_LISTENERS * sizeof *n->counts), 0);
     while (n->listeners > 0) {
         server_close(&n->at[--n->listeners]);
     }

@@ -32,8 +32,9 @@ typedef struct pool_life {
 
 /* All that the threads share. */
 static struct workload {
-    nonce_server served; /* by tcp, and by unix */
-    server nobody;       /* refuses */
+    nonce_server served; /* the first ones by tcp */
+    uint32_t tcp_servers;
+    server nobody; /* refuses */
     vcp_pool *pools[POOLS];
     pool_life *lives[POOLS]; /* of the first ones */
     int64_t cycles_left;     /* INT64_MAX: until is_over */
@@ -172,14 +173,14 @@ static inline void session_ends(void *data)
 }
 
 /* A blocking socket of the program's own, or -1: a server may be dead. */
-static inline int workload_connects(void)
+static inline int workload_connects(const server *s)
 {
     struct sockaddr_in name;
     struct timeval patience = {10, 0};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     memset(&name, 0, sizeof name);
     name.sin_family = AF_INET;
-    name.sin_port = htons((uint16_t)work.served.at[0].port);
+    name.sin_port = htons((uint16_t)s->port);
     name.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) != 0) {
         CHECK(work.is_faulty);
@@ -199,7 +200,7 @@ static inline int workload_connects(void)
 static inline int session_opens(void *user, const vcp_session_request *request, vcp_session *filled)
 {
     session_life *s;
-    int fd = one_in(64) ? -1 : workload_connects();
+    int fd = one_in(64) ? -1 : workload_connects(&work.served.at[0]);
     (void)user;
     (void)request;
     if (fd < 0) {

@@ -73,6 +73,16 @@ static inline void note_lateness(actor *me, int64_t began, int64_t ms)
 
 /* ---- dials and their ends ---- */
 
+static inline const server *some_server(actor *me)
+{
+    return &work.served.at[draw(&me->random, (uint32_t)work.served.listeners)];
+}
+
+static inline const server *some_tcp_server(actor *me)
+{
+    return &work.served.at[draw(&me->random, work.tcp_servers)];
+}
+
 static inline int act_dial(actor *me, int kind, const char *address, const vcp_dial_options *d,
                            vcp_conn **conn)
 {
@@ -145,7 +155,8 @@ static inline void act_hit(actor *me)
 {
     vcp_conn *conn;
     uint32_t nonce;
-    int fd = vcp_dial(workload_pool(FAST), "tcp", work.served.at[0].address, &conn);
+    const server *s = some_server(me);
+    int fd = vcp_dial(workload_pool(FAST), s->network, s->address, &conn);
     note(me, FAST, fd);
     if (fd < 0) {
         return;
@@ -173,7 +184,7 @@ static inline void act_fight(actor *me)
 {
     vcp_dial_options d = act_options(me);
     vcp_conn *conn;
-    int fd = act_dial(me, FIGHT, work.served.at[0].address, &d, &conn);
+    int fd = act_dial(me, FIGHT, some_tcp_server(me)->address, &d, &conn);
     if (fd >= 0) {
         act_end(me, conn, fd, act_ask(me, conn, WISH_ANSWER, 1));
     }
@@ -191,7 +202,7 @@ static inline void act_fussy(actor *me)
     int fd;
     d.flags &= ~(uint32_t)(VCP_DIAL_NONBLOCKING | VCP_DIAL_BLOCKING);
     d.reuse_tag = draw(&me->random, 4) ? NULL : "tag";
-    fd = act_dial(me, FUSSY, work.served.at[draw(&me->random, 2)].address, &d, &conn);
+    fd = act_dial(me, FUSSY, some_server(me)->address, &d, &conn);
     if (fd >= 0 && draw(&me->random, 64) == 0) {
         int64_t began = now_ms();
         int result;
@@ -216,7 +227,7 @@ static inline void act_hooked(actor *me)
     vcp_conn *conn;
     int fd;
     snprintf(name, sizeof name, "%c%u.test:%d", draw(&me->random, 32) ? 'h' : 'x',
-             1 + draw(&me->random, 3), work.served.at[0].port);
+             1 + draw(&me->random, 3), some_tcp_server(me)->port);
     d.timeout_ms = draw(&me->random, 2) ? 50 : VCP_POOL_DEFAULT;
     d.label = "an actor";
     fd = act_dial(me, HOOKED, name, &d, &conn);

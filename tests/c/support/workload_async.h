@@ -30,7 +30,7 @@ static inline void act_begin(actor *me)
 {
     vcp_dial_options d = act_options(me);
     unsigned char *token = &DRAW_OF(&me->random, me->pending);
-    const char *address = draw(&me->random, 8) ? work.served.at[0].address : work.nobody.address;
+    const char *address = draw(&me->random, 8) ? some_tcp_server(me)->address : work.nobody.address;
     vcp_conn *conn = NULL;
     int status;
     if (*token) {
@@ -108,8 +108,8 @@ static inline void act_cancel(actor *me)
 static inline void act_put(actor *me)
 {
     static const int kinds[] = {FIGHT, FUSSY};
-    int fd = workload_connects();
-    const server *s = &work.served.at[0];
+    const server *s = some_tcp_server(me);
+    int fd = workload_connects(s);
     vcp_pool *pool = workload_pool(DRAW_OF(&me->random, kinds));
     if (fd >= 0 && vcp_pool_put(pool, fd, s->network, s->address, NULL) != VCP_OK) {
         close(fd);
@@ -119,7 +119,7 @@ static inline void act_put(actor *me)
 static inline void act_get(actor *me)
 {
     static const int kinds[] = {FIGHT, FUSSY};
-    const server *s = &work.served.at[0];
+    const server *s = some_tcp_server(me);
     int fd = vcp_pool_get(workload_pool(DRAW_OF(&me->random, kinds)), s->network, s->address, NULL);
     if (fd >= 0) {
         own_fd(fd);
@@ -174,7 +174,7 @@ static inline void act_new_pool(actor *me)
 static inline void act_warm(actor *me)
 {
     vcp_dial_options d = dial_options(0);
-    const server *s = &work.served.at[draw(&me->random, 2)];
+    const server *s = some_server(me);
     int status;
     d.timeout_ms = 20;
     status = vcp_pool_warm(workload_pool(FUSSY), s->network, s->address, &d, 2);
@@ -192,7 +192,7 @@ static inline void act_disturb(actor *me)
         status = vcp_pool_evict(pool, NULL, NULL);
         break;
     case 1:
-        status = vcp_pool_evict(pool, "tcp", work.served.at[0].address);
+        status = vcp_pool_evict(pool, "tcp", some_tcp_server(me)->address);
         break;
     case 2:
         status = vcp_pool_close_idle(pool);

@@ -125,6 +125,7 @@ static inline void workload_open(void)
     at[0] = tcp_server();
     at[1] = unix_server(SOCK_STREAM, 1);
     work.served = nonce_server_at(at, 2);
+    work.tcp_servers = 1;
     work.nobody = refusing_server();
     workload_open_pools();
 }
@@ -188,7 +189,7 @@ static inline void workload_close_pools(void)
     CHECK_EQ(work.sessions_freed, work.sessions_opened);
     CHECK_EQ(work.data_freed, work.data_set);
     /* The server's view: no connection is left open anywhere. */
-    EVENTUALLY(load(&work.served.counts->open) == 0, 5000);
+    EVENTUALLY(nonce_server_open(&work.served) == 0, 5000);
 }
 
 static inline void workload_close(void)
