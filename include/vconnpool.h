@@ -2137,8 +2137,8 @@ int vcp_conn_close(vcp_conn *conn);
  * closed by another thread, or the pool is aborted. By default a borrow has no deadline.
  *
  * A call that fails discards the connection, also by a timeout; so does end of stream. A late
- * answer must not reach the next borrower. Exceptions: VCP_ERR_WOULD_BLOCK,
- * VCP_ERR_INVALID_ARGUMENT, and a VCP_ERR_SYSTEM before the wait began.
+ * answer must not reach the next borrower. Exceptions: VCP_ERR_WOULD_BLOCK and
+ * VCP_ERR_INVALID_ARGUMENT.
  *
  * On a datagram socket a read or a write moves one datagram, which may be empty.
  *

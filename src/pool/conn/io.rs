@@ -86,7 +86,7 @@ pub(crate) fn read(conn: &Pin<Conn>, buffer: &mut [u8]) -> Result<usize> {
 /// Fills the whole buffer; 0 at end of stream before the first byte.
 pub(crate) fn read_full(conn: &Pin<Conn>, buffer: &mut [u8]) -> Result<usize> {
     let fd = own_socket(conn, "read_full")?;
-    if !socket::is_stream(fd).map_err(|error| io_error(conn, "getsockopt", &error))? {
+    if !socket::is_stream(fd).map_err(|error| failed(conn, "getsockopt", &error))? {
         return Err(Error::invalid_argument(
             "not a stream: a read is one message",
         ));
@@ -242,7 +242,7 @@ fn cut(conn: &Conn, directions: Directions) -> Error {
 }
 
 /// Arms a waker or a token. Without a descriptor left, the pool's longest idle connection gives its
-/// own.
+/// own; if that is not enough either, the transfer has failed like any other.
 fn arm<'a>(
     conn: &Conn,
     arm: impl Fn() -> std::io::Result<BorrowedFd<'a>>,
@@ -251,7 +251,10 @@ fn arm<'a>(
         Err(_) if conn.pool().close_longest_idle() => arm(),
         armed => armed,
     };
-    armed.map_err(|error| system_error("eventfd", &error))
+    armed.map_err(|error| {
+        conn.mark(FAILED);
+        system_error("eventfd", &error)
+    })
 }
 
 /// Ends what must not go on.
@@ -284,17 +287,10 @@ fn sleep(conn: &Pin<Conn>, directions: Directions) -> Result<Directions> {
     let fd = conn.fd().ok_or_else(no_descriptor)?;
     let sleeper = sleepers().announce(conn.slot_id());
     let waker = arm(conn, || sleeper.waker.arm())?;
-    let mut has_waited = false;
     loop {
         let token = conn.token();
         let fired = token.as_ref().map(|token| arm(conn, || token.arm()));
-        let fired = fired.transpose().inspect_err(|_| {
-            // Before the wait a failure leaves the connection fit.
-            if has_waited {
-                conn.mark(FAILED);
-            }
-        })?;
-        has_waited = true;
+        let fired = fired.transpose()?;
         check(conn, directions)?;
         let mut interests = [
             Interest::new(fd, directions.events()),

@@ -134,6 +134,32 @@ TEST(a_dial_that_sleeps_makes_room_too,
     server_close(&s);
 }
 
+/*
+ * What had been asked may still be answered, and what had been written may be half a question:
+ * neither must reach the next borrower.
+ */
+TEST(a_read_or_write_without_a_descriptor_to_wait_with_discards,
+     "descriptors: A read or a write that has to wait and finds no descriptor is SYSTEM, and its "
+     "connection is not kept")
+{
+    static char many[16 << 20];
+    fixture f = fixture_new(NULL);
+    vcp_conn *reader = borrow(f.pool, &f.s);
+    vcp_conn *writer = borrow(f.pool, &f.s);
+    int64_t read, written;
+    leave_no_descriptor();
+    read = vcp_conn_read(reader, many, 1);
+    written = vcp_conn_write(writer, many, sizeof many);
+    release_descriptors();
+    CHECK_EQ(read, VCP_ERR_SYSTEM);
+    CHECK_EQ(written, VCP_ERR_SYSTEM);
+    give_back(reader);
+    give_back(writer);
+    CHECK_EQ(idle_in(f.pool), 0);
+    CHECK_EQ(stats_of(f.pool).closed_discarded, 2);
+    FIXTURE_END(&f);
+}
+
 TEST(a_hit_needs_no_descriptor, "descriptors: A hit needs no descriptor")
 {
     fixture f = fixture_new(NULL);
