@@ -13,6 +13,7 @@ static actor actors[ACTORS];
 static __thread actor *self;
 static int64_t handled;
 static int64_t fired;
+static int64_t fires_each = 64; /* of so many signals one fires */
 static int32_t on_the_librarys;
 static int32_t failed_to_fire;
 
@@ -28,7 +29,7 @@ static void handles(int number)
         if (strncmp(name, "vcp-", 4) == 0) {
             count_one(&on_the_librarys);
         }
-    } else if (peek(&handled) % 64 == 0 && !load(&self->fired)) {
+    } else if (peek(&handled) % fires_each == 0 && !load(&self->fired)) {
         int status = vcp_cancel_fire(__atomic_load_n(&self->cancel, __ATOMIC_RELAXED));
         /* The thread may be replacing it at this moment. */
         if (status != VCP_OK && status != VCP_ERR_INVALID_HANDLE) {
@@ -80,7 +81,12 @@ static void check_the_librarys_threads_block_all(void)
 {
     DIR *directory = opendir("/proc/self/task");
     struct dirent *entry;
+    const char *prefix = getenv("VCP_C_PREFIX");
     CHECK(directory != NULL);
+    if (prefix != NULL && strstr(prefix, "valgrind") != NULL) {
+        closedir(directory);
+        return; /* valgrind keeps the masks itself */
+    }
     while ((entry = readdir(directory)) != NULL) {
         CHECK(entry->d_name[0] == '.' || blocks_all(entry->d_name));
     }
@@ -136,6 +142,7 @@ TEST(a_storm_of_signals_disturbs_nothing,
     int fds = open_fds();
     int64_t cycles;
     int i;
+    fires_each = slowness() > 1 ? 4 : 64;
     workload_open();
     work.cycles_left = INT64_MAX;
     handle(SIGALRM, 0);
@@ -143,6 +150,7 @@ TEST(a_storm_of_signals_disturbs_nothing,
     for (i = 0; i < ACTORS; i++) {
         actor_begins(&actors[i], seed + (uint64_t)i);
         CHECK_EQ(pthread_create(&actors[i].thread, NULL, acts_in_a_storm, &actors[i]), 0);
+        CHECK_EQ(pthread_create(&actors[i].napper, NULL, naps_beside, &actors[i]), 0);
     }
     storm_both_ways(ms);
     __atomic_store_n(&work.is_over, 1, __ATOMIC_SEQ_CST);
@@ -151,7 +159,7 @@ TEST(a_storm_of_signals_disturbs_nothing,
     cycles = print_results(actors, ACTORS);
     CHECK_EQ(load(&on_the_librarys), 0);
     CHECK_EQ(load(&failed_to_fire), 0);
-    CHECK(peek(&handled) > 100 && peek(&fired) > 0);
+    CHECK(peek(&handled) > (slowness() > 1 ? 20 : 1000) && peek(&fired) > 0);
     CHECK_BASELINE(fds, 1 + SANITIZER_THREADS);
     printf(
         "  %lld signals handled, %lld tokens fired by handlers, %lld cycles: nothing disturbed\n",

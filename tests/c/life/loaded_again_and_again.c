@@ -1,6 +1,6 @@
 /*
  * The library as a plug-in's: loaded by dlopen(3), used, and let go by dlclose(3), again and again;
- * and two copies of it in one process. VCP_LOADS says how often (40).
+ * and two copies of it in one process. VCP_LOADS says how often (20).
  *
  * The program itself is linked with the library; what is loaded here are copies under other paths,
  * which the dynamic linker takes for other libraries (ld.so(8) tells files by device and inode).
@@ -146,7 +146,7 @@ TEST(loaded_and_let_go_again_and_again_nothing_grows,
      "loading: dlopen, use and dlclose two hundred times: the library stays mapped once, and "
      "descriptors, threads and heap do not grow")
 {
-    int64_t count = rounds_of("VCP_LOADS", 40);
+    int64_t count = rounds_of("VCP_LOADS", 20);
     nonce_server served = nonce_server_new();
     copy c = copy_new();
     int fds = open_fds();

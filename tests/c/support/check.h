@@ -42,6 +42,8 @@
 #include "servers.h"
 #include "pools.h"
 #include "fixture.h"
+#ifndef WITHOUT_TESTS
 #include "test.h"
+#endif
 
 #endif

@@ -39,6 +39,7 @@ static struct workload {
     pool_life *lives[POOLS]; /* of the first ones */
     int64_t cycles_left;     /* INT64_MAX: until is_over */
     int32_t is_over;
+    int32_t naps_are_over;
     int32_t keeps_pools; /* they are not made anew meanwhile */
     int32_t is_faulty;   /* system calls fail and servers die: any error may come */
     int64_t pools_made, users_freed;

@@ -23,7 +23,8 @@ typedef struct actor {
     int64_t cycles;
     int64_t results[STATUSES]; /* by status, negated; [0]: successes */
     int64_t latest;            /* how late a call was at its deadline, at most, in ms */
-    int64_t latest_nap;        /* and a bare poll(2) of as long */
+    pthread_t napper;          /* sleeps beside it */
+    int64_t latest_nap;        /* how late that was */
 } actor;
 
 /* ---- answers ---- */
@@ -60,15 +61,13 @@ static inline void note(actor *me, int kind, int64_t status)
     me->results[status < 0 ? -status : 0]++;
 }
 
-/* A call that had so much time and ended with it; then a bare poll of as long, for comparison. */
+/* A call that had so much time and ended with it. */
 static inline void note_lateness(actor *me, int64_t began, int64_t ms)
 {
     int64_t late = now_ms() - began - ms;
-    me->latest = late > me->latest ? late : me->latest;
-    began = now_ms();
-    let_pass(ms);
-    late = now_ms() - began - ms;
-    me->latest_nap = late > me->latest_nap ? late : me->latest_nap;
+    if (late > me->latest) {
+        __atomic_store_n(&me->latest, late, __ATOMIC_RELAXED);
+    }
 }
 
 /* ---- dials and their ends ---- */
