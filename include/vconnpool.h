@@ -303,8 +303,8 @@
 #define VCP_ERR_POOL_EXHAUSTED -10
 
 /**
- * vcp_pool_put, vcp_pool_add, vcp_pool_put_session: the pool has no room for another idle
- * connection. Go: ErrPoolFull.
+ * vcp_pool_put, vcp_pool_add, vcp_pool_put_session, vcp_pool_warm: the pool has no room for
+ * another idle connection. Go: ErrPoolFull.
  */
 #define VCP_ERR_IDLE_FULL -11
 
@@ -1790,7 +1790,8 @@ int vcp_pool_evict(vcp_pool *pool,
  * to the destination; VCP_DIAL_REUSE_ONLY and VCP_DIAL_QUEUED are refused. For its first borrower
  * such a connection counts as reused.
  *
- * Errors: those of vcp_dial_with, except VCP_ERR_NOT_AVAILABLE.
+ * Errors: those of vcp_dial_with, except VCP_ERR_NOT_AVAILABLE; VCP_ERR_IDLE_FULL if there is no
+ * room to keep one.
  */
 int vcp_pool_warm(vcp_pool *pool,
                   const char *network,

@@ -42,8 +42,8 @@ pub const VCP_ERR_POOL_CLOSED: i32 = -9;
 /// A limit of the pool is reached, nothing idle could be closed to make room, and the dial does not
 /// wait. Go: ErrConnPoolMax.
 pub const VCP_ERR_POOL_EXHAUSTED: i32 = -10;
-/// vcp_pool_put, vcp_pool_add, vcp_pool_put_session: the pool has no room for another idle
-/// connection. Go: ErrPoolFull.
+/// vcp_pool_put, vcp_pool_add, vcp_pool_put_session, vcp_pool_warm: the pool has no room for
+/// another idle connection. Go: ErrPoolFull.
 pub const VCP_ERR_IDLE_FULL: i32 = -11;
 /// vcp_pool_get, and a dial with VCP_DIAL_REUSE_ONLY: nothing is idle. Go: ErrConnNotAvailable.
 /// vcp_conn_raw_fd and vcp_conn_wait: the session has no descriptor.

@@ -57,7 +57,8 @@ pub unsafe extern "C" fn vcp_pool_evict(
 /// to the destination; VCP_DIAL_REUSE_ONLY and VCP_DIAL_QUEUED are refused. For its first borrower
 /// such a connection counts as reused.
 ///
-/// Errors: those of vcp_dial_with, except VCP_ERR_NOT_AVAILABLE.
+/// Errors: those of vcp_dial_with, except VCP_ERR_NOT_AVAILABLE; VCP_ERR_IDLE_FULL if there is no
+/// room to keep one.
 #[no_mangle]
 pub unsafe extern "C" fn vcp_pool_warm(
     pool: *mut vcp_pool,

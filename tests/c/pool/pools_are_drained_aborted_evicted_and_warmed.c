@@ -250,6 +250,24 @@ TEST(warm_keeps_to_the_limits_and_closes_nothing_for_them,
     server_close(&b);
 }
 
+TEST(warm_without_idle_room_is_idle_full,
+     "warm: warm without room for an idle connection: IDLE_FULL")
+{
+    server a = tcp_server();
+    server b = tcp_server();
+    vcp_pool_options options = pool_options();
+    vcp_pool *pool;
+    options.max_idle = 1;
+    pool = pool_new(&options);
+    CHECK_EQ(vcp_pool_warm(pool, a.network, a.address, NULL, 2), 1);
+    CHECK_EQ(vcp_pool_warm(pool, b.network, b.address, NULL, 1), VCP_ERR_IDLE_FULL);
+    CHECK_EQ(idle_at(pool, &a), 1);
+    CHECK_STATS_ADD_UP(pool);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&a);
+    server_close(&b);
+}
+
 static vcp_pool *contested;
 static server contested_server;
 static int evictions;
