@@ -5,9 +5,10 @@
 #ifndef WORKLOAD_RUN_H
 #define WORKLOAD_RUN_H
 
+#include "dialing_threads.h"
 #include "workload_async.h"
 
-#define ACTORS_MOST 32
+enum { IN_LINE = 4 };
 
 /* Of 1,000 cycles: most are hits, as in a program that a pool is for. */
 static inline void act_once(actor *me)
@@ -176,6 +177,33 @@ static inline void check_permits(int kind)
     }
 }
 
+/* What comes back goes to who waits first. */
+static inline void check_order(void)
+{
+    static dialer waiters[IN_LINE];
+    vcp_pool *pool = work.pools[FIGHT];
+    const server *s = &work.served.at[0];
+    vcp_conn *conns[IN_LINE];
+    int i;
+    for (i = 0; i < IN_LINE; i++) {
+        conns[i] = borrow(pool, s);
+    }
+    for (i = 0; i < IN_LINE; i++) {
+        waiters[i] = dialer_of(pool, s->address);
+        dialer_start(&waiters[i]);
+        EVENTUALLY((int)stats_of(pool).waiting == i + 1, 5000);
+    }
+    for (i = 0; i < IN_LINE; i++) {
+        give_back(conns[i]);
+        dialer_join(&waiters[i]);
+        CHECK(waiters[i].status >= 0);
+        CHECK(i + 1 == IN_LINE || !dialer_has_returned(&waiters[i + 1]));
+    }
+    for (i = 0; i < IN_LINE; i++) {
+        give_back(waiters[i].conn);
+    }
+}
+
 /* At rest: total = idle + borrowed, and nobody dials, waits or is looked at. */
 static inline void check_at_rest(int kind)
 {
@@ -206,6 +234,7 @@ static inline void workload_close_pools(void)
     check_no_owners();
     check_permits(FAST);
     check_permits(FIGHT);
+    check_order();
     for (i = 0; i < POOLS; i++) {
         CHECK_EQ(vcp_pool_close(work.pools[i]), VCP_OK);
     }
