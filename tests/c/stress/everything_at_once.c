@@ -28,7 +28,7 @@ TEST(everything_at_once_loses_nothing,
     workload_open();
     run_cycles(cycles / 10, seed); /* warm-up: handle slots stay */
     workload_close_pools();
-    EVENTUALLY(threads() == 1 + SANITIZER_THREADS, 5000 + LATENESS_MS);
+    EVENTUALLY(threads() == 1 + TOOL_THREADS, 5000 + LATENESS_MS);
     fds = open_fds();
     heap = heap_bytes();
     workload_open_pools();
@@ -36,7 +36,7 @@ TEST(everything_at_once_loses_nothing,
     run_cycles(cycles, seed + 1);
     began = now_ms() - began;
     workload_close_pools();
-    CHECK_BASELINE(fds, 1 + SANITIZER_THREADS);
+    CHECK_BASELINE(fds, 1 + TOOL_THREADS);
     if (slowness() == 1) {
         CHECK_BETWEEN(heap_bytes() - heap, -(64 << 10), 64 << 10);
     }

@@ -190,16 +190,23 @@ static inline int64_t misuse_put(misuser *m, void *one)
     return result;
 }
 
+/* Whatever size it claims, so much is there. */
+typedef union sized_session {
+    vcp_session real;
+    char bytes[64];
+} sized_session;
+
 static inline int64_t misuse_put_session(misuser *m, void *one)
 {
-    vcp_session session;
-    CHECK_EQ(vcp_session_init(&session, sizeof session), VCP_OK);
-    session.data = draw(&m->random, 4) ? zeros : NULL;
-    session.liveness = any_number(m);
+    sized_session session;
+    memset(&session, 0x5a, sizeof session);
+    CHECK_EQ(vcp_session_init(&session.real, sizeof session.real), VCP_OK);
+    session.real.data = draw(&m->random, 4) ? zeros : NULL;
+    session.real.liveness = any_number(m);
     if (draw(&m->random, 4) == 0) {
-        session.size = any_size(m);
+        session.real.size = any_size(m);
     }
-    return vcp_pool_put_session((vcp_pool *)one, draw(&m->random, 8) ? &session : NULL,
+    return vcp_pool_put_session((vcp_pool *)one, draw(&m->random, 8) ? &session.real : NULL,
                                 any_network(m), "127.0.0.1:1", any_text(m));
 }
 
