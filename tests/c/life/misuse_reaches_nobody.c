@@ -132,6 +132,7 @@ static void misuse_the_others(misuser *m)
     case 7:
         CHECK(vcp_status_name(any_number(m)) != NULL && vcp_strerror(any_number(m)) != NULL);
         CHECK(vcp_last_error() != NULL && vcp_last_errno() >= -1000 && vcp_last_phase() >= 0);
+        CHECK(vcp_version_number() == VCP_VERSION_NUMBER && vcp_version_string() != NULL);
         break;
     case 8:
         result = vcp_set_last_error(any_number(m), any_text(m));
