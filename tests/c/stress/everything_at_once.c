@@ -38,7 +38,7 @@ TEST(everything_at_once_loses_nothing,
     workload_close_pools();
     CHECK_BASELINE(fds, 1 + TOOL_THREADS);
     if (slowness() == 1) {
-        CHECK_BETWEEN(heap_bytes() - heap, -(64 << 10), 64 << 10);
+        CHECK_BETWEEN(heap_bytes() - heap, -(4 << 10), 4 << 10);
     }
     cycles = print_results(actors, ACTORS);
     check_latest(actors, ACTORS);
