@@ -160,7 +160,7 @@ TEST(a_storm_of_signals_disturbs_nothing,
     CHECK_EQ(load(&on_the_librarys), 0);
     CHECK_EQ(load(&failed_to_fire), 0);
     CHECK(peek(&handled) > (slowness() > 1 ? 20 : 1000) && peek(&fired) > 0);
-    CHECK_BASELINE(fds, 1 + SANITIZER_THREADS);
+    CHECK_BASELINE(fds, 1 + TOOL_THREADS);
     printf(
         "  %lld signals handled, %lld tokens fired by handlers, %lld cycles: nothing disturbed\n",
         (long long)peek(&handled), (long long)peek(&fired), (long long)cycles);

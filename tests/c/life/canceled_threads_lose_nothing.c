@@ -259,7 +259,7 @@ TEST(a_thread_canceled_in_any_call_or_callback_finishes_the_call,
         fflush(stdout);
         cancel_inside(&scenes[i]);
     }
-    CHECK_BASELINE(fds, 1 + SANITIZER_THREADS);
+    CHECK_BASELINE(fds, 1 + TOOL_THREADS);
 }
 
 /* ---- many threads, canceled anywhere ---- */
@@ -364,7 +364,7 @@ TEST(threads_canceled_at_random_lose_no_connection,
     }
     CHECK_EQ(vcp_pool_close(contested), VCP_OK);
     nonce_server_close(&served);
-    CHECK_BASELINE(fds, 1 + SANITIZER_THREADS);
+    CHECK_BASELINE(fds, 1 + TOOL_THREADS);
     printf("  %lld threads canceled after %lld borrows: nothing lost\n", (long long)i,
            (long long)rounds);
 }

@@ -158,15 +158,15 @@ TEST(loaded_and_let_go_again_and_again_nothing_grows,
         copy_lives(&c, &served.at[0]);
         CHECK_EQ(dlclose(c.handle), 0);
         /* At most one engine, one helper and one resolver, from one life to the next. */
-        CHECK_BETWEEN(threads(), 1, 4 + SANITIZER_THREADS);
+        CHECK_BETWEEN(threads(), 1, 4 + TOOL_THREADS);
         CHECK_BETWEEN(open_fds(), fds, fds + 8);
         if (i == count / 2) {
-            CHECK_BASELINE(fds, 1 + SANITIZER_THREADS);
+            CHECK_BASELINE(fds, 1 + TOOL_THREADS);
             mappings = mappings_of(&c);
             heap = heap_bytes();
         }
     }
-    CHECK_BASELINE(fds, 1 + SANITIZER_THREADS);
+    CHECK_BASELINE(fds, 1 + TOOL_THREADS);
     CHECK(mappings > 0);
     CHECK_EQ(mappings_of(&c), mappings);
     printf("  %lld loads: %d mappings, heap %+lld bytes\n", (long long)count, mappings,
@@ -265,7 +265,7 @@ TEST(two_copies_in_one_process_work_beside_each_other,
         CHECK_EQ(dlclose(copies[i].handle), 0);
         copy_remove(&copies[i]);
     }
-    CHECK_BASELINE(fds, 1 + SANITIZER_THREADS);
+    CHECK_BASELINE(fds, 1 + TOOL_THREADS);
     nonce_server_close(&served);
 }
 

@@ -285,5 +285,5 @@ TEST(misuse_of_every_function_reaches_nobody,
     end_all_that_is_shared(&all[0]);
     CHECK_EQ(vcp_pool_close(proper_pool), VCP_OK);
     nonce_server_close(&served);
-    CHECK_BASELINE(fds, 1 + SANITIZER_THREADS);
+    CHECK_BASELINE(fds, 1 + TOOL_THREADS);
 }
