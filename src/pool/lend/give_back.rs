@@ -108,7 +108,7 @@ impl Pool {
             // The number is its driver's affair.
             true
         } else if self.options.verify_release {
-            conn.has_own_socket() && conn.restore_mode().is_ok()
+            conn.has_own_socket()
         } else {
             fd_owners::is_owner(conn.raw_fd(), conn.slot_id())
         };
@@ -122,6 +122,9 @@ impl Pool {
             CloseCause::PeerClosedAtGiveBack
         } else if conn.is_exhausted() {
             CloseCause::MaxUses
+        } else if self.options.verify_release && conn.restore_mode().is_err() {
+            // Its own socket, which is closed: the next borrower would find it in another mode.
+            CloseCause::Failed
         } else {
             return Disposition::Keep;
         })

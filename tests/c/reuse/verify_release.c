@@ -2,7 +2,32 @@
  * verify_release: at give-back the fd is checked to be the pool's own socket, and its mode put
  * back. Section 4.
  */
+#include <stdarg.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+
 #include "check.h"
+
+/* The kernel refuses to change the mode of a descriptor, as a filter of system calls may. */
+static int mode_is_fixed;
+
+#ifdef __cplusplus
+extern "C" int ioctl(int fd, unsigned long request, ...) noexcept
+#else
+int ioctl(int fd, unsigned long request, ...)
+#endif
+{
+    va_list rest;
+    void *argument;
+    va_start(rest, request);
+    argument = va_arg(rest, void *);
+    va_end(rest);
+    if (request == FIONBIO && __atomic_load_n(&mode_is_fixed, __ATOMIC_SEQ_CST)) {
+        errno = EPERM;
+        return -1;
+    }
+    return (int)syscall(SYS_ioctl, fd, request, argument);
+}
 
 static vcp_pool *verifying_pool(void)
 {
@@ -33,6 +58,25 @@ TEST(a_foreign_file_under_its_number_is_left_open,
     CHECK(is_open(foreign));
     close(foreign);
     server_close(&s);
+}
+
+TEST(a_socket_whose_mode_cannot_be_put_back_is_closed,
+     "verify_release: a socket of the pool's own whose mode cannot be put back is closed")
+{
+    fixture f;
+    vcp_pool_options options = pool_options();
+    vcp_conn *conn;
+    int fd;
+    options.verify_release = 1;
+    f = fixture_new(&options);
+    conn = borrow(f.pool, &f.s);
+    fd = vcp_conn_raw_fd(conn);
+    __atomic_store_n(&mode_is_fixed, 1, __ATOMIC_SEQ_CST);
+    give_back(conn);
+    __atomic_store_n(&mode_is_fixed, 0, __ATOMIC_SEQ_CST);
+    CHECK(!is_open(fd));
+    CHECK_EQ(stats_of(f.pool).closed_foreign_fd, 0);
+    FIXTURE_END(&f);
 }
 
 TEST(a_foreign_socket_under_its_number_is_left_open,
