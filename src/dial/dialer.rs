@@ -78,7 +78,8 @@ impl Dialer {
     }
 
     fn parse_rewritten(&self, network: Network, text: &str) -> Result<Address> {
-        Address::parse(&network.to_string(), text, self.names)
+        self.names
+            .parse(&network.to_string(), text)
             .map_err(|error| error.of(format_args!("rewrite callback: {text}")))
     }
 

@@ -5,6 +5,7 @@ use std::ffi::CString;
 use std::net::SocketAddr;
 use std::ptr;
 
+use super::memory;
 use super::sockaddr::RawAddress;
 use crate::values::address_list::add_address;
 use crate::values::endpoint::Endpoint;
@@ -47,6 +48,9 @@ impl ResolveFailure {
 ///
 /// One call with AF_UNSPEC: two calls by family would lose that order and, with search domains, can
 /// answer for two different hosts.
+///
+/// Not made where malloc(3) fails: glibc 2.36 then ends the process by a null pointer (nss/nsswitch.c)
+/// or keeps a lock for ever (resolv/resolv_conf.c, get_locked_global).
 pub(crate) fn resolve(host: &str) -> Result<Vec<SocketAddr>, ResolveFailure> {
     let name = CString::new(host).map_err(|_| ResolveFailure::new(libc::EAI_NONAME))?;
     // SAFETY: all zeroes is a valid addrinfo: no pointers, AF_UNSPEC, no flags.
@@ -55,6 +59,9 @@ pub(crate) fn resolve(host: &str) -> Result<Vec<SocketAddr>, ResolveFailure> {
     // One entry per address instead of one per socket type.
     hints.ai_socktype = libc::SOCK_STREAM;
     let mut list: *mut libc::addrinfo = ptr::null_mut();
+    if memory::is_short() {
+        return Err(ResolveFailure::new(libc::EAI_MEMORY));
+    }
     // SAFETY: the name is NUL-terminated, and `list` is an out parameter.
     let code = unsafe { libc::getaddrinfo(name.as_ptr(), ptr::null(), &hints, &mut list) };
     if code != 0 {

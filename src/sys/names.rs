@@ -1,12 +1,17 @@
 //! Numbers that the system knows by name: services(5), protocols(5), interfaces
 //! (if_nametoindex(3)).
 //!
+//! Where malloc(3) fails nobody is asked: glibc 2.36 ends the process by a null pointer in its name
+//! service (nss/nsswitch.c) when it gets no memory.
+//!
 //! Small machines come without /etc/services and /etc/protocols; the few names that every program
 //! expects are built in as Go's net package does, and serve where the system knows none.
 
 use std::ffi::CString;
 use std::mem::MaybeUninit;
 use std::ptr;
+
+use super::memory;
 
 extern "C" {
     // getservbyname(3), getprotobyname(3): the reentrant forms are not in the libc crate.
@@ -59,14 +64,21 @@ const ENTRY_BYTES: usize = 4096;
 /// The port of a service; `protocol` is "tcp" or "udp". May read files and ask name services: it
 /// can block.
 pub(crate) fn service_port(name: &str, protocol: &str) -> Option<u16> {
+    known_service(name, protocol).or_else(|| builtin(&SERVICES, name))
+}
+
+fn known_service(name: &str, protocol: &str) -> Option<u16> {
     let c_name = CString::new(name).ok()?;
     let c_protocol = CString::new(protocol).ok()?;
     let mut entry = MaybeUninit::<libc::servent>::uninit();
     let mut text = [0 as libc::c_char; ENTRY_BYTES];
     let mut found: *mut libc::servent = ptr::null_mut();
+    if memory::is_short() {
+        return None;
+    }
     // SAFETY: every pointer is valid for the call; `found` points to `entry` when the name is
     // known, else is NULL.
-    let port = unsafe {
+    unsafe {
         getservbyname_r(
             c_name.as_ptr(),
             c_protocol.as_ptr(),
@@ -78,16 +90,22 @@ pub(crate) fn service_port(name: &str, protocol: &str) -> Option<u16> {
         found
             .as_ref()
             .map(|entry| u16::from_be(entry.s_port as u16))
-    };
-    port.or_else(|| builtin(&SERVICES, name))
+    }
 }
 
 /// The number of an IP protocol.
 pub(crate) fn protocol_number(name: &str) -> Option<u8> {
+    known_protocol(name).or_else(|| builtin(&PROTOCOLS, name))
+}
+
+fn known_protocol(name: &str) -> Option<u8> {
     let c_name = CString::new(name).ok()?;
     let mut entry = MaybeUninit::<libc::protoent>::uninit();
     let mut text = [0 as libc::c_char; ENTRY_BYTES];
     let mut found: *mut libc::protoent = ptr::null_mut();
+    if memory::is_short() {
+        return None;
+    }
     // SAFETY: as above.
     let number = unsafe {
         getprotobyname_r(
@@ -99,9 +117,7 @@ pub(crate) fn protocol_number(name: &str) -> Option<u8> {
         );
         found.as_ref().map(|entry| entry.p_proto)
     };
-    number
-        .and_then(|number| u8::try_from(number).ok())
-        .or_else(|| builtin(&PROTOCOLS, name))
+    number.and_then(|number| u8::try_from(number).ok())
 }
 
 fn builtin<T: Copy>(table: &[(&str, T)], name: &str) -> Option<T> {

@@ -5,7 +5,9 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use crate::sync::Mutex;
-use crate::sys::names;
+use crate::sys::{memory, names};
+use crate::values::address::Address;
+use crate::values::error::{Error, Result};
 use crate::values::host_port::Names;
 
 /// Services that are remembered at the most, and protocols. A program that names more pays a
@@ -27,6 +29,18 @@ impl SystemNames {
             services: Mutex::new(BTreeMap::new()),
             protocols: Mutex::new(BTreeMap::new()),
         }
+    }
+
+    /// [`Address::parse`] with these names. Where memory is short nobody is asked for one: that
+    /// nothing is known of it says nothing.
+    pub(crate) fn parse(&self, network: &str, address: &str) -> Result<Address> {
+        Address::parse(network, address, self).map_err(|error| {
+            if memory::is_short() {
+                Error::no_memory()
+            } else {
+                error
+            }
+        })
     }
 
     /// Gives the memory back.

@@ -52,7 +52,7 @@ impl Asked {
 
     pub(crate) fn address(self) -> Result<Address> {
         let (network, address) = self.texts()?;
-        Address::parse(network, address, &runtime().names)
+        runtime().names.parse(network, address)
     }
 
     /// `None`, where NULL, NULL means every address.

@@ -74,7 +74,7 @@ pub(crate) unsafe fn read_async(
         let (network, address) = (network.to_owned(), address.to_owned());
         let tag: Box<str> = tag.into();
         let read = move || {
-            let address = Address::parse(&network, &address, &runtime().names)?;
+            let address = runtime().names.parse(&network, &address)?;
             Ok(Destination::new(address, &tag))
         };
         AsyncTarget::Unparsed(UnparsedAddress {
