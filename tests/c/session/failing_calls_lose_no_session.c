@@ -8,7 +8,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 
-#include "own_driver.h"
+#include "session_life.h"
 
 static int calls_so_far; /* of the library, in this round */
 static int fails_at;     /* that call, from 1; 0: none */
@@ -105,75 +105,6 @@ int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*
 
 #endif
 
-/* Borrows, if it can be had, does something with it, and gives it back. */
-static void borrows_one(driver *d, void (*does)(vcp_conn *conn))
-{
-    vcp_conn *conn = NULL;
-    if (vcp_dial(d->pool, d->db.network, d->db.address, &conn) < 0) {
-        CHECK(conn == NULL);
-        return;
-    }
-    if (does != NULL) {
-        does(conn);
-    }
-    give_back(conn);
-}
-
-static void reconnects(vcp_conn *conn)
-{
-    session_reconnects(session_of(conn));
-}
-
-static void reconnects_under_its_number(vcp_conn *conn)
-{
-    session_reconnects_under_its_number(session_of(conn));
-}
-
-static void waits_a_little(vcp_conn *conn)
-{
-    CHECK_EQ(vcp_conn_set_deadline(conn, 1), VCP_OK);
-    CHECK(vcp_conn_wait(conn, VCP_READABLE) < 0);
-}
-
-static void borrows_asynchronously(driver *d)
-{
-    vcp_queue *queue = NULL;
-    vcp_conn *conn = NULL;
-    int status;
-    if (vcp_queue_new(&queue) < 0) {
-        return;
-    }
-    status = vcp_dial_async(d->pool, d->db.network, d->db.address, NULL, queue, d, &conn);
-    if (status >= 0) {
-        give_back(conn);
-    }
-    /* One that is on its way is canceled, or what it got given back. */
-    CHECK_EQ(vcp_queue_free(queue), VCP_OK);
-}
-
-static void puts_one(driver *d)
-{
-    session *s = session_new(d);
-    vcp_session filled = session_as_vcp(d, s);
-    int status = vcp_pool_put_session(d->pool, &filled, d->db.network, d->db.address, NULL);
-    s->is_callers = status < 0;
-}
-
-/* A bit of everything that can happen to sessions. */
-static void lives(driver *d)
-{
-    borrows_one(d, NULL);
-    borrows_one(d, reconnects);
-    borrows_one(d, reconnects_under_its_number);
-    borrows_one(d, waits_a_little);
-    borrows_asynchronously(d);
-    puts_one(d);
-    borrows_one(d, NULL);
-    CHECK_EQ(vcp_pool_evict(d->pool, NULL, NULL), VCP_OK);
-    vcp_pool_warm(d->pool, d->db.network, d->db.address, NULL, 2);
-    borrows_one(d, NULL);
-}
-
 /* False if that many calls were not made. */
 static int survives(int number, int for_good, int is_background)
 {
@@ -190,7 +121,7 @@ static int survives(int number, int for_good, int is_background)
     goes_on = for_good;
     __atomic_store_n(&fails_at, number, __ATOMIC_SEQ_CST);
     if (vcp_pool_new(&options, &d.pool) == VCP_OK) {
-        lives(&d);
+        sessions_live(&d);
     } else {
         d.pool = NULL;
         d.user_frees = 1;

@@ -17,18 +17,21 @@
 
 #include "check.h"
 
+/* A program that has another use for these symbols says so first. */
+#ifndef CAN_GUARD
 #ifdef __SANITIZE_THREAD__
 #define CAN_GUARD 0
 #else
 #define CAN_GUARD 1
+#endif
 #endif
 
 #define GUARDED_MOST 8192
 
 static unsigned char guarded[GUARDED_MOST]; /* by number */
 static pid_t guarding;                      /* a child closes its copies, and may */
-static int peeks;                           /* of the library, at guarded ones */
-static int shutdowns;
+static __attribute__((unused)) int peeks;   /* of the library, at guarded ones */
+static __attribute__((unused)) int shutdowns;
 
 static inline void guard(int fd)
 {
