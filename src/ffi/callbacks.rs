@@ -1,5 +1,6 @@
 //! What callbacks call, and what this thread knows of those that it runs.
 
+use std::cell::Cell;
 use std::ffi::{c_char, c_int, CStr};
 
 use super::arguments::text;
@@ -94,6 +95,7 @@ pub unsafe extern "C" fn vcp_set_callback_error(text: *const c_char) -> c_int {
         match is_heard {
             Some(true) => Ok(0),
             None => Err(Error::no_memory()),
+            Some(false) if WITHOUT_PLACE.get() > 0 => Err(Error::no_memory()),
             Some(false) => {
                 let message = "vcp_set_callback_error: not inside a callback";
                 Err(Error::invalid_argument(message))
@@ -113,6 +115,8 @@ enum RunningCallback {
 thread_local! {
     /// The innermost last.
     static RUNNING: ThreadCell<Vec<RunningCallback>> = const { ThreadCell::new() };
+    /// Callbacks that may refuse, run on this thread, and found no place in `RUNNING`.
+    static WITHOUT_PLACE: Cell<usize> = const { Cell::new(0) };
 }
 
 /// `None`: there is no place for it, because there is no memory. Then a refusal is told without its
@@ -124,19 +128,20 @@ fn with_running<T>(change: impl FnOnce(&mut Vec<RunningCallback>) -> T) -> Optio
 
 /// Runs on_event.
 pub(crate) fn run_on_event(on_event: impl FnOnce()) {
-    with_running(|running| running.push(RunningCallback::IsTold));
+    let has_place = with_running(|running| running.push(RunningCallback::IsTold)).is_some();
     on_event();
-    with_running(Vec::pop);
+    if has_place {
+        with_running(Vec::pop);
+    }
 }
 
 /// Runs a callback; returns its number and what it said.
 pub(crate) fn run_callback(callback: impl FnOnce() -> c_int) -> (c_int, Option<String>) {
-    with_running(|running| running.push(RunningCallback::MayRefuse(None)));
+    let place = with_running(|running| running.push(RunningCallback::MayRefuse(None)));
     let own = fork::epoch();
-    let number = callback();
-    let said = match with_running(Vec::pop).flatten() {
-        Some(RunningCallback::MayRefuse(said)) => said,
-        Some(RunningCallback::IsTold) | None => None,
+    let (number, said) = match place {
+        Some(()) => (callback(), what_it_said()),
+        None => (run_without_place(callback), None),
     };
     if fork::enter_if_forked(own) {
         // The callback has forked, and the child came back here: what called it belongs to the
@@ -144,6 +149,20 @@ pub(crate) fn run_callback(callback: impl FnOnce() -> c_int) -> (c_int, Option<S
         return (-1, Some("the process was forked inside it".to_owned()));
     }
     (number, said)
+}
+
+fn what_it_said() -> Option<String> {
+    match with_running(Vec::pop).flatten()? {
+        RunningCallback::MayRefuse(said) => said,
+        RunningCallback::IsTold => None,
+    }
+}
+
+fn run_without_place(callback: impl FnOnce() -> c_int) -> c_int {
+    WITHOUT_PLACE.set(WITHOUT_PLACE.get() + 1);
+    let number = callback();
+    WITHOUT_PLACE.set(WITHOUT_PLACE.get() - 1);
+    number
 }
 
 pub(crate) fn refused(what: &str, (number, said): (c_int, Option<String>)) -> Error {
