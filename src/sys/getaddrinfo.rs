@@ -49,8 +49,8 @@ impl ResolveFailure {
 /// One call with AF_UNSPEC: two calls by family would lose that order and, with search domains, can
 /// answer for two different hosts.
 ///
-/// Not made where malloc(3) fails: glibc 2.36 then ends the process by a null pointer (nss/nsswitch.c)
-/// or keeps a lock for ever (resolv/resolv_conf.c, get_locked_global).
+/// Not made where malloc(3) fails: glibc 2.36 then ends the process by a null pointer
+/// (nss/nsswitch.c) or keeps a lock for ever (resolv/resolv_conf.c, get_locked_global).
 pub(crate) fn resolve(host: &str) -> Result<Vec<SocketAddr>, ResolveFailure> {
     let name = CString::new(host).map_err(|_| ResolveFailure::new(libc::EAI_NONAME))?;
     // SAFETY: all zeroes is a valid addrinfo: no pointers, AF_UNSPEC, no flags.

@@ -5,8 +5,8 @@
  *
  *     TORTURE_KIND       calls or memory
  *     TORTURE_LIBRARY    the library's path, for addr2line(1)
- *     TORTURE_PAIRS      so many trials with two faults, drawn at random, instead of one of each
- *     TORTURE_SEED       where they begin
+ *     TORTURE_PAIRS      so many trials with two failures, drawn at random, instead of each point
+ *     TORTURE_SEED       where the drawing begins
  *     TORTURE_PLAN       one trial, as a failure prints it
  *     TORTURE_SEEN       the file to which the calls that were failed are added
  */
@@ -117,7 +117,8 @@ static int is_to_repeat(trial *t, const worker *w, int status)
     if (is_late_status(status)) {
         return ++t->late < MOST_LATE;
     }
-    return status == 0 && !reached_all(&w->seen->run) && ++t->missed < MOST_MISSED;
+    return status == 0 && !reached_all(&w->seen->run) && setting("TORTURE_PAIRS", NULL) == NULL &&
+           ++t->missed < MOST_MISSED;
 }
 
 static void trial_ends(const test_entry *entry, trial *t, const worker *w, int status)
@@ -171,38 +172,45 @@ static void trials_run(const test_entry *entry, trials *t)
 
 /* ---- all of them, and the figures ---- */
 
-static void tries_each(const test_entry *entry)
+static void tries_each(const test_entry *entry, trials *t)
 {
-    trials t;
     int points = 0;
-    int sites;
-    int behind;
-    memset(&t, 0, sizeof t);
-    sites = trials_of(&t, kind_wanted(), &points);
-    printf("%s: %d points by %d ways, %zu trials\n", entry->name, points, sites, t.count);
+    int sites = trials_of(t, kind_wanted(), &points);
+    printf("%s: %d points by %d ways, %zu trials\n", entry->name, points, sites, t->count);
     fflush(stdout);
-    trials_run(entry, &t);
-    behind = trials_behind_faults(&t, kind_wanted());
-    trials_run(entry, &t);
+    trials_run(entry, t);
     total.points += points;
     total.sites += sites;
-    total.behind += behind;
-    free(t.list);
+    total.behind += trials_behind_faults(t, kind_wanted());
+    trials_run(entry, t);
 }
 
-static void tries_one(const test_entry *entry, const char *text)
+static void tries_pairs(const test_entry *entry, trials *t, int count)
+{
+    uint64_t seed = strtoull(setting("TORTURE_SEED", "1"), NULL, 10);
+    const char *letter;
+    for (letter = entry->name; *letter != '\0'; letter++) {
+        seed = seed * 31 + (unsigned char)*letter;
+    }
+    trials_pairs(t, kind_wanted(), seed, count);
+    printf("%s: %zu trials with two failures\n", entry->name, t->count);
+    fflush(stdout);
+    trials_run(entry, t);
+}
+
+static void tries_one(const test_entry *entry, trials *t, const char *text)
 {
     torture_plan plan = plan_reads(text);
-    trials t;
-    memset(&t, 0, sizeof t);
-    trials_add(&t, &plan);
-    trials_run(entry, &t);
-    free(t.list);
+    trials_add(t, &plan);
+    trials_run(entry, t);
 }
 
 static void tortured(const test_entry *entry)
 {
     const char *plan = setting("TORTURE_PLAN", NULL);
+    const char *pairs = setting("TORTURE_PAIRS", NULL);
+    trials t;
+    memset(&t, 0, sizeof t);
     if (workers[0].seen == NULL) {
         library_path = setting("TORTURE_LIBRARY", "libvconnpool.so");
         peers_start();
@@ -210,10 +218,13 @@ static void tortured(const test_entry *entry)
     }
     dry_runs(entry);
     if (plan != NULL) {
-        tries_one(entry, plan);
+        tries_one(entry, &t, plan);
+    } else if (pairs != NULL) {
+        tries_pairs(entry, &t, atoi(pairs));
     } else {
-        tries_each(entry);
+        tries_each(entry, &t);
     }
+    free(t.list);
 }
 
 static void torture_ends(void)

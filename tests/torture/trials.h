@@ -132,6 +132,53 @@ static inline int trials_behind_faults(trials *t, int kind)
     return sites;
 }
 
+/* ---- two at random ---- */
+
+static inline uint32_t draws(uint64_t *state, uint32_t below)
+{
+    /* xorshift64*, Vigna: An experimental exploration of Marsaglia's xorshift generators. */
+    *state ^= *state >> 12;
+    *state ^= *state << 25;
+    *state ^= *state >> 27;
+    return (uint32_t)((*state * 0x2545f4914f6cdd1du) >> 32) % below;
+}
+
+/* One of the sites of that kind that the runs without a fault have reached. */
+static inline const torture_site *draws_site(uint64_t *state, int kind)
+{
+    for (;;) {
+        const torture_site *site = torture_sites() + draws(state, TORTURE_SITES);
+        if (site->way != 0 && site->turns > 0 && torture_row_at(site->row)->kind == kind) {
+            return site;
+        }
+    }
+}
+
+/* Of a mode that goes on the errors that may; a row that has none is failed by its first. */
+static inline torture_plan draws_plan(uint64_t *state, int kind, int mode)
+{
+    const torture_site *site = draws_site(state, kind);
+    const torture_row *row = torture_row_at(site->row);
+    int most = errors_of(row) - (mode == TORTURE_ONCE ? 0 : row->once);
+    int error = most == 0 ? 0 : (int)draws(state, (uint32_t)most);
+    return plan_at(site, 1 + draws(state, site->turns), error, most == 0 ? TORTURE_ONCE : mode);
+}
+
+/* A failure of that kind, and one of a system call beside it. */
+static inline void trials_pairs(trials *t, int kind, uint64_t seed, int count)
+{
+    uint64_t state = seed * 0x9e3779b97f4a7c15u + 1;
+    while (count-- > 0) {
+        int mode = (int)draws(&state, TORTURE_MODES);
+        torture_plan plan = draws_plan(&state, kind, mode);
+        torture_plan other = draws_plan(&state, TORTURE_CALLS, mode);
+        plan.mode = plan.mode < other.mode ? plan.mode : other.mode;
+        plan.at[1] = other.at[0];
+        plan.error[1] = other.error[0];
+        trials_add(t, &plan);
+    }
+}
+
 /* ---- as text, so that one can be repeated ---- */
 
 static inline const char *error_name(int row, int number)
