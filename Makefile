@@ -27,7 +27,7 @@ ADAPTERS := $(notdir $(wildcard include/vconnpool/*.h*))
 # The C and C++ that clang-format keeps; the header is generated.
 FORMATTED = $(filter-out %/vconnpool.h,$(shell git ls-files '*.c' '*.h' '*.cpp' '*.hpp'))
 # Packages of their own, which "cargo fmt" of the library does not reach.
-PACKAGES = . benches tests/handoffs tests/scale
+PACKAGES = . benches tests/coverage tests/handoffs tests/scale
 
 all: $(STAGE)/done ## builds what is shipped
 
@@ -100,6 +100,9 @@ fmt: ## formats Rust, C and C++
 rules: ## prints every rule with the test that shows it
 	@cargo test --quiet --test rules_table -- --print
 
+coverage: ## which lines and branches of src the tests run
+	.ci/coverage.sh
+
 bench: ## measures, beside other pools: docs/performance.md
 	cargo run --release --quiet --manifest-path benches/Cargo.toml
 
@@ -115,4 +118,4 @@ hooks: ## lets git run .githooks/pre-commit before each commit
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1 /p' Makefile | while read -r target what; do printf '%-10s %s\n' "$$target" "$$what"; done
 
-.PHONY: all install uninstall test lint format-check fmt rules bench docs ci hooks help
+.PHONY: all install uninstall test lint format-check fmt rules coverage bench docs ci hooks help
