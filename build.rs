@@ -14,12 +14,27 @@ fn main() {
     println!("cargo:rerun-if-changed=src");
     println!("cargo:rerun-if-changed=cbindgen.toml");
     println!("cargo:rerun-if-changed=include/vconnpool.h");
+    refuse_planted_defects();
     name_the_library();
     // Set by cargo, while it compiles this script, only for the packages that the user named.
     #[cfg(feature = "header")]
     if option_env!("CARGO_PRIMARY_PACKAGE").is_some() {
         write_header();
     }
+}
+
+/// What tests/planted builds in must never be shipped.
+fn refuse_planted_defects() {
+    let is_planted = |name: &String| name.starts_with("CARGO_FEATURE_PLANT_");
+    let planted: Vec<String> = env::vars()
+        .map(|(name, _)| name)
+        .filter(is_planted)
+        .collect();
+    let is_release = env::var("PROFILE").is_ok_and(|profile| profile == "release");
+    assert!(
+        planted.is_empty() || !is_release,
+        "a release build with {planted:?}"
+    );
 }
 
 fn version_part(name: &str) -> u32 {

@@ -11,7 +11,7 @@
 #![forbid(unsafe_code)]
 
 use crate::sync::atomic::{
-    AtomicU64,
+    AtomicU64, Ordering,
     Ordering::{AcqRel, Acquire, Relaxed, Release},
 };
 
@@ -118,11 +118,19 @@ pub(crate) fn is_out(word: &AtomicU64, idle: u64) -> bool {
     word.load(Acquire) == idle | LENT
 }
 
+/// What a borrower did happens before the next borrow. The defect plant-data-race: it may not
+/// (tests/planted).
+const GIVES_BACK: Ordering = if cfg!(feature = "plant-data-race") {
+    Relaxed
+} else {
+    Release
+};
+
 /// Gives the value back; false if that is not so any more: then it has to be taken back by its
 /// owner.
 #[inline(always)]
 pub(crate) fn give_back(word: &AtomicU64, idle: u64) -> bool {
-    word.compare_exchange(idle | LENT, idle, Release, Relaxed)
+    word.compare_exchange(idle | LENT, idle, GIVES_BACK, Relaxed)
         .is_ok()
 }
 
@@ -151,5 +159,8 @@ pub(crate) fn checked_out(word: &AtomicU64, since: u32) -> CheckedOut {
 /// Ends the bias; what has become of the value since that generation. If it is out, the borrower
 /// has it taken back by `take_back`.
 pub(crate) fn revoke(word: &AtomicU64, since: u32) -> CheckedOut {
+    // A defect: what is out is taken from its borrower, who does not know (tests/planted).
+    #[cfg(feature = "plant-double-owner")]
+    word.fetch_and(!LENT, AcqRel);
     CheckedOut::of(word.fetch_and(!(BIASED | FORCE_SLOW), AcqRel), since)
 }

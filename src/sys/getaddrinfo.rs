@@ -67,6 +67,12 @@ pub(crate) fn resolve(host: &str) -> Result<Vec<SocketAddr>, ResolveFailure> {
     if code != 0 {
         return Err(ResolveFailure::new(code));
     }
+    // A defect: the list is freed before it is read (tests/planted).
+    #[cfg(feature = "plant-use-after-free")]
+    // SAFETY: none. That is the defect.
+    unsafe {
+        libc::freeaddrinfo(list)
+    };
     let mut addresses = Vec::new();
     let mut at = list;
     while !at.is_null() {

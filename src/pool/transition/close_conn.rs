@@ -60,6 +60,9 @@ fn close_with(closed: Closed<Owned<Conn>>, emit: impl FnOnce(&Pool, &Conn, Close
         return;
     };
     let pool = conn.pool().clone();
+    // A defect: nothing ever lets go of the pool (tests/planted).
+    #[cfg(feature = "plant-leak")]
+    std::mem::forget(pool.clone());
     let cause = if is_own || conn.is_session() {
         cause
     } else {

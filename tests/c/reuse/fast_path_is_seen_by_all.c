@@ -464,6 +464,51 @@ TEST(another_thread_may_give_it_back, "fast path: A thread may give back what an
 }
 
 /* The child has none of it, and the parent notices nothing. */
+/*
+ * What a connection stands for is guarded by the borrow, as by a mutex. The flag is relaxed, so
+ * that nothing but the give-back and the borrow orders the two threads.
+ */
+static struct {
+    vcp_pool *pool;
+    const server *s;
+    int requests;
+    int is_back;
+} guarded;
+
+static void *borrows_after_it(void *unused)
+{
+    vcp_conn *conn;
+    (void)unused;
+    while (!__atomic_load_n(&guarded.is_back, __ATOMIC_RELAXED)) {
+    }
+    conn = borrow(guarded.pool, guarded.s);
+    CHECK_EQ(vcp_conn_is_reused(conn), 1);
+    guarded.requests++;
+    give_back(conn);
+    return NULL;
+}
+
+TEST(what_a_borrower_did_happens_before_the_next_borrow,
+     "fast path: What a borrower did happens before the next thread's borrow")
+{
+    server s = tcp_server();
+    vcp_conn *conn;
+    pthread_t next;
+    guarded.pool = watching_pool(1, 0);
+    guarded.s = &s;
+    guarded.requests = 0;
+    guarded.is_back = 0;
+    CHECK_EQ(pthread_create(&next, NULL, borrows_after_it, NULL), 0);
+    conn = borrow_again(guarded.pool, &s);
+    guarded.requests++;
+    give_back(conn);
+    __atomic_store_n(&guarded.is_back, 1, __ATOMIC_RELAXED);
+    CHECK_EQ(pthread_join(next, NULL), 0);
+    CHECK_EQ(guarded.requests, 2);
+    CHECK_EQ(vcp_pool_close(guarded.pool), VCP_OK);
+    server_close(&s);
+}
+
 TEST(a_child_takes_nothing_of_its_parents,
      "fast path: A child reuses nothing of its parent's, and the parent goes on")
 {

@@ -303,7 +303,7 @@ impl<C: Held> State<C> {
             Some(Take::Dial(right, _)) => self.give_up(right, now, effects),
             Some(Take::Reuse(conn)) => {
                 let id = conn.destination_id();
-                // A defect that `tests/handoffs` builds in, to see that it is found.
+                // A defect: a waiter that goes takes along what it was given (tests/planted).
                 let is_lost = cfg!(feature = "plant-lost-hand-off");
                 self.pass_on((!is_lost).then_some(conn), id, now, effects);
             }
