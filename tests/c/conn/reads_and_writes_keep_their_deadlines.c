@@ -219,6 +219,17 @@ static void *reads_all(void *argument)
     return NULL;
 }
 
+TEST(no_object_is_that_large, "I/O: A write of more bytes than any object has is INVALID_ARGUMENT")
+{
+    fixture f = fixture_new(NULL);
+    vcp_conn *conn = borrow(f.pool, &f.s);
+    char byte = 0;
+    CHECK_EQ(vcp_conn_write(conn, &byte, (size_t)INTPTR_MAX + 1), VCP_ERR_INVALID_ARGUMENT);
+    give_back(conn);
+    CHECK_EQ(idle_in(f.pool), 1);
+    FIXTURE_END(&f);
+}
+
 TEST(a_write_moves_all_of_it, "I/O: vcp_conn_write moves all of it, in both modes")
 {
     uint32_t modes[] = {VCP_DIAL_BLOCKING, VCP_DIAL_NONBLOCKING};

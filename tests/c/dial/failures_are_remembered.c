@@ -40,6 +40,50 @@ static int64_t let_through_after(vcp_pool *pool, script *s, const char *address,
     return now_ms() - start;
 }
 
+static int sockets_made;
+
+static int counts_sockets(void *user, const char *network, const char *address, int fd)
+{
+    (void)user;
+    (void)network;
+    (void)address;
+    (void)fd;
+    sockets_made++;
+    return 0;
+}
+
+/* Nobody listens there; how many sockets the dial has made. */
+static int sockets_for(vcp_pool *pool, int number)
+{
+    vcp_conn *conn;
+    char name[64];
+    sockets_made = 0;
+    snprintf(name, sizeof name, "@vconnpool-nobody-%d-%d", (int)getpid(), number);
+    CHECK_EQ(vcp_dial(pool, "unix", name, &conn), VCP_ERR_CONNECT);
+    return sockets_made;
+}
+
+TEST(so_many_failures_are_remembered,
+     "failures: fail_fast_ms remembers 1,024 failed destinations: one more, and the oldest is "
+     "forgotten")
+{
+    vcp_pool_options options = pool_options();
+    vcp_pool *pool;
+    int i;
+    options.fail_fast_ms = 600000;
+    options.control = counts_sockets;
+    pool = pool_new(&options);
+    for (i = 0; i < 1024; i++) {
+        CHECK_EQ(sockets_for(pool, i), 1);
+        let_pass(i == 0 ? 2 : 0); /* so that the first is the oldest */
+    }
+    CHECK_EQ(sockets_for(pool, 0), 0);
+    CHECK_EQ(sockets_for(pool, 1024), 1);
+    CHECK_EQ(sockets_for(pool, 1023), 0);
+    CHECK_EQ(sockets_for(pool, 0), 1);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+}
+
 TEST(after_a_failed_dial_others_fail_at_once_with_the_same_error,
      "failures: fail_fast_ms: after a failed dial others fail at once with the same error, "
      "without a socket, for so long")

@@ -232,6 +232,7 @@ TEST(wrong_tokens_are_invalid_handles, "tokens: NULL, garbage and freed tokens a
     vcp_dial_options d = dial_options(0);
     vcp_conn *conn = borrow(f.pool, &f.s);
     CHECK_EQ(vcp_cancel_new(NULL), VCP_ERR_INVALID_ARGUMENT);
+    CHECK_EQ(vcp_queue_new(NULL), VCP_ERR_INVALID_ARGUMENT);
     CHECK_EQ(vcp_cancel_fire(NULL), VCP_ERR_INVALID_HANDLE);
     CHECK_EQ(vcp_cancel_free(NULL), VCP_OK);
     CHECK_EQ(vcp_conn_set_cancel(conn, (vcp_cancel *)f.pool), VCP_ERR_INVALID_HANDLE);

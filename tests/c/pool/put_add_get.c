@@ -190,6 +190,46 @@ TEST(a_socket_with_unread_bytes_is_not_taken,
     server_close(&s);
 }
 
+TEST(unread_bytes_are_allowed_where_the_pool_allows_them,
+     "put, add, get: put and add of a socket with unread bytes, in a pool that allows them: the "
+     "borrower finds them")
+{
+    vcp_pool_options options = pool_options();
+    fixture f;
+    vcp_conn *conn;
+    int fd, peer;
+    char byte = 0;
+    options.liveness = VCP_LIVENESS_ALLOW_DATA;
+    f = fixture_new(&options);
+    fd = client_of(&f.s);
+    peer = server_accept(&f.s);
+    CHECK_EQ(send(peer, "x", 1, 0), 1);
+    await_arrival(fd);
+    CHECK_EQ(vcp_pool_add(f.pool, fd), VCP_OK);
+    conn = borrow(f.pool, &f.s);
+    CHECK_EQ(vcp_conn_raw_fd(conn), fd);
+    CHECK_EQ(vcp_conn_read(conn, &byte, 1), 1);
+    CHECK_EQ(byte, 'x');
+    give_back(conn);
+    close(peer);
+    FIXTURE_END(&f);
+}
+
+TEST(a_socket_with_a_pending_error_is_not_taken,
+     "put, add, get: put of a socket that has a pending error: NOT_REUSABLE, with its errno")
+{
+    server s = udp_server();
+    vcp_pool *pool = pool_new(NULL);
+    int fd = client_of(&s);
+    server_close(&s);
+    CHECK_EQ(send(fd, "x", 1, 0), 1); /* ICMP answers that nobody listens */
+    await_arrival(fd);
+    CHECK_EQ(vcp_pool_put(pool, fd, "udp", "127.0.0.1:1", NULL), VCP_ERR_NOT_REUSABLE);
+    CHECK_EQ(vcp_last_errno(), ECONNREFUSED);
+    close(fd);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+}
+
 TEST(a_socket_that_is_not_connected_is_not_taken,
      "put, add, get: put and add of a socket that is not connected: NOT_REUSABLE")
 {

@@ -262,6 +262,21 @@ TEST(what_is_dead_or_dirty_is_not_put,
     DRIVER_END(&d);
 }
 
+TEST(unread_bytes_are_allowed_where_the_session_allows_them,
+     "put_session: Unread bytes are no obstacle to a session whose liveness allows them")
+{
+    driver d;
+    vcp_pool *pool = driver_with(&d);
+    session *s = session_new(&d);
+    vcp_session filled = session_as_vcp(&d, s);
+    filled.liveness = VCP_LIVENESS_ALLOW_DATA;
+    CHECK_EQ(send(s->peer, "x", 1, 0), 1);
+    await_arrival(s->fd);
+    CHECK_EQ(put_under(pool, &filled, &d.db, NULL), VCP_OK);
+    CHECK_HOLDS(&d, 1, 1);
+    DRIVER_END(&d);
+}
+
 TEST(a_descriptor_of_the_pool_is_not_put_again,
      "put_session: A descriptor that a pool of this process has already is INVALID_ARGUMENT")
 {

@@ -44,6 +44,19 @@ TEST(a_dial_of_a_session_without_a_descriptor_returns_0,
     DRIVER_END(&d);
 }
 
+TEST(a_session_without_a_descriptor_has_no_address_of_its_own,
+     "sessions: The local address of a session without a descriptor is empty")
+{
+    driver d;
+    vcp_pool *pool = pool_without(&d);
+    vcp_conn *conn = borrow(pool, &d.db);
+    char text[8] = "before";
+    CHECK_EQ(vcp_conn_local_address(conn, text, sizeof text), 0);
+    CHECK_EQ(text[0], '\0');
+    give_back(conn);
+    DRIVER_END(&d);
+}
+
 TEST(descriptor_0_is_one,
      "sessions: A session whose descriptor is number 0 has one: vcp_conn_raw_fd tells it, and it "
      "is checked")
