@@ -5,8 +5,8 @@
 //!
 //! The first export tells what there is: it is of the library that the C programs used, so tests
 //! inside the source and the model are not in it. The others add counts. What nothing ran is
-//! written into the file LIST. `--strict` also fails when a line of pool, handle or ffi that nothing
-//! ran is not argued in tests/coverage/argued.md.
+//! written into the file LIST. `--strict` also fails when a line of pool, handle or ffi that
+//! nothing ran is not argued in tests/coverage/argued.md.
 
 mod argued;
 mod counts;
