@@ -94,3 +94,46 @@ pub(crate) fn owner_of(fd: RawFd) -> Option<SlotId> {
 pub(crate) fn is_owned(fd: RawFd) -> bool {
     owner(fd).is_some_and(|owner| owner.0.load(Acquire) != 0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_has_one_owner_at_a_time() {
+        // No descriptor of these tests is that high.
+        let fd = 900_000;
+        let [first, second] = [1, 1 << 32 | 2].map(SlotId::from_bits);
+        assert!(!is_owned(fd) && owner_of(fd).is_none());
+        assert!(claim(fd, first).is_ok_and(|before| before.is_none()));
+        assert!(is_owned(fd) && is_owner(fd, first) && !is_owner(fd, second));
+        assert_eq!(owner_of(fd), Some(first));
+        assert!(claim(fd, second).is_ok_and(|before| before == Some(first)));
+        release(fd, first);
+        assert!(is_owner(fd, second), "the number is another's");
+        release(fd, second);
+        assert!(!is_owned(fd));
+    }
+
+    #[test]
+    fn a_reserved_number_is_nobodys_and_not_free() {
+        let fd = 900_001;
+        let slot = SlotId::from_bits(7);
+        assert!(reserve(fd).is_ok_and(|reserved| reserved));
+        assert!(is_owned(fd) && owner_of(fd).is_none() && !is_owner(fd, slot));
+        assert!(reserve(fd).is_ok_and(|reserved| !reserved), "once");
+        unreserve(fd);
+        assert!(!is_owned(fd));
+        assert!(reserve(fd).is_ok_and(|reserved| reserved));
+        assert!(claim(fd, slot).is_ok_and(|before| before.is_none()));
+        unreserve(fd);
+        assert!(is_owner(fd, slot), "claimed: not reserved any more");
+        release(fd, slot);
+    }
+
+    #[test]
+    fn what_is_no_number_has_no_owner() {
+        assert!(claim(-1, SlotId::from_bits(1)).is_err() && reserve(-1).is_err());
+        assert!(!is_owned(-1) && owner_of(-1).is_none());
+    }
+}

@@ -164,3 +164,107 @@ pub(crate) fn revoke(word: &AtomicU64, since: u32) -> CheckedOut {
     word.fetch_and(!LENT, AcqRel);
     CheckedOut::of(word.fetch_and(!(BIASED | FORCE_SLOW), AcqRel), since)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Between two loans of that generation.
+    fn idle(generation: u64) -> AtomicU64 {
+        AtomicU64::new(idle_word(generation << GENERATION_SHIFT, 0))
+    }
+
+    #[test]
+    fn a_loan_of_the_fast_path_raises_the_generation_by_one() {
+        let word = idle(5);
+        let before = word.load(Relaxed);
+        let back = borrow(&word, before).expect("it is there");
+        assert_eq!((generation(back), back), (6, idle_word(before, 1)));
+        assert!(is_out(&word, back) && borrow(&word, before).is_none());
+        assert_eq!(
+            checked_out(&word, 5),
+            CheckedOut {
+                loans: 1,
+                is_out: true
+            }
+        );
+        assert!(give_back(&word, back) && !give_back(&word, back));
+        assert!(!is_out(&word, back));
+        assert_eq!(
+            checked_out(&word, 5),
+            CheckedOut {
+                loans: 1,
+                is_out: false
+            }
+        );
+    }
+
+    #[test]
+    fn once_in_so_many_loans_the_owner_is_asked() {
+        for last in [LOANS_UNSEEN - 2, 3 * LOANS_UNSEEN - 2] {
+            let refused = |generation| {
+                let word = idle(generation);
+                borrow(&word, word.load(Relaxed)).is_none()
+            };
+            assert!(refused(last));
+            assert!(!refused(last - 1) && !refused(last + 1) && !refused(last + 2));
+        }
+    }
+
+    #[test]
+    fn a_pinned_one_is_given_back_with_its_only_pin() {
+        let word = idle(5);
+        let back = borrow(&word, word.load(Relaxed)).expect("it is there");
+        assert!(!give_back_pinned(&word, back), "nothing pins it");
+        word.fetch_add(2, Relaxed);
+        assert!(
+            !give_back(&word, back) && !give_back_pinned(&word, back),
+            "two pins"
+        );
+        word.fetch_sub(1, Relaxed);
+        assert!(give_back_pinned(&word, back));
+        assert_eq!(word.load(Relaxed), back);
+    }
+
+    #[test]
+    fn what_is_revoked_or_forced_is_not_borrowed() {
+        for (change, biased) in [(FORCE_SLOW, true), (BIASED, false)] {
+            let word = idle(5);
+            let before = word.load(Relaxed);
+            if change == FORCE_SLOW {
+                force_slow(&word);
+            } else {
+                let seen = revoke(&word, 5);
+                assert_eq!(
+                    seen,
+                    CheckedOut {
+                        loans: 0,
+                        is_out: false
+                    }
+                );
+            }
+            assert!(borrow(&word, before).is_none() && is_biased(&word) == biased);
+            bias(&word);
+            assert!(is_biased(&word) && borrow(&word, before).is_some());
+        }
+    }
+
+    #[test]
+    fn a_loan_is_taken_back_once_and_only_if_it_was_revoked() {
+        let word = idle(5);
+        let back = borrow(&word, word.load(Relaxed)).expect("it is there");
+        assert!(take_back(&word, 6).is_err(), "biased");
+        assert_eq!(
+            revoke(&word, 5),
+            CheckedOut {
+                loans: 1,
+                is_out: true
+            }
+        );
+        assert!(take_back(&word, 5).is_err(), "another loan");
+        assert_eq!(take_back(&word, 6), Ok(back & !BIASED | LENT));
+        assert!(take_back(&word, 6).is_err(), "it is over");
+        assert_eq!(lend(&word) & LENT, 0);
+        assert_eq!(generation(word.load(Relaxed)), 7);
+    }
+}
