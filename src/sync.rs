@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub(crate) use std::sync::{atomic, Arc};
+pub(crate) use std::thread::LocalKey;
 use std::time::Duration;
 
 #[cfg(vcp_instrumented_locks)]

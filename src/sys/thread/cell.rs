@@ -15,7 +15,8 @@ use std::cell::{Cell, UnsafeCell};
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 use std::ops::{Deref, DerefMut};
-use std::thread::LocalKey;
+
+use crate::sync::LocalKey;
 
 use super::at_exit::at_exit;
 
