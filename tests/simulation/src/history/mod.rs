@@ -1,0 +1,13 @@
+//! Histories: what they are drawn from, how they run, and what must hold.
+
+pub(crate) mod audit;
+mod borrow;
+mod main;
+mod operations;
+mod plan;
+mod program;
+mod rest;
+mod run;
+
+pub(crate) use self::main::main;
+pub(crate) use self::run::seed;

@@ -1,0 +1,93 @@
+//! What must hold whenever one looks, and when nothing is under way.
+
+use super::operations::sleep;
+use crate::ffi::handles::vcp_pool;
+use crate::ffi::pool::contents::{vcp_pool_conn_count, vcp_pool_idle_count};
+use crate::ffi::pool::stats::{vcp_pool_stats, vcp_stats};
+use crate::world::{self, violated};
+
+pub(crate) fn stats(pool: *mut vcp_pool) -> vcp_stats {
+    let mut stats = std::mem::MaybeUninit::<vcp_stats>::zeroed();
+    // SAFETY: as large as it is told; zeroes are valid.
+    unsafe {
+        vcp_pool_stats(pool, stats.as_mut_ptr(), size_of::<vcp_stats>());
+        stats.assume_init()
+    }
+}
+
+/// At any moment: open and being dialed, within the limit.
+pub(crate) fn look_at_stats(pool: *mut vcp_pool) {
+    let stats = stats(pool);
+    let most = world::with(|world| world.audit.most_conns);
+    let open = stats.idle + stats.borrowed + stats.dialing;
+    if most > 0 && open > u64::from(most) {
+        violated(&format!("{open} connections are open or dialed, of {most}"));
+    }
+}
+
+fn is_busy(stats: &vcp_stats) -> bool {
+    stats.dialing + stats.borrowed + stats.releasing + stats.waiting > 0
+}
+
+/// No thread of the program uses the pool any more.
+pub(crate) fn check(pool: *mut vcp_pool) {
+    // What goes on in the background has its time.
+    const LONGEST_MS: u32 = 40_000;
+    let mut waited = 0;
+    loop {
+        look_at_stats(pool);
+        let count = vcp_pool_conn_count(pool);
+        let stats = stats(pool);
+        // SAFETY: NULL stands for all.
+        let idle = unsafe { vcp_pool_idle_count(pool, std::ptr::null(), std::ptr::null()) };
+        if !is_busy(&stats) && vcp_pool_conn_count(pool) == count {
+            return check_sums(&stats, count, idle);
+        }
+        if waited > LONGEST_MS {
+            violated(&format!(
+                "nobody uses the pool, and it does not rest: {}",
+                text(&stats)
+            ));
+        }
+        sleep(100);
+        waited += 100;
+    }
+}
+
+fn text(stats: &vcp_stats) -> String {
+    let vcp_stats {
+        idle,
+        borrowed,
+        dialing,
+        waiting,
+        releasing,
+        ..
+    } = stats;
+    format!("idle {idle}, borrowed {borrowed}, dialing {dialing}, waiting {waiting}, releasing {releasing}")
+}
+
+fn check_sums(s: &vcp_stats, count: i64, idle: i64) {
+    let endings = s.closed_while_idle
+        + s.closed_idle_timeout
+        + s.closed_lifetime
+        + s.closed_max_uses
+        + s.closed_idle_full
+        + s.closed_evicted
+        + s.closed_discarded
+        + s.closed_hook
+        + s.closed_foreign_fd;
+    let came = s.dials - s.dial_failures + s.puts;
+    let went = s.gets + s.detached + s.stale_at_borrow + s.dirty_at_borrow + endings;
+    if came != s.idle + s.borrowed + went {
+        violated(&format!(
+            "the statistics do not add up: {came} came, {went} went, {}",
+            text(s)
+        ));
+    }
+    if (s.idle + s.borrowed) as i64 != count || s.idle as i64 != idle {
+        violated(&format!(
+            "gauges and counts differ: {count} {idle}, {}",
+            text(s)
+        ));
+    }
+}

@@ -1,0 +1,75 @@
+//! Runs histories: the coroutine of the kernel, which lets time pass when every thread sleeps.
+
+use std::cell::Cell;
+use std::panic;
+
+use shuttle::{Config, FailurePersistence, MaxSteps, Runner};
+
+use super::plan::Plan;
+use super::program;
+use crate::world::scheduler::WorldScheduler;
+use crate::world::{self, tasks, time, violated};
+
+/// More than the deepest call of the library needs, in debug builds too.
+const STACK_SIZE: usize = 256 << 10;
+/// Switches of one history; a healthy one has some hundreds.
+const MOST_SWITCHES: usize = 300_000;
+/// No history is meant to last so long.
+const LONGEST: u64 = 3_600_000 * time::MS;
+
+struct Seed(Cell<u64>);
+
+// SAFETY: one thread of the machine runs all simulated threads.
+unsafe impl Sync for Seed {}
+
+/// Of the history that runs.
+static SEED: Seed = Seed(Cell::new(0));
+
+pub(crate) fn seed() -> u64 {
+    SEED.0.get()
+}
+
+/// Runs so many, from a seed on. Ends the program when one of them shows a violation.
+pub(crate) fn histories(first: u64, many: u64) {
+    panic::set_hook(Box::new(|info| {
+        let place = info.location().map(ToString::to_string);
+        let text = info.payload_as_str().unwrap_or("a panic without a text");
+        violated(&format!("a panic at {}: {text}", place.unwrap_or_default()));
+    }));
+    let mut config = Config::new();
+    config.stack_size = STACK_SIZE;
+    config.failure_persistence = FailurePersistence::None;
+    config.max_steps = MaxSteps::FailAfter(MOST_SWITCHES);
+    config.silence_warnings = true;
+    SEED.0.set(first.wrapping_sub(1));
+    Runner::new(WorldScheduler::new(many), config).run(|| {
+        SEED.0.set(seed().wrapping_add(1));
+        history(seed());
+    });
+}
+
+fn history(seed: u64) {
+    let plan = Plan::draw(seed);
+    world::begin(seed, plan.chances.clone());
+    world::with(|world| {
+        world.tasks.add("kernel");
+        plan.set_up(world);
+    });
+    tasks::spawn("main", move || program::run(plan));
+    tasks::pass_on();
+    while !world::with(|world| world.tasks.have_all_ended()) {
+        let goes_on = world::with(|world| {
+            world.rests += 1;
+            world.advance()
+        });
+        if !goes_on {
+            violated("every thread sleeps, and nothing will wake one");
+        }
+        if world::with(|world| world.now) > time::BEGIN + LONGEST {
+            violated("it has no end");
+        }
+        tasks::pass_on();
+    }
+    program::check_end();
+    world::end();
+}
