@@ -109,10 +109,14 @@ impl<C: Held> State<C> {
 
     /// The destinations that somebody is to `refill` from now on.
     pub(crate) fn find_short(&mut self, now: Time) -> Vec<Arc<Destination>> {
-        if self.wanted_idle() == 0 || now < self.refill_check_at {
+        if now < self.refill_check_at {
             return Vec::new();
         }
         self.refill_check_at = Time::NEVER;
+        // It may have been set to 0 since the check was scheduled.
+        if self.wanted_idle() == 0 {
+            return Vec::new();
+        }
         let mut short = Vec::new();
         for id in 0..self.entries.len() as DestinationId {
             if short.len() == MOST_AT_ONCE {

@@ -607,3 +607,30 @@ TEST(idle_ones_are_dialed_ahead_again,
     give_back(conn);
     FIXTURE_END(&f);
 }
+
+/* What the process has used of the processors. */
+static int64_t cpu_ms(void)
+{
+    struct timespec used;
+    CHECK_EQ(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used), 0);
+    return (int64_t)used.tv_sec * 1000 + used.tv_nsec / 1000000;
+}
+
+TEST(the_background_thread_rests_once_nothing_is_dialed_ahead,
+     "set_limits: without min_idle_per_address nothing looks for what is to be dialed ahead")
+{
+    fixture f;
+    vcp_pool_options options = pool_options();
+    int64_t before;
+    options.min_idle_per_address = 1;
+    f = fixture_new(&options);
+    give_back(borrow(f.pool, &f.s));
+    /* A look is due 10 ms after the borrow. */
+    options.min_idle_per_address = 0;
+    set_limits(f.pool, &options);
+    let_pass(30);
+    before = cpu_ms();
+    let_pass(500);
+    CHECK_BETWEEN(cpu_ms() - before, 0, at_most(50));
+    FIXTURE_END(&f);
+}

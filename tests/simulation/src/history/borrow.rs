@@ -4,6 +4,7 @@ use std::ffi::c_int;
 
 use super::audit;
 use crate::ffi::basics::enums::VCP_LIVENESS_STRICT;
+use crate::ffi::basics::status::VCP_ERR_SYSTEM;
 use crate::ffi::conn::borrow::{
     vcp_conn_close, vcp_conn_detach, vcp_conn_discard, vcp_conn_is_reused, vcp_conn_raw_fd,
 };
@@ -138,12 +139,12 @@ impl Borrow {
         let read = unsafe { vcp_conn_read(self.conn, answer.as_mut_ptr().cast(), answer.len()) };
         began.check_in_time("a read", timeout_ms);
         trace::line(|| format!("echo = {read}"));
-        let is_stray = answer.starts_with(b"stray") || answer.starts_with(b"s");
+        let is_stray = read > 0 && answer[0] == b's';
         if read > 0 && !is_stray && answer[..read as usize] != request[..read as usize] {
             violated("a borrower reads another one's answer");
         }
-        if is_stray && read > 0 {
-            // Its own answer may still come.
+        if is_stray || read == i64::from(VCP_ERR_SYSTEM) {
+            // Its own answer may still come, and the header leaves this to the program.
             vcp_conn_discard(self.conn);
         }
     }

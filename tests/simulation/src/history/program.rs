@@ -47,7 +47,7 @@ pub(crate) fn run(plan: Plan) {
     for thread in threads {
         tasks::join(thread);
     }
-    rest::check(pool);
+    rest::check(pool, &plan);
     let closed = vcp_pool_close(pool);
     if closed != 0 {
         violated(&format!("vcp_pool_close returns {closed}"));

@@ -1,8 +1,10 @@
 //! What must hold whenever one looks, and when nothing is under way.
 
 use super::operations::sleep;
+use super::plan::Plan;
 use crate::ffi::handles::vcp_pool;
 use crate::ffi::pool::contents::{vcp_pool_conn_count, vcp_pool_idle_count};
+use crate::ffi::pool::set_limits::vcp_pool_set_limits;
 use crate::ffi::pool::stats::{vcp_pool_stats, vcp_stats};
 use crate::world::{self, violated};
 
@@ -30,7 +32,14 @@ fn is_busy(stats: &vcp_stats) -> bool {
 }
 
 /// No thread of the program uses the pool any more.
-pub(crate) fn check(pool: *mut vcp_pool) {
+pub(crate) fn check(pool: *mut vcp_pool, plan: &Plan) {
+    // What is kept filled up has no rest.
+    let mut options = plan.limits.options();
+    options.min_idle_per_address = 0;
+    // SAFETY: options that were initialised.
+    if unsafe { vcp_pool_set_limits(pool, &options) } != 0 {
+        violated("limits that the pool had are refused");
+    }
     // What goes on in the background has its time.
     const LONGEST_MS: u32 = 40_000;
     let mut waited = 0;

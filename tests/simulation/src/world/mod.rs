@@ -39,6 +39,7 @@ pub(crate) struct World {
     pub(crate) moment: u64,
     /// How often all threads have slept at once.
     pub(crate) rests: u64,
+    pub(crate) switches: u64,
     /// Time that passed while a thread could run.
     pub(crate) slipped: u64,
     /// The history's own books.
@@ -111,6 +112,7 @@ pub(crate) fn begin(seed: u64, chances: Chances) {
         chances,
         moment: 0,
         rests: 0,
+        switches: 0,
         slipped: 0,
         audit: Audit::default(),
         at_end: Vec::new(),

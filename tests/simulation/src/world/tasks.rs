@@ -6,7 +6,10 @@
 use std::time::Duration;
 
 use super::random::Random;
-use super::{trace, with, World};
+use super::{trace, violated, with, World};
+
+/// Of one history; a healthy one has some hundreds.
+const MOST_SWITCHES: u64 = 300_000;
 
 /// The kernel's own coroutine.
 pub(crate) const KERNEL: usize = 0;
@@ -175,6 +178,10 @@ pub(crate) fn pass_on() {
 /// Another thread may run now.
 pub(crate) fn switch() {
     with(|world| {
+        world.switches += 1;
+        if world.switches > MOST_SWITCHES {
+            violated("a thread runs, and does not get on");
+        }
         if world.random.one_in(world.chances.slip) {
             world.slip();
         }
