@@ -221,7 +221,9 @@ impl Race {
             (_, Pace::OneByOne) => false,
             (in_flight, Pace::Staggered(_)) => in_flight < MOST_IN_FLIGHT,
         };
-        if may_start_later && !self.order.is_empty() {
+        // A defect that `tests/simulation` builds in, to see that it is found.
+        let is_lost = cfg!(feature = "plant-lost-fallback");
+        if may_start_later && !self.order.is_empty() && !is_lost {
             return wake.min(Deadline::at(self.next_start));
         }
         wake

@@ -97,12 +97,23 @@ impl World {
         match socket.state {
             SocketState::Fresh => {}
             SocketState::Connecting => return Err(libc::EALREADY),
-            _ => return Err(libc::EISCONN),
+            SocketState::Connected if !socket.is_told => {
+                socket.is_told = true;
+                return Ok(true);
+            }
+            SocketState::Connected => return Err(libc::EISCONN),
+            SocketState::Failed => {
+                return Err(match socket.take_error() {
+                    0 => libc::ECONNABORTED,
+                    errno => errno,
+                });
+            }
         }
         socket.to = Some(to);
         match greeting {
             Greeting::Unreachable => return Err(libc::ENETUNREACH),
             Greeting::Accepts(0) => {
+                socket.is_told = true;
                 self.accept(file);
                 return Ok(true);
             }

@@ -38,6 +38,8 @@ pub(crate) struct Socket {
     pub(crate) is_shut_read: bool,
     pub(crate) is_shut_write: bool,
     pub(crate) to: Option<SocketAddr>,
+    /// connect(2) has told that it is connected.
+    pub(crate) is_told: bool,
     /// Bytes, an end or a reset.
     pub(crate) unread: Option<Unread>,
     /// An end or a reset.
@@ -60,6 +62,7 @@ impl Socket {
             is_shut_read: false,
             is_shut_write: false,
             to: None,
+            is_told: false,
             unread: None,
             dead_since: None,
             borrower: None,
