@@ -33,7 +33,10 @@ impl Pool {
         if self.is_inherited() {
             return false;
         }
-        let next = self.change_in_background(|state, now, effects| state.take_check(now, effects));
+        // By the clock that the engine goes by. That of a change is up to a tick behind, and by it
+        // the two would send each other back and forth until the tick.
+        let now = clock::now();
+        let next = self.change_in_background(|state, _, effects| state.take_check(now, effects));
         if let Some((conn, check)) = next {
             self.check(conn, check);
             return true;

@@ -794,6 +794,36 @@ TEST(no_wake_ups_beyond_the_due_ones,
     DRIVER_END(&d);
 }
 
+/*
+ * The clock of ages is up to a tick behind the one that the background thread wakes up by. 7 ms are
+ * no whole number of ticks where a tick is 4 or 10 ms.
+ */
+TEST(what_is_due_between_two_ticks_is_asked_at_once,
+     "on_idle: What is due between two ticks of the clock wakes the background thread once")
+{
+    enum { EVERY = 7, ROUNDS = 30, EACH = 8 };
+    driver d;
+    vcp_pool_options options = asking(&d, 1, EVERY);
+    long before;
+    int i;
+    d.has_fd = 0;
+    options.on_event = NULL;
+    driver_pool(&d, &options);
+    give_back(borrow(d.pool, &d.db));
+    EVENTUALLY(calls(&d) >= 1, 5000);
+    before = sleeps_of_the_engine();
+    CHECK(before >= 0);
+    for (i = 0; i < ROUNDS; i++) {
+        int asked;
+        vcp_conn *conn = borrow(d.pool, &d.db);
+        asked = calls(&d);
+        give_back(conn);
+        EVENTUALLY(calls(&d) > asked, 5000);
+    }
+    CHECK_BETWEEN(sleeps_of_the_engine() - before, ROUNDS / 2, EACH * ROUNDS);
+    DRIVER_END(&d);
+}
+
 TEST(min_idle_counts_what_is_asked,
      "on_idle: What is asked is not missing for min_idle_per_address: no other is dialed for it")
 {
