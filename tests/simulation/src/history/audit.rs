@@ -1,8 +1,9 @@
 //! What the history's own books say, to be compared with what the library does.
 
-use std::ffi::c_void;
+use std::ffi::{c_void, CString};
 
-use crate::world::{self, violated};
+use super::driver::Session;
+use crate::world::{self, violated, World};
 
 #[derive(Default)]
 pub(crate) struct Audit {
@@ -13,9 +14,52 @@ pub(crate) struct Audit {
     /// The most that `max_conns` ever allowed; 0: no limit.
     pub(crate) most_conns: u32,
     pub(crate) borrows: u64,
+    /// Threads that have asked for a connection: whom they ask, and when that began.
+    pub(crate) asking: Vec<Asking>,
+    /// Events: dials begun, dials ended, waits begun, waits ended.
+    pub(crate) events: [u64; 4],
+    pub(crate) sessions: Vec<Session>,
+    pub(crate) pools_made: u32,
+    /// `free_user` has run so often.
+    pub(crate) users_freed: u32,
     /// When the last pool was closed.
     pub(crate) closed_at: u64,
 }
+
+impl Audit {
+    /// A limit was set; 0: none.
+    pub(crate) fn allow(&mut self, max_conns: u32) {
+        let is_unlimited = max_conns == 0 || self.most_conns == 0;
+        self.most_conns = if is_unlimited {
+            0
+        } else {
+            self.most_conns.max(max_conns)
+        };
+    }
+}
+
+/// A blocking dial that any connection of the destination answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Asking {
+    pub(crate) task: usize,
+    pub(crate) moment: u64,
+    pub(crate) pool: usize,
+    pub(crate) address: CString,
+}
+
+impl World {
+    /// The dials that wait in the queue of a destination.
+    pub(crate) fn waiting_for(&self, pool: usize, address: &CString) -> Vec<Asking> {
+        let asking = self.audit.asking.iter();
+        let is_it = |one: &&Asking| {
+            one.pool == pool && one.address == *address && self.tasks.is_asleep_on(one.task, QUEUE)
+        };
+        asking.filter(is_it).cloned().collect()
+    }
+}
+
+/// On a futex sleeps who waits for a connection, and nobody else inside a dial.
+const QUEUE: &str = "a futex";
 
 /// A pointer for a connection's user data.
 pub(crate) fn new_data() -> *mut c_void {

@@ -2,7 +2,7 @@
 
 use std::ffi::c_int;
 
-use super::audit;
+use super::{audit, driver};
 use crate::ffi::basics::enums::VCP_LIVENESS_STRICT;
 use crate::ffi::basics::status::VCP_ERR_SYSTEM;
 use crate::ffi::conn::borrow::{
@@ -14,13 +14,13 @@ use crate::ffi::conn::io::{vcp_conn_read, vcp_conn_write};
 use crate::ffi::handles::vcp_conn;
 use crate::world::sockets::SocketState;
 use crate::world::time::MS;
-use crate::world::{self, step, trace, violated};
+use crate::world::{self, step, trace, violated, World};
 
 /// When a call began.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Began {
     pub(crate) at: u64,
-    moment: u64,
+    pub(crate) moment: u64,
     rests: u64,
     slipped: u64,
 }
@@ -43,14 +43,20 @@ impl Began {
         if timeout_ms < 0 {
             return;
         }
-        let (now, slipped) = world::with(|world| (world.now, world.slipped));
-        let until = self.at + timeout_ms as u64 * MS + (slipped - self.slipped);
+        self.check_ended_by(what, self.at + timeout_ms as u64 * MS);
+    }
+
+    pub(crate) fn check_ended_by(&self, what: &str, until: u64) {
+        let (now, until) = world::with(|world| (world.now, until + self.slipped_since(world)));
         if now > until {
             let late = (now - until) as f64 / 1e6;
-            violated(&format!(
-                "{what} with {timeout_ms} ms returns {late} ms late"
-            ));
+            violated(&format!("{what} returns {late} ms late"));
         }
+    }
+
+    /// How much time has passed since while a thread could run.
+    pub(crate) fn slipped_since(&self, world: &World) -> u64 {
+        world.slipped - self.slipped
     }
 }
 
@@ -93,6 +99,29 @@ impl Borrow {
             }
         });
         Self { conn, fd }
+    }
+
+    pub(crate) fn is_session(&self) -> bool {
+        world::with(|world| world.is_drivers(self.fd))
+    }
+
+    /// Its driver has another socket from now on. False if it has none: the session is at its end.
+    pub(crate) fn reconnect(&mut self) -> bool {
+        self.leave();
+        let Some(fd) = driver::reconnect(vcp_conn_data(self.conn)) else {
+            vcp_conn_close(self.conn);
+            return false;
+        };
+        self.fd = fd;
+        world::with(|world| {
+            let current = world.tasks.current;
+            let file = world.descriptors.file(fd).ok();
+            let socket = file.and_then(|file| world.files.socket(file));
+            if let Some(socket) = socket {
+                socket.borrower = Some(current);
+            }
+        });
+        true
     }
 
     /// The program's side of a connection's end.
@@ -166,12 +195,18 @@ impl Borrow {
     pub(crate) fn detach(self) {
         trace::line(|| format!("detaches {}", self.fd));
         self.leave();
-        audit::keep_data(vcp_conn_data(self.conn));
+        let is_session = self.is_session();
+        let data = vcp_conn_data(self.conn);
         let fd = vcp_conn_detach(self.conn);
-        if fd != self.fd {
+        // A session may have reconnected: then it is the number that its driver told last.
+        if fd != self.fd && !is_session {
             violated(&format!("vcp_conn_detach returns {fd}, not {}", self.fd));
         }
-        // SAFETY: the program's now.
-        drop(unsafe { <std::os::fd::OwnedFd as std::os::fd::FromRawFd>::from_raw_fd(fd) });
+        if is_session {
+            driver::end_detached(data);
+        } else {
+            audit::keep_data(data);
+            driver::close(fd);
+        }
     }
 }

@@ -1,17 +1,23 @@
 //! What a program's thread does next.
 
-use std::ptr;
-
-use super::borrow::{Began, Borrow};
-use super::plan::Plan;
-use crate::ffi::dial::blocking::vcp_dial_with;
-use crate::ffi::dial::options::{
-    vcp_dial_options, vcp_dial_options_init, VCP_DIAL_FRESH, VCP_DIAL_REUSE_ONLY,
-};
+use super::plan::{Plan, Style};
+use super::{asynchronous, dials, exchange, rest};
 use crate::ffi::handles::vcp_pool;
 use crate::ffi::pool::contents::{vcp_pool_close_idle, vcp_pool_evict};
+use crate::ffi::pool::describe::vcp_pool_describe;
+use crate::ffi::pool::lifecycle::{vcp_pool_abort, vcp_pool_close, vcp_pool_drain};
 use crate::world::random::Random;
-use crate::world::{self, tasks, time, trace, violated};
+use crate::world::{self, tasks, time, trace};
+
+/// A pool of the history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PoolHandle(pub(crate) usize);
+
+impl PoolHandle {
+    pub(crate) fn pointer(self) -> *mut vcp_pool {
+        self.0 as *mut vcp_pool
+    }
+}
 
 /// Of the history's chance.
 pub(crate) fn draw<R>(f: impl FnOnce(&mut Random) -> R) -> R {
@@ -23,75 +29,62 @@ pub(crate) fn sleep(ms: u32) {
     tasks::sleep_on(&[], Some(until), "sleeping");
 }
 
-pub(crate) fn dial_options() -> vcp_dial_options {
-    let mut options = std::mem::MaybeUninit::<vcp_dial_options>::uninit();
-    // SAFETY: as large as it is told; filled by the call.
-    unsafe {
-        vcp_dial_options_init(options.as_mut_ptr(), size_of::<vcp_dial_options>());
-        options.assume_init()
-    }
-}
-
 /// One operation.
-pub(crate) fn operate(pool: *mut vcp_pool, plan: &Plan) {
-    match draw(|random| random.up_to(20)) {
-        0..15 => borrow(pool, plan),
-        15 | 16 => sleep(draw(|random| random.pick(&[1, 5, 50, 600, 3_000]))),
-        17 => {
+pub(crate) fn operate(pool: PoolHandle, plan: &Plan) {
+    match draw(|random| random.up_to(40)) {
+        0..20 => dials::borrow(pool, plan),
+        20..26 => asynchronous::dial(pool, plan),
+        26..29 => sleep(draw(|random| random.pick(&[1, 5, 50, 600, 3_000]))),
+        29 => {
             trace::line(|| "close_idle".to_owned());
-            vcp_pool_close_idle(pool);
+            vcp_pool_close_idle(pool.pointer());
         }
-        18 => evict(pool, plan),
-        _ => super::rest::look_at_stats(pool),
+        30 => evict(pool, plan),
+        31 => exchange::warm(pool, plan),
+        32 | 33 if plan.changes_limits => exchange::set_limits(pool, plan),
+        34 => exchange::get_and_put(pool, plan),
+        35 => exchange::dial_and_put(pool, plan),
+        36 if plan.ends_early => end(pool),
+        37 => describe(pool),
+        _ => rest::look_at_stats(pool.pointer()),
     }
 }
 
-fn evict(pool: *mut vcp_pool, plan: &Plan) {
+fn evict(pool: PoolHandle, plan: &Plan) {
     let address = draw(|random| random.pick(&plan.addresses));
     trace::line(|| format!("evict {address:?}"));
     // SAFETY: NUL-terminated texts.
-    unsafe { vcp_pool_evict(pool, c"tcp".as_ptr(), address.as_ptr()) };
+    unsafe { vcp_pool_evict(pool.pointer(), c"tcp".as_ptr(), address.as_ptr()) };
 }
 
-fn borrow(pool: *mut vcp_pool, plan: &Plan) {
-    let address = draw(|random| random.pick(&plan.addresses));
-    let mut options = dial_options();
-    draw(|random| {
-        options.timeout_ms = random.pick(&[i64::MIN, i64::MIN, 0, 1, 10, 100, 300, 1_000]);
-        options.flags = random.pick(&[0, 0, 0, 0, 0, 0, VCP_DIAL_FRESH, VCP_DIAL_REUSE_ONLY]);
-    });
-    let timeout_ms = match options.timeout_ms {
-        i64::MIN => plan.limits.dial_timeout_ms,
-        own => own,
-    };
-    let began = Began::now();
-    let mut conn = ptr::null_mut();
-    // SAFETY: NUL-terminated texts, and an out parameter.
-    let fd = unsafe { vcp_dial_with(pool, c"tcp".as_ptr(), address.as_ptr(), &options, &mut conn) };
-    trace::line(|| format!("dial {address:?} flags {} = {fd}", options.flags));
-    began.check_in_time("a dial", timeout_ms);
-    if fd < 0 {
-        return check_failure(fd);
-    }
-    let borrow = Borrow::enter(conn, fd, began, plan.limits.liveness);
-    if draw(|random| random.one_in(4)) {
-        borrow.set_data();
-    }
-    match draw(|random| random.up_to(4)) {
-        0 | 1 => borrow.echo(draw(|random| random.pick(&[1, 10, 100, 1_000]))),
-        2 => sleep(draw(|random| random.pick(&[1, 10, 100]))),
-        _ => {}
-    }
-    match draw(|random| random.up_to(20)) {
-        0 => borrow.detach(),
-        1 | 2 => borrow.discard(),
-        _ => borrow.give_back(),
+fn describe(pool: PoolHandle) {
+    let mut text = [0u8; 64];
+    // SAFETY: so many writable bytes.
+    unsafe { vcp_pool_describe(pool.pointer(), 0, text.as_mut_ptr().cast(), text.len()) };
+}
+
+fn end(pool: PoolHandle) {
+    match draw(|random| random.up_to(3)) {
+        0 => {
+            trace::line(|| "abort".to_owned());
+            vcp_pool_abort(pool.pointer());
+        }
+        1 => {
+            let timeout_ms = draw(|random| random.pick(&[0, 10, 1_000]));
+            trace::line(|| format!("drain {timeout_ms}"));
+            let began = super::borrow::Began::now();
+            vcp_pool_drain(pool.pointer(), timeout_ms);
+            began.check_in_time("a drain", timeout_ms);
+        }
+        _ => {
+            trace::line(|| "closes the pool".to_owned());
+            vcp_pool_close(pool.pointer());
+        }
     }
 }
 
-fn check_failure(status: i32) {
-    const INTERNAL: i32 = -99;
-    if status == INTERNAL {
-        violated("VCP_ERR_INTERNAL");
-    }
+/// Whether deadlines bind the library alone: code of the program that runs on a dialing thread is
+/// not ended by one.
+pub(crate) fn keeps_time(plan: &Plan) -> bool {
+    plan.style == Style::Plain
 }

@@ -12,6 +12,16 @@ use crate::world::{Chances, World};
 
 const PORT: u16 = 80;
 
+/// What kind of pool it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Style {
+    /// No code of the program runs in it.
+    Plain,
+    Hooks,
+    /// A driver opens its connections.
+    Sessions,
+}
+
 #[derive(Clone)]
 pub(crate) struct Plan {
     pub(crate) chances: Chances,
@@ -22,6 +32,12 @@ pub(crate) struct Plan {
     /// What programs dial.
     pub(crate) addresses: Vec<CString>,
     pub(crate) limits: Limits,
+    pub(crate) style: Style,
+    pub(crate) is_observed: bool,
+    pub(crate) pools: u32,
+    /// A thread may close, drain or abort a pool before the others are done.
+    pub(crate) ends_early: bool,
+    pub(crate) changes_limits: bool,
     pub(crate) threads: u32,
     pub(crate) operations: u32,
 }
@@ -61,6 +77,15 @@ impl Limits {
             dns_cache_ms: random.pick(&[0, 0, 100, 5_000]),
             is_fifo: random.one_in(4),
         }
+    }
+
+    /// As a program changes them while the pool works.
+    pub(crate) fn change(&mut self, random: &mut Random) {
+        let liveness = self.liveness;
+        let dial_timeout_ms = self.dial_timeout_ms;
+        *self = Self::draw(random);
+        self.liveness = liveness;
+        self.dial_timeout_ms = dial_timeout_ms;
     }
 
     pub(crate) fn options(&self) -> vcp_pool_options {
@@ -197,9 +222,71 @@ impl Plan {
             outages,
             addresses,
             limits: Limits::draw(random),
+            style: random.pick(&[
+                Style::Plain,
+                Style::Plain,
+                Style::Plain,
+                Style::Hooks,
+                Style::Sessions,
+            ]),
+            is_observed: random.one_in(4),
+            pools: random.pick(&[1, 1, 1, 2]),
+            ends_early: random.one_in(5),
+            changes_limits: random.one_in(2),
             threads: random.between(2, 6),
             operations: random.between(3, 12),
         }
+    }
+
+    /// Within so long a dial must succeed, because a server answers; `None`: that is not sure.
+    pub(crate) fn succeeds_within(&self, address: &CString) -> Option<u64> {
+        let limits = &self.limits;
+        let is_limited = limits.max_conns + limits.max_conns_per_address > 0;
+        let is_sure = self.chances.fault == 0
+            && self.chances.slip == 0
+            && self.outages.is_empty()
+            && self.style == Style::Plain
+            && !self.ends_early
+            && !self.changes_limits
+            && !is_limited
+            && limits.max_dials_per_address == 0;
+        if !is_sure {
+            return None;
+        }
+        let text = address.to_str().ok()?;
+        if let Ok(literal) = text.parse::<SocketAddr>() {
+            return self.first_answer(&[literal]);
+        }
+        let host = text.split(':').next()?;
+        let names = self.names.iter().filter(|name| name.host == host);
+        let mut within = Some(0);
+        for name in names {
+            let found = name.answer.as_ref().ok()?;
+            let first = self.first_answer(found)?;
+            within = within.max(Some(name.takes + first));
+        }
+        within
+    }
+
+    /// RFC 8305: whatever the order, the last address is tried when the others have had 250 ms
+    /// each, and IPv6 has had 50 ms to arrive.
+    fn first_answer(&self, addresses: &[SocketAddr]) -> Option<u64> {
+        let accepts = |at: &SocketAddr| {
+            let mut servers = self.servers.iter();
+            let server = servers.find(|server| server.at.ip() == at.ip())?;
+            match server.greeting {
+                Greeting::Accepts(after) => Some(after),
+                _ => None,
+            }
+        };
+        let fastest = addresses.iter().filter_map(accepts).min()?;
+        let others = addresses.len() as u64 - 1;
+        Some(fastest + 50 * MS + others * 250 * MS)
+    }
+
+    /// Where a program that dials by itself finds a literal address.
+    pub(crate) fn server_of(&self, address: &CString) -> Option<SocketAddr> {
+        address.to_str().ok()?.parse().ok()
     }
 
     /// Puts it into a world that begins.

@@ -105,7 +105,14 @@ fn peek_at(number: RawFd) -> Peek {
 }
 
 pub(crate) fn set_option(fd: BorrowedFd<'_>, _: i32, _: i32, _: i32) -> io::Result<()> {
-    on(fd, |_| Ok(()))
+    on(fd, must_be_the_pools)
+}
+
+fn must_be_the_pools(socket: &mut Socket) -> Result<(), i32> {
+    if socket.is_drivers {
+        world::violated("the library changes a driver's descriptor");
+    }
+    Ok(())
 }
 
 pub(crate) fn take_error(fd: BorrowedFd<'_>) -> io::Result<i32> {
@@ -182,6 +189,7 @@ pub(crate) fn is_nonblocking(fd: BorrowedFd<'_>) -> io::Result<bool> {
 
 pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>, nonblocking: bool) -> io::Result<()> {
     on(fd, |socket| {
+        must_be_the_pools(socket)?;
         socket.is_nonblocking = nonblocking;
         Ok(())
     })

@@ -4,7 +4,7 @@
 use std::io;
 
 use super::files::{FileId, Kind};
-use super::{trace, with, World};
+use super::{trace, violated, with, World};
 
 /// 0, 1 and 2 are the program's own.
 const FIRST: usize = 3;
@@ -61,6 +61,9 @@ impl World {
 
     fn close(&mut self, number: i32) -> io::Result<()> {
         let file = self.descriptors.file(number)?;
+        if self.is_drivers(number) {
+            violated("the library closes a driver's descriptor");
+        }
         self.descriptors.numbers[number as usize - FIRST] = None;
         self.close_file(file);
         Ok(())

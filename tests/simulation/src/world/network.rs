@@ -71,6 +71,26 @@ impl Network {
 }
 
 impl World {
+    pub(crate) fn server_greets(&self, at: SocketAddr) -> Option<Greeting> {
+        let server = self.network.server(at)?;
+        (!server.is_down).then_some(server.greeting)
+    }
+
+    /// The socket is a driver's, which the library never closes and never changes.
+    pub(crate) fn set_drivers(&mut self, number: i32, is_drivers: bool) {
+        if let Ok(file) = self.descriptors.file(number) {
+            if let Some(socket) = self.files.socket(file) {
+                socket.is_drivers = is_drivers;
+            }
+        }
+    }
+
+    pub(crate) fn is_drivers(&mut self, number: i32) -> bool {
+        let file = self.descriptors.file(number).ok();
+        let socket = file.and_then(|file| self.files.socket(file));
+        socket.is_some_and(|socket| socket.is_drivers)
+    }
+
     pub(crate) fn look_up(&mut self, host: &str) -> Name {
         let names = self.network.names.iter().filter(|name| name.host == host);
         let names: Vec<Name> = names.cloned().collect();

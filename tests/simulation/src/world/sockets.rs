@@ -46,8 +46,8 @@ pub(crate) struct Socket {
     pub(crate) dead_since: Option<Unread>,
     /// The thread that has borrowed it.
     pub(crate) borrower: Option<usize>,
-    /// The last moment at which a borrower had it.
-    pub(crate) borrowed_until: u64,
+    /// Of a driver's session.
+    pub(crate) is_drivers: bool,
 }
 
 impl Socket {
@@ -66,7 +66,7 @@ impl Socket {
             unread: None,
             dead_since: None,
             borrower: None,
-            borrowed_until: 0,
+            is_drivers: false,
         }
     }
 

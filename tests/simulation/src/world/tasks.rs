@@ -98,6 +98,11 @@ impl Tasks {
         !self.ready.is_empty()
     }
 
+    pub(crate) fn is_asleep_on(&self, number: usize, on: &str) -> bool {
+        let task = &self.all[number];
+        task.state == TaskState::Asleep && task.on == on
+    }
+
     pub(crate) fn is_ended(&self, number: usize) -> bool {
         self.all[number].state == TaskState::Ended
     }
