@@ -93,8 +93,10 @@ impl Borrow {
             if unread.is_some_and(|unread| is_reused && unread.moment < began.moment) {
                 violated("STRICT hands out what was dead or dirty before the dial began");
             }
-            let dead = socket.dead_since;
-            if dead.is_some_and(|dead| is_reused && dead.rests < began.rests) {
+            // All threads have slept since it died under the watch: the engine has seen it.
+            let seen = socket.dead_since.zip(socket.watched_since);
+            let seen = seen.map(|(dead, since)| dead.rests.max(since));
+            if is_reused && seen.is_some_and(|rests| rests < began.rests) {
                 violated("a connection is handed out that the watch has seen die");
             }
         });

@@ -65,11 +65,11 @@ impl Firing {
         if unsafe { vcp_cancel_new(&mut token) } != 0 {
             return None;
         }
-        let after_ms = draw(|random| random.pick(&[0, 0, 1, 10, 100, 250, 300]));
+        let after_ms = draw(|random| random.pick(&[0u32, 0, 1, 10, 100, 250, 300]));
         let at = world::with(|world| world.now + u64::from(after_ms) * MS);
         let number = token as usize;
         let thread = tasks::spawn("fires", move || {
-            sleep(after_ms);
+            tasks::sleep_on(&[], Some(at), "sleeping");
             vcp_cancel_fire(number as *mut vcp_cancel);
         });
         Some(Self { token, thread, at })
@@ -87,6 +87,7 @@ impl Firing {
 pub(crate) fn borrow(pool: PoolHandle, plan: &Plan) {
     let address = draw(|random| random.pick(&plan.addresses));
     let mut options = draw_options();
+    let firing_began = Began::now();
     let firing = draw(|random| random.one_in(6))
         .then(Firing::begin)
         .flatten();
@@ -99,7 +100,7 @@ pub(crate) fn borrow(pool: PoolHandle, plan: &Plan) {
         let fires_at = firing.as_ref().map(|firing| firing.at);
         began.check_in_time("a dial", timeout_ms(&options, plan));
         if let Some(fires_at) = fires_at.filter(|_| fd.is_err()) {
-            began.check_ended_by("a canceled dial", fires_at.max(began.at));
+            firing_began.check_ended_by("a canceled dial", fires_at.max(began.at));
         }
     }
     match fd {

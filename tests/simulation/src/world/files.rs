@@ -149,6 +149,9 @@ impl World {
             }
             (_, Some(at)) => {
                 list.swap_remove(at);
+                if let Some(socket) = self.files.socket(file) {
+                    socket.watched_since = None;
+                }
                 self.files.get(file).watched_by.retain(|&one| one != epoll);
                 return Ok(());
             }
@@ -176,6 +179,10 @@ impl World {
             });
         });
         self.files.get(file).watched_by.push(epoll);
+        let rests = self.rests;
+        if let Some(socket) = self.files.socket(file) {
+            socket.watched_since = Some(rests);
+        }
     }
 
     fn queue_if_ready(&mut self, epoll: FileId, file: FileId, events: u32) {

@@ -46,6 +46,8 @@ pub(crate) struct Socket {
     pub(crate) dead_since: Option<Unread>,
     /// The thread that has borrowed it.
     pub(crate) borrower: Option<usize>,
+    /// In an epoll since that rest.
+    pub(crate) watched_since: Option<u64>,
     /// Of a driver's session.
     pub(crate) is_drivers: bool,
 }
@@ -66,6 +68,7 @@ impl Socket {
             unread: None,
             dead_since: None,
             borrower: None,
+            watched_since: None,
             is_drivers: false,
         }
     }
