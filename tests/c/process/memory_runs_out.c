@@ -3,23 +3,16 @@
  * everything goes on when there is memory again.
  *
  * The malloc(3) of the program comes before libc's for every library. It fails for callers inside
- * libvconnpool alone, which it tells by the return address.
+ * libvconnpool alone, which it tells by the return address. (Not under the sanitizers, which bring
+ * a malloc of their own.)
  */
 #include "completions.h"
 #include "dialing_threads.h"
-
-/* The sanitizers bring a malloc of their own. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define CAN_FAIL 0
-#else
-#define CAN_FAIL 1
-#endif
 
 static int fails;
 static uintptr_t library_begins;
 static uintptr_t library_ends;
 
-#if CAN_FAIL
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -61,7 +54,6 @@ int posix_memalign(void **place, size_t alignment, size_t size)
     *place = made;
     return 0;
 }
-#endif
 
 BEFORE_THE_TESTS(char **argv)
 {
@@ -90,11 +82,6 @@ static void is_there_again(void)
     __sync_lock_release(&fails);
 }
 
-#define SKIP_WITHOUT_FAULTS()            \
-    if (!CAN_FAIL) {                     \
-        SKIP("malloc is a sanitizer's"); \
-    }
-
 TEST(what_makes_something_is_refused_while_memory_is_out,
      "memory: While malloc fails, what makes something is VCP_ERR_NO_MEMORY, and changes nothing")
 {
@@ -107,7 +94,6 @@ TEST(what_makes_something_is_refused_while_memory_is_out,
     vcp_conn *conn;
     vcp_conn *none = (vcp_conn *)&f;
     char text[64];
-    SKIP_WITHOUT_FAULTS();
     conn = borrow(f.pool, &f.s);
     CHECK_EQ(vcp_queue_new(NULL), VCP_ERR_INVALID_ARGUMENT); /* this thread has room for messages */
     runs_out();
@@ -145,7 +131,6 @@ TEST(what_ends_something_works_while_memory_is_out,
     vcp_cancel *cancel;
     vcp_conn *conn;
     int round;
-    SKIP_WITHOUT_FAULTS();
     CHECK_EQ(vcp_cancel_new(&cancel), VCP_OK);
     give_back(borrow(f.pool, &f.s));
     runs_out();
@@ -182,7 +167,6 @@ TEST(asynchronous_dials_are_answered_while_memory_is_out,
     vcp_queue *queue = queue_new();
     vcp_conn *conn;
     int i;
-    SKIP_WITHOUT_FAULTS();
     for (i = 0; i < DIALS; i++) {
         CHECK_EQ(vcp_dial_async(f.pool, f.s.network, f.s.address, NULL, queue, NULL, &conn),
                  VCP_ERR_IN_PROGRESS);
@@ -212,7 +196,6 @@ TEST(waiters_go_on_while_memory_is_out,
     options.max_conns = 1;
     options.wait_timeout_ms = VCP_FOREVER;
     f = fixture_new(&options);
-    SKIP_WITHOUT_FAULTS();
     conn = borrow(f.pool, &f.s);
     waiter = dialer_of(f.pool, f.s.address);
     dialer_start(&waiter);
@@ -247,7 +230,6 @@ TEST(a_pool_with_many_waiting_is_closed_while_memory_is_out,
     options.wait_timeout_ms = VCP_FOREVER;
     options.dial_timeout_ms = 0;
     f = fixture_new(&options);
-    SKIP_WITHOUT_FAULTS();
     held = borrow(f.pool, &f.s);
     for (i = 0; i < count; i++) {
         CHECK_EQ(vcp_dial_async(f.pool, f.s.network, f.s.address, NULL, queue, NULL, &conn),
@@ -294,7 +276,6 @@ TEST(many_are_given_back_while_memory_is_out,
     options.on_idle_ms = 30000;
     options.max_idle_per_address = (uint32_t)count;
     pool = pool_new(&options);
-    SKIP_WITHOUT_FAULTS();
     for (i = 0; i < count; i++) {
         CHECK_EQ(vcp_dial(pool, "tcp", "db.invalid:1", &conns[i]), 0);
     }
