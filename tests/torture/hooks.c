@@ -165,7 +165,7 @@ TEST(on_idle_speaks, "torture: on_idle reads and writes, whatever fails below it
     vcp_pool_options options = options_for(&what);
     scene s;
     options.on_idle = greets;
-    options.on_idle_ms = 2;
+    options.on_idle_ms = 10;
     s = scene_new(&options);
     s.fills = NULL;
     if (s.pool != NULL) {

@@ -82,12 +82,18 @@ static inline void trials_going_on(trials *t, const torture_site *site, uint32_t
     }
 }
 
-/* How often a thread waits depends on the others: of a row that can only be interrupted, few turns.
+/*
+ * How often a thread waits, or a timer comes round, depends on the others and on the time. So of a
+ * row that can only be interrupted the first two turns by a way are tried, of all others these
+ * many.
  */
+#define MOST_TURNS 12
+
 static inline uint32_t turns_of(const torture_site *site)
 {
     const torture_row *row = torture_row_at(site->row);
-    return errors_of(row) == row->once && site->turns > 2 ? 2 : site->turns;
+    uint32_t most = errors_of(row) == row->once ? 2 : MOST_TURNS;
+    return site->turns < most ? site->turns : most;
 }
 
 /* Counts the sites of that kind in `sites`. */

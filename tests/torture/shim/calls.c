@@ -251,7 +251,7 @@ static void begins(shim_call *call, int row, const void *frame)
 {
     call->is_of_the_library = shim_is_of_the_library(row, frame, &call->at);
     call->row = ROW_IN_LIBC;
-    call->is_short = shim_is_short();
+    call->is_short = shim_was_refused;
     call->allocations = 0;
     call->outer = shim_inside;
     shim_inside = call->is_of_the_library ? call : NULL;

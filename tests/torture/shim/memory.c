@@ -103,6 +103,8 @@ static int is_for_the_library(int row, const void *frame, torture_site *at)
     return 1;
 }
 
+__thread int shim_was_refused __attribute__((tls_model("initial-exec")));
+
 typedef struct request {
     torture_site at;
     int is_counted; /* it is in the library's own hands: what libc allocates is libc's */
@@ -115,6 +117,9 @@ static void asks(request *r, int row, const void *frame)
     int is_ours = is_for_the_library(row, frame, &r->at);
     r->is_counted = is_ours && shim_inside == NULL;
     error = is_ours ? shim_fails_at(row, &r->at) : 0;
+    if (is_ours && shim_inside == NULL) {
+        shim_was_refused = error != 0;
+    }
     if (error == 0 && is_ours && shim_inside != NULL && shim_inside->is_short) {
         error = ENOMEM;
     }

@@ -246,12 +246,6 @@ int shim_fails_at(int row, torture_site *at)
     return error;
 }
 
-int shim_is_short(void)
-{
-    return run != NULL && __atomic_load_n(&run->is_on, __ATOMIC_ACQUIRE) &&
-           goes_on(ROW_MALLOC) != 0;
-}
-
 int shim_fails(int row, const void *frame, torture_site *at)
 {
     return shim_is_of_the_library(row, frame, at) ? shim_fails_at(row, at) : 0;

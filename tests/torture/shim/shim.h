@@ -21,10 +21,13 @@ typedef struct shim_call {
     torture_site at;
     int is_of_the_library;
     int row;      /* of what libc allocates meanwhile */
-    int is_short; /* no memory was to be had already when it began */
+    int is_short; /* the thread's last allocation before it had failed, and more may follow */
     uint32_t allocations;
     struct shim_call *outer;
 } shim_call;
+
+/* The library's last allocation on this thread was made to fail. */
+extern __thread int shim_was_refused __attribute__((tls_model("initial-exec")));
 
 extern __thread shim_call *shim_inside __attribute__((tls_model("initial-exec")));
 
@@ -36,9 +39,6 @@ int shim_fails(int row, const void *frame, torture_site *at);
 
 /* As shim_fails, for a call that libc makes by the way `at`. */
 int shim_fails_at(int row, torture_site *at);
-
-/* Every allocation fails now. */
-int shim_is_short(void);
 
 /* True if the call with that frame is the library's; fills `at`. */
 int shim_is_of_the_library(int row, const void *frame, torture_site *at);
