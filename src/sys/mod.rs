@@ -26,6 +26,7 @@ pub(crate) mod getaddrinfo;
 pub(crate) mod memory;
 pub(crate) mod names;
 pub(crate) mod poll;
+pub(crate) mod random;
 pub(crate) mod sockaddr;
 pub(crate) mod socket;
 pub(crate) mod thread;

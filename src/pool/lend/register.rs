@@ -1,7 +1,6 @@
 //! A new connection of a pool: dialed, put into its slot, under watch.
 #![forbid(unsafe_code)]
 
-use std::hash::{BuildHasher, RandomState};
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use crate::handle::{fd_owners, Kept, NoRoom, Owned};
@@ -12,7 +11,7 @@ use crate::pool::state::DestinationId;
 use crate::pool::{conn, Pool};
 use crate::sync::Arc;
 use crate::sys::foreign::ConnFd;
-use crate::sys::{clock, socket};
+use crate::sys::{clock, random, socket};
 use crate::values::clock::Time;
 use crate::values::destination::Destination;
 use crate::values::endpoint::Endpoint;
@@ -107,7 +106,7 @@ impl Pool {
             return Time::NEVER;
         };
         let jitter = f64::from(keeping.lifetime_jitter_percent) / 100.0;
-        let draw = RandomState::new().hash_one(0) as f64 / u64::MAX as f64;
+        let draw = random::draw() as f64 / u64::MAX as f64;
         clock::now().after(longest.mul_f64(1.0 - jitter * draw))
     }
 }

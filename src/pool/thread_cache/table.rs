@@ -1,8 +1,6 @@
 //! One thread's cache: a table of numbers ([`Buckets`]), and behind it the entries ([`Lines`]).
 #![forbid(unsafe_code)]
 
-use std::hash::{BuildHasher, RandomState};
-
 use super::buckets::{self, Buckets};
 use super::entry::CacheEntry;
 use super::key::{KeyRef, OwnedKey};
@@ -11,7 +9,7 @@ use crate::handle::{CachedSlot, Kept, SlotId};
 use crate::pool::conn::Conn;
 use crate::pool::PoolHandle;
 use crate::sync::Arc;
-use crate::sys::memory;
+use crate::sys::{memory, random};
 use crate::values::destination::Destination;
 
 /// A thread that has more connections out at once does not find the oldest of them first when it
@@ -165,7 +163,7 @@ impl ThreadCache {
 
     fn drawn_seed(&mut self) -> u64 {
         if self.seed == 0 {
-            self.seed = RandomState::new().hash_one(0) | 1;
+            self.seed = random::draw() | 1;
         }
         self.seed
     }
