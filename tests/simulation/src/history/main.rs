@@ -47,10 +47,14 @@ pub(crate) fn main() -> ExitCode {
     };
     if let Some(seed) = arguments.seed {
         trace::switch_on();
-        run::histories(seed, 1);
-        println!("history {seed}: 0 violations");
+        let digest = run::histories(seed, 1);
+        println!("history {seed}: 0 violations, digest {digest:016x}");
     } else if arguments.processes == 1 {
-        run::histories(arguments.first, arguments.histories);
+        let Arguments {
+            first, histories, ..
+        } = arguments;
+        let digest = run::histories(first, histories);
+        println!("{histories} histories from {first} on: digest {digest:016x}");
     } else {
         return share_out(&arguments);
     }

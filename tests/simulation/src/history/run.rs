@@ -7,6 +7,7 @@ use shuttle::{Config, FailurePersistence, MaxSteps, Runner};
 
 use super::plan::Plan;
 use super::program;
+use crate::world::random::Random;
 use crate::world::scheduler::WorldScheduler;
 use crate::world::{self, tasks, time, violated};
 
@@ -22,13 +23,16 @@ unsafe impl Sync for Seed {}
 
 /// Of the history that runs.
 static SEED: Seed = Seed(Cell::new(0));
+/// What all histories so far came to: the same seeds come to the same, in any order.
+static DIGEST: Seed = Seed(Cell::new(0));
 
 pub(crate) fn seed() -> u64 {
     SEED.0.get()
 }
 
-/// Runs so many, from a seed on. Ends the program when one of them shows a violation.
-pub(crate) fn histories(first: u64, many: u64) {
+/// Runs so many, from a seed on; returns their digest. Ends the program when one of them shows a
+/// violation.
+pub(crate) fn histories(first: u64, many: u64) -> u64 {
     panic::set_hook(Box::new(|info| {
         let place = info.location().map(ToString::to_string);
         let text = info.payload_as_str().unwrap_or("a panic without a text");
@@ -44,6 +48,7 @@ pub(crate) fn histories(first: u64, many: u64) {
         SEED.0.set(seed().wrapping_add(1));
         history(seed());
     });
+    DIGEST.0.get()
 }
 
 fn history(seed: u64) {
@@ -69,5 +74,10 @@ fn history(seed: u64) {
         tasks::pass_on();
     }
     program::check_end();
+    let digest = world::with(|world| {
+        let mut end = Random::new(world.random.next() ^ world.now ^ world.switches ^ world.moment);
+        end.next()
+    });
+    DIGEST.0.set(DIGEST.0.get() ^ digest);
     world::end();
 }

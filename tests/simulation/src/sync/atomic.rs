@@ -125,9 +125,11 @@ atomic!(AtomicU8, u8);
 atomic!(AtomicU32, u32);
 atomic!(AtomicI32, i32);
 atomic!(AtomicU64, u64);
+atomic!(AtomicUsize, usize);
 arithmetic!(AtomicBool, bool: fetch_and, fetch_or, fetch_xor);
 arithmetic!(AtomicU8, u8: fetch_add, fetch_sub, fetch_and, fetch_or, fetch_xor);
 arithmetic!(AtomicU32, u32: fetch_add, fetch_sub, fetch_and, fetch_or, fetch_xor, fetch_max);
+arithmetic!(AtomicUsize, usize: fetch_add, fetch_sub, fetch_and, fetch_or, fetch_xor, fetch_max);
 arithmetic!(AtomicU64, u64: fetch_add, fetch_sub, fetch_and, fetch_or, fetch_xor, fetch_max);
 
 /// As the others, for a pointer.

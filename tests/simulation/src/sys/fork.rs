@@ -10,6 +10,10 @@ pub(crate) fn enter_if_forked(_before: u32) -> bool {
     false
 }
 
+pub(crate) fn is_prepared() -> bool {
+    true
+}
+
 pub(crate) fn epoch() -> u32 {
     1
 }

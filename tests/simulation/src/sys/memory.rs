@@ -24,5 +24,22 @@ pub(crate) fn map_forever(length: usize) -> io::Result<NonNull<u8>> {
     Ok(fresh)
 }
 
+/// No history runs out of memory.
+pub(crate) fn is_short() -> bool {
+    false
+}
+
+pub(crate) fn has(_bytes: usize) -> bool {
+    true
+}
+
+pub(crate) fn or_none<T, E>(ask: impl FnOnce() -> Result<T, E>) -> Option<T> {
+    ask().ok()
+}
+
+pub(crate) fn try_reserve<T>(list: &mut Vec<T>, more: usize) -> bool {
+    list.try_reserve(more).is_ok()
+}
+
 /// It goes at the history's end with the others.
 pub(crate) fn unmap_unseen(_address: NonNull<u8>, _length: usize) {}

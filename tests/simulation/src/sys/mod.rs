@@ -11,6 +11,7 @@ pub(crate) mod futex;
 pub(crate) mod getaddrinfo;
 pub(crate) mod memory;
 pub(crate) mod poll;
+pub(crate) mod random;
 pub(crate) mod socket;
 pub(crate) mod thread;
 

@@ -1,8 +1,14 @@
 //! The library's threads, as coroutines.
 
+mod at_exit;
+/// As in src/sys, over `at_exit` of this folder.
+#[path = "../../../../src/sys/thread/cell.rs"]
+pub(crate) mod cell;
+
+use std::ffi::CStr;
 use std::io;
 
-pub(crate) use crate::real_sys::thread::{cell, SignalsBlocked};
+pub(crate) use crate::real_sys::thread::SignalsBlocked;
 use crate::world::descriptors::error;
 use crate::world::{self, step, tasks};
 
@@ -21,7 +27,7 @@ impl JoinHandle {
 }
 
 pub(crate) fn spawn(
-    name: &str,
+    name: &'static CStr,
     _stack_size: usize,
     body: impl FnOnce() + Send + 'static,
 ) -> io::Result<JoinHandle> {
@@ -29,6 +35,7 @@ pub(crate) fn spawn(
     if world::with(|world| world.random.one_in(world.chances.fault)) {
         return Err(error(libc::EAGAIN));
     }
+    let name = name.to_str().unwrap_or_default();
     Ok(JoinHandle(tasks::spawn(name, body)))
 }
 

@@ -3,6 +3,7 @@
 //! All simulated threads are coroutines of one thread of the machine (shuttle's), so a world needs
 //! no lock; it is reached by [`with`], inside which nothing switches.
 
+mod chance_of_std;
 pub(crate) mod descriptors;
 pub(crate) mod files;
 pub(crate) mod network;

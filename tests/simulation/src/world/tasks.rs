@@ -35,6 +35,8 @@ pub(crate) struct Task {
     /// What it sleeps for.
     pub(crate) on: &'static str,
     locals: Vec<Local>,
+    /// What it does when it ends.
+    exit_actions: Vec<(fn(*const ()), *const ())>,
     /// Its thread-locals are being dropped.
     is_ending: bool,
 }
@@ -79,6 +81,7 @@ impl Tasks {
             until: None,
             on: "",
             locals: Vec::new(),
+            exit_actions: Vec::new(),
             is_ending: false,
         });
         number
@@ -200,6 +203,7 @@ pub(crate) fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> usize {
     trace::line(|| format!("starts {name} (task {number})"));
     shuttle::thread::spawn(move || {
         body();
+        run_exit_actions();
         drop_locals();
         with(|world| {
             world.tasks.rest(TaskState::Ended);
@@ -244,6 +248,28 @@ pub(crate) fn add_local(key: usize, value: *mut u8, free: unsafe fn(*mut u8)) ->
         return None;
     }
     Some(value)
+}
+
+/// Has `action` run with `argument` when this thread ends, before its thread-locals are dropped.
+pub(crate) fn at_exit(action: fn(*const ()), argument: *const ()) {
+    with(|world| {
+        let current = world.tasks.current;
+        let actions = &mut world.tasks.all[current].exit_actions;
+        actions.push((action, argument));
+    });
+}
+
+fn run_exit_actions() {
+    loop {
+        let last = with(|world| {
+            let current = world.tasks.current;
+            world.tasks.all[current].exit_actions.pop()
+        });
+        let Some((action, argument)) = last else {
+            return;
+        };
+        action(argument);
+    }
 }
 
 /// The last first: a cell that needs no drop comes before the dropper that empties it.
