@@ -13,13 +13,17 @@ use crate::pool::{Mode, Pool};
 use crate::sync::Arc;
 use crate::sys::clock;
 use crate::thread_pool::helpers::HelperLane;
+use crate::values::clock::Time;
 
 impl Pool {
     /// Starts so many checkers, which the state has counted.
     pub(crate) fn start_checkers(self: &Arc<Self>, checkers: usize) {
         for _ in 0..checkers {
             let pool = self.clone();
-            let job = move || while pool.check_next() {};
+            let job = move || {
+                let began = clock::now();
+                while pool.check_next(began) {}
+            };
             let submitted = runtime().helpers.submit(HelperLane::Check, Box::new(job));
             if submitted.is_err() {
                 self.change(|state, now, _| state.stop_checker(now));
@@ -27,8 +31,8 @@ impl Pool {
         }
     }
 
-    /// Asks about the next one that is due; false if there is none.
-    fn check_next(self: &Arc<Self>) -> bool {
+    /// Asks about the next one that was due when the checker began; false if there is none.
+    fn check_next(self: &Arc<Self>, began: Time) -> bool {
         // on_idle has forked, and this is the child.
         if self.is_inherited() {
             return false;
@@ -36,7 +40,8 @@ impl Pool {
         // By the clock that the engine goes by. That of a change is up to a tick behind, and by it
         // the two would send each other back and forth until the tick.
         let now = clock::now();
-        let next = self.change_in_background(|state, _, effects| state.take_check(now, effects));
+        let next =
+            self.change_in_background(|state, _, effects| state.take_check(began, now, effects));
         if let Some((conn, check)) = next {
             self.check(conn, check);
             return true;

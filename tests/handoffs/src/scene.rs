@@ -104,6 +104,8 @@ pub(crate) struct Pool {
 }
 
 pub(crate) const NOW: Time = Time::from_nanos(1_000_000_000);
+/// When what became idle at `NOW` is to be asked about.
+const SOON: Time = Time::from_nanos(1_000_000_001);
 pub(crate) const LATE: Time = Time::from_nanos(60_000_000_000);
 
 pub(crate) fn limits(max_conns: u32) -> Limits {
@@ -165,7 +167,7 @@ impl Pool {
         } = self;
         let state = state.into_inner().expect("no panic");
         Arc::new(Self {
-            state: Mutex::new(state.checking_every(Some(Duration::ZERO))),
+            state: Mutex::new(state.checking_every(Some(Duration::from_nanos(1)))),
             observer,
             ..Self::of(limits, is_plain)
         })
@@ -449,16 +451,16 @@ impl Pool {
     }
 
     pub(crate) fn start_checkers(&self) -> usize {
-        self.change(|state, _| state.start_checkers(NOW).0)
+        self.change(|state, _| state.start_checkers(SOON).0)
     }
 
     /// Asks on_idle about one connection after another, until none is left.
     pub(crate) fn run_checker(&self, disposition: Disposition) {
-        while let Some((conn, check)) = self.change(|state, effects| state.take_check(NOW, effects))
-        {
+        let take = || self.change(|state, effects| state.take_check(SOON, SOON, effects));
+        while let Some((conn, check)) = take() {
             conn.lend();
             conn.take_back();
-            self.change(|state, effects| state.end_check(conn, check, disposition, NOW, effects));
+            self.change(|state, effects| state.end_check(conn, check, disposition, SOON, effects));
         }
     }
 

@@ -48,7 +48,7 @@ impl World<'_> {
 
     /// A checker takes the next one, or ends.
     fn take_check(&mut self) -> Result<(), Wrong> {
-        let taken = self.state.take_check(self.now, &mut self.effects);
+        let taken = self.state.take_check(self.now, self.now, &mut self.effects);
         // Such as were too old.
         let closed: Vec<u64> = self.effects.closes.iter().map(|one| one.conn.id).collect();
         for id in closed {

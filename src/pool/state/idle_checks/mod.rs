@@ -57,10 +57,18 @@ impl IdleChecks {
         first.map_or(Time::NEVER, |(_, at)| at)
     }
 
-    /// The next one whose time has come.
-    fn take_due(&mut self, now: Time) -> Option<u32> {
+    /// When a checker more is of use: at once, if one is due now that nobody will take soon.
+    fn next_for_another(&self, now: Time) -> Time {
+        match self.due.first() {
+            Some((_, at)) if at > now || self.checkers < MOST_CHECKERS_OF_POOL => at,
+            _ => Time::NEVER,
+        }
+    }
+
+    /// The next one whose time had come by then.
+    fn take_due(&mut self, by: Time) -> Option<u32> {
         let (node, at) = self.due.first()?;
-        let is_due = at <= now;
+        let is_due = at <= by;
         is_due.then(|| {
             self.due.remove(node);
             node
@@ -108,8 +116,8 @@ impl<C: Held> State<C> {
         }
     }
 
-    /// How many checkers are to be started; when to look again. What is due now is theirs, and who
-    /// takes the last of it tells when the next one is due (`take_check`).
+    /// How many checkers are to be started; when to look again. What is due now is theirs, and each
+    /// that takes one tells when another one is of use (`take_check`).
     pub(crate) fn start_checkers(&mut self, now: Time) -> (usize, Time) {
         let free = MOST_CHECKERS_OF_POOL - self.checks.checkers;
         let wanted = self.checks.due.count(now, free);
@@ -123,20 +131,28 @@ impl<C: Held> State<C> {
         self.idle_deadline = self.idle_deadline.min(now.after(NO_THREAD_PAUSE));
     }
 
-    /// The next connection to be asked about; `None` ends the checker.
-    pub(crate) fn take_check(&mut self, now: Time, effects: &mut Effects<C>) -> Option<(C, Check)> {
-        while let (Some(node), false) = (self.checks.take_due(now), self.is_closed) {
+    /// The next connection to be asked about, of those that were due when the checker began; `None`
+    /// ends it. So the checkers of one pool do not keep their threads from those of another.
+    pub(crate) fn take_check(
+        &mut self,
+        began: Time,
+        now: Time,
+        effects: &mut Effects<C>,
+    ) -> Option<(C, Check)> {
+        while let (Some(node), false) = (self.checks.take_due(began), self.is_closed) {
             let Some(id) = self.idle.held(node).map(Held::destination_id) else {
                 continue;
             };
             let taken = self.take_if_due(node, id, now, effects);
             if taken.is_some() {
-                self.idle_deadline = self.idle_deadline.min(self.checks.next_after(now));
+                let next = self.checks.next_for_another(now);
+                self.idle_deadline = self.idle_deadline.min(next);
                 return taken;
             }
         }
         self.checks.checkers -= 1;
-        self.idle_deadline = self.idle_deadline.min(self.checks.next_after(now));
+        let next = self.checks.next_for_another(now);
+        self.idle_deadline = self.idle_deadline.min(next);
         None
     }
 
