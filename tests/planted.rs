@@ -56,13 +56,17 @@ fn every_defect_in_the_source_is_declared_and_looked_for() {
         ));
     }
     assert_eq!(in_source, declared());
-    let run = read("tests/planted/run");
-    let list = run.lines().find_map(|line| line.strip_prefix("all=("));
-    let list = list.expect("it lists them").trim_end_matches(')');
-    let looked_for: BTreeSet<String> = list
-        .split(' ')
-        .map(|name| format!("plant-{name}"))
-        .collect();
+    let mut looked_for = BTreeSet::new();
+    for (runner, list, prefix) in [
+        ("tests/planted/run", "all=(", "plant-"),
+        ("tests/simulation/run", "for planted in ", ""),
+    ] {
+        let text = read(runner);
+        let names = text.lines().find_map(|line| line.strip_prefix(list));
+        let names = names.unwrap_or_else(|| panic!("{runner} lists none"));
+        let names = names.trim_end_matches("; do").trim_end_matches(')');
+        looked_for.extend(names.split(' ').map(|name| format!("{prefix}{name}")));
+    }
     assert_eq!(looked_for, declared());
 }
 

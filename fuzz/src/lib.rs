@@ -4,6 +4,7 @@
 pub mod address;
 pub mod api;
 mod bytes;
+mod leaks;
 pub mod options;
 mod status;
 // The parser is no part of the C interface, so its files are compiled in as they are.

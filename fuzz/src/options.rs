@@ -17,6 +17,7 @@ use vconnpool::ffi::pool::stats::{vcp_pool_stats, vcp_stats};
 use vconnpool::ffi::session::vcp_session_init;
 
 use crate::bytes::Bytes;
+use crate::leaks;
 use crate::status::{checked, refused};
 
 /// Larger than every struct of this version.
@@ -212,4 +213,5 @@ pub fn run(data: &[u8]) {
         statistics(pool, bytes);
         checked(vcp_pool_close(pool));
     }
+    leaks::check();
 }

@@ -12,6 +12,7 @@ mod servers;
 mod world;
 
 use crate::bytes::Bytes;
+use crate::leaks;
 use world::World;
 
 /// Longer inputs find nothing that these do not.
@@ -28,4 +29,5 @@ pub fn run(data: &[u8]) {
         world.check();
     }
     world.end();
+    leaks::check();
 }

@@ -23,7 +23,8 @@ static ALLOCATOR: Allocator = Allocator;
 /// What cannot be refused; null where it can.
 #[cold]
 fn take_from_reserve(layout: Layout) -> *mut u8 {
-    if may_be_refused() {
+    // The defect plant-abort-on-failed-memory: what cannot be refused is (tests/planted).
+    if may_be_refused() || cfg!(feature = "plant-abort-on-failed-memory") {
         return null_mut();
     }
     loop {
