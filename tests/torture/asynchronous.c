@@ -68,6 +68,9 @@ TEST(answers_come_through_the_queue,
     if (s.pool != NULL && queue != NULL) {
         has_and_gives_back(dials_async(&s, &peers[UNIX], 0, queue, VCP_OK));
         has_and_gives_back(dials_async(&s, &peers[UNIX], 0, queue, VCP_OK));
+        /* A thread remembers what it has given back, or dialed itself. */
+        has_and_gives_back(dials(&s, &peers[UNIX], 0));
+        has_and_gives_back(dials_async(&s, &peers[UNIX], 0, queue, VCP_OK));
         has_and_gives_back(dials_async(&s, &peers[UNIX], VCP_DIAL_QUEUED, queue, VCP_OK));
         has_and_gives_back(dials_async(&s, &peers[TCP4], VCP_DIAL_QUEUED, queue, VCP_OK));
     }
