@@ -27,7 +27,7 @@ ADAPTERS := $(notdir $(wildcard include/vconnpool/*.h*))
 # The C and C++ that clang-format keeps; the header is generated.
 FORMATTED = $(filter-out %/vconnpool.h,$(shell git ls-files '*.c' '*.h' '*.cpp' '*.hpp'))
 # Packages of their own, which "cargo fmt" of the library does not reach.
-PACKAGES = . benches fuzz tests/coverage tests/handoffs tests/scale
+PACKAGES = . benches fuzz tests/coverage tests/handoffs tests/scale tests/simulation
 
 all: $(STAGE)/done ## builds what is shipped
 

@@ -81,7 +81,8 @@ fn text(stats: &vcp_stats) -> String {
         releasing,
         ..
     } = stats;
-    format!("idle {idle}, borrowed {borrowed}, dialing {dialing}, waiting {waiting}, releasing {releasing}")
+    let under_way = format!("dialing {dialing}, waiting {waiting}, releasing {releasing}");
+    format!("idle {idle}, borrowed {borrowed}, {under_way}")
 }
 
 fn check_sums(s: &vcp_stats, count: i64, idle: i64) {

@@ -35,7 +35,10 @@ pub(crate) fn seed() -> u64 {
 pub(crate) fn histories(first: u64, many: u64) -> u64 {
     panic::set_hook(Box::new(|info| {
         let place = info.location().map(ToString::to_string);
-        let text = info.payload_as_str().unwrap_or("a panic without a text");
+        let payload = info.payload();
+        let text = payload.downcast_ref::<String>().map(String::as_str);
+        let text = text.or(payload.downcast_ref::<&str>().copied());
+        let text = text.unwrap_or("a panic without a text");
         violated(&format!("a panic at {}: {text}", place.unwrap_or_default()));
     }));
     let mut config = Config::new();

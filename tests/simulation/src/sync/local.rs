@@ -1,6 +1,6 @@
 //! Thread-locals of simulated threads, in the words of std's macro.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -79,15 +79,5 @@ impl<T: 'static> LocalKey<Cell<T>> {
 
     pub(crate) fn replace(&'static self, value: T) -> T {
         self.with(|cell| cell.replace(value))
-    }
-}
-
-impl<T: 'static> LocalKey<RefCell<T>> {
-    pub(crate) fn with_borrow<R>(&'static self, f: impl FnOnce(&T) -> R) -> R {
-        self.with(|cell| f(&cell.borrow()))
-    }
-
-    pub(crate) fn with_borrow_mut<R>(&'static self, f: impl FnOnce(&mut T) -> R) -> R {
-        self.with(|cell| f(&mut cell.borrow_mut()))
     }
 }

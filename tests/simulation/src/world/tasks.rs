@@ -27,6 +27,9 @@ struct Local {
     free: unsafe fn(*mut u8),
 }
 
+/// A function and its argument.
+type ExitAction = (fn(*const ()), *const ());
+
 pub(crate) struct Task {
     pub(crate) name: String,
     pub(crate) state: TaskState,
@@ -36,7 +39,7 @@ pub(crate) struct Task {
     pub(crate) on: &'static str,
     locals: Vec<Local>,
     /// What it does when it ends.
-    exit_actions: Vec<(fn(*const ()), *const ())>,
+    exit_actions: Vec<ExitAction>,
     /// Its thread-locals are being dropped.
     is_ending: bool,
 }
@@ -95,10 +98,6 @@ impl Tasks {
             self.ready.push(number);
             self.sleepers.retain(|&(_, task)| task != number);
         }
-    }
-
-    pub(crate) fn has_ready(&self) -> bool {
-        !self.ready.is_empty()
     }
 
     pub(crate) fn is_asleep_on(&self, number: usize, on: &str) -> bool {
