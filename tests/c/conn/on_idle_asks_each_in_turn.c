@@ -777,6 +777,7 @@ TEST(no_wake_ups_beyond_the_due_ones,
      "on_idle: The background thread wakes up for what is due and for nothing else")
 {
     enum { EVERY = 100, ROUNDS = 20, EACH = 4 };
+    int tools = slowness() > 1 ? 2 : 1; /* under valgrind a thread sleeps until its turn, too */
     driver d;
     vcp_pool_options options = asking(&d, 1, EVERY);
     long before;
@@ -790,7 +791,7 @@ TEST(no_wake_ups_beyond_the_due_ones,
     before = sleeps_of_the_engine();
     CHECK(before >= 0);
     EVENTUALLY(calls(&d) >= first + ROUNDS, ROUNDS * (EVERY + LATENESS_MS));
-    CHECK_BETWEEN(sleeps_of_the_engine() - before, ROUNDS / 2, EACH * ROUNDS);
+    CHECK_BETWEEN(sleeps_of_the_engine() - before, ROUNDS / 2, tools * EACH * ROUNDS);
     DRIVER_END(&d);
 }
 
