@@ -346,6 +346,7 @@ TEST(every_reason_is_told,
 
 TEST(the_end_of_life_is_told, "events: on_event: CLOSED tells MAX_USES, IDLE_TIMEOUT, LIFETIME")
 {
+    int sockets = open_sockets();
     server s = tcp_server();
     vcp_pool_options options = observed();
     vcp_pool *pool;
@@ -370,6 +371,8 @@ TEST(the_end_of_life_is_told, "events: on_event: CLOSED tells MAX_USES, IDLE_TIM
     CHECK_STR(told_at(told_count() - 1).label, "");
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
     server_close(&s);
+    /* A helper thread tells CLOSED, and closes the descriptor then. */
+    EVENTUALLY(open_sockets() == sockets, LATENESS_MS);
 }
 
 /* The callback runs without any lock, so it may call the library. */
