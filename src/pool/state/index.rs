@@ -108,7 +108,8 @@ impl<C: Held> State<C> {
     /// must not fail, as a give-back, finds it there. `Err`: there is no memory, and nothing has
     /// changed.
     pub(crate) fn try_reserve_one(&mut self) -> Result<(), TryReserveError> {
-        let more = self.borrowed + self.dialing + 1;
+        // A waiter may get the right to dial in a call that has no say about memory.
+        let more = self.borrowed + self.dialing + self.queue.waiting() + 1;
         let nodes = self.idle.try_reserve(more)?;
         self.checks.try_reserve(nodes)?;
         self.entries.try_reserve(1)?;

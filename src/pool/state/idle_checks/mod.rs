@@ -5,10 +5,10 @@
 //! (`take_check`) and bring it back (`end_check`).
 #![forbid(unsafe_code)]
 
+mod due;
+
 use std::collections::TryReserveError;
 use std::time::Duration;
-
-mod due;
 
 use self::due::DueNodes;
 use super::answer::{Disposition, Effects};
@@ -139,7 +139,10 @@ impl<C: Held> State<C> {
         now: Time,
         effects: &mut Effects<C>,
     ) -> Option<(C, Check)> {
-        while let (Some(node), false) = (self.checks.take_due(began), self.is_closed) {
+        while !self.is_closed {
+            let Some(node) = self.checks.take_due(began) else {
+                break;
+            };
             let Some(id) = self.idle.held(node).map(Held::destination_id) else {
                 continue;
             };
