@@ -160,8 +160,10 @@ impl World {
             return;
         };
         if self.random.one_in(server.mischief) {
+            // Where no time slips, a dial has heard by then that it is connected: it must succeed.
+            let least = u32::from(self.chances.slip == 0);
             let within = server.mischief_within_ms;
-            let after = u64::from(self.random.up_to(within + 1)) * MS;
+            let after = u64::from(self.random.between(least, within)) * MS;
             let event = match self.random.up_to(3) {
                 0 => Event::Ends(file),
                 1 => Event::Resets(file),
