@@ -277,6 +277,8 @@ impl AsyncDial {
                     return self.end(Stage::Taken(taken), progress, error);
                 }
             }
+            Stage::Taken(Take::Wait) => self.borrower(progress).leave_queue(),
+            Stage::Taken(Take::Refused(_)) => {}
             Stage::Taken(Take::Reuse(conn)) => self.pool.settle_in(conn),
             Stage::Taken(Take::Dial(right, _)) => self
                 .pool
@@ -291,11 +293,7 @@ impl AsyncDial {
                 self.pool.settle_in(conn);
                 return self.end(Stage::Dialing(dialing, phase), progress, error);
             }
-            Stage::Unparsed(_)
-            | Stage::Borrowing
-            | Stage::Refilling
-            | Stage::Taken(_)
-            | Stage::Done => {}
+            Stage::Unparsed(_) | Stage::Borrowing | Stage::Refilling | Stage::Done => {}
         }
         self.answer(progress, Err(error))
     }

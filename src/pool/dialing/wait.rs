@@ -138,6 +138,16 @@ impl Borrower<'_> {
         Ok(clock::now())
     }
 
+    /// The state has said to wait, and the dial ends before the wait has begun: no event tells of
+    /// either.
+    pub(crate) fn leave_queue(&self) {
+        let ticket = self.ticket();
+        self.pool.change(|state, now, effects| {
+            state.cancel_wait(ticket, now, effects);
+            state.wait_told(ticket);
+        });
+    }
+
     pub(crate) fn end_wait(
         &self,
         began: Time,

@@ -3,6 +3,7 @@
  * Contract sections 4 and 5.
  */
 #include "busy_helpers.h"
+#include "fixture.h"
 
 static int a; /* a token */
 
@@ -318,6 +319,67 @@ TEST(what_the_engine_ended_is_told_before_the_close_returns,
         CHECK_EQ(told(&w, VCP_EVENT_DIAL_FAILED), 1);
     }
     full_server_close(&full);
+}
+
+/* A pool with one turn to dial: on_open holds it, and on_reuse ends the dial that it is asked for.
+ */
+typedef struct {
+    vcp_queue *queue;
+    int holds;
+} turn;
+
+static int holds_turn(void *user, vcp_conn *conn, int fd)
+{
+    (void)conn;
+    (void)fd;
+    while (__sync_add_and_fetch(&((turn *)user)->holds, 0) != 0) {
+        let_pass(1);
+    }
+    return 0;
+}
+
+static int refuses(void *user, vcp_conn *conn, int fd)
+{
+    (void)user;
+    (void)conn;
+    return fd >= 0;
+}
+
+static void ends_its_dial(void *user, const vcp_event *event)
+{
+    if (event->reason == VCP_CLOSE_HOOK) {
+        CHECK_EQ(vcp_queue_free(((turn *)user)->queue), VCP_OK);
+    }
+}
+
+TEST(a_dial_that_ends_before_its_wait_has_begun_leaves_the_line,
+     "async: A dial whose queue is freed when on_event tells that on_reuse has refused takes no "
+     "turn "
+     "to dial along")
+{
+    turn its = {queue_new(), 0};
+    vcp_pool_options options = pool_options();
+    vcp_dial_options fresh = dial_options(VCP_DIAL_FRESH);
+    vcp_queue *queue = queue_new();
+    fixture f;
+    options.user = &its;
+    options.max_dials_per_address = 1;
+    options.on_open = holds_turn;
+    options.on_reuse = refuses;
+    options.on_event = ends_its_dial;
+    f = fixture_new(&options);
+    give_back(borrow(f.pool, &f.s));
+    __sync_add_and_fetch(&its.holds, 1);
+    begin_dial(f.pool, &f.s, &fresh, queue, &a);
+    CHECK_EQ(stats_of(f.pool).dialing, 1);
+    begin_dial(f.pool, &f.s, NULL, its.queue, &its);
+    EVENTUALLY(stats_of(f.pool).closed_hook == 1 && stats_of(f.pool).waiting == 0, 5000);
+    __sync_sub_and_fetch(&its.holds, 1);
+    give_back(next_conn(queue, &a));
+    CHECK_EQ(stats_of(f.pool).waits, 1);
+    EVENTUALLY(stats_of(f.pool).dialing == 0, 5000);
+    CHECK_EQ(vcp_queue_free(queue), VCP_OK);
+    FIXTURE_END(&f);
 }
 
 TEST(a_lack_of_threads_is_not_blamed_on_the_destination,
