@@ -65,6 +65,7 @@ impl Unseen {
 impl World<'_> {
     pub(super) fn check(&self) -> Result<(), Wrong> {
         self.check_destinations()?;
+        self.check_room()?;
         self.check_totals()?;
         self.check_permissions()?;
         self.check_nobody_waits_in_vain()?;
@@ -106,6 +107,17 @@ impl World<'_> {
         let entries = self.state.entries.iter().flatten().count();
         same("destinations", entries, known)?;
         same("the index", self.state.index.len(), known)
+    }
+
+    /// A give-back must not fail: whatever may come back finds room, also what a waiter dials.
+    fn check_room(&self) -> Result<(), Wrong> {
+        let state = &self.state;
+        let more = state.borrowed + state.dialing + state.queue.waiting();
+        same(
+            &format!("room for {more} that become idle"),
+            state.idle.has_room_for(more),
+            true,
+        )
     }
 
     fn check_destination(&self, to: usize, entry: &DestinationState) -> Result<(), Wrong> {

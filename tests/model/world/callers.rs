@@ -32,6 +32,7 @@ impl World<'_> {
             distrusts_idle: false,
             has_waited: false,
         };
+        self.reserve_one();
         let (ticket, taken) = self.state.take(
             request(call, &self.destinations[to]),
             self.now,

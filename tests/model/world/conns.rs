@@ -192,6 +192,7 @@ impl World<'_> {
                 Err(CannotBePut::Unbuilt)
             }
         };
+        self.reserve_one();
         let is = self
             .state
             .admit(&self.destinations[to], build, self.now, &mut self.effects)

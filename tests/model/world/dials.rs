@@ -223,6 +223,7 @@ impl World<'_> {
 
     /// A dial for the shelf.
     pub(super) fn warm(&mut self, to: usize, wanted: u32) -> Result<(), Wrong> {
+        self.reserve_one();
         let destination = &self.destinations[to];
         let is = self.state.take_for_idle(destination, wanted, self.now);
         let should_be = self.reference.take_for_idle(to, wanted);

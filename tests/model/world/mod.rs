@@ -292,6 +292,11 @@ impl<'a> World<'a> {
         })
     }
 
+    /// As the pool does before it takes anything.
+    fn reserve_one(&mut self) {
+        self.state.try_reserve_one().expect("there is memory");
+    }
+
     fn new_waker(&mut self) -> u64 {
         self.wakers += 1;
         self.wakers

@@ -118,6 +118,12 @@ impl<C: Held> IdleList<C> {
         Ok(wanted.max(len))
     }
 
+    /// So many connections that are on no shelf find a node each without an allocation.
+    #[cfg(test)]
+    pub(crate) fn has_room_for(&self, more: u32) -> bool {
+        (self.len + more) as usize <= self.nodes.capacity()
+    }
+
     /// Puts a connection on its destination's shelf as the newest. Returns its node.
     pub(crate) fn push(&mut self, shelf: &mut Shelf, destination: u32, held: C, now: Time) -> u32 {
         let idle_since = match self.nodes.get(self.newest as usize) {
