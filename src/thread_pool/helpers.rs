@@ -69,6 +69,11 @@ impl Helpers {
         self.0.start_standby()
     }
 
+    /// The engine that has started it has ended.
+    pub(crate) fn end_standby(&self) {
+        self.0.end_standby();
+    }
+
     /// The threads, for one who has a queue of his own before them.
     pub(crate) fn threads(&self) -> &Arc<ThreadPool> {
         &self.0

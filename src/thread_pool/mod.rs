@@ -33,8 +33,8 @@ struct PoolState {
     threads: usize,
     /// False once no pool is left: threads without work end.
     is_open: bool,
-    /// One thread stays for the first lane, even without work.
-    has_standby: bool,
+    /// While there are any, one thread stays for the first lane, even without work.
+    standby_holders: usize,
     handles: Vec<JoinHandle>,
     /// Callers of `close` that wait for threads to end.
     joiners: usize,
@@ -48,15 +48,19 @@ impl PoolState {
         self.threads - self.jobs.running()
     }
 
+    fn has_standby(&self) -> bool {
+        self.standby_holders > 0
+    }
+
     /// The caller is the last free thread, which stays for the first lane. With all threads there
     /// are, what the lanes keep is enough.
     fn is_last_free(&self) -> bool {
-        self.has_standby && self.free() == 1 && self.threads < self.most
+        self.has_standby() && self.free() == 1 && self.threads < self.most
     }
 
     fn lacks_thread(&self) -> bool {
         let others = self.jobs.all_startable() - self.jobs.startable(0);
-        let free_for_others = self.free().saturating_sub(usize::from(self.has_standby));
+        let free_for_others = self.free().saturating_sub(usize::from(self.has_standby()));
         self.jobs.all_startable() > self.free() || others > free_for_others
     }
 
@@ -113,7 +117,7 @@ impl ThreadPool {
                 most,
                 threads: 0,
                 is_open: false,
-                has_standby: false,
+                standby_holders: 0,
                 handles: Vec::new(),
                 joiners: 0,
                 ended: Vec::new(),
@@ -128,7 +132,7 @@ impl ThreadPool {
     pub(crate) fn submit(self: &Arc<Self>, lane: usize, job: Job) -> Result<(), (Job, io::Error)> {
         let mut state = self.state.lock();
         let error = self.push(&mut state, lane, job);
-        let threads_for_it = state.threads - usize::from(state.has_standby && lane > 0);
+        let threads_for_it = state.threads - usize::from(state.has_standby() && lane > 0);
         match error {
             // Else it waits until one of them is free.
             Some(error) if threads_for_it == 0 => match state.jobs.take_back(lane) {
@@ -155,14 +159,20 @@ impl ThreadPool {
     }
 
     /// Sees to it that from here on one thread is always there for jobs of the first lane, until
-    /// `close`: such a job can be submitted when the system refuses threads.
+    /// `end_standby`: such a job can be submitted when the system refuses threads.
     pub(crate) fn start_standby(self: &Arc<Self>) -> io::Result<()> {
         let mut state = self.state.lock();
         if state.free() == 0 {
             self.start_thread(&mut state)?;
         }
-        state.has_standby = true;
+        state.standby_holders += 1;
         Ok(())
+    }
+
+    /// One who has started a standby needs it no more.
+    pub(crate) fn end_standby(&self) {
+        self.state.lock().standby_holders -= 1;
+        self.has_news.notify_all();
     }
 
     /// Under the lock, so that the thread finds its own handle when it ends.
@@ -180,14 +190,14 @@ impl ThreadPool {
     }
 
     /// The last pool of connections has ended: threads without work have ended too when this
-    /// returns. Those in a callback end when it returns.
+    /// returns, but for the standby, where it is needed still. Those in a callback end when it
+    /// returns.
     pub(crate) fn close(&self) {
         let mut state = self.state.lock();
         state.is_open = false;
-        state.has_standby = false;
         state.joiners += 1;
         self.has_news.notify_all();
-        while state.free() > 0 && !state.is_open {
+        while state.free() > usize::from(state.has_standby()) && !state.is_open {
             state = self.is_less_free.wait(state);
         }
         state.joiners -= 1;
@@ -240,7 +250,7 @@ impl ThreadPool {
         mut state: MutexGuard<'a, PoolState>,
     ) -> (MutexGuard<'a, PoolState>, bool) {
         let idle_until = clock::now().after(IDLE_FOR);
-        while state.is_open && !state.has_job() {
+        while (state.is_open || state.is_last_free()) && !state.has_job() {
             let left = idle_until.since(clock::now());
             if state.is_last_free() {
                 state = self.has_news.wait(state);

@@ -89,9 +89,26 @@ fn closed_it_has_no_thread_without_a_job() {
     pool.start_standby().expect("a thread can be started");
     let (begins, holder) = hold(&pool, SECOND);
     begins.recv_timeout(SOON).expect("it begins");
+    pool.end_standby();
     pool.close();
     assert_eq!(threads(&pool), 1);
     drop(holder);
+    while threads(&pool) > 0 {
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn the_standby_thread_outlives_the_close_while_it_is_needed() {
+    let pool = open_pool();
+    pool.start_standby().expect("a thread can be started");
+    pool.close();
+    assert_eq!(threads(&pool), 1);
+    let (begins, holder) = hold(&pool, FIRST);
+    begins.recv_timeout(SOON).expect("the standby runs it");
+    assert_eq!(threads(&pool), 1);
+    drop(holder);
+    pool.end_standby();
     while threads(&pool) > 0 {
         std::thread::yield_now();
     }

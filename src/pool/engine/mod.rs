@@ -82,15 +82,11 @@ impl Engines {
             Some(running) => running.engine.clone(),
             None => {
                 // First: what the engine brings about must find a thread to be told on.
-                handlers.helpers.start_standby()?;
-                let engine = Arc::new(Engine::new(handlers)?);
-                let runner = engine.clone();
-                let thread = thread::spawn(c"vcp-engine", STACK_SIZE, move || runner.run())?;
-                *running = Some(RunningEngine {
-                    engine: engine.clone(),
-                    thread,
-                });
-                engine
+                let helpers = handlers.helpers.clone();
+                helpers.start_standby()?;
+                let started =
+                    RunningEngine::start(handlers).inspect_err(|_| helpers.end_standby())?;
+                running.insert(started).engine.clone()
             }
         };
         let weak = Arc::downgrade(&client);
@@ -147,6 +143,15 @@ impl Engines {
     }
 }
 
+impl RunningEngine {
+    fn start(handlers: Handlers) -> io::Result<Self> {
+        let engine = Arc::new(Engine::new(handlers)?);
+        let runner = engine.clone();
+        let thread = thread::spawn(c"vcp-engine", STACK_SIZE, move || runner.run())?;
+        Ok(Self { engine, thread })
+    }
+}
+
 impl Engine {
     fn new(handlers: Handlers) -> io::Result<Self> {
         Ok(Self {
@@ -184,6 +189,8 @@ impl Engine {
         }
         // A task that was started a moment ago finds that no engine will poll it.
         self.reactor.break_down();
+        // The last task may have been the last to hold its pool, whose free_user runs on a helper.
+        self.reactor.end_standby();
     }
 
     /// One sleep, and what there is to do after it.

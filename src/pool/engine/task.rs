@@ -293,6 +293,11 @@ impl Reactor {
         })
     }
 
+    /// The engine is over: it has no work for helper threads any more.
+    pub(crate) fn end_standby(&self) {
+        self.handlers.helpers.end_standby();
+    }
+
     /// No client is left: the engine ends with its last task.
     pub(crate) fn end(&self) {
         self.is_ending.store(true, SeqCst);
