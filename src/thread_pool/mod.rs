@@ -161,11 +161,17 @@ impl ThreadPool {
     /// Sees to it that from here on one thread is always there for jobs of the first lane, until
     /// `end_standby`: such a job can be submitted when the system refuses threads.
     pub(crate) fn start_standby(self: &Arc<Self>) -> io::Result<()> {
-        let mut state = self.state.lock();
-        if state.free() == 0 {
-            self.start_thread(&mut state)?;
-        }
+        self.add_standby_holder(&mut self.state.lock())
+    }
+
+    fn add_standby_holder(self: &Arc<Self>, state: &mut PoolState) -> io::Result<()> {
         state.standby_holders += 1;
+        // A free thread may be meant for a job of another lane, which it has not begun.
+        let is_short = state.free() == 0 || state.lacks_thread();
+        if is_short && state.threads < state.most {
+            self.start_thread(state)
+                .inspect_err(|_| state.standby_holders -= 1)?;
+        }
         Ok(())
     }
 

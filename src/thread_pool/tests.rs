@@ -65,6 +65,26 @@ fn the_standby_thread_takes_jobs_of_the_first_lane_only_and_stays() {
 }
 
 #[test]
+fn a_thread_that_has_a_job_to_begin_is_no_standby() {
+    let pool = open_pool();
+    let (begins, holder) = hold(&pool, SECOND);
+    begins.recv_timeout(SOON).expect("a thread runs it");
+    drop(holder);
+    while pool.state.lock().free() == 0 {
+        std::thread::yield_now();
+    }
+    let (began, begins) = channel();
+    let job = move || drop(began.send(()));
+    let mut state = pool.state.lock();
+    assert!(pool.push(&mut state, SECOND, Box::new(job)).is_none());
+    pool.add_standby_holder(&mut state)
+        .expect("a thread can be started");
+    assert_eq!(state.threads, 2);
+    drop(state);
+    begins.recv_timeout(SOON).expect("the job runs");
+}
+
+#[test]
 fn a_job_that_panics_takes_no_thread_with_it() {
     let pool = open_pool();
     let panics = || std::panic::resume_unwind(Box::new("a planted bug"));
