@@ -7,9 +7,10 @@ use std::process::{Command, ExitCode};
 use std::time::Instant;
 
 use super::run;
-use crate::world::trace;
+use crate::world::{planted, trace};
 
-const USAGE: &str = "simulation [--histories N] [--first SEED] [--processes N] | --seed SEED";
+const USAGE: &str =
+    "simulation [--planted DEFECT] [--histories N] [--first SEED] [--processes N] | --seed SEED";
 
 struct Arguments {
     histories: u64,
@@ -28,7 +29,12 @@ fn parse() -> Option<Arguments> {
     };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
-        let number = words.next()?.parse().ok()?;
+        let value = words.next()?;
+        if word == "--planted" {
+            planted::plant(value);
+            continue;
+        }
+        let number = value.parse().ok()?;
         match word.as_str() {
             "--histories" => arguments.histories = number,
             "--first" => arguments.first = number,

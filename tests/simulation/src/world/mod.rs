@@ -7,6 +7,7 @@ mod chance_of_std;
 pub(crate) mod descriptors;
 pub(crate) mod files;
 pub(crate) mod network;
+pub(crate) mod planted;
 pub(crate) mod random;
 pub(crate) mod scheduler;
 pub(crate) mod sockets;
