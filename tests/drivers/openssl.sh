@@ -73,4 +73,12 @@ flags="-D_GNU_SOURCE -Wall -Wextra -Wpedantic -Werror -g -O1 -pthread -Iinclude 
 c++ -std=c++11 -x c++ $flags -fsyntax-only tests/drivers/openssl.c
 cc -std=c99 $flags tests/drivers/openssl.c -o "$dir/openssl" "$dir/libvconnpool.so.0" '-Wl,-rpath,$ORIGIN' \
     $(pkg-config --libs openssl)
+# The program of the guide.
+sed -n '/^```c$/,/^```$/p' docs/guide/tls.md | grep -v '^```' >"$dir/https.c"
+cc -std=c99 $flags "$dir/https.c" -o "$dir/https" "$dir/libvconnpool.so.0" '-Wl,-rpath,$ORIGIN' $(pkg-config --libs openssl)
 VCP_TLS=$dir VCP_NGINX=localhost:$port timeout 300 ${VCP_PREFIX:-} "$dir/openssl" "$@"
+
+if [ $# -eq 0 ]; then
+    "$dir/https" "localhost:$port" "$dir/ca.pem" >"$dir/said"
+    printf '%s, TLSv1.3: HTTP/1.1 200\n' dialed reused | diff - "$dir/said"
+fi

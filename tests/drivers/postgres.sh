@@ -38,6 +38,9 @@ strict="-std=c99 -Wall -Wextra -Wpedantic -Werror -O1 -g -Iinclude -pthread $(pk
 libraries=("$dir/libvconnpool.so.0" '-Wl,-rpath,$ORIGIN' $(pkg-config --libs libpq))
 gcc $strict -D_GNU_SOURCE -Itests/c/support tests/drivers/postgres.c -o "$dir/postgres" "${libraries[@]}"
 gcc $strict examples/c/postgres_libpq.c -o "$dir/postgres_libpq" "${libraries[@]}"
+# The program of the guide.
+sed -n '/^```c$/,/^```$/p' docs/guide/database-sessions.md | grep -v '^```' >"$dir/accounts.c"
+gcc $strict "$dir/accounts.c" -o "$dir/accounts" "${libraries[@]}"
 
 # ---- the server ----
 
@@ -90,4 +93,6 @@ if [ $# -eq 0 ]; then
     grep -qx "after a rollback: no table" "$dir/said" || die "the transaction was not rolled back"
     [ "$(grep "logged in as" "$dir/said" | tr '\n' ' ')" = "logged in as alice logged in as bob logged in as alice " ] ||
         die "other users than those that were asked for"
+    "$dir/accounts" unix "$dir/socket/.s.PGSQL.$port" "dbname=shop user=alice" >"$dir/said"
+    printf '2\nalice\n2 given back and kept\n' | diff - "$dir/said"
 fi
