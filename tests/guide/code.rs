@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use super::page::{Block, Page};
 use super::server;
 use crate::programs::{output_directory, run, Build, Outcome};
-use crate::sources::root;
+use crate::sources::{read, root};
 
 /// Commands that no test runs as they stand, and why.
 pub(crate) const NOT_RUN: [(&str, &str); 3] = [
@@ -54,13 +54,11 @@ pub(crate) fn check(page: &Page, packages: &[String]) -> Outcome<String> {
 }
 
 fn compile(source: &Path, program: &Path, language: &[&str], packages: &[String]) -> Outcome<()> {
-    let directory = source.parent().expect("a folder").display();
-    let generated = format!("-I{directory}");
     let packages: Vec<&str> = packages.iter().map(String::as_str).collect();
     let flags = [
         language,
         &WARNINGS,
-        &["-D_GNU_SOURCE", &generated],
+        &["-D_GNU_SOURCE"],
         &LINK_ALL,
         &packages,
     ]
@@ -76,7 +74,8 @@ fn compile(source: &Path, program: &Path, language: &[&str], packages: &[String]
     .run()
 }
 
-/// The pieces of C of a page become one header, which tests/pages/PAGE.c includes and puts to work.
+/// The pieces of C of a page take the place of `#include "PAGE.h"` in tests/pages/PAGE.c, which puts
+/// them to work.
 fn run_pieces(
     page: &Page,
     blocks: &[Block],
@@ -92,9 +91,13 @@ fn run_pieces(
     if pieces.is_empty() && !companion.exists() {
         return Ok(String::new());
     }
-    write(&directory.join(format!("{}.h", page.name())), &pieces);
+    let companion = read(&companion);
+    let include = format!("#include \"{}.h\"\n", page.name());
+    if companion.contains(&include) == pieces.is_empty() {
+        return Err(format!("pieces of C, or {include}, but not both"));
+    }
     let source = directory.join("companion.c");
-    write(&source, &crate::sources::read(&companion));
+    write(&source, &companion.replace(&include, &pieces));
     compile(&source, &directory.join("companion.cxx"), &AS_CXX, packages)?;
     let program = directory.join("companion");
     compile(&source, &program, &AS_C, packages)?;
