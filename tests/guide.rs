@@ -69,6 +69,7 @@ fn page_trial(page: Page) -> Trial {
         let packages = packages.ok_or("pkg-config does not know all that it needs")?;
         let printed = code::check(&page, &packages)?;
         match page.name() {
+            "not-reused" => reports::the_symptoms_agree(&page)?,
             "states" => reports::the_table_is_proved(&page, &printed)?,
             "observing" => reports::the_dashboard_is_right(&printed)?,
             _ => (),

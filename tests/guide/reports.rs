@@ -69,6 +69,38 @@ pub(crate) fn the_table_is_proved(page: &Page, printed: &str) -> Outcome<()> {
     Ok(())
 }
 
+/// The words of a text that are code.
+fn codes(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+/// Each symptom names reasons and counters that belong together, and every reason has a symptom, but
+/// that of a closed pool.
+pub(crate) fn the_symptoms_agree(page: &Page) -> Outcome<()> {
+    let states = cells(&Page::at(&root().join("docs/guide/states.md")));
+    let belong = |reason: &str, counter: &str| {
+        let is_cell = |cell: &String| cell.ends_with(&format!(" {reason} {counter}"));
+        states.iter().any(is_cell)
+    };
+    let mut told = BTreeSet::from(["VCP_CLOSE_POOL_CLOSED".to_owned()]);
+    let rows = page.text.lines().filter(|line| line.starts_with("| "));
+    for row in rows.filter(|row| row.contains("(`VCP_CLOSE_")) {
+        let column = row.split('|').nth(2).ok_or("a row has columns")?;
+        let (reasons, counters): (Vec<&str>, Vec<&str>) =
+            codes(column).partition(|code| code.starts_with("VCP_CLOSE_"));
+        let has_counter = |reason: &&str| counters.iter().any(|one| belong(reason, one));
+        let has_reason = |counter: &&str| reasons.iter().any(|one| belong(one, counter));
+        if !reasons.iter().all(has_counter) || !counters.iter().all(has_reason) {
+            return Err(format!("they do not belong together: {column}"));
+        }
+        told.extend(reasons.into_iter().map(str::to_owned));
+    }
+    if told == reasons() {
+        return Ok(());
+    }
+    Err(format!("not these reasons alone: {told:?}"))
+}
+
 /// Every text of a member of that name, anywhere in the value.
 fn texts_of<'a>(value: &'a Value, name: &str, found: &mut Vec<&'a str>) {
     match value {
