@@ -3,7 +3,8 @@
 //!
 //! Whole programs of a page begin with a comment that has their name (`/* hello.c - ...`); its
 //! commands build and run them, with a web server at localhost:8080. Its other pieces of C take the
-//! place of `#include "PAGE.h"` in tests/pages/PAGE.c. Each block of text must be printed by either,
+//! place of `#include "PAGE.h"` in tests/pages/PAGE.c, those of C++ that of `#include "PAGE.hpp"` in
+//! PAGE.cpp. Each block of text must be printed by either,
 //! numbers and blanks aside; a line "..." stands for lines that are left out.
 //!
 //! `cargo test --test guide -- PAGE` checks one page. A page whose packages are missing is shown as
@@ -148,8 +149,8 @@ fn nothing_is_left_over(pages: &[Page]) -> Outcome<()> {
     let stands = |line: &str| pages.iter().any(|p| p.text.lines().any(|one| one == line));
     let commands = code::NOT_RUN.iter().map(|(command, _)| *command);
     wrong.extend(commands.filter(|one| !stands(one)).map(str::to_owned));
-    let names: BTreeSet<&str> = pages.iter().map(Page::name).chain(["drivers"]).collect();
-    for companion in files_below(&root().join("tests/pages"), &["c"]) {
+    let names: BTreeSet<&str> = pages.iter().map(Page::name).collect();
+    for companion in files_below(&root().join("tests/pages"), &["c", "cpp"]) {
         if !names.contains(programs::stem(&companion).as_str()) {
             wrong.push(format!("{} has no page", companion.display()));
         }

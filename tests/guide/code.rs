@@ -6,10 +6,10 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use super::page::{Block, Page};
+use super::page::{self, Block, Page};
 use super::server;
 use crate::programs::{output_directory, run, Build, Outcome};
-use crate::sources::{read, root};
+use crate::sources::{files_below, read, root};
 
 /// Commands that no test runs as they stand, and why.
 pub(crate) const NOT_RUN: [(&str, &str); 3] = [
@@ -41,7 +41,8 @@ const AS_CXX_17: [&str; 2] = ["-std=c++17", "-xc++"];
 pub(crate) fn check(page: &Page, packages: &[String]) -> Outcome<String> {
     let blocks = page.blocks()?;
     let directory = output_directory(&format!("guide/{}", page.name()));
-    let mut said = run_pieces(page, &blocks, &directory, packages)?;
+    let mut said = run_companion(page, "c", &directory, packages)?;
+    said.push_str(&run_companion(page, "cpp", &directory, packages)?);
     write_programs(&blocks, &directory, packages)?;
     said.push_str(&run_commands(&blocks, &directory)?);
     let shown = blocks.iter().filter(|block| block.language == "text");
@@ -74,33 +75,64 @@ fn compile(source: &Path, program: &Path, language: &[&str], packages: &[String]
     .run()
 }
 
-/// The pieces of C of a page take the place of `#include "PAGE.h"` in tests/pages/PAGE.c, which puts
-/// them to work.
-fn run_pieces(
+/// The pieces of code of a page that are no whole programs, joined.
+fn pieces(page: &Page, language: &str) -> Outcome<String> {
+    let blocks = page.blocks()?.into_iter();
+    let pieces = blocks.filter(|block| block.file_name().is_none() && block.language == language);
+    Ok(pieces.map(|block| block.text).collect())
+}
+
+/// How a source includes the pieces of a page.
+fn include_of(page: &Page, language: &str) -> String {
+    let end = if language == "c" { "h" } else { "hpp" };
+    format!("#include \"{}.{end}\"\n", page.name())
+}
+
+/// A source with the pieces of pages in the place of `#include "PAGE.h"`, and with the headers that
+/// lie beside it. So it changes with all that it is made of.
+fn with_pieces(source: &str, language: &str) -> Outcome<String> {
+    let mut source = source.to_owned();
+    for page in page::all() {
+        let include = include_of(&page, language);
+        if source.contains(&include) {
+            source = source.replace(&include, &pieces(&page, language)?);
+        }
+    }
+    for header in files_below(&root().join("tests/pages"), &["h"]) {
+        let name = header.file_name().expect("a file has a name");
+        let include = format!("#include \"{}\"\n", name.to_string_lossy());
+        source = source.replace(&include, &read(&header));
+    }
+    Ok(source)
+}
+
+/// Builds and runs tests/pages/PAGE.c or PAGE.cpp, which puts the pieces of its page to work, and
+/// those of other pages that it includes.
+fn run_companion(
     page: &Page,
-    blocks: &[Block],
+    language: &str,
     directory: &Path,
     packages: &[String],
 ) -> Outcome<String> {
-    let pieces = blocks.iter().filter(|block| block.file_name().is_none());
-    let pieces: String = pieces
-        .filter(|block| block.language == "c")
-        .map(|block| block.text.as_str())
-        .collect();
-    let companion = root().join(format!("tests/pages/{}.c", page.name()));
-    if pieces.is_empty() && !companion.exists() {
+    let companions = files_below(&root().join("tests/pages"), &[language]);
+    let include = include_of(page, language);
+    let is_included = companions.iter().any(|one| read(one).contains(&include));
+    if is_included == pieces(page, language)?.is_empty() {
+        return Err(format!("pieces, or {include} in tests/pages, but not both"));
+    }
+    let companion = root().join(format!("tests/pages/{}.{language}", page.name()));
+    if !companions.contains(&companion) {
         return Ok(String::new());
     }
-    let companion = read(&companion);
-    let include = format!("#include \"{}.h\"\n", page.name());
-    if companion.contains(&include) == pieces.is_empty() {
-        return Err(format!("pieces of C, or {include}, but not both"));
+    let source = directory.join(format!("companion.{language}"));
+    write(&source, &with_pieces(&read(&companion), language)?);
+    let program = directory.join(format!("companion-of-{language}"));
+    if language == "cpp" {
+        compile(&source, &program, &AS_CXX_17, packages)?;
+    } else {
+        compile(&source, &program.with_extension("cxx"), &AS_CXX, packages)?;
+        compile(&source, &program, &AS_C, packages)?;
     }
-    let source = directory.join("companion.c");
-    write(&source, &companion.replace(&include, &pieces));
-    compile(&source, &directory.join("companion.cxx"), &AS_CXX, packages)?;
-    let program = directory.join("companion");
-    compile(&source, &program, &AS_C, packages)?;
     run(&program, &[])
 }
 

@@ -1,11 +1,14 @@
 /*
- * The C of docs/drivers.md at work, with a driver and a server that stand for any. tests/readme.rs
- * writes the page's C into drivers_page.h, and builds and runs this.
+ * The C of three pages of docs/guide at work, with a driver and a server that stand for any: an
+ * adapter of your own, adapters of other kinds, recipes for sessions.
  */
 #include "check.h"
 
 #include "acme.h"
-#include "drivers_page.h"
+
+#include "own-adapter.h"
+#include "other-adapters.h"
+#include "session-recipes.h"
 
 /* Answers each line with OK, until told to stop. */
 static void *answer(void *argument)
@@ -68,7 +71,8 @@ static void end(vcp_pool *pool, server *s)
     server_close(s);
 }
 
-TEST(the_page_s_adapter_works, "docs/drivers.md: Its adapter opens, lends and ends sessions")
+TEST(the_page_s_adapter_works,
+     "docs/guide/own-adapter.md: Its adapter opens, lends and ends sessions")
 {
     static const acme_login login = {"app", "secret"};
     static const acme_login nobody = {NULL, NULL};
@@ -98,8 +102,9 @@ TEST(the_page_s_adapter_works, "docs/drivers.md: Its adapter opens, lends and en
     end(pool, &s);
 }
 
-TEST(the_page_s_borrower_tries_again, "docs/drivers.md: Its borrower survives sessions that ended "
-                                      "while they were idle")
+TEST(the_page_s_borrower_tries_again,
+     "docs/guide/own-adapter.md: Its borrower survives sessions that ended "
+     "while they were idle")
 {
     static const acme_login login = {"app", "secret"};
     server s = acme_server();
@@ -117,8 +122,9 @@ TEST(the_page_s_borrower_tries_again, "docs/drivers.md: Its borrower survives se
     end(pool, &other);
 }
 
-TEST(the_page_s_adopted_sockets_work, "docs/drivers.md: A socket that a second pool dialed becomes "
-                                      "the driver's")
+TEST(the_page_s_adopted_sockets_work,
+     "docs/guide/other-adapters.md: A socket that a second pool dialed becomes "
+     "the driver's")
 {
     server s = acme_server();
     vcp_pool_options options = pool_options();
@@ -142,7 +148,8 @@ TEST(the_page_s_adopted_sockets_work, "docs/drivers.md: A socket that a second p
     end(pool, &s);
 }
 
-TEST(the_page_s_rotation_works, "docs/drivers.md: After a rotation each session has the new secret")
+TEST(the_page_s_rotation_works,
+     "docs/guide/session-recipes.md: After a rotation each session has the new secret")
 {
     server s = acme_server();
     vcp_pool_options options = pool_options();
@@ -163,7 +170,7 @@ TEST(the_page_s_rotation_works, "docs/drivers.md: After a rotation each session 
 }
 
 TEST(the_page_s_options_are_taken,
-     "docs/drivers.md: The options of its recipes are valid, and what "
+     "docs/guide/session-recipes.md: The options of its recipes are valid, and what "
      "has not rested is not pinged")
 {
     static const acme_login login = {"app", "secret"};
