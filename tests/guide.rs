@@ -3,9 +3,9 @@
 //!
 //! Whole programs of a page begin with a comment that has their name (`/* hello.c - ...`); its
 //! commands build and run them, with a web server at localhost:8080. Its other pieces of C take the
-//! place of `#include "PAGE.h"` in tests/pages/PAGE.c, those of C++ that of `#include "PAGE.hpp"` in
-//! PAGE.cpp. Each block of text must be printed by either,
-//! numbers and blanks aside; a line "..." stands for lines that are left out.
+//! place of `#include "PAGE.h"` in tests/pages/PAGE.c, those of C++ that of `#include "PAGE.hpp"`
+//! in PAGE.cpp. Each block of text must be printed by either, numbers and blanks aside; a line
+//! "..." stands for lines that are left out.
 //!
 //! `cargo test --test guide -- PAGE` checks one page. A page whose packages are missing is shown as
 //! ignored; with VCP_NEEDS_ALL=1 it fails.

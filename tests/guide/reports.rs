@@ -74,8 +74,8 @@ fn codes(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }
 
-/// Each symptom names reasons and counters that belong together, and every reason has a symptom, but
-/// that of a closed pool.
+/// Each symptom names reasons and counters that belong together, and every reason has a symptom,
+/// but that of a closed pool.
 pub(crate) fn the_symptoms_agree(page: &Page) -> Outcome<()> {
     let states = cells(&Page::at(&root().join("docs/guide/states.md")));
     let belong = |reason: &str, counter: &str| {
