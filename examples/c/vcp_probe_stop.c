@@ -1,0 +1,89 @@
+/*
+ * vcp_probe_stop.c - the clock, and how a signal ends the run early.
+ *
+ * Requests in flight carry a token of the library, which a signal handler may fire. Threads that
+ * pause watch a pipe, to which it writes.
+ */
+#define _GNU_SOURCE /* ppoll(2) */
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+#include "vcp_probe.h"
+
+static vcp_cancel *token;
+static int pipe_ends[2];
+static volatile sig_atomic_t has_stopped;
+
+uint64_t now_ns(void)
+{
+    struct timespec now = {0, 0};
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * SECOND_NS + (uint64_t)now.tv_nsec;
+}
+
+/* All that it calls is safe in a signal handler. The pipe takes its one byte: it is never read. */
+void stop_now(void)
+{
+    has_stopped = 1;
+    vcp_cancel_fire(token);
+    ssize_t written = write(pipe_ends[1], "", 1);
+    (void)written;
+}
+
+static void handle(int number)
+{
+    int kept = errno;
+    (void)number;
+    stop_now();
+    errno = kept;
+}
+
+int stop_prepare(void)
+{
+    /* A second signal finds no handler and ends the process. */
+    struct sigaction action = {.sa_handler = handle, .sa_flags = (int)SA_RESETHAND};
+    if (vcp_cancel_new(&token) < 0) {
+        fprintf(stderr, "vcp-probe: %s\n", vcp_last_error());
+        return -1;
+    }
+    if (pipe(pipe_ends) < 0 || sigaction(SIGINT, &action, NULL) < 0 ||
+        sigaction(SIGTERM, &action, NULL) < 0) {
+        fprintf(stderr, "vcp-probe: pipe or sigaction: %s\n", strerror(errno));
+        return -1;
+    }
+    return 0;
+}
+
+void stop_end(void)
+{
+    signal(SIGINT, SIG_DFL);
+    signal(SIGTERM, SIG_DFL);
+    vcp_cancel_free(token);
+    close(pipe_ends[0]);
+    close(pipe_ends[1]);
+}
+
+vcp_cancel *stop_token(void)
+{
+    return token;
+}
+
+int is_stopped(void)
+{
+    return has_stopped;
+}
+
+int is_stopped_before(uint64_t until_ns)
+{
+    struct pollfd stop = {.fd = pipe_ends[0], .events = POLLIN};
+    for (uint64_t now = now_ns(); !has_stopped && now < until_ns; now = now_ns()) {
+        uint64_t left = until_ns - now;
+        struct timespec time = {(time_t)(left / SECOND_NS), (long)(left % SECOND_NS)};
+        ppoll(&stop, 1, &time, NULL);
+    }
+    return has_stopped;
+}

@@ -1,0 +1,194 @@
+//! vcp-probe as a process: compiled once, run with pipes, with a terminal, and interrupted.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read, Write};
+use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::OnceLock;
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+/// What it printed, and how it ended; no status if a signal ended it.
+pub(crate) struct Run {
+    pub(crate) out: String,
+    pub(crate) err: String,
+    pub(crate) status: Option<i32>,
+}
+
+impl From<Output> for Run {
+    fn from(output: Output) -> Self {
+        Self {
+            out: String::from_utf8(output.stdout).expect("it prints UTF-8"),
+            err: String::from_utf8(output.stderr).expect("it prints UTF-8"),
+            status: output.status.code(),
+        }
+    }
+}
+
+pub(crate) fn text_of(name: &str) -> String {
+    let path = Path::new(ROOT).join(name);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// An empty directory for files of a test.
+pub(crate) fn empty_directory(name: &str) -> PathBuf {
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let _ = fs::remove_dir_all(&directory);
+    fs::create_dir_all(&directory).expect("a directory can be made");
+    directory
+}
+
+/// The C files of the program.
+fn sources() -> Vec<PathBuf> {
+    let entries = fs::read_dir(Path::new(ROOT).join("examples/c")).expect("it can be read");
+    let paths = entries.map(|entry| entry.expect("an entry can be read").path());
+    let is_source = |path: &PathBuf| {
+        let name = path.file_name().expect("an entry has a name");
+        let name = name.to_string_lossy();
+        name.starts_with("vcp_probe") && name.ends_with(".c")
+    };
+    paths.filter(is_source).collect()
+}
+
+/// Compiles as the Makefile of the examples does; the library lies beside the program.
+fn compiled(name: &str, sources: &[PathBuf]) -> PathBuf {
+    let directory = empty_directory(name);
+    let test = std::env::current_exe().expect("this program has a path");
+    let library = test.with_file_name("libvconnpool.so");
+    assert!(library.exists(), "{} is missing", library.display());
+    let link = directory.join("libvconnpool.so.0");
+    symlink(library, &link).expect("a link can be made");
+    let program = directory.join(name);
+    let output = Command::new("cc")
+        .args(["-std=c99", "-O1", "-g", "-pthread"])
+        .args(["-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror"])
+        .arg(format!("-I{ROOT}/include"))
+        .arg(format!("-I{ROOT}/examples/c"))
+        .args(sources)
+        .arg(link)
+        .arg(format!("-Wl,-rpath,{}", directory.display()))
+        .arg("-o")
+        .arg(&program)
+        .output()
+        .expect("cc can be started");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    program
+}
+
+/// In the C locale, so that what it prints is ASCII. cargo's own library path may hold another
+/// build of the library.
+fn command(arguments: &[&str]) -> Command {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    let program = PROGRAM.get_or_init(|| compiled("vcp-probe", &sources()));
+    let mut command = Command::new(program);
+    command
+        .args(arguments)
+        .env_remove("LD_LIBRARY_PATH")
+        .env_remove("COLUMNS")
+        .env("LC_ALL", "C")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+fn started(command: &mut Command) -> Child {
+    command.spawn().expect("the program can be started")
+}
+
+fn ended(child: Child) -> Run {
+    let output = child.wait_with_output();
+    output.expect("a child can be waited for").into()
+}
+
+pub(crate) fn probe(arguments: &[&str]) -> Run {
+    ended(started(&mut command(arguments)))
+}
+
+/// Sends SIGINT when `ready` has returned.
+pub(crate) fn interrupted(arguments: &[&str], ready: impl FnOnce()) -> Run {
+    let child = started(&mut command(arguments));
+    ready();
+    let process = i32::try_from(child.id()).expect("a process number");
+    // SAFETY: kill(2) of a child that has not been waited for.
+    assert_eq!(unsafe { libc::kill(process, libc::SIGINT) }, 0);
+    ended(child)
+}
+
+pub(crate) fn with_output_to(path: impl AsRef<OsStr>, arguments: &[&str]) -> Run {
+    let path = Path::new(path.as_ref());
+    let file = File::options().write(true).open(path);
+    let mut command = command(arguments);
+    command.stdout(file.expect("it can be opened"));
+    ended(started(&mut command))
+}
+
+/// The two ends of a terminal that is so wide: a person's, and a program's.
+fn terminal(columns: u16) -> (File, OwnedFd) {
+    let (mut person, mut program) = (-1, -1);
+    let size = libc::winsize {
+        ws_row: 24,
+        ws_col: columns,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    let (none, no_modes) = (std::ptr::null_mut(), std::ptr::null());
+    // SAFETY: openpty(3) writes two descriptors, which nobody else has.
+    unsafe {
+        let made = libc::openpty(&mut person, &mut program, none, no_modes, &size);
+        assert_eq!(made, 0, "a terminal can be made");
+        (File::from_raw_fd(person), OwnedFd::from_raw_fd(program))
+    }
+}
+
+/// Everything that it shows in a UTF-8 terminal of that width.
+pub(crate) fn in_terminal(columns: u16, arguments: &[&str]) -> String {
+    let (mut person, end) = terminal(columns);
+    let mut command = command(arguments);
+    command
+        .env("LC_ALL", "C.UTF-8")
+        .stdout(end.try_clone().expect("a descriptor can be copied"))
+        .stderr(end);
+    let child = started(&mut command);
+    drop(command); // it has the program's end of the terminal
+    let mut said = Vec::new();
+    let mut piece = [0; 4096];
+    loop {
+        match person.read(&mut piece) {
+            Ok(0) => break,
+            Ok(size) => said.extend_from_slice(&piece[..size]),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(_) => break, // EIO: the other end is closed
+        }
+    }
+    assert_eq!(ended(child).status, Some(0));
+    String::from_utf8(said).expect("it prints UTF-8")
+}
+
+/// What the histogram of the program says of these times: count, min, p50, p90, p99, p99.9, max.
+pub(crate) fn histogram(times: &[u64]) -> Vec<u64> {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    let program = PROGRAM.get_or_init(|| {
+        let own = Path::new(ROOT).join("tests/probe/percentiles.c");
+        let its = Path::new(ROOT).join("examples/c/vcp_probe_histogram.c");
+        compiled("percentiles", &[own, its])
+    });
+    let mut child = Command::new(program)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the program can be started");
+    let lines: Vec<_> = times.iter().map(u64::to_string).collect();
+    let mut input = child.stdin.take().expect("a pipe");
+    input
+        .write_all(lines.join("\n").as_bytes())
+        .expect("it reads");
+    drop(input);
+    let said = ended(child).out;
+    let numbers = said.lines().map(|line| line.parse().expect("a number"));
+    numbers.collect()
+}
