@@ -119,6 +119,8 @@ fn the_histogram_keeps_to_its_error() {
     }
     assert_eq!(histogram(&[]), [0; 7]);
     assert_eq!(histogram(&[300]), [1, 300, 300, 300, 300, 300, 300]);
+    // One in each of the two that are joined.
+    assert_eq!(histogram(&[500, 300]), [2, 300, 301, 500, 500, 500, 500]);
 }
 
 #[test]
@@ -228,6 +230,8 @@ fn threads_wait_for_their_turn_at_a_limit() {
     assert_eq!(run.status, Some(0), "{json}");
     assert_eq!(count(&json, "/pool/dials"), 1, "{json}");
     assert!(count(&json, "/pool/waits") > 0, "{json}");
+    // A connection that is given back while others wait stays one request's on the fresh side.
+    server.await_accepted(count(&json, "/kinds/fresh/requests") + 1 + 1);
 }
 
 #[test]
@@ -251,21 +255,15 @@ fn a_unix_socket_and_no_ping() {
 
 #[test]
 fn sigint_ends_it_with_the_results_so_far() {
-    // Threads that pause for their next pair, and threads that wait for an answer.
+    // Threads that pause, most of them for half a minute and more; and threads that wait for an
+    // answer.
     for (answers, rate, requests) in [
-        (Answers::All, "1", 2),
+        (Answers::All, "1", 4),
         (Answers::OnlyOnTheFirstThenSilent(2), "1000", 5),
     ] {
         let server = Server::start(answers);
-        let arguments = [
-            "--json",
-            "--seconds",
-            "60",
-            "--rate",
-            rate,
-            "--timeout",
-            "50000",
-        ];
+        let minutes = ["--json", "--seconds", "60", "--timeout", "50000"];
+        let arguments = [&minutes[..], &["--threads", "60", "--rate", rate]].concat();
         let all = [&arguments[..], &PING[..], &[&server.address]].concat();
         let run = program::interrupted(&all, || server.await_requests(requests));
         let json: Value = serde_json::from_str(&run.out).expect("JSON");
