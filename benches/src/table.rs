@@ -1,4 +1,4 @@
-//! Reports as Markdown tables: docs/performance.md takes them as they are printed.
+//! Reports as Markdown tables: docs/performance.md and docs/targets.md take their rows.
 
 use comfy_table::presets::ASCII_MARKDOWN;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
