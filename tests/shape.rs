@@ -466,7 +466,7 @@ fn no_line_is_too_wide() {
         ("src", &[".rs"][..]),
         ("tests", &[".rs", ".c", ".h", ".cpp", ".hpp"]),
         ("benches", &[".rs", ".c", ".h", ".cpp"]),
-        ("examples", &[".c", ".cpp"]),
+        ("examples", &[".c", ".h", ".cpp"]),
         ("include", &[".h", ".hpp"]),
     ] {
         for (path, text) in files_below(directory, extensions) {
