@@ -1,0 +1,105 @@
+//! What pages say of this repository is so: links lead somewhere, files that are named exist,
+//! and versions, dependencies and examples are those that there are.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+fn text(page: &Path) -> String {
+    fs::read_to_string(page).unwrap_or_else(|error| panic!("{}: {error}", page.display()))
+}
+
+fn of_root(name: &str) -> String {
+    text(&Path::new(ROOT).join(name))
+}
+
+/// The files of a folder whose names end so, in their order.
+fn files(folder: &str, ends: &[&str]) -> BTreeSet<PathBuf> {
+    let folder = Path::new(ROOT).join(folder);
+    let entries = fs::read_dir(&folder).expect("a folder can be read");
+    let paths = entries.map(|entry| entry.expect("an entry can be read").path());
+    let has_end = |path: &PathBuf| {
+        let name = path.to_string_lossy();
+        ends.iter().any(|end| name.ends_with(end))
+    };
+    paths.filter(has_end).collect()
+}
+
+/// Between backquotes, from the root: `src/sys/wake`.
+#[test]
+fn files_of_src_that_pages_name_exist() {
+    let mut count = 0;
+    for page in ["SECURITY.md", "CONTRIBUTING.md", "docs/architecture.md"] {
+        let text = of_root(page);
+        for word in text.split('`').skip(1).step_by(2) {
+            let is_path = word.starts_with("src/") && !word.contains([' ', '*']);
+            if is_path {
+                count += 1;
+                let exists = Path::new(ROOT).join(word).exists();
+                assert!(exists, "{page}: {word} does not exist");
+            }
+        }
+    }
+    println!("{count} paths");
+    assert!(count > 60, "{count} paths: they are not seen");
+}
+
+#[test]
+fn the_page_of_the_examples_names_each_program() {
+    let page = of_root("examples/c/README.md");
+    for program in files("examples/c", &[".c", ".cpp"]) {
+        let name = program
+            .file_name()
+            .expect("a file has a name")
+            .to_string_lossy();
+        let is_part_of_another = name.starts_with("vcp_probe_");
+        assert!(
+            is_part_of_another || page.contains(&format!("[{name}]({name})")),
+            "{name} is missing"
+        );
+    }
+}
+
+#[test]
+fn the_readme_is_one_page() {
+    let lines = of_root("README.md").lines().count();
+    assert!(lines <= 100, "{lines} lines");
+}
+
+/// The lines of Cargo.toml below a heading.
+fn section(manifest: &str, heading: &str) -> Vec<String> {
+    let lines = manifest.lines().skip_while(|line| *line != heading).skip(1);
+    let lines = lines.take_while(|line| !line.starts_with('['));
+    lines.map(str::to_owned).collect()
+}
+
+#[test]
+fn the_page_about_versions_says_what_the_build_does() {
+    let page = of_root("docs/abi.md");
+    let manifest = of_root("Cargo.toml");
+    let package = section(&manifest, "[package]").join("\n");
+    let (_, rest) = package.split_once("rust-version = \"").expect("it has one");
+    let rust = rest.split('"').next().expect("split gives one piece");
+    assert!(
+        page.contains(&format!("| Rust, to build | {rust} ")),
+        "another Rust than {rust}"
+    );
+    let dependencies = section(&manifest, "[dependencies]");
+    let names = dependencies
+        .iter()
+        .filter_map(|line| line.split_once(" = "));
+    let named: BTreeSet<_> = names.map(|(name, _)| format!("| `{name}` |")).collect();
+    assert!(named.len() >= 2, "{named:?}");
+    for name in named {
+        assert!(page.contains(&name), "{name} is no dependency of the page");
+    }
+    let build = of_root("build.rs");
+    let (_, rest) = build.split_once("-soname,").expect("it has a soname");
+    let soname = rest.split('"').next().expect("split gives one piece");
+    assert!(
+        page.contains(&format!("`{soname}`")),
+        "another soname than {soname}"
+    );
+}
