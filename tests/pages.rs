@@ -27,6 +27,81 @@ fn files(folder: &str, ends: &[&str]) -> BTreeSet<PathBuf> {
     paths.filter(has_end).collect()
 }
 
+/// The pages that stand alone. Those of the guide have a test of their own.
+fn pages() -> BTreeSet<PathBuf> {
+    let folders = ["", "abi", "benches", "docs", "examples/c", "tests"];
+    let found: BTreeSet<_> = folders
+        .map(|one| files(one, &[".md"]))
+        .into_iter()
+        .flatten()
+        .collect();
+    assert!(found.len() >= 12, "{found:?}");
+    found
+}
+
+/// A page without its pieces of code, in which brackets mean something else.
+fn prose(page: &str) -> String {
+    let outside = page.split("```").step_by(2);
+    outside.collect()
+}
+
+/// What stands in the round brackets of `[...](...)`.
+fn links(prose: &str) -> Vec<&str> {
+    let after = prose.split("](").skip(1);
+    after
+        .map(|rest| rest.split(')').next().expect("split gives one piece"))
+        .collect()
+}
+
+/// The anchor of a heading, as GitHub makes it.
+fn anchor(heading: &str) -> String {
+    let kept = heading.trim().to_lowercase();
+    let kept = kept
+        .chars()
+        .filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+    kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+}
+
+fn anchors(page: &str) -> BTreeSet<String> {
+    let prose = prose(page);
+    let headings = prose.lines().filter(|line| line.starts_with('#'));
+    headings
+        .map(|line| anchor(line.trim_start_matches('#')))
+        .collect()
+}
+
+/// Why a link of a page is none, if so.
+fn fault(page: &Path, link: &str) -> Option<String> {
+    let (file, wanted) = link.split_once('#').unwrap_or((link, ""));
+    let target = match file {
+        "" => page.to_owned(),
+        file => page.parent().expect("a page has a folder").join(file),
+    };
+    let shown = page.display();
+    if !target.exists() {
+        return Some(format!("{shown}: {link} leads nowhere"));
+    }
+    let is_found = wanted.is_empty() || anchors(&text(&target)).contains(wanted);
+    (!is_found).then(|| format!("{shown}: {link} has no such heading"))
+}
+
+#[test]
+fn links_lead_somewhere() {
+    let mut count = 0;
+    let mut faults = Vec::new();
+    for page in pages() {
+        let prose = prose(&text(&page));
+        let links = links(&prose);
+        let inside = links.iter().filter(|link| !link.contains("://"));
+        let inside: Vec<_> = inside.collect();
+        count += inside.len();
+        faults.extend(inside.iter().filter_map(|link| fault(&page, link)));
+    }
+    println!("{count} links");
+    assert!(faults.is_empty(), "{faults:#?}");
+    assert!(count > 60, "{count} links: they are not seen");
+}
+
 /// Between backquotes, from the root: `src/sys/wake`.
 #[test]
 fn files_of_src_that_pages_name_exist() {
