@@ -191,7 +191,7 @@ static void print_saved(const results *of, terminal shown)
     time_text(time, sizeof time, ns < 0 ? -ns : ns, shown.has_unicode);
     printf("\nOver the pool a request takes %s %s (%.0f %%)", time, ns < 0 ? "more" : "less",
            100 * (ns < 0 ? -ns : ns) / fresh);
-    printf(" and opens %.4g connections less.\n", connections);
+    printf(" and opens %.3g connections instead of 1.\n", 1 - connections);
 }
 
 static void print_misses(const results *of)
