@@ -194,21 +194,23 @@ static void print_saved(const results *of, terminal shown)
     printf(" and opens %.3g connections instead of 1.\n", 1 - connections);
 }
 
+static void print_miss(uint64_t count, const char *what)
+{
+    if (count > 0)
+        printf("%" PRIu64 " %s\n", count, what);
+}
+
 static void print_misses(const results *of)
 {
     const vcp_stats *pool = &of->pool;
-    if (of->total.retries > 0)
-        printf("%" PRIu64 " requests were done once more: the server hung up under them.\n",
-               of->total.retries);
-    if (pool->closed_while_idle + pool->stale_at_borrow > 0)
-        printf("The server closed %" PRIu64 " idle connections.\n",
-               pool->closed_while_idle + pool->stale_at_borrow);
-    if (pool->dirty_at_borrow > 0)
-        printf("%" PRIu64 " idle connections held bytes that nobody had read: does --expect name "
-               "the end of the answer?\n",
-               pool->dirty_at_borrow);
-    if (pool->waits > 0)
-        printf("%" PRIu64 " requests waited for a connection (--max-conns).\n", pool->waits);
+    print_miss(of->total.retries, "requests were done once more: the server hung up under them.");
+    print_miss(pool->stale_at_borrow, "idle connections had been closed by the server.");
+    print_miss(pool->dirty_at_borrow, "idle connections held bytes that nobody had read: does "
+                                      "--expect name the end of the answer?");
+    print_miss(pool->closed_while_idle,
+               "idle connections were closed in the background: the server "
+               "hung up, or sent bytes unasked.");
+    print_miss(pool->waits, "requests waited for a connection (--max-conns).");
 }
 
 static void print_failures(const tally *of)

@@ -212,6 +212,25 @@ fn an_answer_that_never_comes_costs_the_timeout() {
 }
 
 #[test]
+fn a_long_answer_is_read_to_its_end() {
+    let server = Server::start(Answers::Long);
+    let (json, run) = measured(&server.address, &[&PING[..], &["--threads", "1"]].concat());
+    assert_eq!(run.status, Some(0), "{json}");
+    assert_eq!(count(&json, "/pool/dials"), 1, "{json}");
+    assert!(count(&json, "/kinds/reused/requests") > 10, "{json}");
+}
+
+#[test]
+fn bytes_that_nobody_asked_for_are_told() {
+    let server = Server::start(Answers::Chatty);
+    let options = [&PING[..], &["--threads", "1", "--seconds", "0.5"]].concat();
+    let run = probe(&[&options[..], &["--rate", "100", &server.address]].concat());
+    let hint = "idle connections held bytes that nobody had read";
+    assert!(run.out.contains(hint), "{}", run.out);
+    assert!(run.out.contains("reused      missed\n"), "{}", run.out);
+}
+
+#[test]
 fn threads_wait_for_their_turn_at_a_limit() {
     let server = Server::start(Answers::All);
     let options = [

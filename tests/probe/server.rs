@@ -11,6 +11,10 @@ use std::time::{Duration, Instant};
 #[derive(Clone, Copy)]
 pub(crate) enum Answers {
     All,
+    /// Each is longer than the buffer of the program.
+    Long,
+    /// All; and each new connection makes it send bytes to the older ones, which nobody asked for.
+    Chatty,
     /// The connection is closed after its first answer.
     OneForEachConnection,
     /// Those on the first so many connections; others are closed when a request has come.
@@ -39,8 +43,15 @@ impl Server {
         let counts = Arc::new(Counts::default());
         let shared = Arc::clone(&counts);
         thread::spawn(move || {
+            let mut older = Vec::new();
             for stream in listener.incoming() {
                 let stream = stream.expect("a connection can be accepted");
+                // Bytes behind an answer do not wait until that is acknowledged.
+                stream.set_nodelay(true).expect("an option can be set");
+                if matches!(answers, Answers::Chatty) {
+                    chat(&mut older);
+                    older.push(stream.try_clone().expect("a descriptor can be copied"));
+                }
                 let number = shared.accepted.fetch_add(1, SeqCst);
                 let counts = Arc::clone(&shared);
                 thread::spawn(move || serve(stream, answers, number, &counts));
@@ -73,6 +84,22 @@ fn await_count(count: &AtomicU64, wanted: u64) {
     }
 }
 
+/// Those whose client has hung up hear nothing.
+fn chat(older: &mut [TcpStream]) {
+    for stream in older {
+        let _ = stream.write_all(b"and more");
+    }
+}
+
+fn answer(answers: Answers) -> Vec<u8> {
+    let mut bytes = match answers {
+        Answers::Long => vec![b'.'; 200_000],
+        _ => Vec::new(),
+    };
+    bytes.extend_from_slice(b"+PONG\r\n");
+    bytes
+}
+
 /// Until the client hangs up.
 fn serve(mut stream: TcpStream, answers: Answers, number: u64, counts: &Counts) {
     let mut request = [0; 6];
@@ -84,7 +111,7 @@ fn serve(mut stream: TcpStream, answers: Answers, number: u64, counts: &Counts) 
             Answers::OnlyOnTheFirstThenSilent(some) if number >= some => continue,
             _ => counts.answered.fetch_add(1, SeqCst),
         };
-        if stream.write_all(b"+PONG\r\n").is_err() {
+        if stream.write_all(&answer(answers)).is_err() {
             return;
         }
         if matches!(answers, Answers::OneForEachConnection) {
