@@ -45,12 +45,13 @@ fn prose(page: &str) -> String {
     outside.collect()
 }
 
-/// What stands in the round brackets of `[...](...)`.
-fn links(prose: &str) -> Vec<&str> {
-    let after = prose.split("](").skip(1);
-    after
-        .map(|rest| rest.split(')').next().expect("split gives one piece"))
-        .collect()
+/// What stands in the round brackets of `[...](...)`, but for links that a page shows as code.
+fn links(prose: &str) -> Vec<String> {
+    let lines = prose.lines();
+    let without_code: String = lines.flat_map(|line| line.split('`').step_by(2)).collect();
+    let after = without_code.split("](").skip(1);
+    let targets = after.map(|rest| rest.split(')').next().expect("split gives one piece"));
+    targets.map(str::to_owned).collect()
 }
 
 /// The anchor of a heading, as GitHub makes it.
