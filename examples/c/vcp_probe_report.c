@@ -227,8 +227,8 @@ void report_print(const options *how, const results *of)
 {
     terminal shown = terminal_of(stdout);
     char time[32];
-    printf("%s %s: %ld threads, %.1f s%s, %s\n\n", how->network, how->address, how->threads,
-           of->seconds, of->was_interrupted ? " (interrupted)" : "",
+    printf("%s %s: %ld thread%s, %.1f s%s, %s\n\n", how->network, how->address, how->threads,
+           how->threads == 1 ? "" : "s", of->seconds, of->was_interrupted ? " (interrupted)" : "",
            how->send.bytes == NULL ? "no ping" : "with a ping");
     print_table(how, &of->total, shown);
     draw(&of->total, shown);
