@@ -53,7 +53,7 @@ def sentences(text):
 def item(text):
     tagged = TAG.fullmatch(text)
     if tagged:
-        return [".TP", *sentences(tagged[1]), *sentences(tagged[2])]
+        return [".TP", inline(tagged[1]), *sentences(tagged[2])]
     return [".IP \\(bu 2", *sentences(text)]
 
 

@@ -5,6 +5,7 @@
 mod program;
 mod server;
 
+use std::collections::BTreeSet;
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixListener;
 use std::time::{Duration, Instant};
@@ -352,6 +353,36 @@ fn the_page_and_the_help_name_the_same_options() {
     let version = probe(&["--version"]);
     let expected = format!("vcp-probe of libvconnpool {}\n", env!("CARGO_PKG_VERSION"));
     assert_eq!(version.out, expected);
+}
+
+fn names_in(json: &Value, found: &mut BTreeSet<String>) {
+    match json {
+        Value::Object(members) => {
+            found.extend(members.keys().cloned());
+            members.values().for_each(|member| names_in(member, found));
+        }
+        Value::Array(items) => items.iter().for_each(|item| names_in(item, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn the_page_names_all_of_the_json() {
+    let server = Server::start(Answers::OnlyOnTheFirst(3));
+    let (json, _) = measured(&server.address, &[&PING[..], &["--threads", "1"]].concat());
+    let mut names = BTreeSet::new();
+    names_in(&json, &mut names);
+    assert!(
+        names.contains("message") && names.contains("p99_9"),
+        "{json}"
+    );
+    let page = text_of("docs/vcp-probe.md");
+    for name in names {
+        assert!(
+            page.contains(&format!("`{name}`")),
+            "the page has no `{name}`"
+        );
+    }
 }
 
 #[test]
