@@ -3,6 +3,7 @@
 use std::ffi::{c_void, CString};
 
 use super::driver::Session;
+use crate::world::tasks::Sleep;
 use crate::world::{self, violated, World};
 
 #[derive(Default)]
@@ -14,8 +15,10 @@ pub(crate) struct Audit {
     /// The most that `max_conns` ever allowed; 0: no limit.
     pub(crate) most_conns: u32,
     pub(crate) borrows: u64,
-    /// Threads that have asked for a connection: whom they ask, and when that began.
+    /// Threads that have asked for a connection, and whom they ask.
     pub(crate) asking: Vec<Asking>,
+    /// Waits that a later dial seems to have overtaken.
+    pub(crate) overtaken: Vec<Sleep>,
     /// Events: dials begun, dials ended, waits begun, waits ended.
     pub(crate) events: [u64; 4],
     pub(crate) sessions: Vec<Session>,
@@ -39,22 +42,29 @@ impl Audit {
 }
 
 /// A blocking dial that any connection of the destination answers.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Asking {
     pub(crate) task: usize,
-    pub(crate) moment: u64,
     pub(crate) pool: usize,
     pub(crate) address: CString,
 }
 
 impl World {
-    /// The dials that wait in the queue of a destination.
-    pub(crate) fn waiting_for(&self, pool: usize, address: &CString) -> Vec<Asking> {
+    /// The dials that sleep in the queue of a destination.
+    pub(crate) fn waiting_for(&self, pool: usize, address: &CString) -> Vec<Sleep> {
         let asking = self.audit.asking.iter();
-        let is_it = |one: &&Asking| {
-            one.pool == pool && one.address == *address && self.tasks.is_asleep_on(one.task, QUEUE)
-        };
-        asking.filter(is_it).cloned().collect()
+        let theirs = asking.filter(|one| one.pool == pool && one.address == *address);
+        theirs
+            .filter_map(|one| self.tasks.sleep_of(one.task, QUEUE))
+            .collect()
+    }
+
+    /// All threads sleep. Who was answered when a later dial was, has been woken by now.
+    pub(crate) fn check_overtaken(&mut self) {
+        let overtaken = std::mem::take(&mut self.audit.overtaken);
+        if overtaken.into_iter().any(|one| self.tasks.goes_on(one)) {
+            violated("a dial is served before one that has waited since before it began");
+        }
     }
 }
 

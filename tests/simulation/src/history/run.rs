@@ -66,6 +66,7 @@ fn history(seed: u64) {
     while !world::with(|world| world.tasks.have_all_ended()) {
         let goes_on = world::with(|world| {
             world.rests += 1;
+            world.check_overtaken();
             world.advance()
         });
         if !goes_on {

@@ -21,6 +21,10 @@ pub(crate) enum TaskState {
     Ended,
 }
 
+/// One sleep of one task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sleep(usize, u64);
+
 struct Local {
     key: usize,
     value: *mut u8,
@@ -37,6 +41,8 @@ pub(crate) struct Task {
     pub(crate) until: Option<u64>,
     /// What it sleeps for.
     pub(crate) on: &'static str,
+    /// How often it has gone to sleep.
+    sleeps: u64,
     locals: Vec<Local>,
     /// What it does when it ends.
     exit_actions: Vec<ExitAction>,
@@ -83,6 +89,7 @@ impl Tasks {
             state,
             until: None,
             on: "",
+            sleeps: 0,
             locals: Vec::new(),
             exit_actions: Vec::new(),
             is_ending: false,
@@ -100,9 +107,16 @@ impl Tasks {
         }
     }
 
-    pub(crate) fn is_asleep_on(&self, number: usize, on: &str) -> bool {
+    /// The sleep in which it waits for that.
+    pub(crate) fn sleep_of(&self, number: usize, on: &str) -> Option<Sleep> {
         let task = &self.all[number];
-        task.state == TaskState::Asleep && task.on == on
+        let is_it = task.state == TaskState::Asleep && task.on == on;
+        is_it.then_some(Sleep(number, task.sleeps))
+    }
+
+    pub(crate) fn goes_on(&self, Sleep(number, count): Sleep) -> bool {
+        let task = &self.all[number];
+        task.state == TaskState::Asleep && task.sleeps == count
     }
 
     pub(crate) fn is_ended(&self, number: usize) -> bool {
@@ -153,6 +167,7 @@ pub(crate) fn sleep_on(keys: &[u64], until: Option<u64>, on: &'static str) {
         let task = &mut world.tasks.all[current];
         task.until = until;
         task.on = on;
+        task.sleeps += 1;
         let sleeps = keys.iter().map(|&key| (key, current));
         world.tasks.sleepers.extend(sleeps);
         world.tasks.rest(TaskState::Asleep);
