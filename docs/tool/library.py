@@ -1,0 +1,109 @@
+"""What the documentation knows of the library: its headers, its version, who inherits which error.
+
+All of it is read from the repository: the header, the adapters' headers, Cargo.toml, and
+abi/vconnpool.map, which says in which version a function came.
+"""
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import header
+import prose
+
+ADAPTERS = ("libpq", "mariadb", "openssl", "hiredis")
+GENERAL = ("VCP_ERR_INTERNAL", "VCP_ERR_CALLBACK")
+
+
+@dataclass
+class Library:
+    """The repository at root."""
+
+    root: Path
+
+    @cached_property
+    def header(self):
+        return header.read(self.root / "include/vconnpool.h")
+
+    @cached_property
+    def adapters(self):
+        folder = self.root / "include/vconnpool"
+        return {name: header.read(folder / f"{name}.h") for name in ADAPTERS}
+
+    @cached_property
+    def version(self):
+        text = (self.root / "Cargo.toml").read_text(encoding="utf-8")
+        return re.search(r'^version = "(.*)"', text, re.M)[1]
+
+    @cached_property
+    def since(self):
+        """function: the version that it came with."""
+        found, version = {}, None
+        for line in (self.root / "abi/vconnpool.map").read_text(encoding="utf-8").split("\n"):
+            opened = re.match(r"VCONNPOOL_([\d.]+) \{", line)
+            version = opened[1] if opened else version
+            name = re.match(r"\s+(vcp_\w+);", line)
+            if name:
+                found[name[1]] = version
+        return found
+
+    @cached_property
+    def kinds(self):
+        """name: kind, for all that the header declares."""
+        return {entry.name: entry.kind for entry in self.header.entries()}
+
+    @cached_property
+    def fields(self):
+        """field: the structs that have it."""
+        found = {}
+        for struct in self.header.entries("struct"):
+            for each in struct.fields:
+                if each.kind == "field":
+                    found.setdefault(each.name, []).append(struct.name)
+        return found
+
+    @cached_property
+    def described(self):
+        """function: its comment in its parts."""
+        return {entry.name: prose.describe(entry.comment) for entry in self.header.entries("function")}
+
+    @cached_property
+    def parameters(self):
+        """The table of the chapter "Parameters": name: what it is in every function."""
+        table = chapter(prose.blocks(self.header.opening), "Parameters")
+        rows = [row for block in table if block.kind == "table" for row in block.rows]
+        return {name.strip(): text for names, text in rows for name in names.split(",")}
+
+    @cached_property
+    def codes(self):
+        """code: the first sentence of its comment."""
+        constants = self.header.entries("constant")
+        return {entry.name: first_sentence(entry.comment) for entry in constants}
+
+    def errors(self, function):
+        """Every error of a function, its own and those that it inherits: pairs (code, when)."""
+        described = self.described[function]
+        found = {}
+        for other, without in described.inherits:
+            found.update((c, w) for c, w in self.errors(other) if c not in without)
+        for code, when in described.errors:
+            kept = found.get(code, "")
+            found[code] = f"{kept}; {when}" if kept and when else kept or when
+        return list(found.items())
+
+
+def chapter(blocks, title):
+    """The blocks under a heading of the opening."""
+    found, is_inside = [], False
+    for block in blocks:
+        if block.kind == "heading":
+            is_inside = block.text == title
+        elif is_inside:
+            found.append(block)
+    return found
+
+
+def first_sentence(comment):
+    text = " ".join(line.strip() for line in comment if line.strip())
+    return prose.summary(text)
