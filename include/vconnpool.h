@@ -131,6 +131,44 @@
  * Fields and parameters that carry an enum are int32_t. An unknown number or flag is
  * VCP_ERR_INVALID_ARGUMENT.
  *
+ * PARAMETERS
+ *
+ * A parameter means the same in every function that has it.
+ *
+ *     pool               a pool
+ *     *pool              where the handle of the new pool is written
+ *     conn               a borrowed connection
+ *     *conn              where the handle of the connection is written; NULL after a failure
+ *     cancel             a token; NULL where none is needed
+ *     *cancel            where the handle of the new token is written
+ *     queue              a queue
+ *     *queue             where the handle of the new queue is written
+ *     options            an options struct, filled by its _init function; NULL: all defaults
+ *     network, address   a destination, as vcp_dial_with lists them
+ *     reuse_tag          a part of the destination; NULL is ""
+ *     fd                 a connected socket
+ *     session            a session of a driver
+ *     stats              where the counters are written
+ *     completion         where the answer is written
+ *     token              a pointer of the program's own, which comes back with the answer
+ *     count              how many connections are to be idle
+ *     buffer             where bytes or a text are written, or the bytes to write
+ *     size               how long the buffer is, or sizeof of the struct
+ *     timeout_ms         a time from now, in milliseconds
+ *     at_ms              a time on the clock of vcp_now_ms
+ *     events             VCP_READABLE, VCP_WRITABLE or both
+ *     how                SHUT_RD, SHUT_WR or SHUT_RDWR
+ *     liveness           a vcp_liveness
+ *     format             a vcp_format
+ *     status             a vcp_status
+ *     text               a text of the program's own
+ *     result             what read, write or recv(2) returned
+ *     error_number       the errno that came with a result of -1
+ *     data               a pointer of the program's own
+ *     free_data          what frees it; NULL: nothing does
+ *     out                what the resolve callback was given
+ *     ip                 a literal IP address
+ *
  * CALLBACKS AND THREADS
  *
  * Every function may be called from any thread. One thread may read a connection while another
@@ -1504,6 +1542,12 @@ typedef struct {
     vcp_conn *conn;
 } vcp_completion;
 
+/*
+ * ---- NAMES OF THE NUMBERS ----
+ *
+ * The fields and parameters that carry one of them are int32_t, or uint32_t for the flags.
+ */
+
 /**
  * A status: VCP_OK, or one of the VCP_ERR_* codes, which are all negative.
  */
@@ -1540,12 +1584,12 @@ typedef int32_t vcp_reuse_order;
 typedef int32_t vcp_format;
 
 /**
- * A bit of vcp_dial_options.flags.
+ * Bits of vcp_dial_options.flags: VCP_DIAL_* numbers, joined by |.
  */
 typedef uint32_t vcp_dial_flag;
 
 /**
- * A bit of what vcp_conn_wait waits for.
+ * What vcp_conn_wait waits for: VCP_READABLE, VCP_WRITABLE or both, joined by |.
  */
 typedef int32_t vcp_ready;
 

@@ -62,9 +62,16 @@ def comment_at(lines, index):
     first = lines[index].strip()
     if first.endswith("*/"):
         return [first.lstrip("/*").rstrip("*/").strip()], index + 1
-    end = next(n for n in range(index, len(lines)) if lines[n].strip() == "*/")
-    text = [re.sub(r"^\s*\* ?", "", line) for line in lines[index + 1 : end]]
-    return text, end + 1
+    end = next(n for n in range(index, len(lines)) if lines[n].endswith("*/"))
+    inside = [lines[index].strip().lstrip("/*"), *lines[index + 1 : end], lines[end][:-2]]
+    text = [re.sub(r"^\s*\* ?", "", line).rstrip() for line in inside]
+    return without_ends(text), end + 1
+
+
+def without_ends(lines):
+    """The lines without the empty ones at both ends."""
+    full = [number for number, line in enumerate(lines) if line]
+    return lines[full[0] : full[-1] + 1] if full else []
 
 
 def declaration_at(lines, index):
@@ -89,21 +96,21 @@ def split_parameters(code):
 def fields_of(code):
     """The fields of a struct, and the texts that introduce groups of them."""
     lines = [line[4:] if line.startswith("    ") else line for line in code.split("\n")[1:-1]]
-    found, index, pending = [], 0, None
+    found, index, pending = [], 0, []
     while index < len(lines):
         line = lines[index]
         if line.startswith("/*"):
             text, after = comment_at(lines, index)
             title = GROUP.match(text[0])
             if title:
-                found.append(Entry("title", title[1], "", text[1:]))
+                found.append(Entry("title", title[1], "", without_ends(text[1:])))
             else:
                 pending = text
             index = after
-        elif line and pending is not None:
+        elif line:
             name = re.search(r"(\w+)(?:\)\(.*\))?;", line)[1]
             found.append(Entry("field", name, line.rstrip(";"), pending))
-            pending, index = None, index + 1
+            pending, index = [], index + 1
         else:
             index += 1
     return found

@@ -4,8 +4,11 @@ All of it is read from the repository: the header, the adapters' headers, Cargo.
 abi/vconnpool.map, which says in which version a function came.
 """
 
+import os
 import re
+import subprocess
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from functools import cached_property
 from pathlib import Path
 
@@ -37,6 +40,20 @@ class Library:
         return re.search(r'^version = "(.*)"', text, re.M)[1]
 
     @cached_property
+    def date(self):
+        """When the version was released; before that, when the header was changed last."""
+        text = (self.root / "CHANGELOG.md").read_text(encoding="utf-8")
+        released = re.search(rf"^## \[{self.version}\] - (\S+)", text, re.M)
+        if released:
+            return released[1]
+        epoch = os.environ.get("SOURCE_DATE_EPOCH")
+        if epoch:
+            return datetime.fromtimestamp(int(epoch), timezone.utc).strftime("%Y-%m-%d")
+        command = ["git", "log", "-1", "--format=%cs", "--", "include/vconnpool.h"]
+        output = subprocess.run(command, cwd=self.root, capture_output=True, text=True, check=False)
+        return output.stdout.strip() or datetime.now(timezone.utc).strftime("%Y-%m-%d")
+
+    @cached_property
     def since(self):
         """function: the version that it came with."""
         found, version = {}, None
@@ -50,8 +67,9 @@ class Library:
 
     @cached_property
     def kinds(self):
-        """name: kind, for all that the header declares."""
-        return {entry.name: entry.kind for entry in self.header.entries()}
+        """name: kind, for all that the headers declare."""
+        headers = [self.header, *self.adapters.values()]
+        return {entry.name: entry.kind for each in headers for entry in each.entries()}
 
     @cached_property
     def fields(self):
@@ -64,9 +82,19 @@ class Library:
         return found
 
     @cached_property
+    def functions(self):
+        """All functions, those of the adapters too."""
+        headers = [self.header, *self.adapters.values()]
+        return [entry for each in headers for entry in each.entries("function")]
+
+    def since_of(self, entry):
+        """The version that a function came with; the adapters came with the first."""
+        return self.since.get(entry.name) or min(self.since.values())
+
+    @cached_property
     def described(self):
         """function: its comment in its parts."""
-        return {entry.name: prose.describe(entry.comment) for entry in self.header.entries("function")}
+        return {entry.name: prose.describe(entry.comment) for entry in self.functions}
 
     @cached_property
     def parameters(self):
@@ -80,6 +108,41 @@ class Library:
         """code: the first sentence of its comment."""
         constants = self.header.entries("constant")
         return {entry.name: first_sentence(entry.comment) for entry in constants}
+
+    def has_page(self, name):
+        """Whether a page of its own in section 3 describes it."""
+        return self.kinds.get(name) in ("function", "struct", "callback", "number")
+
+    def group_of(self, entry):
+        return next(group for group in self.header.groups if entry in group.entries)
+
+    def constants_of(self, number):
+        """The constants of a kind of number: its comment names them, or how they begin."""
+        wanted = re.findall(r"VCP_\w+\*?", " ".join(number.comment))
+        exact = {name for name in wanted if not name.endswith("*")}
+        begins = tuple(name[:-1] for name in wanted if name.endswith("*"))
+        return [entry for entry in self.header.entries("constant")
+                if entry.name in exact or (begins and entry.name.startswith(begins))]
+
+    def parameter_rows(self, entry):
+        """The parameters of a function: pairs (name, text)."""
+        rows = []
+        for code, name in entry.parameters:
+            text = self.parameters.get("*" * (code.count("*") - 1) + name) or self.parameters.get(name)
+            if text:
+                rows.append((name, text))
+        return rows
+
+    def result(self, entry):
+        """What a function returns when it does not fail."""
+        described = self.described[entry.name]
+        text = " ".join(block.text for block in described.text)
+        said = re.search(r"(?:^|(?<=[.:] ))Returns (.*?[^.])(?:\.(?= [A-Z]|$)|$)", text)
+        if said:
+            return said[1][:1].upper() + said[1][1:] + "."
+        if self.errors(entry.name):
+            return "VCP_OK."
+        return "" if entry.code.startswith("void ") else prose.summary(text) + "."
 
     def errors(self, function):
         """Every error of a function, its own and those that it inherits: pairs (code, when)."""

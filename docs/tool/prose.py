@@ -150,7 +150,7 @@ def read_errors(described, text):
 def describe(comment):
     """The parts of a function's comment."""
     found = Described(is_start=comment[0].startswith(START), text=[])
-    comment = [comment[0].removeprefix(START)] + comment[1:]
+    comment = unmarked(comment)
     expected = None
     for block in blocks(comment):
         name = re.match(r"(Returns|Errors|Threads|Example):? ?", block.text)
@@ -172,9 +172,23 @@ def describe(comment):
     return found
 
 
+def unmarked(comment):
+    """A comment without the mark of what is to be read first."""
+    return [line.removeprefix(START) for line in comment[:1]] + comment[1:]
+
+
 def summary(text):
-    """The first sentence of a text."""
-    return re.split(r"(?<=[a-z0-9)\]])[.:] |\.$", text, maxsplit=1)[0]
+    """The first sentence of a text, without what stands in parentheses."""
+    text = re.sub(r" \([^()]*\)", "", text)
+    return re.split(r"(?<=[\w)\]\"])[.:;] |\.$", text, maxsplit=1)[0]
+
+
+def sentence(text, names=()):
+    """A condition "if it is so" as a sentence; a name at its beginning stays small."""
+    first = re.match(r"[\w*]+", text)
+    is_name = first and (first[0] in names or "_" in first[0])
+    text = text if is_name else text[:1].upper() + text[1:]
+    return text if text.endswith(".") else f"{text}."
 
 
 # ---- words that mean something ----

@@ -72,7 +72,7 @@ class Writer:
         return method.get(entry.kind, self.plain)(entry)
 
     def plain(self, entry):
-        comment = unmarked(entry.comment)
+        comment = prose.unmarked(entry.comment)
         body = self.blocks(prose.blocks(comment))
         if entry.kind == "constant":
             value = " ".join(entry.code.split()[2:])
@@ -94,44 +94,36 @@ class Writer:
                 body += [f".. rubric:: {each.name.capitalize()}", ""]
                 body += self.blocks(prose.blocks(each.comment))
             else:
-                text = self.blocks(prose.blocks(unmarked(each.comment)), own=(each.name,))
+                text = self.blocks(prose.blocks(prose.unmarked(each.comment)), own=(each.name,))
                 body += [f".. c:member:: {each.code}", ""] + indent(text)
         return lines + indent(body)
 
     def function(self, entry):
-        described = self.library.described.get(entry.name) or prose.describe(entry.comment)
+        described = self.library.described[entry.name]
         own = [name for _, name in entry.parameters]
-        lines = [f".. c:function:: {entry.code.rstrip(';')}", ""]
         body = self.blocks(described.text, own)
         body += self.parameter_fields(entry)
-        if described.returns:
-            body += [f":Returns: {self.inline(described.returns.removeprefix('Returns '), own)}"]
-        if described.threads:
-            body += [f":Threads: {self.inline(described.threads, own)}"]
+        result = self.library.result(entry)
+        body += [f":Returns: {self.inline(result, own)}"] if result else []
         body += self.error_field(entry.name, own)
-        if entry.name in self.library.since:
-            body += [f":Since: {self.library.since[entry.name]}"]
+        body += [f":Threads: {self.inline(described.threads, own)}"] if described.threads else []
+        body += [f":Since: {self.library.since_of(entry)}", ""]
         if described.example:
-            body += ["", ".. rubric:: Example", ""]
+            body += [".. rubric:: Example", ""]
             body += self.block(prose.Block("code", described.example))
-        return lines + indent(body) + [""]
+        return [f".. c:function:: {entry.code.rstrip(';')}", ""] + indent(body) + [""]
 
     def parameter_fields(self, entry):
-        known = self.library.parameters
-        lines = []
-        for code, name in entry.parameters:
-            text = known.get("*" * (code.count("*") - 1) + name) or known.get(name)
-            if text:
-                lines.append(f":param {name}: {self.inline(text)}")
-        return lines
+        rows = self.library.parameter_rows(entry)
+        return [f":param {name}: {self.inline(text)}" for name, text in rows]
 
     def error_field(self, name, own):
-        errors = self.library.errors(name) if name in self.library.described else []
+        errors = self.library.errors(name)
         if not errors:
-            return []
+            return [":Errors: None."]
         lines = [":Errors:"]
         for code, when in errors:
-            text = when or self.library.codes[code]
+            text = prose.sentence(when or self.library.codes[code], own)
             lines += indent([f":c:macro:`{code}`"]) + indent([self.inline(text, own), ""], 6)
         return lines
 
@@ -141,10 +133,6 @@ def rfc(word):
     section = re.search(r"section ([\d.]+)", word)
     target = f"{number}#section-{section[1]}" if section else number
     return f":rfc:`{word} <{target}>`"
-
-
-def unmarked(comment):
-    return [comment[0].removeprefix(prose.START)] + comment[1:]
 
 
 def apart(markup):

@@ -2,6 +2,12 @@
 
 use std::ffi::{c_char, c_int, CStr};
 
+/// ---- NAMES OF THE NUMBERS ----
+///
+/// The fields and parameters that carry one of them are int32_t, or uint32_t for the flags.
+///
+/// ----
+///
 /// A status: VCP_OK, or one of the VCP_ERR_* codes, which are all negative.
 pub type vcp_status = i32;
 

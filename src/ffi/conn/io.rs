@@ -7,7 +7,7 @@ use crate::ffi::handles::{conn_of, vcp_conn};
 use crate::pool::conn::io::{self, Directions, Seen};
 use crate::values::error::{Error, Result, Status};
 
-/// A bit of what vcp_conn_wait waits for.
+/// What vcp_conn_wait waits for: VCP_READABLE, VCP_WRITABLE or both, joined by |.
 pub type vcp_ready = i32;
 
 /// ---- WHAT A CONNECTION IS READY FOR ----

@@ -10,7 +10,7 @@ use crate::ffi::guard::guard;
 use crate::ffi::handles::vcp_cancel;
 use crate::values::error::{Error, Result};
 
-/// A bit of vcp_dial_options.flags.
+/// Bits of vcp_dial_options.flags: VCP_DIAL_* numbers, joined by |.
 pub type vcp_dial_flag = u32;
 
 /// ---- FLAGS OF A DIAL ----
