@@ -45,10 +45,9 @@
  * written only on success; but a dial that fails sets *conn to NULL. errno is unspecified after
  * every call.
  *
- * Each function names its errors. Three are not named each time: VCP_ERR_INTERNAL is a bug in the
- * library, contained; any function may return it. VCP_ERR_CALLBACK is what any call returns in a
- * child that was forked inside one of its callbacks. VCP_ERR_NO_MEMORY may come from every function
- * that makes something (see MEMORY).
+ * Each function names its errors; one that names none cannot fail. Two are not named each time:
+ * VCP_ERR_INTERNAL is a bug in the library, contained; any function may return it. VCP_ERR_CALLBACK
+ * is what any call returns in a child that was forked inside one of its callbacks.
  *
  * HANDLES
  *
@@ -126,7 +125,7 @@
  *
  *     Old program, new library: new fields get their defaults.
  *     New program, old library: the call works if the fields that the library does not know are 0.
- *     _init was forgotten (size is 0, or too small): VCP_ERR_INVALID_ARGUMENT.
+ *     _init was forgotten (size is 0, too small, or above 64 KiB): VCP_ERR_INVALID_ARGUMENT.
  *
  * Fields and parameters that carry an enum are int32_t. An unknown number or flag is
  * VCP_ERR_INVALID_ARGUMENT.
@@ -1622,6 +1621,8 @@ const char *vcp_strerror(int status);
  * why it failed, as "dial tcp db.local:5432: 10.0.0.5:5432: connection refused; [fd00::5]:5432:
  * network is unreachable". "" before the first failure, never NULL. The text is valid until this
  * thread's next failing call.
+ *
+ * Threads: the answer is the calling thread's own.
  */
 const char *vcp_last_error(void);
 
@@ -1629,12 +1630,16 @@ const char *vcp_last_error(void);
  * The number behind this thread's last failed call. It is the EAI_* value for VCP_ERR_RESOLVE, the
  * callback's number for VCP_ERR_CALLBACK, else an errno; 0 where there is none, as for
  * VCP_ERR_TIMEOUT.
+ *
+ * Threads: the answer is the calling thread's own.
  */
 int vcp_last_errno(void);
 
 /**
  * What this thread's last failed call was doing when its deadline passed: a vcp_phase, and
  * VCP_PHASE_NONE if it was no timeout.
+ *
+ * Threads: the answer is the calling thread's own.
  */
 int32_t vcp_last_phase(void);
 
@@ -1678,6 +1683,8 @@ int64_t vcp_now_ms(void);
  *
  *     return vcp_set_last_error(VCP_ERR_INVALID_ARGUMENT, "options->user must be unset");
  *
+ * Threads: the failure is told to the calling thread alone.
+ *
  * Errors: VCP_ERR_INVALID_ARGUMENT, with a message of its own, if status is no VCP_ERR_* or text
  * is NULL.
  */
@@ -1688,18 +1695,30 @@ int vcp_set_last_error(int status, const char *text);
  */
 
 /**
- * Called inside a resolve callback: adds one address, a literal IP such as "10.0.0.1" or
- * "fe80::1%eth0".
+ * Adds one address, inside a resolve callback: a literal IP such as "10.0.0.1" or "fe80::1%eth0".
+ *
+ * Example:
+ *
+ *     int resolve(void *user, const char *network, const char *host, int64_t timeout_ms,
+ *                 vcp_resolved *out)
+ *     {
+ *         (void)user, (void)network, (void)timeout_ms;
+ *         return strcmp(host, "db.local") == 0 ? vcp_resolved_add(out, "10.0.0.5") : -1;
+ *     }
+ *
+ * Threads: any, until the callback returns.
  *
  * Errors: VCP_ERR_INVALID_ARGUMENT if ip is NULL; VCP_ERR_INVALID_ADDRESS if it is no literal IP;
- * VCP_ERR_INVALID_HANDLE if the callback has returned.
+ * VCP_ERR_INVALID_HANDLE if the callback has returned; VCP_ERR_NO_MEMORY.
  */
 int vcp_resolved_add(vcp_resolved *out, const char *ip);
 
 /**
- * Called inside a callback that refuses: the text, of at most 1,024 bytes, joins the message of
- * the dial that fails by it, asynchronous dials included. It is dropped where no dial fails by the
- * refusal: that of on_reuse, on_release or on_idle.
+ * Says why a callback refuses, inside that callback. The text, of at most 1,024 bytes, joins the
+ * message of the dial that fails by it, asynchronous dials included. It is dropped where no dial
+ * fails by the refusal: that of on_reuse, on_release or on_idle.
+ *
+ * Threads: the one that runs the callback.
  *
  * Errors: VCP_ERR_INVALID_ARGUMENT if text is NULL, too long or no UTF-8, and outside of a
  * callback that may refuse; on_event cannot. VCP_ERR_NO_MEMORY: the refusal is told without it.
@@ -1714,8 +1733,8 @@ int vcp_set_callback_error(const char *text);
  * Fills a session with the defaults, for vcp_pool_put_session. Pass sizeof *session as size.
  * (open_session is given one that is filled already.)
  *
- * Errors: VCP_ERR_INVALID_ARGUMENT if session is NULL or size is shorter than this struct was in
- * the first version that had it; nothing is written then.
+ * Errors: VCP_ERR_INVALID_ARGUMENT if session is NULL, or size is shorter than this struct was in
+ * the first version that had it or longer than 64 KiB; nothing is written then.
  */
 int vcp_session_init(vcp_session *session, size_t size);
 
@@ -1728,8 +1747,8 @@ int vcp_session_init(vcp_session *session, size_t size);
 /**
  * START HERE. Fills the options with their defaults. Pass sizeof *options as size.
  *
- * Errors: VCP_ERR_INVALID_ARGUMENT if options is NULL or size is shorter than version 0.1's;
- * nothing is written then.
+ * Errors: VCP_ERR_INVALID_ARGUMENT if options is NULL, or size is shorter than version 0.1's or
+ * longer than 64 KiB; nothing is written then.
  */
 int vcp_pool_options_init(vcp_pool_options *options, size_t size);
 
@@ -1737,9 +1756,20 @@ int vcp_pool_options_init(vcp_pool_options *options, size_t size);
  * START HERE. Makes a pool and writes its handle to *pool. NULL options: all defaults. Nothing is
  * dialed, and no thread is started.
  *
- * Errors: VCP_ERR_INVALID_ARGUMENT, whose message names the wrong option; VCP_ERR_NO_MEMORY.
+ * Example:
+ *
+ *     vcp_pool_options options;
+ *     vcp_pool_options_init(&options, sizeof options);
+ *     options.max_conns_per_address = 10;
+ *     options.wait_timeout_ms = 2000;
+ *     if (vcp_pool_new(&options, &pool) != VCP_OK)
+ *         fprintf(stderr, "%s\n", vcp_last_error());
+ *
+ * Errors: VCP_ERR_INVALID_ARGUMENT if pool is NULL or an option is wrong, which the message names;
+ * VCP_ERR_NO_MEMORY.
  */
-int vcp_pool_new(const vcp_pool_options *options, vcp_pool **pool);
+int vcp_pool_new(const vcp_pool_options *options,
+                 vcp_pool **pool);
 
 /**
  * START HERE. Ends a pool. NULL is VCP_OK.
@@ -1752,7 +1782,9 @@ int vcp_pool_new(const vcp_pool_options *options, vcp_pool **pool);
  * When this returns, no thread of the library runs the pool's on_event or a callback of one of its
  * dials, and none will: it waits for those that run. It does not wait for open_session, for
  * on_idle and for an on_release in the background, because they may last; none of them begins
- * later, and free_user comes after the last of them. A callback of the pool must not call it.
+ * later, and free_user comes after the last of them.
+ *
+ * Threads: any, but no callback of the pool.
  *
  * Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_POOL_CLOSED.
  */
@@ -1763,8 +1795,9 @@ int vcp_pool_close(vcp_pool *pool);
  * does not wait; VCP_FOREVER: no limit). Returns how many are still out; 0 means none.
  *
  * At once, new dials and those that wait or connect end with VCP_ERR_POOL_CLOSED, and idle
- * connections are closed. What is given back is closed. The handle is still to be closed. A
- * callback of the pool must not call it.
+ * connections are closed. What is given back is closed. The handle is still to be closed.
+ *
+ * Threads: any, but no callback of the pool.
  *
  * Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_POOL_CLOSED; VCP_ERR_INVALID_ARGUMENT if timeout_ms is
  * negative and not VCP_FOREVER.
@@ -1796,7 +1829,7 @@ int vcp_pool_abort(vcp_pool *pool);
  * min_idle_per_address is kept up at once for each destination that has a connection.
  *
  * Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_POOL_CLOSED; VCP_ERR_INVALID_ARGUMENT if options is NULL
- * or a field is bad.
+ * or a field is bad; VCP_ERR_NO_MEMORY.
  */
 int vcp_pool_set_limits(vcp_pool *pool,
                         const vcp_pool_options *options);
@@ -1820,7 +1853,8 @@ int vcp_pool_close_idle(vcp_pool *pool);
  * of the network.
  *
  * Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_POOL_CLOSED, VCP_ERR_UNKNOWN_NETWORK,
- * VCP_ERR_INVALID_ADDRESS; VCP_ERR_INVALID_ARGUMENT if only one of the two is NULL.
+ * VCP_ERR_INVALID_ADDRESS; VCP_ERR_INVALID_ARGUMENT if only one of the two is NULL;
+ * VCP_ERR_NO_MEMORY if the name of a service cannot be looked up without it.
  */
 int vcp_pool_evict(vcp_pool *pool,
                    const char *network,
@@ -1828,7 +1862,8 @@ int vcp_pool_evict(vcp_pool *pool,
 
 /**
  * Dials, one after another in this thread, until count connections to the destination are idle.
- * Returns how many are; it fails only if none is. It goes above no limit and closes nothing.
+ * Returns how many are idle then; it fails only if none is. It goes above no limit and closes
+ * nothing.
  *
  * NULL options: all defaults. Their timeout_ms is for the whole call, and their reuse_tag belongs
  * to the destination; VCP_DIAL_REUSE_ONLY and VCP_DIAL_QUEUED are refused. For its first borrower
@@ -1855,7 +1890,8 @@ int64_t vcp_pool_conn_count(vcp_pool *pool);
  * and address: to all addresses. It never resolves a name. Go: ConnNumIde.
  *
  * Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_POOL_CLOSED, VCP_ERR_UNKNOWN_NETWORK,
- * VCP_ERR_INVALID_ADDRESS; VCP_ERR_INVALID_ARGUMENT if only one of the two is NULL.
+ * VCP_ERR_INVALID_ADDRESS; VCP_ERR_INVALID_ARGUMENT if only one of the two is NULL;
+ * VCP_ERR_NO_MEMORY if the name of a service cannot be looked up without it.
  */
 int64_t vcp_pool_idle_count(vcp_pool *pool, const char *network, const char *address);
 
@@ -1872,9 +1908,10 @@ int64_t vcp_pool_idle_count(vcp_pool *pool, const char *network, const char *add
  * On success the descriptor is the pool's, and close-on-exec. On failure it stays the program's.
  *
  * Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_POOL_CLOSED, VCP_ERR_UNKNOWN_NETWORK,
- * VCP_ERR_INVALID_ADDRESS; VCP_ERR_INVALID_ARGUMENT if a text is NULL or too long, or a pool of
- * this process has that descriptor already; VCP_ERR_NOT_REUSABLE; VCP_ERR_POOL_EXHAUSTED at
- * max_conns or max_conns_per_address; VCP_ERR_IDLE_FULL; VCP_ERR_SYSTEM.
+ * VCP_ERR_INVALID_ADDRESS; VCP_ERR_INVALID_ARGUMENT if network or address is NULL, reuse_tag is
+ * too long or no UTF-8, or a pool of this process has that descriptor already;
+ * VCP_ERR_NOT_REUSABLE; VCP_ERR_POOL_EXHAUSTED at max_conns or max_conns_per_address;
+ * VCP_ERR_IDLE_FULL; VCP_ERR_SYSTEM if fcntl(2) or fstat(2) fails; VCP_ERR_NO_MEMORY.
  */
 int vcp_pool_put(vcp_pool *pool,
                  int fd,
@@ -1890,10 +1927,10 @@ int vcp_pool_put(vcp_pool *pool,
  *
  * Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_POOL_CLOSED; VCP_ERR_INVALID_ARGUMENT if a pool of this
  * process has that descriptor already; VCP_ERR_NOT_REUSABLE, also if its peer has no address;
- * VCP_ERR_POOL_EXHAUSTED at max_conns or max_conns_per_address; VCP_ERR_IDLE_FULL; VCP_ERR_SYSTEM.
+ * VCP_ERR_POOL_EXHAUSTED at max_conns or max_conns_per_address; VCP_ERR_IDLE_FULL; VCP_ERR_SYSTEM
+ * if fcntl(2) or fstat(2) fails; VCP_ERR_NO_MEMORY.
  */
-int vcp_pool_add(vcp_pool *pool,
-                 int fd);
+int vcp_pool_add(vcp_pool *pool, int fd);
 
 /**
  * Gives the pool a session that the program has opened, filed under that destination. NULL
@@ -1903,11 +1940,14 @@ int vcp_pool_add(vcp_pool *pool,
  * On success the session is the pool's, which ends it by its free_data. On failure it stays the
  * program's, and free_data does not run.
  *
+ * Threads: any. The session's fd runs on it.
+ *
  * Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_POOL_CLOSED, VCP_ERR_UNKNOWN_NETWORK,
- * VCP_ERR_INVALID_ADDRESS; VCP_ERR_INVALID_ARGUMENT if session, its data or a text is NULL, its
- * size or liveness is wrong, or a pool of this process has its descriptor already;
- * VCP_ERR_NOT_REUSABLE if its descriptor is dead, dirty or no connected socket;
- * VCP_ERR_POOL_EXHAUSTED at max_conns or max_conns_per_address; VCP_ERR_IDLE_FULL; VCP_ERR_SYSTEM.
+ * VCP_ERR_INVALID_ADDRESS; VCP_ERR_INVALID_ARGUMENT if session, its data, network or address is
+ * NULL, reuse_tag is too long or no UTF-8, size or liveness of the session is wrong, or a pool of
+ * this process has its descriptor already; VCP_ERR_NOT_REUSABLE if its descriptor is dead, dirty
+ * or no connected socket; VCP_ERR_POOL_EXHAUSTED at max_conns or max_conns_per_address;
+ * VCP_ERR_IDLE_FULL; VCP_ERR_NO_MEMORY.
  */
 int vcp_pool_put_session(vcp_pool *pool,
                          const vcp_session *session,
@@ -1916,13 +1956,13 @@ int vcp_pool_put_session(vcp_pool *pool,
                          const char *reuse_tag);
 
 /**
- * Takes an idle connection out of the pool and returns its descriptor, which is the program's to
+ * Takes an idle connection out of the pool. Returns its descriptor, which is the program's to
  * close. The pool counts it no more. It never dials. NULL reuse_tag: "". A connection that has
  * user data is not given away, because its data could not follow; nor is a session. Go: Get.
  *
  * Errors: VCP_ERR_NOT_AVAILABLE if none without user data is idle; VCP_ERR_INVALID_HANDLE,
  * VCP_ERR_POOL_CLOSED, VCP_ERR_UNKNOWN_NETWORK, VCP_ERR_INVALID_ADDRESS; VCP_ERR_INVALID_ARGUMENT
- * if network or address is NULL.
+ * if network or address is NULL, or reuse_tag is too long or no UTF-8; VCP_ERR_NO_MEMORY.
  */
 int vcp_pool_get(vcp_pool *pool, const char *network, const char *address, const char *reuse_tag);
 
@@ -1934,8 +1974,8 @@ int vcp_pool_get(vcp_pool *pool, const char *network, const char *address, const
  * Writes the pool's counters to *stats. Pass sizeof *stats as size: of a shorter struct what fits
  * is written, and what a longer one has beyond this version is zeroed.
  *
- * Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_POOL_CLOSED; VCP_ERR_INVALID_ARGUMENT if stats is NULL
- * or size is less than a size_t.
+ * Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_POOL_CLOSED; VCP_ERR_INVALID_ARGUMENT if stats is NULL,
+ * or size is less than a size_t or more than 64 KiB.
  */
 int vcp_pool_stats(vcp_pool *pool, vcp_stats *stats, size_t size);
 
@@ -1948,6 +1988,12 @@ int vcp_pool_stats(vcp_pool *pool, vcp_stats *stats, size_t size);
  * Every form has the pool's name. TEXT and JSON list the destinations and, with leak_threshold_ms,
  * what has been borrowed for too long. The OPENMETRICS forms have the pool's numbers only,
  * labelled pool="name".
+ *
+ * Example:
+ *
+ *     char report[4096];
+ *     if (vcp_pool_describe(pool, VCP_FORMAT_TEXT, report, sizeof report) >= 0)
+ *         fputs(report, stderr);
  *
  * Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_POOL_CLOSED, VCP_ERR_NO_MEMORY; VCP_ERR_INVALID_ARGUMENT
  * if format is unknown, or buffer is NULL and size is not 0.
@@ -1997,16 +2043,16 @@ int64_t vcp_pool_describe(vcp_pool *pool,
 /**
  * START HERE. Fills the options with their defaults. Pass sizeof *options as size.
  *
- * Errors: VCP_ERR_INVALID_ARGUMENT if options is NULL or size is shorter than version 0.1's;
- * nothing is written then.
+ * Errors: VCP_ERR_INVALID_ARGUMENT if options is NULL, or size is shorter than version 0.1's or
+ * longer than 64 KiB; nothing is written then.
  */
 int vcp_dial_options_init(vcp_dial_options *options,
                           size_t size);
 
 /**
  * START HERE. Borrows a connection, as vcp_dial_with with all defaults: an idle one of the
- * destination, else a new one. Returns its descriptor and writes its handle to *conn. The
- * descriptor stays the pool's: never close(2) it; vcp_conn_close(*conn) gives it back.
+ * destination, else a new one. Returns its descriptor, and *conn is its handle. The descriptor
+ * stays the pool's: never close(2) it; vcp_conn_close(*conn) gives it back.
  *
  * Errors: those of vcp_dial_with, except VCP_ERR_CANCELED and VCP_ERR_NOT_AVAILABLE.
  */
@@ -2014,9 +2060,18 @@ int vcp_dial(vcp_pool *pool, const char *network, const char *address, vcp_conn 
 
 /**
  * START HERE. Borrows a connection: an idle one of (network, address, reuse tag) that is fit, else
- * a new one. Returns its descriptor and writes its handle to *conn; a failure writes NULL. The
- * descriptor stays the pool's: never close(2) it; vcp_conn_close(*conn) gives it back. NULL
- * options: all defaults. For a session without a descriptor it returns 0.
+ * a new one. Returns its descriptor, and *conn is its handle; NULL after a failure. The descriptor
+ * stays the pool's: never close(2) it; vcp_conn_close(*conn) gives it back. NULL options: all
+ * defaults. For a session without a descriptor it returns 0.
+ *
+ * Example:
+ *
+ *     vcp_dial_options options;
+ *     vcp_dial_options_init(&options, sizeof options);
+ *     options.timeout_ms = 2000;
+ *     options.reuse_tag = "user=alice"; // hers are not reused for others
+ *     if (vcp_dial_with(pool, "tcp", "db.local:5432", &options, &conn) < 0)
+ *         fprintf(stderr, "%s\n", vcp_last_error());
  *
  * Errors:
  *
@@ -2034,6 +2089,7 @@ int vcp_dial(vcp_pool *pool, const char *network, const char *address, vcp_conn 
  *     VCP_ERR_CALLBACK           a callback refused
  *     VCP_ERR_SYSTEM             no descriptor or thread is to be had, not even by closing the
  *                                longest idle connection
+ *     VCP_ERR_NO_MEMORY          memory ran out
  */
 int vcp_dial_with(vcp_pool *pool,
                   const char *network,
@@ -2042,7 +2098,8 @@ int vcp_dial_with(vcp_pool *pool,
                   vcp_conn **conn);
 
 /**
- * Borrows a connection without ever blocking. Its answer is one of three:
+ * Borrows a connection without ever blocking. Returns a descriptor, VCP_ERR_IN_PROGRESS or a
+ * failure:
  *
  *     a descriptor              *conn is the connection, as from vcp_dial_with. It was idle.
  *     VCP_ERR_IN_PROGRESS       *conn is NULL. The answer will come through the queue, once, with
@@ -2055,8 +2112,20 @@ int vcp_dial_with(vcp_pool *pool,
  * on_reuse has to be asked comes through the queue, too.
  *
  * conn is written before the call returns, and not kept. The dial waits at a limit in one line
- * with all others. Callbacks run on helper threads, never on the caller's. An answer may be a
- * success that was on its way when the cancel token fired.
+ * with all others. An answer may be a success that was on its way when the cancel token fired.
+ *
+ * Example:
+ *
+ *     if (vcp_dial_async(pool, "tcp", "db.local:5432", NULL, queue, NULL, &conn) ==
+ *         VCP_ERR_IN_PROGRESS) {
+ *         // later, when vcp_queue_fd(queue) is readable:
+ *         vcp_completion done;
+ *         while (vcp_queue_next(queue, &done, sizeof done) == 1)
+ *             if (done.status >= 0)
+ *                 vcp_conn_close(done.conn);
+ *     }
+ *
+ * Threads: any. It never blocks; callbacks run on helper threads.
  *
  * Errors: those of vcp_dial_with, and VCP_ERR_IN_PROGRESS; VCP_ERR_INVALID_HANDLE also if queue is
  * no handle.
@@ -2087,9 +2156,11 @@ int vcp_dial_async(vcp_pool *pool,
 int vcp_conn_raw_fd(vcp_conn *conn);
 
 /**
- * Takes the connection out of the pool and returns its descriptor, which is the caller's to close.
- * The handle is dead. The user data is the caller's too: fetch it before; free_data does not run.
- * A detached session is wholly yours; the result is its descriptor, or 0. Go: RawConn.
+ * Takes the connection out of the pool. Returns its descriptor, which is the caller's to close; 0
+ * for a session without one. The handle is dead. The user data is the caller's too: fetch it
+ * before; free_data does not run. A detached session is wholly yours. Go: RawConn.
+ *
+ * Threads: any, but no hook of the connection.
  *
  * Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_CONN_CLOSED; VCP_ERR_INVALID_ARGUMENT while a read,
  * write, wait or hook of the connection runs.
@@ -2136,8 +2207,8 @@ int64_t vcp_conn_idle_ms(vcp_conn *conn);
 int64_t vcp_conn_age_ms(vcp_conn *conn);
 
 /**
- * Asked after a failed read or write, before vcp_conn_close: returns 1 if the same request
- * deserves one more try on another connection, and else 0.
+ * Tells whether the same request deserves one more try on another connection. Ask it after a
+ * failed read or write, before vcp_conn_close. Returns 1 if it does, and else 0.
  *
  * It does if three things hold. The connection was reused. It ended by end of stream or an I/O
  * error, not by a timeout, a token or vcp_pool_abort. No byte was read in this borrow. Then most
@@ -2147,6 +2218,17 @@ int64_t vcp_conn_age_ms(vcp_conn *conn);
  * It knows what vcp_conn_* calls met, and what vcp_conn_report told; it does not see I/O on the
  * descriptor. So report each answer that your own I/O or a driver has read: without that it is 1
  * even after an answer, and two statements in one borrow may be done twice.
+ *
+ * Example:
+ *
+ *     for (int again = 1; again && vcp_dial(pool, "tcp", "db.local:6379", &conn) >= 0;) {
+ *         char answer[512];
+ *         vcp_conn_set_deadline(conn, 2000);
+ *         again = vcp_conn_write(conn, "PING\r\n", 6) < 0 ||
+ *                 vcp_conn_read(conn, answer, sizeof answer) <= 0;
+ *         again = again && vcp_conn_should_retry(conn) == 1;
+ *         vcp_conn_close(conn);
+ *     }
  *
  * Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_CONN_CLOSED.
  */
@@ -2168,6 +2250,8 @@ int vcp_conn_set_liveness(vcp_conn *conn, int32_t liveness);
  * or if there is no room for it; the result is VCP_OK all the same. If another thread reads,
  * writes or waits on it, that call ends with VCP_ERR_CONN_CLOSED first, and the connection is
  * closed.
+ *
+ * Threads: any, but no hook of the connection.
  *
  * Errors: VCP_ERR_INVALID_HANDLE; VCP_ERR_CONN_CLOSED, for a second close too;
  * VCP_ERR_INVALID_ARGUMENT inside a hook of the connection.
@@ -2196,9 +2280,9 @@ int vcp_conn_close(vcp_conn *conn);
  * 0 is end of stream.
  *
  * Errors: VCP_ERR_INVALID_HANDLE; VCP_ERR_CONN_CLOSED, also if another thread closes the
- * connection meanwhile; VCP_ERR_INVALID_ARGUMENT if buffer is NULL and size is not 0;
- * VCP_ERR_TIMEOUT; VCP_ERR_CANCELED; VCP_ERR_POOL_CLOSED if the pool is aborted; VCP_ERR_IO;
- * VCP_ERR_SYSTEM if there is no descriptor to wait with.
+ * connection meanwhile; VCP_ERR_INVALID_ARGUMENT if buffer is NULL and size is not 0, or for a
+ * session; VCP_ERR_TIMEOUT; VCP_ERR_CANCELED; VCP_ERR_POOL_CLOSED if the pool is aborted;
+ * VCP_ERR_IO; VCP_ERR_SYSTEM if there is no descriptor to wait with.
  */
 int64_t vcp_conn_read(vcp_conn *conn, void *buffer, size_t size);
 
@@ -2218,9 +2302,9 @@ int64_t vcp_conn_read_full(vcp_conn *conn, void *buffer, size_t size);
  * If it fails, a part may have been written.
  *
  * Errors: VCP_ERR_INVALID_HANDLE; VCP_ERR_CONN_CLOSED, also if another thread closes the
- * connection meanwhile; VCP_ERR_INVALID_ARGUMENT if buffer is NULL and size is not 0;
- * VCP_ERR_TIMEOUT; VCP_ERR_CANCELED; VCP_ERR_POOL_CLOSED if the pool is aborted; VCP_ERR_IO;
- * VCP_ERR_SYSTEM if there is no descriptor to wait with.
+ * connection meanwhile; VCP_ERR_INVALID_ARGUMENT if buffer is NULL and size is not 0, size is
+ * above PTRDIFF_MAX, or for a session; VCP_ERR_TIMEOUT; VCP_ERR_CANCELED; VCP_ERR_POOL_CLOSED if
+ * the pool is aborted; VCP_ERR_IO; VCP_ERR_SYSTEM if there is no descriptor to wait with.
  */
 int64_t vcp_conn_write(vcp_conn *conn, const void *buffer, size_t size);
 
@@ -2229,8 +2313,9 @@ int64_t vcp_conn_write(vcp_conn *conn, const void *buffer, size_t size);
  * came; 0 is end of stream; VCP_ERR_WOULD_BLOCK if nothing is there now.
  *
  * Errors: VCP_ERR_WOULD_BLOCK; VCP_ERR_INVALID_HANDLE, VCP_ERR_CONN_CLOSED;
- * VCP_ERR_INVALID_ARGUMENT if buffer is NULL and size is not 0; VCP_ERR_TIMEOUT if the deadline
- * has passed; VCP_ERR_CANCELED; VCP_ERR_POOL_CLOSED if the pool was aborted; VCP_ERR_IO.
+ * VCP_ERR_INVALID_ARGUMENT if buffer is NULL and size is not 0, or for a session; VCP_ERR_TIMEOUT
+ * if the deadline has passed; VCP_ERR_CANCELED; VCP_ERR_POOL_CLOSED if the pool was aborted;
+ * VCP_ERR_IO.
  */
 int64_t vcp_conn_try_read(vcp_conn *conn, void *buffer, size_t size);
 
@@ -2239,30 +2324,32 @@ int64_t vcp_conn_try_read(vcp_conn *conn, void *buffer, size_t size);
  * many bytes went, perhaps fewer than size; VCP_ERR_WOULD_BLOCK if there is no room now.
  *
  * Errors: VCP_ERR_WOULD_BLOCK; VCP_ERR_INVALID_HANDLE, VCP_ERR_CONN_CLOSED;
- * VCP_ERR_INVALID_ARGUMENT if buffer is NULL and size is not 0; VCP_ERR_TIMEOUT if the deadline
- * has passed; VCP_ERR_CANCELED; VCP_ERR_POOL_CLOSED if the pool was aborted; VCP_ERR_IO.
+ * VCP_ERR_INVALID_ARGUMENT if buffer is NULL and size is not 0, size is above PTRDIFF_MAX, or for
+ * a session; VCP_ERR_TIMEOUT if the deadline has passed; VCP_ERR_CANCELED; VCP_ERR_POOL_CLOSED if
+ * the pool was aborted; VCP_ERR_IO.
  */
 int64_t vcp_conn_try_write(vcp_conn *conn, const void *buffer, size_t size);
 
 /**
  * Waits until at least one of the events holds, which are VCP_READABLE, VCP_WRITABLE or both.
- * Returns those that hold. The read deadline ends a wait for VCP_READABLE, the write deadline one
- * for VCP_WRITABLE, the earlier of them one for both.
+ * Returns the events that hold. The read deadline ends a wait for VCP_READABLE, the write deadline
+ * one for VCP_WRITABLE, the earlier of them one for both.
  *
  * Errors: VCP_ERR_INVALID_HANDLE; VCP_ERR_CONN_CLOSED, also if another thread closes the
  * connection meanwhile; VCP_ERR_INVALID_ARGUMENT if events is 0 or has other bits;
- * VCP_ERR_NOT_AVAILABLE for a session without a descriptor;
- * VCP_ERR_TIMEOUT; VCP_ERR_CANCELED; VCP_ERR_POOL_CLOSED if the pool is aborted; VCP_ERR_IO;
- * VCP_ERR_SYSTEM if there is no descriptor to wait with.
+ * VCP_ERR_NOT_AVAILABLE for a session without a descriptor; VCP_ERR_TIMEOUT; VCP_ERR_CANCELED;
+ * VCP_ERR_POOL_CLOSED if the pool is aborted; VCP_ERR_IO; VCP_ERR_SYSTEM if there is no descriptor
+ * to wait with.
  */
-int vcp_conn_wait(vcp_conn *conn, int32_t events);
+int vcp_conn_wait(vcp_conn *conn,
+                  int32_t events);
 
 /**
  * Ends a direction of the connection, as shutdown(2) with SHUT_RD, SHUT_WR or SHUT_RDWR. The
  * connection is not kept when it is given back.
  *
  * Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_CONN_CLOSED; VCP_ERR_INVALID_ARGUMENT if how is none of
- * the three; VCP_ERR_IO.
+ * the three, or for a session; VCP_ERR_IO if shutdown(2) fails.
  */
 int vcp_conn_shutdown(vcp_conn *conn, int32_t how);
 
@@ -2292,7 +2379,7 @@ int vcp_conn_report(vcp_conn *conn,
  * time is over already. VCP_FOREVER: no limit.
  *
  * Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_CONN_CLOSED; VCP_ERR_INVALID_ARGUMENT if timeout_ms is
- * negative and not VCP_FOREVER.
+ * negative and not VCP_FOREVER; VCP_ERR_NO_MEMORY.
  */
 int vcp_conn_set_deadline(vcp_conn *conn,
                           int64_t timeout_ms);
@@ -2302,7 +2389,7 @@ int vcp_conn_set_deadline(vcp_conn *conn,
  * the time is over already. VCP_FOREVER: no limit.
  *
  * Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_CONN_CLOSED; VCP_ERR_INVALID_ARGUMENT if timeout_ms is
- * negative and not VCP_FOREVER.
+ * negative and not VCP_FOREVER; VCP_ERR_NO_MEMORY.
  */
 int vcp_conn_set_read_deadline(vcp_conn *conn, int64_t timeout_ms);
 
@@ -2311,7 +2398,7 @@ int vcp_conn_set_read_deadline(vcp_conn *conn, int64_t timeout_ms);
  * the time is over already. VCP_FOREVER: no limit.
  *
  * Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_CONN_CLOSED; VCP_ERR_INVALID_ARGUMENT if timeout_ms is
- * negative and not VCP_FOREVER.
+ * negative and not VCP_FOREVER; VCP_ERR_NO_MEMORY.
  */
 int vcp_conn_set_write_deadline(vcp_conn *conn,
                                 int64_t timeout_ms);
@@ -2320,7 +2407,7 @@ int vcp_conn_set_write_deadline(vcp_conn *conn,
  * Lets the reads, writes and waits of this borrow go on until an absolute time, on the clock of
  * vcp_now_ms. INT64_MAX: no limit. A time in the past, and any below zero, is over already.
  *
- * Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_CONN_CLOSED.
+ * Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_CONN_CLOSED, VCP_ERR_NO_MEMORY.
  */
 int vcp_conn_set_deadline_at(vcp_conn *conn, int64_t at_ms);
 
@@ -2328,7 +2415,8 @@ int vcp_conn_set_deadline_at(vcp_conn *conn, int64_t at_ms);
  * Lets a token end the reads, writes and waits of this borrow with VCP_ERR_CANCELED, those that
  * are running too. NULL: none. The token may be freed afterwards.
  *
- * Errors: VCP_ERR_INVALID_HANDLE, also if cancel is no token; VCP_ERR_CONN_CLOSED.
+ * Errors: VCP_ERR_INVALID_HANDLE, also if cancel is no token; VCP_ERR_CONN_CLOSED;
+ * VCP_ERR_NO_MEMORY.
  */
 int vcp_conn_set_cancel(vcp_conn *conn, vcp_cancel *cancel);
 
@@ -2345,7 +2433,7 @@ int vcp_conn_set_cancel(vcp_conn *conn, vcp_cancel *cancel);
  * without a descriptor.
  *
  * Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_CONN_CLOSED; VCP_ERR_INVALID_ARGUMENT if buffer is NULL
- * and size is not 0; VCP_ERR_IO if getsockname(2) fails.
+ * and size is not 0; VCP_ERR_NO_MEMORY; VCP_ERR_IO if getsockname(2) fails.
  */
 int64_t vcp_conn_local_address(vcp_conn *conn, char *buffer, size_t size);
 
@@ -2354,7 +2442,7 @@ int64_t vcp_conn_local_address(vcp_conn *conn, char *buffer, size_t size);
  * name.
  *
  * Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_CONN_CLOSED; VCP_ERR_INVALID_ARGUMENT if buffer is NULL
- * and size is not 0.
+ * and size is not 0; VCP_ERR_NO_MEMORY.
  */
 int64_t vcp_conn_remote_address(vcp_conn *conn, char *buffer, size_t size);
 
@@ -2362,7 +2450,7 @@ int64_t vcp_conn_remote_address(vcp_conn *conn, char *buffer, size_t size);
  * Writes the network of the destination, as it was dialed.
  *
  * Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_CONN_CLOSED; VCP_ERR_INVALID_ARGUMENT if buffer is NULL
- * and size is not 0.
+ * and size is not 0; VCP_ERR_NO_MEMORY.
  */
 int64_t vcp_conn_network(vcp_conn *conn, char *buffer, size_t size);
 
@@ -2372,7 +2460,7 @@ int64_t vcp_conn_network(vcp_conn *conn, char *buffer, size_t size);
  * of a service and the shortest form of an IP literal.
  *
  * Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_CONN_CLOSED; VCP_ERR_INVALID_ARGUMENT if buffer is NULL
- * and size is not 0.
+ * and size is not 0; VCP_ERR_NO_MEMORY.
  */
 int64_t vcp_conn_address(vcp_conn *conn,
                          char *buffer,
@@ -2382,7 +2470,7 @@ int64_t vcp_conn_address(vcp_conn *conn,
  * Writes the reuse tag of the destination.
  *
  * Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_CONN_CLOSED; VCP_ERR_INVALID_ARGUMENT if buffer is NULL
- * and size is not 0.
+ * and size is not 0; VCP_ERR_NO_MEMORY.
  */
 int64_t vcp_conn_reuse_tag(vcp_conn *conn, char *buffer, size_t size);
 
@@ -2404,7 +2492,7 @@ int64_t vcp_conn_reuse_tag(vcp_conn *conn, char *buffer, size_t size);
  * The data of a session is the session itself: only its free_data can be set anew.
  *
  * Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_CONN_CLOSED; VCP_ERR_INVALID_ARGUMENT for other data of
- * a session.
+ * a session; VCP_ERR_NO_MEMORY.
  */
 int vcp_conn_set_data(vcp_conn *conn, void *data, vcp_free_fn free_data);
 
@@ -2429,9 +2517,10 @@ void *vcp_conn_data(vcp_conn *conn);
 int vcp_cancel_new(vcp_cancel **cancel);
 
 /**
- * Fires the token, for ever: all that carry it end with VCP_ERR_CANCELED, now and later. Any
- * thread may call it, and so may a signal handler: it takes no lock and no memory, and keeps
- * errno.
+ * Fires the token, for ever: all that carry it end with VCP_ERR_CANCELED, now and later. It takes
+ * no lock and no memory, and keeps errno.
+ *
+ * Threads: any, and a signal handler.
  *
  * Errors: VCP_ERR_INVALID_HANDLE, for NULL too. It does not become this thread's last error.
  */
@@ -2474,8 +2563,8 @@ int vcp_queue_fd(vcp_queue *queue);
  * never blocks. Pass sizeof *completion as size. The completion of a failed dial also sets this
  * thread's last error.
  *
- * Errors: VCP_ERR_INVALID_HANDLE; VCP_ERR_INVALID_ARGUMENT if completion is NULL or size is
- * shorter than version 0.1's. The completion then stays in the queue.
+ * Errors: VCP_ERR_INVALID_HANDLE; VCP_ERR_INVALID_ARGUMENT if completion is NULL, or size is
+ * shorter than version 0.1's or longer than 64 KiB. The completion then stays in the queue.
  */
 int vcp_queue_next(vcp_queue *queue, vcp_completion *completion, size_t size);
 

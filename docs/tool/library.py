@@ -16,7 +16,8 @@ import header
 import prose
 
 ADAPTERS = ("libpq", "mariadb", "openssl", "hiredis")
-GENERAL = ("VCP_ERR_INTERNAL", "VCP_ERR_CALLBACK")
+OWN_RESULT = re.compile(r"(?:^|(?<=[.:] ))Returns (.*?)(?:\.(?= [A-Z]|$)|:?$)")
+GROUP_RESULT = re.compile(r"and returns (.*?)\.(?= |$)")
 
 
 @dataclass
@@ -114,7 +115,8 @@ class Library:
         return self.kinds.get(name) in ("function", "struct", "callback", "number")
 
     def group_of(self, entry):
-        return next(group for group in self.header.groups if entry in group.entries)
+        headers = [self.header, *self.adapters.values()]
+        return next(group for each in headers for group in each.groups if entry in group.entries)
 
     def constants_of(self, number):
         """The constants of a kind of number: its comment names them, or how they begin."""
@@ -134,15 +136,17 @@ class Library:
         return rows
 
     def result(self, entry):
-        """What a function returns when it does not fail."""
-        described = self.described[entry.name]
-        text = " ".join(block.text for block in described.text)
-        said = re.search(r"(?:^|(?<=[.:] ))Returns (.*?[^.])(?:\.(?= [A-Z]|$)|$)", text)
-        if said:
-            return said[1][:1].upper() + said[1][1:] + "."
+        """What a function returns when it does not fail: the sentence that says so, or VCP_OK."""
+        blocks = self.described[entry.name].text
+        around = prose.blocks(self.group_of(entry).text)
+        for pattern, where in ((OWN_RESULT, blocks), (GROUP_RESULT, around)):
+            for block in where:
+                said = pattern.search(block.text)
+                if said:
+                    return prose.sentence(said[1], [name for _, name in entry.parameters])
         if self.errors(entry.name):
             return "VCP_OK."
-        return "" if entry.code.startswith("void ") else prose.summary(text) + "."
+        return prose.sentence(prose.summary(blocks[0].text))
 
     def errors(self, function):
         """Every error of a function, its own and those that it inherits: pairs (code, when)."""

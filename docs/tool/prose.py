@@ -199,9 +199,9 @@ WORDS = re.compile(
     r"|(?P<name>(?:vcp|VCP)_\w+(?:\([a-z*]*\))?)"
     r"|(?P<page>[_A-Za-z][\w.]*\([1-8]\))"
     r"|(?P<rfc>RFC \d+(?:, section [\d.]*\d)?)"
-    r"|(?P<literal>sizeof ?(?:\(\w+\)|\*?\w+)|(?<![\w*])\*[a-z_]+|\b(?:NULL|INT64_M\w+|[A-Z]+_[A-Z_0-9]+"
+    r"|(?P<literal>sizeof(?:\(\w+\)| \*\w+)|(?<![\w*])\*[a-z_]+|\b(?:NULL|INT64_M\w+|[A-Z]+_[A-Z_0-9]+"
     r"|E[A-Z]*AGAIN|EINTR|E[MN]FILE|ENOBUFS|EPOLL[A-Z]*|SIG[A-Z]{3,}|errno|MSG_PEEK)\b"
-    r"|\b[a-z]+(?:_[a-z0-9]+)+\b)"
+    r"|\b[a-z][a-z0-9]*(?:_[a-z0-9]+)+\b)"
 )
 
 

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import prose
 from library import Library
-from rest import Writer
+from rest import ROLE, Writer
 
+# part: title, and what its page says first.
 PARTS = {
-    "functions": "Functions",
-    "types": "Types and options",
-    "constants": "Constants",
-    "adapters": "Adapters",
+    "functions": ("Functions", "All functions, by what they are for. Each has a man page of its own in section 3."),
+    "types": ("Types", "Handles, callbacks, options, statistics."),
+    "constants": ("Constants", "Status codes, events, modes, flags."),
+    "adapters": ("Adapters", "Headers that make pools of a driver's sessions. Each stands alone and needs only its driver."),
 }
 
 
@@ -42,7 +43,10 @@ def manual(library, writer):
 
 
 def group_page(group, writer):
-    lines = titled(group.name.capitalize()) + writer.blocks(prose.blocks(group.text))
+    text = prose.blocks(group.text)
+    lines = titled(group.name.capitalize()) + writer.blocks(text)
+    if any(block.kind == "heading" for block in text):
+        lines += titled(PARTS[part_of(group)][0], "~")
     for entry in group.entries:
         lines += writer.entry(entry)
     return lines
@@ -51,35 +55,54 @@ def group_page(group, writer):
 def adapter_page(name, adapter, writer):
     blocks = prose.blocks(adapter.opening)
     lines = titled(f"vconnpool/{name}.h") + writer.blocks(blocks)
+    lines += titled("Functions and types", "~")
     for entry in adapter.entries():
         lines += writer.entry(entry)
     return lines
 
 
-def contents(pages):
-    """The reference's first page: all the others in their parts."""
-    lines = titled("Reference")
-    lines += ["All of it is made from the comments of ``vconnpool.h``; each function has a man page, too.", ""]
-    lines += [".. toctree::", "   :maxdepth: 1", "", "   manual", ""]
-    for part, title in PARTS.items():
-        lines += titled(title, "-") + [".. toctree::", "   :maxdepth: 2", ""]
-        lines += [f"   {page}" for page, where in pages if where == part] + [""]
+def toctree(pages):
+    return [".. toctree::", "   :hidden:", ""] + [f"   {page}" for page in pages] + [""]
+
+
+def part_page(part, groups, writer):
+    """The names of a part with a line on each, group by group."""
+    title, text = PARTS[part]
+    lines = titled(title) + [text, ""] + toctree(page for page, _, _ in groups)
+    for page, name, entries in groups:
+        lines += titled(f":doc:`{name} <{page}>`", "-")
+        lines += [".. list-table::", "   :class: names", "", ]
+        for entry in entries:
+            role = ROLE[entry.kind]
+            line = prose.sentence(prose.summary(" ".join(prose.unmarked(entry.comment))))
+            lines += [f"   * - :c:{role}:`{entry.name}`", f"     - {writer.inline(line)}"]
+        lines.append("")
     return lines
+
+
+def contents():
+    """The reference's first page."""
+    lines = titled("Reference")
+    lines += ["All of it is made from the comments of ``vconnpool.h``, and so are the man pages.", ""]
+    lines += ["- :doc:`manual`: what every program must know, as in ``vconnpool(7)``"]
+    lines += [f"- :doc:`{part}`: {text[:1].lower()}{text[1:]}" for part, (_, text) in PARTS.items()]
+    return lines + [""] + toctree(["manual", *PARTS])
 
 
 def write(root, out):
     library = Library(root)
     writer = Writer(library)
     out.mkdir(parents=True, exist_ok=True)
-    pages = {"manual": manual(library, writer)}
-    order = []
+    pages = {"manual": manual(library, writer), "index": contents()}
+    parts = {part: [] for part in PARTS}
     for group in library.header.groups:
         pages[slug(group.name)] = group_page(group, writer)
-        order.append((slug(group.name), part_of(group)))
+        parts[part_of(group)].append((slug(group.name), group.name.capitalize(), group.entries))
     for name, adapter in library.adapters.items():
         pages[f"adapter-{name}"] = adapter_page(name, adapter, writer)
-        order.append((f"adapter-{name}", "adapters"))
-    pages["index"] = contents(order)
+        parts["adapters"].append((f"adapter-{name}", f"vconnpool/{name}.h", adapter.entries()))
+    for part, groups in parts.items():
+        pages[part] = part_page(part, groups, writer)
     for name, lines in pages.items():
         write_if_new(out / f"{name}.rst", "\n".join(lines) + "\n")
 

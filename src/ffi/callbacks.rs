@@ -25,6 +25,8 @@ use crate::values::host_port;
 ///
 ///     return vcp_set_last_error(VCP_ERR_INVALID_ARGUMENT, "options->user must be unset");
 ///
+/// Threads: the failure is told to the calling thread alone.
+///
 /// Errors: VCP_ERR_INVALID_ARGUMENT, with a message of its own, if status is no VCP_ERR_* or text
 /// is NULL.
 #[no_mangle]
@@ -49,11 +51,21 @@ pub unsafe extern "C" fn vcp_set_last_error(status: c_int, text: *const c_char) 
 ///
 /// ----
 ///
-/// Called inside a resolve callback: adds one address, a literal IP such as "10.0.0.1" or
-/// "fe80::1%eth0".
+/// Adds one address, inside a resolve callback: a literal IP such as "10.0.0.1" or "fe80::1%eth0".
+///
+/// Example:
+///
+///     int resolve(void *user, const char *network, const char *host, int64_t timeout_ms,
+///                 vcp_resolved *out)
+///     {
+///         (void)user, (void)network, (void)timeout_ms;
+///         return strcmp(host, "db.local") == 0 ? vcp_resolved_add(out, "10.0.0.5") : -1;
+///     }
+///
+/// Threads: any, until the callback returns.
 ///
 /// Errors: VCP_ERR_INVALID_ARGUMENT if ip is NULL; VCP_ERR_INVALID_ADDRESS if it is no literal IP;
-/// VCP_ERR_INVALID_HANDLE if the callback has returned.
+/// VCP_ERR_INVALID_HANDLE if the callback has returned; VCP_ERR_NO_MEMORY.
 #[no_mangle]
 pub unsafe extern "C" fn vcp_resolved_add(out: *mut vcp_resolved, ip: *const c_char) -> c_int {
     guard(|| {
@@ -73,9 +85,11 @@ pub unsafe extern "C" fn vcp_resolved_add(out: *mut vcp_resolved, ip: *const c_c
     })
 }
 
-/// Called inside a callback that refuses: the text, of at most 1,024 bytes, joins the message of
-/// the dial that fails by it, asynchronous dials included. It is dropped where no dial fails by the
-/// refusal: that of on_reuse, on_release or on_idle.
+/// Says why a callback refuses, inside that callback. The text, of at most 1,024 bytes, joins the
+/// message of the dial that fails by it, asynchronous dials included. It is dropped where no dial
+/// fails by the refusal: that of on_reuse, on_release or on_idle.
+///
+/// Threads: the one that runs the callback.
 ///
 /// Errors: VCP_ERR_INVALID_ARGUMENT if text is NULL, too long or no UTF-8, and outside of a
 /// callback that may refuse; on_event cannot. VCP_ERR_NO_MEMORY: the refusal is told without it.

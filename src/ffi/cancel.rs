@@ -35,9 +35,10 @@ pub unsafe extern "C" fn vcp_cancel_new(cancel: *mut *mut vcp_cancel) -> c_int {
     })
 }
 
-/// Fires the token, for ever: all that carry it end with VCP_ERR_CANCELED, now and later. Any
-/// thread may call it, and so may a signal handler: it takes no lock and no memory, and keeps
-/// errno.
+/// Fires the token, for ever: all that carry it end with VCP_ERR_CANCELED, now and later. It takes
+/// no lock and no memory, and keeps errno.
+///
+/// Threads: any, and a signal handler.
 ///
 /// Errors: VCP_ERR_INVALID_HANDLE, for NULL too. It does not become this thread's last error.
 #[no_mangle]

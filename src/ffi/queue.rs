@@ -82,8 +82,8 @@ pub extern "C" fn vcp_queue_fd(queue: *mut vcp_queue) -> c_int {
 /// never blocks. Pass sizeof *completion as size. The completion of a failed dial also sets this
 /// thread's last error.
 ///
-/// Errors: VCP_ERR_INVALID_HANDLE; VCP_ERR_INVALID_ARGUMENT if completion is NULL or size is
-/// shorter than version 0.1's. The completion then stays in the queue.
+/// Errors: VCP_ERR_INVALID_HANDLE; VCP_ERR_INVALID_ARGUMENT if completion is NULL, or size is
+/// shorter than version 0.1's or longer than 64 KiB. The completion then stays in the queue.
 #[no_mangle]
 pub unsafe extern "C" fn vcp_queue_next(
     queue: *mut vcp_queue,

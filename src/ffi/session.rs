@@ -38,8 +38,8 @@ unsafe impl SizedStruct for vcp_session {
 /// Fills a session with the defaults, for vcp_pool_put_session. Pass sizeof *session as size.
 /// (open_session is given one that is filled already.)
 ///
-/// Errors: VCP_ERR_INVALID_ARGUMENT if session is NULL or size is shorter than this struct was in
-/// the first version that had it; nothing is written then.
+/// Errors: VCP_ERR_INVALID_ARGUMENT if session is NULL, or size is shorter than this struct was in
+/// the first version that had it or longer than 64 KiB; nothing is written then.
 #[no_mangle]
 pub unsafe extern "C" fn vcp_session_init(session: *mut vcp_session, size: usize) -> c_int {
     // SAFETY: the program promises `size` writable bytes.

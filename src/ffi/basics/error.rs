@@ -79,6 +79,8 @@ fn from_last<T>(missing: T, read: impl FnOnce(&LastError) -> T) -> T {
 /// why it failed, as "dial tcp db.local:5432: 10.0.0.5:5432: connection refused; [fd00::5]:5432:
 /// network is unreachable". "" before the first failure, never NULL. The text is valid until this
 /// thread's next failing call.
+///
+/// Threads: the answer is the calling thread's own.
 #[no_mangle]
 pub extern "C" fn vcp_last_error() -> *const c_char {
     from_last(c"".as_ptr(), LastError::text)
@@ -87,6 +89,8 @@ pub extern "C" fn vcp_last_error() -> *const c_char {
 /// The number behind this thread's last failed call. It is the EAI_* value for VCP_ERR_RESOLVE, the
 /// callback's number for VCP_ERR_CALLBACK, else an errno; 0 where there is none, as for
 /// VCP_ERR_TIMEOUT.
+///
+/// Threads: the answer is the calling thread's own.
 #[no_mangle]
 pub extern "C" fn vcp_last_errno() -> c_int {
     from_last(0, |last| last.number)
@@ -94,6 +98,8 @@ pub extern "C" fn vcp_last_errno() -> c_int {
 
 /// What this thread's last failed call was doing when its deadline passed: a vcp_phase, and
 /// VCP_PHASE_NONE if it was no timeout.
+///
+/// Threads: the answer is the calling thread's own.
 #[no_mangle]
 pub extern "C" fn vcp_last_phase() -> i32 {
     from_last(Phase::None, |last| last.phase) as i32

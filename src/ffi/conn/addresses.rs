@@ -21,7 +21,7 @@ use crate::values::error::{Error, Result, Status};
 /// without a descriptor.
 ///
 /// Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_CONN_CLOSED; VCP_ERR_INVALID_ARGUMENT if buffer is NULL
-/// and size is not 0; VCP_ERR_IO if getsockname(2) fails.
+/// and size is not 0; VCP_ERR_NO_MEMORY; VCP_ERR_IO if getsockname(2) fails.
 #[no_mangle]
 pub unsafe extern "C" fn vcp_conn_local_address(
     conn: *mut vcp_conn,
@@ -51,7 +51,7 @@ pub unsafe extern "C" fn vcp_conn_local_address(
 /// name.
 ///
 /// Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_CONN_CLOSED; VCP_ERR_INVALID_ARGUMENT if buffer is NULL
-/// and size is not 0.
+/// and size is not 0; VCP_ERR_NO_MEMORY.
 #[no_mangle]
 pub unsafe extern "C" fn vcp_conn_remote_address(
     conn: *mut vcp_conn,
@@ -72,7 +72,7 @@ pub unsafe extern "C" fn vcp_conn_remote_address(
 /// Writes the network of the destination, as it was dialed.
 ///
 /// Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_CONN_CLOSED; VCP_ERR_INVALID_ARGUMENT if buffer is NULL
-/// and size is not 0.
+/// and size is not 0; VCP_ERR_NO_MEMORY.
 #[no_mangle]
 pub unsafe extern "C" fn vcp_conn_network(
     conn: *mut vcp_conn,
@@ -92,7 +92,7 @@ pub unsafe extern "C" fn vcp_conn_network(
 /// of a service and the shortest form of an IP literal.
 ///
 /// Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_CONN_CLOSED; VCP_ERR_INVALID_ARGUMENT if buffer is NULL
-/// and size is not 0.
+/// and size is not 0; VCP_ERR_NO_MEMORY.
 #[no_mangle]
 pub unsafe extern "C" fn vcp_conn_address(
     conn: *mut vcp_conn,
@@ -110,7 +110,7 @@ pub unsafe extern "C" fn vcp_conn_address(
 /// Writes the reuse tag of the destination.
 ///
 /// Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_CONN_CLOSED; VCP_ERR_INVALID_ARGUMENT if buffer is NULL
-/// and size is not 0.
+/// and size is not 0; VCP_ERR_NO_MEMORY.
 #[no_mangle]
 pub unsafe extern "C" fn vcp_conn_reuse_tag(
     conn: *mut vcp_conn,

@@ -45,9 +45,11 @@ pub extern "C" fn vcp_conn_raw_fd(conn: *mut vcp_conn) -> c_int {
     })
 }
 
-/// Takes the connection out of the pool and returns its descriptor, which is the caller's to close.
-/// The handle is dead. The user data is the caller's too: fetch it before; free_data does not run.
-/// A detached session is wholly yours; the result is its descriptor, or 0. Go: RawConn.
+/// Takes the connection out of the pool. Returns its descriptor, which is the caller's to close; 0
+/// for a session without one. The handle is dead. The user data is the caller's too: fetch it
+/// before; free_data does not run. A detached session is wholly yours. Go: RawConn.
+///
+/// Threads: any, but no hook of the connection.
 ///
 /// Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_CONN_CLOSED; VCP_ERR_INVALID_ARGUMENT while a read,
 /// write, wait or hook of the connection runs.
@@ -140,8 +142,8 @@ pub extern "C" fn vcp_conn_age_ms(conn: *mut vcp_conn) -> i64 {
     })
 }
 
-/// Asked after a failed read or write, before vcp_conn_close: returns 1 if the same request
-/// deserves one more try on another connection, and else 0.
+/// Tells whether the same request deserves one more try on another connection. Ask it after a
+/// failed read or write, before vcp_conn_close. Returns 1 if it does, and else 0.
 ///
 /// It does if three things hold. The connection was reused. It ended by end of stream or an I/O
 /// error, not by a timeout, a token or vcp_pool_abort. No byte was read in this borrow. Then most
@@ -151,6 +153,17 @@ pub extern "C" fn vcp_conn_age_ms(conn: *mut vcp_conn) -> i64 {
 /// It knows what vcp_conn_* calls met, and what vcp_conn_report told; it does not see I/O on the
 /// descriptor. So report each answer that your own I/O or a driver has read: without that it is 1
 /// even after an answer, and two statements in one borrow may be done twice.
+///
+/// Example:
+///
+///     for (int again = 1; again && vcp_dial(pool, "tcp", "db.local:6379", &conn) >= 0;) {
+///         char answer[512];
+///         vcp_conn_set_deadline(conn, 2000);
+///         again = vcp_conn_write(conn, "PING\r\n", 6) < 0 ||
+///                 vcp_conn_read(conn, answer, sizeof answer) <= 0;
+///         again = again && vcp_conn_should_retry(conn) == 1;
+///         vcp_conn_close(conn);
+///     }
 ///
 /// Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_CONN_CLOSED.
 #[no_mangle]
@@ -184,6 +197,8 @@ pub extern "C" fn vcp_conn_set_liveness(conn: *mut vcp_conn, liveness: i32) -> c
 /// or if there is no room for it; the result is VCP_OK all the same. If another thread reads,
 /// writes or waits on it, that call ends with VCP_ERR_CONN_CLOSED first, and the connection is
 /// closed.
+///
+/// Threads: any, but no hook of the connection.
 ///
 /// Errors: VCP_ERR_INVALID_HANDLE; VCP_ERR_CONN_CLOSED, for a second close too;
 /// VCP_ERR_INVALID_ARGUMENT inside a hook of the connection.

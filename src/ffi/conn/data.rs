@@ -26,7 +26,7 @@ use crate::values::error::Error;
 /// The data of a session is the session itself: only its free_data can be set anew.
 ///
 /// Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_CONN_CLOSED; VCP_ERR_INVALID_ARGUMENT for other data of
-/// a session.
+/// a session; VCP_ERR_NO_MEMORY.
 #[no_mangle]
 pub unsafe extern "C" fn vcp_conn_set_data(
     conn: *mut vcp_conn,

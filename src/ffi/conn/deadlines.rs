@@ -43,7 +43,7 @@ fn set_deadlines(
 /// time is over already. VCP_FOREVER: no limit.
 ///
 /// Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_CONN_CLOSED; VCP_ERR_INVALID_ARGUMENT if timeout_ms is
-/// negative and not VCP_FOREVER.
+/// negative and not VCP_FOREVER; VCP_ERR_NO_MEMORY.
 #[no_mangle]
 pub extern "C" fn vcp_conn_set_deadline(conn: *mut vcp_conn, timeout_ms: i64) -> c_int {
     set_deadlines(conn, io::BOTH, || from_now(timeout_ms))
@@ -53,7 +53,7 @@ pub extern "C" fn vcp_conn_set_deadline(conn: *mut vcp_conn, timeout_ms: i64) ->
 /// the time is over already. VCP_FOREVER: no limit.
 ///
 /// Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_CONN_CLOSED; VCP_ERR_INVALID_ARGUMENT if timeout_ms is
-/// negative and not VCP_FOREVER.
+/// negative and not VCP_FOREVER; VCP_ERR_NO_MEMORY.
 #[no_mangle]
 pub extern "C" fn vcp_conn_set_read_deadline(conn: *mut vcp_conn, timeout_ms: i64) -> c_int {
     set_deadlines(conn, io::READ, || from_now(timeout_ms))
@@ -63,7 +63,7 @@ pub extern "C" fn vcp_conn_set_read_deadline(conn: *mut vcp_conn, timeout_ms: i6
 /// the time is over already. VCP_FOREVER: no limit.
 ///
 /// Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_CONN_CLOSED; VCP_ERR_INVALID_ARGUMENT if timeout_ms is
-/// negative and not VCP_FOREVER.
+/// negative and not VCP_FOREVER; VCP_ERR_NO_MEMORY.
 #[no_mangle]
 pub extern "C" fn vcp_conn_set_write_deadline(conn: *mut vcp_conn, timeout_ms: i64) -> c_int {
     set_deadlines(conn, io::WRITE, || from_now(timeout_ms))
@@ -72,7 +72,7 @@ pub extern "C" fn vcp_conn_set_write_deadline(conn: *mut vcp_conn, timeout_ms: i
 /// Lets the reads, writes and waits of this borrow go on until an absolute time, on the clock of
 /// vcp_now_ms. INT64_MAX: no limit. A time in the past, and any below zero, is over already.
 ///
-/// Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_CONN_CLOSED.
+/// Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_CONN_CLOSED, VCP_ERR_NO_MEMORY.
 #[no_mangle]
 pub extern "C" fn vcp_conn_set_deadline_at(conn: *mut vcp_conn, at_ms: i64) -> c_int {
     set_deadlines(conn, io::BOTH, || Ok(time::deadline_at(at_ms)))
@@ -81,7 +81,8 @@ pub extern "C" fn vcp_conn_set_deadline_at(conn: *mut vcp_conn, at_ms: i64) -> c
 /// Lets a token end the reads, writes and waits of this borrow with VCP_ERR_CANCELED, those that
 /// are running too. NULL: none. The token may be freed afterwards.
 ///
-/// Errors: VCP_ERR_INVALID_HANDLE, also if cancel is no token; VCP_ERR_CONN_CLOSED.
+/// Errors: VCP_ERR_INVALID_HANDLE, also if cancel is no token; VCP_ERR_CONN_CLOSED;
+/// VCP_ERR_NO_MEMORY.
 #[no_mangle]
 pub extern "C" fn vcp_conn_set_cancel(conn: *mut vcp_conn, cancel: *mut vcp_cancel) -> c_int {
     guard(|| {

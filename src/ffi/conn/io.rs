@@ -42,9 +42,9 @@ pub const VCP_WRITABLE: i32 = 2;
 /// 0 is end of stream.
 ///
 /// Errors: VCP_ERR_INVALID_HANDLE; VCP_ERR_CONN_CLOSED, also if another thread closes the
-/// connection meanwhile; VCP_ERR_INVALID_ARGUMENT if buffer is NULL and size is not 0;
-/// VCP_ERR_TIMEOUT; VCP_ERR_CANCELED; VCP_ERR_POOL_CLOSED if the pool is aborted; VCP_ERR_IO;
-/// VCP_ERR_SYSTEM if there is no descriptor to wait with.
+/// connection meanwhile; VCP_ERR_INVALID_ARGUMENT if buffer is NULL and size is not 0, or for a
+/// session; VCP_ERR_TIMEOUT; VCP_ERR_CANCELED; VCP_ERR_POOL_CLOSED if the pool is aborted;
+/// VCP_ERR_IO; VCP_ERR_SYSTEM if there is no descriptor to wait with.
 #[no_mangle]
 pub unsafe extern "C" fn vcp_conn_read(
     conn: *mut vcp_conn,
@@ -84,9 +84,9 @@ pub unsafe extern "C" fn vcp_conn_read_full(
 /// If it fails, a part may have been written.
 ///
 /// Errors: VCP_ERR_INVALID_HANDLE; VCP_ERR_CONN_CLOSED, also if another thread closes the
-/// connection meanwhile; VCP_ERR_INVALID_ARGUMENT if buffer is NULL and size is not 0;
-/// VCP_ERR_TIMEOUT; VCP_ERR_CANCELED; VCP_ERR_POOL_CLOSED if the pool is aborted; VCP_ERR_IO;
-/// VCP_ERR_SYSTEM if there is no descriptor to wait with.
+/// connection meanwhile; VCP_ERR_INVALID_ARGUMENT if buffer is NULL and size is not 0, size is
+/// above PTRDIFF_MAX, or for a session; VCP_ERR_TIMEOUT; VCP_ERR_CANCELED; VCP_ERR_POOL_CLOSED if
+/// the pool is aborted; VCP_ERR_IO; VCP_ERR_SYSTEM if there is no descriptor to wait with.
 #[no_mangle]
 pub unsafe extern "C" fn vcp_conn_write(
     conn: *mut vcp_conn,
@@ -105,8 +105,9 @@ pub unsafe extern "C" fn vcp_conn_write(
 /// came; 0 is end of stream; VCP_ERR_WOULD_BLOCK if nothing is there now.
 ///
 /// Errors: VCP_ERR_WOULD_BLOCK; VCP_ERR_INVALID_HANDLE, VCP_ERR_CONN_CLOSED;
-/// VCP_ERR_INVALID_ARGUMENT if buffer is NULL and size is not 0; VCP_ERR_TIMEOUT if the deadline
-/// has passed; VCP_ERR_CANCELED; VCP_ERR_POOL_CLOSED if the pool was aborted; VCP_ERR_IO.
+/// VCP_ERR_INVALID_ARGUMENT if buffer is NULL and size is not 0, or for a session; VCP_ERR_TIMEOUT
+/// if the deadline has passed; VCP_ERR_CANCELED; VCP_ERR_POOL_CLOSED if the pool was aborted;
+/// VCP_ERR_IO.
 #[no_mangle]
 pub unsafe extern "C" fn vcp_conn_try_read(
     conn: *mut vcp_conn,
@@ -128,8 +129,9 @@ pub unsafe extern "C" fn vcp_conn_try_read(
 /// many bytes went, perhaps fewer than size; VCP_ERR_WOULD_BLOCK if there is no room now.
 ///
 /// Errors: VCP_ERR_WOULD_BLOCK; VCP_ERR_INVALID_HANDLE, VCP_ERR_CONN_CLOSED;
-/// VCP_ERR_INVALID_ARGUMENT if buffer is NULL and size is not 0; VCP_ERR_TIMEOUT if the deadline
-/// has passed; VCP_ERR_CANCELED; VCP_ERR_POOL_CLOSED if the pool was aborted; VCP_ERR_IO.
+/// VCP_ERR_INVALID_ARGUMENT if buffer is NULL and size is not 0, size is above PTRDIFF_MAX, or for
+/// a session; VCP_ERR_TIMEOUT if the deadline has passed; VCP_ERR_CANCELED; VCP_ERR_POOL_CLOSED if
+/// the pool was aborted; VCP_ERR_IO.
 #[no_mangle]
 pub unsafe extern "C" fn vcp_conn_try_write(
     conn: *mut vcp_conn,
@@ -148,14 +150,14 @@ pub unsafe extern "C" fn vcp_conn_try_write(
 }
 
 /// Waits until at least one of the events holds, which are VCP_READABLE, VCP_WRITABLE or both.
-/// Returns those that hold. The read deadline ends a wait for VCP_READABLE, the write deadline one
-/// for VCP_WRITABLE, the earlier of them one for both.
+/// Returns the events that hold. The read deadline ends a wait for VCP_READABLE, the write deadline
+/// one for VCP_WRITABLE, the earlier of them one for both.
 ///
 /// Errors: VCP_ERR_INVALID_HANDLE; VCP_ERR_CONN_CLOSED, also if another thread closes the
 /// connection meanwhile; VCP_ERR_INVALID_ARGUMENT if events is 0 or has other bits;
-/// VCP_ERR_NOT_AVAILABLE for a session without a descriptor;
-/// VCP_ERR_TIMEOUT; VCP_ERR_CANCELED; VCP_ERR_POOL_CLOSED if the pool is aborted; VCP_ERR_IO;
-/// VCP_ERR_SYSTEM if there is no descriptor to wait with.
+/// VCP_ERR_NOT_AVAILABLE for a session without a descriptor; VCP_ERR_TIMEOUT; VCP_ERR_CANCELED;
+/// VCP_ERR_POOL_CLOSED if the pool is aborted; VCP_ERR_IO; VCP_ERR_SYSTEM if there is no descriptor
+/// to wait with.
 #[no_mangle]
 pub extern "C" fn vcp_conn_wait(conn: *mut vcp_conn, events: i32) -> c_int {
     guard(|| {
@@ -179,7 +181,7 @@ pub extern "C" fn vcp_conn_wait(conn: *mut vcp_conn, events: i32) -> c_int {
 /// connection is not kept when it is given back.
 ///
 /// Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_CONN_CLOSED; VCP_ERR_INVALID_ARGUMENT if how is none of
-/// the three; VCP_ERR_IO.
+/// the three, or for a session; VCP_ERR_IO if shutdown(2) fails.
 #[no_mangle]
 pub extern "C" fn vcp_conn_shutdown(conn: *mut vcp_conn, how: i32) -> c_int {
     guard(|| {

@@ -13,7 +13,8 @@ use crate::pool::entry::start_async::Started;
 use crate::pool::thread_cache;
 use crate::values::error::Error;
 
-/// Borrows a connection without ever blocking. Its answer is one of three:
+/// Borrows a connection without ever blocking. Returns a descriptor, VCP_ERR_IN_PROGRESS or a
+/// failure:
 ///
 ///     a descriptor              *conn is the connection, as from vcp_dial_with. It was idle.
 ///     VCP_ERR_IN_PROGRESS       *conn is NULL. The answer will come through the queue, once, with
@@ -26,8 +27,20 @@ use crate::values::error::Error;
 /// on_reuse has to be asked comes through the queue, too.
 ///
 /// conn is written before the call returns, and not kept. The dial waits at a limit in one line
-/// with all others. Callbacks run on helper threads, never on the caller's. An answer may be a
-/// success that was on its way when the cancel token fired.
+/// with all others. An answer may be a success that was on its way when the cancel token fired.
+///
+/// Example:
+///
+///     if (vcp_dial_async(pool, "tcp", "db.local:5432", NULL, queue, NULL, &conn) ==
+///         VCP_ERR_IN_PROGRESS) {
+///         // later, when vcp_queue_fd(queue) is readable:
+///         vcp_completion done;
+///         while (vcp_queue_next(queue, &done, sizeof done) == 1)
+///             if (done.status >= 0)
+///                 vcp_conn_close(done.conn);
+///     }
+///
+/// Threads: any. It never blocks; callbacks run on helper threads.
 ///
 /// Errors: those of vcp_dial_with, and VCP_ERR_IN_PROGRESS; VCP_ERR_INVALID_HANDLE also if queue is
 /// no handle.

@@ -12,8 +12,8 @@ use crate::pool::thread_cache::{self, OwnedKey};
 use crate::values::error::Error;
 
 /// START HERE. Borrows a connection, as vcp_dial_with with all defaults: an idle one of the
-/// destination, else a new one. Returns its descriptor and writes its handle to *conn. The
-/// descriptor stays the pool's: never close(2) it; vcp_conn_close(*conn) gives it back.
+/// destination, else a new one. Returns its descriptor, and *conn is its handle. The descriptor
+/// stays the pool's: never close(2) it; vcp_conn_close(*conn) gives it back.
 ///
 /// Errors: those of vcp_dial_with, except VCP_ERR_CANCELED and VCP_ERR_NOT_AVAILABLE.
 #[no_mangle]
@@ -33,9 +33,18 @@ pub unsafe extern "C" fn vcp_dial(
 }
 
 /// START HERE. Borrows a connection: an idle one of (network, address, reuse tag) that is fit, else
-/// a new one. Returns its descriptor and writes its handle to *conn; a failure writes NULL. The
-/// descriptor stays the pool's: never close(2) it; vcp_conn_close(*conn) gives it back. NULL
-/// options: all defaults. For a session without a descriptor it returns 0.
+/// a new one. Returns its descriptor, and *conn is its handle; NULL after a failure. The descriptor
+/// stays the pool's: never close(2) it; vcp_conn_close(*conn) gives it back. NULL options: all
+/// defaults. For a session without a descriptor it returns 0.
+///
+/// Example:
+///
+///     vcp_dial_options options;
+///     vcp_dial_options_init(&options, sizeof options);
+///     options.timeout_ms = 2000;
+///     options.reuse_tag = "user=alice"; // hers are not reused for others
+///     if (vcp_dial_with(pool, "tcp", "db.local:5432", &options, &conn) < 0)
+///         fprintf(stderr, "%s\n", vcp_last_error());
 ///
 /// Errors:
 ///
@@ -53,6 +62,7 @@ pub unsafe extern "C" fn vcp_dial(
 ///     VCP_ERR_CALLBACK           a callback refused
 ///     VCP_ERR_SYSTEM             no descriptor or thread is to be had, not even by closing the
 ///                                longest idle connection
+///     VCP_ERR_NO_MEMORY          memory ran out
 #[no_mangle]
 pub unsafe extern "C" fn vcp_dial_with(
     pool: *mut vcp_pool,

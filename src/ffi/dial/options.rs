@@ -129,8 +129,8 @@ const DEFAULTS: vcp_dial_options = vcp_dial_options {
 ///
 /// START HERE. Fills the options with their defaults. Pass sizeof *options as size.
 ///
-/// Errors: VCP_ERR_INVALID_ARGUMENT if options is NULL or size is shorter than version 0.1's;
-/// nothing is written then.
+/// Errors: VCP_ERR_INVALID_ARGUMENT if options is NULL, or size is shorter than version 0.1's or
+/// longer than 64 KiB; nothing is written then.
 #[no_mangle]
 pub unsafe extern "C" fn vcp_dial_options_init(
     options: *mut vcp_dial_options,

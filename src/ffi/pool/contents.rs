@@ -33,7 +33,8 @@ pub extern "C" fn vcp_pool_close_idle(pool: *mut vcp_pool) -> c_int {
 /// of the network.
 ///
 /// Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_POOL_CLOSED, VCP_ERR_UNKNOWN_NETWORK,
-/// VCP_ERR_INVALID_ADDRESS; VCP_ERR_INVALID_ARGUMENT if only one of the two is NULL.
+/// VCP_ERR_INVALID_ADDRESS; VCP_ERR_INVALID_ARGUMENT if only one of the two is NULL;
+/// VCP_ERR_NO_MEMORY if the name of a service cannot be looked up without it.
 #[no_mangle]
 pub unsafe extern "C" fn vcp_pool_evict(
     pool: *mut vcp_pool,
@@ -51,7 +52,8 @@ pub unsafe extern "C" fn vcp_pool_evict(
 }
 
 /// Dials, one after another in this thread, until count connections to the destination are idle.
-/// Returns how many are; it fails only if none is. It goes above no limit and closes nothing.
+/// Returns how many are idle then; it fails only if none is. It goes above no limit and closes
+/// nothing.
 ///
 /// NULL options: all defaults. Their timeout_ms is for the whole call, and their reuse_tag belongs
 /// to the destination; VCP_DIAL_REUSE_ONLY and VCP_DIAL_QUEUED are refused. For its first borrower
@@ -105,7 +107,8 @@ pub extern "C" fn vcp_pool_conn_count(pool: *mut vcp_pool) -> i64 {
 /// and address: to all addresses. It never resolves a name. Go: ConnNumIde.
 ///
 /// Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_POOL_CLOSED, VCP_ERR_UNKNOWN_NETWORK,
-/// VCP_ERR_INVALID_ADDRESS; VCP_ERR_INVALID_ARGUMENT if only one of the two is NULL.
+/// VCP_ERR_INVALID_ADDRESS; VCP_ERR_INVALID_ARGUMENT if only one of the two is NULL;
+/// VCP_ERR_NO_MEMORY if the name of a service cannot be looked up without it.
 #[no_mangle]
 pub unsafe extern "C" fn vcp_pool_idle_count(
     pool: *mut vcp_pool,

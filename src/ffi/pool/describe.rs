@@ -35,6 +35,12 @@ pub const VCP_FORMAT_OPENMETRICS_BODY: i32 = 3;
 /// what has been borrowed for too long. The OPENMETRICS forms have the pool's numbers only,
 /// labelled pool="name".
 ///
+/// Example:
+///
+///     char report[4096];
+///     if (vcp_pool_describe(pool, VCP_FORMAT_TEXT, report, sizeof report) >= 0)
+///         fputs(report, stderr);
+///
 /// Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_POOL_CLOSED, VCP_ERR_NO_MEMORY; VCP_ERR_INVALID_ARGUMENT
 /// if format is unknown, or buffer is NULL and size is not 0.
 #[no_mangle]

@@ -21,9 +21,10 @@ use crate::sys::foreign::ProgramFd;
 /// On success the descriptor is the pool's, and close-on-exec. On failure it stays the program's.
 ///
 /// Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_POOL_CLOSED, VCP_ERR_UNKNOWN_NETWORK,
-/// VCP_ERR_INVALID_ADDRESS; VCP_ERR_INVALID_ARGUMENT if a text is NULL or too long, or a pool of
-/// this process has that descriptor already; VCP_ERR_NOT_REUSABLE; VCP_ERR_POOL_EXHAUSTED at
-/// max_conns or max_conns_per_address; VCP_ERR_IDLE_FULL; VCP_ERR_SYSTEM.
+/// VCP_ERR_INVALID_ADDRESS; VCP_ERR_INVALID_ARGUMENT if network or address is NULL, reuse_tag is
+/// too long or no UTF-8, or a pool of this process has that descriptor already;
+/// VCP_ERR_NOT_REUSABLE; VCP_ERR_POOL_EXHAUSTED at max_conns or max_conns_per_address;
+/// VCP_ERR_IDLE_FULL; VCP_ERR_SYSTEM if fcntl(2) or fstat(2) fails; VCP_ERR_NO_MEMORY.
 #[no_mangle]
 pub unsafe extern "C" fn vcp_pool_put(
     pool: *mut vcp_pool,
@@ -52,7 +53,8 @@ pub unsafe extern "C" fn vcp_pool_put(
 ///
 /// Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_POOL_CLOSED; VCP_ERR_INVALID_ARGUMENT if a pool of this
 /// process has that descriptor already; VCP_ERR_NOT_REUSABLE, also if its peer has no address;
-/// VCP_ERR_POOL_EXHAUSTED at max_conns or max_conns_per_address; VCP_ERR_IDLE_FULL; VCP_ERR_SYSTEM.
+/// VCP_ERR_POOL_EXHAUSTED at max_conns or max_conns_per_address; VCP_ERR_IDLE_FULL; VCP_ERR_SYSTEM
+/// if fcntl(2) or fstat(2) fails; VCP_ERR_NO_MEMORY.
 #[no_mangle]
 pub extern "C" fn vcp_pool_add(pool: *mut vcp_pool, fd: c_int) -> c_int {
     guard(|| {
@@ -71,11 +73,14 @@ pub extern "C" fn vcp_pool_add(pool: *mut vcp_pool, fd: c_int) -> c_int {
 /// On success the session is the pool's, which ends it by its free_data. On failure it stays the
 /// program's, and free_data does not run.
 ///
+/// Threads: any. The session's fd runs on it.
+///
 /// Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_POOL_CLOSED, VCP_ERR_UNKNOWN_NETWORK,
-/// VCP_ERR_INVALID_ADDRESS; VCP_ERR_INVALID_ARGUMENT if session, its data or a text is NULL, its
-/// size or liveness is wrong, or a pool of this process has its descriptor already;
-/// VCP_ERR_NOT_REUSABLE if its descriptor is dead, dirty or no connected socket;
-/// VCP_ERR_POOL_EXHAUSTED at max_conns or max_conns_per_address; VCP_ERR_IDLE_FULL; VCP_ERR_SYSTEM.
+/// VCP_ERR_INVALID_ADDRESS; VCP_ERR_INVALID_ARGUMENT if session, its data, network or address is
+/// NULL, reuse_tag is too long or no UTF-8, size or liveness of the session is wrong, or a pool of
+/// this process has its descriptor already; VCP_ERR_NOT_REUSABLE if its descriptor is dead, dirty
+/// or no connected socket; VCP_ERR_POOL_EXHAUSTED at max_conns or max_conns_per_address;
+/// VCP_ERR_IDLE_FULL; VCP_ERR_NO_MEMORY.
 #[no_mangle]
 pub unsafe extern "C" fn vcp_pool_put_session(
     pool: *mut vcp_pool,
@@ -100,13 +105,13 @@ pub unsafe extern "C" fn vcp_pool_put_session(
     })
 }
 
-/// Takes an idle connection out of the pool and returns its descriptor, which is the program's to
+/// Takes an idle connection out of the pool. Returns its descriptor, which is the program's to
 /// close. The pool counts it no more. It never dials. NULL reuse_tag: "". A connection that has
 /// user data is not given away, because its data could not follow; nor is a session. Go: Get.
 ///
 /// Errors: VCP_ERR_NOT_AVAILABLE if none without user data is idle; VCP_ERR_INVALID_HANDLE,
 /// VCP_ERR_POOL_CLOSED, VCP_ERR_UNKNOWN_NETWORK, VCP_ERR_INVALID_ADDRESS; VCP_ERR_INVALID_ARGUMENT
-/// if network or address is NULL.
+/// if network or address is NULL, or reuse_tag is too long or no UTF-8; VCP_ERR_NO_MEMORY.
 #[no_mangle]
 pub unsafe extern "C" fn vcp_pool_get(
     pool: *mut vcp_pool,

@@ -16,7 +16,17 @@ use crate::values::error::Error;
 /// START HERE. Makes a pool and writes its handle to *pool. NULL options: all defaults. Nothing is
 /// dialed, and no thread is started.
 ///
-/// Errors: VCP_ERR_INVALID_ARGUMENT, whose message names the wrong option; VCP_ERR_NO_MEMORY.
+/// Example:
+///
+///     vcp_pool_options options;
+///     vcp_pool_options_init(&options, sizeof options);
+///     options.max_conns_per_address = 10;
+///     options.wait_timeout_ms = 2000;
+///     if (vcp_pool_new(&options, &pool) != VCP_OK)
+///         fprintf(stderr, "%s\n", vcp_last_error());
+///
+/// Errors: VCP_ERR_INVALID_ARGUMENT if pool is NULL or an option is wrong, which the message names;
+/// VCP_ERR_NO_MEMORY.
 #[no_mangle]
 pub unsafe extern "C" fn vcp_pool_new(
     options: *const vcp_pool_options,
@@ -50,7 +60,9 @@ pub unsafe extern "C" fn vcp_pool_new(
 /// When this returns, no thread of the library runs the pool's on_event or a callback of one of its
 /// dials, and none will: it waits for those that run. It does not wait for open_session, for
 /// on_idle and for an on_release in the background, because they may last; none of them begins
-/// later, and free_user comes after the last of them. A callback of the pool must not call it.
+/// later, and free_user comes after the last of them.
+///
+/// Threads: any, but no callback of the pool.
 ///
 /// Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_POOL_CLOSED.
 #[no_mangle]
@@ -74,8 +86,9 @@ pub extern "C" fn vcp_pool_close(pool: *mut vcp_pool) -> c_int {
 /// does not wait; VCP_FOREVER: no limit). Returns how many are still out; 0 means none.
 ///
 /// At once, new dials and those that wait or connect end with VCP_ERR_POOL_CLOSED, and idle
-/// connections are closed. What is given back is closed. The handle is still to be closed. A
-/// callback of the pool must not call it.
+/// connections are closed. What is given back is closed. The handle is still to be closed.
+///
+/// Threads: any, but no callback of the pool.
 ///
 /// Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_POOL_CLOSED; VCP_ERR_INVALID_ARGUMENT if timeout_ms is
 /// negative and not VCP_FOREVER.

@@ -278,8 +278,8 @@ pub(crate) const DEFAULTS: vcp_pool_options = vcp_pool_options {
 ///
 /// START HERE. Fills the options with their defaults. Pass sizeof *options as size.
 ///
-/// Errors: VCP_ERR_INVALID_ARGUMENT if options is NULL or size is shorter than version 0.1's;
-/// nothing is written then.
+/// Errors: VCP_ERR_INVALID_ARGUMENT if options is NULL, or size is shorter than version 0.1's or
+/// longer than 64 KiB; nothing is written then.
 #[no_mangle]
 pub unsafe extern "C" fn vcp_pool_options_init(
     options: *mut vcp_pool_options,

@@ -19,7 +19,7 @@ use crate::values::error::Error;
 /// min_idle_per_address is kept up at once for each destination that has a connection.
 ///
 /// Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_POOL_CLOSED; VCP_ERR_INVALID_ARGUMENT if options is NULL
-/// or a field is bad.
+/// or a field is bad; VCP_ERR_NO_MEMORY.
 #[no_mangle]
 pub unsafe extern "C" fn vcp_pool_set_limits(
     pool: *mut vcp_pool,

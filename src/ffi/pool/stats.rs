@@ -96,8 +96,8 @@ unsafe impl SizedStruct for vcp_stats {
 /// Writes the pool's counters to *stats. Pass sizeof *stats as size: of a shorter struct what fits
 /// is written, and what a longer one has beyond this version is zeroed.
 ///
-/// Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_POOL_CLOSED; VCP_ERR_INVALID_ARGUMENT if stats is NULL
-/// or size is less than a size_t.
+/// Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_POOL_CLOSED; VCP_ERR_INVALID_ARGUMENT if stats is NULL,
+/// or size is less than a size_t or more than 64 KiB.
 #[no_mangle]
 pub unsafe extern "C" fn vcp_pool_stats(
     pool: *mut vcp_pool,
