@@ -16,7 +16,7 @@ release = version = Library(ROOT).version
 extensions = ["myst_parser", "linked_names"]
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
-highlight_language = "c"
+highlight_language = "text"
 primary_domain = "c"
 manpages_url = "https://manpages.debian.org/{path}"
 nitpicky = True

@@ -1721,7 +1721,8 @@ int vcp_resolved_add(vcp_resolved *out, const char *ip);
  * Threads: the one that runs the callback.
  *
  * Errors: VCP_ERR_INVALID_ARGUMENT if text is NULL, too long or no UTF-8, and outside of a
- * callback that may refuse; on_event cannot. VCP_ERR_NO_MEMORY: the refusal is told without it.
+ * callback that may refuse, which on_event is not; VCP_ERR_NO_MEMORY, and the refusal is told
+ * without it.
  */
 int vcp_set_callback_error(const char *text);
 

@@ -137,6 +137,67 @@ fn every_function_names_its_errors() {
     assert!(silent.is_empty(), "no errors named: {silent:#?}");
 }
 
+/// The manual's tools read it by its form: a list of codes begins each part.
+#[test]
+fn every_part_of_what_a_function_names_begins_with_a_code() {
+    let header = header();
+    let errors = declarations(&header)
+        .into_iter()
+        .filter_map(|(comment, _)| {
+            let (_, errors) = comment.split_once(" * Errors: ")?;
+            Some(errors.replace("\n * ", " "))
+        });
+    let errors: Vec<String> = errors.collect();
+    let begins_well = |part: &&str| part.starts_with("VCP_ERR_") || part.starts_with("those of ");
+    for text in &errors {
+        let words = text.split("; ").filter(|part| part.contains("VCP_ERR_"));
+        let strange: Vec<&str> = words.filter(|part| !begins_well(part)).collect();
+        assert!(strange.is_empty(), "{strange:#?}");
+    }
+    assert!(errors.len() > 50, "{} functions", errors.len());
+}
+
+/// What the examples of the comments find around them.
+const AROUND_EXAMPLES: &str = "#include <stdio.h>\n#include <string.h>\n#include \"vconnpool.h\"\n\
+    void example(vcp_pool *pool, vcp_conn *conn, vcp_queue *queue);\n\
+    void example(vcp_pool *pool, vcp_conn *conn, vcp_queue *queue)\n{\n\
+    (void)pool, (void)conn, (void)queue;\n";
+
+fn example_source(example: &str) -> String {
+    let code: Vec<&str> = example
+        .lines()
+        .map(|line| line.strip_prefix(" *     ").unwrap_or_default())
+        .collect();
+    let code = code.join("\n");
+    if code.starts_with("int ") {
+        let (begin, _) = AROUND_EXAMPLES.split_once("void").expect("a function");
+        let declaration = code.split_once("\n{").expect("a body").0;
+        format!("{begin}{declaration};\n{code}\n")
+    } else {
+        format!("{AROUND_EXAMPLES}{code}\n}}\n")
+    }
+}
+
+#[test]
+fn the_examples_of_the_comments_compile() {
+    let header = header();
+    let examples = header.split(" * Example:\n *\n").skip(1);
+    let examples: Vec<&str> = examples
+        .map(|rest| rest.split_once("\n *\n * ").expect("an example ends").0)
+        .collect();
+    for example in &examples {
+        let source = Path::new(env!("CARGO_TARGET_TMPDIR")).join("example.c");
+        std::fs::write(&source, example_source(example)).expect("it can be written");
+        let mut command = Command::new(tool("CC", "cc"));
+        command
+            .args(["-x", "c", "-std=c99", "-fsyntax-only"])
+            .args(STRICT);
+        command.arg("-I").arg(root().join("include")).arg(&source);
+        assert_success(&mut command);
+    }
+    assert!(examples.len() >= 6, "{} examples", examples.len());
+}
+
 #[test]
 fn twelve_functions_and_eight_options_are_to_start_with() {
     let header = header();

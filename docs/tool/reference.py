@@ -9,6 +9,7 @@ from pathlib import Path
 
 import prose
 from library import Library
+from pages import write_if_new
 from rest import ROLE, Writer
 
 # part: title, and what its page says first.
@@ -105,12 +106,6 @@ def write(root, out):
         pages[part] = part_page(part, groups, writer)
     for name, lines in pages.items():
         write_if_new(out / f"{name}.rst", "\n".join(lines) + "\n")
-
-
-def write_if_new(path, text):
-    """Sphinx reads a page again only if it has changed."""
-    if not path.exists() or path.read_text(encoding="utf-8") != text:
-        path.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -92,7 +92,8 @@ pub unsafe extern "C" fn vcp_resolved_add(out: *mut vcp_resolved, ip: *const c_c
 /// Threads: the one that runs the callback.
 ///
 /// Errors: VCP_ERR_INVALID_ARGUMENT if text is NULL, too long or no UTF-8, and outside of a
-/// callback that may refuse; on_event cannot. VCP_ERR_NO_MEMORY: the refusal is told without it.
+/// callback that may refuse, which on_event is not; VCP_ERR_NO_MEMORY, and the refusal is told
+/// without it.
 #[no_mangle]
 pub unsafe extern "C" fn vcp_set_callback_error(text: *const c_char) -> c_int {
     guard(|| {
