@@ -22,8 +22,8 @@ manpages_url = "https://manpages.debian.org/{path}"
 nitpicky = True
 nitpick_ignore_regex = [("c:identifier", r"(u?int\d+|size|ssize)_t"), ("c:identifier", r"PG\w+|MYSQL|SSL(_CTX)?|redis\w+")]
 show_warning_types = True
-# Quotation marks are those of C.
-smartquotes = False
+# Dashes alone: quotation marks are those of C.
+smartquotes_action = "D"
 
 html_theme = "furo"
 html_title = f"libvconnpool {release}"

@@ -152,7 +152,7 @@
  *     token              a pointer of the program's own, which comes back with the answer
  *     count              how many connections are to be idle
  *     buffer             where bytes or a text are written, or the bytes to write
- *     size               how long the buffer is, or sizeof of the struct
+ *     size               how long the buffer is, or how long the struct
  *     timeout_ms         a time from now, in milliseconds
  *     at_ms              a time on the clock of vcp_now_ms
  *     events             VCP_READABLE, VCP_WRITABLE or both

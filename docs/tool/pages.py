@@ -80,16 +80,15 @@ class Site:
         if page == self.root / "docs/index.md":
             guide = ["guide/index"] if self.guide else []
             more = [page.name.removesuffix(".md") for page in self.more]
-            return toctree([*guide, "reference/index"]) + toctree(more, "More")
+            return toctree([*guide, "reference/index"]) + toctree(more, ":caption: More")
         if page == self.root / "docs/guide/index.md":
-            return toctree(dict.fromkeys(IN_GUIDE.findall(page.read_text(encoding="utf-8"))))
+            links = IN_GUIDE.findall(page.read_text(encoding="utf-8"))
+            return toctree(dict.fromkeys(links), ":hidden:")
         return ""
 
 
-def toctree(pages, caption=None):
-    lines = ["", "```{toctree}", ":hidden:", ":maxdepth: 2"]
-    lines += [f":caption: {caption}"] if caption else []
-    return "\n".join(lines + ["", *pages, "```", ""])
+def toctree(pages, *options):
+    return "\n".join(["", "```{toctree}", *options, ":maxdepth: 2", "", *pages, "```", ""])
 
 
 def write_if_new(path, text):
