@@ -3,15 +3,16 @@
     man.py ROOT OUT
 
 man3: a page for each function, struct, callback and kind of number. man7: vconnpool(7), the manual
-at the beginning of the header, and a page for each adapter.
+at the beginning of the header, and a page for each adapter. man1: what docs says of programs.
 """
 
 import sys
 from pathlib import Path
 
+import commands
 import prose
 from library import Library
-from roff import Roff, bold, italic, plain
+from roff import Roff, bold, code_block, italic, plain
 
 GENERAL = (
     "VCP_ERR_INTERNAL, a bug in the library, contained, may come from every function, and"
@@ -60,10 +61,10 @@ class Pages:
         lines += self.parameters(entry)
         lines += self.returns(entry, own)
         lines += self.errors(entry, own)
-        lines += [".SH THREADS", *self.roff.paragraph(described.threads or THREADS, own)]
+        lines += [".SH THREADS", *self.roff.filled(described.threads or THREADS, own)]
         lines += [".SH HISTORY", f"Added in version {self.library.since_of(entry)}."]
         if described.example:
-            lines += [".SH EXAMPLES", *self.roff.code(described.example)]
+            lines += [".SH EXAMPLES", *code_block(described.example)]
         lines += self.around(entry, group)
         return lines + self.see_also(entry.name, group, [b.text for b in described.text])
 
@@ -85,7 +86,7 @@ class Pages:
         if not text:
             return []
         can_fail = self.library.errors(entry.name)
-        lines = [".SH RETURN VALUE", *self.roff.paragraph(text, own)]
+        lines = [".SH RETURN VALUE", *self.roff.filled(text, own)]
         return lines + (self.roff.filled(FAILURE) if can_fail else [])
 
     def errors(self, entry, own):
@@ -155,8 +156,8 @@ class Pages:
         blocks = prose.blocks(adapter.opening)
         lines = self.head(f"vconnpool-{name}", 7, blocks[0].text.split(" - ")[-1].rstrip("."))
         functions = adapter.entries("function")
-        code = [line for entry in functions for line in declaration(entry) + [".PP"]]
-        lines += self.synopsis(code[:-1], f"vconnpool/{name}.h")
+        declared = [line for entry in functions for line in declaration(entry) + [".PP"]]
+        lines += self.synopsis(declared[:-1], f"vconnpool/{name}.h")
         lines += [".SH DESCRIPTION", *self.roff.blocks(blocks[1:], heading=".SH")]
         for entry in functions:
             lines += [f".SS {plain(entry.name)}()", *self.roff.blocks(prose.blocks(entry.comment))]
@@ -205,8 +206,6 @@ def tidy(lines):
 def write(root, out):
     library = Library(root)
     pages = Pages(library)
-    for section in ("man3", "man7"):
-        (out / section).mkdir(parents=True, exist_ok=True)
     make = {"function": pages.function, "struct": pages.struct, "callback": pages.callback,
             "number": pages.number}
     texts = {"man7/vconnpool.7": pages.manual()}
@@ -219,7 +218,12 @@ def write(root, out):
         for entry in adapter.entries("function"):
             include = f"vconnpool/{name}.h"
             texts[f"man3/{entry.name}.3"] = pages.function(entry, adapter.groups[0], include)
+    for source in sorted((root / "docs").glob("*.md")):
+        found = commands.page(source.read_text(encoding="utf-8"), library.version, library.date)
+        if found:
+            texts[f"man1/{found[0]}.1"] = found[1]
     for path, lines in texts.items():
+        (out / path).parent.mkdir(parents=True, exist_ok=True)
         begin = ["'\\\" t"] if ".TS" in lines else []
         (out / path).write_text("\n".join(begin + tidy(lines)) + "\n", encoding="utf-8")
     return texts

@@ -25,6 +25,21 @@ def italic(text):
     return f"\\fI{exact(text)}\\fP"
 
 
+def apart(lines):
+    """Lines of text none of which looks like a request."""
+    return [f"\\&{line}" if line[:1] in (".", "'") else line for line in lines]
+
+
+def sentences(text):
+    """A text in roff, a sentence a line."""
+    return apart(re.split(r"(?<=[a-z)\]0-9P][.:]) +(?=[A-Z])", text))
+
+
+def code_block(text):
+    """Lines that are shown as they are."""
+    return [".PP", ".in +4", ".nf", *apart(exact(text).split("\n")), ".fi", ".in"]
+
+
 class Roff:
     """Knows the library, so that a name gets its section."""
 
@@ -52,17 +67,7 @@ class Roff:
     # ---- blocks ----
 
     def filled(self, text, own=()):
-        """A text, a sentence a line; none of them may look like a request."""
-        lines = re.split(r"(?<=[a-z)\]0-9][.:]) +(?=[A-Z])", self.inline(text, own))
-        return [f"\\&{line}" if line[:1] in (".", "'") else line for line in lines]
-
-    def paragraph(self, text, own=()):
-        return self.filled(text, own)
-
-    def code(self, text):
-        lines = [exact(line) if line else "" for line in text.split("\n")]
-        lines = [f"\\&{line}" if line[:1] in (".", "'") else line for line in lines]
-        return [".PP", ".in +4", ".nf", *lines, ".fi", ".in"]
+        return sentences(self.inline(text, own))
 
     def table(self, block, own):
         if block.head:
@@ -90,7 +95,7 @@ class Roff:
         if block.kind == "paragraph":
             return [".PP", *self.filled(block.text, own)]
         if block.kind == "code":
-            return self.code(block.text)
+            return code_block(block.text)
         if block.kind == "table":
             return self.table(block, own)
         lines = [line for row in block.rows for line in [".br", *self.filled(row[0], own)]]
