@@ -17,8 +17,7 @@
  *     }
  *     vcp_pool_close(pool);
  *
- * START HERE. Most programs need twelve functions. Search for START HERE to find them, and the
- * eight options that most programs need.
+ * START HERE. Most programs need twelve functions and eight options. They are marked START HERE.
  *
  *     vcp_pool_options_init, vcp_pool_new, vcp_pool_close
  *     vcp_dial, vcp_dial_options_init, vcp_dial_with

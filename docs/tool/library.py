@@ -98,6 +98,13 @@ class Library:
         return {entry.name: prose.describe(entry.comment) for entry in self.functions}
 
     @cached_property
+    def manual(self):
+        """The header's opening, without what is true of the file alone."""
+        blocks = prose.blocks(self.header.opening)[2:]
+        of_file = chapter(blocks, "What is where")
+        return [block for block in blocks if block not in of_file and block.text != "What is where"]
+
+    @cached_property
     def parameters(self):
         """The table of the chapter "Parameters": name: what it is in every function."""
         table = chapter(prose.blocks(self.header.opening), "Parameters")

@@ -35,7 +35,8 @@ class Pages:
         """The first line, and NAME."""
         version = f"libvconnpool {self.library.version}"
         title = f'.TH {name} {section} {self.library.date} "{version}" "libvconnpool"'
-        return [title, ".SH NAME", f"{plain(name)} \\- {plain(what)}"]
+        # Names are long: broken or drawn out they are hard to read.
+        return [title, ".ad l", ".nh", ".SH NAME", f"{plain(name)} \\- {plain(what)}"]
 
     def synopsis(self, lines, include="vconnpool.h"):
         pkg_config = "pkg\\-config --cflags --libs vconnpool".replace("--", "\\-\\-")
@@ -57,7 +58,7 @@ class Pages:
         own = [name for _, name in entry.parameters]
         lines = self.head(entry.name, 3, what_for(described.text[0].text))
         lines += self.synopsis(declaration(entry), include)
-        lines += [".SH DESCRIPTION", *self.roff.blocks(described.text, own)]
+        lines += [".SH DESCRIPTION", *started(entry.comment), *self.roff.blocks(described.text, own)]
         lines += self.parameters(entry)
         lines += self.returns(entry, own)
         lines += self.errors(entry, own)
@@ -110,7 +111,8 @@ class Pages:
             if each.kind == "title":
                 lines += [f".SS {plain(each.name.capitalize())}", *self.roff.blocks(text)]
             else:
-                lines += [".TP", bold(each.code), *self.roff.filled(text[0].text, own)]
+                lines += [".TP", bold(each.code), *started(each.comment)]
+                lines += self.roff.filled(text[0].text, own)
                 lines += self.roff.blocks(text[1:], own)
         lines += self.around(entry, group)
         return lines + self.see_also(entry.name, group)
@@ -140,10 +142,10 @@ class Pages:
     # ---- section 7 ----
 
     def manual(self):
-        blocks = prose.blocks(self.library.header.opening)
+        blocks = self.library.manual
         lines = self.head("vconnpool", 7, "a connection pool and dialer for C and C++")
         lines += self.synopsis([])
-        lines += [".SH DESCRIPTION", *self.roff.blocks(blocks[1:], heading=".SH")]
+        lines += [".SH DESCRIPTION", *self.roff.blocks(blocks, heading=".SH")]
         lines += [".SH FUNCTIONS"]
         for group in self.library.header.groups:
             names = [entry.name for entry in group.entries if self.library.has_page(entry.name)]
@@ -162,6 +164,11 @@ class Pages:
         for entry in functions:
             lines += [f".SS {plain(entry.name)}()", *self.roff.blocks(prose.blocks(entry.comment))]
         return lines + [".SH SEE ALSO", f"{bold('vconnpool')}(7)"]
+
+
+def started(comment):
+    """The mark of what is to be read first."""
+    return [bold("Start here.")] if prose.is_start(comment) else []
 
 
 def what_for(text):

@@ -115,7 +115,6 @@ THOSE_OF = re.compile(r"those of (vcp_\w+)(?:, except ([^.;]*))?")
 class Described:
     """A function's comment in its parts; errors are pairs (code, when), when "" is "as ever"."""
 
-    is_start: bool
     text: list
     returns: str = ""
     threads: str = ""
@@ -149,7 +148,7 @@ def read_errors(described, text):
 
 def describe(comment):
     """The parts of a function's comment."""
-    found = Described(is_start=comment[0].startswith(START), text=[])
+    found = Described(text=[])
     comment = unmarked(comment)
     expected = None
     for block in blocks(comment):
@@ -170,6 +169,11 @@ def describe(comment):
             found.text.append(block)
         expected = name[1] if name else None
     return found
+
+
+def is_start(comment):
+    """Whether the comment is marked as one to read first."""
+    return bool(comment) and comment[0].startswith(START)
 
 
 def unmarked(comment):

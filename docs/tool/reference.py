@@ -38,9 +38,7 @@ def part_of(group):
 
 def manual(library, writer):
     """The header's opening, as one page."""
-    blocks = prose.blocks(library.header.opening)
-    return [":description: What every program must know.", ""] + titled("The manual") + \
-        writer.blocks(blocks[2:])
+    return titled("The manual") + writer.blocks(library.manual)
 
 
 def group_page(group, writer):

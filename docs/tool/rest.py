@@ -94,14 +94,14 @@ class Writer:
                 body += [f".. rubric:: {each.name.capitalize()}", ""]
                 body += self.blocks(prose.blocks(each.comment))
             else:
-                text = self.blocks(prose.blocks(prose.unmarked(each.comment)), own=(each.name,))
+                text = self.started(each.comment, self.blocks(prose.blocks(prose.unmarked(each.comment)), (each.name,)))
                 body += [f".. c:member:: {each.code}", ""] + indent(text)
         return lines + indent(body)
 
     def function(self, entry):
         described = self.library.described[entry.name]
         own = [name for _, name in entry.parameters]
-        body = self.blocks(described.text, own)
+        body = self.started(entry.comment, self.blocks(described.text, own))
         body += self.parameter_fields(entry)
         result = self.library.result(entry)
         body += [f":Returns: {self.inline(result, own)}"] if result else []
@@ -112,6 +112,12 @@ class Writer:
             body += [".. rubric:: Example", ""]
             body += self.block(prose.Block("code", described.example))
         return [f".. c:function:: {entry.code.rstrip(';')}", ""] + indent(body) + [""]
+
+    def started(self, comment, lines):
+        """Shows what is to be read first."""
+        if prose.is_start(comment):
+            return [f"**Start here.** {lines[0]}"] + lines[1:]
+        return lines
 
     def parameter_fields(self, entry):
         rows = self.library.parameter_rows(entry)
