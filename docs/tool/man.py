@@ -58,7 +58,9 @@ class Pages:
         own = [name for _, name in entry.parameters]
         lines = self.head(entry.name, 3, what_for(described.text[0].text))
         lines += self.synopsis(declaration(entry), include)
-        lines += [".SH DESCRIPTION", *started(entry.comment), *self.roff.blocks(described.text, own)]
+        # Without its first .PP the text goes on after the mark.
+        text = self.roff.blocks(described.text, own)[1:]
+        lines += [".SH DESCRIPTION", *started(entry.comment), *text]
         lines += self.parameters(entry)
         lines += self.returns(entry, own)
         lines += self.errors(entry, own)
