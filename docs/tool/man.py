@@ -64,7 +64,7 @@ class Pages:
         lines += self.parameters(entry)
         lines += self.returns(entry, own)
         lines += self.errors(entry, own)
-        lines += [".SH THREADS", *self.roff.filled(described.threads or THREADS, own)]
+        lines += [".SH THREADS", *self.roff.filled(prose.sentence(described.threads) or THREADS, own)]
         lines += [".SH HISTORY", f"Added in version {self.library.since_of(entry)}."]
         if described.example:
             lines += [".SH EXAMPLES", *code_block(described.example)]

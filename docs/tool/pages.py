@@ -80,7 +80,8 @@ class Site:
         if page == self.root / "docs/index.md":
             guide = ["guide/index"] if self.guide else []
             more = [page.name.removesuffix(".md") for page in self.more]
-            return toctree([*guide, "reference/index"]) + toctree(more, ":caption: More")
+            parts = toctree([*guide, "reference/index"], ":includehidden:", ":maxdepth: 2")
+            return parts + toctree(more, ":caption: More", ":maxdepth: 1")
         if page == self.root / "docs/guide/index.md":
             links = IN_GUIDE.findall(page.read_text(encoding="utf-8"))
             return toctree(dict.fromkeys(links), ":hidden:")
@@ -88,7 +89,7 @@ class Site:
 
 
 def toctree(pages, *options):
-    return "\n".join(["", "```{toctree}", *options, ":maxdepth: 2", "", *pages, "```", ""])
+    return "\n".join(["", "```{toctree}", ":titlesonly:", *options, "", *pages, "```", ""])
 
 
 def write_if_new(path, text):

@@ -13,9 +13,9 @@ import re
 from dataclasses import dataclass, field
 
 START = "START HERE. "
-RUN_IN = re.compile(r"^([A-Z][A-Z, ]{3,})\. +(?=\S)")
+RUN_IN = re.compile(r"^([A-Z][A-Z, ]{2,})\. +(?=\S)")
 HEADING = re.compile(r"^[A-Z][A-Z, ]{3,}$")
-CODE = re.compile(r"[;{}]\s*$|;\s{2,}|^\s*=", re.M)
+CODE = re.compile(r"[;{}]$|^\s*=", re.M)
 
 
 @dataclass
@@ -54,11 +54,11 @@ def column_starts(lines):
     """Where the columns of a table begin: under its line of dashes, or where most lines agree."""
     if len(lines) > 1 and re.fullmatch(r"[- ]+", lines[1]):
         return [match.start() for match in re.finditer(r"-+", lines[1])]
-    starts = [match.end() for line in lines for match in [re.search(r"\S {2,}(?=\S)", line)] if match]
-    if not starts:
-        return []
-    common = max(starts, key=starts.count)
-    return [0, common] if all(not line[common - 2 : common].strip() for line in lines) else []
+    starts = [match.end() for line in lines for match in re.finditer(r"\S {2,}(?=\S)", line)]
+    for start in sorted(set(starts), key=lambda start: (-starts.count(start), start)):
+        if all(not line[start - 2 : start].strip() for line in lines):
+            return [0, start]
+    return []
 
 
 def rows_of(lines, starts):
@@ -189,6 +189,8 @@ def summary(text):
 
 def sentence(text, names=()):
     """A condition "if it is so" as a sentence; a name at its beginning stays small."""
+    if not text:
+        return ""
     first = re.match(r"[\w*]+", text)
     is_name = first and (first[0] in names or "_" in first[0])
     text = text if is_name else text[:1].upper() + text[1:]
@@ -198,7 +200,8 @@ def sentence(text, names=()):
 # ---- words that mean something ----
 
 WORDS = re.compile(
-    r"(?P<field>vcp_[a-z_]+\.[a-z_]+)"
+    r"(?P<shell>\$\([^)]*\)|(?<!\S)--[a-z]\S*)"
+    r"|(?P<field>vcp_[a-z_]+\.[a-z_]+)"
     r"|(?P<wild>(?:vcp|VCP)_\w*\*)"
     r"|(?P<name>(?:vcp|VCP)_\w+(?:\([a-z*]*\))?)"
     r"|(?P<page>[_A-Za-z][\w.]*\([1-8]\))"

@@ -106,7 +106,7 @@ class Writer:
         result = self.library.result(entry)
         body += [f":Returns: {self.inline(result, own)}"] if result else []
         body += self.error_field(entry.name, own)
-        body += [f":Threads: {self.inline(described.threads, own)}"] if described.threads else []
+        body += [f":Threads: {self.inline(prose.sentence(described.threads), own)}"] if described.threads else []
         body += [f":Since: {self.library.since_of(entry)}", ""]
         if described.example:
             body += [".. rubric:: Example", ""]
