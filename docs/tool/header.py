@@ -74,6 +74,13 @@ def without_ends(lines):
     return lines[full[0] : full[-1] + 1] if full else []
 
 
+def opening_of_cxx(path):
+    """The opening of a header for C++, whose comments begin with //."""
+    lines = path.read_text(encoding="utf-8").split("\n")
+    end = next(number for number, line in enumerate(lines) if not line.startswith("//"))
+    return [line.removeprefix("//").removeprefix(" ") for line in lines[:end]]
+
+
 def declaration_at(lines, index):
     """The code of the declaration that begins at that line, and the line after it."""
     if lines[index].startswith("#define"):

@@ -16,6 +16,8 @@ import header
 import prose
 
 ADAPTERS = ("libpq", "mariadb", "openssl", "hiredis")
+# page: header for C++, whose opening is its manual.
+FOR_CXX = {"cpp": "vconnpool.hpp", "asio": "vconnpool/asio.hpp"}
 OWN_RESULT = re.compile(r"(?:^|(?<=[.:] ))Returns (.*?)(?:\.(?= [A-Z]|$)|:?$)")
 GROUP_RESULT = re.compile(r"and returns (.*?)\.(?= |$)")
 
@@ -34,6 +36,12 @@ class Library:
     def adapters(self):
         folder = self.root / "include/vconnpool"
         return {name: header.read(folder / f"{name}.h") for name in ADAPTERS}
+
+    @cached_property
+    def for_cxx(self):
+        """page: the blocks of the opening of a header for C++."""
+        openings = {name: header.opening_of_cxx(self.root / "include" / path) for name, path in FOR_CXX.items()}
+        return {name: prose.blocks(opening) for name, opening in openings.items()}
 
     @cached_property
     def version(self):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import commands
 import prose
-from library import Library
+from library import FOR_CXX, Library
 from roff import Roff, bold, code_block, italic, plain
 
 GENERAL = (
@@ -167,6 +167,12 @@ class Pages:
             lines += [f".SS {plain(entry.name)}()", *self.roff.blocks(prose.blocks(entry.comment))]
         return lines + [".SH SEE ALSO", f"{bold('vconnpool')}(7)"]
 
+    def for_cxx(self, name, blocks):
+        lines = self.head(f"vconnpool-{name}", 7, blocks[0].text.split(" - ")[-1].rstrip("."))
+        lines += self.synopsis([], FOR_CXX[name])
+        lines += [".SH DESCRIPTION", *self.roff.blocks(blocks[1:])]
+        return lines + [".SH SEE ALSO", f"{bold('vconnpool')}(7)"]
+
 
 def started(comment):
     """The mark of what is to be read first."""
@@ -227,6 +233,8 @@ def write(root, out):
         for entry in adapter.entries("function"):
             include = f"vconnpool/{name}.h"
             texts[f"man3/{entry.name}.3"] = pages.function(entry, adapter.groups[0], include)
+    for name, blocks in library.for_cxx.items():
+        texts[f"man7/vconnpool-{name}.7"] = pages.for_cxx(name, blocks)
     for source in sorted((root / "docs").glob("*.md")):
         found = commands.page(source.read_text(encoding="utf-8"), library.version, library.date)
         if found:

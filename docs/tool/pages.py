@@ -13,6 +13,8 @@ import shutil
 import sys
 from pathlib import Path
 
+from library import FOR_CXX
+
 # What stands in docs and is no page of the site.
 NO_PAGES = ("README.md", "index.md")
 # Pages that stand at the root, and how those that are not part of the guide are ordered.
@@ -39,6 +41,8 @@ class Site:
         self.places[self.root / "include/vconnpool.h"] = "reference/index.rst"
         for header in (self.root / "include/vconnpool").glob("*.h"):
             self.places[header] = f"reference/adapter-{header.stem}.rst"
+        for name, header in FOR_CXX.items():
+            self.places[self.root / "include" / header] = f"reference/adapter-{name}.rst"
 
     def lay(self):
         """Writes every page."""

@@ -2,7 +2,7 @@
 
 A text is paragraphs, and blocks that are indented by four columns: a table (its columns are two or
 more spaces apart), code, or a list of lines. A line in capitals is a heading, and so are capitals
-that begin a paragraph ("RESOLVING. A name ...").
+that begin a paragraph ("RESOLVING. A name ..."). Lines that begin with " - " are items.
 
 A function's comment has a regular end: a paragraph "Returns ...", a paragraph "Threads: ...", one
 "Example:" with its code, and one "Errors: A, B if this; C if that.", with a table instead if there
@@ -20,7 +20,7 @@ CODE = re.compile(r"[;{}]$|^\s*=", re.M)
 
 @dataclass
 class Block:
-    """kind: heading, paragraph, code, table, lines. Only its own fields are set."""
+    """kind: heading, paragraph, code, table, lines, items. Only its own fields are set."""
 
     kind: str
     text: str = ""
@@ -86,12 +86,21 @@ def indented(piece):
     return Block("table", head=head, rows=rows_of(lines[2:] if has_head else lines, starts))
 
 
+def items(piece):
+    """The block of a list of items."""
+    texts = re.split(r"\n - ", "\n".join(piece)[3:])
+    return Block("items", rows=[[" ".join(text.split())] for text in texts])
+
+
 def blocks(lines):
     """The blocks of a text."""
     found = []
     for piece in chunks(lines):
         if piece[0].startswith("    "):
             found.append(indented(piece))
+            continue
+        if piece[0].startswith(" - "):
+            found.append(items(piece))
             continue
         text = " ".join(line.strip() for line in piece)
         run_in = RUN_IN.match(text)

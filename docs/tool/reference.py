@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import prose
-from library import Library
+from library import FOR_CXX, Library
 from pages import write_if_new
 from rest import ROLE, Writer
 
@@ -17,7 +17,7 @@ PARTS = {
     "functions": ("Functions", "All functions, by what they are for. Each has a man page of its own in section 3."),
     "types": ("Types", "Handles, callbacks, options, statistics."),
     "constants": ("Constants", "Status codes, events, modes, flags."),
-    "adapters": ("Adapters", "Headers that make pools of a driver's sessions. Each stands alone and needs only its driver."),
+    "adapters": ("Adapters and C++", "Headers that make pools of a driver's sessions, each alone and with its driver; those for C++."),
 }
 
 
@@ -70,7 +70,9 @@ def part_page(part, groups, writer):
     lines = titled(title) + [text, ""] + toctree(page for page, _, _ in groups)
     for page, name, entries in groups:
         lines += titled(f":doc:`{name} <{page}>`", "-")
-        lines += [".. list-table::", "   :class: names", "", ]
+        if not entries:
+            continue
+        lines += [".. list-table::", "   :class: names", ""]
         for entry in entries:
             role = ROLE[entry.kind]
             line = prose.sentence(prose.summary(" ".join(prose.unmarked(entry.comment))))
@@ -100,6 +102,9 @@ def write(root, out):
     for name, adapter in library.adapters.items():
         pages[f"adapter-{name}"] = adapter_page(name, adapter, writer)
         parts["adapters"].append((f"adapter-{name}", f"vconnpool/{name}.h", adapter.entries()))
+    for name, blocks in library.for_cxx.items():
+        pages[f"adapter-{name}"] = titled(FOR_CXX[name]) + writer.blocks(blocks)
+        parts["adapters"].append((f"adapter-{name}", FOR_CXX[name], []))
     for part, groups in parts.items():
         pages[part] = part_page(part, groups, writer)
     for name, lines in pages.items():

@@ -48,6 +48,7 @@ class Writer:
             "paragraph": lambda: [self.inline(block.text, own)],
             "code": lambda: [".. code-block:: c", "   :force:", ""] + indent(block.text.split("\n")),
             "lines": lambda: ["| " + self.inline(row[0], own) for row in block.rows],
+            "items": lambda: ["- " + self.inline(row[0], own) for row in block.rows],
             "table": lambda: self.table(block, own),
         }[block.kind]()
         return lines + [""]
