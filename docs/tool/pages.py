@@ -17,8 +17,9 @@ from library import FOR_CXX
 
 # What stands in docs and is no page of the site.
 NO_PAGES = ("README.md", "index.md")
-# Pages that stand at the root, and how those that are not part of the guide are ordered.
+# Pages that stand at the root, and those for who works on the library, which come last.
 AT_ROOT = ("SECURITY.md", "CHANGELOG.md")
+LAST = ("targets.md", "architecture.md")
 ADDRESS = re.compile(r"\]\(([^)\s#]+)(#[^)\s]*)?\)")
 IN_GUIDE = re.compile(r"\]\(([\w-]+)\.md\)")
 
@@ -33,8 +34,9 @@ class Site:
     def __init__(self, root, out):
         self.root, self.out = root.resolve(), out.resolve()
         docs = self.root / "docs"
-        more = sorted(page for page in docs.glob("*.md") if page.name not in NO_PAGES)
-        self.more = more + [self.root / name for name in AT_ROOT]
+        more = {page for page in docs.glob("*.md") if page.name not in NO_PAGES}
+        last = [docs / name for name in LAST if docs / name in more]
+        self.more = [*sorted(more.difference(last)), *(self.root / name for name in AT_ROOT), *last]
         self.guide = sorted((docs / "guide").glob("*.md"))
         self.places = {page: page.name for page in [docs / "index.md", *self.more]}
         self.places.update({page: f"guide/{page.name}" for page in self.guide})

@@ -51,9 +51,15 @@ def group_page(group, writer):
     return lines
 
 
+def opening(name, blocks, writer):
+    """The opening of a header: its name is the title, and what it is for begins the text."""
+    what = blocks[0].text.split(" - ", 1)[-1]
+    first = prose.Block("paragraph", what[:1].upper() + what[1:])
+    return titled(name) + writer.blocks([first, *blocks[1:]])
+
+
 def adapter_page(name, adapter, writer):
-    blocks = prose.blocks(adapter.opening)
-    lines = titled(f"vconnpool/{name}.h") + writer.blocks(blocks)
+    lines = opening(f"vconnpool/{name}.h", prose.blocks(adapter.opening), writer)
     lines += titled("Functions and types", "~")
     for entry in adapter.entries():
         lines += writer.entry(entry)
@@ -103,7 +109,7 @@ def write(root, out):
         pages[f"adapter-{name}"] = adapter_page(name, adapter, writer)
         parts["adapters"].append((f"adapter-{name}", f"vconnpool/{name}.h", adapter.entries()))
     for name, blocks in library.for_cxx.items():
-        pages[f"adapter-{name}"] = titled(FOR_CXX[name]) + writer.blocks(blocks)
+        pages[f"adapter-{name}"] = opening(FOR_CXX[name], blocks, writer)
         parts["adapters"].append((f"adapter-{name}", FOR_CXX[name], []))
     for part, groups in parts.items():
         pages[part] = part_page(part, groups, writer)

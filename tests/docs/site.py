@@ -104,7 +104,7 @@ def main(html, screenshots):
         browser.quit()
     if "vcp_dial" not in [text.split(" ")[0].removesuffix("()") for text in results]:
         wrong.append(f"the search for vcp_dial shows {results}")
-    print("\n".join(wrong))
+    print("\n".join(wrong), end="\n" if wrong else "")
     if wrong:
         sys.exit(1)
     print(f"browser: {len(pages)} pages at {len(WIDTHS)} widths: none too wide;"
