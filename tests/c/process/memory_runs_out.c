@@ -146,6 +146,70 @@ TEST(what_makes_something_is_refused_while_memory_is_out,
     FIXTURE_END(&f);
 }
 
+typedef int64_t (*text_function)(vcp_conn *, char *, size_t);
+
+static const text_function texts_of_a_connection[] = {
+    vcp_conn_local_address, vcp_conn_remote_address, vcp_conn_network,
+    vcp_conn_address,       vcp_conn_reuse_tag,
+};
+
+static void texts_answer(vcp_conn *conn, char *buffer, int status)
+{
+    size_t i;
+    for (i = 0; i < sizeof texts_of_a_connection / sizeof *texts_of_a_connection; i++)
+        CHECK_EQ(texts_of_a_connection[i](conn, buffer, 64), status);
+}
+
+TEST(a_connection_is_not_changed_while_memory_is_out,
+     "memory: While malloc fails, deadlines, tokens, data and texts of a connection are "
+     "VCP_ERR_NO_MEMORY")
+{
+    fixture f = fixture_new(NULL);
+    vcp_conn *conn = borrow(f.pool, &f.s);
+    vcp_cancel *cancel;
+    char text[64];
+    CHECK_EQ(vcp_cancel_new(&cancel), VCP_OK);
+    texts_answer(conn, NULL, VCP_ERR_INVALID_ARGUMENT);
+    runs_out();
+    texts_answer(conn, text, VCP_ERR_NO_MEMORY);
+    CHECK_EQ(vcp_conn_set_deadline_at(conn, vcp_now_ms() - 1), VCP_ERR_NO_MEMORY);
+    CHECK_EQ(vcp_conn_set_read_deadline(conn, 0), VCP_ERR_NO_MEMORY);
+    CHECK_EQ(vcp_conn_set_write_deadline(conn, 0), VCP_ERR_NO_MEMORY);
+    CHECK_EQ(vcp_conn_set_cancel(conn, cancel), VCP_ERR_NO_MEMORY);
+    CHECK_EQ(vcp_conn_set_data(conn, text, NULL), VCP_ERR_NO_MEMORY);
+    CHECK(vcp_conn_data(conn) == NULL);
+    is_there_again();
+    CHECK_EQ(vcp_cancel_fire(cancel), VCP_OK);
+    CHECK_EQ(vcp_conn_write(conn, "x", 1), 1); /* neither deadline nor token was set */
+    CHECK_EQ(vcp_cancel_free(cancel), VCP_OK);
+    give_back(conn);
+    FIXTURE_END(&f);
+}
+
+TEST(a_pool_takes_and_gives_nothing_while_memory_is_out,
+     "memory: While malloc fails, put, add, get and set_limits are VCP_ERR_NO_MEMORY, and a "
+     "socket stays the program's")
+{
+    fixture f = fixture_new(NULL);
+    vcp_pool_options limits = pool_options();
+    int fd;
+    give_back(borrow(f.pool, &f.s));
+    fd = vcp_pool_get(f.pool, f.s.network, f.s.address, NULL);
+    CHECK(fd >= 0);
+    give_back(borrow(f.pool, &f.s));
+    limits.max_idle_per_address = 0;
+    runs_out();
+    CHECK_EQ(vcp_pool_put(f.pool, fd, f.s.network, f.s.address, NULL), VCP_ERR_NO_MEMORY);
+    CHECK_EQ(vcp_pool_add(f.pool, fd), VCP_ERR_NO_MEMORY);
+    CHECK_EQ(vcp_pool_get(f.pool, f.s.network, f.s.address, NULL), VCP_ERR_NO_MEMORY);
+    CHECK_EQ(vcp_pool_set_limits(f.pool, &limits), VCP_ERR_NO_MEMORY);
+    CHECK_EQ(stats_of(f.pool).idle, 1);
+    is_there_again();
+    CHECK_EQ(vcp_pool_put(f.pool, fd, f.s.network, f.s.address, NULL), VCP_OK);
+    CHECK_EQ(stats_of(f.pool).idle, 2);
+    FIXTURE_END(&f);
+}
+
 TEST(what_ends_something_works_while_memory_is_out,
      "memory: While malloc fails, give-back, hits, discard, close_idle, evict, drain, abort, frees "
      "and fire work")
