@@ -20,7 +20,10 @@ highlight_language = "text"
 primary_domain = "c"
 manpages_url = "https://manpages.debian.org/{path}"
 nitpicky = True
-nitpick_ignore_regex = [("c:identifier", r"(u?int\d+|size|ssize)_t"), ("c:identifier", r"PG\w+|MYSQL|SSL(_CTX)?|redis\w+")]
+nitpick_ignore_regex = [
+    ("c:identifier", r"(u?int\d+|size|ssize)_t"),
+    ("c:identifier", r"PG\w+|MYSQL|SSL(_CTX)?|redis\w+"),
+]
 show_warning_types = True
 # Dashes alone: quotation marks are those of C.
 smartquotes_action = "D"

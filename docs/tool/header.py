@@ -88,13 +88,16 @@ def declaration_at(lines, index):
     if re.match(r"typedef struct (\w+ )?\{", lines[index]):
         end = next(n for n in range(index, len(lines)) if lines[n].startswith("}"))
     else:
-        end = next(n for n in range(index, len(lines)) if re.search(r"[;{]$", lines[n]) or
-                   lines[n + 1 : n + 2] == ["{"])
+        end = next(
+            n
+            for n in range(index, len(lines))
+            if re.search(r"[;{]$", lines[n]) or lines[n + 1 : n + 2] == ["{"]
+        )
     return "\n".join(lines[index : end + 1]), end + 1
 
 
 def split_parameters(code):
-    """"int f(void *a, int b);" as [("void *a", "a"), ("int b", "b")]."""
+    """ "int f(void *a, int b);" as [("void *a", "a"), ("int b", "b")]."""
     inside = code[code.rindex("(") + 1 : code.rindex(")")]
     parts = [" ".join(part.split()) for part in inside.split(",")]
     return [(part, part.rsplit(" ", 1)[-1].lstrip("*")) for part in parts if part != "void"]

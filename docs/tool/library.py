@@ -40,7 +40,10 @@ class Library:
     @cached_property
     def for_cxx(self):
         """page: the blocks of the opening of a header for C++."""
-        openings = {name: header.opening_of_cxx(self.root / "include" / path) for name, path in FOR_CXX.items()}
+        openings = {
+            name: header.opening_of_cxx(self.root / "include" / path)
+            for name, path in FOR_CXX.items()
+        }
         return {name: prose.blocks(opening) for name, opening in openings.items()}
 
     @cached_property
@@ -138,14 +141,19 @@ class Library:
         wanted = re.findall(r"VCP_\w+\*?", " ".join(number.comment))
         exact = {name for name in wanted if not name.endswith("*")}
         begins = tuple(name[:-1] for name in wanted if name.endswith("*"))
-        return [entry for entry in self.header.entries("constant")
-                if entry.name in exact or (begins and entry.name.startswith(begins))]
+        return [
+            entry
+            for entry in self.header.entries("constant")
+            if entry.name in exact or (begins and entry.name.startswith(begins))
+        ]
 
     def parameter_rows(self, entry):
         """The parameters of a function: pairs (name, text)."""
         rows = []
         for code, name in entry.parameters:
-            text = self.parameters.get("*" * (code.count("*") - 1) + name) or self.parameters.get(name)
+            text = self.parameters.get("*" * (code.count("*") - 1) + name) or self.parameters.get(
+                name
+            )
             if text:
                 rows.append((name, text))
         return rows

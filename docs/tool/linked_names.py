@@ -28,8 +28,15 @@ class LinkNames(SphinxTransform):
             match = NAME.fullmatch(literal.astext())
             is_linked = isinstance(literal.parent, (pending_xref, nodes.reference))
             if match and match[1] in known and not is_linked:
-                link = pending_xref("", refdomain="c", reftype="identifier", reftarget=known[match[1]],
-                                    refexplicit=True, refwarn=True, refdoc=self.env.docname)
+                link = pending_xref(
+                    "",
+                    refdomain="c",
+                    reftype="identifier",
+                    reftarget=known[match[1]],
+                    refexplicit=True,
+                    refwarn=True,
+                    refdoc=self.env.docname,
+                )
                 literal.replace_self(link)
                 link += literal
 

@@ -9,7 +9,7 @@ at the beginning of the header, and a page for each adapter. man1: what docs say
 import sys
 from pathlib import Path
 
-import commands
+import command
 import prose
 from library import FOR_CXX, Library
 from roff import Roff, bold, code_block, italic, plain
@@ -19,6 +19,9 @@ GENERAL = (
     " VCP_ERR_CALLBACK in a child that was forked inside a callback."
 )
 FAILURE = "On failure, a negative vcp_status; vcp_last_error() has the message."
+WHERE_ELSE = (
+    "The guide, and this reference as HTML, lie in the documentation directory of vconnpool."
+)
 THREADS = "Any thread may call it at any time: vconnpool(7) has the rules."
 
 
@@ -40,8 +43,16 @@ class Pages:
 
     def synopsis(self, lines, include="vconnpool.h"):
         pkg_config = "pkg\\-config --cflags --libs vconnpool".replace("--", "\\-\\-")
-        return [".SH LIBRARY", f"libvconnpool (\\fB{pkg_config}\\fP)", ".SH SYNOPSIS", ".nf",
-                bold(f"#include <{include}>"), ".PP", *lines, ".fi"]
+        return [
+            ".SH LIBRARY",
+            f"libvconnpool (\\fB{pkg_config}\\fP)",
+            ".SH SYNOPSIS",
+            ".nf",
+            bold(f"#include <{include}>"),
+            ".PP",
+            *lines,
+            ".fi",
+        ]
 
     def see_also(self, name, group, texts=()):
         near = [entry.name for entry in group.entries if self.library.has_page(entry.name)]
@@ -64,7 +75,10 @@ class Pages:
         lines += self.parameters(entry)
         lines += self.returns(entry, own)
         lines += self.errors(entry, own)
-        lines += [".SH THREADS", *self.roff.filled(prose.sentence(described.threads) or THREADS, own)]
+        lines += [
+            ".SH THREADS",
+            *self.roff.filled(prose.sentence(described.threads) or THREADS, own),
+        ]
         lines += [".SH HISTORY", f"Added in version {self.library.since_of(entry)}."]
         if described.example:
             lines += [".SH EXAMPLES", *code_block(described.example)]
@@ -98,7 +112,11 @@ class Pages:
             return [".SH ERRORS", "None."]
         lines = [".SH ERRORS"]
         for code, when in errors:
-            lines += [".TP", bold(code), *self.roff.filled(prose.sentence(when or self.library.codes[code], own), own)]
+            lines += [
+                ".TP",
+                bold(code),
+                *self.roff.filled(prose.sentence(when or self.library.codes[code], own), own),
+            ]
         return lines + [".PP", *self.roff.filled(GENERAL)]
 
     # ---- types ----
@@ -154,7 +172,7 @@ class Pages:
             if names:
                 lines += [".TP", plain(group.name.capitalize())]
                 lines += [f"{bold(name)}(3)," for name in names[:-1]] + [f"{bold(names[-1])}(3)"]
-        return lines + [".SH SEE ALSO", "The guide and the same reference as HTML: vconnpool's documentation directory."]
+        return lines + [".SH SEE ALSO", WHERE_ELSE]
 
     def adapter(self, name, adapter):
         blocks = prose.blocks(adapter.opening)
@@ -221,8 +239,12 @@ def tidy(lines):
 def write(root, out):
     library = Library(root)
     pages = Pages(library)
-    make = {"function": pages.function, "struct": pages.struct, "callback": pages.callback,
-            "number": pages.number}
+    make = {
+        "function": pages.function,
+        "struct": pages.struct,
+        "callback": pages.callback,
+        "number": pages.number,
+    }
     texts = {"man7/vconnpool.7": pages.manual()}
     for group in library.header.groups:
         for entry in group.entries:
@@ -236,9 +258,10 @@ def write(root, out):
     for name, blocks in library.for_cxx.items():
         texts[f"man7/vconnpool-{name}.7"] = pages.for_cxx(name, blocks)
     for source in sorted((root / "docs").glob("*.md")):
-        found = commands.page(source.read_text(encoding="utf-8"), library.version, library.date)
-        if found:
-            texts[f"man1/{found[0]}.1"] = found[1]
+        text = source.read_text(encoding="utf-8")
+        if "\n## NAME\n" in text:
+            page = command.man_page(text, library.version, library.date)
+            texts[f"man1/{source.stem}.1"] = page.rstrip("\n").split("\n")
     for path, lines in texts.items():
         (out / path).parent.mkdir(parents=True, exist_ok=True)
         begin = ["'\\\" t"] if ".TS" in lines else []

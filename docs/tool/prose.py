@@ -133,7 +133,7 @@ class Described:
 
 
 def clauses(text):
-    """"A, B if x; C: y. D." as pairs (codes, words)."""
+    """ "A, B if x; C: y. D." as pairs (codes, words)."""
     found = []
     for part in re.split(r"(?:[;.]|, and) +(?=VCP_ERR_|those of )", text.rstrip(".")):
         found.append(part.strip())
@@ -215,7 +215,8 @@ WORDS = re.compile(
     r"|(?P<name>(?:vcp|VCP)_\w+(?:\([a-z*]*\))?)"
     r"|(?P<page>[_A-Za-z][\w.]*\([1-8]\))"
     r"|(?P<rfc>RFC \d+(?:, section [\d.]*\d)?)"
-    r"|(?P<literal>sizeof(?:\(\w+\)| \*\w+)|(?<![\w*])\*[a-z_]+|\b(?:NULL|INT64_M\w+|[A-Z]+_[A-Z_0-9]+"
+    r"|(?P<literal>sizeof(?:\(\w+\)| \*\w+)|(?<![\w*])\*[a-z_]+"
+    r"|\b(?:NULL|INT64_M\w+|[A-Z]+_[A-Z_0-9]+"
     r"|E[A-Z]*AGAIN|EINTR|E[MN]FILE|ENOBUFS|EPOLL[A-Z]*|SIG[A-Z]{3,}|errno|MSG_PEEK)\b"
     r"|\b[a-z][a-z0-9]*(?:_[a-z0-9]+)+\b)"
 )

@@ -1,6 +1,6 @@
 """Writes the pages of the reference: the manual, a page for each group, a page for each adapter.
 
-    reference.py ROOT OUT
+reference.py ROOT OUT
 """
 
 import re
@@ -14,10 +14,16 @@ from rest import ROLE, Writer
 
 # part: title, and what its page says first.
 PARTS = {
-    "functions": ("Functions", "All functions, by what they are for. Each has a man page of its own in section 3."),
+    "functions": (
+        "Functions",
+        "All functions, by what they are for. Each has a man page in section 3.",
+    ),
     "types": ("Types", "Handles, callbacks, options, statistics."),
     "constants": ("Constants", "Status codes, events, modes, flags."),
-    "adapters": ("Adapters and C++", "Headers that make pools of a driver's sessions, each alone and with its driver; those for C++."),
+    "adapters": (
+        "Adapters and C++",
+        "Pools of a driver's sessions, a header for each driver; the headers for C++.",
+    ),
 }
 
 
@@ -90,7 +96,7 @@ def part_page(part, groups, writer):
 def contents():
     """The reference's first page."""
     lines = titled("Reference")
-    lines += ["All of it is made from the comments of ``vconnpool.h``, and so are the man pages.", ""]
+    lines += ["It is made from the comments of ``vconnpool.h``, and so are the man pages.", ""]
     lines += ["- :doc:`manual`: what every program must know, as in ``vconnpool(7)``"]
     lines += [f"- :doc:`{part}`: {text[:1].lower()}{text[1:]}" for part, (_, text) in PARTS.items()]
     return lines + [""] + toctree(["manual", *PARTS])

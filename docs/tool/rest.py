@@ -4,8 +4,14 @@ import re
 
 import prose
 
-ROLE = {"function": "func", "constant": "macro", "struct": "type", "handle": "type",
-        "callback": "type", "number": "type"}
+ROLE = {
+    "function": "func",
+    "constant": "macro",
+    "struct": "type",
+    "handle": "type",
+    "callback": "type",
+    "number": "type",
+}
 
 
 class Writer:
@@ -36,7 +42,9 @@ class Writer:
         owners = self.library.fields.get(bare, [])
         if kind == "literal" and word not in own and "vcp_pool_options" in owners:
             return apart(f":c:member:`{word} <vcp_pool_options.{word}>`")
-        if kind == "field" and word.split(".")[0] in self.library.fields.get(word.split(".")[1], []):
+        if kind == "field" and word.split(".")[0] in self.library.fields.get(
+            word.split(".")[1], []
+        ):
             return apart(f":c:member:`{word}`")
         return apart(f"``{word}``")
 
@@ -46,7 +54,9 @@ class Writer:
         lines = {
             "heading": lambda: [self.inline(block.text), "~" * len(block.text)],
             "paragraph": lambda: [self.inline(block.text, own)],
-            "code": lambda: [".. code-block:: c", "   :force:", ""] + indent(block.text.split("\n")),
+            "code": lambda: (
+                [".. code-block:: c", "   :force:", ""] + indent(block.text.split("\n"))
+            ),
             "lines": lambda: ["| " + self.inline(row[0], own) for row in block.rows],
             "items": lambda: ["- " + self.inline(row[0], own) for row in block.rows],
             "table": lambda: self.table(block, own),
@@ -79,7 +89,9 @@ class Writer:
             value = " ".join(entry.code.split()[2:])
             return [f".. c:macro:: {entry.name}", ""] + indent([f"``{value}``", ""] + body)
         if entry.kind == "number":
-            return [f".. c:type:: {entry.code.removeprefix('typedef ').rstrip(';')}", ""] + indent(body)
+            return [f".. c:type:: {entry.code.removeprefix('typedef ').rstrip(';')}", ""] + indent(
+                body
+            )
         return [f".. c:type:: {entry.name}", ""] + indent(body)
 
     def callback(self, entry):
@@ -95,7 +107,8 @@ class Writer:
                 body += [f".. rubric:: {each.name.capitalize()}", ""]
                 body += self.blocks(prose.blocks(each.comment))
             else:
-                text = self.started(each.comment, self.blocks(prose.blocks(prose.unmarked(each.comment)), (each.name,)))
+                text = self.blocks(prose.blocks(prose.unmarked(each.comment)), (each.name,))
+                text = self.started(each.comment, text)
                 body += [f".. c:member:: {each.code}", ""] + indent(text)
         return lines + indent(body)
 
@@ -107,7 +120,8 @@ class Writer:
         result = self.library.result(entry)
         body += [f":Returns: {self.inline(result, own)}"] if result else []
         body += self.error_field(entry.name, own)
-        body += [f":Threads: {self.inline(prose.sentence(described.threads), own)}"] if described.threads else []
+        if described.threads:
+            body.append(f":Threads: {self.inline(prose.sentence(described.threads), own)}")
         body += [f":Since: {self.library.since_of(entry)}", ""]
         if described.example:
             body += [".. rubric:: Example", ""]

@@ -99,7 +99,9 @@ class Roff:
         if block.kind == "table":
             return self.table(block, own)
         if block.kind == "items":
-            return [line for row in block.rows for line in [".IP \\(bu 2", *self.filled(row[0], own)]]
+            return [
+                line for row in block.rows for line in [".IP \\(bu 2", *self.filled(row[0], own)]
+            ]
         lines = [line for row in block.rows for line in [".br", *self.filled(row[0], own)]]
         return [".PP", ".in +4", *lines[1:], ".in"]
 

@@ -12,7 +12,16 @@ from page import pages
 
 # abi/vconnpool.map is what the linker exports; .ci/abi.sh compares it with the library.
 EXPORTED = re.compile(r"^\s+(vcp_\w+);$", re.M)
-SECTIONS = ("NAME", "SYNOPSIS", "DESCRIPTION", "RETURN VALUE", "ERRORS", "THREADS", "HISTORY", "SEE ALSO")
+SECTIONS = (
+    "NAME",
+    "SYNOPSIS",
+    "DESCRIPTION",
+    "RETURN VALUE",
+    "ERRORS",
+    "THREADS",
+    "HISTORY",
+    "SEE ALSO",
+)
 
 
 def faults_of(name, man, anchors):

@@ -1,6 +1,6 @@
 """Follows every link of the built site that stays in it, and looks at the form of the others.
 
-    links.py HTML
+links.py HTML
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""A page of the built site as the checks read it: its anchors, its links, the text under each heading."""
+"""A page of the built site as checks read it: anchors, links, the text under each heading."""
 
 from html.parser import HTMLParser
 

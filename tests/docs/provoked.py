@@ -23,8 +23,11 @@ def main(seen, shows_missing):
     constants = library.header.entries("constant")
     errors = [entry for entry in constants if entry.name.startswith("VCP_ERR_")]
     names = {entry.code.split()[2]: entry.name for entry in errors}
-    named = {(entry.name, code) for entry in library.header.entries("function")
-             for code, _ in library.errors(entry.name)}
+    named = {
+        (entry.name, code)
+        for entry in library.header.entries("function")
+        for code, _ in library.errors(entry.name)
+    }
     lines = {tuple(line.split()) for line in seen.read_text(encoding="utf-8").splitlines()}
     provoked = {(function, names.get(status, status)) for function, status in lines}
     unnamed = {pair for pair in provoked - named if pair[1] not in GENERAL}
@@ -33,8 +36,10 @@ def main(seen, shows_missing):
     share = 100 * len(provoked & named) / len(named)
     if shows_missing:
         print("\n".join(" ".join(pair) for pair in sorted(named - provoked)))
-    print(f"errors: {len(provoked & named)} of {len(named)} named ones were provoked ({share:.0f} %),"
-          f" {len(unnamed)} others")
+    print(
+        f"errors: {len(provoked & named)} of {len(named)} named ones were provoked ({share:.0f} %),"
+        f" {len(unnamed)} others"
+    )
     return 1 if unnamed or not provoked else 0
 
 

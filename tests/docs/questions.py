@@ -1,6 +1,6 @@
 """Looks whether the site answers the questions that people come with, where the list says.
 
-    questions.py HTML QUESTIONS
+questions.py HTML QUESTIONS
 """
 
 import sys
@@ -22,7 +22,9 @@ def fault(site, where, heading, words):
 
 def main(site, questions):
     lines = questions.read_text(encoding="utf-8").splitlines()
-    rows = [[cell.strip() for cell in line.split("|")] for line in lines if not line.startswith("#")]
+    rows = [
+        [cell.strip() for cell in line.split("|")] for line in lines if not line.startswith("#")
+    ]
     faults = 0
     for question, *place in rows:
         wrong = fault(site, *place)

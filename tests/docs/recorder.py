@@ -12,8 +12,8 @@ sys.path.insert(0, str(ROOT / "docs/tool"))
 
 from library import Library  # noqa: E402
 
-# A line is written at once, by system calls alone: a child may end by _exit(2), and a signal handler
-# may call vcp_cancel_fire.
+# A line is written at once, by system calls alone: a child may end by _exit(2), and a signal
+# handler may call vcp_cancel_fire.
 BEGIN = r"""
 #define _GNU_SOURCE
 #include <dlfcn.h>

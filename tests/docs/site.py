@@ -18,8 +18,14 @@ from selenium.webdriver.support.ui import WebDriverWait
 WIDTHS = {390: 844, 1440: 900}
 # As root, and where no network is: no sandbox, nothing in the background.
 ARGUMENTS = (
-    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
     "--hide-scrollbars",
 )
 # What sticks out, for whoever has to mend it.
@@ -29,7 +35,8 @@ CULPRITS = """
         const box = e.getBoundingClientRect();
         let up = e.parentElement;
         while (up && getComputedStyle(up).overflowX === 'visible') up = up.parentElement;
-        return box.right > wide + 1 && (!up || up === document.documentElement || up === document.body);
+        const free = !up || up === document.documentElement || up === document.body;
+        return free && box.right > wide + 1;
     });
     return out.slice(0, 3).map(e => e.outerHTML.slice(0, 120));
 """
@@ -45,8 +52,10 @@ def start():
 
 
 def set_width(browser, width):
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {
-        "width": width, "height": WIDTHS[width], "deviceScaleFactor": 1, "mobile": width < 500})
+    browser.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride",
+        {"width": width, "height": WIDTHS[width], "deviceScaleFactor": 1, "mobile": width < 500},
+    )
 
 
 def set_scheme(browser, scheme):
@@ -58,8 +67,10 @@ def screenshot(browser, path):
     """The whole page, but no more than a person scrolls through."""
     size = browser.execute_cdp_cmd("Page.getLayoutMetrics", {})["cssContentSize"]
     clip = {"x": 0, "y": 0, "width": size["width"], "height": min(size["height"], 6000), "scale": 1}
-    picture = browser.execute_cdp_cmd("Page.captureScreenshot", {
-        "clip": clip, "captureBeyondViewport": True, "format": "png", "optimizeForSpeed": True})
+    picture = browser.execute_cdp_cmd(
+        "Page.captureScreenshot",
+        {"clip": clip, "captureBeyondViewport": True, "format": "png", "optimizeForSpeed": True},
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(base64.b64decode(picture["data"]))
 
@@ -69,8 +80,12 @@ def look_at(browser, page, width):
     browser.get(page.as_uri())
     set_width(browser, width)
     wide, room = browser.execute_script(
-        "const e = document.documentElement; return [e.scrollWidth, e.clientWidth];")
-    wrong = [f"{page.name} at {width}: {wide} px wide: {browser.execute_script(CULPRITS)}"] if wide > room else []
+        "const e = document.documentElement; return [e.scrollWidth, e.clientWidth];"
+    )
+    wrong = []
+    if wide > room:
+        culprits = browser.execute_script(CULPRITS)
+        wrong.append(f"{page.name} at {width}: {wide} px wide: {culprits}")
     logged = [entry["message"] for entry in browser.get_log("browser")]
     return wrong + [f"{page.name}: {message}" for message in logged]
 
@@ -107,8 +122,10 @@ def main(html, screenshots):
     print("\n".join(wrong), end="\n" if wrong else "")
     if wrong:
         sys.exit(1)
-    print(f"browser: {len(pages)} pages at {len(WIDTHS)} widths: none too wide;"
-          f" the search shows {len(results)} places for vcp_dial, and {results[0]} first")
+    print(
+        f"browser: {len(pages)} pages at {len(WIDTHS)} widths: none too wide;"
+        f" the search shows {len(results)} places for vcp_dial, and {results[0]} first"
+    )
 
 
 if __name__ == "__main__":
