@@ -74,7 +74,9 @@ fn a_thread_that_has_a_job_to_begin_is_no_standby() {
         std::thread::yield_now();
     }
     let (began, begins) = channel();
-    let job = move || drop(began.send(()));
+    let job = move || {
+        let _ = began.send(());
+    };
     let mut state = pool.state.lock();
     assert!(pool.push(&mut state, SECOND, Box::new(job)).is_none());
     pool.add_standby_holder(&mut state)
