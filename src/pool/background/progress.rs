@@ -110,14 +110,10 @@ pub(crate) fn waker(task: &Arc<Task>) -> Arc<dyn Wake> {
     task.clone()
 }
 
-/// Connected, it waits for a thread to run on_open on, and what is given back meanwhile may come
-/// first.
+/// While it waits for a thread, what is given back may come first.
 pub(crate) fn take_connection_given_back(stage: Stage) -> Stage {
     let (dialing, phase) = match stage {
-        Stage::Dialing(
-            dialing,
-            phase @ (ConnectPhase::Connected(_) | ConnectPhase::Opening(_)),
-        ) => (dialing, phase),
+        Stage::Dialing(dialing, phase) => (dialing, phase),
         stage => return stage,
     };
     match dialing.answer() {

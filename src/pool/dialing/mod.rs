@@ -212,8 +212,7 @@ impl Dialing {
             return Err(self.failed(error));
         }
         if pool.has_hook(Hook::Open) {
-            let right = self.permit.right();
-            pool.change(|state, now, effects| state.stop_late_binding(right, now, effects));
+            self.stop_late_binding();
         }
         match pool.run_hook(Hook::Open, conn, &self.budget) {
             Ok(conn) => match self.refresh_opened(conn) {
@@ -250,11 +249,21 @@ impl Dialing {
         self.waker = task.clone();
     }
 
+    /// Nobody waits for it any more. What it was given and nobody fetched goes to the next.
     pub(crate) fn orphan(&mut self) {
         self.budget.token = None;
         self.budget.reply = None;
         self.is_orphaned = true;
         self.permit.goes_to_background();
+        self.stop_late_binding();
+    }
+
+    fn stop_late_binding(&self) {
+        if !self.pool().is_inherited() {
+            let right = self.permit.right();
+            self.pool()
+                .change(|state, now, effects| state.stop_late_binding(right, now, effects));
+        }
     }
 
     /// It has been given a connection.

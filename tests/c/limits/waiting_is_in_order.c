@@ -531,8 +531,8 @@ TEST(a_dial_in_flight_takes_what_is_given_back,
     int fillers = connects_to(&full);
     vcp_conn *held;
     int64_t start;
-    hangs.timeout_ms = 1000 + at_most(200);
-    fresh.timeout_ms = 1000 + at_most(200);
+    hangs.timeout_ms = 3000 + at_most(200);
+    fresh.timeout_ms = 3000 + at_most(200);
     fresh.flags = VCP_DIAL_FRESH;
     CHECK_EQ(vcp_pool_put(pool, fd, full.s.network, full.s.address, NULL), VCP_OK);
     held = borrow(pool, &full.s);

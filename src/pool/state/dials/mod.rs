@@ -96,8 +96,7 @@ impl<C: Held> State<C> {
         if takes != LateBinding::Any || self.entry(right.destination).shelf.len() == 0 {
             return Ok(None);
         }
-        let destination = self.entry(right.destination).destination.clone();
-        Ok(self.take_idle(&destination, |_| true, now, effects))
+        Ok(self.resume_late_binding(right, now, effects))
     }
 
     /// A connection for a dial in flight: its caller fetches it with `take_dial_answer`.
@@ -131,8 +130,8 @@ impl<C: Held> State<C> {
         Some(answer)
     }
 
-    /// on_open begins: from now on its own connection is all that it takes. What it was given
-    /// meanwhile goes to the next.
+    /// on_open begins, or its caller has left: from now on its own connection is all that it takes.
+    /// What it was given meanwhile goes to the next.
     pub(crate) fn stop_late_binding(
         &mut self,
         right: DialRight,
@@ -148,7 +147,7 @@ impl<C: Held> State<C> {
         }
     }
 
-    /// The answer was unfit: the dial's caller takes another one, now or later.
+    /// The dial's caller takes one that is idle, or else the next that is given back.
     pub(crate) fn resume_late_binding(
         &mut self,
         right: DialRight,
