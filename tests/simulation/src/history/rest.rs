@@ -51,13 +51,13 @@ pub(crate) fn check(pool: *mut vcp_pool, plan: &Plan) {
     let mut waited = 0;
     loop {
         look_at_stats(pool);
-        let count = vcp_pool_conn_count(pool);
         let seen = stats(pool);
+        let count = vcp_pool_conn_count(pool);
         // SAFETY: NULL stands for all.
         let idle = unsafe { vcp_pool_idle_count(pool, std::ptr::null(), std::ptr::null()) };
         // The engine may have closed one, or on_idle be asked about one, between two looks.
         let after = stats(pool);
-        let is_same = vcp_pool_conn_count(pool) == count && after.idle == seen.idle;
+        let is_same = came_and_went(&seen) == came_and_went(&after) && after.idle == seen.idle;
         if !is_busy(&seen) && !is_busy(&after) && is_same && hooks::is_told_all(plan) {
             return check_sums(&seen, count, idle);
         }
@@ -85,7 +85,8 @@ fn text(stats: &vcp_stats) -> String {
     format!("idle {idle}, borrowed {borrowed}, {under_way}")
 }
 
-fn check_sums(s: &vcp_stats, count: i64, idle: i64) {
+/// How many connections there were, and how many there are no more. Neither goes down.
+fn came_and_went(s: &vcp_stats) -> (u64, u64) {
     let endings = s.closed_while_idle
         + s.closed_idle_timeout
         + s.closed_lifetime
@@ -97,6 +98,11 @@ fn check_sums(s: &vcp_stats, count: i64, idle: i64) {
         + s.closed_foreign_fd;
     let came = s.dials - s.dial_failures + s.puts;
     let went = s.gets + s.detached + s.stale_at_borrow + s.dirty_at_borrow + endings;
+    (came, went)
+}
+
+fn check_sums(s: &vcp_stats, count: i64, idle: i64) {
+    let (came, went) = came_and_went(s);
     if came != s.idle + s.borrowed + went {
         violated(&format!(
             "the statistics do not add up: {came} came, {went} went, {}",
