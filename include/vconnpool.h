@@ -182,13 +182,14 @@
  *                    helper thread
  *     on_open        the thread that dials; for dials in the background a helper thread
  *     on_reuse       the thread that dials; for asynchronous dials a helper thread
- *     on_release     the thread that calls vcp_conn_close; with on_release_in_background a helper
- *                    thread
+ *     on_release     the thread that calls vcp_conn_close or vcp_queue_free; a helper thread with
+ *                    on_release_in_background, or if the connection's queue was freed before
  *     on_idle        a helper thread
  *     fd             the thread that opens the session, puts it, gives it back, or ran its hook
  *     on_event       the thread that caused the event; for work in the background a helper thread
  *     free_data      the thread that closes the connection; in the background a helper thread
- *     free_user      the thread that runs the last vcp_pool_close, vcp_conn_close or callback
+ *     free_user      the thread that leaves the pool last: inside vcp_pool_close, vcp_conn_close or
+ *                    another call that was under way, or after a callback; else a helper thread
  *
  * Dials in the background are asynchronous dials, those for min_idle_per_address, and those that go
  * on after their caller was served otherwise. Helper threads are the library's own; at most 64
@@ -2125,7 +2126,9 @@ int vcp_dial_with(vcp_pool *pool,
  *                 vcp_conn_close(done.conn);
  *     }
  *
- * Threads: any. It never blocks; callbacks run on helper threads.
+ * Threads: any. It never blocks. Callbacks run on helper threads, but for two, which run in the
+ * call: on_event for what the call itself causes (VCP_EVENT_WAIT_START, VCP_EVENT_REUSED,
+ * VCP_EVENT_CLOSED), and free_data of what it closes to make room.
  *
  * Errors: those of vcp_dial_with, and VCP_ERR_IN_PROGRESS; VCP_ERR_INVALID_HANDLE also if queue is
  * no handle.

@@ -40,7 +40,9 @@ use crate::values::error::Error;
 ///                 vcp_conn_close(done.conn);
 ///     }
 ///
-/// Threads: any. It never blocks; callbacks run on helper threads.
+/// Threads: any. It never blocks. Callbacks run on helper threads, but for two, which run in the
+/// call: on_event for what the call itself causes (VCP_EVENT_WAIT_START, VCP_EVENT_REUSED,
+/// VCP_EVENT_CLOSED), and free_data of what it closes to make room.
 ///
 /// Errors: those of vcp_dial_with, and VCP_ERR_IN_PROGRESS; VCP_ERR_INVALID_HANDLE also if queue is
 /// no handle.
