@@ -29,7 +29,15 @@ fn files(folder: &str, ends: &[&str]) -> BTreeSet<PathBuf> {
 
 /// The pages that stand alone. Those of the guide have a test of their own.
 fn pages() -> BTreeSet<PathBuf> {
-    let folders = ["", "abi", "benches", "docs", "examples/c", "tests"];
+    let folders = [
+        "",
+        "abi",
+        "benches",
+        "docs",
+        "docs/guide",
+        "examples/c",
+        "tests",
+    ];
     let found: BTreeSet<_> = folders
         .map(|one| files(one, &[".md"]))
         .into_iter()

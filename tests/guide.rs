@@ -95,12 +95,10 @@ fn fails_unless_empty(wrong: Vec<String>) -> Outcome<()> {
     Err(wrong.join("\n"))
 }
 
-fn links_lead_somewhere(pages: &[Page]) -> Outcome<()> {
+fn pictures_have_words(pages: &[Page]) -> Outcome<()> {
     let mut wrong = Vec::new();
-    let drivers = Page::at(&root().join("docs/drivers.md"));
-    for page in pages.iter().chain([&drivers]) {
+    for page in pages {
         for (is_picture, text, target) in page.links() {
-            wrong.extend(page.broken(&target));
             if is_picture && text.len() < 40 {
                 wrong.push(format!("{}: no words for {target}", page.name()));
             }
@@ -174,7 +172,7 @@ fn trial_of_all(name: &str, check: fn(&[Page]) -> Outcome<()>) -> Trial {
 fn main() {
     let arguments = Arguments::from_args();
     let mut trials = vec![
-        trial_of_all("links_lead_somewhere", links_lead_somewhere),
+        trial_of_all("pictures_have_words", pictures_have_words),
         trial_of_all("the_index_has_every_page", the_index_has_every_page),
         trial_of_all("pages_are_short", pages_are_short),
         trial_of_all("nothing_is_left_over", nothing_is_left_over),

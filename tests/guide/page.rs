@@ -86,12 +86,6 @@ impl Page {
         })
     }
 
-    /// The headings as parts of addresses, as GitHub and MyST make them.
-    fn anchors(&self) -> Vec<String> {
-        let headings = self.prose().filter(|line| line.starts_with('#'));
-        headings.map(anchor).collect()
-    }
-
     /// Where its links lead: `(is a picture, the text, the target)`.
     pub(crate) fn links(&self) -> Vec<(bool, String, String)> {
         let prose: Vec<&str> = self.prose().collect();
@@ -106,31 +100,6 @@ impl Page {
         }
         found
     }
-
-    /// What is wrong with a link of this page; `None`: nothing.
-    pub(crate) fn broken(&self, target: &str) -> Option<String> {
-        if target.starts_with("http") {
-            return None;
-        }
-        let (file, heading) = target.split_once('#').unwrap_or((target, ""));
-        let path = match file {
-            "" => self.path.clone(),
-            file => self.path.parent().expect("a folder").join(file),
-        };
-        if !path.exists() {
-            return Some(format!("{}: no file {target}", self.name()));
-        }
-        let leads_on = heading.is_empty() || Page::at(&path).anchors().iter().any(|a| a == heading);
-        (!leads_on).then(|| format!("{}: no heading {target}", self.name()))
-    }
-}
-
-fn anchor(heading: &str) -> String {
-    let text = heading.trim_start_matches('#').trim().to_lowercase();
-    let kept = text
-        .chars()
-        .filter(|one| one.is_alphanumeric() || " -_".contains(*one));
-    kept.collect::<String>().replace(' ', "-")
 }
 
 /// The pages of the guide, the index too.
