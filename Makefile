@@ -1,16 +1,47 @@
-# make help lists the targets.
-# PREFIX [/usr/local], LIBDIR, INCLUDEDIR and DESTDIR say where to install.
+# make help lists the targets. The variables, by the GNU Coding Standards (in lower case they do, too):
+#   PREFIX [/usr/local] EXEC_PREFIX LIBDIR INCLUDEDIR DATAROOTDIR MANDIR DOCDIR   where to install
+#   DESTDIR                              what to put before them while a package is made
+#   CARGO RUSTC CC LD AR OBJCOPY CFLAGS LDFLAGS                                   how to build
+#   CARGO_BUILD_TARGET                   the machine to build for, as Rust names it
+#   CROSS_COMPILE                        what the names of its C tools begin with
+#                                        [of aarch64-unknown-linux-gnu: aarch64-linux-gnu-]
 
-PREFIX ?= /usr/local
-LIBDIR ?= $(PREFIX)/lib
-INCLUDEDIR ?= $(PREFIX)/include
+PREFIX ?= $(or $(prefix),/usr/local)
+EXEC_PREFIX ?= $(or $(exec_prefix),$(PREFIX))
+LIBDIR ?= $(or $(libdir),$(EXEC_PREFIX)/lib)
+INCLUDEDIR ?= $(or $(includedir),$(PREFIX)/include)
+DATAROOTDIR ?= $(or $(datarootdir),$(PREFIX)/share)
+MANDIR ?= $(or $(mandir),$(DATAROOTDIR)/man)
+DOCDIR ?= $(or $(docdir),$(DATAROOTDIR)/doc/vconnpool)
 INSTALL ?= install
+INSTALL_PROGRAM ?= $(INSTALL) -m 755
+INSTALL_DATA ?= $(INSTALL) -m 644
+
+CARGO ?= cargo
+RUSTC ?= rustc
+ifdef CARGO_BUILD_TARGET
+    export CARGO_BUILD_TARGET
+    HOST := $(shell $(RUSTC) -vV | sed -n 's/^host: //p')
+    ifneq ($(CARGO_BUILD_TARGET),$(HOST))
+        CROSS_COMPILE ?= $(subst -unknown-,-,$(CARGO_BUILD_TARGET))-
+    endif
+endif
+ifdef CROSS_COMPILE
+    # What make itself presets is this machine's.
+    default_tool = $(if $(filter default undefined,$(origin $(1))),$(CROSS_COMPILE)$(2),$($(1)))
+    CC := $(call default_tool,CC,gcc)
+    LD := $(call default_tool,LD,ld)
+    AR := $(call default_tool,AR,ar)
+    OBJCOPY := $(call default_tool,OBJCOPY,objcopy)
+endif
 OBJCOPY ?= objcopy
-comma := ,
 
 # What Cargo.toml and build.rs say.
-VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
-DESCRIPTION := $(shell sed -n 's/^description = "\(.*\)"/\1/p' Cargo.toml)
+of_package = $(shell sed -n 's/^$(1) = "\(.*\)"/\1/p' Cargo.toml)
+VERSION := $(call of_package,version)
+DESCRIPTION := $(call of_package,description)
+URL := $(or $(call of_package,homepage),$(call of_package,repository))
+comma := ,
 LINK_ARGS := $(shell sed -n 's/.*rustc-cdylib-link-arg=\([^"]*\).*/\1/p' build.rs)
 SONAME := $(patsubst -Wl$(comma)-soname$(comma)%,%,$(filter -Wl$(comma)-soname%,$(LINK_ARGS)))
 # Which function came with which version.
@@ -19,10 +50,20 @@ SOURCES := Cargo.toml Cargo.lock build.rs cbindgen.toml $(VERSION_SCRIPT) $(shel
 
 LIBRARY := libvconnpool.so.$(VERSION)
 # Copies, so that "make install" needs no cargo (as root it often is not there) once "make" has run.
-STAGE := target/stage
+STAGE ?= target/stage$(CARGO_BUILD_TARGET:%=-%)
 
-# Headers for drivers, in a directory of their own.
-ADAPTERS := $(notdir $(wildcard include/vconnpool/*.h*))
+# What is installed beside the libraries. Adapters for drivers have a directory of their own.
+HEADERS := vconnpool.h vconnpool.hpp $(patsubst include/%,%,$(wildcard include/vconnpool/*.h*))
+PKG_CONFIG_DIR = $(LIBDIR)/pkgconfig
+CMAKE_DIR = $(LIBDIR)/cmake/vconnpool
+# README.md names the others by these paths.
+DOCUMENTS := README.md CHANGELOG.md SECURITY.md LICENSE-APACHE LICENSE-MIT \
+    $(wildcard docs/drivers.md docs/performance.md docs/performance.svg \
+    examples/c/Makefile examples/c/*.c examples/c/*.cpp examples/c/*.h)
+# Of "make docs", if it has run.
+DOCS := target/docs
+MAN_PAGES = $(patsubst $(DOCS)/man/%,%,$(wildcard $(DOCS)/man/man?/*.?))
+SITE = $(shell cd $(DOCS) 2>/dev/null && find html -type f ! -name .buildinfo 2>/dev/null)
 
 # The C and C++ that clang-format keeps; the header is generated.
 FORMATTED = $(filter-out %/vconnpool.h,$(shell git ls-files '*.c' '*.h' '*.cpp' '*.hpp'))
@@ -38,79 +79,130 @@ all: $(STAGE)/done ## builds what is shipped
 # script of its own, which has no versions, and GNU ld takes no second one (lld ignores it).
 $(STAGE)/done: $(SOURCES) Makefile
 	rm -rf $(STAGE) && mkdir -p $(STAGE)
-	cargo rustc --release --lib --no-default-features --crate-type staticlib -- -C llvm-args=-inline-threshold=75
-	target=$$(cargo metadata --no-deps --format-version 1 | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p') \
-	    && cp "$$target/release/libvconnpool.a" $(STAGE)/all.a
+	$(CARGO) rustc --release --lib --no-default-features --crate-type staticlib \
+	    --message-format json-render-diagnostics -- -C llvm-args=-inline-threshold=75 >$(STAGE)/messages
+	cp "$$(sed -n 's/.*"\([^"]*libvconnpool\.a\)".*/\1/p' $(STAGE)/messages)" $(STAGE)/all.a
 	sed -n 's/^ *\(vcp_.*\);/-u \1/p' $(VERSION_SCRIPT) >$(STAGE)/entries
 	$(LD) -r --gc-sections -o $(STAGE)/all.o --whole-archive $(STAGE)/all.a @$(STAGE)/entries
 	$(OBJCOPY) --wildcard --keep-global-symbol='vcp_*' --strip-debug \
 	    --remove-section=.llvmbc --remove-section=.llvmcmd $(STAGE)/all.o $(STAGE)/vconnpool.o
 	$(AR) rcs $(STAGE)/libvconnpool.a $(STAGE)/vconnpool.o
-	rustc --print native-static-libs --crate-type staticlib --crate-name empty -o $(STAGE)/empty.a - </dev/null 2>$(STAGE)/log
+	$(RUSTC) $(CARGO_BUILD_TARGET:%=--target %) --print native-static-libs --crate-type staticlib \
+	    --crate-name empty -o $(STAGE)/empty.a - </dev/null 2>$(STAGE)/log
 	sed -n 's/^note: native-static-libs: //p' $(STAGE)/log >$(STAGE)/static-libs
 	grep -q -e -l $(STAGE)/static-libs
-	$(CC) $(LDFLAGS) -shared -nodefaultlibs -o $(STAGE)/libvconnpool.so $(STAGE)/vconnpool.o $(LINK_ARGS) \
+	$(CC) $(CFLAGS) $(LDFLAGS) -shared -nodefaultlibs -o $(STAGE)/libvconnpool.so $(STAGE)/vconnpool.o $(LINK_ARGS) \
 	    -Wl,--version-script=$(VERSION_SCRIPT),--no-undefined-version -Wl,-z,defs,-z,relro,-z,now,-z,noexecstack \
 	    -Wl,-O1,--gc-sections,--as-needed $$(cat $(STAGE)/static-libs)
 	rm $(STAGE)/empty.a $(STAGE)/all.a $(STAGE)/all.o $(STAGE)/vconnpool.o
 	touch $@
 
-install: $(STAGE)/done ## installs it, with headers and pkg-config file
-	$(INSTALL) -d "$(DESTDIR)$(INCLUDEDIR)/vconnpool" "$(DESTDIR)$(LIBDIR)/pkgconfig"
-	$(INSTALL) -m 644 include/vconnpool.h include/vconnpool.hpp "$(DESTDIR)$(INCLUDEDIR)"
-	$(INSTALL) -m 644 $(ADAPTERS:%=include/vconnpool/%) "$(DESTDIR)$(INCLUDEDIR)/vconnpool"
-	$(INSTALL) -m 644 $(STAGE)/libvconnpool.a "$(DESTDIR)$(LIBDIR)/libvconnpool.a"
-	$(INSTALL) -m 755 $(STAGE)/libvconnpool.so "$(DESTDIR)$(LIBDIR)/$(LIBRARY)"
+install: install-libraries install-headers install-packages install-documents ## installs all that is built
+
+install-libraries: $(STAGE)/done
+	$(INSTALL) -d "$(DESTDIR)$(LIBDIR)"
+	$(INSTALL_DATA) $(STAGE)/libvconnpool.a "$(DESTDIR)$(LIBDIR)/libvconnpool.a"
+	$(INSTALL_PROGRAM) $(STAGE)/libvconnpool.so "$(DESTDIR)$(LIBDIR)/$(LIBRARY)"
 	ln -sf $(LIBRARY) "$(DESTDIR)$(LIBDIR)/$(SONAME)"
 	ln -sf $(SONAME) "$(DESTDIR)$(LIBDIR)/libvconnpool.so"
-	{ echo 'prefix=$(PREFIX)'; \
-	  echo 'libdir=$(LIBDIR)'; \
-	  echo 'includedir=$(INCLUDEDIR)'; \
-	  echo; \
-	  echo 'Name: vconnpool'; \
-	  echo "Description: $(DESCRIPTION)"; \
-	  echo 'Version: $(VERSION)'; \
-	  echo 'Cflags: -I$${includedir}'; \
-	  echo 'Libs: -L$${libdir} -lvconnpool'; \
-	  echo "Libs.private: $$(cat $(STAGE)/static-libs)"; \
-	} >"$(DESTDIR)$(LIBDIR)/pkgconfig/vconnpool.pc"
-	chmod 644 "$(DESTDIR)$(LIBDIR)/pkgconfig/vconnpool.pc"
 
-uninstall: ## removes what "make install" installed
-	rm -f "$(DESTDIR)$(INCLUDEDIR)/vconnpool.h" "$(DESTDIR)$(INCLUDEDIR)/vconnpool.hpp" "$(DESTDIR)$(LIBDIR)/libvconnpool.a" \
-	    "$(DESTDIR)$(LIBDIR)/$(LIBRARY)" "$(DESTDIR)$(LIBDIR)/$(SONAME)" "$(DESTDIR)$(LIBDIR)/libvconnpool.so" \
-	    "$(DESTDIR)$(LIBDIR)/pkgconfig/vconnpool.pc" \
-	    $(ADAPTERS:%="$(DESTDIR)$(INCLUDEDIR)/vconnpool/%")
-	-rmdir "$(DESTDIR)$(INCLUDEDIR)/vconnpool"
+# each FILES, FROM, TO: installs every FROM/file as TO/file.
+each = $(if $(1),@echo "$(words $(1)) files of $(2) go to $(DESTDIR)$(3)"; for file in $(1); do \
+    $(INSTALL_DATA) -D "$(2)/$$file" "$(DESTDIR)$(3)/$$file" || exit 1; done)
+
+install-headers:
+	$(call each,$(HEADERS),include,$(INCLUDEDIR))
+
+# The directory as a .pc file names it: below ${exec_prefix} or ${prefix}, if it lies there.
+in_prefix = $(patsubst $(PREFIX)/%,\$${prefix}/%,$(1))
+in_exec_prefix = $(call in_prefix,$(patsubst $(EXEC_PREFIX)/%,\$${exec_prefix}/%,$(1)))
+# render FILE, TO: fills in packaging/install/FILE.in.
+define render
+@echo "$(1) goes to $(DESTDIR)$(2)"
+@sed -e "s|@PREFIX@|$(PREFIX)|; s|@EXEC_PREFIX@|$(patsubst $(PREFIX),\$${prefix},$(EXEC_PREFIX))|" \
+    -e "s|@LIBDIR@|$(call in_exec_prefix,$(LIBDIR))|; s|@INCLUDEDIR@|$(call in_prefix,$(INCLUDEDIR))|" \
+    -e "s|@HEADERS_FROM_HERE@|$$(realpath -ms --relative-to="$(CMAKE_DIR)" "$(INCLUDEDIR)")|" \
+    -e "s|@DESCRIPTION@|$(DESCRIPTION)|; s|@URL@|$(URL)|; s|@VERSION@|$(VERSION)|" \
+    -e "s|@LIBRARY@|$(LIBRARY)|; s|@SONAME@|$(SONAME)|; s|@SYSTEM_LIBS@|$$(cat $(STAGE)/static-libs)|" \
+    -e '/^URL: $$/d' packaging/install/$(1).in >"$(DESTDIR)$(2)/$(1)"
+@chmod 644 "$(DESTDIR)$(2)/$(1)"
+endef
+
+install-packages: $(STAGE)/done
+	$(INSTALL) -d "$(DESTDIR)$(PKG_CONFIG_DIR)" "$(DESTDIR)$(CMAKE_DIR)"
+	$(call render,vconnpool.pc,$(PKG_CONFIG_DIR))
+	$(call render,vconnpool-static.pc,$(PKG_CONFIG_DIR))
+	$(call render,vconnpoolConfig.cmake,$(CMAKE_DIR))
+	$(call render,vconnpoolConfigVersion.cmake,$(CMAKE_DIR))
+
+install-documents:
+	$(call each,$(DOCUMENTS),.,$(DOCDIR))
+	$(call each,$(SITE),$(DOCS),$(DOCDIR))
+	$(call each,$(MAN_PAGES),$(DOCS)/man,$(MANDIR))
+	$(if $(SITE)$(MAN_PAGES),,@echo 'no man pages and no site: "make docs" builds them')
+
+# gone FILES, TO: removes every TO/file, and the directories between that this leaves empty.
+gone = @cd "$(DESTDIR)$(2)" 2>/dev/null || exit 0; rm -f $(1); \
+    rmdir -p --ignore-fail-on-non-empty $(filter-out ./,$(sort $(dir $(1)))) 2>/dev/null || true
+
+uninstall: ## removes what "make install" would install now
+	$(call gone,libvconnpool.a $(LIBRARY) $(SONAME) libvconnpool.so,$(LIBDIR))
+	$(call gone,$(HEADERS),$(INCLUDEDIR))
+	$(call gone,vconnpool.pc vconnpool-static.pc,$(PKG_CONFIG_DIR))
+	$(call gone,vconnpoolConfig.cmake vconnpoolConfigVersion.cmake,$(CMAKE_DIR))
+	$(call gone,$(DOCUMENTS) $(SITE),$(DOCDIR))
+	$(call gone,$(MAN_PAGES),$(MANDIR))
+	@rmdir --ignore-fail-on-non-empty "$(DESTDIR)$(CMAKE_DIR)" "$(DESTDIR)$(DOCDIR)" 2>/dev/null || true
+	@ls -d "$(DESTDIR)$(DOCDIR)" "$(DESTDIR)$(MANDIR)"/man?/vconnpool.* 2>/dev/null \
+	    | sed 's/$$/ is left: "make docs" tells what was installed there/'
 
 test: ## all that needs only Rust and a C compiler
-	cargo test
+	$(CARGO) test
+
+check: test ## the same, by its GNU name
 
 lint: format-check ## format and clippy, warnings are errors
-	cargo clippy --quiet --all-targets -- -D warnings
+	$(CARGO) clippy --quiet --all-targets -- -D warnings
 
 format-check:
-	@for package in $(PACKAGES); do cargo fmt --check --manifest-path $$package/Cargo.toml || exit 1; done
+	@for package in $(PACKAGES); do $(CARGO) fmt --check --manifest-path $$package/Cargo.toml || exit 1; done
 	@clang-format --dry-run --Werror $(FORMATTED)
 
 fmt: ## formats Rust, C and C++
-	@for package in $(PACKAGES); do cargo fmt --manifest-path $$package/Cargo.toml || exit 1; done
+	@for package in $(PACKAGES); do $(CARGO) fmt --manifest-path $$package/Cargo.toml || exit 1; done
 	@clang-format -i $(FORMATTED)
 
 rules: ## prints every rule with the test that shows it
-	@cargo test --quiet --test rules_table -- --print
+	@$(CARGO) test --quiet --test rules_table -- --print
 
 coverage: ## which lines and branches of src the tests run
 	.ci/coverage.sh
 
 bench: ## measures, beside other pools: docs/performance.md
-	cargo run --release --quiet --manifest-path benches/Cargo.toml
+	$(CARGO) run --release --quiet --manifest-path benches/Cargo.toml
 
-docs: ## the inside of the library, for those who work on it: target/doc
-	RUSTDOCFLAGS='-D warnings' cargo doc --quiet --no-deps --lib --document-private-items
+docs: ## man pages and the site, into target/docs: needs python3
+	docs/build
+
+site: ## the site alone
+	docs/build html
+
+internals: ## the inside of the library, for those who work on it: target/doc
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --quiet --no-deps --lib --document-private-items
 
 ci: ## everything that must hold before a change lands
 	.ci/run
+
+deb: ## Debian packages
+	packaging/deb
+
+dist: ## tarballs: the source, with and without the crates it needs, and a binary one
+	packaging/dist
+
+clean: ## removes what was built
+	$(CARGO) clean
+	rm -rf target
+	$(MAKE) -C examples/c clean
 
 hooks: ## lets git run .githooks/pre-commit before each commit
 	git config core.hooksPath .githooks
@@ -118,4 +210,5 @@ hooks: ## lets git run .githooks/pre-commit before each commit
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1 /p' Makefile | while read -r target what; do printf '%-10s %s\n' "$$target" "$$what"; done
 
-.PHONY: all install uninstall test lint format-check fmt rules coverage bench docs ci hooks help
+.PHONY: all install install-libraries install-headers install-packages install-documents uninstall \
+    test check lint format-check fmt rules coverage bench docs site internals deb dist clean ci hooks help
