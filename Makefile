@@ -74,6 +74,7 @@ all: $(STAGE)/done ## builds what is shipped
 
 # The archive is one object that shows vcp_* alone: Rust's standard library stays inside, so that two such archives can be
 # linked into one program, and what vcp_* does not reach is left out, as is the bitcode that Rust's own objects carry.
+# No section groups: of two archives with a group of one name the linker keeps one, and here the symbol in it is hidden.
 # Inlining by a third of the compiler's usual threshold: a seventh smaller. The hit says itself what is to be inlined.
 # The shared library is that object too, linked by $(CC) with a version for each symbol: rustc hands the linker a version
 # script of its own, which has no versions, and GNU ld takes no second one (lld ignores it).
@@ -83,7 +84,7 @@ $(STAGE)/done: $(SOURCES) Makefile
 	    --message-format json-render-diagnostics -- -C llvm-args=-inline-threshold=75 >$(STAGE)/messages
 	cp "$$(sed -n 's/.*"\([^"]*libvconnpool\.a\)".*/\1/p' $(STAGE)/messages)" $(STAGE)/all.a
 	sed -n 's/^ *\(vcp_.*\);/-u \1/p' $(VERSION_SCRIPT) >$(STAGE)/entries
-	$(LD) -r --gc-sections -o $(STAGE)/all.o --whole-archive $(STAGE)/all.a @$(STAGE)/entries
+	$(LD) -r --gc-sections --force-group-allocation -o $(STAGE)/all.o --whole-archive $(STAGE)/all.a @$(STAGE)/entries
 	$(OBJCOPY) --wildcard --keep-global-symbol='vcp_*' --strip-debug \
 	    --remove-section=.llvmbc --remove-section=.llvmcmd $(STAGE)/all.o $(STAGE)/vconnpool.o
 	$(AR) rcs $(STAGE)/libvconnpool.a $(STAGE)/vconnpool.o
