@@ -1,26 +1,43 @@
 //! Generates `include/vconnpool.h` from the C functions in `src/ffi` and names the shared library.
 //!
 //! The header is committed. It is written only when the generated text differs from it, and never
-//! when this package is built as a dependency of another one, or without the feature `header`. The
-//! version macros come from Cargo.toml alone.
+//! when this package is built as a dependency of another one, or without the feature `header`.
+//! Where it cannot be generated, the build warns and the committed one stays. The version macros
+//! come from Cargo.toml alone. With the feature `capi` it also fills in what cargo-c installs.
 
 // Without the feature all that prints the header is left out.
 #![cfg_attr(not(feature = "header"), allow(dead_code, unused_imports))]
 
-use std::path::Path;
+use std::error::Error;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
 use std::{env, fs};
 
 fn main() {
     println!("cargo:rerun-if-changed=src");
     println!("cargo:rerun-if-changed=cbindgen.toml");
     println!("cargo:rerun-if-changed=include/vconnpool.h");
+    println!("cargo:rerun-if-changed=packaging/install");
     refuse_planted_defects();
     name_the_library();
+    if cfg!(feature = "capi") {
+        write_packages().expect("what cargo-c installs can be written");
+    }
     // Set by cargo, while it compiles this script, only for the packages that the user named.
     #[cfg(feature = "header")]
     if option_env!("CARGO_PRIMARY_PACKAGE").is_some() {
-        write_header();
+        match write_header() {
+            Ok(()) => println!("cargo:rustc-env=VCP_HEADER=generated"),
+            Err(error) => warn_of_the_committed_header(error.as_ref()),
+        }
     }
+}
+
+/// A tree that cannot be written, or a compiler that cbindgen does not get along with, is no reason
+/// to build nothing.
+fn warn_of_the_committed_header(error: &dyn Error) {
+    let error = error.to_string().replace('\n', " ");
+    println!("cargo:warning=include/vconnpool.h is the committed one, none was generated: {error}");
 }
 
 /// What tests/planted builds in must never be shipped.
@@ -112,23 +129,81 @@ fn without_ends(lines: &[&str]) -> Vec<String> {
 }
 
 #[cfg(feature = "header")]
-fn write_header() {
-    let root = env::var("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR");
-    let root = Path::new(&root);
-    let mut config =
-        cbindgen::Config::from_file(root.join("cbindgen.toml")).expect("cbindgen.toml can be read");
+fn write_header() -> Result<(), Box<dyn Error>> {
+    let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?);
+    let mut config = cbindgen::Config::from_file(root.join("cbindgen.toml"))?;
     config.after_includes = Some(version_macros());
     let bindings = cbindgen::Builder::new()
-        .with_crate(root)
+        .with_crate(&root)
         .with_config(config)
-        .generate()
-        .expect("cbindgen reads src");
+        .generate()?;
     let mut text = Vec::new();
     bindings.write(&mut text);
-    let text = String::from_utf8(text).expect("cbindgen writes UTF-8");
-    let text = introduce_groups(&text);
+    let text = introduce_groups(&String::from_utf8(text)?);
     let path = root.join("include/vconnpool.h");
     if fs::read(&path).ok().as_deref() != Some(text.as_bytes()) {
-        fs::write(&path, text).expect("include/vconnpool.h can be written");
+        fs::write(&path, text)?;
     }
+    Ok(())
+}
+
+/// The files of `packaging/install` that cargo-c has no word for (`package.metadata.capi` in
+/// Cargo.toml names them). It does not say where it will install, so they find the rest from their
+/// own place, which `--libdir=lib` makes right.
+fn write_packages() -> Result<(), Box<dyn Error>> {
+    let version = env::var("CARGO_PKG_VERSION")?;
+    let values = [
+        ("@PREFIX@", "${pcfiledir}/../..".to_owned()),
+        ("@EXEC_PREFIX@", "${prefix}".to_owned()),
+        ("@LIBDIR@", "${exec_prefix}/lib".to_owned()),
+        ("@INCLUDEDIR@", "${prefix}/include".to_owned()),
+        ("@HEADERS_FROM_HERE@", "../../../include".to_owned()),
+        ("@DESCRIPTION@", env::var("CARGO_PKG_DESCRIPTION")?),
+        ("URL: @URL@\n", url_line()?),
+        ("@LIBRARY@", format!("libvconnpool.so.{version}")),
+        ("@VERSION@", version),
+        ("@SONAME@", "libvconnpool.so.0".to_owned()),
+        ("@SYSTEM_LIBS@", system_libs()?),
+    ];
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+    for file in [
+        "vconnpool-static.pc",
+        "vconnpoolConfig.cmake",
+        "vconnpoolConfigVersion.cmake",
+    ] {
+        let mut text = fs::read_to_string(format!("packaging/install/{file}.in"))?;
+        for (name, value) in &values {
+            text = text.replace(name, value);
+        }
+        fs::write(out.join(file), text)?;
+    }
+    Ok(())
+}
+
+/// As the Makefile has it: the home page, or the repository, or no line.
+fn url_line() -> Result<String, Box<dyn Error>> {
+    let pages = ["CARGO_PKG_HOMEPAGE", "CARGO_PKG_REPOSITORY"].map(env::var);
+    for page in pages {
+        let page = page?;
+        if !page.is_empty() {
+            return Ok(format!("URL: {page}\n"));
+        }
+    }
+    Ok(String::new())
+}
+
+/// The libraries of the system that a static library of Rust's needs, as rustc names them.
+fn system_libs() -> Result<String, Box<dyn Error>> {
+    let archive = PathBuf::from(env::var("OUT_DIR")?).join("empty.a");
+    let output = Command::new(env::var("RUSTC")?)
+        .args(["--print", "native-static-libs", "--crate-type", "staticlib"])
+        .args(["--crate-name", "empty", "--target", &env::var("TARGET")?])
+        .arg("-o")
+        .args([archive.as_os_str(), "-".as_ref()])
+        .stdin(Stdio::null())
+        .output()?;
+    let said = String::from_utf8(output.stderr)?;
+    let mut lines = said.lines();
+    let libs = lines.find_map(|line| line.strip_prefix("note: native-static-libs: "));
+    Ok(libs.ok_or(said.clone())?.to_owned())
 }

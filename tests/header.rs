@@ -33,6 +33,13 @@ fn tool(variable: &str, default: &str) -> String {
 
 const STRICT: [&str; 5] = ["-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror"];
 
+/// The build only warns where it cannot; here it must be able to.
+#[test]
+#[cfg(feature = "header")]
+fn the_header_was_generated_from_the_source() {
+    assert_eq!(option_env!("VCP_HEADER"), Some("generated"));
+}
+
 #[test]
 fn the_header_compiles_alone_as_every_c_and_cxx() {
     let source = Path::new(env!("CARGO_TARGET_TMPDIR")).join("header_alone.c");
