@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The library for 64-bit ARM, built with the oldest promised Rust, and the C tests on it, in an emulator.
 #
-#     .ci/arm.sh                all programs of tests/c but what is named below
+#     .ci/arm.sh                all programs of tests/c but what is named below, and what make installs
 #     .ci/arm.sh PROGRAM...     these
 #
 # Needs Debian's rustc-web, cargo-web, libstd-rust-web-dev:arm64 (which brings that machine's libc), gcc-aarch64-linux-gnu, qemu-user.
@@ -90,6 +90,10 @@ left_out=$emulator_tests
 if ! wipes_on_fork; then left_out="$left_out $(echo $child_programs $child_tests)"; fi
 echo "arm: left out because of the emulator: $left_out"
 : >"$work/passed"
+if [ $# -eq 0 ]; then
+    CROSS=${compiler%gcc} EMULATOR=$emulator tests/install/built_by "$work/install" \
+        CARGO_BUILD_TARGET=$target CARGO=/usr/bin/cargo RUSTC=/usr/bin/rustc CARGO_TARGET_DIR="$PWD/$work"
+fi
 chosen=${*:-$(programs)}
 export -f run_one tests_of
 export work compiler emulator left_out

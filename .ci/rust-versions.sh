@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The oldest Rust that Cargo.toml promises and the newest one here build the library, and a C program runs with each.
+# The oldest Rust that Cargo.toml promises and the newest one here build the library, and a C program runs with each. With the
+# oldest one it is also built, installed and linked as it is shipped.
 #
 # The oldest comes from rustup, or is Debian's rustc-web with its cargo-web. What the library calls in Rust's
 # standard library is also held to it by clippy (incompatible_msrv, in "make lint").
@@ -37,11 +38,14 @@ grep -q "Rust ($promised or newer)" README.md || { echo "rust: README.md names a
 built=()
 if rustup_has; then
     build oldest env RUSTUP_TOOLCHAIN="$promised"
+    oldest="RUSTUP_TOOLCHAIN=$promised"
 elif debian_has; then
     build oldest env PATH="/usr/bin:$PATH" RUSTC=/usr/bin/rustc
+    oldest="CARGO=/usr/bin/cargo RUSTC=/usr/bin/rustc"
 else
     echo "rust: no Rust $promised here (rustup toolchain install $promised, or rustc-web and cargo-web of Debian 12)" >&2
     exit 1
 fi
 build newest env
+tests/install/built_by target/rust/install CARGO_TARGET_DIR="$PWD/target/rust/install/cargo" $oldest
 echo "rust: the library builds and runs with ${built[0]} and ${built[1]}"
