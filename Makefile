@@ -58,8 +58,8 @@ PKG_CONFIG_DIR = $(LIBDIR)/pkgconfig
 CMAKE_DIR = $(LIBDIR)/cmake/vconnpool
 # README.md names the others by these paths.
 DOCUMENTS := README.md CHANGELOG.md SECURITY.md LICENSE-APACHE LICENSE-MIT \
-    $(wildcard docs/drivers.md docs/performance.md docs/performance.svg \
-    examples/c/Makefile examples/c/*.c examples/c/*.cpp examples/c/*.h)
+    $(wildcard docs/*.md docs/*.svg docs/guide/*.md docs/guide/images/* docs/grafana/* \
+    examples/c/Makefile $(addprefix examples/c/*.,md c h cpp))
 # Of "make docs", if it has run.
 DOCS := target/docs
 MAN_PAGES = $(patsubst $(DOCS)/man/%,%,$(wildcard $(DOCS)/man/man?/*.?))
