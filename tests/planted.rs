@@ -73,7 +73,9 @@ fn every_defect_in_the_source_is_declared_and_looked_for() {
 #[test]
 fn what_is_shipped_is_built_without_features() {
     let makefile = read("Makefile");
-    let build = makefile.lines().find(|line| line.contains("rustc --release"));
+    let build = makefile
+        .lines()
+        .find(|line| line.contains("rustc --release"));
     let build = build.expect("make builds the library");
     assert!(build.contains("--no-default-features"));
     assert!(!makefile.contains("plant-"));
