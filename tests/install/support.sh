@@ -29,7 +29,7 @@ in_prefix() { PKG_CONFIG_PATH=$1/lib/pkgconfig pkg-config "${@:2}"; }
 # The shared libraries that a program names.
 needed_by() { LC_ALL=C readelf -d "$1" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p'; }
 
-names_the_library() { needed_by "$1" | grep -qx 'libvconnpool\.so\.0'; }
+names_the_library() { needed_by "$1" | grep -x 'libvconnpool\.so\.0' >/dev/null; }
 
 # The archive shows vcp_* alone, carries no bitcode and no section groups, and is no larger than was promised.
 check_archive() {
@@ -37,7 +37,7 @@ check_archive() {
     shown=$($nm --defined-only --extern-only "$archive" | awk 'NF == 3 { print $3 }')
     [ "$(grep -c '^vcp_' <<<"$shown")" -ge 70 ] || fail "$archive shows too few functions"
     ! grep -v '^vcp_' <<<"$shown" >&2 || fail "$archive shows more than vcp_*"
-    ! $readelf -SW "$archive" | grep -q '\.llvm' || fail "$archive carries bitcode"
-    LC_ALL=C $readelf -gW "$archive" | grep -q 'no section groups' || fail "$archive has section groups: two Rust libraries meet"
+    ! $readelf -SW "$archive" | grep '\.llvm' >/dev/null || fail "$archive carries bitcode"
+    LC_ALL=C $readelf -gW "$archive" | grep 'no section groups' >/dev/null || fail "$archive has section groups: two Rust libraries meet"
     [ "$(stat -c %s "$archive")" -le 3500000 ] || fail "$archive has $(stat -c %s "$archive") bytes"
 }
