@@ -63,7 +63,7 @@ DOCUMENTS := README.md CHANGELOG.md SECURITY.md LICENSE-APACHE LICENSE-MIT \
 # Of "make docs", if it has run.
 DOCS := target/docs
 MAN_PAGES = $(patsubst $(DOCS)/man/%,%,$(wildcard $(DOCS)/man/man?/*.?))
-SITE = $(shell cd $(DOCS) 2>/dev/null && find html -type f ! -name .buildinfo 2>/dev/null)
+SITE = $(shell cd $(DOCS) 2>/dev/null && find html -type f ! -name '.*' 2>/dev/null)
 
 # The C and C++ that clang-format keeps; the header is generated.
 FORMATTED = $(filter-out %/vconnpool.h,$(shell git ls-files '*.c' '*.h' '*.cpp' '*.hpp'))
