@@ -57,7 +57,8 @@ pub(crate) fn check(pool: *mut vcp_pool, plan: &Plan) {
         let idle = unsafe { vcp_pool_idle_count(pool, std::ptr::null(), std::ptr::null()) };
         // The engine may have closed one, or on_idle be asked about one, between two looks.
         let after = stats(pool);
-        let is_same = came_and_went(&seen) == came_and_went(&after) && after.idle == seen.idle;
+        let is_same = came_and_went(&seen) == came_and_went(&after)
+            && (after.idle, after.idle_checks) == (seen.idle, seen.idle_checks);
         if !is_busy(&seen) && !is_busy(&after) && is_same && hooks::is_told_all(plan) {
             return check_sums(&seen, count, idle);
         }
