@@ -111,4 +111,24 @@ mod tests {
         assert!(std::ptr::eq(first, array.get(5).expect("mapped")));
         assert_eq!(array.get(5).expect("mapped").0.load(Acquire), 7);
     }
+
+    #[test]
+    fn each_chunk_has_room_for_all_its_elements() {
+        let array = Chunked::<Word>::new();
+        let lasts = (0..12).map(|chunk| (FIRST << (chunk + 1)) - FIRST - 1);
+        for index in lasts.clone() {
+            array
+                .get_or_map(index)
+                .expect("there is memory")
+                .0
+                .store(index, Release);
+        }
+        let (mut shown, mut sum) = (0, 0);
+        array.each(|word| {
+            shown += 1;
+            sum += u64::from(word.0.load(Acquire));
+        });
+        assert_eq!(shown, (FIRST << 12) - FIRST);
+        assert_eq!(sum, lasts.map(u64::from).sum::<u64>());
+    }
 }

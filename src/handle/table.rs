@@ -18,7 +18,7 @@ pub(crate) struct Table<T> {
     pub(super) used: AtomicU32,
     /// `changes << 32 | index + 1` of the first free slot; the changes make a stale exchange fail
     /// (ABA).
-    free: AtomicU64,
+    pub(super) free: AtomicU64,
 }
 
 impl<T: Kept> Table<T> {

@@ -37,6 +37,10 @@ macro_rules! kept {
     };
 }
 
+mod fast_path;
+mod inherited;
+mod slots;
+
 #[test]
 fn a_closed_handle_never_matches_again() {
     kept!(Value(u32));
