@@ -273,3 +273,6 @@ fn bind(fd: BorrowedFd<'_>, network: Network, settings: &DialSettings) -> io::Re
         None => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -70,4 +70,36 @@ mod tests {
         failed.move_to_end(&mut addresses, at(60_000));
         assert_eq!(addresses, [address(1), address(2), address(3)]);
     }
+
+    fn is_avoided(failed: &FailedAddresses, address: SocketAddr, now: Time) -> bool {
+        let another = SocketAddr::from(([192, 0, 2, 1], 80));
+        let mut addresses = [address, another];
+        failed.move_to_end(&mut addresses, now);
+        addresses == [another, address]
+    }
+
+    #[test]
+    fn an_address_that_was_reached_is_not_avoided() {
+        let failed = FailedAddresses::default();
+        failed.note(address(1), at(0));
+        failed.note(address(2), at(0));
+        failed.forget(&address(1));
+        assert!(!is_avoided(&failed, address(1), at(1)));
+        assert!(is_avoided(&failed, address(2), at(1)));
+    }
+
+    #[test]
+    fn room_is_made_by_those_whose_minute_is_over() {
+        let failed = FailedAddresses::default();
+        let numbered = |port| SocketAddr::from(([10, 0, 0, 1], port));
+        let ports = 1..=MOST_ADDRESSES as u16;
+        for port in ports.clone() {
+            let noted = if port % 2 == 0 { 0 } else { 30_000 };
+            failed.note(numbered(port), at(noted));
+        }
+        failed.note(address(2), at(60_000));
+        assert!(is_avoided(&failed, address(2), at(60_000)));
+        let is_kept = |port: &u16| is_avoided(&failed, numbered(*port), at(60_000));
+        assert_eq!(ports.filter(is_kept).count(), MOST_ADDRESSES / 2);
+    }
 }

@@ -189,6 +189,43 @@ fn success_after_the_winner_is_a_loser() {
     assert_eq!(race.next(at(300)), Action::Won(1));
 }
 
+#[test]
+fn a_race_is_empty_until_an_address_has_arrived() {
+    let mut race = Race::new(Pace::OneByOne, Deadline::NEVER);
+    assert!(race.is_empty());
+    race.offer(1, [0]);
+    assert!(!race.is_empty());
+    assert_eq!(race.next(at(0)), Action::Connect(0));
+    assert!(!race.is_empty());
+}
+
+#[test]
+fn what_has_begun_is_not_held_any_more() {
+    let mut race = staggered(2, Deadline::NEVER);
+    assert_eq!(race.next(at(0)), Action::Connect(0));
+    race.hold_until(at(9_000));
+    assert_eq!(race.next(at(250)), Action::Connect(1));
+
+    let mut alone = Race::new(Pace::Staggered(DELAY), Deadline::NEVER);
+    alone.offer(2, [0, 1]);
+    assert_eq!(alone.next(at(0)), Action::Connect(0));
+    alone.failed(0);
+    alone.hold_until(at(9_000));
+    assert_eq!(alone.next(at(1)), Action::Connect(1), "none is in flight");
+}
+
+#[test]
+fn the_oldest_is_the_one_that_began_first() {
+    let mut race = staggered(7, Deadline::NEVER);
+    race.offer(7, [6, 5, 4, 3, 2, 1, 0]);
+    for turn in 0..6 {
+        let number = 6 - turn;
+        assert_eq!(race.next(at(250 * turn as u64)), Action::Connect(number));
+    }
+    assert_eq!(race.next(at(2_000)), Action::Abandon(6));
+    assert_eq!(race.next(at(2_000)), Action::Connect(0));
+}
+
 mod any_history {
     use super::*;
     use proptest::prelude::*;
