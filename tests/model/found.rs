@@ -18,7 +18,7 @@ use crate::values::options::{Keeping, Limits, ReuseOrder};
 
 const NOW: Time = Time::from_nanos(1_000_000_000);
 
-fn unlimited() -> Rules {
+pub(super) fn unlimited() -> Rules {
     Rules {
         limits: Limits {
             max_idle_per_address: 8,
@@ -43,7 +43,7 @@ fn unlimited() -> Rules {
 }
 
 /// Without limits, and with the fast path.
-fn unlimited_and_plain() -> Rules {
+pub(super) fn unlimited_and_plain() -> Rules {
     let mut rules = unlimited();
     rules.make_plain();
     rules

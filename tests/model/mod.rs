@@ -11,6 +11,7 @@ mod check;
 mod destinations;
 pub(super) mod fake;
 mod found;
+mod histories;
 mod reference;
 mod steps;
 mod world;

@@ -40,6 +40,12 @@ impl DueNodes {
         }
     }
 
+    /// So many nodes find room without memory being asked for.
+    #[cfg(test)]
+    pub(super) fn capacity(&self) -> usize {
+        self.heap.capacity().min(self.of.capacity())
+    }
+
     /// The first, and when it is due.
     pub(super) fn first(&self) -> Option<(u32, Time)> {
         let &node = self.heap.first()?;
@@ -135,6 +141,20 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+
+    #[test]
+    fn memory_is_given_back_when_nothing_is_due() {
+        let mut nodes = DueNodes::default();
+        assert!(nodes.try_reserve(100).is_ok());
+        assert!(nodes.capacity() >= 100);
+        nodes.insert(7, Time::from_nanos(1));
+        assert!(nodes.try_reserve(100).is_ok() && nodes.capacity() >= 100);
+        nodes.trim();
+        assert_eq!(nodes.first(), Some((7, Time::from_nanos(1))));
+        nodes.remove(7);
+        nodes.trim();
+        assert_eq!((nodes.heap.capacity(), nodes.of.capacity()), (0, 0));
+    }
 
     /// Against a map, by a generator of its own.
     #[test]

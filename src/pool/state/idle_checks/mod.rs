@@ -42,6 +42,12 @@ impl IdleChecks {
         }
     }
 
+    /// So many nodes find room without memory being asked for.
+    #[cfg(test)]
+    pub(super) fn capacity(&self) -> usize {
+        self.due.capacity()
+    }
+
     /// What was in that node is idle no more.
     pub(super) fn remove(&mut self, node: u32) {
         self.due.remove(node);

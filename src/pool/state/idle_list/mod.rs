@@ -124,6 +124,12 @@ impl<C: Held> IdleList<C> {
         (self.len + more) as usize <= self.nodes.capacity()
     }
 
+    /// So many nodes find room without memory being asked for.
+    #[cfg(test)]
+    pub(crate) fn capacity(&self) -> usize {
+        self.nodes.capacity()
+    }
+
     /// Puts a connection on its destination's shelf as the newest. Returns its node.
     pub(crate) fn push(&mut self, shelf: &mut Shelf, destination: u32, held: C, now: Time) -> u32 {
         let idle_since = match self.nodes.get(self.newest as usize) {
