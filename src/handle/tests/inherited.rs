@@ -38,14 +38,14 @@ fn what_lives_on_keeps_its_handle_and_loses_the_pins_of_threads_that_are_gone() 
 
 /// A value of which its table knows whether the library lent it.
 #[derive(Debug)]
-struct Conn {
+struct Borrowable {
     number: u32,
     is_lent_to_callback: bool,
 }
 
-impl Kept for Conn {
+impl Kept for Borrowable {
     fn table() -> &'static Table<Self> {
-        static TABLE: Table<Conn> = Table::new(HandleKind::Conn);
+        static TABLE: Table<Borrowable> = Table::new(HandleKind::Conn);
         &TABLE
     }
 
@@ -54,19 +54,19 @@ impl Kept for Conn {
     }
 }
 
-fn inherited(number: u32, is_lent_to_callback: bool) -> Owned<Conn> {
-    let conn = Conn {
+fn inherited(number: u32, is_lent_to_callback: bool) -> Owned<Borrowable> {
+    let conn = Borrowable {
         number,
         is_lent_to_callback,
     };
-    let owned = Conn::table().insert(conn).expect("there is memory");
+    let owned = Borrowable::table().insert(conn).expect("there is memory");
     as_in_a_child(&owned);
     owned
 }
 
-fn taken(is_wanted: impl Fn(&Conn) -> bool) -> Vec<u32> {
+fn taken(is_wanted: impl Fn(&Borrowable) -> bool) -> Vec<u32> {
     let mut numbers = Vec::new();
-    Conn::table().take_inherited(is_wanted, |conn| numbers.push(conn.number));
+    Borrowable::table().take_inherited(is_wanted, |conn| numbers.push(conn.number));
     numbers
 }
 
@@ -74,33 +74,39 @@ fn taken(is_wanted: impl Fn(&Conn) -> bool) -> Vec<u32> {
 fn what_ends_is_shown_once_to_who_wants_it_or_had_it() {
     let (idle, other) = (inherited(1, false), inherited(2, false));
     let handle = inherited(3, false).lend();
-    std::mem::forget(Conn::table().pin(handle));
+    std::mem::forget(Borrowable::table().pin(handle));
     let callbacks = inherited(4, true).lend();
     let own = inherited(5, false);
-    Conn::table().adopt(fork::epoch(), Inherited::Ends);
+    Borrowable::table().adopt(fork::epoch(), Inherited::Ends);
     own.slot().made_in.store(fork::epoch(), Relaxed);
 
-    assert_eq!(Conn::table().pin(handle).err(), Some(Stale::Closed));
+    assert_eq!(Borrowable::table().pin(handle).err(), Some(Stale::Closed));
     assert_eq!(taken(|conn| conn.number != 2), [1, 4]);
     assert_eq!(taken(|_| true), [2], "each once");
-    assert!(taken(|_| true).is_empty());
-    assert!(Conn::table().take_lent(callbacks).is_none(), "taken");
+    let none = taken(|conn| panic!("{conn:?} was taken"));
+    assert!(none.is_empty());
+    assert!(Borrowable::table().take_lent(callbacks).is_none(), "taken");
     let before = handle - (1 << GENERATION_SHIFT);
     let next = handle + (1 << GENERATION_SHIFT);
     for wrong in [0, before, next] {
-        assert!(Conn::table().take_lent(wrong).is_none(), "{wrong:#x}");
+        assert!(Borrowable::table().take_lent(wrong).is_none(), "{wrong:#x}");
     }
-    let found = Conn::table().take_lent(handle).expect("its borrower asks");
+    let found = Borrowable::table()
+        .take_lent(handle)
+        .expect("its borrower asks");
     assert_eq!(found.number, 3);
-    assert!(Conn::table().take_lent(handle).is_none(), "once");
+    assert!(Borrowable::table().take_lent(handle).is_none(), "once");
     let own = own.lend();
-    assert!(Conn::table().take_lent(own).is_none(), "not inherited");
-    drop(Conn::table().take_back(own, |_| {}).expect("live"));
+    assert!(
+        Borrowable::table().take_lent(own).is_none(),
+        "not inherited"
+    );
+    drop(Borrowable::table().take_back(own, |_| {}).expect("live"));
     // A call that a callback brought into the child drops these.
     drop((idle, other));
-    let slots = Conn::table().used.load(Relaxed);
+    let slots = Borrowable::table().used.load(Relaxed);
     assert_eq!(inherited(6, false).index(), 4, "the one that was free");
-    assert_eq!(Conn::table().used.load(Relaxed), slots);
+    assert_eq!(Borrowable::table().used.load(Relaxed), slots);
 }
 
 #[test]

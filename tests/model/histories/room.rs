@@ -200,3 +200,49 @@ fn nodes_that_were_used_and_those_that_are_lent_have_room() {
     assert_eq!((list.places(), list.capacity()), (0, 0));
     drop(lent);
 }
+
+#[test]
+fn a_node_that_is_free_is_used_again() {
+    let mut list = IdleList::new();
+    let mut shelf = Shelf::EMPTY;
+    let now = Time::default();
+    for id in 0..5 {
+        let node = list.push(&mut shelf, 0, Fake::new(id, 0, now, false), now);
+        assert!(list
+            .remove(&mut shelf, node)
+            .is_some_and(|(conn, _)| conn.id == id));
+        assert_eq!(list.places(), 1);
+    }
+}
+
+#[test]
+fn a_caller_that_finds_only_what_is_too_old_leaves_nothing_behind() {
+    let [at, ..] = destinations();
+    let mut rules = unlimited();
+    rules.keeping.idle_timeout = Some(ms(1_000));
+    let mut scene = Scene::new(&rules);
+    scene.put(&at);
+    scene.pass(ms(1_000));
+    let (_, taken) = scene.take(&at, Reuse::Only);
+    assert!(matches!(taken, Take::Refused(Refusal::NothingIdle)));
+    assert_eq!(scene.closed(), [(1, CloseCause::IdleTimeout)]);
+    assert_eq!(scene.state.destinations(), 0);
+}
+
+#[test]
+fn a_slot_that_is_not_told_yet_is_not_dialed_for_the_idle_list() {
+    let [at, _, elsewhere] = destinations();
+    let mut rules = unlimited();
+    rules.limits.max_conns = Some(1);
+    let mut scene = Scene::new(&rules);
+    scene.state = scene.state.observed();
+    let conn = scene.borrow(&at);
+    assert!(!scene.give_back(conn, Disposition::Close(CloseCause::Failed)));
+    let (now, closed) = (scene.now, scene.effects.closes.remove(0));
+    let refused = scene.state.take_for_idle(&elsewhere, 1, now);
+    assert!(matches!(refused, Err(Refusal::Exhausted(_))));
+    let untold = closed.untold.expect("there is an on_event");
+    scene.state.told(untold, now, &mut scene.effects);
+    let taken = scene.state.take_for_idle(&elsewhere, 1, now);
+    assert!(matches!(taken, Ok(Some(_))));
+}

@@ -1,4 +1,5 @@
 //! Sockets of this machine: what they are, how they are bound, and how each attempt ends.
+#![forbid(unsafe_code)]
 
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, RawFd};

@@ -1,0 +1,3 @@
+//! The part of the library's pool that knows no descriptor.
+
+pub(crate) mod state;
