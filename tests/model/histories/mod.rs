@@ -7,6 +7,7 @@ mod line;
 mod numbers;
 mod refill;
 mod room;
+mod untold;
 
 use std::time::Duration;
 
