@@ -4,6 +4,7 @@ use super::*;
 use crate::pool::state::answer::ARM_AFTER;
 use crate::pool::state::held::Held;
 use crate::pool::state::idle_list::{IdleList, Shelf};
+use crate::values::options::ReuseOrder;
 
 fn spacious() -> Rules {
     let mut rules = unlimited();
@@ -245,4 +246,41 @@ fn a_slot_that_is_not_told_yet_is_not_dialed_for_the_idle_list() {
     scene.state.told(untold, now, &mut scene.effects);
     let taken = scene.state.take_for_idle(&elsewhere, 1, now);
     assert!(matches!(taken, Ok(Some(_))));
+}
+
+#[test]
+fn what_the_fast_path_has_lent_is_not_armed() {
+    let [at, ..] = destinations();
+    let mut scene = Scene::new(&unlimited_and_plain());
+    let mut facts = Vec::new();
+    for id in [1, 2] {
+        let build = |to, _| {
+            let conn = Fake::new(id, to, Time::NEVER, true);
+            facts.push(conn.facts().clone());
+            Ok::<_, Refusal>(conn)
+        };
+        let (now, effects) = (scene.now, &mut scene.effects);
+        assert!(scene.state.admit(&at, build, now, effects).is_ok());
+    }
+    facts[0].borrow();
+    scene.pass(ARM_AFTER);
+    let reaped = scene.state.reap(scene.now, &mut scene.effects);
+    assert_eq!(reaped.to_arm, [2]);
+    assert!(!facts[0].is_biased(), "it was found out");
+}
+
+#[test]
+fn new_limits_leave_the_order_of_reuse() {
+    let [at, ..] = destinations();
+    let mut rules = unlimited();
+    rules.keeping.reuse_order = ReuseOrder::Lifo;
+    let mut scene = Scene::new(&rules);
+    scene.put(&at);
+    scene.put(&at);
+    let keeping = unlimited().keeping;
+    assert_eq!(keeping.reuse_order, ReuseOrder::Fifo);
+    let (now, effects) = (scene.now, &mut scene.effects);
+    let unfinished = scene.state.set_limits(rules.limits, keeping, now, effects);
+    assert!(unfinished.is_nothing());
+    assert_eq!(scene.reuse(&at).id, 2);
 }
