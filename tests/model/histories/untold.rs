@@ -204,3 +204,21 @@ fn who_distrusts_what_is_idle_takes_no_slot_that_is_not_free_yet() {
         assert!(matches!(taken, Take::Dial(..)), "{taken:?}");
     }
 }
+
+#[test]
+fn who_waits_for_a_slot_that_is_not_told_yet_is_passed_by_others() {
+    let [at, _, elsewhere] = destinations();
+    let mut scene = observed(limited(false, 1));
+    let (first, second) = (scene.borrow(&at), scene.borrow(&elsewhere));
+    let late = scene.close(first);
+    let (older, taken) = scene.take(&at, Reuse::Allowed);
+    assert!(matches!(taken, Take::Wait));
+    let (younger, taken) = scene.take(&elsewhere, Reuse::Allowed);
+    assert!(matches!(taken, Take::Wait));
+    let early = scene.close(second);
+    scene.tell(early);
+    assert!(scene.state.collect(older).is_none());
+    assert!(matches!(scene.state.collect(younger), Some(Take::Dial(..))));
+    scene.tell(late);
+    assert!(matches!(scene.state.collect(older), Some(Take::Dial(..))));
+}
