@@ -21,11 +21,18 @@ pub(crate) trait DialCaller {
     /// A living connection of a pool has that descriptor.
     fn is_pooled(&self, number: RawFd) -> bool;
     /// Runs open_session by `open`, which nothing ends early. Fails if it must not begin.
-    fn run_open_session(&self, open: &mut dyn FnMut()) -> Result<()>;
+    fn run_open_session(&self, open: &mut dyn FnMut()) -> Result<()> {
+        open();
+        Ok(())
+    }
     /// A dial or open_session callback runs in this thread.
-    fn dials_by_callback_here(&self) -> bool;
+    fn dials_by_callback_here(&self) -> bool {
+        true
+    }
     /// A resolve callback may take its time in this thread.
-    fn may_resolve_here(&self) -> bool;
+    fn may_resolve_here(&self) -> bool {
+        false
+    }
     /// Closes an idle connection, because the process has no descriptor left. False if none was
     /// idle.
     fn make_room(&self) -> bool;

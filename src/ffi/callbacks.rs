@@ -109,12 +109,11 @@ pub unsafe extern "C" fn vcp_set_callback_error(text: *const c_char) -> c_int {
         });
         match is_heard {
             Some(true) => Ok(0),
-            None => Err(Error::no_memory()),
-            Some(false) if WITHOUT_PLACE.get() > 0 => Err(Error::no_memory()),
-            Some(false) => {
+            Some(false) if WITHOUT_PLACE.get() == 0 => {
                 let message = "vcp_set_callback_error: not inside a callback";
                 Err(Error::invalid_argument(message))
             }
+            _ => Err(Error::no_memory()),
         }
     })
 }

@@ -12,12 +12,6 @@ pub(crate) struct Pin<T: Kept> {
     pub(super) index: u32,
 }
 
-impl<T: Kept> std::fmt::Debug for Pin<T> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Pin({})", self.index)
-    }
-}
-
 impl<T: Kept> Pin<T> {
     pub(crate) fn slot_id(&self) -> SlotId {
         self.slot.slot_id(self.index)

@@ -144,9 +144,6 @@ impl<T: Kept> Table<T> {
 
     /// Keeps the value that a slot id names where it is, lent or not.
     pub(crate) fn pin_slot(&'static self, id: SlotId) -> Option<Pin<T>> {
-        if id.index >= self.used.load(Acquire) {
-            return None;
-        }
         let slot = self.slots.get(id.index)?;
         let mut word = slot.word.load(Relaxed);
         loop {

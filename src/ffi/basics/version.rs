@@ -3,14 +3,10 @@
 use std::ffi::{c_char, CStr};
 
 const fn number(text: &str) -> u32 {
-    let bytes = text.as_bytes();
-    let mut value = 0;
-    let mut at = 0;
-    while at < bytes.len() {
-        value = value * 10 + (bytes[at] - b'0') as u32;
-        at += 1;
+    match u32::from_str_radix(text, 10) {
+        Ok(number) => number,
+        Err(_) => panic!("cargo gives numbers"),
     }
-    value
 }
 
 const NUMBER: u32 = number(env!("CARGO_PKG_VERSION_MAJOR")) << 16

@@ -273,9 +273,8 @@ impl AsyncDial {
                 let _ = borrower.end_wait(since, Err(WaitError::Canceled));
             }
             Stage::Waited { since, taken } => {
-                if let Ok(taken) = self.borrower(progress).end_wait(since, Ok(taken)) {
-                    return self.end(Stage::Taken(taken), progress, error);
-                }
+                self.borrower(progress).tell_wait_end(since, None);
+                return self.end(Stage::Taken(taken), progress, error);
             }
             Stage::Taken(Take::Wait) => self.borrower(progress).leave_queue(),
             Stage::Taken(Take::Refused(_)) => {}

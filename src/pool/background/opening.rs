@@ -158,10 +158,6 @@ impl DialCaller for OpeningCall {
         Conn::owner_of(number).is_some()
     }
 
-    fn dials_by_callback_here(&self) -> bool {
-        true
-    }
-
     fn run_open_session(&self, open: &mut dyn FnMut()) -> Result<()> {
         match self.ended() {
             Some(error) => Err(error),
@@ -171,10 +167,6 @@ impl DialCaller for OpeningCall {
                 .outside(open)
                 .ok_or_else(|| Refusal::PoolClosed.into()),
         }
-    }
-
-    fn may_resolve_here(&self) -> bool {
-        false
     }
 
     fn make_room(&self) -> bool {

@@ -72,12 +72,6 @@ impl Stage {
     }
 }
 
-impl std::fmt::Debug for Stage {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Stage").finish_non_exhaustive()
-    }
-}
-
 /// What changes from poll to poll.
 pub(crate) struct Progress {
     pub(crate) stage: Stage,

@@ -130,10 +130,8 @@ impl AsyncDial {
     }
 
     pub(crate) fn end_wait(&self, since: Time, taken: Taken, progress: &mut Progress) -> Step {
-        match self.borrower(progress).end_wait(since, Ok(taken)) {
-            Ok(taken) => Step::Continue(Stage::Taken(taken)),
-            Err(error) => self.answer(progress, Err(error)),
-        }
+        self.borrower(progress).tell_wait_end(since, None);
+        Step::Continue(Stage::Taken(taken))
     }
 
     fn may_dial(

@@ -308,15 +308,6 @@ impl DialCaller for Dialing {
         false
     }
 
-    fn run_open_session(&self, open: &mut dyn FnMut()) -> Result<()> {
-        open();
-        Ok(())
-    }
-
-    fn may_resolve_here(&self) -> bool {
-        false
-    }
-
     fn make_room(&self) -> bool {
         self.pool().close_longest_idle()
     }

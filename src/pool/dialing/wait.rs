@@ -153,8 +153,6 @@ impl Borrower<'_> {
         began: Time,
         result: std::result::Result<Taken, WaitError>,
     ) -> Result<Taken> {
-        let waited = clock::now().since(began);
-        self.pool.locked().add_wait_time(waited);
         let result = result.map_err(|why| match why {
             WaitError::Canceled => canceled(),
             WaitError::TimedOut(why) => Error::timeout(Phase::Waiting, &why.to_string()),
@@ -165,13 +163,20 @@ impl Borrower<'_> {
             Ok(Take::Refused(refusal)) => Some(refusal.clone().into()),
             Ok(_) => None,
         };
+        self.tell_wait_end(began, error.as_ref());
+        result
+    }
+
+    /// `None`: it was served.
+    pub(crate) fn tell_wait_end(&self, began: Time, error: Option<&Error>) {
+        let waited = clock::now().since(began);
+        self.pool.locked().add_wait_time(waited);
         if self.pool.is_observed() {
             let (kind, label) = (EventKind::WaitDone, self.options.label());
-            let end = DeferredEvent::new(kind, self.destination, label, began, error.as_ref());
+            let end = DeferredEvent::new(kind, self.destination, label, began, error);
             let then = FollowUp::EndWait(self.ticket());
             self.pool.emit_end(end, Some(then));
         }
-        result
     }
 }
 

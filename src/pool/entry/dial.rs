@@ -145,15 +145,6 @@ impl DialCaller for Asleep<'_> {
         self.dialing.is_pooled(number)
     }
 
-    fn dials_by_callback_here(&self) -> bool {
-        true
-    }
-
-    fn run_open_session(&self, open: &mut dyn FnMut()) -> Result<()> {
-        open();
-        Ok(())
-    }
-
     fn may_resolve_here(&self) -> bool {
         self.dialing.deadline() == Deadline::NEVER && self.dialing.token().is_none()
     }
