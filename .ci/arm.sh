@@ -18,7 +18,7 @@ emulator=qemu-aarch64
 child_programs="a_child_has_pools_of_its_own forks_among_busy_threads forks_under_load hooks_that_run_at_a_fork sessions_across_a_fork"
 child_tests="a_child_has_the_limits_that_were_set a_child_takes_nothing_of_its_parents data_is_never_freed_in_a_child
     a_fork_while_a_session_is_opened_ends_it_in_no_child a_child_has_an_empty_queue_of_its_own
-    a_fork_inside_a_hook_ends_the_call_in_the_child"
+    a_fork_inside_a_hook_ends_the_call_in_the_child a_fork_while_a_session_is_given_back_ends_it_in_no_child"
 
 # It knows no IP_BIND_ADDRESS_NO_PORT, and /proc shows the signals that it blocks itself.
 emulator_tests="a_local_ip_is_bound a_local_ip_and_port_is_bound the_librarys_threads_block_every_signal"

@@ -230,3 +230,16 @@ fn of_many_threads_that_close_one_handle_one_succeeds() {
         assert_eq!(closed.filter(|&won| won).count(), 1);
     }
 }
+
+#[test]
+fn a_table_that_is_full_takes_no_more() {
+    kept!(Value(u32));
+    let first = Value::insert(7);
+    Value::table().used.store(MOST_SLOTS, Relaxed);
+    assert_eq!(
+        Value::table().insert(Value(8)).err().map(|one| one.0),
+        Some(8)
+    );
+    drop(first);
+    assert_eq!(Value::insert(9).index(), 0);
+}

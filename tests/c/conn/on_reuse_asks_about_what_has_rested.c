@@ -51,6 +51,21 @@ TEST(what_has_not_rested_is_not_asked_about,
     DRIVER_END(&d);
 }
 
+TEST(forever_asks_about_none, "on_reuse_after_ms: VCP_FOREVER asks about none")
+{
+    driver d;
+    vcp_pool *pool = asking_pool(&d, VCP_FOREVER);
+    vcp_conn *conn = NULL;
+    give_back(borrow(pool, &d.where));
+    let_pass(2 * COARSE_MS);
+    give_back(borrow(pool, &d.where));
+    CHECK(dial_flags(pool, &d.where, VCP_DIAL_NONBLOCKING, &conn) >= 0); /* no fast path */
+    give_back(conn);
+    CHECK_EQ(stats_of(pool).reuses, 2);
+    CHECK_EQ(d.on_reuse.calls, 0);
+    DRIVER_END(&d);
+}
+
 TEST(zero_asks_about_all, "on_reuse_after_ms: 0 asks about all")
 {
     driver d;

@@ -131,6 +131,9 @@ TEST(rewrite_to_a_bad_address_is_an_error,
     pool = pool_new(&o);
     CHECK_EQ(vcp_dial(pool, "tcp", "127.0.0.1:1", &conn), VCP_ERR_INVALID_ADDRESS);
     CHECK_HAS(vcp_last_error(), "rewrite");
+    heard.rewrite_to = "no-utf-8-\xff:80";
+    CHECK_EQ(vcp_dial(pool, "tcp", "127.0.0.1:1", &conn), VCP_ERR_INVALID_ADDRESS);
+    CHECK_HAS(vcp_last_error(), "rewrite");
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
 }
 
@@ -790,4 +793,54 @@ TEST(a_callback_that_refuses_after_the_token_fired_does_not_hide_it,
         CHECK_EQ(vcp_pool_close(l->pool), VCP_OK);
     }
     server_close(&s);
+}
+
+typedef struct held {
+    server s;
+    int is_inside;
+    int may_return;
+    int fd; /* what it has returned */
+} held;
+
+static int held_dial(void *user, const char *network, const char *address, int64_t timeout_ms)
+{
+    held *h = (held *)user;
+    (void)network;
+    (void)address;
+    (void)timeout_ms;
+    __sync_add_and_fetch(&h->is_inside, 1);
+    EVENTUALLY(__sync_add_and_fetch(&h->may_return, 0) != 0, 10000);
+    __sync_add_and_fetch(&h->fd, client_of(&h->s));
+    return h->fd;
+}
+
+TEST(
+    an_asynchronous_dial_ends_in_time_whatever_its_dial_callback_does,
+    "callbacks: An asynchronous dial whose dial callback takes too long is TIMEOUT (connecting) at "
+    "its deadline; what the callback then returns is closed")
+{
+    vcp_pool_options o = pool_options();
+    vcp_dial_options dial = dial_options(0);
+    vcp_queue *queue = queue_new();
+    vcp_pool *pool;
+    held h;
+    int64_t start = now_ms();
+    memset(&h, 0, sizeof h);
+    h.s = tcp_server();
+    o.dial = held_dial;
+    o.user = &h;
+    pool = pool_new(&o);
+    dial.timeout_ms = at_most(100);
+    begin_dial(pool, &h.s, &dial, queue, &h);
+    EVENTUALLY(__sync_add_and_fetch(&h.is_inside, 0) == 1, 5000);
+    next_fails(queue, &h, VCP_ERR_TIMEOUT);
+    CHECK_EQ(vcp_last_phase(), VCP_PHASE_CONNECTING);
+    CHECK_TOOK(start, at_most(100));
+    __sync_add_and_fetch(&h.may_return, 1);
+    EVENTUALLY(__sync_add_and_fetch(&h.fd, 0) > 0, 5000);
+    EVENTUALLY(!is_open(h.fd), 5000);
+    EVENTUALLY(vcp_pool_conn_count(pool) == 0, 5000);
+    CHECK_EQ(vcp_queue_free(queue), VCP_OK);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&h.s);
 }

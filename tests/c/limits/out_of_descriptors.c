@@ -1,5 +1,5 @@
 /* When the process has no descriptor left. Contract section 3, VCP_ERR_SYSTEM. */
-#include "check.h"
+#include "completions.h"
 
 static int hoard[1024];
 static int hoarded;
@@ -173,4 +173,36 @@ TEST(a_hit_needs_no_descriptor, "descriptors: A hit needs no descriptor")
     CHECK_EQ(vcp_conn_is_reused(conn), 1);
     give_back(conn);
     FIXTURE_END(&f);
+}
+
+TEST(a_token_of_an_asynchronous_dial_makes_room_too,
+     "descriptors: EMFILE: the token of an asynchronous dial, which takes a descriptor, makes room "
+     "too")
+{
+    server servers[3];
+    vcp_pool *pool = pool_new(NULL);
+    vcp_queue *queue = queue_new();
+    vcp_dial_options d = dial_options(0);
+    vcp_conn *conn;
+    int i;
+    for (i = 0; i < 3; i++) {
+        servers[i] = tcp_server();
+        if (i < 2) {
+            give_back(borrow(pool, &servers[i]));
+        }
+    }
+    CHECK_EQ(vcp_cancel_new(&d.cancel), VCP_OK);
+    CHECK(vcp_queue_fd(queue) >= 0);
+    leave_no_descriptor();
+    begin_dial(pool, &servers[2], &d, queue, &d);
+    conn = next_conn(queue, &d);
+    release_descriptors();
+    CHECK_EQ(stats_of(pool).closed_evicted, 2);
+    give_back(conn);
+    CHECK_EQ(vcp_cancel_free(d.cancel), VCP_OK);
+    CHECK_EQ(vcp_queue_free(queue), VCP_OK);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    for (i = 0; i < 3; i++) {
+        server_close(&servers[i]);
+    }
 }

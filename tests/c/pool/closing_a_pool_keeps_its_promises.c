@@ -1,5 +1,5 @@
 /* vcp_pool_close: what is idle, borrowed and in flight. Contract section 4. */
-#include "check.h"
+#include "completions.h"
 
 TEST(close_closes_the_idle_at_once,
      "close: vcp_pool_close closes idle connections before it returns")
@@ -172,5 +172,32 @@ TEST(a_close_among_borrowers_leaks_nothing,
         }
     }
     EVENTUALLY(open_fds() <= fds, 5000 + LATENESS_MS);
+    server_close(&s);
+}
+
+static int closes_another(void *other, vcp_conn *conn, int fd)
+{
+    (void)conn;
+    (void)fd;
+    return vcp_pool_close((vcp_pool *)other);
+}
+
+TEST(a_callback_on_a_thread_of_the_library_may_close_another_pool,
+     "close: A callback on a thread of the library may close another pool")
+{
+    server s = tcp_server();
+    vcp_pool *other = pool_new(NULL);
+    vcp_pool_options options = pool_options();
+    vcp_queue *queue = queue_new();
+    vcp_pool *pool;
+    options.on_open = closes_another;
+    options.user = other;
+    pool = pool_new(&options);
+    give_back(borrow(other, &s));
+    begin_dial(pool, &s, NULL, queue, &s);
+    give_back(next_conn(queue, &s));
+    CHECK_EQ(vcp_pool_conn_count(other), VCP_ERR_POOL_CLOSED);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    CHECK_EQ(vcp_queue_free(queue), VCP_OK);
     server_close(&s);
 }

@@ -340,3 +340,45 @@ TEST(what_is_dialed_ahead_takes_no_thread_from_those_who_wait,
     CHECK_EQ(vcp_queue_free(queue), VCP_OK);
     server_close(&s);
 }
+
+TEST(a_destination_that_fails_fast_is_not_dialed_ahead,
+     "min_idle: min_idle_per_address: while fail_fast_ms lets no dial begin, nothing is dialed "
+     "ahead")
+{
+    server s = tcp_server();
+    vcp_pool_options options = keeping(1);
+    vcp_pool *pool;
+    options.fail_fast_ms = 60000;
+    pool = pool_new(&options);
+    give_back(borrow(pool, &s));
+    server_close(&s);
+    CHECK_EQ(vcp_pool_close_idle(pool), VCP_OK);
+    EVENTUALLY(stats_of(pool).dial_failures == 1, 2000);
+    STAYS(stats_of(pool).dial_failures == 1 && vcp_pool_conn_count(pool) == 0, 2 * FIRST_PAUSE_MS);
+    CHECK_STATS_ADD_UP(pool);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+}
+
+TEST(very_many_destinations_are_kept_up,
+     "min_idle: min_idle_per_address: a hundred destinations that fall short at once are all "
+     "dialed ahead")
+{
+    server s = tcp_server();
+    vcp_pool_options options = keeping(1);
+    vcp_pool *pool = pool_new(&options);
+    vcp_dial_options dial = dial_options(0);
+    char tag[16];
+    int i;
+    dial.reuse_tag = tag;
+    for (i = 0; i < 100; i++) {
+        vcp_conn *conn = NULL;
+        snprintf(tag, sizeof tag, "%d", i);
+        CHECK(vcp_dial_with(pool, s.network, s.address, &dial, &conn) >= 0);
+        give_back(conn);
+    }
+    CHECK_EQ(vcp_pool_close_idle(pool), VCP_OK);
+    EVENTUALLY(idle_in(pool) == 100, 5000);
+    CHECK_STATS_ADD_UP(pool);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}

@@ -1,4 +1,6 @@
 /* Connections that the program made itself, and those that it takes away. Contract section 4. */
+#include <linux/netlink.h>
+
 #include "check.h"
 
 static int closed_number(void)
@@ -440,4 +442,22 @@ TEST(a_detached_fd_is_the_programs,
     CHECK(is_open(fd));
     close(fd);
     server_close(&s);
+}
+
+TEST(a_socket_that_no_network_dials_is_not_added,
+     "put, add, get: add of a connected socket of a kind that cannot be dialed, as netlink(7), is "
+     "NOT_REUSABLE, and the socket stays the program's")
+{
+    vcp_pool *pool = pool_new(NULL);
+    struct sockaddr_nl kernel;
+    int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+    memset(&kernel, 0, sizeof kernel);
+    kernel.nl_family = AF_NETLINK;
+    CHECK(fd >= 0);
+    CHECK_EQ(connect(fd, (struct sockaddr *)&kernel, sizeof kernel), 0);
+    CHECK_EQ(vcp_pool_add(pool, fd), VCP_ERR_NOT_REUSABLE);
+    CHECK(is_open(fd));
+    CHECK_EQ(vcp_pool_conn_count(pool), 0);
+    close(fd);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
 }

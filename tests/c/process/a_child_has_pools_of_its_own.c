@@ -1005,6 +1005,11 @@ static void *counts(void *argument)
     return NULL;
 }
 
+static int64_t call_give_back(forked_call *c)
+{
+    return vcp_conn_close(c->out);
+}
+
 /* The call's event of that kind forks, while another thread is in and out of the pool's lock. */
 static void a_call_forks(int kind, int64_t (*call)(forked_call *), int closes)
 {
@@ -1048,7 +1053,7 @@ static void a_call_forks(int kind, int64_t (*call)(forked_call *), int closes)
     CHECK(result >= 0);
     CHECK_CHILD(f.child);
     /* The parent's connection is as it was. */
-    if (call != call_conn_close) {
+    if (call != call_conn_close && call != call_give_back) {
         CHECK(peer_sees_life(fds[0]));
         CHECK_EQ(vcp_conn_write(c.out, "x", 1), 1);
         give_back(c.out);
@@ -1064,7 +1069,8 @@ static void a_call_forks(int kind, int64_t (*call)(forked_call *), int closes)
 }
 
 TEST(whatever_call_a_callback_forks_in_fails_in_the_child,
-     "fork: Whatever call a callback forks in (get, drain, close, evict, dial, wait, warm), it "
+     "fork: Whatever call a callback forks in (get, drain, close, evict, dial, wait, warm, "
+     "conn_close), it "
      "fails in the child and the parent keeps its connections")
 {
     int round;
@@ -1076,6 +1082,7 @@ TEST(whatever_call_a_callback_forks_in_fails_in_the_child,
         a_call_forks(VCP_EVENT_CLOSED, call_close, 1);
         a_call_forks(VCP_EVENT_CLOSED, call_dial, 0);
         a_call_forks(VCP_EVENT_CLOSED, call_conn_close, 0);
+        a_call_forks(VCP_EVENT_RELEASED, call_give_back, 0);
         a_call_forks(VCP_EVENT_WAIT_DONE, call_wait, 0);
         a_call_forks(VCP_EVENT_DIAL_START, call_warm, 0);
     }

@@ -165,3 +165,61 @@ TEST(a_child_drops_what_was_being_released_into_a_closed_pool,
     EVENTUALLY(driver_frees(&h.d) == 1, 5000);
     DRIVER_END(&h.d);
 }
+
+typedef struct forking {
+    server s;
+    pid_t child;
+} forking;
+
+/* Once; both sides come back to the library, which has called it on a thread of its own. */
+static int forks_once(void *user, vcp_conn *conn, int fd)
+{
+    forking *f = (forking *)user;
+    pid_t child;
+    (void)conn;
+    (void)fd;
+    if (__atomic_load_n(&f->child, __ATOMIC_SEQ_CST) != 0) {
+        return 0;
+    }
+    child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        alarm((unsigned)at_most(10));
+        child = -1;
+    }
+    __atomic_store_n(&f->child, child, __ATOMIC_SEQ_CST);
+    return 0;
+}
+
+TEST(
+    a_child_that_returns_from_a_hook_on_a_librarys_thread_ends,
+    "fork: A child that returns from a hook on a thread of the library (on_idle, on_release in the "
+    "background, on_open of an asynchronous dial) ends with it, and the parent goes on")
+{
+    int which;
+    if (slowness() > 1)
+        SKIP("tools report what is left at the end of such a child");
+    for (which = 0; which < 3; which++) {
+        vcp_pool_options options = pool_options();
+        vcp_queue *queue = queue_new();
+        vcp_pool *pool;
+        forking f;
+        memset(&f, 0, sizeof f);
+        f.s = tcp_server();
+        options.user = &f;
+        options.on_idle = which == 0 ? forks_once : NULL;
+        options.on_idle_ms = which == 0 ? 10 : VCP_FOREVER;
+        options.on_release = which == 1 ? forks_once : NULL;
+        options.on_release_in_background = which == 1;
+        options.on_open = which == 2 ? forks_once : NULL;
+        pool = pool_new(&options);
+        begin_dial(pool, &f.s, NULL, queue, &f);
+        give_back(next_conn(queue, &f));
+        EVENTUALLY(__atomic_load_n(&f.child, __ATOMIC_SEQ_CST) > 0, 5000);
+        CHECK_CHILD(f.child);
+        EVENTUALLY(idle_in(pool) == 1, 5000);
+        CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+        CHECK_EQ(vcp_queue_free(queue), VCP_OK);
+        server_close(&f.s);
+    }
+}

@@ -210,6 +210,25 @@ TEST(a_pool_takes_and_gives_nothing_while_memory_is_out,
     FIXTURE_END(&f);
 }
 
+TEST(a_message_without_memory_is_that_of_its_status,
+     "memory: A failure whose message has no room while malloc fails is told by the text of its "
+     "status, and the next one by its own again")
+{
+    fixture f = fixture_new(NULL);
+    vcp_conn *conn;
+    char address[1020];
+    memset(address, 'a', sizeof address);
+    strcpy(address + sizeof address - 4, ":80");
+    CHECK_EQ(vcp_queue_new(NULL), VCP_ERR_INVALID_ARGUMENT); /* this thread has room for 1,024 */
+    runs_out();
+    CHECK_EQ(vcp_dial(f.pool, "tcp", address, &conn), VCP_ERR_NO_MEMORY);
+    CHECK_STR(vcp_last_error(), vcp_strerror(VCP_ERR_NO_MEMORY));
+    CHECK_EQ(vcp_dial(f.pool, f.s.network, f.s.address, &conn), VCP_ERR_NO_MEMORY);
+    CHECK_HAS(vcp_last_error(), "dial tcp 127.0.0.1:");
+    is_there_again();
+    FIXTURE_END(&f);
+}
+
 TEST(what_ends_something_works_while_memory_is_out,
      "memory: While malloc fails, give-back, hits, discard, close_idle, evict, drain, abort, frees "
      "and fire work")

@@ -2,6 +2,8 @@
  * What the library notices without any borrow, and how its threads behave. Contract sections 2 and
  * 4.
  */
+#include <linux/net_tstamp.h>
+
 #include "check.h"
 
 static vcp_pool *pool_with(int32_t liveness)
@@ -309,4 +311,51 @@ TEST(the_librarys_threads_block_every_signal, "watch: The library's threads bloc
     CHECK(others >= 1);
     CHECK_EQ(vcp_pool_close(pool), VCP_OK);
     server_close(&s);
+}
+
+/* Wakes the background thread by an error without a hang-up. */
+static void makes_news(int fd)
+{
+    struct pollfd polled;
+    polled.fd = fd;
+    polled.events = 0;
+    CHECK_EQ(send(fd, "a", 1, MSG_NOSIGNAL), 1);
+    EVENTUALLY(poll(&polled, 1, 10) == 1 && (polled.revents & POLLERR) != 0, 5000);
+}
+
+TEST(news_in_the_error_queue_end_no_connection,
+     "watch: What comes into the error queue of a socket, as the time stamps of what was sent, "
+     "ends no connection, whether it is borrowed or idle")
+{
+    server s = tcp_server();
+    vcp_pool *pool = pool_with(VCP_LIVENESS_WATCH);
+    vcp_conn *conn = borrow(pool, &s);
+    int fd = vcp_conn_raw_fd(conn);
+    int wanted = SOF_TIMESTAMPING_TX_SOFTWARE | SOF_TIMESTAMPING_SOFTWARE;
+    CHECK_EQ(setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPING, &wanted, sizeof wanted), 0);
+    makes_news(fd);
+    STAYS(vcp_pool_conn_count(pool) == 1, 50);
+    give_back(conn);
+    makes_news(fd);
+    STAYS(idle_in(pool) == 1, 50);
+    conn = borrow(pool, &s);
+    CHECK_EQ(vcp_conn_raw_fd(conn), fd);
+    give_back(conn);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    server_close(&s);
+}
+
+TEST(an_idle_datagram_socket_that_failed_is_noticed,
+     "watch: An idle UDP connection whose peer refuses what was sent leaves the pool within 1 s")
+{
+    server s = udp_server();
+    vcp_pool *pool = pool_with(VCP_LIVENESS_STRICT);
+    vcp_conn *conn = borrow(pool, &s);
+    int fd = vcp_conn_raw_fd(conn);
+    give_back(conn);
+    server_close(&s);
+    CHECK_EQ(send(fd, "a", 1, MSG_NOSIGNAL), 1);
+    EVENTUALLY(idle_in(pool) == 0, 1000);
+    CHECK_EQ(stats_of(pool).closed_while_idle, 1);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
 }

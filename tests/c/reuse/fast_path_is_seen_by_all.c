@@ -730,3 +730,25 @@ BEFORE_THE_TESTS(char **argv)
 {
     real_syscall = find_syscall();
 }
+
+TEST(a_thread_may_use_a_hundred_pools_at_once,
+     "reuse: A thread that uses a hundred pools reuses in each, after half of them have ended too")
+{
+    server s = tcp_server();
+    vcp_pool *pools[100];
+    int i;
+    for (i = 0; i < 100; i++) {
+        pools[i] = pool_new(NULL);
+        give_back(borrow(pools[i], &s));
+    }
+    for (i = 0; i < 100; i += 2) {
+        CHECK_EQ(vcp_pool_close(pools[i]), VCP_OK);
+    }
+    for (i = 1; i < 100; i += 2) {
+        give_back(borrow(pools[i], &s));
+        CHECK_EQ(stats_of(pools[i]).dials, 1);
+        CHECK_EQ(stats_of(pools[i]).reuses, 1);
+        CHECK_EQ(vcp_pool_close(pools[i]), VCP_OK);
+    }
+    server_close(&s);
+}

@@ -297,6 +297,70 @@ TEST(a_fork_while_a_session_is_opened_ends_it_in_no_child,
     DRIVER_END(&d);
 }
 
+/* Each of them is given back by the fast path or, if its driver was asked long ago, by the other.
+ */
+TEST(a_fork_while_a_session_is_given_back_ends_it_in_no_child,
+     "sessions: If fd forks while a session is given back, its handle is closed in the child, and "
+     "its free_data does not run there")
+{
+    driver d;
+    vcp_pool_options options;
+    vcp_conn *conn;
+    int status;
+    int i;
+    driver_start(&d);
+    options = driver_options(&d);
+    options.open_session = opens_one_that_forks;
+    driver_pool(&d, &options);
+    give_back(borrow(d.pool, &d.db));
+    for (i = 0; i < 20; i++) {
+        give_back(borrow(d.pool, &d.db));
+        conn = borrow(d.pool, &d.db);
+        forked_in = &d;
+        status = vcp_conn_close(conn);
+        if (child == 0) {
+            CHECK_EQ(vcp_conn_close(conn), VCP_ERR_CONN_CLOSED);
+            _exit(d.frees == 0 ? 0 : 1);
+        }
+        CHECK_EQ(status, VCP_OK);
+        CHECK_EQ(waitpid(child, &status, 0), child);
+        CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    }
+    CHECK_EQ(idle_in(d.pool), 1);
+    DRIVER_END(&d);
+}
+
+static int hangs_up(void *data, vcp_conn *conn, int fd)
+{
+    (void)conn;
+    (void)fd;
+    session_hangs_up((session *)data);
+    return 0;
+}
+
+TEST(a_session_that_lost_its_socket_in_on_reuse_is_not_lent,
+     "sessions: A session whose driver closes its socket in on_reuse is closed, and the dial opens "
+     "another one")
+{
+    driver d;
+    vcp_pool_options options;
+    vcp_conn *conn;
+    driver_start(&d);
+    options = driver_options(&d);
+    options.on_reuse = driver_on_reuse;
+    driver_pool(&d, &options);
+    conn = borrow(d.pool, &d.db);
+    give_back(conn);
+    d.on_reuse.does = hangs_up;
+    conn = borrow(d.pool, &d.db);
+    CHECK_EQ(vcp_conn_is_reused(conn), 0);
+    CHECK_EQ(d.on_reuse.calls, 1);
+    CHECK_EQ(d.asked, 2);
+    CHECK_EQ(d.frees, 1);
+    give_back(conn);
+    DRIVER_END(&d);
+}
+
 /* ---- on_idle of sockets ---- */
 
 static int seen_mode;

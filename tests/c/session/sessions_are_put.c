@@ -375,3 +375,37 @@ TEST(on_open_is_not_asked_about_what_is_put,
     CHECK_EQ(d.on_release.calls, 1);
     DRIVER_END(&d);
 }
+
+static int datagrams;
+
+static int tells_datagrams(void *data)
+{
+    (void)data;
+    return datagrams;
+}
+
+TEST(a_driver_may_speak_by_datagrams,
+     "put_session: A session whose socket is one of datagrams is lent and kept")
+{
+    driver d;
+    vcp_pool *pool = driver_with(&d);
+    server s = udp_server();
+    session *one = session_new(&d);
+    vcp_session filled = session_as_vcp(&d, one);
+    vcp_conn *conn = NULL;
+    char byte;
+    datagrams = client_of(&s);
+    filled.fd = tells_datagrams;
+    CHECK_EQ(put_under(pool, &filled, &d.db, NULL), VCP_OK);
+    CHECK_EQ(vcp_dial(pool, d.db.network, d.db.address, &conn), datagrams);
+    server_start_echo(&s);
+    CHECK_EQ(send(datagrams, "", 0, 0), 0);
+    CHECK(readable_within(datagrams, 5000));
+    CHECK_EQ(recv(datagrams, &byte, 1, 0), 0);
+    give_back(conn);
+    CHECK_HOLDS(&d, 1, 1);
+    CHECK_EQ(vcp_pool_close_idle(pool), VCP_OK);
+    close(datagrams);
+    server_close(&s);
+    DRIVER_END(&d);
+}
