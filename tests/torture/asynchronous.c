@@ -71,6 +71,7 @@ TEST(answers_come_through_the_queue,
         /* A thread remembers what it has given back, or dialed itself. */
         has_and_gives_back(dials(&s, &peers[UNIX], 0));
         has_and_gives_back(dials_async(&s, &peers[UNIX], 0, queue, VCP_OK));
+        has_and_gives_back(dials_async(&s, &peers[UNIX], VCP_DIAL_BLOCKING, queue, VCP_OK));
         has_and_gives_back(dials_async(&s, &peers[UNIX], VCP_DIAL_QUEUED, queue, VCP_OK));
         has_and_gives_back(dials_async(&s, &peers[TCP4], VCP_DIAL_QUEUED, queue, VCP_OK));
     }

@@ -5,6 +5,7 @@
  *
  *     TORTURE_KIND       calls or memory
  *     TORTURE_LIBRARY    the library's path, for addr2line(1)
+ *     TORTURE_SAMPLE     the first call of each way alone, once, instead of each point
  *     TORTURE_PAIRS      so many trials with two failures, drawn at random, instead of each point
  *     TORTURE_SEED       where the drawing begins
  *     TORTURE_PLAN       one trial, as a failure prints it
@@ -185,6 +186,16 @@ static void tries_each(const test_entry *entry, trials *t)
     trials_run(entry, t);
 }
 
+static void tries_sample(const test_entry *entry, trials *t)
+{
+    int sites = trials_of_first_calls(t, kind_wanted());
+    printf("%s: the first calls by %d ways\n", entry->name, sites);
+    fflush(stdout);
+    trials_run(entry, t);
+    total.points += sites;
+    total.sites += sites;
+}
+
 static void tries_pairs(const test_entry *entry, trials *t, int count)
 {
     uint64_t seed = strtoull(setting("TORTURE_SEED", "1"), NULL, 10);
@@ -221,6 +232,8 @@ static void tortured(const test_entry *entry)
         tries_one(entry, &t, plan);
     } else if (pairs != NULL) {
         tries_pairs(entry, &t, atoi(pairs));
+    } else if (setting("TORTURE_SAMPLE", NULL) != NULL) {
+        tries_sample(entry, &t);
     } else {
         tries_each(entry, &t);
     }

@@ -96,7 +96,13 @@ static inline uint32_t turns_of(const torture_site *site)
     return site->turns < most ? site->turns : most;
 }
 
-/* Counts the sites of that kind in `sites`. */
+/* The runs without a fault have reached it. */
+static inline int is_of_kind(const torture_site *site, int kind)
+{
+    return site->way != 0 && torture_row_at(site->row)->kind == kind && site->turns > 0;
+}
+
+/* The sites of that kind, whose number is the answer. */
 static inline int trials_of(trials *t, int kind, int *points)
 {
     const torture_site *site = torture_sites();
@@ -104,7 +110,7 @@ static inline int trials_of(trials *t, int kind, int *points)
     int sites = 0;
     for (; site < end; site++) {
         uint32_t turn;
-        if (site->way == 0 || torture_row_at(site->row)->kind != kind || site->turns == 0) {
+        if (!is_of_kind(site, kind)) {
             continue;
         }
         sites++;
@@ -112,6 +118,22 @@ static inline int trials_of(trials *t, int kind, int *points)
         for (turn = 1; turn <= turns_of(site); turn++) {
             trials_once(t, site, turn);
             trials_going_on(t, site, turn);
+        }
+    }
+    return sites;
+}
+
+/* By each way the first call alone fails, once, with its first error. */
+static inline int trials_of_first_calls(trials *t, int kind)
+{
+    const torture_site *site = torture_sites();
+    const torture_site *end = site + TORTURE_SITES;
+    int sites = 0;
+    for (; site < end; site++) {
+        if (is_of_kind(site, kind)) {
+            torture_plan plan = plan_at(site, 1, 0, TORTURE_ONCE);
+            trials_add(t, &plan);
+            sites++;
         }
     }
     return sites;
@@ -154,7 +176,7 @@ static inline const torture_site *draws_site(uint64_t *state, int kind)
 {
     for (;;) {
         const torture_site *site = torture_sites() + draws(state, TORTURE_SITES);
-        if (site->way != 0 && site->turns > 0 && torture_row_at(site->row)->kind == kind) {
+        if (is_of_kind(site, kind)) {
             return site;
         }
     }
