@@ -241,3 +241,23 @@ fn a_refusal_at_a_limit_per_address_looks_at_no_other_destination() {
     assert!(other.can_be_borrowed());
     assert_eq!(other.looks.get(), 0);
 }
+
+/// One look takes so many, and the engine comes back for the others at once.
+#[test]
+fn very_many_that_rest_are_armed_in_several_looks() {
+    let mut rules = unlimited();
+    rules.limits.max_idle_per_address = 1100;
+    let [at, ..] = destinations();
+    let mut state = State::new(rules.limits, rules.keeping, None);
+    let idle: Vec<_> = (0..1100).map(|id| put_idle(&mut state, id, &at)).collect();
+    let now = NOW.after(Duration::from_secs(1));
+    let mut look = || {
+        let reaped = state.reap(now, &mut Effects::none());
+        for &id in &reaped.to_arm {
+            assert!(!idle[id as usize].is_armed.replace(true));
+        }
+        (reaped.to_arm.len(), reaped.next)
+    };
+    assert_eq!(look(), (1024, now));
+    assert_eq!(look(), (76, Time::NEVER));
+}

@@ -1171,7 +1171,7 @@ TEST(a_child_that_returns_from_a_callback_on_a_librarys_thread_ends,
     vcp_pool *pool;
     vcp_conn *conn = NULL;
     char name[64];
-    if (slowness() > 1)
+    if (getenv("VCP_C_PREFIX") != NULL)
         SKIP("valgrind reports what is left at the end of such a child");
     memset(&f, 0, sizeof f);
     f.s = tcp_server();

@@ -330,6 +330,46 @@ TEST(a_fork_while_a_session_is_given_back_ends_it_in_no_child,
     DRIVER_END(&d);
 }
 
+static int anothers;
+
+static int tells_anothers(void *data)
+{
+    (void)data;
+    return anothers;
+}
+
+static int opens_one_that_tells_anothers(void *user, const vcp_session_request *request,
+                                         vcp_session *filled)
+{
+    int answer = driver_opens(user, request, filled);
+    filled->fd = tells_anothers;
+    return answer;
+}
+
+TEST(a_session_that_tells_anothers_descriptor_is_refused,
+     "sessions: A session that is opened and tells the descriptor of another connection fails its "
+     "dial, and ends; the other connection is as it was")
+{
+    fixture f = fixture_new(NULL);
+    driver d;
+    vcp_pool_options options;
+    vcp_conn *other = borrow(f.pool, &f.s);
+    vcp_conn *conn = NULL;
+    anothers = vcp_conn_raw_fd(other);
+    driver_start(&d);
+    options = driver_options(&d);
+    options.open_session = opens_one_that_tells_anothers;
+    driver_pool(&d, &options);
+    CHECK_EQ(vcp_dial(d.pool, d.db.network, d.db.address, &conn), VCP_ERR_CALLBACK);
+    CHECK_HAS(vcp_last_error(), "another connection's");
+    CHECK_EQ(d.frees, 1);
+    CHECK_EQ(vcp_conn_write(other, "a", 1), 1);
+    give_back(other);
+    CHECK_EQ(idle_in(f.pool), 1);
+    DRIVER_END(&d);
+    FIXTURE_END(&f);
+}
+
 static int hangs_up(void *data, vcp_conn *conn, int fd)
 {
     (void)conn;
