@@ -1,19 +1,10 @@
 #!/usr/bin/env bash
-# Which lines and branches of src the tests run: Rust's unit tests, the model, the C programs, and with "all" the C++
-# programs too. Prints both by room, and fails below 95 % of lines or 90 % of branches.
-# usage: .ci/coverage.sh [all] [--strict]. --strict: also fails when a line of pool, handle or ffi that nothing ran is
-# not argued in tests/coverage/argued.md. What nothing ran: target/coverage/uncovered.txt.
+# Which lines and branches of src the tests run: Rust's unit tests and the model, the C programs, histories of the
+# simulation, and the torture's sample. Prints both by room. Fails below 95 % of lines or 90 % of branches; and when a
+# line of pool, handle or ffi that nothing ran is not argued in tests/coverage/argued.md, or one that is argued is run.
+# What nothing ran: target/coverage/uncovered.txt.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-suites=(c_programs)
-if [ "${1:-}" = all ]; then
-    suites+=(cpp_programs)
-    shift
-fi
-case "$#${1:-}" in
-    0 | 1--strict) ;;
-    *) echo "usage: .ci/coverage.sh [all] [--strict]" >&2; exit 2 ;;
-esac
 
 # Debian's own llvm is too old for what rustc writes.
 llvm=/usr/lib/llvm-19/bin
@@ -28,22 +19,39 @@ mkdir -p "$out/profiles"
 export RUSTC_BOOTSTRAP=1 VCP_SLOW=${VCP_SLOW:-10} VCP_MODEL_SEQUENCES=${VCP_MODEL_SEQUENCES:-2000}
 export RUSTFLAGS="-Cinstrument-coverage -Zcoverage-options=branch -Cllvm-args=-runtime-counter-relocation"
 
-cargo_test() { # profiles, target
-    LLVM_PROFILE_FILE="$out/profiles/$1/%p%c.profraw" \
-        cargo test --quiet --target $target --target-dir "$out" "${@:2}"
+# Runs a command whose programs count into the profiles of that name.
+counting() { # name, command...
+    LLVM_PROFILE_FILE="$out/profiles/$1/%p%c.profraw" "${@:2}"
 }
 
-export_json() { # profiles, object
+cargo_test() { # name, argument...
+    counting "$1" cargo test --quiet --no-default-features --target $target --target-dir "$out" "${@:2}"
+}
+
+simulation() {
+    CARGO_PROFILE_DEV_DEBUG=0 counting simulation cargo run --quiet --locked --target $target \
+        --manifest-path tests/simulation/Cargo.toml --target-dir "$out/simulation" -- --first 1 --histories 3000
+}
+
+torture() {
+    TORTURE_TARGET=target/coverage/torture counting torture tests/torture/run --sample
+}
+
+export_json() { # name, object
     $llvm/llvm-profdata merge --sparse -o "$out/$1.profdata" "$out/profiles/$1"
     $llvm/llvm-cov export --instr-profile "$out/$1.profdata" "$2" >"$out/$1.json"
 }
 
 cargo_test unit --lib
 unit=$(cargo_test unit --lib --no-run --message-format json | sed -n 's/.*"executable":"\([^"]*\)".*/\1/p')
-for suite in "${suites[@]}"; do cargo_test library --test "$suite"; done
+cargo_test library --test c_programs
+simulation
+torture
 export_json unit "$unit"
 export_json library "$out/$target/debug/deps/libvconnpool.so"
+export_json simulation "$out/simulation/$target/debug/vconnpool-simulation"
+export_json torture "$out/torture/debug/libvconnpool.so"
 
 unset RUSTFLAGS RUSTC_BOOTSTRAP
-cargo run --quiet --locked --manifest-path tests/coverage/Cargo.toml -- "$@" "$PWD" "$out/uncovered.txt" \
-    "$out/library.json" "$out/unit.json"
+cargo run --quiet --locked --manifest-path tests/coverage/Cargo.toml -- "$PWD" "$out/uncovered.txt" \
+    "$out"/{library,unit,simulation,torture}.json

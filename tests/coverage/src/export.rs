@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::BufReader;
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 
 use serde_json::Value;
 
@@ -90,13 +90,26 @@ fn branches(file: &Value) -> BTreeMap<Place, Sides> {
     found
 }
 
+/// Without `..`: a package of tests compiles the library's files by way of its own directory.
+fn direct(path: &Path) -> PathBuf {
+    let mut direct = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => drop(direct.pop()),
+            _ => direct.push(part),
+        }
+    }
+    direct
+}
+
 /// The files below src of that repository; what a file named tests.rs holds are tests.
 pub(crate) fn read(export: &Path, repository: &Path) -> Counts {
     let file = File::open(export).expect("the export can be opened");
     let json: Value = serde_json::from_reader(BufReader::new(file)).expect("llvm-cov writes JSON");
     let mut counts = Counts::default();
     for file in array(&json["data"][0]["files"]) {
-        let path = Path::new(file["filename"].as_str().expect("a file has a name"));
+        let path = file["filename"].as_str().expect("a file has a name");
+        let path = direct(Path::new(path));
         let Ok(name) = path.strip_prefix(repository) else {
             continue;
         };

@@ -5,7 +5,7 @@ use std::fmt;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use crate::argued::Argued;
+use crate::argued::{Argued, LIST};
 use crate::counts::{Counts, FileCounts, Sides};
 
 /// The layers whose every line is run or argued, and which the table shows room by room.
@@ -54,14 +54,15 @@ impl Figures {
     }
 }
 
-pub(crate) struct Report<'a> {
+pub(crate) struct Report {
     rooms: BTreeMap<String, Figures>,
     all: Figures,
     list: String,
     /// Lines of the argued layers that nothing ran.
     argued: usize,
-    open: usize,
-    stale: &'a [String],
+    unargued: Vec<String>,
+    /// Arguments about what is not there, or is run.
+    faults: Vec<String>,
 }
 
 /// `src/pool/state` of `src/pool/state/wait/mod.rs`, `src/handle` of `src/handle/table.rs`.
@@ -90,15 +91,15 @@ fn unseen(sides: Sides) -> Option<&'static str> {
     }
 }
 
-impl<'a> Report<'a> {
-    pub(crate) fn new(counts: &Counts, argued: &'a Argued, repository: &Path) -> Self {
+impl Report {
+    pub(crate) fn new(counts: &Counts, argued: &Argued, repository: &Path) -> Self {
         let mut report = Report {
             rooms: BTreeMap::new(),
             all: Figures::default(),
             list: String::new(),
             argued: 0,
-            open: 0,
-            stale: argued.stale(),
+            unargued: Vec::new(),
+            faults: argued.faults(counts),
         };
         for (name, file) in &counts.files {
             report.rooms.entry(room(name)).or_default().add(file);
@@ -113,16 +114,15 @@ impl<'a> Report<'a> {
 
     fn list_lines(&mut self, name: &str, file: &FileCounts, source: &[&str], argued: &Argued) {
         for (&line, _) in file.lines.iter().filter(|(_, &count)| count == 0) {
-            let at = line as usize - 1;
-            let mut note = "";
-            if is_in_argued_layer(name) {
-                let is_argued = argued.covers(name, source, at);
-                note = if is_argued { " (argued)" } else { " (OPEN)" };
-                self.argued += usize::from(is_argued);
-                self.open += usize::from(!is_argued);
+            let text = source.get(line as usize - 1).map_or("", |text| text.trim());
+            let is_argued = argued.covers(name, line);
+            let note = if is_argued { "argued" } else { "not run" };
+            writeln!(self.list, "{name}:{line}: {note}: {text}").expect("a string grows");
+            if is_argued {
+                self.argued += 1;
+            } else if is_in_argued_layer(name) {
+                self.unargued.push(format!("{name}:{line}: {text}"));
             }
-            let text = source.get(at).map_or("", |text| text.trim());
-            writeln!(self.list, "{name}:{line}: line{note}: {text}").expect("a string grows");
         }
     }
 
@@ -149,29 +149,28 @@ impl<'a> Report<'a> {
         self.all.branches.percent()
     }
 
+    /// Each line that nothing runs is argued where it must be, and no other is.
     pub(crate) fn is_argued(&self) -> bool {
-        self.open == 0
+        self.unargued.is_empty() && self.faults.is_empty()
     }
 }
 
-impl fmt::Display for Report<'_> {
+impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{:28} {:>22}    {:>22}", "room", "lines", "branches")?;
         for (room, figures) in &self.rooms {
             writeln!(f, "{room:28} {}    {}", figures.lines, figures.branches)?;
         }
-        for row in self.stale {
-            writeln!(
-                f,
-                "tests/coverage/argued.md names a line that is gone: {row}"
-            )?;
+        for line in &self.unargued {
+            writeln!(f, "no test runs it, and {LIST} does not argue it: {line}")?;
         }
-        let (argued, open) = (self.argued, self.open);
-        let layers = ARGUED_LAYERS.join(", ");
-        writeln!(f, "not run in {layers}: {argued} lines argued, {open} open")?;
+        for fault in &self.faults {
+            writeln!(f, "{LIST}: {fault}")?;
+        }
+        let (argued, unargued) = (self.argued, self.unargued.len());
         writeln!(
             f,
-            "coverage: lines {:.2} %, branches {:.2} %",
+            "coverage: lines {:.2} %, branches {:.2} %; {argued} lines argued, {unargued} not",
             self.lines(),
             self.branches()
         )
