@@ -19,7 +19,7 @@ from library import FOR_CXX
 NO_PAGES = ("README.md", "index.md")
 # Pages that stand at the root, and those for who works on the library, which come last.
 AT_ROOT = ("SECURITY.md", "CHANGELOG.md")
-LAST = ("targets.md", "architecture.md")
+LAST = ("targets.md", "architecture.md", "release.md")
 ADDRESS = re.compile(r"\]\(([^)\s#]+)(#[^)\s]*)?\)")
 IN_GUIDE = re.compile(r"\]\(([\w-]+)\.md\)")
 
