@@ -60,9 +60,9 @@ CMAKE_DIR = $(LIBDIR)/cmake/vconnpool
 DOCUMENTS := README.md CHANGELOG.md SECURITY.md LICENSE-APACHE LICENSE-MIT \
     $(wildcard docs/*.md docs/*.svg docs/guide/*.md docs/guide/images/* docs/grafana/* \
     examples/c/Makefile $(addprefix examples/c/*.,md c h cpp))
-# Of "make docs", if it has run.
+# Of "make docs", if it has run. vcp-probe is an example, and is not installed; nor is its page.
 DOCS := target/docs
-MAN_PAGES = $(patsubst $(DOCS)/man/%,%,$(wildcard $(DOCS)/man/man?/*.?))
+MAN_PAGES = $(patsubst $(DOCS)/man/%,%,$(wildcard $(DOCS)/man/man[37]/*.?))
 SITE = $(shell cd $(DOCS) 2>/dev/null && find html -type f ! -name '.*' 2>/dev/null)
 
 # The C and C++ that clang-format keeps; the header is generated.
@@ -157,7 +157,7 @@ uninstall: ## removes what "make install" would install now
 	@ls -d "$(DESTDIR)$(DOCDIR)" "$(DESTDIR)$(MANDIR)"/man?/vconnpool.* 2>/dev/null \
 	    | sed 's/$$/ is left: "make docs" tells what was installed there/'
 
-test: ## all that needs only Rust and a C compiler
+test: ## all that needs only Rust and a C and C++ compiler
 	$(CARGO) test
 
 check: test ## the same, by its GNU name

@@ -40,9 +40,9 @@
  *
  * A function that can fail returns an int or an int64_t. A result >= 0 is a success: a descriptor,
  * a count, or VCP_OK. A result < 0 is a vcp_status, and vcp_last_error() has its whole message for
- * the calling thread (VCP_ERR_IN_PROGRESS, which is no failure, leaves none). Out parameters are
- * written only on success; but a dial that fails sets *conn to NULL. errno is unspecified after
- * every call.
+ * the calling thread (VCP_ERR_IN_PROGRESS, which is no failure, and vcp_cancel_fire, which a signal
+ * handler may call, leave none). Out parameters are written only on success; but a dial that fails
+ * sets *conn to NULL. errno is unspecified after every call.
  *
  * Each function names its errors; one that names none cannot fail. Two are not named each time:
  * VCP_ERR_INTERNAL is a bug in the library, contained; any function may return it. VCP_ERR_CALLBACK
@@ -218,8 +218,8 @@
  *
  *     idle connections of the parent    the child's first call on the pool closes its copies,
  *                                       without shutdown(2) and without callbacks
- *     connections borrowed at the fork  are VCP_ERR_CONN_CLOSED in the child; vcp_conn_close, too,
- *                                       which also closes the child's copy
+ *     connections borrowed at the fork  are VCP_ERR_CONN_CLOSED in the child, for every function;
+ *                                       vcp_conn_close closes the child's copy of the descriptor
  *     dials in flight                   are gone in the child
  *     queues                            are empty; ask vcp_queue_fd again
  *     tokens                            work, each side its own
