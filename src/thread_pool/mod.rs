@@ -52,10 +52,15 @@ impl PoolState {
         self.standby_holders > 0
     }
 
-    /// The caller is the last free thread, which stays for the first lane. With all threads there
-    /// are, what the lanes keep is enough.
+    /// The caller is the last free thread, which stays even without work.
     fn is_last_free(&self) -> bool {
-        self.has_standby() && self.free() == 1 && self.threads < self.most
+        self.has_standby() && self.free() == 1
+    }
+
+    /// The caller stays for the first lane. With all threads there are, what the lanes keep is
+    /// enough.
+    fn is_for_first(&self) -> bool {
+        self.is_last_free() && self.threads < self.most
     }
 
     fn lacks_thread(&self) -> bool {
@@ -66,7 +71,7 @@ impl PoolState {
 
     /// A job is there that a free thread may take.
     fn has_job(&self) -> bool {
-        let startable = if self.is_last_free() {
+        let startable = if self.is_for_first() {
             self.jobs.startable(0)
         } else {
             self.jobs.all_startable()
@@ -216,7 +221,7 @@ impl ThreadPool {
         let own = fork::epoch();
         let mut state = self.state.lock();
         loop {
-            let for_first = state.is_last_free();
+            let for_first = state.is_for_first();
             if let Some((lane, job)) = state.jobs.start_next(for_first) {
                 let is_awaited = state.joiners > 0;
                 drop(state);

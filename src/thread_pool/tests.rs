@@ -64,6 +64,26 @@ fn the_standby_thread_takes_jobs_of_the_first_lane_only_and_stays() {
     assert_eq!(threads(&pool), 2);
 }
 
+/// It ended after a second: then nothing was there for what must not be lost, where the system
+/// refused threads.
+#[test]
+fn the_standby_thread_stays_where_all_others_are_busy() {
+    let pool = open_pool();
+    pool.start_standby().expect("a thread can be started");
+    let held: Vec<_> = (0..2).map(|_| hold(&pool, SECOND)).collect();
+    held.iter().for_each(|(begins, _)| {
+        begins.recv_timeout(SOON).expect("each begins");
+    });
+    let mut state = pool.state.lock();
+    assert_eq!((state.threads, state.free()), (state.most, 1));
+    let end = clock::now().after(IDLE_FOR * 2);
+    while state.free() == 1 && clock::now() < end {
+        let left = end.since(clock::now());
+        state = pool.is_less_free.wait_for(state, left);
+    }
+    assert_eq!(state.free(), 1);
+}
+
 #[test]
 fn a_thread_that_has_a_job_to_begin_is_no_standby() {
     let pool = open_pool();
