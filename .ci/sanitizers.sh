@@ -22,14 +22,15 @@ stress_thread=${VCP_STRESS_THREAD:-3000000}
 # Programs that look for no race: they fork (TSan loses its threads), count heaps and descriptors (TSan's symbolizer has some), or use
 # one thread, or put a pthread_create(3) or a malloc(3) of their own in the place of TSan's.
 not_for_threads="memory_runs_out put_starts_no_thread_under_the_lock a_child_has_pools_of_its_own forks_among_busy_threads
-    sessions_across_a_fork hooks_that_run_at_a_fork failing_calls_lose_no_session contract_facts life_ends_at_baseline out_of_descriptors
-    forks_under_load loaded_again_and_again canceled_threads_lose_nothing descriptors_run_out_in_steps
+    sessions_across_a_fork hooks_that_run_at_a_fork a_callback_forks_after_the_close failing_calls_lose_no_session contract_facts
+    life_ends_at_baseline out_of_descriptors forks_under_load loaded_again_and_again canceled_threads_lose_nothing descriptors_run_out_in_steps
     closing_a_pool_keeps_its_promises ten_thousand_idle ten_thousand_dials corners_of_the_kernel every_network_can_be_dialed signals_and_cancellation"
 # ASan's own allocator is no heap to be counted, nor to be replaced, it does not know pthread_cancel(3), and LeakSanitizer takes what a child has
 # inherited for its own. That of gcc 12 also forks with its allocator's locks as they are: if another thread is inside, the child hangs in its first
 # malloc (3 of 36 runs on a loaded machine; the two that a debugger looked at hung there). The forking programs run under valgrind.
 not_for_address="memory_runs_out life_ends_at_baseline out_of_descriptors signals_and_cancellation forks_among_busy_threads a_child_has_pools_of_its_own
-    sessions_across_a_fork hooks_that_run_at_a_fork forks_under_load canceled_threads_lose_nothing descriptors_run_out_in_steps"
+    sessions_across_a_fork hooks_that_run_at_a_fork a_callback_forks_after_the_close forks_under_load canceled_threads_lose_nothing
+    descriptors_run_out_in_steps"
 
 programs() {
     for source in tests/c/*/*.c; do

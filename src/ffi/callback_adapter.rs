@@ -48,11 +48,17 @@ struct CallbackAdapter {
     c: UserCallbacks,
     /// The pool exists, so that `user` is to be freed after its last callback.
     is_in_use: AtomicBool,
+    /// The process that it belongs to (`sys::fork`).
+    epoch: u32,
 }
 
 impl Drop for CallbackAdapter {
     fn drop(&mut self) {
         if self.c.user.is_null() || !*self.is_in_use.get_mut() {
+            return;
+        }
+        // A callback has forked, and this is the child: its parent frees it.
+        if self.epoch != fork::epoch() {
             return;
         }
         if let Some(free_user) = self.c.free_user {
@@ -91,6 +97,7 @@ pub(crate) fn adapt(c: UserCallbacks) -> (Callbacks, FreeUser) {
     let adapter = Arc::new(CallbackAdapter {
         c,
         is_in_use: AtomicBool::new(false),
+        epoch: fork::epoch(),
     });
     let hooks = [c.on_open, c.on_reuse, c.on_release, c.on_idle];
     let has_hooks = hooks.iter().any(Option::is_some);
