@@ -18,6 +18,8 @@ thread_local! {
 #[derive(Debug, Default)]
 struct Passage {
     is_shut: bool,
+    /// Who has shut it waits for nobody any more.
+    is_over: bool,
     inside: usize,
 }
 
@@ -76,12 +78,17 @@ impl Gate {
     }
 
     /// Runs what may call the program; `None`, and not at all, once the gate is shut, or in a child
-    /// to which it was brought by a callback that forked.
+    /// to which it was brought by a callback that forked. A thread that is inside is let in again
+    /// while one who has shut the gate waits for it.
     pub(crate) fn within<R>(&self, work: impl FnOnce() -> R) -> Option<R> {
         if self.epoch != fork::epoch() {
             return None;
         }
         let mut passage = self.passage.lock();
+        if self.has_let_in() && !passage.is_over {
+            drop(passage);
+            return Some(work());
+        }
         if passage.is_shut {
             return None;
         }
@@ -100,7 +107,7 @@ impl Gate {
     /// for. A thread that is inside is outside meanwhile; what it calls afterwards asks again.
     /// `None`, and not at all, once the gate is shut.
     pub(crate) fn outside<R>(&self, work: impl FnOnce() -> R) -> Option<R> {
-        if INNERMOST.get() != std::ptr::from_ref(self) {
+        if !self.has_let_in() {
             return Some(work());
         }
         if !self.leave_if_open() {
@@ -112,6 +119,11 @@ impl Gate {
         };
         INNERMOST.set(std::ptr::null());
         Some(work())
+    }
+
+    /// This thread went through no other gate after this one.
+    fn has_let_in(&self) -> bool {
+        INNERMOST.get() == std::ptr::from_ref(self)
     }
 
     fn leave_if_open(&self) -> bool {
@@ -144,5 +156,43 @@ impl Gate {
                 passage = self.emptied.wait(passage);
             }
         }
+        passage.is_over = true;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A thread that goes through the gate, and looks again while another one shuts it.
+    fn enter_while_it_is_being_shut(gate: &Gate) -> Option<bool> {
+        std::thread::scope(|threads| {
+            gate.within(|| {
+                threads.spawn(|| gate.shut());
+                while gate.is_open() {
+                    std::thread::yield_now();
+                }
+                gate.within(|| gate.passage.lock().is_over)
+            })
+            .flatten()
+        })
+    }
+
+    #[test]
+    fn a_thread_that_is_waited_for_is_let_in_again() {
+        let gate = Gate::new();
+        assert_eq!(enter_while_it_is_being_shut(&gate), Some(false));
+        assert_eq!(gate.within(|| ()), None);
+    }
+
+    #[test]
+    fn a_thread_that_was_outside_at_the_end_is_not_let_in_again() {
+        let gate = Gate::new();
+        let after = gate.within(|| {
+            let shut = || std::thread::scope(|threads| drop(threads.spawn(|| gate.shut()).join()));
+            assert_eq!(gate.outside(shut), Some(()));
+            gate.within(|| ())
+        });
+        assert_eq!(after, Some(None));
     }
 }
