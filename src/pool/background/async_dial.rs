@@ -347,13 +347,7 @@ impl AsyncDial {
 
 impl Pollable for Arc<AsyncDial> {
     fn poll(&self, task: &Arc<Task>, thread: Thread, job: &mut Option<Job>) -> Next {
-        let mut go_on = || self.run_until_blocked(task, thread, job);
-        if thread == Thread::Other || !self.pool.is_observed() {
-            return go_on();
-        }
-        // What the engine leaves to be told is told before the pool's close returns, which waits
-        // for those inside.
-        self.pool.gate.within(&mut go_on).unwrap_or_else(&mut go_on)
+        self.run_until_blocked(task, thread, job)
     }
 
     fn is_awaited(&self) -> bool {

@@ -18,6 +18,9 @@ pub(crate) trait Client: Debug + Send + Sync {
     fn is_closed(&self) -> bool;
     /// Runs `work`, which may call the program, unless the client's callbacks have ended.
     fn within_gate(&self, work: &mut dyn FnMut());
+    /// Runs `work` on the engine's thread. What it leaves to be told is told before the client's
+    /// end is over.
+    fn before_end(&self, work: &mut dyn FnMut());
 }
 
 /// What the engine hands work to.

@@ -166,6 +166,13 @@ impl Task {
         self.poll_as(Thread::Other);
     }
 
+    /// Polls it on the engine's thread. From before the first change to after the last one: a close
+    /// that finds it being polled leaves its end to this thread.
+    fn poll_on_engine(self: &Arc<Self>) {
+        let client = self.work.client();
+        client.before_end(&mut || self.poll_as(Thread::Engine));
+    }
+
     fn poll_as(self: &Arc<Self>, thread: Thread) {
         let begins = |state| match state {
             IDLE | READY => Some(POLLING),
@@ -333,7 +340,7 @@ impl Reactor {
         let due = self.schedule.take_due(now);
         due.iter().for_each(|task| task.wake());
         let ready = self.schedule.take_ready();
-        ready.iter().for_each(|task| task.poll_as(Thread::Engine));
+        ready.iter().for_each(Task::poll_on_engine);
     }
 
     /// Sees to it that another task may be started. False: there is no memory for it.
@@ -372,6 +379,6 @@ impl Reactor {
     /// The engine cannot go on: every task ends.
     pub(crate) fn break_down(&self) {
         self.is_broken.store(true, SeqCst);
-        self.schedule.each(|task| task.poll_as(Thread::Engine));
+        self.schedule.each(Task::poll_on_engine);
     }
 }

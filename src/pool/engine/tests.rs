@@ -39,6 +39,10 @@ impl Client for FaultyClient {
     fn within_gate(&self, work: &mut dyn FnMut()) {
         work();
     }
+
+    fn before_end(&self, work: &mut dyn FnMut()) {
+        work();
+    }
 }
 
 /// Ends when the engine cannot go on, and says so.

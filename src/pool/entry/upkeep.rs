@@ -58,6 +58,14 @@ impl Client for Pool {
     fn within_gate(&self, work: &mut dyn FnMut()) {
         self.gate.within(work);
     }
+
+    fn before_end(&self, work: &mut dyn FnMut()) {
+        // The pool's close waits for those inside, and tells what they have left then.
+        let was_let_in = self.is_observed() && self.gate.within(&mut *work).is_some();
+        if !was_let_in {
+            work();
+        }
+    }
 }
 
 impl Pool {
