@@ -26,6 +26,13 @@ pub(crate) struct Session {
     pub(crate) liveness: Option<Liveness>,
 }
 
+/// What a callback passes that runs on a thread of the library. `pool::callbacks::gate` implements
+/// it.
+pub(crate) trait CallbackGate: Debug + Send + Sync {
+    /// Runs `callback`, for which the pool's close waits; not at all once that has begun.
+    fn let_in(&self, callback: &mut dyn FnMut());
+}
+
 /// What open_session is asked for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SessionRequest<'a> {

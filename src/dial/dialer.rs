@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::callbacks::DialCallbacks;
+use super::callbacks::{CallbackGate, DialCallbacks};
 use super::caller::DialCaller;
 use super::race::failed_addresses::FailedAddresses;
 use super::race::happy_eyeballs::Pace;
@@ -33,8 +33,9 @@ impl Dialer {
         callbacks: Option<Arc<dyn DialCallbacks>>,
         resolvers: &'static Resolvers,
         names: &'static SystemNames,
+        gate: Arc<dyn CallbackGate>,
     ) -> Self {
-        let name_service = NameService::new(callbacks.as_ref(), cache_for, resolvers);
+        let name_service = NameService::new(callbacks.as_ref(), cache_for, resolvers, gate);
         Self {
             settings,
             callbacks,

@@ -78,7 +78,8 @@ pub(crate) struct Pool {
     loans: Mutex<Loans>,
     hooks: Option<Arc<dyn Hooks>>,
     user: Option<Arc<dyn Debug + Send + Sync>>,
-    gate: Gate,
+    /// Passed by lookups too, which may outlive the pool.
+    gate: Arc<Gate>,
     /// Borrowing and giving back ask and tell nothing, so the fast path may be taken
     /// (`entry::fast_hit`).
     is_plain: bool,

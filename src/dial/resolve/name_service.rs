@@ -5,11 +5,12 @@
 use std::time::Duration;
 
 use super::cache::AnswerCache;
-use super::lookup_queue::LookupKey;
+use super::lookup_queue::{LookupFn, LookupKey};
 use super::resolver::Resolver;
-use crate::dial::callbacks::DialCallbacks;
+use crate::dial::callbacks::{CallbackGate, DialCallbacks};
 use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use crate::sync::Arc;
+use crate::values::error::{Error, Status};
 
 /// The owner of the system's lookups, which all pools share.
 const THE_SYSTEM: u64 = 0;
@@ -36,6 +37,8 @@ pub(crate) struct NameService {
     pub(super) callbacks: Option<Arc<dyn DialCallbacks>>,
     pub(super) cache: AnswerCache,
     pub(super) resolver: &'static Resolver,
+    /// Held by lookups that wait for a thread, which may outlive the pool.
+    gate: Arc<dyn CallbackGate>,
     /// Whose resolve callback is asked; never 0 and never used again.
     owner: u64,
 }
@@ -45,6 +48,7 @@ impl NameService {
         callbacks: Option<&Arc<dyn DialCallbacks>>,
         cache_for: Duration,
         resolvers: &'static Resolvers,
+        gate: Arc<dyn CallbackGate>,
     ) -> Self {
         static OWNERS: AtomicU64 = AtomicU64::new(THE_SYSTEM + 1);
         let callbacks = callbacks.filter(|one| one.has_resolve()).cloned();
@@ -56,8 +60,27 @@ impl NameService {
             callbacks,
             cache: AnswerCache::new(cache_for),
             resolver,
+            gate,
             owner: OWNERS.fetch_add(1, Relaxed),
         }
+    }
+
+    /// `resolve` for a thread of the library. getaddrinfo(3) passes no gate: nothing can end it.
+    pub(super) fn on_library_thread(&self, resolve: LookupFn) -> LookupFn {
+        if self.callbacks.is_none() {
+            return resolve;
+        }
+        let gate = self.gate.clone();
+        Box::new(move |lookup| {
+            let mut resolve = Some(resolve);
+            let mut found = Err(Error::new(Status::PoolClosed, "the pool is closed"));
+            gate.let_in(&mut || {
+                if let Some(resolve) = resolve.take() {
+                    found = resolve(lookup);
+                }
+            });
+            found
+        })
     }
 
     /// A callback may answer differently for each network, the system does not.

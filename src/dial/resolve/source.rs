@@ -72,6 +72,7 @@ impl AddressSource {
                 } else {
                     let waker = caller.shared_waker();
                     let resolver = names.resolver;
+                    let resolve = names.on_library_thread(resolve);
                     SourceKind::Resolver(resolver.subscribe(key, waker, deadline, resolve))
                 }
             }

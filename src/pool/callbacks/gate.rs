@@ -5,6 +5,7 @@
 
 use std::cell::Cell;
 
+use crate::dial::callbacks::CallbackGate;
 use crate::sync::{Condvar, Mutex};
 use crate::sys::fork;
 
@@ -157,6 +158,12 @@ impl Gate {
             }
         }
         passage.is_over = true;
+    }
+}
+
+impl CallbackGate for Gate {
+    fn let_in(&self, callback: &mut dyn FnMut()) {
+        self.within(callback);
     }
 }
 

@@ -68,6 +68,7 @@ impl Pool {
             Some(_) => state.observed(),
             None => state,
         };
+        let gate = Arc::new(Gate::new());
         Arc::new(Self {
             state: Mutex::new(state),
             dialer: Arc::new(Dialer::new(
@@ -76,6 +77,7 @@ impl Pool {
                 callbacks.dial,
                 &runtime.resolvers,
                 &runtime.names,
+                gate.clone(),
             )),
             due: AtomicU64::new(Time::NEVER.nanos()),
             engine: Mutex::new(None),
@@ -86,7 +88,7 @@ impl Pool {
             loans: Mutex::default(),
             hooks: callbacks.hooks,
             user: callbacks.user,
-            gate: Gate::new(),
+            gate,
             is_plain,
             fast_path_idle_ms: AtomicU32::new(fast_path_idle_ms(
                 is_plain,

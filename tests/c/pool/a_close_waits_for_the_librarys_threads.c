@@ -18,6 +18,8 @@ static int a; /* a token */
 /* What the callbacks of a pool saw. */
 typedef struct witness {
     int events[KINDS];
+    int begun;
+    int inside;
 } witness;
 
 static int number(const int *what)
@@ -88,3 +90,40 @@ TEST(the_end_of_a_dial_that_the_engine_is_polling_is_told,
     full_server_close(&full);
 }
 #endif
+
+static int resolves_for_a_while(void *user, const char *network, const char *host,
+                                int64_t timeout_ms, vcp_resolved *out)
+{
+    witness *w = (witness *)user;
+    (void)network;
+    (void)host;
+    (void)timeout_ms;
+    (void)out;
+    __sync_add_and_fetch(&w->inside, 1);
+    __sync_add_and_fetch(&w->begun, 1);
+    let_pass(HOLD_MS);
+    __sync_sub_and_fetch(&w->inside, 1);
+    return 1;
+}
+
+/* A lookup outlives its dial, which the close ends at once. */
+TEST(a_close_waits_for_a_resolve_on_a_helper_thread,
+     "close: When vcp_pool_close returns, no helper thread runs the pool's resolve callback")
+{
+    vcp_pool_options options = pool_options();
+    vcp_queue *queue = queue_new();
+    vcp_pool *pool;
+    vcp_conn *conn;
+    witness w;
+    memset(&w, 0, sizeof w);
+    options.user = &w;
+    options.resolve = resolves_for_a_while;
+    pool = pool_new(&options);
+    CHECK_EQ(vcp_dial_async(pool, "tcp", "some.name:80", NULL, queue, &a, &conn),
+             VCP_ERR_IN_PROGRESS);
+    EVENTUALLY(number(&w.begun) == 1, 5000);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    CHECK_EQ(number(&w.inside), 0);
+    next_fails(queue, &a, VCP_ERR_POOL_CLOSED);
+    CHECK_EQ(vcp_queue_free(queue), VCP_OK);
+}
