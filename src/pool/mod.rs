@@ -31,6 +31,7 @@ use crate::pool::callbacks::gate::Gate;
 use crate::pool::callbacks::{Hooks, Observer};
 use crate::pool::conn::follow_up::FollowUp;
 use crate::pool::conn::loan::Loans;
+use crate::pool::conn::unclosed::Unclosed;
 use crate::pool::conn::Conn;
 use crate::pool::engine::Engine;
 use crate::pool::errors::{canceled, forked_inside_callback};
@@ -74,6 +75,8 @@ pub(crate) struct Pool {
     observer: Option<Arc<dyn Observer>>,
     /// Events that the observer has not been told yet. Guards itself alone.
     deferred: Mutex<VecDeque<(DeferredEvent, Option<FollowUp>)>>,
+    /// Guards itself alone.
+    unclosed: Mutex<Unclosed>,
     /// Empty unless leaks are reported. Guards itself alone; taken under the state's lock too.
     loans: Mutex<Loans>,
     hooks: Option<Arc<dyn Hooks>>,

@@ -15,6 +15,7 @@ pub(crate) mod loan;
 pub(crate) mod session;
 pub(crate) mod sleepers;
 mod socket;
+pub(crate) mod unclosed;
 
 use once_cell::race::OnceBox;
 

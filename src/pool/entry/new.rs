@@ -85,6 +85,7 @@ impl Pool {
             last_remote: Mutex::new(None),
             observer: callbacks.observer,
             deferred: Mutex::default(),
+            unclosed: Mutex::default(),
             loans: Mutex::default(),
             hooks: callbacks.hooks,
             user: callbacks.user,

@@ -46,6 +46,7 @@ impl Pool {
             runtime().engines.leave(&**self, engine);
         }
         self.gate.shut();
+        self.close_unclosed();
         self.emit_deferred();
         runtime().pool_ended();
     }

@@ -10,7 +10,7 @@ use crate::pool::engine::client::{Client, Handlers};
 use crate::pool::engine::poller::Poller;
 use crate::pool::engine::Engine;
 use crate::pool::runtime::runtime;
-use crate::pool::state::answer::Effects;
+use crate::pool::state::answer::{Closed, Effects};
 use crate::pool::state::counters::CloseCause;
 use crate::pool::state::held::NOWHERE;
 use crate::pool::transition::close_conn;
@@ -36,10 +36,16 @@ fn on_conn_event(poller: &Poller, number: u64, events: u32) {
         return;
     };
     let pool = conn.pool().clone();
-    let effects = pool.noticed(poller, &conn, slot, events);
-    // Closing waits for every pin, this one too.
-    drop(conn);
-    pool.apply(effects);
+    let mut pinned = Some(conn);
+    pool.before_end(&mut || {
+        let Some(conn) = pinned.take() else {
+            return;
+        };
+        let effects = pool.noticed(poller, &conn, slot, events);
+        // Closing waits for every pin, this one too.
+        drop(conn);
+        pool.apply(effects);
+    });
 }
 
 impl Client for Pool {
@@ -48,7 +54,7 @@ impl Client for Pool {
     }
 
     fn reap(self: Arc<Self>, now: Time) {
-        self.close_expired(now);
+        self.before_end(&mut || self.close_expired(now));
     }
 
     fn is_closed(&self) -> bool {
@@ -219,12 +225,43 @@ impl Pool {
         for closed in effects.closes {
             let conn = &closed.conn;
             let may_linger = conn.fd().is_some_and(socket::may_linger);
-            if self.is_observed() || conn.has_destructor() || may_linger {
-                let close = move || close_conn::close_in_background(closed);
+            if self.is_observed() {
+                self.close_later(closed);
+            } else if conn.has_destructor() || may_linger {
+                let close = move || close_conn::close_untold(closed);
                 runtime().helpers.notify(Box::new(close));
             } else {
-                close_conn::close_in_background(closed);
+                close_conn::close_untold(closed);
             }
+        }
+    }
+
+    /// A helper closes it and tells CLOSED, or the pool's close does.
+    fn close_later(&self, closed: Closed<Owned<Conn>>) {
+        let pool = closed.conn.pool().clone();
+        let too_late = self.unclosed.lock().push(closed);
+        runtime().helpers.notify(Box::new(move || match too_late {
+            Some(closed) => close_conn::close_untold(closed),
+            None => pool.close_next(),
+        }));
+    }
+
+    fn close_next(&self) {
+        self.gate.within(|| {
+            let next = self.unclosed.lock().pop();
+            next.map(close_conn::close)
+        });
+    }
+
+    /// What no helper has come to.
+    pub(crate) fn close_unclosed(&self) {
+        let next = || {
+            // free_data or on_event may have forked.
+            self.must_be_ours();
+            self.unclosed.lock().pop_at_end()
+        };
+        while let Some(closed) = next() {
+            close_conn::close(closed);
         }
     }
 }

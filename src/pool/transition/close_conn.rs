@@ -38,14 +38,10 @@ pub(crate) fn close(closed: Closed<Owned<Conn>>) {
     close_with(closed, |pool, conn, cause| pool.emit_closed(conn, cause));
 }
 
-/// Really closes a connection on a thread of the library: after the pool's end no event is
+/// Really closes a connection after the pool's end, or one of a pool without on_event: no event is
 /// emitted.
-pub(crate) fn close_in_background(closed: Closed<Owned<Conn>>) {
-    close_with(closed, |pool, conn, cause| {
-        if pool.is_observed() {
-            pool.gate.within(|| pool.emit_closed(conn, cause));
-        }
-    });
+pub(crate) fn close_untold(closed: Closed<Owned<Conn>>) {
+    close_with(closed, |_, _, _| {});
 }
 
 /// Its slot is free when CLOSED has been told and the descriptor is closed.

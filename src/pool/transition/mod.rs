@@ -56,8 +56,25 @@ impl Pool {
         memory::or_none(|| state.try_reserve_one()).ok_or_else(Error::no_memory)
     }
 
-    /// As `change`, on a helper thread: once the pool is closed, no event is emitted.
+    /// As `change`, on a helper thread: once the pool is closed, no event is emitted. What is
+    /// counted before that is told before the close returns.
     pub(crate) fn change_in_background<R>(
+        &self,
+        change: impl FnOnce(&mut State<Owned<Conn>>, Time, &mut Effects<Owned<Conn>>) -> R,
+    ) -> R {
+        if !self.is_observed() {
+            return self.change_untold(change);
+        }
+        let mut change = Some(change);
+        let told = self.gate.within(|| Some(self.change(change.take()?)));
+        match (told.flatten(), change) {
+            (Some(result), _) => result,
+            (None, Some(change)) => self.change_untold(change),
+            (None, None) => unreachable!("a change that has begun has a result"),
+        }
+    }
+
+    fn change_untold<R>(
         &self,
         change: impl FnOnce(&mut State<Owned<Conn>>, Time, &mut Effects<Owned<Conn>>) -> R,
     ) -> R {
@@ -70,7 +87,7 @@ impl Pool {
         wake(&mut effects);
         let leaves_waiters = effects.leaves_waiters;
         let closes = effects.closes.into_iter();
-        closes.for_each(close_conn::close_in_background);
+        closes.for_each(close_conn::close_untold);
         self.serve_if(leaves_waiters);
         result
     }

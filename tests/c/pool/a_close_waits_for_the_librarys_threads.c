@@ -20,6 +20,7 @@ typedef struct witness {
     int events[KINDS];
     int begun;
     int inside;
+    int frees;
 } witness;
 
 static int number(const int *what)
@@ -47,6 +48,8 @@ static vcp_pool *observed_pool(witness *w, int64_t idle_timeout_ms)
     options.idle_timeout_ms = idle_timeout_ms;
     return pool_new(&options);
 }
+
+/* ---- dials ---- */
 
 #if CAN_FAKE_THREADS
 static int asks_for_a_thread;
@@ -127,3 +130,66 @@ TEST(a_close_waits_for_a_resolve_on_a_helper_thread,
     next_fails(queue, &a, VCP_ERR_POOL_CLOSED);
     CHECK_EQ(vcp_queue_free(queue), VCP_OK);
 }
+
+/* ---- connections ---- */
+
+static void frees_for_a_while(void *data)
+{
+    witness *w = (witness *)data;
+    if (__sync_add_and_fetch(&w->begun, 1) == 1) {
+        let_pass(HOLD_MS);
+    }
+    __sync_add_and_fetch(&w->frees, 1);
+}
+
+/* Idle connections whose data takes a while to be freed. */
+static void leave_idle(vcp_pool *pool, const server *s, witness *w, int count)
+{
+    vcp_conn *conns[2];
+    int i;
+    for (i = 0; i < count; i++) {
+        conns[i] = borrow(pool, s);
+        CHECK_EQ(vcp_conn_set_data(conns[i], w, frees_for_a_while), VCP_OK);
+    }
+    for (i = 0; i < count; i++) {
+        give_back(conns[i]);
+    }
+}
+
+TEST(a_connection_that_a_helper_is_closing_is_told,
+     "close: CLOSED of a connection that a helper thread is closing is told before vcp_pool_close "
+     "returns")
+{
+    server s = tcp_server();
+    witness w;
+    vcp_pool *pool = observed_pool(&w, 50);
+    leave_idle(pool, &s, &w, 1);
+    EVENTUALLY(number(&w.begun) == 1, 5000);
+    CHECK_EQ(stats_of(pool).closed_idle_timeout, 1);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    CHECK_EQ(w.frees, 1);
+    CHECK_EQ(told(&w, VCP_EVENT_CLOSED), 1);
+    server_close(&s);
+}
+
+#if CAN_FAKE_THREADS
+/* The only helper thread is busy with the first, and the system refuses another one. */
+TEST(a_connection_that_no_helper_has_come_to_is_told,
+     "close: So is CLOSED of one that waits for a helper thread to close it")
+{
+    server s = tcp_server();
+    witness w;
+    vcp_pool *pool;
+    pool = observed_pool(&w, 50);
+    give_back(borrow(pool, &s));
+    EVENTUALLY(threads_called("vcp-helper") == 1, 5000);
+    before_thread = refuses;
+    leave_idle(pool, &s, &w, 2);
+    EVENTUALLY(number(&w.begun) > 0 && idle_in(pool) == 0, 5000);
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    before_thread = NULL;
+    CHECK_EQ(w.frees, 2);
+    CHECK_EQ(told(&w, VCP_EVENT_CLOSED), told(&w, VCP_EVENT_DIAL_DONE));
+    server_close(&s);
+}
+#endif
