@@ -1781,11 +1781,14 @@ int vcp_pool_new(const vcp_pool_options *options,
  * of their last dials (see MEMORY): that goes when they next dial something else, or end.
  *
  * When this returns, no thread of the library runs the pool's on_event or a callback of one of its
- * dials, and none will: it waits for those that run. It does not wait for open_session, for
+ * dials (resolve included), and none will: it waits for those that run, so a resolve that does not
+ * return holds it. With on_event it also waits for a free_data that runs in the background, and
+ * VCP_EVENT_CLOSED is told of all that was counted before. It does not wait for open_session, for
  * on_idle and for an on_release in the background, because they may last; none of them begins
- * later, and free_user comes after the last of them.
+ * later, but for one that was about to, and free_user comes after the last of them.
  *
- * Threads: any, but no callback of the pool.
+ * Threads: any, but no callback of the pool. In a callback of another pool it does not wait: what
+ * has begun may run on after it.
  *
  * Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_POOL_CLOSED.
  */
