@@ -48,6 +48,28 @@ fn a_large_close_goes_on_where_it_stopped() {
 }
 
 #[test]
+fn what_a_lower_limit_closes_goes_on_where_it_stopped() {
+    let [at, ..] = destinations();
+    let mut rules = spacious();
+    let mut scene = Scene::new(&rules);
+    for _ in 0..150 {
+        scene.put(&at);
+    }
+    rules.limits.max_idle = Some(10);
+    let (limits, keeping) = (rules.limits.clone(), rules.keeping.clone());
+    let (now, effects) = (scene.now, &mut scene.effects);
+    let mut unfinished = scene.state.set_limits(limits, keeping, now, effects);
+    let mut rounds = vec![scene.closed().len()];
+    while !unfinished.is_nothing() {
+        scene
+            .state
+            .go_on(&mut unfinished, scene.now, &mut scene.effects);
+        rounds.push(scene.closed().len());
+    }
+    assert_eq!(rounds, [64, 64, 12]);
+}
+
+#[test]
 fn so_many_are_armed_in_one_look_and_the_rest_in_the_next() {
     let [at, ..] = destinations();
     let mut scene = Scene::new(&spacious());

@@ -222,3 +222,20 @@ fn who_waits_for_a_slot_that_is_not_told_yet_is_passed_by_others() {
     scene.tell(late);
     assert!(matches!(scene.state.collect(older), Some(Take::Dial(..))));
 }
+
+#[test]
+fn who_a_slot_that_is_about_to_be_free_serves_needs_no_other() {
+    let [at, _, elsewhere] = destinations();
+    let mut scene = observed(limited(true, 2));
+    let (first, second) = (scene.borrow(&at), scene.borrow(&elsewhere));
+    let untold = scene.close(first);
+    let (older, taken) = scene.take(&at, Reuse::Never);
+    assert!(matches!(taken, Take::Wait));
+    let (younger, taken) = scene.take(&elsewhere, Reuse::Allowed);
+    assert!(matches!(taken, Take::Wait));
+    scene.keep(second);
+    let answer = scene.state.collect(younger);
+    assert!(matches!(answer, Some(Take::Reuse(_))), "{answer:?}");
+    scene.tell(untold);
+    assert!(matches!(scene.state.collect(older), Some(Take::Dial(..))));
+}
