@@ -201,4 +201,54 @@ mod tests {
             assert!(u64::from(walked) <= 2 * MANY, "{walked}");
         }
     }
+
+    /// Became idle at 1 to 5; the second and the fourth were used in place, until 10 and 11.
+    fn five() -> IdleList<Fake> {
+        let (mut list, mut shelf) = (IdleList::new(), Shelf::EMPTY);
+        for (put, returned) in [(1, 1), (2, 10), (3, 3), (4, 11), (5, 5)] {
+            let conn = Fake::new(put, 0, Time::NEVER, true);
+            conn.make_idle(Time::from_nanos(returned), false);
+            list.push(&mut shelf, 0, conn, Time::from_nanos(put));
+        }
+        list
+    }
+
+    /// Since when each is idle, from the oldest on.
+    fn row(list: &IdleList<Fake>) -> Vec<u64> {
+        let mut row = Vec::new();
+        let mut at = list.oldest;
+        while at != NOWHERE {
+            let node = &list.nodes[at as usize];
+            row.push(node.idle_since.nanos());
+            at = node.age.newer;
+        }
+        row
+    }
+
+    #[test]
+    fn those_on_the_old_side_are_moved_up_to_a_time() {
+        for (up_to, moved) in [
+            (1, [1, 2, 3, 4, 5]),
+            (2, [1, 3, 4, 5, 10]),
+            (4, [1, 3, 5, 10, 11]),
+        ] {
+            let mut list = five();
+            list.move_old(Time::from_nanos(up_to));
+            assert_eq!(row(&list), moved, "up to {up_to}");
+        }
+    }
+
+    #[test]
+    fn those_on_the_new_side_that_please_are_moved_after_a_time() {
+        for (after, pleases, moved) in [
+            (4, true, [1, 2, 3, 4, 5]),
+            (3, true, [1, 2, 3, 5, 11]),
+            (3, false, [1, 2, 3, 4, 5]),
+            (1, true, [1, 3, 5, 10, 11]),
+        ] {
+            let mut list = five();
+            list.move_new(Time::from_nanos(after), |_| pleases);
+            assert_eq!(row(&list), moved, "after {after}");
+        }
+    }
 }
