@@ -50,7 +50,7 @@ static void ends_without_its_callback(int way)
     o.s = &f.s;
     conn = borrow(f.pool, &f.s);
     if (way == BY_DEADLINE) {
-        d.timeout_ms = 50;
+        d.timeout_ms = at_most(400);
     }
     d.cancel = cancel;
     begin_dial(f.pool, &f.s, &d, queue, &a);
