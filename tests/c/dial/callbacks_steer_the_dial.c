@@ -805,13 +805,15 @@ typedef struct held {
 static int held_dial(void *user, const char *network, const char *address, int64_t timeout_ms)
 {
     held *h = (held *)user;
+    int fd;
     (void)network;
     (void)address;
     (void)timeout_ms;
     __sync_add_and_fetch(&h->is_inside, 1);
     EVENTUALLY(__sync_add_and_fetch(&h->may_return, 0) != 0, 10000);
-    __sync_add_and_fetch(&h->fd, client_of(&h->s));
-    return h->fd;
+    fd = client_of(&h->s);
+    __sync_add_and_fetch(&h->fd, fd);
+    return fd;
 }
 
 TEST(
