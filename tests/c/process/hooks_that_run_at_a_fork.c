@@ -78,7 +78,7 @@ static void check_goes_on(home *h)
     conn = borrow(h->d.pool, place(h));
     CHECK_EQ(vcp_conn_raw_fd(conn), h->fd);
     give_back(conn);
-    EVENTUALLY(stats_of(h->d.pool).releasing == 0, 5000);
+    EVENTUALLY(stats_of(h->d.pool).borrowed == 0, 5000);
     DRIVER_END(&h->d);
 }
 
