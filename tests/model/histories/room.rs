@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::pool::state::answer::ARM_AFTER;
+use crate::pool::state::closing::unfinished::Unfinished;
 use crate::pool::state::held::Held;
 use crate::pool::state::idle_list::{IdleList, Shelf};
 use crate::values::options::ReuseOrder;
@@ -10,6 +11,19 @@ fn spacious() -> Rules {
     let mut rules = unlimited();
     rules.limits.max_idle_per_address = 100_000;
     rules
+}
+
+impl Scene {
+    /// How many were closed at once, and then by each going on.
+    fn rounds_of(&mut self, mut unfinished: Unfinished) -> Vec<usize> {
+        let mut rounds = vec![self.closed().len()];
+        while !unfinished.is_nothing() {
+            self.state
+                .go_on(&mut unfinished, self.now, &mut self.effects);
+            rounds.push(self.closed().len());
+        }
+        rounds
+    }
 }
 
 #[test]
@@ -34,17 +48,10 @@ fn a_large_close_goes_on_where_it_stopped() {
     for _ in 0..150 {
         scene.put(&at);
     }
-    let mut unfinished = scene
+    let unfinished = scene
         .state
         .evict(Some(&at.address), scene.now, &mut scene.effects);
-    let mut rounds = vec![scene.closed().len()];
-    while !unfinished.is_nothing() {
-        scene
-            .state
-            .go_on(&mut unfinished, scene.now, &mut scene.effects);
-        rounds.push(scene.closed().len());
-    }
-    assert_eq!(rounds, [64, 64, 22]);
+    assert_eq!(scene.rounds_of(unfinished), [64, 64, 22]);
 }
 
 #[test]
@@ -58,15 +65,8 @@ fn what_a_lower_limit_closes_goes_on_where_it_stopped() {
     rules.limits.max_idle = Some(10);
     let (limits, keeping) = (rules.limits.clone(), rules.keeping.clone());
     let (now, effects) = (scene.now, &mut scene.effects);
-    let mut unfinished = scene.state.set_limits(limits, keeping, now, effects);
-    let mut rounds = vec![scene.closed().len()];
-    while !unfinished.is_nothing() {
-        scene
-            .state
-            .go_on(&mut unfinished, scene.now, &mut scene.effects);
-        rounds.push(scene.closed().len());
-    }
-    assert_eq!(rounds, [64, 64, 12]);
+    let unfinished = scene.state.set_limits(limits, keeping, now, effects);
+    assert_eq!(scene.rounds_of(unfinished), [64, 64, 12]);
 }
 
 #[test]

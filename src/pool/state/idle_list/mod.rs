@@ -118,12 +118,6 @@ impl<C: Held> IdleList<C> {
         Ok(wanted.max(len))
     }
 
-    /// So many connections that are on no shelf find a node each without an allocation.
-    #[cfg(test)]
-    pub(crate) fn has_room_for(&self, more: u32) -> bool {
-        (self.len + more) as usize <= self.nodes.capacity()
-    }
-
     /// So many nodes find room without memory being asked for.
     #[cfg(test)]
     pub(crate) fn capacity(&self) -> usize {
