@@ -182,7 +182,7 @@ coverage: ## which lines and branches of src the tests run
 bench: ## measures, beside other pools: docs/performance.md
 	$(CARGO) run --release --quiet --manifest-path benches/Cargo.toml
 
-docs: ## man pages (python3 is enough) and the site (by pip, in a venv) into target/docs
+docs: ## man pages (python3 is enough) and the site (Doxygen; by pip, in a venv) into target/docs
 	docs/build
 
 site: ## the site alone

@@ -13,7 +13,7 @@ author = "the libvconnpool project"
 copyright = "the libvconnpool project; MIT OR Apache-2.0"
 release = version = Library(ROOT).version
 
-extensions = ["myst_parser", "linked_names"]
+extensions = ["myst_parser", "linked_names", "page_contents"]
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 highlight_language = "text"
@@ -23,6 +23,7 @@ nitpicky = True
 nitpick_ignore_regex = [
     ("c:identifier", r"(u?int\d+|size|ssize)_t"),
     ("c:identifier", r"PG\w+|MYSQL|SSL(_CTX)?|redis\w+"),
+    ("cpp:identifier", r"(std|net)(::.*)?|milliseconds"),
 ]
 show_warning_types = True
 # Dashes alone: quotation marks are those of C.

@@ -43,8 +43,8 @@ class Site:
         self.places[self.root / "include/vconnpool.h"] = "reference/index.rst"
         for header in (self.root / "include/vconnpool").glob("*.h"):
             self.places[header] = f"reference/adapter-{header.stem}.rst"
-        for name, header in FOR_CXX.items():
-            self.places[self.root / "include" / header] = f"reference/adapter-{name}.rst"
+        self.places[self.root / "include" / FOR_CXX["cpp"]] = "reference/cpp.rst"
+        self.places[self.root / "include" / FOR_CXX["asio"]] = "reference/cpp-asio.rst"
 
     def lay(self):
         """Writes every page."""

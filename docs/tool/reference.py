@@ -1,14 +1,20 @@
-"""Writes the pages of the reference: the manual, a page for each group, a page for each adapter.
+"""Writes the pages of the reference: the manual, and a page for each group of the header, for each
+adapter, for each class of the headers for C++.
 
-reference.py ROOT OUT
+    reference.py ROOT OUT XML
+
+XML is what Doxygen made of the headers for C++.
 """
 
 import re
 import sys
 from pathlib import Path
 
+import cxx_pages
 import prose
-from library import FOR_CXX, Library
+from cxx import Cxx
+from cxx_pages import CxxWriter
+from library import Library
 from pages import write_if_new
 from rest import ROLE, Writer
 
@@ -20,10 +26,8 @@ PARTS = {
     ),
     "types": ("Types", "Handles, callbacks, options, statistics."),
     "constants": ("Constants", "Status codes, events, modes, flags."),
-    "adapters": (
-        "Adapters and C++",
-        "Pools of a driver's sessions, a header for each driver; the headers for C++.",
-    ),
+    "adapters": ("Adapters", "Pools of a driver's sessions, a header for each driver."),
+    "cpp": ("C++", "The classes of ``vconnpool.hpp`` and ``vconnpool/asio.hpp``."),
 }
 
 
@@ -57,15 +61,16 @@ def group_page(group, writer):
     return lines
 
 
-def opening(name, blocks, writer):
-    """The opening of a header: its name is the title, and what it is for begins the text."""
+def opening(blocks, writer):
+    """The opening of a header, without its name: what it is for begins the text."""
     what = blocks[0].text.split(" - ", 1)[-1]
-    first = prose.Block("paragraph", what[:1].upper() + what[1:])
-    return titled(name) + writer.blocks([first, *blocks[1:]])
+    is_file = "." in what.split(" ")[0]
+    first = prose.Block("paragraph", what if is_file else what[:1].upper() + what[1:])
+    return writer.blocks([first, *blocks[1:]])
 
 
 def adapter_page(name, adapter, writer):
-    lines = opening(f"vconnpool/{name}.h", prose.blocks(adapter.opening), writer)
+    lines = titled(f"vconnpool/{name}.h") + opening(prose.blocks(adapter.opening), writer)
     lines += titled("Functions and types", "~")
     for entry in adapter.entries():
         lines += writer.entry(entry)
@@ -82,46 +87,68 @@ def part_page(part, groups, writer):
     lines = titled(title) + [text, ""] + toctree(page for page, _, _ in groups)
     for page, name, entries in groups:
         lines += titled(f":doc:`{name} <{page}>`", "-")
-        if not entries:
-            continue
-        lines += [".. list-table::", "   :class: names", ""]
+        rows = []
         for entry in entries:
-            role = ROLE[entry.kind]
             line = prose.sentence(prose.summary(" ".join(prose.unmarked(entry.comment))))
-            lines += [f"   * - :c:{role}:`{entry.name}`", f"     - {writer.inline(line)}"]
-        lines.append("")
+            rows.append((f":c:{ROLE[entry.kind]}:`{entry.name}`", writer.inline(line)))
+        lines += table_of_names(rows)
+    return lines
+
+
+def table_of_names(rows):
+    lines = [".. list-table::", "   :class: names", ""]
+    for name, line in rows:
+        lines += [f"   * - {name}", f"     - {line}"]
+    return [*lines, ""]
+
+
+def cxx_part(library, writer):
+    """The opening of vconnpool.hpp, and the names of C++, page by page."""
+    lines = titled(PARTS["cpp"][0]) + opening(library.for_cxx["cpp"], writer)
+    lines += toctree(cxx_pages.PAGES)
+    for page, (title, _) in cxx_pages.PAGES.items():
+        lines += titled(f":doc:`{title} <{page}>`", "-") + table_of_names(writer.names_of(page))
     return lines
 
 
 def contents():
     """The reference's first page."""
     lines = titled("Reference")
-    lines += ["It is made from the comments of ``vconnpool.h``, and so are the man pages.", ""]
+    lines += ["It is made from the comments of the headers, and so are the man pages.", ""]
     lines += ["- :doc:`manual`: what every program must know, as in ``vconnpool(7)``"]
     lines += [f"- :doc:`{part}`: {text[:1].lower()}{text[1:]}" for part, (_, text) in PARTS.items()]
     return lines + [""] + toctree(["manual", *PARTS])
 
 
-def write(root, out):
+def pages_for_cxx(library, cxx):
+    """page: its lines."""
+    writer = CxxWriter(library, cxx)
+    cxx_pages.refuse_what_has_no_page(cxx)
+    pages = {"cpp": cxx_part(library, writer)}
+    for page in cxx_pages.PAGES:
+        blocks = library.for_cxx.get(page.removeprefix("cpp-"))
+        pages[page] = writer.page(page, opening(blocks, writer) if blocks else ())
+    return pages
+
+
+def write(root, out, xml):
     library = Library(root)
     writer = Writer(library)
     out.mkdir(parents=True, exist_ok=True)
     pages = {"manual": manual(library, writer), "index": contents()}
-    parts = {part: [] for part in PARTS}
+    parts = {part: [] for part in PARTS if part != "cpp"}
     for group in library.header.groups:
         pages[slug(group.name)] = group_page(group, writer)
         parts[part_of(group)].append((slug(group.name), group.name.capitalize(), group.entries))
     for name, adapter in library.adapters.items():
         pages[f"adapter-{name}"] = adapter_page(name, adapter, writer)
         parts["adapters"].append((f"adapter-{name}", f"vconnpool/{name}.h", adapter.entries()))
-    for name, blocks in library.for_cxx.items():
-        pages[f"adapter-{name}"] = opening(FOR_CXX[name], blocks, writer)
-        parts["adapters"].append((f"adapter-{name}", FOR_CXX[name], []))
     for part, groups in parts.items():
         pages[part] = part_page(part, groups, writer)
+    pages.update(pages_for_cxx(library, Cxx(root, xml)))
     for name, lines in pages.items():
         write_if_new(out / f"{name}.rst", "\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":
-    write(Path(sys.argv[1]), Path(sys.argv[2]))
+    write(*(Path(argument) for argument in sys.argv[1:4]))

@@ -17,6 +17,9 @@ ROLE = {
 class Writer:
     """Knows the library, so that a name becomes a link."""
 
+    # Of the code in a text.
+    language = "c"
+
     def __init__(self, library):
         self.library = library
 
@@ -55,7 +58,7 @@ class Writer:
             "heading": lambda: [self.inline(block.text), "~" * len(block.text)],
             "paragraph": lambda: [self.inline(block.text, own)],
             "code": lambda: (
-                [".. code-block:: c", "   :force:", ""] + indent(block.text.split("\n"))
+                [f".. code-block:: {self.language}", "   :force:", ""] + indent(block.text.split("\n"))
             ),
             "lines": lambda: ["| " + self.inline(row[0], own) for row in block.rows],
             "items": lambda: ["- " + self.inline(row[0], own) for row in block.rows],
