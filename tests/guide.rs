@@ -54,8 +54,21 @@ const NEEDS: [(&str, &[&str]); 4] = [
     ("tls", &["openssl"]),
 ];
 
+/// What a page needs that pkg-config does not know: a header for C++.
+const NEEDS_HEADER: [(&str, &str); 1] = [("cpp", "asio.hpp")];
+
+fn has_header(header: &str) -> bool {
+    let probe = ["-fsyntax-only", "-xc++", "-include", header, "/dev/null"];
+    let output = Command::new("c++").args(probe).output();
+    output.is_ok_and(|output| output.status.success())
+}
+
 /// How to compile and link with the packages that a page needs; `None`: one of them is missing.
 fn packages_of(page: &Page) -> Option<Vec<String>> {
+    let header = NEEDS_HEADER.iter().find(|(name, _)| *name == page.name());
+    if header.is_some_and(|(_, header)| !has_header(header)) {
+        return None;
+    }
     let needed = NEEDS.iter().find(|(name, _)| *name == page.name());
     let Some((_, packages)) = needed else {
         return Some(Vec::new());

@@ -103,7 +103,8 @@ def words_of(node):
 def blocks_of(node):
     """The comment of a declaration."""
     found = []
-    for paragraph in [*node.iterfind("briefdescription/*"), *node.iterfind("detaileddescription/*")]:
+    parts = ("briefdescription/*", "detaileddescription/*")
+    for paragraph in [one for part in parts for one in node.iterfind(part)]:
         text = paragraph.text or ""
         for part in paragraph:
             if part.tag == "verbatim":
@@ -189,7 +190,8 @@ class Cxx:
     def __init__(self, root, folder):
         self.root = root
         index = xml.parse(folder / "index.xml").getroot()
-        files = [one.get("refid") for one in index if one.get("kind") in ("class", "struct", "namespace")]
+        kinds = ("class", "struct", "namespace")
+        files = [one.get("refid") for one in index if one.get("kind") in kinds]
         found = [xml.parse(folder / f"{name}.xml").getroot().find("compounddef") for name in files]
         self.compounds = {one.findtext("compoundname"): one for one in found}
         self.refuse_what_has_no_comment()

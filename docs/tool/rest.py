@@ -58,7 +58,8 @@ class Writer:
             "heading": lambda: [self.inline(block.text), "~" * len(block.text)],
             "paragraph": lambda: [self.inline(block.text, own)],
             "code": lambda: (
-                [f".. code-block:: {self.language}", "   :force:", ""] + indent(block.text.split("\n"))
+                [f".. code-block:: {self.language}", "   :force:", ""]
+                + indent(block.text.split("\n"))
             ),
             "lines": lambda: ["| " + self.inline(row[0], own) for row in block.rows],
             "items": lambda: ["- " + self.inline(row[0], own) for row in block.rows],

@@ -1,5 +1,5 @@
-"""Looks whether each public class and each public function of the headers for C++ has a place in the
-reference, a function as often as it has forms.
+"""Looks whether each public class and function of the headers for C++ has a place in the reference,
+a function as often as it has forms.
 
     complete_cxx.py ROOT HTML
 

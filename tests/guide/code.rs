@@ -36,6 +36,9 @@ const LINK_ALL: [&str; 1] = ["-Wl,--no-as-needed"];
 const AS_C: [&str; 2] = ["-std=c99", "-xc"];
 const AS_CXX: [&str; 2] = ["-std=c++11", "-xc++"];
 const AS_CXX_17: [&str; 2] = ["-std=c++17", "-xc++"];
+const AS_CXX_23: [&str; 2] = ["-std=c++2b", "-xc++"];
+/// Pages whose pieces of C++ are of C++23.
+const NEWER: [&str; 1] = ["cpp"];
 
 /// Compiles and runs all that a page shows. Returns what was printed.
 pub(crate) fn check(page: &Page, packages: &[String]) -> Outcome<String> {
@@ -128,7 +131,9 @@ fn run_companion(
     write(&source, &with_pieces(&read(&companion), language)?);
     let program = directory.join(format!("companion-of-{language}"));
     if language == "cpp" {
-        compile(&source, &program, &AS_CXX_17, packages)?;
+        let is_newer = NEWER.contains(&page.name());
+        let standard = if is_newer { &AS_CXX_23 } else { &AS_CXX_17 };
+        compile(&source, &program, standard, packages)?;
     } else {
         compile(&source, &program.with_extension("cxx"), &AS_CXX, packages)?;
         compile(&source, &program, &AS_C, packages)?;
