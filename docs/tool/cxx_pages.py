@@ -45,7 +45,7 @@ PAGES = {
             "make_error_condition",
         ],
     ),
-    "cpp-asio": ("vconnpool/asio.hpp", ["asio::async_dial", "asio::stream"]),
+    "cpp-asio": ("vcp::asio", ["asio::async_dial", "asio::stream"]),
 }
 DIRECTIVE = {
     "function": "function",
