@@ -15,13 +15,15 @@ emulator=qemu-aarch64
 
 # madvise(MADV_WIPEONFORK) of qemu-user 7.2 says that it is done, and does nothing: a child does not know that it is one. Left out
 # where that is so: programs of forked children, and such TESTs of others.
-child_programs="a_child_has_pools_of_its_own forks_among_busy_threads forks_under_load hooks_that_run_at_a_fork sessions_across_a_fork"
+child_programs="a_callback_forks_after_the_close a_child_has_pools_of_its_own forks_among_busy_threads forks_under_load
+    hooks_that_run_at_a_fork sessions_across_a_fork"
 child_tests="a_child_has_the_limits_that_were_set a_child_takes_nothing_of_its_parents data_is_never_freed_in_a_child
     a_fork_while_a_session_is_opened_ends_it_in_no_child a_child_has_an_empty_queue_of_its_own
     a_fork_inside_a_hook_ends_the_call_in_the_child a_fork_while_a_session_is_given_back_ends_it_in_no_child"
 
-# It knows no IP_BIND_ADDRESS_NO_PORT, and /proc shows the signals that it blocks itself.
-emulator_tests="a_local_ip_is_bound a_local_ip_and_port_is_bound the_librarys_threads_block_every_signal"
+# It knows no IP_BIND_ADDRESS_NO_PORT and no SO_TIMESTAMPING, and /proc shows the signals that it blocks itself.
+emulator_tests="a_local_ip_is_bound a_local_ip_and_port_is_bound the_librarys_threads_block_every_signal
+    news_in_the_error_queue_end_no_connection"
 
 build_library() {
     PATH=/usr/bin:$PATH RUSTC=/usr/bin/rustc CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=$compiler \
@@ -88,7 +90,7 @@ run_one() {
 build_library
 left_out=$emulator_tests
 if ! wipes_on_fork; then left_out="$left_out $(echo $child_programs $child_tests)"; fi
-echo "arm: left out because of the emulator: $left_out"
+echo "arm: left out because of the emulator:" $left_out
 : >"$work/passed"
 if [ $# -eq 0 ]; then
     CROSS=${compiler%gcc} EMULATOR=$emulator tests/install/built_by "$work/install" \
@@ -97,8 +99,8 @@ fi
 chosen=${*:-$(programs)}
 export -f run_one tests_of
 export work compiler emulator left_out
-# The programs mostly wait: twice as many at once as there are CPUs.
-printf '%s\n' $chosen | xargs -P "$(($(nproc) * 2))" -I{} bash -c 'run_one {}'
+# The programs mostly wait: three times as many at once as there are CPUs.
+printf '%s\n' $chosen | xargs -P "$(($(nproc) * 3))" -I{} bash -c 'run_one {}'
 passed=$(wc -l <"$work/passed") all=$(wc -w <<<"$chosen")
 echo "arm: $passed of $all programs pass"
 [ "$passed" -eq "$all" ]

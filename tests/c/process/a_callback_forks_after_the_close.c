@@ -32,7 +32,7 @@ static void forks_at_the_end(void *user, const vcp_event *event)
     __sync_add_and_fetch(&l->waits, 1);
     EVENTUALLY(__sync_add_and_fetch(&l->is_closed, 0) == 1, 10000);
     /* This one and the test's: nobody else has anything of the pool. */
-    EVENTUALLY(threads() == 2, 10000);
+    EVENTUALLY(threads() == 2 + TOOL_THREADS, 10000);
     l->child = fork_by(BY_FORK);
     l->is_child = l->child == 0;
 }
