@@ -146,6 +146,40 @@ fn the_page_of_the_examples_names_each_program() {
     }
 }
 
+/// In the order of `.ci/run`, the longer ones with the word behind their names.
+#[test]
+fn the_table_of_checks_names_each_step_of_ci() {
+    let text = of_root(".ci/run");
+    let steps = text.lines().skip_while(|line| *line != "steps=(");
+    let mut longer = "";
+    let mut wanted = Vec::new();
+    for line in steps.take_while(|line| !line.starts_with("packages()")) {
+        if line == "longer=(" {
+            longer = ", longer";
+        }
+        if let Some(step) = line.strip_prefix("    \"") {
+            let name = step.split_whitespace().next().expect("a step has a name");
+            wanted.push(format!("{name}{longer}"));
+        }
+    }
+    let page = of_root("CONTRIBUTING.md");
+    let rows = page
+        .lines()
+        .skip_while(|line| !line.starts_with("| step |"));
+    let rows = rows.skip(2).take_while(|line| line.starts_with('|'));
+    let named = rows.filter_map(|row| row.split('|').nth(1));
+    let named: Vec<_> = named
+        .map(str::trim)
+        .filter(|name| *name != "by hand")
+        .collect();
+    assert!(
+        wanted.len() > 30,
+        "{} steps: they are not seen",
+        wanted.len()
+    );
+    assert_eq!(named, wanted);
+}
+
 #[test]
 fn the_readme_is_one_page() {
     let lines = of_root("README.md").lines().count();
