@@ -31,6 +31,51 @@ needed_by() { LC_ALL=C readelf -d "$1" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p';
 
 names_the_library() { needed_by "$1" | grep -x 'libvconnpool\.so\.0' >/dev/null; }
 
+# ---- each way to link a program; the first argument calls pkg-config ----
+
+linked_shared() {
+    cc $strict $here/program.c $($1 --cflags --libs vconnpool) -o "$work/shared"
+    names_the_library "$work/shared" || fail "the program does not name libvconnpool.so.0"
+    "$work/shared"
+}
+
+linked_statically() {
+    cc $strict $here/program.c $($1 --cflags --libs vconnpool-static) -o "$work/static"
+    ! names_the_library "$work/static" || fail "vconnpool-static.pc links the shared library"
+    "$work/static"
+}
+
+# Beside a library of Rust, $2. Both bring Rust's standard library: in either order.
+linked_beside() {
+    local flags
+    flags=$($1 --cflags --libs vconnpool-static)
+    cc $strict -DOTHER_RUST_LIBRARY $here/program.c "$2" $flags -o "$work/beside"
+    cc $strict -DOTHER_RUST_LIBRARY $here/program.c $flags "$2" $flags -o "$work/before"
+    "$work/beside"
+    "$work/before"
+}
+
+linked_in_cxx() {
+    c++ $strict_cxx $here/program.cpp $($1 --cflags --libs vconnpool) -o "$work/cxx"
+    "$work/cxx"
+}
+
+# Asio has no package of pkg-config.
+linked_with_the_drivers() {
+    c++ $strict_cxx $here/adapters.cpp $($1 --cflags --libs vconnpool libpq libmariadb hiredis openssl) -o "$work/adapters"
+    quietly "$work/adapters"
+}
+
+# By CMake, which is told what the arguments say.
+built_by_cmake() {
+    local built=$work/cmake program
+    quietly cmake -S $here -B "$built" -DVERSION="$version" -DCMAKE_BUILD_TYPE=Release "$@"
+    quietly cmake --build "$built"
+    for program in shared shared_cxx static static_cxx; do "$built/$program"; done
+    names_the_library "$built/shared" || fail "vconnpool::vconnpool is not the shared library"
+    ! names_the_library "$built/static" || fail "vconnpool::static is the shared library"
+}
+
 # The archive shows vcp_* alone, carries no bitcode and no section groups, and is no larger than was promised.
 check_archive() {
     local nm=$1nm readelf=$1readelf archive=$2 shown
