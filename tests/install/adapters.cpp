@@ -1,4 +1,5 @@
-// A pool of each adapter dials where nobody listens: its driver is linked, is asked, and its refusal is told.
+// A pool of each adapter dials where nobody listens: its driver is linked and asked, and what it
+// says of that is told.
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <sys/socket.h>

@@ -19,6 +19,9 @@ pub(super) enum NotForIdle {
 impl<C: Held> State<C> {
     /// Why an idle connection may not be handed out any more.
     pub(super) fn expired(&self, conn: &C, idle_since: Time, now: Time) -> Option<CloseCause> {
+        if self.is_at_last_use(conn) {
+            return Some(CloseCause::MaxUses);
+        }
         if conn.retire_at() <= now {
             return Some(CloseCause::Lifetime);
         }

@@ -48,8 +48,13 @@ impl<C: Held> State<C> {
     /// It is not kept, whatever its borrower and on_release say: evicted, or at the end of its
     /// uses.
     pub(crate) fn is_used_up(&self, conn: &C) -> bool {
+        self.is_evicted(conn) || self.is_at_last_use(conn)
+    }
+
+    /// It has been borrowed max_uses times.
+    pub(super) fn is_at_last_use(&self, conn: &C) -> bool {
         let max_uses = self.keeping.max_uses;
-        self.is_evicted(conn) || max_uses.is_some_and(|max| conn.uses() >= max)
+        max_uses.is_some_and(|max| conn.uses() >= max)
     }
 
     pub(super) fn disposition(&self, conn: &C, disposition: Disposition, now: Time) -> Disposition {
@@ -64,7 +69,7 @@ impl<C: Held> State<C> {
             CloseCause::Evicted
         } else if self.is_closed {
             CloseCause::PoolClosed
-        } else if self.keeping.max_uses.is_some_and(|max| conn.uses() >= max) {
+        } else if self.is_at_last_use(conn) {
             CloseCause::MaxUses
         } else if conn.retire_at() <= now {
             CloseCause::Lifetime

@@ -216,7 +216,8 @@ impl<C: Held> State<C> {
     }
 
     /// Applies new limits, and how long connections are kept, at once and as a whole. What is idle
-    /// above a lowered limit is closed, longest idle first; what is borrowed above it is closed as
+    /// above a lowered limit is closed, longest idle first, and so is what is idle and has been
+    /// borrowed as often as a lowered max_uses allows. What is borrowed above a limit is closed as
     /// it comes back ([`Self::is_above_a_limit`]). Waiters that a raised limit lets in are served
     /// in order. Lifetimes already drawn stay, and so does the order of reuse.
     ///

@@ -449,6 +449,31 @@ TEST(uses_are_limited_for_living_connections_too,
     FIXTURE_END(&f);
 }
 
+TEST(what_has_no_uses_left_is_not_idle_any_more,
+     "set_limits: A lower max_uses closes what is idle and was borrowed as often; the others stay")
+{
+    fixture f = fixture_new(NULL);
+    vcp_pool_options options = pool_options();
+    vcp_conn *other = borrow(f.pool, &f.s);
+    int i;
+    for (i = 0; i < 3; i++) {
+        give_back(borrow(f.pool, &f.s));
+    }
+    give_back(other);
+    options.max_uses = 3;
+    set_limits(f.pool, &options);
+    CHECK_EQ(idle_in(f.pool), 1);
+    CHECK_EQ(stats_of(f.pool).closed_max_uses, 1);
+    other = borrow(f.pool, &f.s);
+    CHECK_EQ(vcp_conn_uses(other), 2);
+    give_back(other);
+    options.max_uses = 2;
+    set_limits(f.pool, &options);
+    CHECK_EQ(idle_in(f.pool), 0);
+    CHECK_EQ(stats_of(f.pool).closed_max_uses, 2);
+    FIXTURE_END(&f);
+}
+
 TEST(lifetimes_that_were_drawn_stay,
      "set_limits: a new max_lifetime_ms holds for new connections; lifetimes drawn before stay")
 {

@@ -296,6 +296,7 @@ impl Reference {
         self.rules.limits = limits.clone();
         self.rules.keeping = keeping.clone();
         for to in 0..DESTINATIONS {
+            self.close_used_up(to);
             let max_idle = limits.max_idle_per_address;
             let max_conns = limits.max_conns_per_address;
             self.close_idle_while(
@@ -317,6 +318,20 @@ impl Reference {
             },
         );
         self.serve();
+    }
+
+    /// "Lifetime, uses, idle age are checked ... in the background": none stays idle that has no
+    /// uses left.
+    fn close_used_up(&mut self, to: usize) {
+        let Some(max) = self.rules.keeping.max_uses else {
+            return;
+        };
+        let idle = self.conns.iter().filter(|conn| conn.to == to);
+        let idle = idle.filter(|conn| conn.is_idle() && conn.uses >= max);
+        let used_up: Vec<u64> = idle.map(|conn| conn.id).collect();
+        for id in used_up {
+            self.close(id, CloseCause::MaxUses);
+        }
     }
 
     fn close_idle_while(

@@ -213,10 +213,31 @@ impl<C: Held> State<C> {
 
     /// Closes what is idle of an evicted destination, the longest idle first.
     pub(super) fn close_evicted_of(&mut self, id: DestinationId, effects: &mut Effects<C>) {
+        let (order, cause) = (ReuseOrder::Fifo, CloseCause::Evicted);
+        self.close_all_of(id, order, Self::is_evicted, cause, effects);
+    }
+
+    /// Closes what is idle and has been borrowed as often as a lowered max_uses allows. The newest
+    /// first, because what was lent lately is there.
+    pub(super) fn close_used_up_of(&mut self, id: DestinationId, effects: &mut Effects<C>) {
+        if self.keeping.max_uses.is_some() {
+            let (order, cause) = (ReuseOrder::Lifo, CloseCause::MaxUses);
+            self.close_all_of(id, order, Self::is_at_last_use, cause, effects);
+        }
+    }
+
+    fn close_all_of(
+        &mut self,
+        id: DestinationId,
+        order: ReuseOrder,
+        is_one: impl Fn(&Self, &C) -> bool,
+        cause: CloseCause,
+        effects: &mut Effects<C>,
+    ) {
         while let (Some(entry), false) = (self.known(Some(id)), effects.are_many()) {
-            let evicted = |conn: &C| self.is_evicted(conn);
-            match self.idle.find(&entry.shelf, ReuseOrder::Fifo, evicted) {
-                Some(node) => self.close_idle_node(node, id, CloseCause::Evicted, effects),
+            let choose = |conn: &C| is_one(self, conn);
+            match self.idle.find(&entry.shelf, order, choose) {
+                Some(node) => self.close_idle_node(node, id, cause, effects),
                 None => return,
             }
         }

@@ -16,7 +16,8 @@ use crate::values::clock::Time;
 enum Sweep {
     /// Closes what is idle and was evicted.
     Evicted,
-    /// Closes what is idle above the limits, of each and then of all.
+    /// Closes what is idle and has no uses left, and what is above the limits, of each and then of
+    /// all.
     AboveLimits,
 }
 
@@ -136,6 +137,7 @@ impl<C: Held> State<C> {
         match sweep {
             Sweep::Evicted => self.close_evicted_of(id, effects),
             Sweep::AboveLimits => {
+                self.close_used_up_of(id, effects);
                 self.close_idle_above_own_limits(id, effects);
                 self.forget_if_empty(id);
             }
