@@ -173,8 +173,8 @@ check_symbols() {
     lost=$(comm -23 "abi/$last/symbols" "$work/symbols")
     [ -z "$lost" ] || fail "gone from the library: $lost"
     ! grep -v '@@VCONNPOOL_[0-9]' "$work/symbols" >&2 || fail "these symbols have no version"
-    readelf -d "$library" | grep -q 'SONAME.*\[libvconnpool\.so\.0\]' || fail "the library has another soname"
-    readelf -d "$library" | grep -q NODELETE || fail "the library could be unloaded"
+    readelf -d "$library" | grep 'SONAME.*\[libvconnpool\.so\.0\]' >/dev/null || fail "the library has another soname"
+    readelf -d "$library" | grep NODELETE >/dev/null || fail "the library could be unloaded"
 }
 
 # A program that was linked against a library without versions (as cargo links one) starts with this one, and one linked

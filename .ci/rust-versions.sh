@@ -30,9 +30,10 @@ build() {
     built+=("${version% (*}")
 }
 
-rustup_has() { rustup toolchain list 2>/dev/null | grep -q "^$promised[.-]"; }
+# No "grep -q" behind a pipe: it leaves early, and the writer fails.
+rustup_has() { rustup toolchain list 2>/dev/null | grep "^$promised[.-]" >/dev/null; }
 
-debian_has() { /usr/bin/rustc --version 2>/dev/null | grep -q "^rustc $promised\." && [ -x /usr/bin/cargo ]; }
+debian_has() { /usr/bin/rustc --version 2>/dev/null | grep "^rustc $promised\." >/dev/null && [ -x /usr/bin/cargo ]; }
 
 grep -q "Rust ($promised or newer)" README.md || { echo "rust: README.md names another Rust than $promised" >&2; exit 1; }
 built=()

@@ -3,7 +3,7 @@
 #
 #     tests/drivers/hiredis.sh [TEST...]      all tests, or those named
 #
-# VCP_PREFIX is put before the program: 'valgrind -q ...'. Needs Debian's packages libhiredis-dev, redis-server.
+# VCP_C_PREFIX is put before the program: 'valgrind -q ...'. Needs Debian's packages libhiredis-dev, redis-server.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -61,4 +61,4 @@ CONF
 done
 [ -n "$server" ] || { cat "$dir/log" >&2; die "redis-server does not start"; }
 
-VCP_REDIS=127.0.0.1:$port VCP_REDIS_SOCKET=$dir/socket VCP_REDIS_PID=$server timeout 300 ${VCP_PREFIX:-} "$dir/hiredis" "$@"
+VCP_REDIS=127.0.0.1:$port VCP_REDIS_SOCKET=$dir/socket VCP_REDIS_PID=$server timeout 300 ${VCP_C_PREFIX:-} "$dir/hiredis" "$@"

@@ -3,7 +3,7 @@
 #
 #     tests/drivers/openssl.sh [TEST...]      all tests, or those named
 #
-# VCP_PREFIX is put before the program: 'valgrind -q ...'. Needs Debian's packages libssl-dev, openssl, nginx-light.
+# VCP_C_PREFIX is put before the program: 'valgrind -q ...'. Needs Debian's packages libssl-dev, openssl, nginx-light.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -76,7 +76,7 @@ cc -std=c99 $flags tests/drivers/openssl.c -o "$dir/openssl" "$dir/libvconnpool.
 # The program of the guide.
 sed -n '/^```c$/,/^```$/p' docs/guide/tls.md | grep -v '^```' >"$dir/https.c"
 cc -std=c99 $flags "$dir/https.c" -o "$dir/https" "$dir/libvconnpool.so.0" '-Wl,-rpath,$ORIGIN' $(pkg-config --libs openssl)
-VCP_TLS=$dir VCP_NGINX=localhost:$port timeout 300 ${VCP_PREFIX:-} "$dir/openssl" "$@"
+VCP_TLS=$dir VCP_NGINX=localhost:$port timeout 300 ${VCP_C_PREFIX:-} "$dir/openssl" "$@"
 
 if [ $# -eq 0 ]; then
     "$dir/https" "localhost:$port" "$dir/ca.pem" >"$dir/said"

@@ -4,7 +4,7 @@
 #
 #     tests/drivers/postgres.sh [TEST...]      all tests, or those named
 #
-# VCP_PREFIX is put before the program: 'valgrind -q ...'. Needs Debian's packages postgresql, libpq-dev, openssl.
+# VCP_C_PREFIX is put before the program: 'valgrind -q ...'. Needs Debian's packages postgresql, libpq-dev, openssl.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -83,7 +83,7 @@ GRANT CREATE ON SCHEMA public TO alice;
 SQL
 
 VCP_POSTGRES_SOCKET="$dir/socket/.s.PGSQL.$port" VCP_POSTGRES_PORT=$port VCP_POSTGRES_PID=$postmaster \
-    VCP_POSTGRES_CERTIFICATE="$dir/cert.pem" timeout "${VCP_C_TIMEOUT:-300}" ${VCP_PREFIX:-} "$dir/postgres" "$@"
+    VCP_POSTGRES_CERTIFICATE="$dir/cert.pem" timeout "${VCP_C_TIMEOUT:-300}" ${VCP_C_PREFIX:-} "$dir/postgres" "$@"
 
 if [ $# -eq 0 ]; then
     status=0
