@@ -227,16 +227,20 @@ static inline void session_reconnects(session *s)
     close(peer);
 }
 
-/* As PQreset mostly is: another socket, under the number that was just closed. */
+/*
+ * As PQreset mostly is: another socket, under the number of the one that is closed. At once, or a
+ * thread of the library's could be given that number in between, and lose it.
+ */
 static inline void session_reconnects_under_its_number(session *s)
 {
     int fd = s->fd;
-    session_reconnects(s);
-    CHECK_EQ(dup3(s->fd, fd, O_CLOEXEC), fd);
+    int peer = s->peer;
+    session_connects(s);
     unguard(s->fd);
+    CHECK_EQ(dup3(s->fd, fd, O_CLOEXEC), fd);
     CHECK_EQ(close(s->fd), 0);
     s->fd = fd;
-    guard(fd);
+    close(peer);
 }
 
 static inline session *session_new(driver *d)
