@@ -28,46 +28,66 @@ mod sync;
 #[path = "../../../src/values/mod.rs"]
 mod values;
 
-use std::panic::catch_unwind;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::env;
+use std::process::{exit, Command};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::thread;
 use std::time::Instant;
 
+type Scenario = (&'static str, fn());
+
+/// With a scenario's name as the last argument it explores that one, else all of them.
 fn main() {
-    let scenarios = if cfg!(feature = "loom") {
-        [
+    let scenarios = scenarios();
+    let name = env::args().next_back().expect("a program has a name");
+    match scenarios.iter().find(|scenario| scenario.0 == name) {
+        Some(&scenario) => explore(scenario),
+        None => explore_each(&scenarios),
+    }
+}
+
+fn scenarios() -> Vec<Scenario> {
+    if cfg!(feature = "loom") {
+        let all = [
             scenarios::ALL,
             fast_path_scenarios::ALL,
             hook_scenarios::ALL,
-        ]
-        .concat()
+        ];
+        all.concat()
     } else {
         crowds::ALL.to_vec()
-    };
-    // A checker keeps what it knows with its thread, so each CPU may have one.
-    let next = AtomicUsize::new(0);
+    }
+}
+
+/// As many at once as there are CPUs, each in a process of its own: checkers map and unmap stacks
+/// all the time, and threads of one process would stand in line for that. None begins after one
+/// that fails.
+fn explore_each(scenarios: &[Scenario]) {
+    let this = env::current_exe().expect("/proc/self/exe");
+    let (next, has_failed) = (AtomicUsize::new(0), AtomicBool::new(false));
     thread::scope(|scope| {
         for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
             scope.spawn(|| {
-                while let Some(&(name, scenario)) = scenarios.get(next.fetch_add(1, Relaxed)) {
-                    explore(name, scenario);
+                while let Some((name, _)) = scenarios.get(next.fetch_add(1, SeqCst)) {
+                    let one = Command::new(&this)
+                        .args(env::args().skip(1))
+                        .arg(name)
+                        .status();
+                    if !one.is_ok_and(|status| status.success()) {
+                        eprintln!("FAILED: {name}");
+                        has_failed.store(true, SeqCst);
+                        next.store(scenarios.len(), SeqCst);
+                    }
                 }
             });
         }
     });
+    exit(if has_failed.into_inner() { 101 } else { 0 });
 }
 
-/// The first scenario that fails ends all.
-fn explore(name: &str, scenario: fn()) {
+fn explore((name, scenario): Scenario) {
     let began = Instant::now();
-    match catch_unwind(|| checker::explore(scenario)) {
-        Ok(explored) => println!(
-            "{name}: {explored} orders, {:.1} s",
-            began.elapsed().as_secs_f64()
-        ),
-        Err(_) => {
-            eprintln!("FAILED: {name}");
-            std::process::exit(101);
-        }
-    }
+    let explored = checker::explore(scenario);
+    let seconds = began.elapsed().as_secs_f64();
+    println!("{name}: {explored} orders, {seconds:.1} s");
 }
