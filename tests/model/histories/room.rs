@@ -70,6 +70,29 @@ fn what_a_lower_limit_closes_goes_on_where_it_stopped() {
 }
 
 #[test]
+fn what_has_no_uses_left_is_not_lent_while_it_is_being_closed() {
+    let [at, ..] = destinations();
+    let mut rules = spacious();
+    let mut scene = Scene::new(&rules);
+    let used: Vec<_> = (0..150).map(|_| scene.borrow(&at)).collect();
+    for conn in used {
+        conn.uses.set(2);
+        scene.keep(conn);
+    }
+    rules.keeping.max_uses = Some(2);
+    let (limits, keeping) = (rules.limits.clone(), rules.keeping.clone());
+    let (now, effects) = (scene.now, &mut scene.effects);
+    let unfinished = scene.state.set_limits(limits, keeping, now, effects);
+    assert_eq!(scene.closed().len(), 64);
+    let (_, taken) = scene.take(&at, Reuse::Only);
+    assert!(matches!(taken, Take::Refused(Refusal::NothingIdle)));
+    let closed = scene.closed();
+    let is_used_up = |&(_, cause): &(u64, CloseCause)| cause == CloseCause::MaxUses;
+    assert!(closed.len() == 86 && closed.iter().all(is_used_up));
+    assert_eq!(scene.rounds_of(unfinished), [0, 0]);
+}
+
+#[test]
 fn so_many_are_armed_in_one_look_and_the_rest_in_the_next() {
     let [at, ..] = destinations();
     let mut scene = Scene::new(&spacious());
