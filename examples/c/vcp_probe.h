@@ -100,7 +100,9 @@ typedef struct {
     vcp_dial_options dial_fresh;
 } client;
 
-enum { ANSWER_SIZE = 65536 };
+/* The end of an answer fits the buffer twice: where only the end is kept, half of the buffer is
+ * free. */
+enum { MOST_EXPECTED = 65536, ANSWER_SIZE = 2 * MOST_EXPECTED };
 
 /* What a request came to. The message of a failure is in vcp_last_error. */
 typedef struct {

@@ -134,6 +134,17 @@ static int read_text(const char *option, const char *word, text *out)
     return 0;
 }
 
+static int read_expected(const char *word, text *out)
+{
+    char why[80];
+    if (read_text("expect", word, out) < 0)
+        return -1;
+    if (out->size <= MOST_EXPECTED)
+        return 0;
+    snprintf(why, sizeof why, "a text of more than %d bytes", MOST_EXPECTED);
+    return complain("expect", why);
+}
+
 static const struct option LONG_OPTIONS[] = {
     {"threads", required_argument, NULL, 't'},
     {"seconds", required_argument, NULL, 's'},
@@ -166,7 +177,7 @@ static int read_option(options *read, int letter, const char *word)
     case 'S':
         return read_text("send", word, &read->send);
     case 'E':
-        return read_text("expect", word, &read->expect);
+        return read_expected(word, &read->expect);
     case 'T':
         return read_count("timeout", word, 1, MOST_TIMEOUT_MS, &read->timeout_ms);
     case 'C':

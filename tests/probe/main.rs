@@ -221,6 +221,24 @@ fn a_long_answer_is_read_to_its_end() {
     assert!(count(&json, "/kinds/reused/requests") > 10, "{json}");
 }
 
+/// The most that fits the buffer, and one byte more.
+#[test]
+fn the_longest_end_of_an_answer_is_found_and_a_longer_one_is_refused() {
+    let server = Server::start(Answers::Long);
+    let longest = format!("{}+PONG\\r\\n", ".".repeat(65_536 - 7));
+    let ping = ["--threads", "1", "--send", r"PING\r\n", "--expect"];
+    let (json, run) = measured(&server.address, &[&ping[..], &[&longest]].concat());
+    assert_eq!(run.status, Some(0), "{json}");
+    assert!(count(&json, "/kinds/reused/requests") > 0, "{json}");
+    let longer = format!(".{longest}");
+    let refused = probe(&[&ping[..], &[&longer, &server.address]].concat());
+    assert_eq!(refused.status, Some(2));
+    assert_eq!(
+        refused.err,
+        "vcp-probe: --expect: a text of more than 65536 bytes\nTry 'vcp-probe --help'.\n"
+    );
+}
+
 #[test]
 fn bytes_that_nobody_asked_for_are_told() {
     let server = Server::start(Answers::Chatty);
