@@ -14,6 +14,10 @@
 #include <unistd.h>
 #include "vcp_probe.h"
 
+enum { SIGNALS = 2 };
+static const int NUMBERS[SIGNALS] = {SIGINT, SIGTERM};
+static struct sigaction before[SIGNALS];
+
 static vcp_cancel *token;
 static int pipe_ends[2];
 static volatile sig_atomic_t has_stopped;
@@ -34,24 +38,46 @@ void stop_now(void)
     (void)written;
 }
 
+/* Each signal does again what it did before: it ends the process, or it is ignored. */
+static void leave_signals(void)
+{
+    for (int i = 0; i < SIGNALS; i++)
+        sigaction(NUMBERS[i], &before[i], NULL);
+}
+
+/* The next signal, this one or the other, finds no handler and ends the process. */
 static void handle(int number)
 {
     int kept = errno;
     (void)number;
+    leave_signals();
     stop_now();
     errno = kept;
 }
 
+/* A signal that is ignored, as SIGINT in the background job of a script, stays so. */
+static int take_signals(void)
+{
+    struct sigaction action = {.sa_handler = handle};
+    sigemptyset(&action.sa_mask);
+    for (int i = 0; i < SIGNALS; i++)
+        sigaddset(&action.sa_mask, NUMBERS[i]);
+    for (int i = 0; i < SIGNALS; i++) {
+        if (sigaction(NUMBERS[i], NULL, &before[i]) < 0)
+            return -1;
+        if (before[i].sa_handler != SIG_IGN && sigaction(NUMBERS[i], &action, NULL) < 0)
+            return -1;
+    }
+    return 0;
+}
+
 int stop_prepare(void)
 {
-    /* A second signal finds no handler and ends the process. */
-    struct sigaction action = {.sa_handler = handle, .sa_flags = (int)SA_RESETHAND};
     if (vcp_cancel_new(&token) < 0) {
         fprintf(stderr, "vcp-probe: %s\n", vcp_last_error());
         return -1;
     }
-    if (pipe(pipe_ends) < 0 || sigaction(SIGINT, &action, NULL) < 0 ||
-        sigaction(SIGTERM, &action, NULL) < 0) {
+    if (pipe(pipe_ends) < 0 || take_signals() < 0) {
         fprintf(stderr, "vcp-probe: pipe or sigaction: %s\n", strerror(errno));
         return -1;
     }
@@ -60,8 +86,7 @@ int stop_prepare(void)
 
 void stop_end(void)
 {
-    signal(SIGINT, SIG_DFL);
-    signal(SIGTERM, SIG_DFL);
+    leave_signals();
     vcp_cancel_free(token);
     close(pipe_ends[0]);
     close(pipe_ends[1]);

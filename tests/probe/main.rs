@@ -4,6 +4,7 @@
 
 mod program;
 mod server;
+mod signals;
 
 use std::collections::BTreeSet;
 use std::net::{TcpListener, TcpStream};
@@ -289,27 +290,6 @@ fn a_unix_socket_and_no_ping() {
     assert_eq!(json["network"], "unix");
     assert_eq!(json["has_ping"], false);
     assert!(count(&json, "/kinds/reused/requests") > 10, "{json}");
-}
-
-#[test]
-fn sigint_ends_it_with_the_results_so_far() {
-    // Threads that pause, most of them for half a minute and more; and threads that wait for an
-    // answer.
-    for (answers, rate, requests) in [
-        (Answers::All, "1", 4),
-        (Answers::OnlyOnTheFirstThenSilent(2), "1000", 5),
-    ] {
-        let server = Server::start(answers);
-        let minutes = ["--json", "--seconds", "60", "--timeout", "50000"];
-        let arguments = [&minutes[..], &["--threads", "60", "--rate", rate]].concat();
-        let all = [&arguments[..], &PING[..], &[&server.address]].concat();
-        let run = program::interrupted(&all, || server.await_requests(requests));
-        let json: Value = serde_json::from_str(&run.out).expect("JSON");
-        assert_eq!(run.status, Some(0), "{json} {}", run.err);
-        assert_eq!(json["was_interrupted"], true);
-        assert_eq!(json["failures"], Value::Array(vec![]));
-        assert!(number(&json, "/seconds") < 30.0, "{json}");
-    }
 }
 
 #[test]

@@ -3,11 +3,14 @@
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read, Write};
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::symlink;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
+use std::thread;
+use std::time::{Duration, Instant};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -109,14 +112,76 @@ pub(crate) fn probe(arguments: &[&str]) -> Run {
     ended(started(&mut command(arguments)))
 }
 
-/// Sends SIGINT when `ready` has returned.
-pub(crate) fn interrupted(arguments: &[&str], ready: impl FnOnce()) -> Run {
-    let child = started(&mut command(arguments));
-    ready();
-    let process = i32::try_from(child.id()).expect("a process number");
-    // SAFETY: kill(2) of a child that has not been waited for.
-    assert_eq!(unsafe { libc::kill(process, libc::SIGINT) }, 0);
-    ended(child)
+/// The program while it runs, whose output is read at its end. It does not outlive its test.
+pub(crate) struct Running(Option<Child>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.0.take() {
+            let _ = child.kill();
+        }
+    }
+}
+
+impl Running {
+    pub(crate) fn start(arguments: &[&str]) -> Self {
+        Self(Some(started(&mut command(arguments))))
+    }
+
+    /// As a shell's job that must not hear of the keyboard.
+    pub(crate) fn start_ignoring(signal: i32, arguments: &[&str]) -> Self {
+        let mut command = command(arguments);
+        // SAFETY: signal(2) is safe between fork and exec.
+        unsafe {
+            command.pre_exec(move || {
+                libc::signal(signal, libc::SIG_IGN);
+                Ok(())
+            });
+        }
+        Self(Some(started(&mut command)))
+    }
+
+    /// Its standard error is a terminal that takes nothing, as after ctrl-S: it cannot end. Gives
+    /// that terminal, too.
+    pub(crate) fn start_before_a_stopped_terminal(arguments: &[&str]) -> (Self, File) {
+        let (person, end) = terminal(80);
+        // SAFETY: tcflow(3) of a terminal's descriptor.
+        assert_eq!(unsafe { libc::tcflow(end.as_raw_fd(), libc::TCOOFF) }, 0);
+        let child = started(command(arguments).stderr(end));
+        (Self(Some(child)), person)
+    }
+
+    fn process(&self) -> i32 {
+        let child = self.0.as_ref().expect("it runs");
+        i32::try_from(child.id()).expect("a process number")
+    }
+
+    pub(crate) fn send(&self, signal: i32) {
+        // SAFETY: kill(2) of a child that has not been waited for.
+        assert_eq!(unsafe { libc::kill(self.process(), signal) }, 0);
+    }
+
+    /// It has a handler for that signal.
+    fn catches(&self, signal: i32) -> bool {
+        let path = format!("/proc/{}/status", self.process());
+        let status = fs::read_to_string(path).expect("the kernel tells");
+        let mut lines = status.lines();
+        let mask = lines.find_map(|line| line.strip_prefix("SigCgt:"));
+        let mask = u64::from_str_radix(mask.expect("a mask").trim(), 16);
+        mask.expect("a number") >> (signal - 1) & 1 == 1
+    }
+
+    pub(crate) fn await_no_handler(&self, signal: i32) {
+        let end = Instant::now() + Duration::from_secs(60);
+        while self.catches(signal) {
+            assert!(Instant::now() < end, "signal {signal} is still caught");
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    pub(crate) fn end(mut self) -> Run {
+        ended(self.0.take().expect("it runs"))
+    }
 }
 
 pub(crate) fn with_output_to(path: impl AsRef<OsStr>, arguments: &[&str]) -> Run {
