@@ -20,7 +20,7 @@ static struct sigaction before[SIGNALS];
 
 static vcp_cancel *token;
 static int pipe_ends[2];
-static volatile sig_atomic_t has_stopped;
+static int has_stopped; /* atomic: a signal handler sets it, and all threads ask */
 
 uint64_t now_ns(void)
 {
@@ -32,7 +32,7 @@ uint64_t now_ns(void)
 /* All that it calls is safe in a signal handler. The pipe takes its one byte: it is never read. */
 void stop_now(void)
 {
-    has_stopped = 1;
+    __atomic_store_n(&has_stopped, 1, __ATOMIC_RELEASE);
     vcp_cancel_fire(token);
     ssize_t written = write(pipe_ends[1], "", 1);
     (void)written;
@@ -99,16 +99,16 @@ vcp_cancel *stop_token(void)
 
 int is_stopped(void)
 {
-    return has_stopped;
+    return __atomic_load_n(&has_stopped, __ATOMIC_ACQUIRE);
 }
 
 int is_stopped_before(uint64_t until_ns)
 {
     struct pollfd stop = {.fd = pipe_ends[0], .events = POLLIN};
-    for (uint64_t now = now_ns(); !has_stopped && now < until_ns; now = now_ns()) {
+    for (uint64_t now = now_ns(); !is_stopped() && now < until_ns; now = now_ns()) {
         uint64_t left = until_ns - now;
         struct timespec time = {(time_t)(left / SECOND_NS), (long)(left % SECOND_NS)};
         ppoll(&stop, 1, &time, NULL);
     }
-    return has_stopped;
+    return is_stopped();
 }

@@ -56,8 +56,9 @@ fn sources() -> Vec<PathBuf> {
     paths.filter(is_source).collect()
 }
 
-/// Compiles as the Makefile of the examples does; the library lies beside the program.
-fn compiled(name: &str, sources: &[PathBuf]) -> PathBuf {
+/// Compiles as the Makefile of the examples does, and with these flags; the library lies beside the
+/// program.
+fn compiled(name: &str, flags: &[&str], sources: &[PathBuf]) -> PathBuf {
     let directory = empty_directory(name);
     let test = std::env::current_exe().expect("this program has a path");
     let library = test.with_file_name("libvconnpool.so");
@@ -68,6 +69,7 @@ fn compiled(name: &str, sources: &[PathBuf]) -> PathBuf {
     let output = Command::new("cc")
         .args(["-std=c99", "-O1", "-g", "-pthread"])
         .args(["-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror"])
+        .args(flags)
         .arg(format!("-I{ROOT}/include"))
         .arg(format!("-I{ROOT}/examples/c"))
         .args(sources)
@@ -82,11 +84,29 @@ fn compiled(name: &str, sources: &[PathBuf]) -> PathBuf {
     program
 }
 
+/// The C compiler has ThreadSanitizer. Some systems have it as a package of its own.
+pub(crate) fn has_thread_sanitizer() -> bool {
+    let source = empty_directory("thread-sanitizer").join("nothing.c");
+    fs::write(&source, "int main(void) { return 0; }\n").expect("a file can be written");
+    let mut command = Command::new("cc");
+    command
+        .arg("-fsanitize=thread")
+        .arg(&source)
+        .arg("-o")
+        .arg(source.with_extension(""));
+    let output = command.output().expect("cc can be started");
+    output.status.success() || std::env::var_os("VCP_NEEDS_ALL").is_some()
+}
+
 /// In the C locale, so that what it prints is ASCII. cargo's own library path may hold another
 /// build of the library.
 fn command(arguments: &[&str]) -> Command {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    let program = PROGRAM.get_or_init(|| compiled("vcp-probe", &sources()));
+    let program = PROGRAM.get_or_init(|| compiled("vcp-probe", &[], &sources()));
+    command_of(program, arguments)
+}
+
+fn command_of(program: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(program);
     command
         .args(arguments)
@@ -135,6 +155,29 @@ impl Running {
         unsafe {
             command.pre_exec(move || {
                 libc::signal(signal, libc::SIG_IGN);
+                Ok(())
+            });
+        }
+        Self(Some(started(&mut command)))
+    }
+
+    /// ThreadSanitizer watches the files of the program. What the library does, which is not
+    /// compiled for it, it leaves out.
+    pub(crate) fn start_watched(arguments: &[&str]) -> Self {
+        let program = compiled("vcp-probe-watched", &["-fsanitize=thread"], &sources());
+        let list = program.with_file_name("suppressions");
+        let library = "called_from_lib:libvconnpool.so.0\n";
+        fs::write(&list, library).expect("a file can be written");
+        let mut command = command_of(&program, arguments);
+        command.env(
+            "TSAN_OPTIONS",
+            format!("suppressions={} exitcode=66", list.display()),
+        );
+        // SAFETY: personality(2) is safe between fork and exec. ThreadSanitizer of gcc before 14
+        // knows no addresses as random as some kernels make them.
+        unsafe {
+            command.pre_exec(|| {
+                libc::personality(libc::ADDR_NO_RANDOMIZE as libc::c_ulong);
                 Ok(())
             });
         }
@@ -240,7 +283,7 @@ pub(crate) fn histogram(times: &[u64]) -> Vec<u64> {
     let program = PROGRAM.get_or_init(|| {
         let own = Path::new(ROOT).join("tests/probe/percentiles.c");
         let its = Path::new(ROOT).join("examples/c/vcp_probe_histogram.c");
-        compiled("percentiles", &[own, its])
+        compiled("percentiles", &[], &[own, its])
     });
     let mut child = Command::new(program)
         .stdin(Stdio::piped())

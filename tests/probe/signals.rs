@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::program::Running;
+use crate::program::{has_thread_sanitizer, Running};
 use crate::server::{Answers, Server};
 use crate::{number, PING};
 
@@ -64,4 +64,28 @@ fn an_ignored_signal_stays_ignored() {
         let json: Value = serde_json::from_str(&run.out).expect("JSON");
         assert_eq!(json["was_interrupted"], false);
     }
+}
+
+#[test]
+fn threads_hear_of_a_signal_without_a_data_race() {
+    if !has_thread_sanitizer() {
+        eprintln!("not tested: cc has no ThreadSanitizer");
+        return;
+    }
+    let server = Server::start(Answers::All);
+    let many = [
+        "--json",
+        "--seconds",
+        "60",
+        "--threads",
+        "8",
+        &server.address,
+    ];
+    let running = Running::start_watched(&[&PING[..], &many].concat());
+    server.await_requests(100);
+    running.send(libc::SIGINT);
+    let run = running.end();
+    assert_eq!((run.status, run.err.as_str()), (Some(0), ""));
+    let json: Value = serde_json::from_str(&run.out).expect("JSON");
+    assert_eq!(json["was_interrupted"], true);
 }
