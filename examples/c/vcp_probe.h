@@ -108,6 +108,7 @@ enum { MOST_EXPECTED = 65536, ANSWER_SIZE = 2 * MOST_EXPECTED };
 typedef struct {
     int status; /* below 0: it failed */
     kind kind;
+    int has_connected;   /* the dial succeeded, whatever came after it */
     uint64_t dial_ns;    /* the dial */
     uint64_t request_ns; /* dial, ping and giving back */
     int retries;
@@ -136,6 +137,7 @@ typedef struct {
 typedef struct {
     timing kinds[KINDS];
     failure failures[SIDES][STATUSES];
+    uint64_t connected; /* requests over the pool that got a connection, failed ones too */
     uint64_t retries;
 } tally;
 
@@ -171,7 +173,8 @@ const char *unit_name(int thousands, int has_unicode);
 const char *time_text(char *buffer, size_t size, double ns, int has_unicode);
 /* "12,345". */
 const char *count_text(char *buffer, size_t size, uint64_t count);
-/* What the pool saves, per request. Returns 0 if there is nothing to compare. */
+/* What the pool saves, per request: time of those that succeeded, and connections of those that got
+ * one. Returns 0 if there is nothing to compare. */
 int saved(const results *of, double *ns, double *connections);
 /* Requests a second that all threads would do of this kind without a pause. */
 double per_second(const options *how, const histogram *times);

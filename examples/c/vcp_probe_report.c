@@ -79,7 +79,8 @@ int saved(const results *of, double *ns, double *connections)
     if (requests_of(&of->total, FRESH) == 0 || pooled == 0)
         return 0;
     *ns = histogram_mean(&of->total.kinds[FRESH].request) - mean_of_pooled(&of->total);
-    *connections = 1 - (double)(of->pool.dials - of->pool.dial_failures) / (double)pooled;
+    *connections =
+        1 - (double)(of->pool.dials - of->pool.dial_failures) / (double)of->total.connected;
     return 1;
 }
 

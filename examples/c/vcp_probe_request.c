@@ -114,6 +114,7 @@ static outcome attempt(const client *from, side of, dial_function *by, char *ans
     uint64_t begin = now_ns();
     out.status = by(from, of, &conn);
     out.dial_ns = now_ns() - begin;
+    out.has_connected = out.status >= 0;
     if (out.status >= 0 && of == POOLED_SIDE)
         out.kind = vcp_conn_is_reused(conn) == 1 ? REUSED : MISSED;
     if (out.status >= 0 && from->how->send.bytes != NULL) {
@@ -137,6 +138,7 @@ outcome request(const client *from, side of, char *answer)
         return first;
     outcome second = attempt(from, of, dial_fresh, answer);
     second.kind = MISSED;
+    second.has_connected = 1;
     second.dial_ns += first.dial_ns;
     second.request_ns += first.request_ns;
     second.retries = 1;

@@ -57,6 +57,7 @@ static void count(worker *self, side from, const outcome *out)
 {
     pthread_mutex_lock(&self->lock);
     self->done.retries += (uint64_t)out->retries;
+    self->done.connected += from == POOLED_SIDE && out->has_connected;
     if (out->status >= 0) {
         histogram_add(&self->done.kinds[out->kind].request, out->request_ns);
         histogram_add(&self->done.kinds[out->kind].dial, out->dial_ns);
@@ -136,6 +137,7 @@ static void join_tally(tally *total, tally *one)
         else
             free(from->sample);
     }
+    total->connected += one->connected;
     total->retries += one->retries;
 }
 

@@ -200,6 +200,39 @@ fn failures_are_counted_by_their_names() {
     assert_eq!(text.err, said);
 }
 
+/// Requests over the pool that failed for that reason.
+fn failed(json: &Value, is_counted: impl Fn(&str) -> bool) -> u64 {
+    let failures = json["failures"].as_array().expect("a list");
+    let of_the_pool = failures.iter().filter(|one| one["side"] == "pooled");
+    let counted = of_the_pool.filter(|one| is_counted(one["status"].as_str().expect("a name")));
+    counted.map(|one| count(one, "/count")).sum()
+}
+
+#[test]
+fn requests_that_failed_open_no_more_connections_than_others() {
+    let half = Server::start(Answers::OneForEverySecondConnection);
+    // Then every dial fails.
+    let ends = Server::start_for(12, Answers::OneForEachConnection);
+    for server in [half, ends] {
+        let options = [&PING[..], &["--threads", "1"]].concat();
+        let (json, run) = measured(&server.address, &options);
+        assert_eq!(run.status, Some(1), "{json}");
+        assert!(failed(&json, |_| true) > 0, "{json}");
+        let succeeded =
+            count(&json, "/kinds/reused/requests") + count(&json, "/kinds/missed/requests");
+        let connected = succeeded + failed(&json, |status| status != "VCP_ERR_CONNECT");
+        let opened = count(&json, "/pool/dials") - count(&json, "/pool/dial_failures");
+        let saved = number(&json, "/saved_per_request/connections");
+        // One that was done once more had a connection, even if the dial for that failed.
+        let expected = |connected: u64| 1.0 - opened as f64 / connected as f64;
+        let most = expected(connected + count(&json, "/retries"));
+        assert!(saved > expected(connected) - 1e-5, "{json}");
+        assert!(saved < most + 1e-5, "{json}");
+        // A dial that was not needed may be among them.
+        assert!(saved.abs() < 0.25, "{json}");
+    }
+}
+
 #[test]
 fn an_answer_that_never_comes_costs_the_timeout() {
     let server = Server::start(Answers::OnlyOnTheFirstThenSilent(3));

@@ -17,6 +17,8 @@ pub(crate) enum Answers {
     Chatty,
     /// The connection is closed after its first answer.
     OneForEachConnection,
+    /// The same, and every second connection is closed without an answer when a request has come.
+    OneForEverySecondConnection,
     /// Those on the first so many connections; others are closed when a request has come.
     OnlyOnTheFirst(u64),
     /// Those on the first so many connections; others stay open and silent.
@@ -38,13 +40,18 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start(answers: Answers) -> Self {
+        Self::start_for(usize::MAX, answers)
+    }
+
+    /// It is gone when it has accepted so many.
+    pub(crate) fn start_for(connections: usize, answers: Answers) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
         let address = listener.local_addr().expect("it is bound").to_string();
         let counts = Arc::new(Counts::default());
         let shared = Arc::clone(&counts);
         thread::spawn(move || {
             let mut older = Vec::new();
-            for stream in listener.incoming() {
+            for stream in listener.incoming().take(connections) {
                 let stream = stream.expect("a connection can be accepted");
                 // Bytes behind an answer do not wait until that is acknowledged.
                 stream.set_nodelay(true).expect("an option can be set");
@@ -108,13 +115,17 @@ fn serve(mut stream: TcpStream, answers: Answers, number: u64, counts: &Counts) 
         assert_eq!(&request, b"PING\r\n");
         match answers {
             Answers::OnlyOnTheFirst(some) if number >= some => return,
+            Answers::OneForEverySecondConnection if number % 2 == 1 => return,
             Answers::OnlyOnTheFirstThenSilent(some) if number >= some => continue,
             _ => counts.answered.fetch_add(1, SeqCst),
         };
         if stream.write_all(&answer(answers)).is_err() {
             return;
         }
-        if matches!(answers, Answers::OneForEachConnection) {
+        if matches!(
+            answers,
+            Answers::OneForEachConnection | Answers::OneForEverySecondConnection
+        ) {
             return;
         }
     }
