@@ -176,7 +176,8 @@ const char *count_text(char *buffer, size_t size, uint64_t count);
 /* What the pool saves, per request: time of those that succeeded, and connections of those that got
  * one. Returns 0 if there is nothing to compare. */
 int saved(const results *of, double *ns, double *connections);
-/* Requests a second that all threads would do of this kind without a pause. */
+/* Requests a second that all threads would do of this kind without a pause. 0 if that cannot be
+ * told: there are none, or the clock is too coarse. */
 double per_second(const options *how, const histogram *times);
 void report_print(const options *how, const results *of);
 void draw(const tally *of, terminal shown);

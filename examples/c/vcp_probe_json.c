@@ -59,9 +59,13 @@ static void print_histogram(const char *name, const histogram *times)
 static void print_kind(const options *how, const tally *of, kind one)
 {
     const timing *times = &of->kinds[one];
-    printf("    \"%s\": {\n      \"requests\": %" PRIu64
-           ",\n      \"per_second_without_pause\": %.1f,\n",
-           KIND_NAMES[one], times->request.count, per_second(how, &times->request));
+    double rate = per_second(how, &times->request);
+    printf("    \"%s\": {\n      \"requests\": %" PRIu64 ",\n      \"per_second_without_pause\": ",
+           KIND_NAMES[one], times->request.count);
+    if (rate > 0)
+        printf("%.1f,\n", rate);
+    else
+        printf("null,\n");
     print_histogram("request_ns", &times->request);
     printf(",\n");
     print_histogram("dial_ns", &times->dial);

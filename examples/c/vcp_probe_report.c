@@ -86,7 +86,8 @@ int saved(const results *of, double *ns, double *connections)
 
 double per_second(const options *how, const histogram *times)
 {
-    return times->count == 0 ? 0 : (double)how->threads * 1e9 / histogram_mean(times);
+    double mean = histogram_mean(times);
+    return mean > 0 ? (double)how->threads * 1e9 / mean : 0;
 }
 
 /* ---- the table ---- */
@@ -155,9 +156,9 @@ static void print_counts(const options *how, const tally *of)
             print_cell(count_text(cell, sizeof cell, requests_of(of, (kind)i)));
     printf("\n%-*s", LABEL, "/s, no pause");
     for (int i = 0; i < KINDS; i++) {
-        uint64_t rate = (uint64_t)per_second(how, &of->kinds[i].request);
+        double rate = per_second(how, &of->kinds[i].request);
         if (is_shown(of, (kind)i))
-            print_cell(count_text(cell, sizeof cell, rate));
+            print_cell(rate > 0 ? count_text(cell, sizeof cell, (uint64_t)rate) : "-");
     }
     putchar('\n');
 }
@@ -190,8 +191,9 @@ static void print_saved(const results *of, terminal shown)
         return;
     }
     time_text(time, sizeof time, ns < 0 ? -ns : ns, shown.has_unicode);
-    printf("\nOver the pool a request takes %s %s (%.0f %%)", time, ns < 0 ? "more" : "less",
-           100 * (ns < 0 ? -ns : ns) / fresh);
+    printf("\nOver the pool a request takes %s %s", time, ns < 0 ? "more" : "less");
+    if (fresh > 0)
+        printf(" (%.0f %%)", 100 * (ns < 0 ? -ns : ns) / fresh);
     printf(" and opens %.3g connections instead of 1.\n", 1 - connections);
 }
 

@@ -2,6 +2,7 @@
 //!
 //! It is compiled as examples/c/Makefile does it, with the library that cargo built for this test.
 
+mod printing;
 mod program;
 mod server;
 mod signals;
@@ -414,39 +415,4 @@ fn the_page_names_all_of_the_json() {
             "the page has no `{name}`"
         );
     }
-}
-
-#[test]
-fn the_drawing_keeps_to_the_width_of_the_terminal() {
-    let server = Server::start(Answers::All);
-    let arguments = ["--seconds", "0.5", "--threads", "2", &server.address];
-    let (columns, said) = (64, program::in_terminal(64, &arguments));
-    // At 0, 0.2 and 0.4 s, and the wiping.
-    let progress = said.matches("\u{1b}[K").count();
-    assert!(progress >= 3, "no progress was shown: {said:?}");
-    let (_, report) = said.rsplit_once("\u{1b}[K").expect("the progress is wiped");
-    for line in report.lines().filter(|line| line.contains('\u{2588}')) {
-        assert!(line.trim_end().chars().count() < columns, "{line:?}");
-    }
-    assert!(report.contains('\u{2588}'), "there is a bar: {report}");
-    assert!(
-        report.contains("Over the pool a request takes "),
-        "{report}"
-    );
-    let plain = probe(&arguments);
-    assert!(plain.out.is_ascii(), "the C locale: {}", plain.out);
-    assert_eq!(plain.err, "", "progress is for terminals");
-    assert!(
-        plain.out.lines().any(|line| line.contains("##")),
-        "{}",
-        plain.out
-    );
-}
-
-#[test]
-fn results_that_cannot_be_written_are_a_failure() {
-    let server = Server::start(Answers::All);
-    let run = program::with_output_to("/dev/full", &["--json", "-s", "0.1", &server.address]);
-    assert_eq!(run.status, Some(3));
-    assert_eq!(run.err, "vcp-probe: the results cannot be written\n");
 }

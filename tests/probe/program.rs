@@ -285,18 +285,29 @@ pub(crate) fn histogram(times: &[u64]) -> Vec<u64> {
         let its = Path::new(ROOT).join("examples/c/vcp_probe_histogram.c");
         compiled("percentiles", &[], &[own, its])
     });
-    let mut child = Command::new(program)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("the program can be started");
     let lines: Vec<_> = times.iter().map(u64::to_string).collect();
-    let mut input = child.stdin.take().expect("a pipe");
-    input
-        .write_all(lines.join("\n").as_bytes())
-        .expect("it reads");
-    drop(input);
-    let said = ended(child).out;
+    let said = told(&mut command_of(program, &[]), &lines.join("\n"));
     let numbers = said.lines().map(|line| line.parse().expect("a number"));
     numbers.collect()
+}
+
+/// What the program prints of such times: lines of a kind and nanoseconds.
+pub(crate) fn printed(form: &str, times: &str) -> String {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    let program = PROGRAM.get_or_init(|| {
+        let mut files = sources();
+        files.retain(|path| !path.ends_with("vcp_probe.c"));
+        files.push(Path::new(ROOT).join("tests/probe/results.c"));
+        compiled("results", &[], &files)
+    });
+    told(&mut command_of(program, &[form]), times)
+}
+
+/// What it prints when it has read that.
+fn told(command: &mut Command, text: &str) -> String {
+    let mut child = started(command.stdin(Stdio::piped()));
+    let mut input = child.stdin.take().expect("a pipe");
+    input.write_all(text.as_bytes()).expect("it reads");
+    drop(input);
+    ended(child).out
 }
