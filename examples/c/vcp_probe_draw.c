@@ -14,7 +14,8 @@ typedef struct {
 
 static const int DIGITS[] = {1, 2, 5};
 
-/* 1 ns, 2 ns, 5 ns, 10 ns and so on: the longest time of a row. */
+/* 1 ns, 2 ns, 5 ns, 10 ns and so on: the longest time of a row. The last row has what is longer
+ * than 200 s, too. */
 static uint64_t end_of_row(int row)
 {
     uint64_t end = (uint64_t)DIGITS[row % 3];
@@ -26,6 +27,10 @@ static uint64_t end_of_row(int row)
 static void draw_label(int row, int has_unicode)
 {
     static const int tens[] = {1, 10, 100};
+    if (row + 1 == MOST_ROWS) {
+        printf("%*s", LABEL, "longer");
+        return;
+    }
     printf("%*d %-2s", LABEL - 3, DIGITS[row % 3] * tens[row / 3 % 3],
            unit_name(row / 9, has_unicode));
 }

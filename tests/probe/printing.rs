@@ -63,3 +63,20 @@ fn requests_that_took_no_time_have_no_rate() {
     let saved = "\nOver the pool a request takes 0 ns less and opens 0 connections instead of 1.\n";
     assert!(text.contains(saved), "{text}");
 }
+
+#[test]
+fn the_last_row_of_the_drawing_has_all_longer_times() {
+    let last_label = |seconds: u64| {
+        let text = printed(
+            "text",
+            &format!("fresh {}\nreused 1\n", seconds * 1_000_000_000),
+        );
+        let mut rows = text.lines().filter(|line| line.contains("100.00 %"));
+        let last = rows.next_back().expect("a row");
+        last[..9].trim().to_owned()
+    };
+    assert_eq!(last_label(190), "200 s");
+    assert_eq!(last_label(300), "longer");
+    assert_eq!(last_label(2_000), "longer");
+    assert_eq!(last_label(100_000), "longer");
+}
