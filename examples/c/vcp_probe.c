@@ -46,7 +46,8 @@ int main(int argc, char **argv)
     else if (verdict == PROBE)
         status = probe(&how);
     options_free(&how);
-    if (fflush(stdout) != 0) {
+    /* A write that failed before has left nothing to flush. */
+    if (fflush(stdout) != 0 || ferror(stdout)) {
         fputs("vcp-probe: the results cannot be written\n", stderr);
         status = NOTHING_MEASURED;
     }

@@ -36,9 +36,13 @@ fn the_drawing_keeps_to_the_width_of_the_terminal() {
 #[test]
 fn results_that_cannot_be_written_are_a_failure() {
     let server = Server::start(Answers::All);
-    let run = program::with_output_to("/dev/full", &["--json", "-s", "0.1", &server.address]);
-    assert_eq!(run.status, Some(3));
-    assert_eq!(run.err, "vcp-probe: the results cannot be written\n");
+    // All at once at the end, and bit by bit.
+    for buffer in ["1M", "0"] {
+        let arguments = ["--json", "-s", "0.1", &server.address];
+        let run = program::with_output_to("/dev/full", buffer, &arguments);
+        assert_eq!(run.status, Some(3), "{buffer}");
+        assert_eq!(run.err, "vcp-probe: the results cannot be written\n");
+    }
 }
 
 /// The least that a clock tells may be more than a request takes.

@@ -1,6 +1,5 @@
 //! vcp-probe as a process: compiled once, run with pipes, with a terminal, and interrupted.
 
-use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -227,11 +226,15 @@ impl Running {
     }
 }
 
-pub(crate) fn with_output_to(path: impl AsRef<OsStr>, arguments: &[&str]) -> Run {
-    let path = Path::new(path.as_ref());
+/// Its output goes there, through a buffer of that size.
+pub(crate) fn with_output_to(path: &str, buffer: &str, arguments: &[&str]) -> Run {
     let file = File::options().write(true).open(path);
-    let mut command = command(arguments);
-    command.stdout(file.expect("it can be opened"));
+    let own = command(arguments);
+    let mut command = command_of(Path::new("stdbuf"), &["-o", buffer]);
+    command
+        .arg(own.get_program())
+        .args(arguments)
+        .stdout(file.expect("it can be opened"));
     ended(started(&mut command))
 }
 
