@@ -109,8 +109,8 @@ typedef struct {
     int status; /* below 0: it failed */
     kind kind;
     int has_connected;   /* the dial succeeded, whatever came after it */
-    uint64_t dial_ns;    /* the dial */
-    uint64_t request_ns; /* dial, ping and giving back */
+    uint64_t dial_ns;    /* the dial, and a look at the clock */
+    uint64_t request_ns; /* dial, ping and giving back, and two looks at the clock */
     int retries;
 } outcome;
 
@@ -145,7 +145,7 @@ typedef struct {
     tally total;
     vcp_stats pool; /* of the pooled side */
     double seconds;
-    double clock_ns; /* what one look at the clock takes; it is in every time */
+    double clock_ns; /* what one look at the clock takes */
     int was_interrupted;
 } results;
 

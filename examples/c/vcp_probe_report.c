@@ -238,6 +238,7 @@ void report_print(const options *how, const results *of)
     print_saved(of, shown);
     print_misses(of);
     print_failures(&of->total);
-    printf("Each time has one look at the clock in it, %s. Percentiles are at most 0.8 %% high.\n",
+    printf("A look at the clock takes %s. A dial's time has one in it, a request's two.\n",
            time_text(time, sizeof time, of->clock_ns, shown.has_unicode));
+    printf("Percentiles are at most 0.8 %% high.\n");
 }

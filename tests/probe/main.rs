@@ -96,6 +96,18 @@ fn percentiles_are_those_of_the_buckets() {
 }
 
 #[test]
+fn times_have_as_many_looks_at_the_clock_in_them_as_is_said() {
+    let all = Server::start(Answers::All);
+    let first_of_each = Server::start(Answers::OneThenNone);
+    let looks = program::looks_at_the_clock(&all.address);
+    assert_eq!(looks, "1 2\n1 2\n1 2\n1 2\n");
+    let with_a_retry = program::looks_at_the_clock(&first_of_each.address);
+    assert_eq!(with_a_retry, "1 2\n1 2\n2 4\n2 4\n");
+    let said = program::printed("text", "fresh 5\nreused 5\n");
+    assert!(said.contains(" A dial's time has one in it, a request's two.\n"));
+}
+
+#[test]
 fn the_histogram_keeps_to_its_error() {
     // Numbers of all sizes, by a generator whose sequence is known (Knuth's MMIX).
     let mut state: u64 = 7;

@@ -306,6 +306,17 @@ pub(crate) fn printed(form: &str, times: &str) -> String {
     told(&mut command_of(program, &[form]), times)
 }
 
+/// Looks at the clock in the times of the dial and the whole of a fresh request and three over the
+/// pool.
+pub(crate) fn looks_at_the_clock(address: &str) -> String {
+    let own = Path::new(ROOT).join("tests/probe/looks.c");
+    let its = Path::new(ROOT).join("examples/c/vcp_probe_request.c");
+    let program = compiled("looks", &[], &[own, its]);
+    let run = ended(started(&mut command_of(&program, &[address])));
+    assert_eq!((run.status, run.err.as_str()), (Some(0), ""));
+    run.out
+}
+
 /// What it prints when it has read that.
 fn told(command: &mut Command, text: &str) -> String {
     let mut child = started(command.stdin(Stdio::piped()));

@@ -17,6 +17,8 @@ pub(crate) enum Answers {
     Chatty,
     /// The connection is closed after its first answer.
     OneForEachConnection,
+    /// The connection is closed when its second request has come.
+    OneThenNone,
     /// The same, and every second connection is closed without an answer when a request has come.
     OneForEverySecondConnection,
     /// Those on the first so many connections; others are closed when a request has come.
@@ -110,12 +112,16 @@ fn answer(answers: Answers) -> Vec<u8> {
 /// Until the client hangs up.
 fn serve(mut stream: TcpStream, answers: Answers, number: u64, counts: &Counts) {
     let mut request = [0; 6];
-    while stream.read_exact(&mut request).is_ok() {
+    for past in 0.. {
+        if stream.read_exact(&mut request).is_err() {
+            return;
+        }
         counts.requests.fetch_add(1, SeqCst);
         assert_eq!(&request, b"PING\r\n");
         match answers {
             Answers::OnlyOnTheFirst(some) if number >= some => return,
             Answers::OneForEverySecondConnection if number % 2 == 1 => return,
+            Answers::OneThenNone if past > 0 => return,
             Answers::OnlyOnTheFirstThenSilent(some) if number >= some => continue,
             _ => counts.answered.fetch_add(1, SeqCst),
         };
