@@ -3,8 +3,8 @@
     command.py VERSION DATE PAGE OUT
 
 The page is Markdown: "# name", then "## NAME", "## SYNOPSIS" and the other headings of a man page.
-Below them stand paragraphs, lists, tables and pieces of code. An item of a list that is "`word`:
-text", or "word: text", becomes a tagged paragraph.
+Below them stand paragraphs, lists and pieces of code. An item of a list that is "`word`: text", or
+"word: text", becomes a tagged paragraph.
 """
 
 import re
