@@ -25,7 +25,7 @@ typedef struct {
     const char *address;
     long threads;
     double seconds;
-    long rate; /* pairs of requests a second; 0: as fast as they go */
+    long rate; /* pairs of requests a second at most; 0: as fast as they go */
     long timeout_ms;
     long max_conns;
     int32_t liveness;
