@@ -3,6 +3,7 @@
  * is printed as the page's table has it, and tests/guide.rs compares the two.
  */
 #include "check.h"
+#include "fake_pthread_create.h"
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static int reasons[VCP_CLOSE_FOREIGN_FD + 1]; /* guarded by it */
@@ -64,6 +65,32 @@ static int refuse(void *user, vcp_conn *conn, int fd)
     (void)conn;
     (void)fd;
     return 1;
+}
+
+/* The first of all tests: the library has no thread yet, and gets none, so that nothing but the
+ * dial looks at the time. */
+TEST(a_dial_ends_those_whose_time_is_over, "docs/guide/states.md: A dial looks at times, too")
+{
+    vcp_pool_options options = pool_options();
+    fixture f;
+    CHECK(CAN_FAKE_THREADS);
+    before_thread = refuses;
+    options.idle_timeout_ms = 20;
+    f = begin(&options);
+    once(&f);
+    let_pass(50);
+    CHECK(!has_seen(VCP_CLOSE_IDLE_TIMEOUT));
+    once(&f);
+    PROVE(&f, "borrow", VCP_CLOSE_IDLE_TIMEOUT, closed_idle_timeout);
+    options = pool_options();
+    options.max_lifetime_ms = 20;
+    f = begin(&options);
+    once(&f);
+    let_pass(50);
+    CHECK(!has_seen(VCP_CLOSE_LIFETIME));
+    once(&f);
+    PROVE(&f, "borrow", VCP_CLOSE_LIFETIME, closed_lifetime);
+    before_thread = NULL;
 }
 
 TEST(idle_ones_end_by_time, "docs/guide/states.md: An idle connection ends by its time")
