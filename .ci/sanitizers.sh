@@ -6,6 +6,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 target=x86_64-unknown-linux-gnu
+flags="-std=c99 -D_GNU_SOURCE -g -O1 -pthread -Iinclude -Itests/c/support"
+# Found when they are built.
+library="" runtime=""
 which=${1:-both}
 shift || true
 case $which in
@@ -54,6 +57,25 @@ run_stress() { # kind, cycles
     tail -2 "target-$1/c/everything_at_once.log"
 }
 
+build_address() { # program
+    gcc $flags -fsanitize=address -fno-omit-frame-pointer -o "target-address/c/$1" tests/c/*/"$1.c" \
+        -L"$library" -lvconnpool -Wl,-rpath,"$library"
+}
+
+build_thread() { # program
+    gcc $flags -fsanitize=thread -c -o "target-thread/c/$1.o" tests/c/*/"$1.c"
+    gcc -o "target-thread/c/$1" "target-thread/c/$1.o" -L"$library" -lvconnpool -Wl,-rpath,"$library" \
+        -Wl,--whole-archive "$runtime" -Wl,--no-whole-archive -rdynamic -pthread -ldl -lm
+}
+
+build_all() { # kind, programs
+    local kind=$1
+    shift
+    export -f build_address build_thread
+    export flags library runtime
+    printf '%s\n' "$@" | xargs -P "$(nproc)" -I{} bash -e -c "build_$kind {}"
+}
+
 # The programs mostly wait: twice as many at once as there are CPUs.
 run_all() { # kind, programs
     local kind=$1
@@ -71,10 +93,7 @@ if [ "$which" = both ] || [ "$which" = address ]; then
     library=$PWD/target-address/$target/debug
     ln -sf libvconnpool.so "$library/libvconnpool.so.0"
     chosen=${*:-$(programs "$not_for_address")}
-    for program in $chosen; do
-        gcc -std=c99 -D_GNU_SOURCE -g -O1 -fsanitize=address -fno-omit-frame-pointer -pthread -Iinclude -Itests/c/support \
-            -o "target-address/c/$program" tests/c/*/"$program.c" -L"$library" -lvconnpool -Wl,-rpath,"$library"
-    done
+    build_all address $chosen
     ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 run_all address $chosen
     if [ $# -eq 0 ]; then ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 run_stress address "$stress_address"; fi
 fi
@@ -91,12 +110,7 @@ if [ "$which" = both ] || [ "$which" = thread ]; then
     printf 'race:%s\n' 'drop_slow' '<alloc::sync::Arc<std::thread::thread::Inner' 'alloc::sync::Weak<*>*::drop>::drop' \
         '*Weak*Drop*drop' 'drop_in_place*<alloc::sync::Weak' 'CallbackAdapter as core::ops::drop::Drop' >target-thread/suppressions
     chosen=${*:-$(programs "$not_for_threads")}
-    for program in $chosen; do
-        gcc -std=c99 -D_GNU_SOURCE -g -O1 -fsanitize=thread -pthread -Iinclude -Itests/c/support \
-            -c -o "target-thread/c/$program.o" tests/c/*/"$program.c"
-        gcc -o "target-thread/c/$program" "target-thread/c/$program.o" -L"$library" -lvconnpool -Wl,-rpath,"$library" \
-            -Wl,--whole-archive "$runtime" -Wl,--no-whole-archive -rdynamic -pthread -ldl -lm
-    done
+    build_all thread $chosen
     export TSAN_OPTIONS="suppressions=$PWD/target-thread/suppressions halt_on_error=0 exitcode=66 die_after_fork=0"
     run_all thread $chosen
     if [ $# -eq 0 ]; then run_stress thread "$stress_thread"; fi
