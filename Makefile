@@ -56,10 +56,7 @@ STAGE ?= target/stage$(CARGO_BUILD_TARGET:%=-%)
 HEADERS := vconnpool.h vconnpool.hpp $(patsubst include/%,%,$(wildcard include/vconnpool/*.h*))
 PKG_CONFIG_DIR = $(LIBDIR)/pkgconfig
 CMAKE_DIR = $(LIBDIR)/cmake/vconnpool
-# README.md names the others by these paths.
-DOCUMENTS := README.md CHANGELOG.md SECURITY.md LICENSE-APACHE LICENSE-MIT \
-    $(wildcard docs/*.md docs/*.svg docs/guide/*.md docs/guide/images/* docs/grafana/* \
-    examples/c/Makefile $(addprefix examples/c/*.,md c h cpp))
+DOCUMENTS := $(shell packaging/install/documents --list)
 # Of "make docs", if it has run. vcp-probe is an example, and is not installed; nor is its page.
 DOCS := target/docs
 MAN_PAGES = $(patsubst $(DOCS)/man/%,%,$(wildcard $(DOCS)/man/man[37]/*.?))
@@ -70,7 +67,7 @@ FORMATTED = $(filter-out %/vconnpool.h,$(shell git ls-files '*.c' '*.h' '*.cpp' 
 # Packages of their own, which "cargo fmt" of the library does not reach.
 PACKAGES = . benches fuzz tests/coverage tests/handoffs tests/scale tests/simulation
 
-all: $(STAGE)/done ## builds what is shipped
+all: $(STAGE)/done $(STAGE)-documents/done ## builds what is shipped
 
 # The archive is one object that shows vcp_* alone: Rust's standard library stays inside, so that two such archives can be
 # linked into one program, and what vcp_* does not reach is left out, as is the bitcode that Rust's own objects carry.
@@ -96,6 +93,12 @@ $(STAGE)/done: $(SOURCES) Makefile
 	    -Wl,--version-script=$(VERSION_SCRIPT),--no-undefined-version -Wl,-z,defs,-z,relro,-z,now,-z,noexecstack \
 	    -Wl,-O1,--gc-sections,--as-needed $$(cat $(STAGE)/static-libs)
 	rm $(STAGE)/empty.a $(STAGE)/all.a $(STAGE)/all.o $(STAGE)/vconnpool.o
+	touch $@
+
+# Without the links that lead into the repository only.
+$(STAGE)-documents/done: $(DOCUMENTS) packaging/install/documents packaging/install/links
+	rm -rf $(STAGE)-documents
+	packaging/install/documents $(STAGE)-documents
 	touch $@
 
 install: install-libraries install-headers install-packages install-documents ## installs all that is built
@@ -136,8 +139,8 @@ install-packages: $(STAGE)/done
 	$(call render,vconnpoolConfig.cmake,$(CMAKE_DIR))
 	$(call render,vconnpoolConfigVersion.cmake,$(CMAKE_DIR))
 
-install-documents:
-	$(call each,$(DOCUMENTS),.,$(DOCDIR))
+install-documents: $(STAGE)-documents/done
+	$(call each,$(DOCUMENTS),$(STAGE)-documents,$(DOCDIR))
 	$(call each,$(SITE),$(DOCS),$(DOCDIR))
 	$(call each,$(MAN_PAGES),$(DOCS)/man,$(MANDIR))
 	$(if $(SITE)$(MAN_PAGES),,@echo 'no man pages and no site: "make docs" builds them')

@@ -22,6 +22,7 @@ fn main() {
     name_the_library();
     if cfg!(feature = "capi") {
         write_packages().expect("what cargo-c installs can be written");
+        write_documents().expect("what cargo-c installs can be written");
     }
     // Set by cargo, while it compiles this script, only for the packages that the user named.
     #[cfg(feature = "header")]
@@ -178,6 +179,25 @@ fn write_packages() -> Result<(), Box<dyn Error>> {
         fs::write(out.join(file), text)?;
     }
     Ok(())
+}
+
+/// The documents, as the Makefile has them: some links lead into the repository only.
+fn write_documents() -> Result<(), Box<dyn Error>> {
+    let script = "packaging/install/documents";
+    let listed = Command::new(script).arg("--list").output()?;
+    for document in String::from_utf8(listed.stdout)?.lines() {
+        println!("cargo:rerun-if-changed={document}");
+    }
+    let folder = PathBuf::from(env::var("OUT_DIR")?).join("documents");
+    if folder.exists() {
+        fs::remove_dir_all(&folder)?;
+    }
+    let status = Command::new(script).arg(&folder).status()?;
+    if status.success() {
+        Ok(())
+    } else {
+        Err(format!("{script}: {status}").into())
+    }
 }
 
 /// As the Makefile has it: the home page, or the repository, or no line.
