@@ -20,6 +20,13 @@ files_of() {
         sed "s/\.so\.$version/.so.VERSION/g" | LC_ALL=C sort
 }
 
+# A little of each kind that "make docs" leaves in a directory. vcp-probe is an example: it is not installed, nor is its page.
+built_documentation() {
+    mkdir -p "$1/html/_static" "$1/man/man1" "$1/man/man3" "$1/man/man7"
+    touch "$1/html/index.html" "$1/html/_static/site.css" "$1/html/.buildinfo"
+    touch "$1/man/man1/vcp-probe.1" "$1/man/man3/vcp_dial.3" "$1/man/man7/vconnpool.7"
+}
+
 # pkg-config, for a tree that was installed with DESTDIR and the prefix /usr/local.
 in_root() { PKG_CONFIG_SYSROOT_DIR=$1 PKG_CONFIG_LIBDIR=$1/usr/local/lib/pkgconfig pkg-config "${@:2}"; }
 
