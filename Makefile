@@ -1,6 +1,7 @@
 # make help lists the targets. The variables, by the GNU Coding Standards (in lower case they do, too):
 #   PREFIX [/usr/local] EXEC_PREFIX LIBDIR INCLUDEDIR DATAROOTDIR MANDIR DOCDIR   where to install
 #   DESTDIR                              what to put before them while a package is made
+#   MANIFEST [install-manifest in DOCDIR]  what was installed, for "make uninstall"; a package needs none: MANIFEST=
 #   CARGO RUSTC CC LD AR OBJCOPY CFLAGS LDFLAGS                                   how to build
 #   CARGO_BUILD_TARGET                   the machine to build for, as Rust names it
 #   CROSS_COMPILE                        what the names of its C tools begin with
@@ -13,6 +14,7 @@ INCLUDEDIR ?= $(or $(includedir),$(PREFIX)/include)
 DATAROOTDIR ?= $(or $(datarootdir),$(PREFIX)/share)
 MANDIR ?= $(or $(mandir),$(DATAROOTDIR)/man)
 DOCDIR ?= $(or $(docdir),$(DATAROOTDIR)/doc/vconnpool)
+MANIFEST ?= $(DOCDIR)/install-manifest
 INSTALL ?= install
 INSTALL_PROGRAM ?= $(INSTALL) -m 755
 INSTALL_DATA ?= $(INSTALL) -m 644
@@ -102,6 +104,7 @@ $(STAGE)-documents/done: $(DOCUMENTS) packaging/install/documents packaging/inst
 	touch $@
 
 install: install-libraries install-headers install-packages install-documents ## installs all that is built
+	$(if $(MANIFEST),$(write_manifest))
 
 install-libraries: $(STAGE)/done
 	$(INSTALL) -d "$(DESTDIR)$(LIBDIR)"
@@ -145,20 +148,28 @@ install-documents: $(STAGE)-documents/done
 	$(call each,$(MAN_PAGES),$(DOCS)/man,$(MANDIR))
 	$(if $(SITE)$(MAN_PAGES),,@echo 'no man pages and no site: "make docs" builds them')
 
-# gone FILES, TO: removes every TO/file, and the directories between that this leaves empty.
-gone = @cd "$(DESTDIR)$(2)" 2>/dev/null || exit 0; rm -f $(1); \
-    rmdir -p --ignore-fail-on-non-empty $(filter-out ./,$(sort $(dir $(1)))) 2>/dev/null || true
+# tree FILES, TO: every TO/file, and the directories between, which end with a slash.
+tree = $(addprefix $(2)/,$(1) $(call between,$(call parents,$(1))))
+between = $(if $(1),$(1) $(call between,$(call parents,$(1))))
+parents = $(filter-out ./,$(sort $(dir $(1:%/=%))))
+INSTALLED = $(addprefix $(LIBDIR)/,libvconnpool.a $(LIBRARY) $(SONAME) libvconnpool.so) \
+    $(call tree,$(HEADERS),$(INCLUDEDIR)) $(addprefix $(PKG_CONFIG_DIR)/,vconnpool.pc vconnpool-static.pc) \
+    $(addprefix $(CMAKE_DIR)/,vconnpoolConfig.cmake vconnpoolConfigVersion.cmake) $(CMAKE_DIR)/ \
+    $(call tree,$(DOCUMENTS) $(SITE),$(DOCDIR)) $(DOCDIR)/ $(call tree,$(MAN_PAGES),$(MANDIR))
+# A path a line, without DESTDIR. What an earlier "make install" has left there stays in it.
+define write_manifest
+@touch "$(DESTDIR)$(MANIFEST)" && chmod 644 "$(DESTDIR)$(MANIFEST)"
+@printf '%s\n' $(INSTALLED) | LC_ALL=C sort -u -o "$(DESTDIR)$(MANIFEST)" "$(DESTDIR)$(MANIFEST)" -
+endef
 
-uninstall: ## removes what "make install" would install now
-	$(call gone,libvconnpool.a $(LIBRARY) $(SONAME) libvconnpool.so,$(LIBDIR))
-	$(call gone,$(HEADERS),$(INCLUDEDIR))
-	$(call gone,vconnpool.pc vconnpool-static.pc,$(PKG_CONFIG_DIR))
-	$(call gone,vconnpoolConfig.cmake vconnpoolConfigVersion.cmake,$(CMAKE_DIR))
-	$(call gone,$(DOCUMENTS) $(SITE),$(DOCDIR))
-	$(call gone,$(MAN_PAGES),$(MANDIR))
-	@rmdir --ignore-fail-on-non-empty "$(DESTDIR)$(CMAKE_DIR)" "$(DESTDIR)$(DOCDIR)" 2>/dev/null || true
-	@ls -d "$(DESTDIR)$(DOCDIR)" "$(DESTDIR)$(MANDIR)"/man?/vconnpool.* 2>/dev/null \
-	    | sed 's/$$/ is left: "make docs" tells what was installed there/'
+# The directories last, those inside others first. One that has other files stays.
+uninstall: ## removes what "make install" has installed
+	@[ -f "$(DESTDIR)$(MANIFEST)" ] || \
+	    { echo 'nothing is installed here: "make install" writes $(DESTDIR)$(MANIFEST)' >&2; exit 1; }
+	@grep -v '/$$' "$(DESTDIR)$(MANIFEST)" | while read -r file; do rm -f "$(DESTDIR)$$file" || exit 1; done
+	@directories=$$(grep '/$$' "$(DESTDIR)$(MANIFEST)" | LC_ALL=C sort -r); rm "$(DESTDIR)$(MANIFEST)"; \
+	    for directory in $$directories; do \
+	    rmdir --ignore-fail-on-non-empty "$(DESTDIR)$$directory" 2>/dev/null || true; done
 
 test: ## all that needs only Rust and a C and C++ compiler
 	$(CARGO) test
