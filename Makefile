@@ -25,7 +25,8 @@ ifdef CARGO_BUILD_TARGET
     export CARGO_BUILD_TARGET
     HOST := $(shell $(RUSTC) -vV | sed -n 's/^host: //p')
     ifneq ($(CARGO_BUILD_TARGET),$(HOST))
-        CROSS_COMPILE ?= $(subst -unknown-,-,$(CARGO_BUILD_TARGET))-
+        # Rust's name says more of RISC-V.
+        CROSS_COMPILE ?= $(subst riscv64gc,riscv64,$(subst -unknown-,-,$(CARGO_BUILD_TARGET)))-
     endif
 endif
 ifdef CROSS_COMPILE
