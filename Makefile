@@ -15,6 +15,10 @@ DATAROOTDIR ?= $(or $(datarootdir),$(PREFIX)/share)
 MANDIR ?= $(or $(mandir),$(DATAROOTDIR)/man)
 DOCDIR ?= $(or $(docdir),$(DATAROOTDIR)/doc/vconnpool)
 MANIFEST ?= $(DOCDIR)/install-manifest
+# A .pc file cannot name such a directory, and no list of make. DESTDIR may have blanks.
+empty :=
+$(foreach name,PREFIX EXEC_PREFIX LIBDIR INCLUDEDIR DATAROOTDIR MANDIR DOCDIR MANIFEST,\
+    $(if $(findstring $(empty) ,$($(name))),$(error $(name) has a blank: "$($(name))")))
 INSTALL ?= install
 INSTALL_PROGRAM ?= $(INSTALL) -m 755
 INSTALL_DATA ?= $(INSTALL) -m 644
