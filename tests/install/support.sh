@@ -27,6 +27,21 @@ built_documentation() {
     touch "$1/man/man1/vcp-probe.1" "$1/man/man3/vcp_dial.3" "$1/man/man7/vconnpool.7"
 }
 
+# The relative links of a page of Markdown, one a line, without what it shows as code.
+links_of() { sed -e '/^ *```/,/^ *```/d' -e 's/`[^`]*`//g' "$1" | grep -o '](\([^):#][^):]*\))' | sed 's/^](\([^#]*\).*)$/\1/'; }
+
+# Each link of the pages in a directory leads to what is there.
+links_lead_somewhere() {
+    local page link count=0
+    for page in $(cd "$1" && find . -name '*.md'); do
+        for link in $(links_of "$1/$page"); do
+            [ -e "$1/$(dirname "$page")/$link" ] || fail "$page links to $link, which is not installed"
+            count=$((count + 1))
+        done
+    done
+    [ $count -gt 100 ] || fail "$count links: they are not seen"
+}
+
 # pkg-config, for a tree that was installed with DESTDIR and the prefix /usr/local.
 in_root() { PKG_CONFIG_SYSROOT_DIR=$1 PKG_CONFIG_LIBDIR=$1/usr/local/lib/pkgconfig pkg-config "${@:2}"; }
 
