@@ -1,16 +1,13 @@
-# The symbols file of libvconnpool0: which version each function came with, as abi/vconnpool.map says.
+# The symbols file of libvconnpool0: which version each function came with, as abi/VERSION/symbols has recorded it.
 BEGIN {
     print "libvconnpool.so.0 libvconnpool0 #MINVER#"
     print "* Build-Depends-Package: libvconnpool-dev"
 }
 
-/^VCONNPOOL_[0-9.]+ \{/ {
-    version = $1
-    since = substr(version, length("VCONNPOOL_") + 1) ".0"
-    print " " version "@" version " " since
-}
-
-/^ +vcp_/ {
-    sub(/;$/, "", $1)
-    print " " $1 "@" version " " since
+{
+    split($1, name, "@@")
+    since = substr(name[2], length("VCONNPOOL_") + 1) ".0"
+    if (!(name[2] in seen)) print " " name[2] "@" name[2] " " since
+    seen[name[2]]
+    print " " name[1] "@" name[2] " " since
 }
