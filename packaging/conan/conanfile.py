@@ -7,6 +7,9 @@ from conan import ConanFile
 from conan.errors import ConanInvalidConfiguration
 from conan.tools.files import copy, rm, rmdir
 
+# The machines that the library is for, by Conan's names and by Rust's.
+MACHINES = {"x86_64": "x86_64-unknown-linux-gnu", "armv8": "aarch64-unknown-linux-gnu"}
+
 
 class Vconnpool(ConanFile):
     name = "vconnpool"
@@ -22,6 +25,8 @@ class Vconnpool(ConanFile):
     def validate(self):
         if self.settings.os != "Linux":
             raise ConanInvalidConfiguration("vconnpool is for Linux")
+        if str(self.settings.arch) not in MACHINES:
+            raise ConanInvalidConfiguration(f"vconnpool is for {' and '.join(MACHINES)}")
 
     def configure(self):
         # C outside: the compiler's C++ library does not matter.
@@ -49,11 +54,15 @@ class Vconnpool(ConanFile):
             if entry.is_file() and not entry.name.startswith("."):
                 shutil.copy2(entry.path, to)
 
+    def _make(self, what):
+        # Always said: for another machine than this one "make" takes the compilers of that one.
+        self.run(f"make CARGO_BUILD_TARGET={MACHINES[str(self.settings.arch)]} {what}")
+
     def build(self):
-        self.run("make all")
+        self._make("all")
 
     def package(self):
-        self.run(f"make install PREFIX=/ DESTDIR={self.package_folder}")
+        self._make(f'install PREFIX=/ DESTDIR="{self.package_folder}" MANIFEST=')
         copy(self, "LICENSE-*", src=self.source_folder, dst=os.path.join(self.package_folder, "licenses"))
         library = os.path.join(self.package_folder, "lib")
         rm(self, "*.a" if self.options.shared else "*.so*", library)
