@@ -7,6 +7,11 @@ use std::ffi::{c_void, CStr};
 use std::io;
 use std::mem::MaybeUninit;
 use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::ptr::null_mut;
+use std::sync::atomic::{
+    AtomicPtr,
+    Ordering::{AcqRel, Relaxed},
+};
 
 use super::SignalsBlocked;
 
@@ -16,6 +21,21 @@ type Body = Box<dyn FnOnce() + Send>;
 struct Start {
     name: &'static CStr,
     body: Body,
+}
+
+/// As many as the library has threads, and some more.
+const MOST_RUNNING: usize = 256;
+
+/// The starts of the threads that run, as far as there is room: nothing is done with them. A thread
+/// may have the address of its own in a register alone. A child of fork(2), where the thread is
+/// not, keeps the start, and a leak checker would find no pointer to it.
+static RUNNING: [AtomicPtr<Start>; MOST_RUNNING] =
+    [const { AtomicPtr::new(null_mut()) }; MOST_RUNNING];
+
+/// Puts one address in the place of another.
+fn replace_running(old: *mut Start, new: *mut Start) -> bool {
+    let mut places = RUNNING.iter();
+    places.any(|place| place.compare_exchange(old, new, AcqRel, Relaxed).is_ok())
 }
 
 /// A thread that is to be joined; it is detached where the value is dropped.
@@ -33,7 +53,7 @@ impl JoinHandle {
         let thread = self.0;
         std::mem::forget(self);
         // SAFETY: joined once, because the handle is gone, and never detached.
-        unsafe { libc::pthread_join(thread, std::ptr::null_mut()) };
+        unsafe { libc::pthread_join(thread, null_mut()) };
     }
 }
 
@@ -94,14 +114,16 @@ fn result(errno: i32) -> io::Result<()> {
 }
 
 extern "C" fn run(start: *mut c_void) -> *mut c_void {
+    let address = start.cast::<Start>();
     // SAFETY: `spawn` made it of a box, for this thread alone.
-    let start = unsafe { Box::from_raw(start.cast::<Start>()) };
+    let start = unsafe { Box::from_raw(address) };
     // SAFETY: a NUL-terminated text; the kernel copies its first 15 bytes (prctl(2)).
     unsafe { libc::prctl(libc::PR_SET_NAME, start.name.as_ptr()) };
     let ended: Result<(), Box<dyn Any + Send>> = catch_unwind(AssertUnwindSafe(start.body));
     // A panic is a bug, which the panic hook has reported on stderr; what it carries is of no use.
     drop(ended);
-    std::ptr::null_mut()
+    replace_running(address, null_mut());
+    null_mut()
 }
 
 /// Starts a thread that blocks every signal: the program's handlers never run on it
@@ -116,6 +138,7 @@ pub(crate) fn spawn(
     let attributes = Attributes::with_stack(stack_size)?;
     let body: Body = Box::new(body);
     let start = Box::into_raw(Box::new(Start { name, body }));
+    replace_running(null_mut(), start);
     let mut thread = MaybeUninit::uninit();
     // SAFETY: `run` takes the box over; the other pointers are valid during the call.
     let created = result(unsafe {
@@ -125,6 +148,7 @@ pub(crate) fn spawn(
         // SAFETY: the call has succeeded, so it has written the thread.
         Ok(()) => Ok(JoinHandle(unsafe { thread.assume_init() })),
         Err(error) => {
+            replace_running(start, null_mut());
             // SAFETY: no thread was made that takes it.
             drop(unsafe { Box::from_raw(start) });
             Err(error)
@@ -153,6 +177,16 @@ mod tests {
         thread.join();
         let name = seen.lock().expect("it ran");
         assert_eq!(&name[..9], b"vcp-test\0");
+    }
+
+    #[test]
+    fn a_start_is_known_until_it_is_taken_away() {
+        let name = c"vcp-test";
+        let body = Box::new(|| {});
+        let mut start = Start { name, body };
+        assert!(replace_running(null_mut(), &mut start));
+        assert!(replace_running(&mut start, null_mut()));
+        assert!(!replace_running(&mut start, null_mut()));
     }
 
     #[test]

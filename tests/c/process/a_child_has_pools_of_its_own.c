@@ -120,6 +120,22 @@ TEST(after_fork_an_inherited_pool_is_empty_and_works,
     works_after(BY_FORK);
 }
 
+/* Not by child_ends: a leak checker is to look. */
+static void leaves(void *argument)
+{
+    home *h = (home *)argument;
+    CHECK_EQ(vcp_pool_close(h->pool), VCP_OK);
+    _exit(0);
+}
+
+TEST(what_a_child_keeps_is_not_lost,
+     "fork: A leak checker finds a pointer to what a child keeps of its parent's library")
+{
+    home h = home_new();
+    IN_A_CHILD(BY_FORK, leaves, &h);
+    home_close(&h);
+}
+
 TEST(after_underscore_fork_too, "fork: After _Fork pools start empty in the child and work")
 {
     works_after(BY_UNDERSCORE_FORK);
