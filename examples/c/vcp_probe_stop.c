@@ -55,20 +55,25 @@ static void handle(int number)
     errno = kept;
 }
 
-/* A signal that is ignored, as SIGINT in the background job of a script, stays so. */
+/*
+ * A signal that is ignored, as SIGINT in the background job of a script, stays so. None comes
+ * before all are taken, for the handler leaves all.
+ */
 static int take_signals(void)
 {
     struct sigaction action = {.sa_handler = handle};
+    sigset_t mask;
+    int failed = 0;
     sigemptyset(&action.sa_mask);
     for (int i = 0; i < SIGNALS; i++)
         sigaddset(&action.sa_mask, NUMBERS[i]);
-    for (int i = 0; i < SIGNALS; i++) {
-        if (sigaction(NUMBERS[i], NULL, &before[i]) < 0)
-            return -1;
-        if (before[i].sa_handler != SIG_IGN && sigaction(NUMBERS[i], &action, NULL) < 0)
-            return -1;
+    if (sigprocmask(SIG_BLOCK, &action.sa_mask, &mask) < 0)
+        return -1;
+    for (int i = 0; i < SIGNALS && !failed; i++) {
+        failed = sigaction(NUMBERS[i], NULL, &before[i]) < 0 ||
+                 (before[i].sa_handler != SIG_IGN && sigaction(NUMBERS[i], &action, NULL) < 0);
     }
-    return 0;
+    return sigprocmask(SIG_SETMASK, &mask, NULL) < 0 || failed ? -1 : 0;
 }
 
 int stop_prepare(void)
