@@ -19,9 +19,6 @@ pub(super) enum NotForIdle {
 impl<C: Held> State<C> {
     /// Why an idle connection may not be handed out any more.
     pub(super) fn expired(&self, conn: &C, idle_since: Time, now: Time) -> Option<CloseCause> {
-        if self.is_at_last_use(conn) {
-            return Some(CloseCause::MaxUses);
-        }
         if conn.retire_at() <= now {
             return Some(CloseCause::Lifetime);
         }
@@ -49,7 +46,8 @@ impl<C: Held> State<C> {
         found
     }
 
-    /// As `take_idle`, but what it has closed serves nobody yet.
+    /// As `take_idle`, but what it has closed serves nobody yet. Passes by what new limits have left
+    /// no uses, and are about to close (`unfinished`).
     fn take_unexpired(
         &mut self,
         id: DestinationId,
@@ -59,11 +57,13 @@ impl<C: Held> State<C> {
     ) -> Option<C> {
         loop {
             let order = self.keeping.reuse_order;
-            let Self { entries, idle, .. } = self;
-            let entry = entries[id as usize].as_ref()?;
-            let node = idle.find(&entry.shelf, order, &choose)?;
+            let fit = |conn: &C| choose(conn) && !self.is_at_last_use(conn);
+            let entry = self.entries[id as usize].as_ref()?;
+            let node = self.idle.find(&entry.shelf, order, fit)?;
             // It may have been lent and brought back since `find` looked.
-            if !self.revoke(node, id) || !self.idle.held(node).is_some_and(&choose) {
+            let is_revoked = self.revoke(node, id);
+            let fit = |conn: &C| choose(conn) && !self.is_at_last_use(conn);
+            if !is_revoked || !self.idle.held(node).is_some_and(fit) {
                 continue;
             }
             let Some((conn, idle_since)) = self.remove(node, id) else {
