@@ -115,6 +115,17 @@ fn command_of(program: &Path, arguments: &[&str]) -> Command {
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
+    // Who began the tests may have had a signal ignored, as a shell does for what runs in its
+    // background, and programs inherit that.
+    // SAFETY: signal(2) is safe between fork and exec.
+    unsafe {
+        command.pre_exec(|| {
+            for signal in [libc::SIGINT, libc::SIGTERM] {
+                libc::signal(signal, libc::SIG_DFL);
+            }
+            Ok(())
+        });
+    }
     command
 }
 
