@@ -227,6 +227,9 @@
  *                                       copies of their descriptors are closed
  *     user, user data                   are freed by the parent alone
  *     threads of the library            start anew in the child when they are needed
+ *     what they slept with              two descriptors of the library's, one for each queue, and
+ *                                       one for each thread that slept in it (16 spare ones at
+ *                                       most): the child keeps them until it ends or calls exec(3)
  *
  * The parent notices nothing. After a fork(3) its pools close sockets by shutdown(2) and close(2),
  * so that a child's copy does not keep the peer waiting. All this holds whatever other threads did
@@ -328,8 +331,8 @@
 #define VCP_ERR_CANCELED -8
 
 /**
- * The pool was closed or drained before the call or while it ran. On a connection: the pool was
- * aborted.
+ * The pool was closed, before the call or while it ran. What dials, vcp_pool_put, vcp_pool_get and
+ * their like end with it also where the pool was drained. On a connection: the pool was aborted.
  */
 #define VCP_ERR_POOL_CLOSED -9
 
@@ -1828,11 +1831,11 @@ int vcp_pool_abort(vcp_pool *pool);
  *
  * Idle connections above a lowered limit (of idle ones, of all, per destination) are closed at
  * once, those that have been idle longest first. Borrowed ones above it are closed when they are
- * given back, until the limit holds. Both are VCP_CLOSE_EVICTED. Idle ones that were borrowed as
- * often as a lower max_uses allows are closed at once, too (VCP_CLOSE_MAX_USES). Dials that wait
- * and that a raised limit lets in go on at once, in their order. Lifetimes that were drawn before
- * stay. A raised min_idle_per_address is kept up at once for each destination that has a
- * connection.
+ * given back, until the limit holds. Both are VCP_CLOSE_EVICTED; a borrowed one for which only the
+ * room among the idle is gone is VCP_CLOSE_IDLE_FULL. Idle ones that were borrowed as often as a
+ * lower max_uses allows are closed at once, too (VCP_CLOSE_MAX_USES). Dials that wait and that a
+ * raised limit lets in go on at once, in their order. Lifetimes that were drawn before stay. A
+ * raised min_idle_per_address is kept up at once for each destination that has a connection.
  *
  * Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_POOL_CLOSED; VCP_ERR_INVALID_ARGUMENT if options is NULL
  * or a field is bad; VCP_ERR_NO_MEMORY.
@@ -1869,7 +1872,7 @@ int vcp_pool_evict(vcp_pool *pool,
 /**
  * Dials, one after another in this thread, until count connections to the destination are idle.
  * Returns how many are idle then; it fails only if none is. It goes above no limit and closes
- * nothing.
+ * nothing. It does not wait at a limit, whatever wait_timeout_ms says.
  *
  * NULL options: all defaults. Their timeout_ms is for the whole call, and their reuse_tag belongs
  * to the destination; VCP_DIAL_REUSE_ONLY and VCP_DIAL_QUEUED are refused. For its first borrower
@@ -2285,7 +2288,7 @@ int vcp_conn_close(vcp_conn *conn);
 
 /**
  * START HERE. Reads at least one byte, as read(2), and waits for it. Returns how many bytes came;
- * 0 is end of stream.
+ * 0 is end of stream. A size of 0 reads nothing, and returns 0, too.
  *
  * Errors: VCP_ERR_INVALID_HANDLE; VCP_ERR_CONN_CLOSED, also if another thread closes the
  * connection meanwhile; VCP_ERR_INVALID_ARGUMENT if buffer is NULL and size is not 0, or for a

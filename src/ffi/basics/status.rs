@@ -42,8 +42,8 @@ pub const VCP_ERR_CONNECT: i32 = -6;
 pub const VCP_ERR_TIMEOUT: i32 = -7;
 /// The cancel token fired.
 pub const VCP_ERR_CANCELED: i32 = -8;
-/// The pool was closed or drained before the call or while it ran. On a connection: the pool was
-/// aborted.
+/// The pool was closed, before the call or while it ran. What dials, vcp_pool_put, vcp_pool_get and
+/// their like end with it also where the pool was drained. On a connection: the pool was aborted.
 pub const VCP_ERR_POOL_CLOSED: i32 = -9;
 /// A limit of the pool is reached, nothing idle could be closed to make room, and the dial does not
 /// wait. Go: ErrConnPoolMax.

@@ -39,7 +39,7 @@ pub const VCP_WRITABLE: i32 = 2;
 /// ----
 ///
 /// START HERE. Reads at least one byte, as read(2), and waits for it. Returns how many bytes came;
-/// 0 is end of stream.
+/// 0 is end of stream. A size of 0 reads nothing, and returns 0, too.
 ///
 /// Errors: VCP_ERR_INVALID_HANDLE; VCP_ERR_CONN_CLOSED, also if another thread closes the
 /// connection meanwhile; VCP_ERR_INVALID_ARGUMENT if buffer is NULL and size is not 0, or for a

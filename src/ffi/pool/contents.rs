@@ -53,7 +53,7 @@ pub unsafe extern "C" fn vcp_pool_evict(
 
 /// Dials, one after another in this thread, until count connections to the destination are idle.
 /// Returns how many are idle then; it fails only if none is. It goes above no limit and closes
-/// nothing.
+/// nothing. It does not wait at a limit, whatever wait_timeout_ms says.
 ///
 /// NULL options: all defaults. Their timeout_ms is for the whole call, and their reuse_tag belongs
 /// to the destination; VCP_DIAL_REUSE_ONLY and VCP_DIAL_QUEUED are refused. For its first borrower

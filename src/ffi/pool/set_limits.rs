@@ -14,11 +14,11 @@ use crate::values::error::Error;
 ///
 /// Idle connections above a lowered limit (of idle ones, of all, per destination) are closed at
 /// once, those that have been idle longest first. Borrowed ones above it are closed when they are
-/// given back, until the limit holds. Both are VCP_CLOSE_EVICTED. Idle ones that were borrowed as
-/// often as a lower max_uses allows are closed at once, too (VCP_CLOSE_MAX_USES). Dials that wait
-/// and that a raised limit lets in go on at once, in their order. Lifetimes that were drawn before
-/// stay. A raised min_idle_per_address is kept up at once for each destination that has a
-/// connection.
+/// given back, until the limit holds. Both are VCP_CLOSE_EVICTED; a borrowed one for which only the
+/// room among the idle is gone is VCP_CLOSE_IDLE_FULL. Idle ones that were borrowed as often as a
+/// lower max_uses allows are closed at once, too (VCP_CLOSE_MAX_USES). Dials that wait and that a
+/// raised limit lets in go on at once, in their order. Lifetimes that were drawn before stay. A
+/// raised min_idle_per_address is kept up at once for each destination that has a connection.
 ///
 /// Errors: VCP_ERR_INVALID_HANDLE, VCP_ERR_POOL_CLOSED; VCP_ERR_INVALID_ARGUMENT if options is NULL
 /// or a field is bad; VCP_ERR_NO_MEMORY.

@@ -46,8 +46,8 @@ impl<C: Held> State<C> {
         found
     }
 
-    /// As `take_idle`, but what it has closed serves nobody yet. Passes by what new limits have left
-    /// no uses, and are about to close (`unfinished`).
+    /// As `take_idle`, but what it has closed serves nobody yet. Passes by what new limits have
+    /// left no uses: whoever set them closes that (`unfinished`).
     fn take_unexpired(
         &mut self,
         id: DestinationId,
