@@ -135,6 +135,12 @@ TEST(idle_ones_end_by_the_program, "docs/guide/states.md: An idle connection end
     PROVE(&f, "idle", VCP_CLOSE_EVICTED, closed_evicted);
     f = begin(&options);
     once(&f);
+    options.max_uses = 1;
+    CHECK_EQ(vcp_pool_set_limits(f.pool, &options), VCP_OK);
+    PROVE(&f, "idle", VCP_CLOSE_MAX_USES, closed_max_uses);
+    options.max_uses = 0;
+    f = begin(&options);
+    once(&f);
     CHECK_EQ(vcp_pool_drain(f.pool, 0), 0);
     PROVE(&f, "idle", VCP_CLOSE_POOL_CLOSED, closed_evicted);
     f = begin(&options);
