@@ -16,6 +16,8 @@ import prose
 NAMESPACES = ("vcp", "vcp::asio")
 USING = re.compile(r"^    using (?:\w+::)*(\w+)::((?:operator )?\w+);$")
 ERROR_CODE = "std::error_code &"
+# What a comment may have in a line, as Doxygen names it. What else there is would be lost.
+INLINE = ("computeroutput", "ref", "emphasis", "bold", "ndash", "mdash")
 SENTENCE = re.compile(r"(?<=\.) (?=[A-Z])")
 
 
@@ -105,12 +107,14 @@ def blocks_of(node):
     found = []
     parts = ("briefdescription/*", "detaileddescription/*")
     for paragraph in [one for part in parts for one in node.iterfind(part)]:
+        if paragraph.tag != "para":
+            raise CxxError(f"{node.findtext('name')}: a {paragraph.tag} in a comment")
         text = paragraph.text or ""
         for part in paragraph:
             if part.tag == "verbatim":
                 found += [prose.Block("paragraph", " ".join(text.split())), code_of(part)]
                 text = ""
-            elif part.tag in ("itemizedlist", "programlisting", "parameterlist", "simplesect"):
+            elif part.tag not in INLINE:
                 raise CxxError(f"{node.findtext('name')}: a {part.tag} in a comment")
             else:
                 text += "".join(part.itertext())
