@@ -109,9 +109,12 @@ $(STAGE)-documents/done: $(DOCUMENTS) packaging/install/documents packaging/inst
 	touch $@
 
 install: install-libraries install-headers install-packages install-documents ## installs all that is built
+
+# First, so that what a part alone, or an install that failed, has left is in it, too.
+install-manifest:
 	$(if $(MANIFEST),$(write_manifest))
 
-install-libraries: $(STAGE)/done
+install-libraries: $(STAGE)/done install-manifest
 	$(INSTALL) -d "$(DESTDIR)$(LIBDIR)"
 	$(INSTALL_DATA) $(STAGE)/libvconnpool.a "$(DESTDIR)$(LIBDIR)/libvconnpool.a"
 	$(INSTALL_PROGRAM) $(STAGE)/libvconnpool.so "$(DESTDIR)$(LIBDIR)/$(LIBRARY)"
@@ -122,7 +125,7 @@ install-libraries: $(STAGE)/done
 each = $(if $(1),@echo "$(words $(1)) files of $(2) go to $(DESTDIR)$(3)"; for file in $(1); do \
     $(INSTALL_DATA) -D "$(2)/$$file" "$(DESTDIR)$(3)/$$file" || exit 1; done)
 
-install-headers:
+install-headers: install-manifest
 	$(call each,$(HEADERS),include,$(INCLUDEDIR))
 
 # The directory as a .pc file names it: below ${exec_prefix} or ${prefix}, if it lies there.
@@ -140,14 +143,14 @@ define render
 @chmod 644 "$(DESTDIR)$(2)/$(1)"
 endef
 
-install-packages: $(STAGE)/done
+install-packages: $(STAGE)/done install-manifest
 	$(INSTALL) -d "$(DESTDIR)$(PKG_CONFIG_DIR)" "$(DESTDIR)$(CMAKE_DIR)"
 	$(call render,vconnpool.pc,$(PKG_CONFIG_DIR))
 	$(call render,vconnpool-static.pc,$(PKG_CONFIG_DIR))
 	$(call render,vconnpoolConfig.cmake,$(CMAKE_DIR))
 	$(call render,vconnpoolConfigVersion.cmake,$(CMAKE_DIR))
 
-install-documents: $(STAGE)-documents/done
+install-documents: $(STAGE)-documents/done install-manifest
 	$(call each,$(DOCUMENTS),$(STAGE)-documents,$(DOCDIR))
 	$(call each,$(SITE),$(DOCS),$(DOCDIR))
 	$(call each,$(MAN_PAGES),$(DOCS)/man,$(MANDIR))
@@ -163,6 +166,7 @@ INSTALLED = $(addprefix $(LIBDIR)/,libvconnpool.a $(LIBRARY) $(SONAME) libvconnp
     $(call tree,$(DOCUMENTS) $(SITE),$(DOCDIR)) $(DOCDIR)/ $(call tree,$(MAN_PAGES),$(MANDIR))
 # A path a line, without DESTDIR. What an earlier "make install" has left there stays in it.
 define write_manifest
+@$(INSTALL) -d "$(DESTDIR)$(dir $(MANIFEST))"
 @touch "$(DESTDIR)$(MANIFEST)" && chmod 644 "$(DESTDIR)$(MANIFEST)"
 @printf '%s\n' $(INSTALLED) | LC_ALL=C sort -u -o "$(DESTDIR)$(MANIFEST)" "$(DESTDIR)$(MANIFEST)" -
 endef
@@ -170,7 +174,7 @@ endef
 # The directories last, those inside others first. One that has other files stays.
 uninstall: ## removes what "make install" has installed
 	@[ -f "$(DESTDIR)$(MANIFEST)" ] || \
-	    { echo 'nothing is installed here: "make install" writes $(DESTDIR)$(MANIFEST)' >&2; exit 1; }
+	    { echo 'no list of what was installed: "make install" writes $(DESTDIR)$(MANIFEST)' >&2; exit 1; }
 	@grep -v '/$$' "$(DESTDIR)$(MANIFEST)" | while read -r file; do rm -f "$(DESTDIR)$$file" || exit 1; done
 	@directories=$$(grep '/$$' "$(DESTDIR)$(MANIFEST)" | LC_ALL=C sort -r); rm "$(DESTDIR)$(MANIFEST)"; \
 	    for directory in $$directories; do \
@@ -230,5 +234,5 @@ hooks: ## lets git run .githooks/pre-commit before each commit
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1 /p' Makefile | while read -r target what; do printf '%-10s %s\n' "$$target" "$$what"; done
 
-.PHONY: all install install-libraries install-headers install-packages install-documents uninstall \
+.PHONY: all install install-manifest install-libraries install-headers install-packages install-documents uninstall \
     test check lint format-check fmt rules coverage bench docs site internals deb dist clean ci hooks help
