@@ -4,7 +4,7 @@
 #     .ci/arm.sh                all programs of tests/c but what is named below, and what make installs
 #     .ci/arm.sh PROGRAM...     these
 #
-# Needs Debian's rustc-web, cargo-web, libstd-rust-web-dev:arm64 (which brings that machine's libc), gcc-aarch64-linux-gnu, qemu-user.
+# Needs the promised Rust of Debian, also for that machine (which brings its libc), gcc-aarch64-linux-gnu, qemu-user: .ci/run arm.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export VCP_SLOW=${VCP_SLOW:-20}
