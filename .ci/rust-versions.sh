@@ -35,7 +35,9 @@ rustup_has() { rustup toolchain list 2>/dev/null | grep "^$promised[.-]" >/dev/n
 
 debian_has() { /usr/bin/rustc --version 2>/dev/null | grep "^rustc $promised\." >/dev/null && [ -x /usr/bin/cargo ]; }
 
-grep -q "Rust ($promised or newer)" README.md || { echo "rust: README.md names another Rust than $promised" >&2; exit 1; }
+for page in README.md docs/install.md; do
+    grep -q "Rust ($promised or newer)" $page || { echo "rust: $page names another Rust than $promised" >&2; exit 1; }
+done
 built=()
 if rustup_has; then
     build oldest env RUSTUP_TOOLCHAIN="$promised"

@@ -15,6 +15,8 @@ from pathlib import Path
 
 from library import FOR_CXX
 
+# The page that comes before the guide.
+FIRST = "install.md"
 # What stands in docs and is no page of the site.
 NO_PAGES = ("README.md", "index.md")
 # Pages that stand at the root, and those for who works on the library, which come last.
@@ -85,8 +87,10 @@ class Site:
     def contents_of(self, page):
         if page == self.root / "docs/index.md":
             guide = ["guide/index"] if self.guide else []
-            more = [page.name.removesuffix(".md") for page in self.more]
-            parts = toctree([*guide, "reference/index"], ":includehidden:", ":maxdepth: 2")
+            first = FIRST.removesuffix(".md")
+            more = [page.name.removesuffix(".md") for page in self.more if page.name != FIRST]
+            pages = [first, *guide, "reference/index"]
+            parts = toctree(pages, ":includehidden:", ":maxdepth: 2")
             return parts + toctree(more, ":caption: More", ":maxdepth: 1")
         if page == self.root / "docs/guide/index.md":
             links = IN_GUIDE.findall(page.read_text(encoding="utf-8"))
