@@ -116,6 +116,19 @@ class Library:
         return [block for block in blocks if block not in of_file and block.text != "What is where"]
 
     @cached_property
+    def chapters(self):
+        """The names of the chapters of the manual, as the header's opening has them: in capitals."""
+        return {block.text.upper() for block in self.manual if block.kind == "heading"}
+
+    def pointed_at(self, pointer):
+        """What "MEMORY" or "TIMES above" names: the name, and its group, or None for a chapter."""
+        name = pointer.removesuffix(" above")
+        group = next((group for group in self.header.groups if group.name == name), None)
+        if name not in self.chapters and group is None:
+            raise ValueError(f"{name} is no chapter and no group of the header")
+        return name, None if name in self.chapters else group
+
+    @cached_property
     def parameters(self):
         """The table of the chapter "Parameters": name: what it is in every function."""
         table = chapter(prose.blocks(self.header.opening), "Parameters")
@@ -131,6 +144,14 @@ class Library:
     def has_page(self, name):
         """Whether a page of its own in section 3 describes it."""
         return self.kinds.get(name) in ("function", "struct", "callback", "number")
+
+    def page_with(self, group):
+        """The page in section 3 that has the text of a group."""
+        return next(
+            entry.name
+            for entry in group.entries
+            if entry.kind in ("function", "callback") and not entry.name.endswith("_init")
+        )
 
     def group_of(self, entry):
         headers = [self.header, *self.adapters.values()]

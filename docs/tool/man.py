@@ -87,7 +87,7 @@ class Pages:
 
     def around(self, entry, group):
         """The text of the function's group: it holds for all of them."""
-        if not any(group.text) or entry.name.endswith("_init"):
+        if not shows_text(entry, group):
             return []
         return [f".SH {group.name}", *self.roff.blocks(prose.blocks(group.text))]
 
@@ -192,6 +192,11 @@ class Pages:
         return lines + [".SH SEE ALSO", f"{bold('vconnpool')}(7)"]
 
 
+def shows_text(entry, group):
+    """Whether a declaration's page has the text of its group."""
+    return any(group.text) and not entry.name.endswith("_init")
+
+
 def started(comment):
     """The mark of what is to be read first."""
     return [bold("Start here.")] if prose.is_start(comment) else []
@@ -249,7 +254,9 @@ def write(root, out):
     for group in library.header.groups:
         for entry in group.entries:
             if library.has_page(entry.name):
+                pages.roff.own_group = group.name if shows_text(entry, group) else None
                 texts[f"man3/{entry.name}.3"] = make[entry.kind](entry, group)
+    pages.roff.own_group = None
     for name, adapter in library.adapters.items():
         texts[f"man7/vconnpool-{name}.7"] = pages.adapter(name, adapter)
         for entry in adapter.entries("function"):

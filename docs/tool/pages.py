@@ -4,7 +4,8 @@
 
 The pages are plain Markdown, as a reader of the repository sees them. The order of the guide is
 the order of the links in docs/guide/index.md, so that it is written once. A link to a header leads
-to the reference; another file of the repository that a page links to is carried along.
+to the reference ("MEMORY in vconnpool.h" to that chapter of the manual); another file of the
+repository that a page links to is carried along.
 """
 
 import os
@@ -14,6 +15,7 @@ import sys
 from pathlib import Path
 
 from library import FOR_CXX
+from rest import label
 
 # The page that comes before the guide.
 FIRST = "install.md"
@@ -23,6 +25,8 @@ NO_PAGES = ("README.md", "index.md")
 AT_ROOT = ("SECURITY.md", "CHANGELOG.md")
 LAST = ("targets.md", "architecture.md", "release.md")
 ADDRESS = re.compile(r"\]\(([^)\s#]+)(#[^)\s]*)?\)")
+# "MEMORY in [vconnpool.h](...)": a chapter of the manual.
+CHAPTER = re.compile(r"\b([A-Z]{3,}(?: [A-Z]{3,})*)\s+in\s+\[vconnpool\.h\]\([^)]*/vconnpool\.h\)")
 IN_GUIDE = re.compile(r"\]\(([\w-]+)\.md\)")
 
 
@@ -58,6 +62,9 @@ class Site:
 
     def text_of(self, page):
         text = page.read_text(encoding="utf-8")
+        text = CHAPTER.sub(
+            lambda match: f"{{ref}}`{match[1]} in vconnpool.h <{label(match[1])}>`", text
+        )
         return ADDRESS.sub(lambda match: self.address(page, match), text)
 
     def address(self, page, match):

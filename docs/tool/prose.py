@@ -208,8 +208,11 @@ def sentence(text, names=()):
 
 # ---- words that mean something ----
 
+# "(see MEMORY)", "the table TIMES above": a chapter of the header's opening, or a group.
+POINTED_AT = r"(?:(?<=\bsee )|(?<=\btable ))(?!RFC )[A-Z]{3,}(?: [A-Z]{3,})*\b(?: above)?"
 WORDS = re.compile(
-    r"(?P<shell>\$\([^)]*\)|(?<!\S)--[a-z]\S*)"
+    rf"(?P<pointer>{POINTED_AT})"
+    r"|(?P<shell>\$\([^)]*\)|(?<!\S)--[a-z]\S*)"
     r"|(?P<field>vcp_[a-z_]+\.[a-z_]+)"
     r"|(?P<wild>(?:vcp|VCP)_\w*\*)"
     r"|(?P<name>(?:vcp|VCP)_\w+(?:\([a-z*]*\))?)"

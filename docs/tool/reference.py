@@ -16,7 +16,7 @@ from cxx import Cxx
 from cxx_pages import CxxWriter
 from library import Library
 from pages import write_if_new
-from rest import ROLE, Writer
+from rest import ROLE, Writer, label, slug
 
 # part: title, and what its page says first.
 PARTS = {
@@ -29,10 +29,6 @@ PARTS = {
     "adapters": ("Adapters", "Pools of a driver's sessions, a header for each driver."),
     "cpp": ("C++", "The classes of ``vconnpool.hpp`` and ``vconnpool/asio.hpp``."),
 }
-
-
-def slug(name):
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
 def titled(title, mark="="):
@@ -48,7 +44,12 @@ def part_of(group):
 
 def manual(library, writer):
     """The header's opening, as one page."""
-    return titled("The manual") + writer.blocks(library.manual)
+    lines = titled("The manual")
+    for block in library.manual:
+        if block.kind == "heading":
+            lines += [f".. _{label(block.text)}:", ""]
+        lines += writer.block(block)
+    return lines
 
 
 def group_page(group, writer):

@@ -32,6 +32,8 @@ class Writer:
     def word(self, kind, word, own):
         if kind == "":
             return escape(word)
+        if kind == "pointer":
+            return self.pointer(word)
         if kind == "page":
             return apart(f":manpage:`{word}`")
         if kind == "rfc":
@@ -50,6 +52,13 @@ class Writer:
         ):
             return apart(f":c:member:`{word}`")
         return apart(f"``{word}``")
+
+    def pointer(self, word):
+        """A link to a chapter of the manual, or to a group's page."""
+        name, group = self.library.pointed_at(word)
+        if group:
+            return apart(f":doc:`{name} <{slug(name)}>`")
+        return apart(f":ref:`{name} <{label(name)}>`")
 
     # ---- blocks ----
 
@@ -151,6 +160,15 @@ class Writer:
             text = prose.sentence(when or self.library.codes[code], own)
             lines += indent([f":c:macro:`{code}`"]) + indent([self.inline(text, own), ""], 6)
         return lines
+
+
+def slug(name):
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+
+
+def label(chapter):
+    """What links to a chapter of the manual name; the pages of the guide, too."""
+    return f"manual-{slug(chapter)}"
 
 
 def rfc(word):

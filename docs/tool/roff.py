@@ -45,6 +45,8 @@ class Roff:
 
     def __init__(self, library):
         self.library = library
+        # The group whose text the page has as a section.
+        self.own_group = None
 
     # ---- words ----
 
@@ -54,6 +56,8 @@ class Roff:
     def word(self, kind, word, own):
         if kind in ("", "rfc"):
             return plain(word)
+        if kind == "pointer":
+            return self.pointer(word)
         if kind == "page":
             name, section = word.split("(")
             return f"{bold(name)}({section}"
@@ -63,6 +67,15 @@ class Roff:
         if kind == "name" and self.library.kinds.get(bare) == "function":
             return f"{bold(bare)}(3)"
         return bold(word)
+
+    def pointer(self, word):
+        """A chapter of vconnpool(7), or the section of a page that has the group's text."""
+        name, group = self.library.pointed_at(word)
+        if group is None:
+            return f"{name} in {bold('vconnpool')}(7)"
+        if name == self.own_group:
+            return f"{name} below"
+        return f"{name} in {bold(self.library.page_with(group))}(3)"
 
     # ---- blocks ----
 
