@@ -136,13 +136,13 @@
  *     pool               a pool
  *     *pool              where the handle of the new pool is written
  *     conn               a borrowed connection
- *     *conn              where the handle of the connection is written; NULL after a failure
+ *     *conn              where the connection's handle is written; *conn is NULL after a failure
  *     cancel             a token; NULL where none is needed
  *     *cancel            where the handle of the new token is written
  *     queue              a queue
  *     *queue             where the handle of the new queue is written
  *     options            an options struct, filled by its _init function; NULL: all defaults
- *     network, address   a destination, as vcp_dial_with lists them
+ *     network, address   a destination (see DIALING)
  *     reuse_tag          a part of the destination; NULL is ""
  *     fd                 a connected socket
  *     session            a session of a driver
@@ -2069,9 +2069,9 @@ int vcp_dial(vcp_pool *pool, const char *network, const char *address, vcp_conn 
 
 /**
  * START HERE. Borrows a connection: an idle one of (network, address, reuse tag) that is fit, else
- * a new one. Returns its descriptor, and *conn is its handle; NULL after a failure. The descriptor
- * stays the pool's: never close(2) it; vcp_conn_close(*conn) gives it back. NULL options: all
- * defaults. For a session without a descriptor it returns 0.
+ * a new one. Returns its descriptor, and *conn is its handle; *conn is NULL after a failure. The
+ * descriptor stays the pool's: never close(2) it; vcp_conn_close(*conn) gives it back. NULL
+ * options: all defaults. For a session without a descriptor it returns 0.
  *
  * Example:
  *
@@ -2087,7 +2087,7 @@ int vcp_dial(vcp_pool *pool, const char *network, const char *address, vcp_conn 
  *     VCP_ERR_INVALID_ARGUMENT   conn, network or address is NULL, or an option is wrong
  *     VCP_ERR_INVALID_HANDLE     pool or options->cancel is no handle
  *     VCP_ERR_POOL_CLOSED        the pool was closed or drained, before the call or while it ran
- *     VCP_ERR_UNKNOWN_NETWORK    the network is none of those above
+ *     VCP_ERR_UNKNOWN_NETWORK    there is no such network (see DIALING)
  *     VCP_ERR_INVALID_ADDRESS    the address does not have its network's form
  *     VCP_ERR_RESOLVE            the name has no address, or the resolver failed
  *     VCP_ERR_CONNECT            no address could be connected to
@@ -2381,8 +2381,8 @@ int vcp_conn_report(vcp_conn *conn,
 /*
  * ---- DEADLINES AND THE TOKEN OF A BORROW ----
  *
- * They bind the vcp_conn_* calls above, not I/O on the descriptor. Calls that are running follow a
- * change. Both end with the borrow.
+ * They bind the vcp_conn_* calls that read, write and wait, not I/O on the descriptor. Calls that
+ * are running follow a change. Both end with the borrow.
  */
 
 /**

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import header
 import prose
+import suited
 
 ADAPTERS = ("libpq", "mariadb", "openssl", "hiredis")
 # page: header for C++, whose opening is its manual.
@@ -137,7 +138,7 @@ class Library:
 
     @cached_property
     def codes(self):
-        """code: the first sentence of its comment."""
+        """code: the first sentence of its comment, without the functions that it is about."""
         constants = self.header.entries("constant")
         return {entry.name: first_sentence(entry.comment) for entry in constants}
 
@@ -170,13 +171,14 @@ class Library:
 
     def parameter_rows(self, entry):
         """The parameters of a function: pairs (name, text)."""
-        rows = []
+        rows, errors = [], self.errors(entry.name)
         for code, name in entry.parameters:
             text = self.parameters.get("*" * (code.count("*") - 1) + name) or self.parameters.get(
                 name
             )
             if text:
-                rows.append((name, text))
+                refused = suited.refuses_null(entry, name, self.described[entry.name], errors)
+                rows.append((name, suited.parameter(text, code, name, entry, refused)))
         return rows
 
     def result(self, entry):
@@ -196,12 +198,22 @@ class Library:
         """Every error of a function, its own and those that it inherits: pairs (code, when)."""
         described = self.described[function]
         found = {}
+        by_name = {entry.name: entry for entry in self.functions}
         for other, without in described.inherits:
-            found.update((c, w) for c, w in self.errors(other) if c not in without)
+            for code, when in self.errors(other):
+                if code not in without:
+                    found[code] = suited.taken_over(when, by_name[other], by_name[function])
         for code, when in described.errors:
             kept = found.get(code, "")
             found[code] = f"{kept}; {when}" if kept and when else kept or when
         return list(found.items())
+
+    def error_texts(self, entry):
+        """Every error of a function, with a sentence on each: pairs (code, text)."""
+        return [
+            (code, suited.error(when, self.codes[code], entry))
+            for code, when in self.errors(entry.name)
+        ]
 
 
 def chapter(blocks, title):
@@ -217,4 +229,4 @@ def chapter(blocks, title):
 
 def first_sentence(comment):
     text = " ".join(line.strip() for line in comment if line.strip())
-    return prose.summary(text)
+    return prose.summary(re.sub(r"^vcp_\w+[^:.]*: ", "", text))

@@ -107,16 +107,12 @@ class Pages:
         return lines + (self.roff.filled(FAILURE) if can_fail else [])
 
     def errors(self, entry, own):
-        errors = self.library.errors(entry.name)
+        errors = self.library.error_texts(entry)
         if not errors:
             return [".SH ERRORS", "None."]
         lines = [".SH ERRORS"]
-        for code, when in errors:
-            lines += [
-                ".TP",
-                bold(code),
-                *self.roff.filled(prose.sentence(when or self.library.codes[code], own), own),
-            ]
+        for code, text in errors:
+            lines += [".TP", bold(code), *self.roff.filled(text, own)]
         return lines + [".PP", *self.roff.filled(GENERAL)]
 
     # ---- types ----

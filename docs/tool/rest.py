@@ -132,7 +132,7 @@ class Writer:
         body += self.parameter_fields(entry)
         result = self.library.result(entry)
         body += [f":Returns: {self.inline(result, own)}"] if result else []
-        body += self.error_field(entry.name, own)
+        body += self.error_field(entry, own)
         if described.threads:
             body.append(f":Threads: {self.inline(prose.sentence(described.threads), own)}")
         body += [f":Since: {self.library.since_of(entry)}", ""]
@@ -151,13 +151,12 @@ class Writer:
         rows = self.library.parameter_rows(entry)
         return [f":param {name}: {self.inline(text)}" for name, text in rows]
 
-    def error_field(self, name, own):
-        errors = self.library.errors(name)
+    def error_field(self, entry, own):
+        errors = self.library.error_texts(entry)
         if not errors:
             return [":Errors: None."]
         lines = [":Errors:"]
-        for code, when in errors:
-            text = prose.sentence(when or self.library.codes[code], own)
+        for code, text in errors:
             lines += indent([f":c:macro:`{code}`"]) + indent([self.inline(text, own), ""], 6)
         return lines
 

@@ -34,8 +34,8 @@ fn set_deadlines(
 
 /// ---- DEADLINES AND THE TOKEN OF A BORROW ----
 ///
-/// They bind the vcp_conn_* calls above, not I/O on the descriptor. Calls that are running follow a
-/// change. Both end with the borrow.
+/// They bind the vcp_conn_* calls that read, write and wait, not I/O on the descriptor. Calls that
+/// are running follow a change. Both end with the borrow.
 ///
 /// ----
 ///

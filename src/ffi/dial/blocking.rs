@@ -33,9 +33,9 @@ pub unsafe extern "C" fn vcp_dial(
 }
 
 /// START HERE. Borrows a connection: an idle one of (network, address, reuse tag) that is fit, else
-/// a new one. Returns its descriptor, and *conn is its handle; NULL after a failure. The descriptor
-/// stays the pool's: never close(2) it; vcp_conn_close(*conn) gives it back. NULL options: all
-/// defaults. For a session without a descriptor it returns 0.
+/// a new one. Returns its descriptor, and *conn is its handle; *conn is NULL after a failure. The
+/// descriptor stays the pool's: never close(2) it; vcp_conn_close(*conn) gives it back. NULL
+/// options: all defaults. For a session without a descriptor it returns 0.
 ///
 /// Example:
 ///
@@ -51,7 +51,7 @@ pub unsafe extern "C" fn vcp_dial(
 ///     VCP_ERR_INVALID_ARGUMENT   conn, network or address is NULL, or an option is wrong
 ///     VCP_ERR_INVALID_HANDLE     pool or options->cancel is no handle
 ///     VCP_ERR_POOL_CLOSED        the pool was closed or drained, before the call or while it ran
-///     VCP_ERR_UNKNOWN_NETWORK    the network is none of those above
+///     VCP_ERR_UNKNOWN_NETWORK    there is no such network (see DIALING)
 ///     VCP_ERR_INVALID_ADDRESS    the address does not have its network's form
 ///     VCP_ERR_RESOLVE            the name has no address, or the resolver failed
 ///     VCP_ERR_CONNECT            no address could be connected to
