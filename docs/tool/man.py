@@ -19,6 +19,8 @@ GENERAL = (
     " VCP_ERR_CALLBACK in a child that was forked inside a callback."
 )
 FAILURE = "On failure, a negative vcp_status; vcp_last_error() has the message."
+# A function that says this has no message.
+NO_MESSAGE = "does not become this thread's last error"
 WHERE_ELSE = (
     "The guide, and this reference as HTML, lie in the documentation directory of vconnpool."
 )
@@ -102,9 +104,12 @@ class Pages:
         text = self.library.result(entry)
         if not text:
             return []
-        can_fail = self.library.errors(entry.name)
         lines = [".SH RETURN VALUE", *self.roff.filled(text, own)]
-        return lines + (self.roff.filled(FAILURE) if can_fail else [])
+        if not self.library.errors(entry.name):
+            return lines
+        has_message = NO_MESSAGE not in " ".join(entry.comment)
+        failure = FAILURE if has_message else f"{FAILURE.split(';')[0]}."
+        return lines + self.roff.filled(failure)
 
     def errors(self, entry, own):
         errors = self.library.error_texts(entry)
