@@ -3,7 +3,9 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -178,6 +180,27 @@ fn the_table_of_checks_names_each_step_of_ci() {
         wanted.len()
     );
     assert_eq!(named, wanted);
+}
+
+#[test]
+fn the_code_of_the_home_page_compiles() {
+    let page = of_root("docs/index.md");
+    let code = page.split("```c\n").nth(1).expect("a piece of code");
+    let code = code.split("```").next().expect("its end");
+    let program = format!(
+        "#include <stdio.h>\n#include <vconnpool.h>\nint main(void) {{\n{code}return 0;\n}}\n"
+    );
+    let mut child = Command::new("cc")
+        .args(["-std=c11", "-Wall", "-Wextra", "-Werror", "-fsyntax-only"])
+        .arg(format!("-I{ROOT}/include"))
+        .args(["-x", "c", "-"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("cc can be started");
+    let mut input = child.stdin.take().expect("a pipe");
+    input.write_all(program.as_bytes()).expect("cc reads");
+    drop(input);
+    assert!(child.wait().expect("cc ends").success(), "{program}");
 }
 
 #[test]
