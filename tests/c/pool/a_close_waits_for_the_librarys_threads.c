@@ -66,29 +66,50 @@ static int holds_the_engine(void)
     return 0;
 }
 
-/* The background thread has polled the dial, and has not put it down yet: the close left the end
- * of the dial to it, and did not wait. */
+/*
+ * True if the background thread had polled the dial, and not put it down yet, when the pool was
+ * closed: the close left the end of the dial to it, and did not wait. False if the helper thread
+ * was still busy, and took the dial as its next job: nobody asked for a thread.
+ */
+static int is_closed_while_the_engine_polls(const server *full, const server *s)
+{
+    vcp_queue *queue = queue_new();
+    witness w;
+    vcp_pool *pool = observed_pool(&w, 0);
+    int has_asked;
+    __atomic_store_n(&asks_for_a_thread, 0, __ATOMIC_SEQ_CST);
+    begin_dial(pool, full, NULL, queue, &a);
+    EVENTUALLY(told(&w, VCP_EVENT_DIAL_START) == 1, 5000);
+    EVENTUALLY(threads_called("vcp-helper") == 1, 5000);
+    before_thread = holds_the_engine;
+    CHECK_EQ(vcp_pool_put(pool, client_of(s), full->network, full->address, NULL), VCP_OK);
+    EVENTUALLY(number(&asks_for_a_thread) > 0 || readable_within(vcp_queue_fd(queue), 0), 5000);
+    has_asked = number(&asks_for_a_thread) > 0;
+    if (!has_asked) {
+        give_back(next_conn(queue, &a));
+    }
+    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
+    CHECK_EQ(told(&w, VCP_EVENT_DIAL_DONE) + told(&w, VCP_EVENT_DIAL_FAILED), 1);
+    if (has_asked) {
+        next_fails(queue, &a, VCP_ERR_POOL_CLOSED);
+    }
+    before_thread = NULL;
+    CHECK_EQ(vcp_queue_free(queue), VCP_OK);
+    EVENTUALLY(threads() == 1 + TOOL_THREADS, 5000 + LATENESS_MS);
+    return has_asked;
+}
+
 TEST(the_end_of_a_dial_that_the_engine_is_polling_is_told,
      "close: The end of an asynchronous dial is told before vcp_pool_close returns, also while the "
      "background thread asks for a helper thread for it")
 {
     full_server full = full_server_new();
     server s = tcp_server();
-    vcp_queue *queue = queue_new();
-    vcp_pool *pool;
-    witness w;
-    pool = observed_pool(&w, 0);
-    begin_dial(pool, &full.s, NULL, queue, &a);
-    EVENTUALLY(told(&w, VCP_EVENT_DIAL_START) == 1, 5000);
-    EVENTUALLY(threads_called("vcp-helper") == 1, 5000);
-    before_thread = holds_the_engine;
-    CHECK_EQ(vcp_pool_put(pool, client_of(&s), full.s.network, full.s.address, NULL), VCP_OK);
-    EVENTUALLY(number(&asks_for_a_thread) > 0, 5000);
-    CHECK_EQ(vcp_pool_close(pool), VCP_OK);
-    CHECK_EQ(told(&w, VCP_EVENT_DIAL_DONE) + told(&w, VCP_EVENT_DIAL_FAILED), 1);
-    next_fails(queue, &a, VCP_ERR_POOL_CLOSED);
-    before_thread = NULL;
-    CHECK_EQ(vcp_queue_free(queue), VCP_OK);
+    int tries = 0;
+    while (!is_closed_while_the_engine_polls(&full.s, &s)) {
+        CHECK(++tries < 50);
+        close(server_accept(&s));
+    }
     server_close(&s);
     full_server_close(&full);
 }
