@@ -49,6 +49,12 @@ static void *uses_properly(void *argument)
 
 /* ---- who does everything wrong ---- */
 
+/* Helper threads change it. */
+static vcp_resolved *resolved_lately(void)
+{
+    return __atomic_load_n(&last_resolved, __ATOMIC_RELAXED);
+}
+
 static int adds_no_more(void *user, const char *network, const char *host, int64_t timeout_ms,
                         vcp_resolved *out)
 {
@@ -120,8 +126,8 @@ static void misuse_the_others(misuser *m)
         result = vcp_set_callback_error(any_text(m));
         break;
     case 4:
-        result = vcp_resolved_add(draw(&m->random, 2) ? last_resolved : (vcp_resolved *)garbage(m),
-                                  any_address(m));
+        result = vcp_resolved_add(
+            draw(&m->random, 2) ? resolved_lately() : (vcp_resolved *)garbage(m), any_address(m));
         break;
     case 5:
         result = vcp_pool_new(NULL, NULL);
