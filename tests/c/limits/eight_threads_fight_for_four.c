@@ -351,20 +351,21 @@ TEST(no_connection_has_two_owners_and_nothing_is_lost,
 {
     vcp_pool_options options = pool_options();
     vcp_stats stats;
-    int fds, own_threads;
+    int fds;
     int64_t heap;
     options.max_conns = LIMIT;
     options.max_uses = 50;
     options.idle_timeout_ms = 20;
     fight(works, &options, at_most(200), &stats); /* warm-up: handle slots stay */
+    /* A thread that was joined is in /proc for a moment more. */
+    EVENTUALLY(threads() == 1 + TOOL_THREADS, 5000 + LATENESS_MS);
     fds = open_fds();
-    own_threads = threads();
     heap = heap_bytes();
     fight(works, &options, stress_ms(), &stats);
     CHECK(g.hung_up > 0 && stats.waits > 0 && stats.reuses > 0 && stats.releases > 0 &&
           stats.detached > 0);
     CHECK_EQ(open_fds(), fds);
-    CHECK_EQ(threads(), own_threads);
+    EVENTUALLY(threads() == 1 + TOOL_THREADS, 5000 + LATENESS_MS);
     if (slowness() == 1) {
         CHECK_BETWEEN(heap_bytes() - heap, -(64 << 10), 64 << 10);
     }
