@@ -55,15 +55,17 @@ impl<C: Held> State<C> {
         now: Time,
         effects: &mut Effects<C>,
     ) -> Option<C> {
+        let pleases = |state: &Self, conn: &C| choose(conn) && !state.is_at_last_use(conn);
         loop {
             let order = self.keeping.reuse_order;
-            let fit = |conn: &C| choose(conn) && !self.is_at_last_use(conn);
             let entry = self.entries[id as usize].as_ref()?;
-            let node = self.idle.find(&entry.shelf, order, fit)?;
+            let node = self
+                .idle
+                .find(&entry.shelf, order, |conn| pleases(self, conn))?;
             // It may have been lent and brought back since `find` looked.
             let is_revoked = self.revoke(node, id);
-            let fit = |conn: &C| choose(conn) && !self.is_at_last_use(conn);
-            if !is_revoked || !self.idle.held(node).is_some_and(fit) {
+            let held = self.idle.held(node);
+            if !is_revoked || !held.is_some_and(|conn| pleases(self, conn)) {
                 continue;
             }
             let Some((conn, idle_since)) = self.remove(node, id) else {
