@@ -12,6 +12,7 @@ use crate::pool::state::answer::Untold;
 use crate::pool::transition::close_conn;
 use crate::pool::Pool;
 use crate::sync::Arc;
+use crate::sys::clock;
 use crate::values::clock::Time;
 use crate::values::destination::Destination;
 use crate::values::error::{Error, Result};
@@ -117,6 +118,7 @@ impl Permit {
             return None;
         }
         let right = self.right;
+        let blame = blame.map(|error| (error, clock::now()));
         self.pool.change(|state, now, effects| {
             if self.has_begun {
                 return state.dial_failed(right, blame, now, effects);

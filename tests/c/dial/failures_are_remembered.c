@@ -2,6 +2,9 @@
  * fail_fast_ms: what failed a moment ago fails at once; and addresses that failed of late are tried
  * last.
  */
+#include <sys/syscall.h>
+#include <unistd.h>
+
 #include "check.h"
 #include "dialing_threads.h"
 #include "fake_getaddrinfo.h"
@@ -109,6 +112,38 @@ TEST(after_a_failed_dial_others_fail_at_once_with_the_same_error,
         CHECK_EQ(attempts(&g.s), 1);
     CHECK_BETWEEN(let_through_after(pool, &g.s, g.where.at[1].address, start), FAST,
                   at_most(FAST + LATENESS_MS));
+    dial_fixture_end(&g);
+}
+
+/* While it is set, CLOCK_MONOTONIC_COARSE (clock_gettime(2)) ticks only every so many ns. */
+static volatile long coarse_tick;
+
+#ifdef __cplusplus
+extern "C"
+#endif
+int clock_gettime(clockid_t id, struct timespec *now)
+{
+    long tick = id == CLOCK_MONOTONIC_COARSE ? coarse_tick : 0;
+    int result = (int)syscall(SYS_clock_gettime, tick > 0 ? CLOCK_MONOTONIC : id, now);
+    if (tick > 0)
+        now->tv_nsec -= now->tv_nsec % tick;
+    return result;
+}
+
+TEST(it_lasts_no_shorter_where_the_clock_is_coarse,
+     "failures: fail_fast_ms: a coarse clock makes the time no shorter")
+{
+    const long tick = 100000000;
+    dial_fixture g;
+    vcp_pool *pool = failing_fast(&g, FAST);
+    int64_t start;
+    coarse_tick = tick;
+    /* Late in a tick, the coarse clock is far behind. */
+    let_pass((tick / 1000000 * 19 / 10 - now_ms() % (tick / 1000000)) % (tick / 1000000));
+    start = now_ms();
+    CHECK_EQ(tries(pool, g.where.at[1].address), VCP_ERR_CONNECT);
+    CHECK(let_through_after(pool, &g.s, g.where.at[1].address, start) >= FAST);
+    coarse_tick = 0;
     dial_fixture_end(&g);
 }
 

@@ -134,7 +134,7 @@ impl Scene {
         let error =
             crate::values::error::Error::new(crate::values::error::Status::Connect, "refused");
         self.state
-            .dial_failed(right, Some(&error), self.now, &mut self.effects);
+            .dial_failed(right, Some((&error, self.now)), self.now, &mut self.effects);
     }
 
     /// The connections that are to be closed since the last call.

@@ -160,9 +160,12 @@ impl World<'_> {
 
     fn fail(&mut self, at: usize, blame: Option<&Error>) {
         let dial = self.dials.remove(at);
-        let untold = self
-            .state
-            .dial_failed(dial.right, blame, self.now, &mut self.effects);
+        let untold = self.state.dial_failed(
+            dial.right,
+            blame.map(|error| (error, self.now)),
+            self.now,
+            &mut self.effects,
+        );
         self.tell_end_of_dial(untold);
         self.reference.dial_failed(dial.id, blame);
     }

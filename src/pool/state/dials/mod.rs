@@ -232,11 +232,12 @@ impl<C: Held> State<C> {
         Ok(self.free_dial(right, 0, unfetched, now, effects))
     }
 
-    /// A dial failed, or was given up; with the error if the destination is to blame.
+    /// A dial failed, or was given up; with the error if the destination is to blame, and when that
+    /// was by the exact clock: what counts from there may not be shorter than it says.
     pub(crate) fn dial_failed(
         &mut self,
         right: DialRight,
-        blame: Option<&Error>,
+        blame: Option<(&Error, Time)>,
         now: Time,
         effects: &mut Effects<C>,
     ) -> Option<Untold> {
@@ -244,7 +245,7 @@ impl<C: Held> State<C> {
         self.counters.dial_failures += 1;
         let destination = self.entry(right.destination).destination.clone();
         match blame {
-            Some(error) => self.failures.failed(destination, right.ticket, error, now),
+            Some((error, at)) => self.failures.failed(destination, right.ticket, error, at),
             None => self.failures.probe_ended(&destination, right.ticket),
         }
         let unfetched = self.end_dial(right);
