@@ -6,8 +6,6 @@
 #include "own_driver.h"
 
 #define RESTED_MS 100
-/* The clock of idle times is a coarse one (CLOCK_MONOTONIC_COARSE, clock_gettime(2)). */
-#define COARSE_MS 10
 
 static vcp_pool_options asking(driver *d, int64_t after_ms)
 {

@@ -119,8 +119,9 @@ TEST(after_a_failed_dial_others_fail_at_once_with_the_same_error,
 static volatile long coarse_tick;
 
 #ifdef __cplusplus
-extern "C"
+extern "C" {
 #endif
+
 int clock_gettime(clockid_t id, struct timespec *now)
 {
     long tick = id == CLOCK_MONOTONIC_COARSE ? coarse_tick : 0;
@@ -129,6 +130,10 @@ int clock_gettime(clockid_t id, struct timespec *now)
         now->tv_nsec -= now->tv_nsec % tick;
     return result;
 }
+
+#ifdef __cplusplus
+}
+#endif
 
 TEST(it_lasts_no_shorter_where_the_clock_is_coarse,
      "failures: fail_fast_ms: a coarse clock makes the time no shorter")

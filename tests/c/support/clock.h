@@ -39,6 +39,12 @@ static inline int64_t at_most(int64_t ms)
 #define LATENESS_MS 250
 
 /*
+ * How far the clock of idle times may be behind now_ms: CLOCK_MONOTONIC_COARSE, which ticks every 1
+ * to 10 ms (clock_gettime(2)).
+ */
+#define COARSE_MS 10
+
+/*
  * The call that began at `start` took as long as it should; 1 ms for the rounding of both readings.
  */
 #define CHECK_TOOK(start, ms) CHECK_BETWEEN(now_ms() - (start), (ms)-1, at_most((ms) + LATENESS_MS))
