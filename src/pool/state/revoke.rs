@@ -10,6 +10,7 @@
 
 use super::held::Held;
 use super::{DestinationId, State};
+use crate::values::options::ReuseOrder;
 
 impl<C: Held> State<C> {
     /// Takes the fast path's permission to that node away. False if the connection is out: it has
@@ -51,7 +52,7 @@ impl<C: Held> State<C> {
     pub(super) fn revoke_out_of(&mut self, id: DestinationId) {
         let mut next = self.newest_of(id);
         while let Some(node) = next {
-            next = self.idle.older_on_shelf(node);
+            next = self.idle.next_on_shelf(node, ReuseOrder::Lifo);
             self.revoke_if_out(node, id);
         }
     }
@@ -77,7 +78,7 @@ impl<C: Held> State<C> {
     pub(super) fn revoke_all_of(&mut self, id: DestinationId) {
         let mut next = self.newest_of(id);
         while let Some(node) = next {
-            next = self.idle.older_on_shelf(node);
+            next = self.idle.next_on_shelf(node, ReuseOrder::Lifo);
             self.revoke(node, id);
         }
     }

@@ -234,11 +234,11 @@ impl<C: Held> State<C> {
         cause: CloseCause,
         effects: &mut Effects<C>,
     ) {
-        while let (Some(entry), false) = (self.known(Some(id)), effects.are_many()) {
-            let choose = |conn: &C| is_one(self, conn);
-            match self.idle.find(&entry.shelf, order, choose) {
-                Some(node) => self.close_idle_node(node, id, cause, effects),
-                None => return,
+        let mut next = self.known(Some(id)).and_then(|it| it.shelf.first(order));
+        while let (Some(node), false) = (next, effects.are_many()) {
+            next = self.idle.next_on_shelf(node, order);
+            if self.idle.held(node).is_some_and(|conn| is_one(self, conn)) {
+                self.close_idle_node(node, id, cause, effects);
             }
         }
     }

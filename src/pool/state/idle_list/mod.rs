@@ -36,7 +36,16 @@ impl Shelf {
 
     /// Its newest node.
     pub(crate) fn newest(&self) -> Option<u32> {
-        (self.newest != NOWHERE).then_some(self.newest)
+        self.first(ReuseOrder::Lifo)
+    }
+
+    /// Its first node in that order.
+    pub(crate) fn first(&self, order: ReuseOrder) -> Option<u32> {
+        let at = match order {
+            ReuseOrder::Lifo => self.newest,
+            ReuseOrder::Fifo => self.oldest,
+        };
+        (at != NOWHERE).then_some(at)
     }
 }
 
@@ -227,21 +236,8 @@ impl<C: Held> IdleList<C> {
         order: ReuseOrder,
         choose: impl Fn(&C) -> bool,
     ) -> Option<u32> {
-        let mut at = match order {
-            ReuseOrder::Lifo => shelf.newest,
-            ReuseOrder::Fifo => shelf.oldest,
-        };
-        while at != NOWHERE {
-            let node = &self.nodes[at as usize];
-            if node.held.as_ref().is_some_and(&choose) {
-                return Some(at);
-            }
-            at = match order {
-                ReuseOrder::Lifo => node.shelf.older,
-                ReuseOrder::Fifo => node.shelf.newer,
-            };
-        }
-        None
+        self.in_order(shelf, order)
+            .find(|&at| self.held(at).is_some_and(&choose))
     }
 
     /// The longest idle node of one shelf.
@@ -253,14 +249,22 @@ impl<C: Held> IdleList<C> {
 
     /// Every node of a shelf that has its connection, the newest first.
     pub(crate) fn nodes_of(&self, shelf: &Shelf) -> impl Iterator<Item = u32> + '_ {
-        let all = std::iter::successors(shelf.newest(), |&at| self.older_on_shelf(at));
-        all.filter(|&at| self.held(at).is_some())
+        self.in_order(shelf, ReuseOrder::Lifo)
+            .filter(|&at| self.held(at).is_some())
     }
 
-    /// The node behind that one on its shelf.
-    pub(crate) fn older_on_shelf(&self, at: u32) -> Option<u32> {
-        let older = self.nodes[at as usize].shelf.older;
-        (older != NOWHERE).then_some(older)
+    fn in_order(&self, shelf: &Shelf, order: ReuseOrder) -> impl Iterator<Item = u32> + '_ {
+        std::iter::successors(shelf.first(order), move |&at| self.next_on_shelf(at, order))
+    }
+
+    /// The node behind that one on its shelf, in that order.
+    pub(crate) fn next_on_shelf(&self, at: u32, order: ReuseOrder) -> Option<u32> {
+        let link = self.nodes[at as usize].shelf;
+        let next = match order {
+            ReuseOrder::Lifo => link.older,
+            ReuseOrder::Fifo => link.newer,
+        };
+        (next != NOWHERE).then_some(next)
     }
 
     /// The destination of the connection in node `at`, if that connection is `id`.
