@@ -154,7 +154,7 @@ fn a_server_that_closes_after_each_answer_saves_nothing() {
             0,
             "{liveness}: {json}"
         );
-        assert!(missed > 10, "{liveness}: {json}");
+        assert!(missed > 1, "{liveness}: {json}");
         assert!(
             number(&json, "/saved_per_request/connections") <= 0.0,
             "{json}"
@@ -204,7 +204,7 @@ fn failures_are_counted_by_their_names() {
             all[0]["message"],
             "the server hung up before the answer's end"
         );
-        assert!(count(all[0], "/count") > 10, "{json}");
+        assert!(count(all[0], "/count") > 1, "{json}");
     }
     assert_eq!(json["saved_per_request"], Value::Null);
     let text = probe(&[&options[..], &["--seconds", "0.3", &server.address]].concat());
