@@ -54,7 +54,23 @@ static inline int threads(void)
     return entries_of("/proc/self/task");
 }
 
-/* By the names that proc(5), comm, tells. A thread that ends meanwhile is none. */
+/* The name that proc(5), comm, tells; empty for a thread that has ended. */
+static inline void thread_name(const char *tid, char name[32])
+{
+    char path[64];
+    FILE *comm;
+    name[0] = '\0';
+    snprintf(path, sizeof path, "/proc/self/task/%.16s/comm", tid);
+    comm = tid[0] == '.' ? NULL : fopen(path, "re");
+    if (comm != NULL) {
+        if (fgets(name, 32, comm) == NULL) {
+            name[0] = '\0';
+        }
+        name[strcspn(name, "\n")] = '\0';
+        fclose(comm);
+    }
+}
+
 static inline int threads_called(const char *wanted)
 {
     DIR *directory = opendir("/proc/self/task");
@@ -62,19 +78,9 @@ static inline int threads_called(const char *wanted)
     int count = 0;
     CHECK(directory != NULL);
     while ((entry = readdir(directory)) != NULL) {
-        char path[300];
-        char name[32] = "";
-        FILE *comm;
-        snprintf(path, sizeof path, "/proc/self/task/%s/comm", entry->d_name);
-        comm = entry->d_name[0] == '.' ? NULL : fopen(path, "r");
-        if (comm != NULL) {
-            if (fgets(name, sizeof name, comm) == NULL) {
-                name[0] = '\0';
-            }
-            name[strcspn(name, "\n")] = '\0';
-            count += strcmp(name, wanted) == 0;
-            fclose(comm);
-        }
+        char name[32];
+        thread_name(entry->d_name, name);
+        count += strcmp(name, wanted) == 0;
     }
     closedir(directory);
     return count;
