@@ -634,7 +634,7 @@ TEST(a_dial_that_was_given_what_on_reuse_refuses_goes_on,
     for (is_closed = 0; is_closed < 2; is_closed++) {
         full_server full = full_server_new();
         full_server other = full_server_new();
-        int fillers = connects_to(&full);
+        int fillers = connects_under_way();
         vcp_pool_options options = pool_options();
         vcp_conn *conns[2];
         pthread_t thread;
@@ -652,7 +652,7 @@ TEST(a_dial_that_was_given_what_on_reuse_refuses_goes_on,
             CHECK(vcp_dial(f.pool, "tcp", "some.service:1", &conns[i]) >= 0);
         }
         CHECK_EQ(pthread_create(&thread, NULL, dial_somewhere, &f), 0);
-        EVENTUALLY(connects_to(&full) == fillers + 1, 5000);
+        EVENTUALLY(connects_under_way() == fillers + 1, 5000);
         give_back(conns[0]);
         EVENTUALLY(stats_of(f.pool).closed_hook == 1, 5000);
         STAYS(count(&f.dials) == 3 && stats_of(f.pool).dialing == 1, 50);
@@ -757,14 +757,14 @@ TEST(a_dial_that_was_answered_otherwise_is_still_opened,
 {
     full_server full = full_server_new();
     server s = tcp_server();
-    int fillers = connects_to(&full);
+    int fillers = connects_under_way();
     record r;
     vcp_pool_options options = recorded(&r);
     vcp_pool *pool = pool_new(&options);
     vcp_queue *queue = queue_new();
     vcp_conn *conn;
     begin_dial(pool, &full.s, NULL, queue, &r);
-    EVENTUALLY(connects_to(&full) == fillers + 1, 5000);
+    EVENTUALLY(connects_under_way() == fillers + 1, 5000);
     CHECK_EQ(vcp_pool_put(pool, client_of(&s), full.s.network, full.s.address, NULL), VCP_OK);
     conn = next_conn(queue, &r);
     CHECK_EQ(vcp_conn_is_reused(conn), 1);

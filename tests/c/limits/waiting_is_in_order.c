@@ -460,7 +460,7 @@ TEST(a_connection_put_goes_to_a_waiter_first, "waiting: put: a waiter gets it fi
     vcp_pool *pool;
     waiter hangs, waits;
     int fd = client_of(&s);
-    int fillers = connects_to(&full);
+    int fillers = connects_under_way();
     options.max_dials_per_address = 1;
     options.max_idle_per_address = 0;
     pool = pool_new(&options);
@@ -468,7 +468,7 @@ TEST(a_connection_put_goes_to_a_waiter_first, "waiting: put: a waiter gets it fi
     hangs.timeout_ms = 20000; /* it ends by what is given back */
     waits = waiter_for(pool, &full.s);
     CHECK_EQ(pthread_create(&hangs.thread, NULL, dials, &hangs), 0);
-    EVENTUALLY(connects_to(&full) == fillers + 1, 5000);
+    EVENTUALLY(connects_under_way() == fillers + 1, 5000);
     begin_to_wait(&waits);
     CHECK_EQ(vcp_pool_put(pool, fd, full.s.network, full.s.address, NULL), VCP_OK);
     await(&waits);
@@ -528,7 +528,7 @@ TEST(a_dial_in_flight_takes_what_is_given_back,
     int fd = client_of(&s);
     waiter hangs = waiter_for(pool, &full.s);
     waiter fresh = waiter_for(pool, &full.s);
-    int fillers = connects_to(&full);
+    int fillers = connects_under_way();
     vcp_conn *held;
     int64_t start;
     hangs.timeout_ms = 3000 + at_most(200);
@@ -538,7 +538,7 @@ TEST(a_dial_in_flight_takes_what_is_given_back,
     held = borrow(pool, &full.s);
     CHECK_EQ(pthread_create(&fresh.thread, NULL, dials, &fresh), 0);
     CHECK_EQ(pthread_create(&hangs.thread, NULL, dials, &hangs), 0);
-    EVENTUALLY(connects_to(&full) == fillers + 2, 5000);
+    EVENTUALLY(connects_under_way() == fillers + 2, 5000);
     start = now_ms();
     give_back(held);
     await(&hangs);
@@ -585,7 +585,7 @@ TEST(a_connect_that_was_left_ends_on_the_shelf,
     vcp_pool *pool = pool_new(NULL);
     int fd = client_of(&s);
     waiter hangs = waiter_for(pool, &full.s);
-    int fillers = connects_to(&full);
+    int fillers = connects_under_way();
     vcp_conn *held;
     vcp_conn *conn;
     accepted room;
@@ -594,7 +594,7 @@ TEST(a_connect_that_was_left_ends_on_the_shelf,
     CHECK_EQ(vcp_pool_put(pool, fd, full.s.network, full.s.address, NULL), VCP_OK);
     held = borrow(pool, &full.s);
     CHECK_EQ(pthread_create(&hangs.thread, NULL, dials, &hangs), 0);
-    EVENTUALLY(connects_to(&full) == fillers + 1, 5000);
+    EVENTUALLY(connects_under_way() == fillers + 1, 5000);
     give_back(held);
     await(&hangs);
     CHECK_EQ(hangs.status, fd);

@@ -8,7 +8,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -44,6 +47,27 @@ static inline int open_sockets(void)
     while ((entry = readdir(directory)) != NULL) {
         struct stat status;
         count += fstat(atoi(entry->d_name), &status) == 0 && S_ISSOCK(status.st_mode);
+    }
+    closedir(directory);
+    return count;
+}
+
+/*
+ * How many connects of this process have had no answer yet, those that fill a full_server included:
+ * a dial of the library is one from its connect(2) on. The state is the first byte of TCP_INFO
+ * (tcp(7)).
+ */
+static inline int connects_under_way(void)
+{
+    int count = 0;
+    DIR *directory = opendir("/proc/self/fd");
+    struct dirent *entry;
+    CHECK(directory != NULL);
+    while ((entry = readdir(directory)) != NULL) {
+        unsigned char info[4];
+        socklen_t length = sizeof info;
+        count += getsockopt(atoi(entry->d_name), IPPROTO_TCP, TCP_INFO, info, &length) == 0 &&
+                 length > 0 && info[0] == TCP_SYN_SENT;
     }
     closedir(directory);
     return count;

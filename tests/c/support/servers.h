@@ -294,41 +294,6 @@ static inline full_server full_server_new(void)
     }
 }
 
-/*
- * How many connects to it are on their way, its own fillers' included: a dial of the library is one
- * from its connect(2) on. proc(5), /proc/net/tcp: a line is "number: local:port remote:port state
- * ...", in hex; 02 is TCP_SYN_SENT.
- */
-static inline int connects_in_table(const full_server *full)
-{
-    FILE *table = fopen("/proc/net/tcp", "r");
-    char line[512];
-    int count = 0;
-    CHECK(table != NULL);
-    while (fgets(line, sizeof line, table) != NULL) {
-        unsigned port, state;
-        if (sscanf(line, " %*d: %*x:%*x %*x:%x %x", &port, &state) == 2) {
-            count += (int)port == full->s.port && state == 2;
-        }
-    }
-    fclose(table);
-    return count;
-}
-
-/* The kernel prints its table in pieces, and one that changes meanwhile (other tests have thousands
- * of sockets) lacks a line now and then: what three looks agree on. */
-static inline int connects_to(const full_server *full)
-{
-    int count = connects_in_table(full);
-    int agreed = 1;
-    while (agreed < 3) {
-        int again = connects_in_table(full);
-        agreed = again == count ? agreed + 1 : 1;
-        count = again;
-    }
-    return count;
-}
-
 static inline void full_server_close(full_server *full)
 {
     while (full->count > 0) {
