@@ -43,6 +43,7 @@ install_with() {
     mkdir -p target/rust
     tests/install/built_by target/rust/install CARGO_TARGET_DIR="$PWD/target/rust/install/cargo" "$@" >target/rust/install.log 2>&1 &
     shipped=$!
+    trap wait EXIT # whatever fails here: nothing goes on behind it
 }
 
 built=()

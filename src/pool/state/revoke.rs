@@ -93,7 +93,7 @@ impl<C: Held> State<C> {
     }
 
     fn newest_of(&self, id: DestinationId) -> Option<u32> {
-        self.known(Some(id))?.shelf.newest()
+        self.known(Some(id))?.shelf.first(ReuseOrder::Lifo)
     }
 
     /// Revokes the connection `conn` if it still stands in that node; true if it was out. `node` is

@@ -440,7 +440,7 @@ TEST(dials_beyond_max_dials_per_address_wait_their_turn,
     CHECK_EQ(pthread_create(&w[0].thread, NULL, dials, &w[0]), 0);
     EVENTUALLY(stats_of(pool).dialing == 1, 5000);
     w[1].timeout_ms = 100;
-    begin_to_wait(&w[1]);
+    CHECK_EQ(pthread_create(&w[1].thread, NULL, dials, &w[1]), 0);
     await(&w[1]);
     CHECK_EQ(w[1].status, VCP_ERR_TIMEOUT);
     CHECK_EQ(w[1].phase, VCP_PHASE_WAITING);

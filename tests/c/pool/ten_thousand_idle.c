@@ -180,8 +180,9 @@ TEST(close_idle_closes_ten_thousand, "scale: close_idle closes 10,000 before it 
 }
 
 /*
- * How many ms the library's threads have been ready to run and had no CPU: the second number of
- * /proc/self/task/TID/schedstat, in ns (Linux, Documentation/scheduler/sched-stats.rst).
+ * How many ms the background thread, which does it all here, has been ready to run and had no CPU:
+ * the second number of /proc/self/task/TID/schedstat, in ns (Linux,
+ * Documentation/scheduler/sched-stats.rst).
  */
 static int64_t waited_for_a_cpu(void)
 {
@@ -195,7 +196,7 @@ static int64_t waited_for_a_cpu(void)
         FILE *file;
         thread_name(entry->d_name, name);
         snprintf(path, sizeof path, "/proc/self/task/%.16s/schedstat", entry->d_name);
-        file = strncmp(name, "vcp-", 4) == 0 ? fopen(path, "re") : NULL;
+        file = strcmp(name, "vcp-engine") == 0 ? fopen(path, "re") : NULL;
         if (file != NULL) {
             if (fscanf(file, "%*d %lld", &ns) == 1)
                 all += ns / 1000000;
@@ -206,7 +207,10 @@ static int64_t waited_for_a_cpu(void)
     return all;
 }
 
-/* The last one, over TCP: the server dies, and all of its connections leave the pool within 1 s. */
+/*
+ * The last one, over TCP: the server dies, and all of its connections leave the pool within 1 s,
+ * without the time that the background thread waits for a CPU.
+ */
 TEST(the_death_of_the_server_is_noticed_on_all,
      "scale: The death of a server with 10,000 connections is noticed on all within 1 s")
 {
@@ -217,12 +221,11 @@ TEST(the_death_of_the_server_is_noticed_on_all,
     start = now_ms();
     waited = waited_for_a_cpu();
     while (vcp_pool_conn_count(pool) != 0) {
-        CHECK(now_ms() - start <= at_most(1000) ||
-              now_ms() - start <= at_most(1000) + waited_for_a_cpu() - waited);
+        CHECK(now_ms() - start <= at_most(1000) + waited_for_a_cpu() - waited);
         poll(NULL, 0, 1);
     }
     took = now_ms() - start;
-    printf("  %d noticed and closed in %" PRId64 " ms, of which the library waited %" PRId64
+    printf("  %d noticed and closed in %" PRId64 " ms, of which it waited %" PRId64
            " ms for a CPU\n",
            far.count, took, waited_for_a_cpu() - waited);
     CHECK_EQ(stats_of(pool).closed_while_idle, far.count);

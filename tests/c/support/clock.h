@@ -39,8 +39,8 @@ static inline int64_t at_most(int64_t ms)
 #define LATENESS_MS 250
 
 /*
- * How far the clock of idle times may be behind now_ms: CLOCK_MONOTONIC_COARSE, which ticks every 1
- * to 10 ms (clock_gettime(2)).
+ * How far the clock of idle times and pauses may be behind now_ms: CLOCK_MONOTONIC_COARSE, which
+ * ticks every 1 to 10 ms (clock_gettime(2)).
  */
 #define COARSE_MS 10
 

@@ -22,28 +22,33 @@ static inline int signal_masks_can_be_read(void)
     return preloaded == NULL || strstr(preloaded, "vgpreload") == NULL;
 }
 
-/* 1 for a thread of the library: it blocks every signal that can be blocked. 0 for another. */
+/*
+ * 1 for a thread of the library: it blocks every signal that can be blocked. 0 for another one, or
+ * one that has ended: then there is no file, or it says 0 threads and no mask.
+ */
 static inline int librarys_thread_blocks_all(const char *task)
 {
     char path[64];
     char line[256];
     int is_librarys = 0;
+    int has_ended = 0;
     unsigned long long blocked = ~0ull;
     FILE *status;
     snprintf(path, sizeof path, "/proc/self/task/%.16s/status", task);
     status = fopen(path, "re");
     while (status != NULL && fgets(line, sizeof line, status) != NULL) {
         is_librarys |= strncmp(line, "Name:\tvcp-", 10) == 0;
+        has_ended |= strcmp(line, "Threads:\t0\n") == 0;
         sscanf(line, "SigBlk: %llx", &blocked);
     }
-    if (status != NULL) { /* else it has ended */
+    if (status != NULL) {
         fclose(status);
     }
-    if (is_librarys) {
+    if (is_librarys && !has_ended) {
         /* All but SIGKILL, SIGSTOP, and the two that libc keeps for itself. */
         CHECK_EQ(blocked | 1ull << 8 | 1ull << 18 | 3ull << 31, ~0ull);
     }
-    return is_librarys;
+    return is_librarys && !has_ended;
 }
 
 /* How many threads of the library there are; each blocks all. */

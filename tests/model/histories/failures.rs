@@ -88,6 +88,14 @@ fn an_older_dial_that_fails_leaves_the_probe_running() {
 }
 
 #[test]
+fn a_failure_that_was_overtaken_shortens_nothing() {
+    let mut failures = Failures::new(Some(LASTS));
+    fails(&mut failures, 1, at(40));
+    fails(&mut failures, 1, at(0));
+    assert!(is_failed(&failures, 1, at(139)) && !is_failed(&failures, 1, at(140)));
+}
+
+#[test]
 fn without_the_option_nothing_is_remembered() {
     let mut failures = Failures::new(None);
     fails(&mut failures, 1, at(0));

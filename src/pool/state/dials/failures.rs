@@ -88,28 +88,31 @@ impl Failures {
         }
     }
 
+    /// A dial failed at that time, which another one's end may have overtaken on the way here.
     pub(in crate::pool::state) fn failed(
         &mut self,
         destination: Arc<Destination>,
         dial: Ticket,
         error: &Error,
-        now: Time,
+        at: Time,
     ) {
         let Some(lasts) = self.lasts else {
             return;
         };
         if self.of.len() >= MOST && !self.of.contains_key(&destination) {
             self.of
-                .retain(|_, failure| failure.probe.is_some() || now < failure.until);
+                .retain(|_, failure| failure.probe.is_some() || at < failure.until);
             if self.of.len() >= MOST {
                 self.forget_the_oldest();
             }
         }
+        let last = self.of.get(&destination);
+        let last_until = last.map_or(Time::default(), |failure| failure.until);
         // A dial that began before the failure may fail while the probe runs: that one goes on.
-        let probe = self.of.get(&destination).and_then(|failure| failure.probe);
+        let probe = last.and_then(|failure| failure.probe);
         let failure = Failure {
             error: Arc::new(error.clone()),
-            until: now.after(lasts),
+            until: at.after(lasts).max(last_until),
             probe: probe.filter(|&probe| probe != dial),
         };
         self.of.insert(destination, failure);

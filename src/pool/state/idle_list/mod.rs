@@ -34,11 +34,6 @@ impl Shelf {
         self.len
     }
 
-    /// Its newest node.
-    pub(crate) fn newest(&self) -> Option<u32> {
-        self.first(ReuseOrder::Lifo)
-    }
-
     /// Its first node in that order.
     pub(crate) fn first(&self, order: ReuseOrder) -> Option<u32> {
         let at = match order {
