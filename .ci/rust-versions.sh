@@ -38,6 +38,7 @@ debian_has() { /usr/bin/rustc --version 2>/dev/null | grep "^rustc $promised\." 
 for page in README.md docs/install.md; do
     grep -q "Rust ($promised or newer)" $page || { echo "rust: $page names another Rust than $promised" >&2; exit 1; }
 done
+
 # As it is shipped, which is one long job of the linker, on one CPU: beside the others.
 install_with() {
     mkdir -p target/rust

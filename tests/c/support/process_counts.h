@@ -95,7 +95,11 @@ static inline void thread_name(const char *tid, char name[32])
     }
 }
 
-static inline int threads_called(const char *wanted)
+/*
+ * How many threads of that name are listed, and the number of one of them. Where a thread ends
+ * meanwhile, the list may lack another.
+ */
+static inline int find_threads(const char *wanted, char tid[32])
 {
     DIR *directory = opendir("/proc/self/task");
     struct dirent *entry;
@@ -104,10 +108,19 @@ static inline int threads_called(const char *wanted)
     while ((entry = readdir(directory)) != NULL) {
         char name[32];
         thread_name(entry->d_name, name);
-        count += strcmp(name, wanted) == 0;
+        if (strcmp(name, wanted) == 0) {
+            count++;
+            snprintf(tid, 32, "%.31s", entry->d_name);
+        }
     }
     closedir(directory);
     return count;
+}
+
+static inline int threads_called(const char *wanted)
+{
+    char tid[32];
+    return find_threads(wanted, tid);
 }
 
 static inline int64_t heap_bytes(void)

@@ -32,7 +32,7 @@ static inline int librarys_thread_blocks_all(const char *task)
     char line[256];
     int is_librarys = 0;
     int has_ended = 0;
-    unsigned long long blocked = ~0ull;
+    unsigned long long blocked = 0;
     FILE *status;
     snprintf(path, sizeof path, "/proc/self/task/%.16s/status", task);
     status = fopen(path, "re");
