@@ -181,8 +181,8 @@ TEST(close_idle_closes_ten_thousand, "scale: close_idle closes 10,000 before it 
 
 /*
  * How many ms that thread has been ready to run and had no CPU: the second number of
- * /proc/self/task/TID/schedstat, in ns (Linux, Documentation/scheduler/sched-stats.rst). 0
- * where the kernel does not count it.
+ * /proc/self/task/TID/schedstat, in ns (Linux, Documentation/scheduler/sched-stats.rst).
+ * 0 where the kernel does not count it.
  */
 static int64_t waited_for_a_cpu(const char *tid)
 {
